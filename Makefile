@@ -1,0 +1,53 @@
+# Two commands, each complete on a machine with Python 3.11 and nothing else set up:
+#   make demo   install into .venv and run the main job on real cells; results in demo/
+#   make test   install into .venv with the test extras and run the tests
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCES := pyproject.toml constraints.txt
+
+.PHONY: demo test lint dev interop notebook wheel clean
+
+demo: $(VENV)/.installed
+	$(BIN)/cellflow demo --out demo
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+dev: $(VENV)/.installed-dev
+	$(BIN)/pre-commit install
+
+# scVelo and CellRank need older versions of the common stack, so they live in an environment of their own.
+interop: .venv-interop/.installed
+	.venv-interop/bin/python -m pytest tests/interop
+
+notebook: $(VENV)/.installed-test
+	$(BIN)/jupyter execute --inplace tutorials/*.ipynb
+
+wheel: $(VENV)/.installed-dev
+	rm -rf dist && $(BIN)/python -m build --wheel
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first, so that its CPU build is there when something else asks for "torch".
+$(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
+	$(PIP) torch && $(PIP) --editable . && touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) --editable '.[test]' && touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-test
+	$(PIP) --editable '.[dev]' && touch $@
+
+.venv-interop/.installed: $(SOURCES)
+	$(PYTHON) -m venv .venv-interop
+	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'numpy<2.3' --editable '.[test,interop]' && touch $@
+
+clean:
+	rm -rf demo dist .venv .venv-interop

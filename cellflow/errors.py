@@ -1,0 +1,104 @@
+"""Every error and warning that cellflow raises, with common bases.
+
+A message names the key, what was found (first cell, column, value), what was expected, and the remedy.
+`except cf.errors.CellFlowError` catches all of them; each also derives from the built-in that a reader would expect.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CellFlowError",
+    "CellFlowWarning",
+    "CouplingError",
+    "CouplingWarning",
+    "InputError",
+    "InputTypeError",
+    "InputWarning",
+    "IntegrationError",
+    "IntegrationWarning",
+    "MissingDataError",
+    "MissingKeyError",
+    "ModelFileError",
+    "SetupError",
+    "TrainingError",
+    "TrainingWarning",
+    "closest",
+]
+
+
+class CellFlowError(Exception):
+    """Base of every error that cellflow raises on purpose."""
+
+
+class InputError(CellFlowError, ValueError):
+    """The data or an argument is not usable as it is."""
+
+
+class InputTypeError(InputError, TypeError):
+    """An argument is of the wrong kind altogether (a DataFrame where an AnnData is needed)."""
+
+
+class MissingKeyError(InputError, KeyError):
+    """A key that was asked for is not there; the message lists those that are."""
+
+    # KeyError would print the repr of the message, quotes and escapes included.
+    __str__ = Exception.__str__
+
+
+class CouplingError(CellFlowError, RuntimeError):
+    """Optimal transport is infeasible, did not converge, or would not fit into memory."""
+
+
+class IntegrationError(CellFlowError, ArithmeticError):
+    """The fitted dynamics could not be integrated; names the time and the cell."""
+
+
+class TrainingError(CellFlowError, ArithmeticError):
+    """Training met a value that is not finite; names the step and the learning rate."""
+
+
+class ModelFileError(CellFlowError, OSError):
+    """A saved model is missing, damaged, of a newer format, or not a model at all."""
+
+
+class SetupError(CellFlowError, ImportError):
+    """The environment lacks something: an optional package, a device, another package of the same import name."""
+
+
+class MissingDataError(CellFlowError, FileNotFoundError):
+    """A data set is not on this machine and could not be downloaded."""
+
+
+class CellFlowWarning(UserWarning):
+    """Base of every warning that cellflow gives."""
+
+
+class InputWarning(CellFlowWarning):
+    """The data are usable, but look like something else (raw counts, an embedding, very few cells)."""
+
+
+class CouplingWarning(CellFlowWarning):
+    """A transport plan is usable but short of what was asked (its certified gap is above the tolerance)."""
+
+
+class IntegrationWarning(CellFlowWarning):
+    """A trajectory is usable but coarse, or leaves the times that were observed."""
+
+
+class TrainingWarning(CellFlowWarning):
+    """Training ended in a way worth a look."""
+
+
+def closest(name: object, known: Iterable[str]) -> str:
+    """Say what was meant, perhaps: `"; did you mean 'X_pca'?"`, or nothing where no known name is near.
+
+    Examples
+    --------
+    >>> closest("X_pac", ["X_pca", "X_umap"])
+    "; did you mean 'X_pca'?"
+    """
+    matches = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""

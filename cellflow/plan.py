@@ -1,0 +1,189 @@
+"""Transport plans: who becomes whom, in the form that each solver gives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from cellflow._typing import FloatArray, IntArray
+from cellflow.errors import CouplingError
+
+__all__ = ["EdgePlan", "Plan", "PotentialPlan", "ProductPlan", "Side"]
+
+Side = Literal["source", "target"]
+
+
+@runtime_checkable
+class Plan(Protocol):
+    """A joint distribution over (source cell, target cell), total mass one."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of source and target cells."""
+
+    @property
+    def row_mass(self) -> FloatArray:
+        """Mass that leaves each source cell, shape `(n,)`."""
+
+    @property
+    def col_mass(self) -> FloatArray:
+        """Mass that reaches each target cell, shape `(m,)`."""
+
+    @property
+    def cost(self) -> float:
+        """Mean transport cost of the plan."""
+
+    @property
+    def gap(self) -> float | None:
+        """Certified bound on (cost - optimum) / cost; None where nothing is certified."""
+
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+        """Draw `n` pairs (source rows, target rows); each draw is O(1)."""
+
+    def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
+        """Mean of the other side's `values` given each cell of `side`.
+
+        With `side="source"`, `values` is `(m, k)` and the result `(n, k)`: where each source cell goes on average.
+        Cells without mass get NaN.
+        """
+
+
+class AliasTable:
+    """Draws from a discrete distribution in constant time (Walker 1977, Vose 1991)."""
+
+    def __init__(self, mass: FloatArray) -> None:
+        n = len(mass)
+        total = float(mass.sum())
+        if not total > 0:
+            msg = "A plan without mass cannot be drawn from."
+            raise CouplingError(msg)
+        probability = np.asarray(mass, dtype=np.float64) * (n / total)
+        alias = np.arange(n)
+        # A uniform table needs no aliases, and is what balanced plans between clouds of equal size give.
+        if np.ptp(probability) > 1e-9:
+            small = np.flatnonzero(probability < 1.0).tolist()
+            large = np.flatnonzero(probability >= 1.0).tolist()
+            p = probability.tolist()
+            while small and large:
+                less, more = small.pop(), large[-1]
+                alias[less] = more
+                p[more] -= 1.0 - p[less]
+                if p[more] < 1.0:
+                    small.append(large.pop())
+            probability = np.array(p)
+            # What rounding left over on either stack is full; empty entries must never be drawn.
+            leftover = np.array(small + large, dtype=np.intp)
+            probability[leftover] = np.where(mass[leftover] > 0, 1.0, 0.0)
+            empty = leftover[mass[leftover] == 0]
+            alias[empty] = int(np.argmax(mass))
+        self._probability, self._alias = probability, alias
+
+    def draw(self, n: int, rng: np.random.Generator) -> IntArray:
+        """Draw `n` indices."""
+        slot = rng.integers(len(self._alias), size=n)
+        return np.where(rng.random(n) < self._probability[slot], slot, self._alias[slot])
+
+
+@dataclass(frozen=True, eq=False)
+class EdgePlan:
+    """A sparse plan: edges with mass.
+
+    Parameters
+    ----------
+    shape
+        Numbers of source and target cells.
+    i, j
+        Ends of the edges, shape `(e,)`.
+    mass
+        Mass of each edge, shape `(e,)`, positive; normalised to sum to one.
+    cost, gap
+        Mean cost, and the certified bound on its relative distance from the optimum (None where unknown).
+    """
+
+    shape: tuple[int, int]
+    i: IntArray
+    j: IntArray
+    mass: FloatArray
+    cost: float
+    gap: float | None = None
+
+    def __post_init__(self) -> None:
+        mass = np.asarray(self.mass, dtype=np.float64)
+        total = mass.sum()
+        if not (len(mass) and np.isfinite(total) and total > 0 and (mass >= 0).all()):
+            msg = f"A plan of {len(mass)} edges with total mass {total} is no plan."
+            raise CouplingError(msg)
+        keep = mass > 0
+        object.__setattr__(self, "i", np.asarray(self.i)[keep].astype(np.int64))
+        object.__setattr__(self, "j", np.asarray(self.j)[keep].astype(np.int64))
+        object.__setattr__(self, "mass", mass[keep] / total)
+
+    @cached_property
+    def row_mass(self) -> FloatArray:
+        """Mass that leaves each source cell, shape `(n,)`."""
+        return np.bincount(self.i, weights=self.mass, minlength=self.shape[0])
+
+    @cached_property
+    def col_mass(self) -> FloatArray:
+        """Mass that reaches each target cell, shape `(m,)`."""
+        return np.bincount(self.j, weights=self.mass, minlength=self.shape[1])
+
+    @cached_property
+    def _table(self) -> AliasTable:
+        return AliasTable(self.mass)
+
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+        """Draw `n` pairs; see `Plan.sample`."""
+        edge = self._table.draw(n, rng)
+        return self.i[edge], self.j[edge]
+
+    def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
+        """Conditional mean of the other side; see `Plan.barycentre`."""
+        import scipy.sparse as sp
+
+        here, there = (self.i, self.j) if side == "source" else (self.j, self.i)
+        n = self.shape[0] if side == "source" else self.shape[1]
+        matrix = sp.csr_array((self.mass, (here, there)), shape=(n, len(values)))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (matrix @ np.asarray(values, dtype=np.float64)) / matrix.sum(axis=1)[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class ProductPlan:
+    """The independent coupling: every source cell may become every target cell.
+
+    Parameters
+    ----------
+    row_mass, col_mass
+        The two marginals, shapes `(n,)` and `(m,)`, each summing to one.
+    cost
+        Mean cost under the product.
+    """
+
+    row_mass: FloatArray
+    col_mass: FloatArray
+    cost: float
+    gap: float | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of source and target cells."""
+        return len(self.row_mass), len(self.col_mass)
+
+    @cached_property
+    def _tables(self) -> tuple[AliasTable, AliasTable]:
+        return AliasTable(self.row_mass), AliasTable(self.col_mass)
+
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+        """Draw `n` pairs; see `Plan.sample`."""
+        rows, columns = self._tables
+        return rows.draw(n, rng), columns.draw(n, rng)
+
+    def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
+        """Conditional mean of the other side; see `Plan.barycentre`."""
+        here, there = (self.row_mass, self.col_mass) if side == "source" else (self.col_mass, self.row_mass)
+        mean = there @ np.asarray(values, dtype=np.float64)
+        return np.where(here[:, None] > 0, mean[None, :], np.nan)

@@ -1,0 +1,204 @@
+"""Weighted cells at real times: what everything else works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow._typing import FloatArray, IntArray
+from cellflow.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Clock", "Pairs", "Population", "Snapshots"]
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """The cells of one snapshot: a weighted point cloud at one time.
+
+    Parameters
+    ----------
+    x
+        Positions, shape `(n, d)`, finite; may be a memory map.
+    time
+        The experiment's own time.
+    weight
+        Shape `(n,)`, non-negative; normalised to sum to one in float64. Uniform by default.
+    index
+        Rows of origin, shape `(n,)`; `0 ... n - 1` by default.
+    mass
+        Size of the whole population relative to the other snapshots. More sequenced cells are not more cells, so this is
+        1 unless the experimenter knows better.
+    """
+
+    x: FloatArray
+    time: float
+    weight: FloatArray = field(default=None)  # type: ignore[assignment]
+    index: IntArray = field(default=None)  # type: ignore[assignment]
+    mass: float = 1.0
+
+    def __post_init__(self) -> None:
+        x = self.x
+        if x.ndim != 2 or len(x) == 0 or x.shape[1] == 0:
+            msg = f"A population needs positions of shape (n, d) with n, d >= 1; found {x.shape} at time {self.time}."
+            raise InputError(msg)
+        if not np.isfinite(x).all():
+            row, column = np.argwhere(~np.isfinite(x))[0]
+            msg = f"Position {x[row, column]} of cell {row}, column {column} at time {self.time} is not finite."
+            raise InputError(msg)
+        n = len(x)
+        weight = np.full(n, 1.0 / n) if self.weight is None else np.asarray(self.weight, dtype=np.float64)
+        if weight.shape != (n,) or not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
+            msg = f"Weights at time {self.time} must be {n} non-negative finite numbers, not all zero."
+            raise InputError(msg)
+        index = np.arange(n) if self.index is None else np.asarray(self.index)
+        if index.shape != (n,):
+            msg = f"`index` at time {self.time} has shape {index.shape}; expected ({n},)."
+            raise InputError(msg)
+        object.__setattr__(self, "weight", weight / weight.sum())
+        object.__setattr__(self, "index", index)
+        object.__setattr__(self, "time", float(self.time))
+        object.__setattr__(self, "mass", float(self.mass))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether every cell counts the same."""
+        return bool(np.ptp(self.weight) <= 1e-12 * self.weight.max())
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The span and the natural unit of an experiment's time.
+
+    Networks see time scaled to [-1, 1] over `start ... stop`, and their outputs are divided by `unit` (the mean gap between
+    snapshots), so that rescaling time rescales velocities and changes nothing else.
+    """
+
+    start: float
+    stop: float
+    unit: float
+    median_gap: float
+
+    @property
+    def sigma(self) -> float:
+        """The diffusion that `sigma="auto"` stands for: `0.5 / sqrt(median gap)`, in model coordinates."""
+        return 0.5 / float(np.sqrt(self.median_gap))
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshots:
+    """Populations at strictly increasing times, all of one dimension.
+
+    Raises
+    ------
+    InputError
+        No population, times that do not increase, or dimensions that differ.
+    """
+
+    populations: tuple[Population, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "populations", tuple(self.populations))
+        if not self.populations:
+            msg = "There is no population."
+            raise InputError(msg)
+        if not (np.isfinite(self.times).all() and (np.diff(self.times) > 0).all()):
+            msg = f"Times of snapshots must be finite and strictly increasing; found {self.times.tolist()}."
+            raise InputError(msg)
+        dims = {p.x.shape[1] for p in self.populations}
+        if len(dims) > 1:
+            msg = f"Snapshots must share one number of dimensions; found {sorted(dims)}."
+            raise InputError(msg)
+
+    @classmethod
+    def from_arrays(cls, x: FloatArray, time: FloatArray, *, weight: FloatArray | None = None) -> Snapshots:
+        """Split cells `(n, d)` by their times `(n,)`; rows keep their numbers in `Population.index`.
+
+        Examples
+        --------
+        >>> Snapshots.from_arrays(np.zeros((3, 2)), np.array([1.0, 0.0, 1.0])).times
+        array([0., 1.])
+        """
+        rows = [np.flatnonzero(time == t) for t in np.unique(time)]
+        return cls(
+            tuple(Population(x[r], float(time[r[0]]), None if weight is None else weight[r], r) for r in rows),  # type: ignore[arg-type]
+        )
+
+    def __len__(self) -> int:
+        return len(self.populations)
+
+    def __getitem__(self, position: int) -> Population:
+        return self.populations[position]
+
+    @property
+    def times(self) -> FloatArray:
+        """The times, shape `(k,)`, increasing."""
+        return np.array([p.time for p in self.populations])
+
+    @property
+    def n_dims(self) -> int:
+        """Dimension of the cells' positions."""
+        return int(self.populations[0].x.shape[1])
+
+    @property
+    def intervals(self) -> Sequence[tuple[Population, Population]]:
+        """Consecutive populations, `k - 1` pairs."""
+        return list(zip(self.populations[:-1], self.populations[1:], strict=True))
+
+    @property
+    def clock(self) -> Clock:
+        """Span and unit of time; needs two snapshots."""
+        if len(self) < 2:
+            msg = f"At least two snapshots are needed to learn a dynamics; found one, at time {self.times[0]:g}."
+            raise InputError(msg)
+        gaps = np.diff(self.times)
+        return Clock(float(self.times[0]), float(self.times[-1]), float(gaps.mean()), float(np.median(gaps)))
+
+    def at(self, time: float) -> Population:
+        """Return the population measured at `time`."""
+        for population in self.populations:
+            if population.time == time:
+                return population
+        msg = f"No snapshot at time {time:g}; found {self.times.tolist()}."
+        raise InputError(msg)
+
+    def without(self, time: float) -> Snapshots:
+        """Leave one snapshot out; its neighbours become one longer interval."""
+        left_out = self.at(time)
+        return Snapshots(tuple(p for p in self.populations if p is not left_out))
+
+    def moved(self, positions: Sequence[FloatArray]) -> Snapshots:
+        """Return the same cells at other positions, one array per snapshot (a change of coordinates)."""
+        return Snapshots(tuple(replace(p, x=x) for p, x in zip(self.populations, positions, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Ends of paths, row by row; the gap may differ from row to row.
+
+    Parameters
+    ----------
+    x0, x1
+        Ends, shape `(n, d)`.
+    t0, t1
+        Their times, shape `(n,)`.
+    row
+        Row of the pair in the pair table of its interval, shape `(n,)`; curved paths keep constants per row.
+    condition
+        Labels as integers, shape `(n,)`, or None.
+    """
+
+    x0: Tensor
+    x1: Tensor
+    t0: Tensor
+    t1: Tensor
+    row: Tensor
+    condition: Tensor | None = None
