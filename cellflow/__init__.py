@@ -1,3 +1,83 @@
-"""cellflow: single-cell trajectory inference from time-labelled snapshots."""
+"""cellflow: from time-labelled single-cell snapshots to a continuous dynamics, and back into the AnnData.
+
+`cf.pp` prepare, `cf.tl` compute and write, `cf.pl` draw, `cf.datasets` load, `cf.get` read out. For people who write methods:
+`cf.fit` with `cf.recipes`, and the families `couplings`, `paths`, `fields`, `objectives`, `metrics`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellflow._namesake import refuse_namesake
+
+if TYPE_CHECKING:
+    from cellflow import (
+        benchmark,
+        couplings,
+        datasets,
+        errors,
+        fields,
+        get,
+        metrics,
+        objectives,
+        paths,
+        pl,
+        pp,
+        recipes,
+        synthetic,
+        tl,
+    )
+    from cellflow.flow import Flow, fit
+    from cellflow.population import Population, Snapshots
+
+__all__ = [
+    "Flow",
+    "Population",
+    "Snapshots",
+    "__version__",
+    "benchmark",
+    "couplings",
+    "datasets",
+    "errors",
+    "fields",
+    "fit",
+    "get",
+    "metrics",
+    "objectives",
+    "paths",
+    "pl",
+    "pp",
+    "recipes",
+    "synthetic",
+    "tl",
+]
 
 __version__ = "0.1.0"
+
+#: Names of this face that live in a module of another name; all others are modules themselves.
+_HOMES = {
+    "Flow": "cellflow.flow",
+    "Population": "cellflow.population",
+    "Snapshots": "cellflow.population",
+    "fit": "cellflow.flow",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a name when it is first asked for, so that `import cellflow` stays light."""
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(_HOMES[name]), name) if name in _HOMES else import_module(f"{__name__}.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+refuse_namesake(Path(__file__).parents[1], sys.path)

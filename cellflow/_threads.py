@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
-__all__ = ["torch_threads"]
+from cellflow.errors import InputError
+
+__all__ = ["choose_threads", "torch_threads"]
+
+_PROBED_CALLS = 10
 
 
 @contextmanager
@@ -23,3 +30,27 @@ def torch_threads(threads: int = 1) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def choose_threads(threads: int | Literal["auto"], work: Callable[[], object]) -> int:
+    """Return the number of threads to use; `"auto"` times `work` with one and with all, and takes the faster.
+
+    Raises
+    ------
+    InputError
+        For anything but a positive integer or `"auto"`.
+    """
+    if threads != "auto":
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            msg = f"threads={threads!r}; expected a positive integer or 'auto'."
+            raise InputError(msg)
+        return threads
+    seconds = {}
+    for candidate in {1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1}:
+        with torch_threads(candidate):
+            work()
+            start = time.perf_counter()
+            for _ in range(_PROBED_CALLS):
+                work()
+            seconds[candidate] = time.perf_counter() - start
+    return min(seconds, key=lambda n: (seconds[n], n))

@@ -182,7 +182,7 @@ class Snapshots:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Ends of paths, row by row; the gap may differ from row to row.
+    """Ends of paths, row by row; the gap may differ from row to row, so a left-out snapshot is just a longer one.
 
     Parameters
     ----------
@@ -190,8 +190,6 @@ class Pairs:
         Ends, shape `(n, d)`.
     t0, t1
         Their times, shape `(n,)`.
-    row
-        Row of the pair in the pair table of its interval, shape `(n,)`; curved paths keep constants per row.
     condition
         Labels as integers, shape `(n,)`, or None.
     """
@@ -200,5 +198,4 @@ class Pairs:
     x1: Tensor
     t0: Tensor
     t1: Tensor
-    row: Tensor
     condition: Tensor | None = None

@@ -1,0 +1,1 @@
+"""Readings of a fitted dynamics: arrays in, arrays out."""

@@ -1,0 +1,9 @@
+"""Functions of time and state with parameters: networks and wrappers of networks."""
+
+from cellflow.fields.base import Builder, Field
+from cellflow.fields.conditioned import Conditioned
+from cellflow.fields.mlp import MLP
+from cellflow.fields.potential import Potential
+from cellflow.fields.residual import Residual
+
+__all__ = ["MLP", "Builder", "Conditioned", "Field", "Potential", "Residual"]

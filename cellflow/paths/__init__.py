@@ -1,0 +1,8 @@
+"""How a cell gets from one snapshot to the next: two formulas a path."""
+
+from cellflow.paths.base import Path, PathSample, sample
+from cellflow.paths.bridge import BrownianBridge
+from cellflow.paths.linear import Linear
+from cellflow.paths.trigonometric import Trigonometric
+
+__all__ = ["BrownianBridge", "Linear", "Path", "PathSample", "Trigonometric", "sample"]

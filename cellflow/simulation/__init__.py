@@ -1,0 +1,6 @@
+"""What the learned dynamics does to cells."""
+
+from cellflow.simulation.ode import Method, integrate
+from cellflow.simulation.trajectories import Trajectories
+
+__all__ = ["Method", "Trajectories", "integrate"]

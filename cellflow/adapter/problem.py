@@ -1,0 +1,83 @@
+"""What is wrong with the data, as a value: one list of findings serves the errors, the warnings, the log and `pp.check`."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar
+
+from cellflow.errors import InputError, InputWarning
+
+__all__ = ["Examination", "Problem", "problems", "settle"]
+
+_log = logging.getLogger("cellflow")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding about the data.
+
+    Parameters
+    ----------
+    key
+        Where: `"adata.obs['hours']"`.
+    found, expected, remedy
+        What is there, what should be, and what to do about it.
+    severity
+        An `"error"` stops the run, a `"warning"` lets it go on, a `"note"` is only logged.
+    kind
+        The class that an error is raised as.
+    """
+
+    key: str
+    found: str
+    expected: str
+    remedy: str
+    severity: Literal["error", "warning", "note"] = "error"
+    kind: type[InputError] = InputError
+
+    @property
+    def message(self) -> str:
+        """The sentences that a user reads."""
+        return f"{self.key} {self.found}. Expected {self.expected}. {self.remedy}"
+
+
+#: A check: yields what it finds, and returns what it read, or None where an error made that impossible.
+Examination: TypeAlias = Generator[Problem, None, T]
+
+
+def settle(examination: Examination[T | None], *, stacklevel: int = 3) -> T:
+    """Run a check; raise its first error, give its warnings, log its notes, and return what it read.
+
+    Warnings and notes come after the whole check has passed, so that an error is the only thing said.
+
+    Raises
+    ------
+    InputError
+        The class that the first error names.
+    """
+    later: list[Problem] = []
+    while True:
+        try:
+            problem = next(examination)
+        except StopIteration as end:
+            result: T = end.value  # None only after an error, which was raised
+            break
+        if problem.severity == "error":
+            raise problem.kind(problem.message)
+        later.append(problem)
+    for problem in later:
+        if problem.severity == "warning":
+            warnings.warn(problem.message, InputWarning, stacklevel=stacklevel)
+        else:
+            _log.info(problem.message)
+    return result
+
+
+def problems(examination: Examination[object]) -> Iterator[Problem]:
+    """All findings of a check, errors first."""
+    order = ("error", "warning", "note")
+    return iter(sorted(examination, key=lambda problem: order.index(problem.severity)))

@@ -1,0 +1,226 @@
+"""A column of times, in any of the forms that people write them, as numbers with one unit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow._typing import FloatArray
+from cellflow.adapter.problem import Examination, Problem, settle
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ParsedTimes", "examine_times", "parse_times"]
+
+_REMEDY = "Write the times as numbers in one unit, say into `adata.obs['hours']`; leave cells without a time missing (NaN)."
+_EXPECTED = "a number per cell, or labels such as 'E8.5', '48h', 'day 3', 't10'"
+#: So many labels are listed in a message.
+_LISTED = 8
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A way to write times: which family it can be converted within, and how long it is there."""
+
+    name: str
+    family: str
+    length: float
+
+
+def _units() -> dict[str, _Unit]:
+    """Every word that may stand beside the number. Stages of an embryo and ages of a mouse count days from another zero."""
+    words = {
+        _Unit("seconds", "duration", 1.0): "s sec secs second seconds",
+        _Unit("minutes", "duration", 60.0): "min mins minute minutes",
+        _Unit("hours", "duration", 3600.0): "h hr hrs hour hours hpi",
+        _Unit("days", "duration", 86400.0): "d day days dpi",
+        _Unit("weeks", "duration", 604800.0): "w wk wks week weeks",
+        _Unit("months", "calendar", 1.0): "mo mon month months",
+        _Unit("years", "calendar", 12.0): "y yr yrs year years",
+        _Unit("hours", "fertilisation", 3600.0): "hpf",
+        _Unit("days", "fertilisation", 86400.0): "dpf",
+        _Unit("days", "embryonic", 1.0): "e dpc",
+        _Unit("days", "postnatal", 1.0): "p",
+        _Unit("", "number", 1.0): "t tp time timepoint",
+    }
+    return {word: unit for unit, spelled in words.items() for word in spelled.split()}
+
+
+_WORDS = _units()
+_NUMBER = r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
+_WORD = r"(?P<word>[a-z]+)\.?"
+#: A hyphen between word and number could be a sign ("day-3"), so it is in neither form.
+_FORMS = (
+    re.compile(rf"{_NUMBER}[\s_]*(?:{_WORD})?", re.IGNORECASE),
+    re.compile(rf"{_WORD}(?:[\s_]*(?=[\d.])|\s+){_NUMBER}", re.IGNORECASE),
+)
+_MISSING = {"", "nan", "na", "n/a", "none", "<na>", "null", "nat"}
+
+
+@dataclass(frozen=True, eq=False)
+class ParsedTimes:
+    """Times as numbers.
+
+    Parameters
+    ----------
+    values
+        Shape `(n,)`; NaN for cells without a time.
+    unit
+        `"hours"`, `"days"`, ...; empty where the column does not say.
+    labels
+        The number that each label stands for; empty for a column of numbers.
+    """
+
+    values: FloatArray
+    unit: str
+    labels: dict[str, float] = field(default_factory=dict)
+
+
+def parse_times(column: pd.Series, key: str = "time") -> ParsedTimes:
+    """Read a column of times.
+
+    Parameters
+    ----------
+    column
+        Numbers, labels (`"E8.5"`, `"48h"`, `"day 3"`, `"t10"`), a categorical of either, Timedelta, Timestamp or Period.
+        Different units in one column are brought to the finest of them; durations and dates to the coarsest of days, hours,
+        minutes and seconds that keeps the typical gap at one or more, dates counted from the first.
+    key
+        What messages call the column.
+
+    Raises
+    ------
+    InputError
+        Booleans, complex numbers, infinities, or labels that are no times or do not go together; they are listed.
+    """
+    return settle(examine_times(column, key))
+
+
+def examine_times(column: pd.Series, key: str) -> Examination[ParsedTimes | None]:
+    """Check and read a column of times; see `parse_times`."""
+    import pandas as pd
+
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "f" and column.dtype != np.float64:
+        column = _widened(column)
+    codes, distinct = pd.factorize(column)
+    unused = len(column.cat.categories) - len(distinct) if isinstance(column.dtype, pd.CategoricalDtype) else 0
+    if unused:
+        yield Problem(key, f"has {unused} categories without cells", "cells in every category", "They are ignored.", "note")
+    values = pd.Index(distinct)
+    if isinstance(values, pd.CategoricalIndex):
+        values = values.categories.take(values.codes)
+    kind = pd.api.types.infer_dtype(values)
+    if kind in {"floating", "integer", "mixed-integer-float", "decimal"}:
+        parsed = yield from _numbers(values, key)
+    elif kind in {"string", "empty"}:
+        parsed = yield from _strings(values, np.bincount(codes[codes >= 0], minlength=len(values)), key)
+    elif kind in {"timedelta64", "timedelta"}:
+        parsed = _durations(pd.to_timedelta(values))
+    elif kind in {"datetime64", "datetime", "date", "period"}:
+        moments = pd.PeriodIndex(values).to_timestamp() if kind == "period" else pd.to_datetime(values)
+        parsed = _durations(moments - moments.min())
+        yield Problem(
+            key,
+            f"holds dates, counted here in {parsed.unit} from the first",
+            "numbers",
+            "An h5ad cannot hold such a column: replace it by numbers before you save.",
+            "warning",
+        )
+    else:
+        found = f"holds {_listed(values)} (of kind {kind})"
+        yield Problem(key, found, _EXPECTED, _REMEDY)
+        return None
+    if parsed is None:
+        return None
+    numbers = yield from _merged(parsed.values, key)
+    if parsed.labels:
+        pairs = ", ".join(f"{label!r} -> {number:g}" for label, number in parsed.labels.items())
+        yield Problem(key, f"was read as {parsed.unit or 'numbers'}: {pairs}", "numbers", "No action is needed.", "note")
+    return ParsedTimes(np.append(numbers, np.nan)[codes], parsed.unit, parsed.labels)
+
+
+def _widened(column: pd.Series) -> pd.Series:
+    """Float64 from shorter floats: a float32 that says 0.1 means 0.1, not 0.10000000149."""
+    import pandas as pd
+
+    short, inverse = np.unique(column.to_numpy(), return_inverse=True)
+    return pd.Series(np.array([float(str(v)) for v in short])[inverse], index=column.index)
+
+
+def _numbers(values: pd.Index, key: str) -> Examination[ParsedTimes | None]:
+    numbers = np.asarray(values, dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        yield Problem(key, f"holds {_listed(values[bad])}", "finite times", _REMEDY)
+        return None
+    return ParsedTimes(numbers, "")
+
+
+def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[ParsedTimes | None]:
+    read: dict[str, tuple[float, _Unit]] = {}
+    unread: list[int] = []
+    for position, label in enumerate(values):
+        if label.strip().casefold() in _MISSING:
+            continue
+        match = next((m for form in _FORMS if (m := form.fullmatch(label.strip()))), None)
+        unit = _WORDS.get((match["word"] or "t").casefold()) if match else None
+        number = float(match["number"]) if match else np.nan
+        if unit is None or not np.isfinite(number):
+            unread.append(position)
+        else:
+            read[label] = number, unit
+    if unread:
+        cells = int(counts[unread].sum())
+        found = f"holds {len(unread)} labels in {cells} cells that are no times: {_listed(values[unread])}"
+        yield Problem(key, found, _EXPECTED, _REMEDY)
+        return None
+    families: dict[str, list[str]] = {}
+    for label, (_, unit) in read.items():
+        families.setdefault(unit.family, []).append(label)
+    if len(families) > 1:
+        groups = " beside ".join(_listed(labels) for labels in families.values())
+        found = f"mixes times that do not go together: {groups}"
+        yield Problem(key, found, "times counted from one zero, in one unit", _REMEDY)
+        return None
+    finest = min((unit for _, unit in read.values()), key=lambda unit: unit.length, default=_WORDS["t"])
+    # Multiplied first: 3 days are 72 hours exactly, whichever lengths are no binary fractions.
+    numbers = {label: number * unit.length / finest.length for label, (number, unit) in read.items()}
+    values_read = np.array([numbers.get(label, np.nan) for label in values], dtype=np.float64)
+    return ParsedTimes(values_read, finest.name, dict(sorted(numbers.items(), key=lambda item: item[1])))
+
+
+def _durations(values: pd.TimedeltaIndex) -> ParsedTimes:
+    seconds = np.asarray(values.total_seconds(), dtype=np.float64)
+    typical = float(np.median(np.diff(np.unique(seconds)))) if len(seconds) > 1 else float(np.abs(seconds).max(initial=0.0))
+    units = [_WORDS[word] for word in ("days", "hours", "minutes", "seconds")]
+    unit = next((u for u in units if typical >= u.length), units[-1])
+    numbers = seconds / unit.length
+    labels = {str(value): float(number) for value, number in zip(values, numbers, strict=True)}
+    return ParsedTimes(numbers, unit.name, dict(sorted(labels.items(), key=lambda item: item[1])))
+
+
+def _merged(numbers: FloatArray, key: str) -> Examination[FloatArray]:
+    """Give times that differ only by rounding (0.3 and 0.1 + 0.2) one number: a gap of 1e-17 would be an infinite velocity."""
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    known = ordered[~np.isnan(ordered)]
+    if len(known) < 2:
+        return numbers
+    same = np.diff(known) <= 8 * np.finfo(np.float64).eps * np.abs(known).max()
+    if not (same & (np.diff(known) > 0)).any():
+        return numbers
+    found = "holds times that differ only by rounding"
+    yield Problem(key, found, "equal times for cells of one snapshot", "They are taken as equal.", "note")
+    first = np.flatnonzero(np.append(True, ~same))
+    merged = numbers.copy()
+    merged[order[: len(known)]] = known[np.repeat(first, np.diff(np.append(first, len(known))))]
+    return merged
+
+
+def _listed(values: pd.Index | list[str]) -> str:
+    shown = ", ".join(repr(getattr(v, "item", lambda v=v: v)()) for v in values[:_LISTED])
+    return shown + (f" and {len(values) - _LISTED} more" if len(values) > _LISTED else "")

@@ -1,0 +1,77 @@
+"""What lives in the latent space, drawn in an embedding: states among the cells, and arrows on a grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellflow._neighbors import nearest
+from cellflow._typing import FloatArray
+
+__all__ = ["on_grid", "place"]
+
+
+def place(states: FloatArray, x: FloatArray, embedding: FloatArray, *, n_neighbors: int = 15) -> FloatArray:
+    """Coordinates in an embedding for states that are no cells: the mean of the nearest cells' coordinates.
+
+    The mean is weighted by a Gaussian kernel whose width is half the distance to the farthest neighbour used.
+
+    Parameters
+    ----------
+    states
+        States to place, shape `(m, d)`.
+    x
+        States of the cells, shape `(n, d)`.
+    embedding
+        Their coordinates, shape `(n, k)`.
+    n_neighbors
+        Cells that a state's coordinates are the mean of.
+
+    Returns
+    -------
+    Shape `(m, k)`; always inside the convex hull of the cells' coordinates.
+    """
+    distance, rows = nearest(x, states, n_neighbors)
+    width = np.where(distance[:, -1:] > 0, distance[:, -1:] / 2.0, 1.0)
+    weight = np.exp(-0.5 * (distance / width) ** 2)
+    weight /= weight.sum(axis=1, keepdims=True)
+    return np.asarray(np.einsum("mk,mke->me", weight, np.asarray(embedding, dtype=np.float64)[rows]))
+
+
+def on_grid(
+    embedding: FloatArray, velocity: FloatArray, *, n_grid: int = 60, smoothing: float = 1.0, min_cells: float = 1.0
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Smooth the arrows of cells onto a regular grid over a picture of two dimensions.
+
+    Parameters
+    ----------
+    embedding
+        Coordinates of the cells, shape `(n, 2)`.
+    velocity
+        Their velocities in the embedding, shape `(n, 2)`.
+    n_grid
+        Grid points along the longer side.
+    smoothing
+        Standard deviation of the Gaussian kernel, in fortieths of the longer side.
+    min_cells
+        Grid points with less than this many cells under their kernel are empty.
+
+    Returns
+    -------
+    The grid's coordinates along both axes, `(a,)` and `(b,)`, and velocities `(b, a, 2)`, NaN where there are no cells.
+    """
+    from scipy.spatial import cKDTree
+
+    low, high = embedding.min(axis=0), embedding.max(axis=0)
+    side = float((high - low).max()) or 1.0
+    low, high = low - 0.04 * side, high + 0.04 * side
+    counts = np.maximum(np.round((high - low) / (high - low).max() * n_grid).astype(int), 4)
+    gx, gy = (np.linspace(a, b, n) for a, b, n in zip(low, high, counts, strict=True))
+    points = np.stack(np.meshgrid(gx, gy), axis=-1).reshape(-1, 2)
+    width = smoothing * side / 40.0
+    # Beyond three standard deviations a cell weighs nothing, so that only close pairs are ever formed.
+    pairs = cKDTree(points).sparse_distance_matrix(cKDTree(embedding), 3.0 * width, output_type="coo_matrix").tocsr()
+    pairs.data = np.exp(-0.5 * (pairs.data / width) ** 2)
+    mass = np.asarray(pairs.sum(axis=1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        field = np.where(mass >= min_cells, (pairs @ np.asarray(velocity, dtype=np.float64)) / mass, np.nan)
+    return gx, gy, field.reshape(len(gy), len(gx), 2)

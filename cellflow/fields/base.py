@@ -1,0 +1,95 @@
+"""Functions of time and state with parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from cellflow.errors import InputError, closest
+from cellflow.population import Clock
+
+__all__ = ["Activation", "Builder", "Field", "TimeInput", "activation_module", "check_shape", "padded_chunks"]
+
+Activation = Literal["silu", "gelu", "selu", "tanh", "softplus"]
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "selu": nn.SELU,
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+}
+
+
+@runtime_checkable
+class Field(Protocol):
+    """`(t, x) -> (n, k)`: `t` a scalar or `(n,)`, `x (n, d)`; time first, as torchdiffeq has it."""
+
+    def __call__(self, t: Tensor, x: Tensor) -> Tensor:
+        """Evaluate the field; a row of the result depends on its own row only."""
+
+
+#: Rows per call when a field is queried.
+_CHUNK = 1024
+
+#: Makes a field for a dimension and a clock: a class of this family, or `functools.partial` of one with its options.
+Builder: TypeAlias = Callable[..., nn.Module]
+
+
+class TimeInput(nn.Module):
+    r"""Time as a network sees it: scaled to [-1, 1] over the observed span, with optional Fourier features.
+
+    Parameters
+    ----------
+    clock
+        Span of the experiment.
+    n_frequencies
+        Adds :math:`\cos(\pi m \tau / 2), \sin(\pi m \tau / 2)` for :math:`m = 1 \dots` `n_frequencies`.
+    """
+
+    def __init__(self, clock: Clock, n_frequencies: int = 0) -> None:
+        super().__init__()
+        if n_frequencies < 0:
+            msg = f"n_frequencies={n_frequencies!r}; expected zero or more."
+            raise InputError(msg)
+        self.middle = 0.5 * (clock.start + clock.stop)
+        self.half = 0.5 * (clock.stop - clock.start)
+        self.n_frequencies = n_frequencies
+        self.width = 1 + 2 * n_frequencies
+
+    def forward(self, t: Tensor, x: Tensor) -> Tensor:
+        """Features of `t` (scalar or `(n,)`) for the rows of `x`, shape `(n, width)`."""
+        tau = ((t - self.middle) / self.half).to(x.dtype).expand(len(x))[:, None]
+        if not self.n_frequencies:
+            return tau
+        angle = 0.5 * torch.pi * tau * torch.arange(1, self.n_frequencies + 1, dtype=x.dtype, device=x.device)
+        return torch.cat([tau, torch.cos(angle), torch.sin(angle)], dim=1)
+
+
+def activation_module(name: Activation) -> nn.Module:
+    """Return the activation of this name."""
+    if name not in get_args(Activation):
+        msg = f"activation={name!r} is not one of {list(get_args(Activation))}{closest(name, get_args(Activation))}"
+        raise InputError(msg)
+    return _ACTIVATIONS[name]()
+
+
+def check_shape(*, dim: int, width: int, depth: int, n_conditions: int) -> None:
+    """Raise for sizes that make no network."""
+    for key, value, least in (("dim", dim, 1), ("width", width, 1), ("depth", depth, 1), ("n_conditions", n_conditions, 0)):
+        if not isinstance(value, int) or value < least:
+            msg = f"{key}={value!r}; expected an integer of at least {least}."
+            raise InputError(msg)
+
+
+def padded_chunks(x: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Split rows into chunks of one width, the last one filled up by repeating a row; yields each with its true size.
+
+    The last bit of a matrix product depends on its shape. At one shape for every query, a cell's result does not depend on
+    the cells that are asked with it.
+    """
+    for chunk in x.split(_CHUNK):
+        missing = _CHUNK - len(chunk)
+        yield torch.cat([chunk, chunk[-1:].expand(missing, *chunk.shape[1:])]) if missing else chunk, len(chunk)

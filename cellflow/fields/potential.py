@@ -1,0 +1,44 @@
+"""Gradient fields."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from cellflow.fields.base import Builder
+from cellflow.population import Clock
+
+__all__ = ["Potential"]
+
+
+class Potential(nn.Module):
+    r"""The field :math:`-\nabla_x \varphi(t, x)` of a scalar network: cells run downhill in a landscape.
+
+    Gradient fields are those of optimal transport; they cannot represent rotation.
+
+    Parameters
+    ----------
+    dim
+        Dimension `d` of the state.
+    clock
+        Span and unit of time.
+    field
+        Builder of the scalar network; called as `field(dim, clock, out_dim=1)`.
+
+    References
+    ----------
+    Neklyudov et al., Action matching, ICML 2023.
+    """
+
+    def __init__(self, dim: int, clock: Clock, *, field: Builder) -> None:
+        super().__init__()
+        self.potential = field(dim, clock, out_dim=1)
+
+    def forward(self, t: Tensor, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and labels `condition (n,)`."""
+        training = torch.is_grad_enabled()
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            phi = self.potential(t, x) if condition is None else self.potential(t, x, condition)
+            (gradient,) = torch.autograd.grad(phi.sum(), x, create_graph=training)
+        return -gradient if training else -gradient.detach()

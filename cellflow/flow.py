@@ -1,0 +1,497 @@
+"""From snapshots to a fitted flow, and what can be asked of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path as FilePath
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from cellflow import __version__
+from cellflow import fields as networks
+from cellflow._random import as_seed
+from cellflow._threads import choose_threads, torch_threads
+from cellflow._typing import FloatArray, RandomState
+from cellflow.couplings import Auto
+from cellflow.decoder import Decoder
+from cellflow.dynamics import Dynamics
+from cellflow.errors import InputError, ModelFileError, SetupError
+from cellflow.fields.base import Builder, padded_chunks
+from cellflow.frame import Frame, Scale
+from cellflow.plan import Plan
+from cellflow.population import Clock, Snapshots
+from cellflow.recipes import Recipe, describe, ot_cfm
+from cellflow.simulation import Method, Trajectories, integrate
+from cellflow.training import Callback, History, Stream, train
+
+__all__ = ["Flow", "fit"]
+
+logger = logging.getLogger("cellflow")
+
+#: Number of the layout that `Flow.state` returns; grows when the layout changes.
+FORMAT = 1
+#: Steps of a fixed-step solver per mean interval between snapshots.
+_STEPS_PER_UNIT = 10
+_WEIGHTS, _HISTORY, _DECODER = "dynamics.", "history.", "decoder."
+_CONFIG_FILE, _ARRAY_FILE = "flow.json", "flow.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """A fitted dynamics: what `fit` returns, and what every question is asked of.
+
+    Positions and velocities that go in and come out are in data coordinates, times in the experiment's own units.
+
+    Parameters
+    ----------
+    dynamics
+        The learned field, in model coordinates.
+    frame
+        Change of coordinates between the data and the model.
+    clock
+        Span and unit of time.
+    times
+        Times of the training snapshots, shape `(k,)`.
+    recipe
+        How it was made, as plain values.
+    plans
+        Summary of each interval's plan, keyed `"0.0_to_24.0"`.
+    history
+        What training did, arrays by name.
+    seed, threads, seconds
+        Of the run.
+    version
+        Version of cellflow that fitted it.
+    decoder
+        From the representation to genes, where genes are known.
+    """
+
+    dynamics: Dynamics
+    frame: Frame
+    clock: Clock
+    times: FloatArray
+    recipe: Mapping[str, Any]
+    plans: Mapping[str, Mapping[str, Any]]
+    history: History
+    seed: int
+    threads: int
+    seconds: float
+    version: str = __version__
+    decoder: Decoder | None = None
+
+    @property
+    def n_dims(self) -> int:
+        """Dimension of the representation."""
+        return len(self.frame.shift)
+
+    @property
+    def step(self) -> float:
+        """Step of the fixed-step solvers, in units of time: a tenth of the mean interval."""
+        return self.clock.unit / _STEPS_PER_UNIT
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.dynamics.parameters()).device
+
+    def velocity(self, x: FloatArray, t: float | FloatArray) -> FloatArray:
+        """Velocity of cells, in data coordinates per unit of time.
+
+        Parameters
+        ----------
+        x
+            Positions, shape `(n, d)`.
+        t
+            One time, or one per cell `(n,)`.
+
+        Returns
+        -------
+        Shape `(n, d)`, float64.
+        """
+        z, t = self._checked(x), np.broadcast_to(np.asarray(t, dtype=np.float64), (len(x),))
+        # Time travels as an extra column, so that chunks keep both together.
+        rows = torch.from_numpy(np.column_stack([t, z]))
+        with torch_threads(self.threads), torch.no_grad():
+            parts = [
+                self.dynamics(chunk[:, 0].to(self.device), chunk[:, 1:].float().to(self.device))[:n].cpu()
+                for chunk, n in padded_chunks(rows)
+            ]
+        return self.frame.velocity_to_data(torch.cat(parts).numpy())
+
+    def simulate(
+        self,
+        x: FloatArray,
+        t0: float,
+        times: FloatArray | Sequence[float],
+        *,
+        method: Method = "rk4",
+        step: float | None = None,
+    ) -> Trajectories:
+        """Move cells from one time to others, before or after it.
+
+        Parameters
+        ----------
+        x
+            Positions at `t0`, shape `(n, d)`.
+        t0
+            Time of the start.
+        times
+            Times to report, shape `(T,)`, in any order.
+        method, step
+            See `cellflow.simulation.integrate`; the step is a tenth of the mean interval between snapshots by default.
+
+        Returns
+        -------
+        `Trajectories` in data coordinates.
+
+        Raises
+        ------
+        IntegrationError
+            Where a state stops being finite.
+        """
+        z = self._checked(x)
+        with torch_threads(self.threads):
+            moved = integrate(
+                self.dynamics,
+                z,
+                float(t0),
+                np.asarray(times, dtype=np.float64),
+                step=self.step if step is None else step,
+                method=method,
+                device=self.device,
+            )
+        return replace(moved, x=self.frame.to_data(moved.x))
+
+    def _checked(self, x: FloatArray) -> FloatArray:
+        if x.ndim != 2 or x.shape[1] != self.n_dims or len(x) == 0:
+            msg = f"The flow moves cells of shape (n, {self.n_dims}); found {x.shape}."
+            raise InputError(msg)
+        return self.frame.to_model(x)
+
+    def with_decoder(self, decoder: Decoder | None) -> Flow:
+        """Return the same flow with another decoder."""
+        return replace(self, decoder=decoder)
+
+    def to(self, device: torch.device | str) -> Flow:
+        """Return the same flow on another device; `self` stays where it is."""
+        dynamics = self._fresh(self.recipe["field"], self.n_dims, self.clock, self.dynamics.sigma, {})
+        dynamics.load_state_dict(self.dynamics.state_dict())
+        return replace(self, dynamics=dynamics.to(_device(device)))
+
+    # --- as plain values, for files and for AnnData ---------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+        """Return configuration (JSON-able plain values) and arrays by name: all that `from_state` needs."""
+        decoder = self.decoder
+        config = {
+            "format": FORMAT,
+            "version": self.version,
+            "n_dims": self.n_dims,
+            "clock": asdict(self.clock),
+            "sigma": self.dynamics.sigma,
+            "recipe": dict(self.recipe),
+            "plans": {key: dict(value) for key, value in self.plans.items()},
+            "seed": self.seed,
+            "threads": self.threads,
+            "seconds": self.seconds,
+            "decoder": decoder and {"genes": decoder.genes.tolist(), "kind": decoder.kind, "r2": decoder.r2},
+        }
+        arrays = {"times": self.times, "frame.shift": self.frame.shift, "frame.scale": self.frame.scale}
+        arrays |= {_WEIGHTS + k: v.detach().cpu().numpy() for k, v in self.dynamics.state_dict().items()}
+        arrays |= {_HISTORY + k: v for k, v in self.history.items()}
+        if decoder is not None:
+            arrays |= {_DECODER + "mean": decoder.mean, _DECODER + "loadings": decoder.loadings}
+        return config, {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+
+    @classmethod
+    def from_state(
+        cls,
+        config: Mapping[str, Any],
+        arrays: Mapping[str, FloatArray],
+        *,
+        fields: Mapping[str, type[nn.Module]] | None = None,
+    ) -> Flow:
+        """Rebuild a flow from its `state`.
+
+        Parameters
+        ----------
+        config, arrays
+            As `state` returned them, this version's or an older one's.
+        fields
+            Network classes of your own by name, for a flow that was fitted with one.
+
+        Raises
+        ------
+        ModelFileError
+            A newer format, a network of unknown name, or arrays that do not fit.
+        """
+        if config.get("format", 0) > FORMAT:
+            msg = (
+                f"The model was written by cellflow {config.get('version')} (format {config['format']}); this is "
+                f"{__version__}, which reads up to format {FORMAT}. Upgrade cellflow-trajectory."
+            )
+            raise ModelFileError(msg)
+        try:
+            clock = Clock(**config["clock"])
+            dynamics = cls._fresh(config["recipe"]["field"], config["n_dims"], clock, config["sigma"], fields or {})
+            weights = {
+                k.removeprefix(_WEIGHTS): torch.from_numpy(np.array(v)) for k, v in arrays.items() if k.startswith(_WEIGHTS)
+            }
+            dynamics.load_state_dict(weights)
+            decoder = config["decoder"] and Decoder.from_state(
+                config["decoder"], {k.removeprefix(_DECODER): v for k, v in arrays.items() if k.startswith(_DECODER)}
+            )
+            return cls(
+                dynamics=dynamics,
+                frame=Frame(arrays["frame.shift"], arrays["frame.scale"]),
+                clock=clock,
+                times=arrays["times"],
+                recipe=config["recipe"],
+                plans=config["plans"],
+                history=_under(_HISTORY, arrays),
+                seed=config["seed"],
+                threads=config["threads"],
+                seconds=config["seconds"],
+                version=config["version"],
+                decoder=decoder,
+            )
+        except (KeyError, TypeError, RuntimeError) as cause:
+            msg = f"The model's configuration and arrays do not fit together ({cause}); fit it again or restore the file."
+            raise ModelFileError(msg) from cause
+
+    @staticmethod
+    def _fresh(spec: Mapping[str, Any], dim: int, clock: Clock, sigma: float, own: Mapping[str, type[nn.Module]]) -> Dynamics:
+        # Initial weights are overwritten; the user's generator must not notice.
+        with torch.random.fork_rng(devices=[]):
+            return Dynamics(_builder(spec, own)(dim, clock), unit=clock.unit, sigma=sigma).eval()
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the flow into a folder as safetensors and JSON with checksums; never a pickle.
+
+        The folder is replaced as a whole: until it is complete, an older one stays as it was.
+
+        Parameters
+        ----------
+        folder
+            Made where missing; an existing one must be empty or hold a flow.
+
+        Raises
+        ------
+        ModelFileError
+            When the path is a file, or a folder with other things in it.
+        """
+        from safetensors.numpy import save
+
+        target = FilePath(folder)
+        if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - {_CONFIG_FILE, _ARRAY_FILE}):
+            msg = f"{target} exists and is not the folder of a saved flow; choose another, or empty it."
+            raise ModelFileError(msg)
+        config, arrays = self.state()
+        blob = save(arrays)
+        seal = {"config": config, "sha256": {_ARRAY_FILE: _sha256(blob), "config": _sha256(_canonical(config))}}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = FilePath(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            for name, content in ((_ARRAY_FILE, blob), (_CONFIG_FILE, json.dumps(seal, indent=1).encode())):
+                with (staging / name).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if target.exists():
+                for name in (_ARRAY_FILE, _CONFIG_FILE):
+                    (staging / name).replace(target / name)
+            else:
+                staging.replace(target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, fields: Mapping[str, type[nn.Module]] | None = None) -> Flow:
+        """Read a flow that `save` wrote.
+
+        Parameters
+        ----------
+        folder
+            Where it was written.
+        fields
+            Network classes of your own by name, for a flow that was fitted with one.
+
+        Raises
+        ------
+        ModelFileError
+            A missing or damaged file, or a newer format.
+        """
+        from safetensors.numpy import load
+
+        folder = FilePath(folder)
+        try:
+            seal = json.loads((folder / _CONFIG_FILE).read_text())
+            blob = (folder / _ARRAY_FILE).read_bytes()
+            config, sums = seal["config"], seal["sha256"]
+        except (OSError, ValueError, KeyError, TypeError) as cause:
+            msg = f"{folder} does not hold a saved flow ({_CONFIG_FILE} and {_ARRAY_FILE}): {cause}"
+            raise ModelFileError(msg) from cause
+        for name, found in ((_ARRAY_FILE, _sha256(blob)), ("config", _sha256(_canonical(config)))):
+            if sums.get(name) != found:
+                damaged = folder / (_ARRAY_FILE if name == _ARRAY_FILE else _CONFIG_FILE)
+                msg = f"{damaged} is damaged: its checksum is not the recorded one. Restore it from a copy, or fit again."
+                raise ModelFileError(msg)
+        return cls.from_state(config, load(blob), fields=fields)
+
+
+def _under(prefix: str, arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Arrays whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _canonical(config: Mapping[str, Any]) -> bytes:
+    return json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _builder(spec: Mapping[str, Any], own: Mapping[str, type[nn.Module]]) -> Builder:
+    """Turn a described network back into its builder."""
+    options = {k: _builder(v, own) if isinstance(v, Mapping) else v for k, v in spec.items() if k != "type"}
+    name = spec["type"]
+    if name not in own and name not in networks.__all__:
+        msg = f"The flow was fitted with a network {name!r} that cellflow does not have; pass fields={{{name!r}: YourClass}}."
+        raise ModelFileError(msg)
+    return partial(own[name] if name in own else getattr(networks, name), **options)
+
+
+def _device(name: torch.device | str) -> torch.device:
+    """Return the device of this name; `"auto"` takes a GPU where there is one, and says so."""
+    available = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    if name == "auto":
+        chosen = torch.device("cuda" if len(available) > 1 else "cpu")
+        logger.info("device='auto' takes %s", chosen)
+        return chosen
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    found = device is not None and (str(device) in available or (str(device) == "cuda" and len(available) > 1))
+    if device is None or not found:
+        msg = f"device={str(name)!r} is not available; found {available}."
+        raise SetupError(msg) if device is not None else InputError(msg)
+    return device
+
+
+def _couple(snapshots: Snapshots, recipe: Recipe) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
+    """Solve every interval's plan, once, on the whole populations."""
+    plans, summaries = [], {}
+    for source, target in snapshots.intervals:
+        coupling, reason = recipe.coupling, "as the recipe says"
+        if isinstance(coupling, Auto):
+            coupling, reason = coupling.choose(len(source), len(target), snapshots.n_dims)
+        start = time.perf_counter()
+        plan = coupling(source, target)
+        summary = {
+            "coupling": describe(coupling),
+            "reason": reason,
+            "n_source": len(source),
+            "n_target": len(target),
+            "cost": plan.cost,
+            "gap": plan.gap,
+            "seconds": time.perf_counter() - start,
+        }
+        key = f"{source.time}_to_{target.time}"
+        logger.info("plan %s: %s (%s), cost %.4g, gap %s", key, type(coupling).__name__, reason, plan.cost, plan.gap)
+        plans.append(plan)
+        summaries[key] = summary
+    return plans, summaries
+
+
+def fit(
+    snapshots: Snapshots,
+    recipe: Recipe | None = None,
+    *,
+    scale: Scale = "joint",
+    random_state: RandomState = 0,
+    threads: int | Literal["auto"] = 1,
+    device: torch.device | str = "cpu",
+    progress: bool | None = None,
+    callback: Callback | None = None,
+) -> Flow:
+    """Learn a continuous dynamics from snapshots.
+
+    The plans between consecutive snapshots are solved once on the whole populations; training then regresses on points of
+    paths between paired cells, and no transport is solved in the loop.
+
+    Parameters
+    ----------
+    snapshots
+        At least two populations, in data coordinates.
+    recipe
+        The method; `ot_cfm()` by default.
+    scale
+        Of the model's frame, see `Frame.fitted`.
+    random_state
+        Seed of the run; two runs with one seed on one machine are identical.
+    threads
+        Torch threads; `"auto"` times one against all and records its choice.
+    device
+        `"cpu"`, `"cuda"`, `"cuda:0"`, ..., or `"auto"`.
+    progress
+        A progress bar; None shows it only to somebody who is watching.
+    callback
+        Called as `callback(step, loss)` at every record.
+
+    Returns
+    -------
+    The fitted `Flow`.
+
+    Raises
+    ------
+    InputError
+        One snapshot only, or an argument that is not usable.
+    CouplingError
+        A plan that cannot be had.
+    TrainingError
+        A loss that is not finite.
+    """
+    start = time.perf_counter()
+    clock, seed, place = snapshots.clock, as_seed(random_state), _device(device)
+    recipe = (ot_cfm() if recipe is None else recipe).resolved(clock)
+    frame = Frame.fitted(snapshots, scale)
+    inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])
+    plans, summaries = _couple(inside, recipe)
+
+    training = recipe.training
+    stream = Stream(
+        inside, plans, recipe.path, batch_size=training.batch_size, validation=training.validation, seed=seed, device=place
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        dynamics = Dynamics(recipe.field(inside.n_dims, clock), unit=clock.unit, sigma=recipe.sigma).to(place)
+    sample = stream.block(0).rows(0, training.batch_size)
+    n_threads = choose_threads(threads, lambda: sum(o(dynamics, sample) for o in recipe.objectives.values()))
+    with torch_threads(n_threads):
+        trained, history = train(dynamics, stream, recipe.objectives, training, progress=progress, callback=callback)
+    return Flow(
+        dynamics=trained.eval(),
+        frame=frame,
+        clock=clock,
+        times=snapshots.times,
+        recipe=describe(recipe),
+        plans=summaries,
+        history=history,
+        seed=seed,
+        threads=n_threads,
+        seconds=time.perf_counter() - start,
+    )

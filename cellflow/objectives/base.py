@@ -1,0 +1,20 @@
+"""What is regressed: a scalar of the dynamics on points of paths."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from cellflow.dynamics import Dynamics
+from cellflow.paths.base import PathSample
+
+__all__ = ["Objective"]
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """`(dynamics, sample) -> scalar`. Several are a named mapping, so that the history has names."""
+
+    def __call__(self, dynamics: Dynamics, sample: PathSample) -> Tensor:
+        """Evaluate on one batch."""

@@ -1,0 +1,38 @@
+"""Conditional flow matching."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cellflow.dynamics import Dynamics
+from cellflow.paths.base import PathSample
+
+__all__ = ["velocity_matching"]
+
+
+def velocity_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
+    r"""Regress the field on the velocities of conditional paths.
+
+    .. math::  \mathbb E\, \tau^2 \|v(t, x_t) - \dot x_t\|^2 / d
+
+    with :math:`\tau` the unit of time. The minimiser is the velocity that carries the marginals of the mixture of all paths.
+
+    Parameters
+    ----------
+    dynamics
+        Holds the field and the unit.
+    sample
+        Points on paths, `n` rows, optionally weighted.
+
+    References
+    ----------
+    Lipman et al., Flow matching for generative modeling, ICLR 2023; Tong et al., Improving and generalizing flow-based
+    generative models with minibatch optimal transport, TMLR 2024, theorem 3.2.
+    """
+    if sample.condition is None:
+        velocity = dynamics.velocity(sample.t, sample.x)
+    else:
+        velocity = dynamics.velocity(sample.t, sample.x, sample.condition)
+    error = ((velocity - sample.velocity) * dynamics.unit).square().mean(dim=1)
+    return error.mean() if sample.weight is None else torch.dot(sample.weight, error) / sample.weight.sum()

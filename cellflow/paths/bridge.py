@@ -1,0 +1,52 @@
+"""The Brownian bridge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cellflow.errors import InputError
+from cellflow.paths.base import elapsed
+from cellflow.population import Pairs
+
+__all__ = ["BrownianBridge"]
+
+
+@dataclass(frozen=True)
+class BrownianBridge:
+    r"""Brownian motion pinned at both ends: variance :math:`\sigma^2 (t - t_0)(t_1 - t) / (t_1 - t_0)`.
+
+    Strictly inside the interval, :math:`\dot x_t + \tfrac{\sigma^2}{2} \nabla\log p_t = (x_1 - x_t) / (t_1 - t)`.
+
+    Parameters
+    ----------
+    sigma
+        Diffusion per square root of time, in model coordinates; `"auto"` is resolved when a model is fitted
+        (`0.5 / sqrt(median gap)`).
+
+    References
+    ----------
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
+    section 3.3; Föllmer, Random fields and diffusion processes, 1988.
+    """
+
+    sigma: float | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.sigma != "auto" and not (isinstance(self.sigma, int | float) and 0 < self.sigma < float("inf")):
+            msg = f"sigma={self.sigma!r}; expected a positive finite number, or 'auto'."
+            raise InputError(msg)
+
+    def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Centre, shape `(n, d)`."""
+        return pairs.x0 + elapsed(t, pairs)[:, None] * (pairs.x1 - pairs.x0)
+
+    def std(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Width, shape `(n,)`."""
+        if self.sigma == "auto":
+            msg = "sigma='auto' depends on the snapshots; fit with the recipe, or give a number."
+            raise InputError(msg)
+        return self.sigma * torch.sqrt((t - pairs.t0) * (pairs.t1 - t) / (pairs.t1 - pairs.t0))

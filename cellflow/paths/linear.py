@@ -1,0 +1,46 @@
+"""Straight paths at constant speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cellflow.errors import InputError
+from cellflow.paths.base import elapsed
+from cellflow.population import Pairs
+
+__all__ = ["Linear"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    r""":math:`x_t \sim \mathcal N((1-s)\, x_0 + s\, x_1, \mathrm{smoothing}^2 I)` with :math:`s` the elapsed fraction.
+
+    Parameters
+    ----------
+    smoothing
+        Constant width of the regression path, in model coordinates (about one standard deviation of the data = 1); not a
+        diffusion.
+
+    References
+    ----------
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
+    eq. (14).
+    """
+
+    smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < float("inf"):
+            msg = f"smoothing={self.smoothing!r}; expected a finite number that is not negative."
+            raise InputError(msg)
+
+    def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Centre, shape `(n, d)`."""
+        return pairs.x0 + elapsed(t, pairs)[:, None] * (pairs.x1 - pairs.x0)
+
+    def std(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
+        """Width, shape `(n,)`."""
+        return torch.full_like(t, self.smoothing)

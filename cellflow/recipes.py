@@ -1,0 +1,163 @@
+"""A method of the literature is one short function that returns a `Recipe`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass, replace
+from functools import partial
+from types import FunctionType, MappingProxyType
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from cellflow.couplings import Auto, Coupling, Entropic, Independent
+from cellflow.errors import InputError, closest
+from cellflow.fields import MLP, Builder
+from cellflow.objectives import Objective, velocity_matching
+from cellflow.paths import BrownianBridge, Linear, Path, Trigonometric
+from cellflow.population import Clock
+from cellflow.training import Training
+
+__all__ = ["Recipe", "by_name", "describe", "i_cfm", "ot_cfm", "sb_cfm", "vp_cfm"]
+
+T = TypeVar("T")
+
+_TRAINING = Training()
+_VELOCITY_ONLY: Mapping[str, Objective] = MappingProxyType({"velocity": velocity_matching})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that makes a method, short of the data.
+
+    Parameters
+    ----------
+    name
+        As the literature has it.
+    coupling
+        Who becomes whom.
+    path
+        How it gets there.
+    field
+        Builds the velocity network, called as `field(dim, clock)`; `functools.partial` of a class of `cellflow.fields` fixes
+        its options.
+    objectives
+        What is regressed, by name.
+    training
+        How.
+    """
+
+    name: str
+    coupling: Coupling
+    path: Path
+    field: Builder = MLP
+    objectives: Mapping[str, Objective] = _VELOCITY_ONLY
+    training: Training = _TRAINING
+
+    def resolved(self, clock: Clock) -> Recipe:
+        """Replace every `sigma="auto"` by the number that it stands for in this experiment."""
+        return replace(self, coupling=_with_sigma(self.coupling, clock), path=_with_sigma(self.path, clock))
+
+    @property
+    def sigma(self) -> float:
+        """Diffusion of the path, per square root of time; zero for a deterministic one."""
+        return float(getattr(self.path, "sigma", 0.0))
+
+
+def _with_sigma(part: T, clock: Clock) -> T:
+    if is_dataclass(part) and getattr(part, "sigma", None) == "auto":
+        return replace(part, sigma=clock.sigma)  # type: ignore[type-var, return-value] # narrowed by is_dataclass
+    return part
+
+
+def i_cfm(*, smoothing: float = 0.1, field: Builder = MLP, training: Training = _TRAINING) -> Recipe:
+    """Conditional flow matching between independently drawn cells: the baseline of every other method.
+
+    References
+    ----------
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
+    section 3.2.2 (arXiv 2302.00482); Lipman et al., Flow matching for generative modeling, ICLR 2023.
+    """
+    return Recipe("i-cfm", Independent(), Linear(smoothing), field, training=training)
+
+
+def ot_cfm(
+    *,
+    coupling: Coupling | None = None,
+    smoothing: float = 0.1,
+    field: Builder = MLP,
+    training: Training = _TRAINING,
+) -> Recipe:
+    """Flow matching along straight paths between cells paired by optimal transport: the default.
+
+    The paper solves transport within minibatches; here the plan is that of the whole populations, solved once.
+
+    References
+    ----------
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
+    section 3.2.3 (arXiv 2302.00482).
+    """
+    return Recipe("ot-cfm", coupling or Auto(), Linear(smoothing), field, training=training)
+
+
+def sb_cfm(*, sigma: float | Literal["auto"] = "auto", field: Builder = MLP, training: Training = _TRAINING) -> Recipe:
+    """Probability-flow dynamics of the Schroedinger bridge: entropic plan and Brownian bridges of one diffusion.
+
+    The regularisation is that of the bridge, epsilon = 2 sigma^2 dt for squared Euclidean cost, on the whole populations.
+
+    References
+    ----------
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
+    section 3.2.5 (arXiv 2302.00482).
+    """
+    return Recipe("sb-cfm", Entropic(sigma=sigma), BrownianBridge(sigma), field, training=training)
+
+
+def vp_cfm(*, smoothing: float = 0.1, field: Builder = MLP, training: Training = _TRAINING) -> Recipe:
+    """Variance-preserving (trigonometric) paths between independently drawn cells.
+
+    References
+    ----------
+    Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants, ICLR 2023 (arXiv 2209.15571);
+    VP-CFM of Tong et al., TMLR 2024.
+    """
+    return Recipe("vp-cfm", Independent(), Trigonometric(smoothing), field, training=training)
+
+
+_METHODS = {recipe().name: recipe for recipe in (i_cfm, ot_cfm, sb_cfm, vp_cfm)}
+
+
+def by_name(method: str | Recipe) -> Recipe:
+    """Return the recipe of a method's name (`"ot-cfm"`), or the recipe itself."""
+    if isinstance(method, Recipe):
+        return method
+    if not isinstance(method, str) or method.replace("_", "-") not in _METHODS:
+        msg = f"method={method!r} is neither a Recipe nor one of {sorted(_METHODS)}{closest(method, _METHODS)}"
+        raise InputError(msg)
+    return _METHODS[method.replace("_", "-")]()
+
+
+def describe(part: object) -> Any:
+    """Turn a recipe, or a part of one, into plain dicts, lists, numbers and strings for provenance.
+
+    Examples
+    --------
+    >>> describe(Linear(smoothing=0.2))
+    {'type': 'Linear', 'smoothing': 0.2}
+    """
+    if isinstance(part, partial):
+        return {"type": part.func.__name__, **{key: describe(value) for key, value in part.keywords.items()}}
+    if isinstance(part, type | FunctionType):
+        return {"type": part.__name__}
+    if is_dataclass(part) and not isinstance(part, type):
+        return {"type": type(part).__name__, **{f.name: describe(getattr(part, f.name)) for f in dataclasses.fields(part)}}
+    if isinstance(part, Mapping):
+        return {str(key): describe(value) for key, value in part.items()}
+    if isinstance(part, np.generic):
+        return part.item()
+    if part is None or isinstance(part, bool | int | float | str):
+        return part
+    if isinstance(part, tuple | list):
+        return [describe(item) for item in part]
+    return {"type": type(part).__name__}

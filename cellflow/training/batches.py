@@ -1,0 +1,145 @@
+"""From plans to an endless stream of training points, in blocks worth many batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from cellflow._random import stream
+from cellflow._typing import IntArray
+from cellflow.paths.base import Path, PathSample, sample
+from cellflow.plan import Plan
+from cellflow.population import Pairs, Snapshots
+
+__all__ = ["Stream"]
+
+#: Times keep this fraction of an interval away from its ends, where the velocity of a bridge has no bound.
+_MARGIN = 1e-3
+#: Numbers in each of the handful of arrays that a block consists of (8 MB), and batches per block at most.
+_BLOCK_NUMBERS = 2**21
+_MAX_BATCHES = 64
+#: Points of the fixed validation set.
+_VALIDATION_POINTS = 4096
+# First keys of the random streams.
+_ASIDE, _BLOCK, _VALIDATION = 0, 1, 2
+
+
+class Stream:
+    """Points on the paths of all intervals, keyed by position: block `k` is the same whatever was drawn before it.
+
+    A share of the source cells of every interval is set aside, and the pairs that start there serve for validation only.
+
+    Parameters
+    ----------
+    snapshots
+        Training populations in model coordinates, `k` of them.
+    plans
+        One plan per interval, `k - 1`.
+    path
+        How a cell moves between the ends of a pair.
+    batch_size
+        Points per batch; intervals are drawn in proportion to their lengths, times uniformly.
+    validation
+        Share of source cells set aside, from 0 to 0.5; a positive share sets aside at least one of two cells.
+    seed
+        Key of the whole stream.
+    device
+        Where the points are needed.
+    """
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        plans: Sequence[Plan],
+        path: Path,
+        *,
+        batch_size: int,
+        validation: float,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        cells = np.concatenate([p.x for p in snapshots.populations]).astype(np.float32)
+        self._cells = torch.from_numpy(cells).to(device)
+        self._starts = np.concatenate([[0], np.cumsum([len(p) for p in snapshots.populations])])
+        self._times = snapshots.times
+        self._plans = plans
+        self._path = path
+        self._seed = seed
+        self._device = device
+        self._aside = [self._set_aside(k, plan, validation) for k, plan in enumerate(plans)]
+        self.batch_size = batch_size
+        self.batches_per_block = max(1, min(_MAX_BATCHES, _BLOCK_NUMBERS // (batch_size * snapshots.n_dims)))
+
+    def _set_aside(self, interval: int, plan: Plan, share: float) -> np.ndarray:
+        """Mark the source cells whose pairs are kept for validation; none where they would carry most of the mass."""
+        aside = np.zeros(plan.shape[0], dtype=bool)
+        alive = np.flatnonzero(plan.row_mass > 0)
+        if share and len(alive) > 1:
+            count = max(1, round(share * len(alive)))
+            chosen = stream(self._seed, _ASIDE, interval).choice(alive, count, replace=False)
+            aside[chosen] = plan.row_mass[chosen].sum() <= 0.5 * plan.row_mass.sum()
+        return aside
+
+    def _pairs(self, interval: int, n: int, rng: np.random.Generator, *, aside: bool) -> tuple[IntArray, IntArray]:
+        """Draw `n` pairs that start among the cells set aside, or among the others."""
+        plan, mark = self._plans[interval], self._aside[interval]
+        if not mark.any():
+            return plan.sample(n, rng)
+        share = float(plan.row_mass[mark == aside].sum() / plan.row_mass.sum())
+        found: list[tuple[IntArray, IntArray]] = []
+        missing = n
+        while missing > 0:
+            i, j = plan.sample(int(1.1 * missing / share) + 16, rng)
+            keep = np.flatnonzero(mark[i] == aside)[:missing]
+            found.append((i[keep], j[keep]))
+            missing -= len(keep)
+        i, j = (np.concatenate(side) for side in zip(*found, strict=True))
+        return i, j
+
+    def _points(self, n: int, rng: np.random.Generator, intervals: Sequence[int], *, aside: bool) -> PathSample:
+        """Draw `n` points of some intervals, in random order."""
+        gaps = np.diff(self._times)[list(intervals)]
+        counts = rng.multinomial(n, gaps / gaps.sum())
+        rows = []
+        for k, count in zip(intervals, counts.tolist(), strict=True):
+            i, j = self._pairs(k, count, rng, aside=aside)
+            rows.append((i + self._starts[k], j + self._starts[k + 1], np.full(count, k)))
+        order = rng.permutation(n)
+        source, target, interval = (np.concatenate(side)[order] for side in zip(*rows, strict=True))
+        # Times stay float64 until the network's clock has scaled them: a minute after a million hours is still a minute.
+        t0, t1 = self._times[interval], self._times[interval + 1]
+        t = t0 + (_MARGIN + (1.0 - 2.0 * _MARGIN) * rng.random(n)) * (t1 - t0)
+        z = rng.standard_normal((n, self._cells.shape[1]), dtype=np.float32)
+        pairs = Pairs(
+            self._cells[torch.from_numpy(source).to(self._device)],
+            self._cells[torch.from_numpy(target).to(self._device)],
+            self._tensor(t0),
+            self._tensor(t1),
+        )
+        return sample(self._path, self._tensor(t), pairs, torch.from_numpy(z).to(self._device))
+
+    def _tensor(self, a: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(a).to(self._device)
+
+    def block(self, k: int) -> PathSample:
+        """Block `k` of the stream: `batch_size * batches_per_block` points."""
+        n = self.batch_size * self.batches_per_block
+        return self._points(n, stream(self._seed, _BLOCK, k), range(len(self._plans)), aside=False)
+
+    def batches(self) -> Iterator[PathSample]:
+        """Batches without end."""
+        k = 0
+        while True:
+            block = self.block(k)
+            for start in range(0, self.batch_size * self.batches_per_block, self.batch_size):
+                yield block.rows(start, start + self.batch_size)
+            k += 1
+
+    def validation(self) -> PathSample | None:
+        """The fixed validation points, or None where nothing was set aside."""
+        intervals = [k for k, mark in enumerate(self._aside) if mark.any()]
+        if not intervals:
+            return None
+        return self._points(_VALIDATION_POINTS, stream(self._seed, _VALIDATION), intervals, aside=True)

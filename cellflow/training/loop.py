@@ -1,0 +1,243 @@
+"""The training loop: optimise, average, record."""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from cellflow._typing import FloatArray
+from cellflow.dynamics import Dynamics
+from cellflow.errors import InputError, TrainingError, closest
+from cellflow.objectives.base import Objective
+from cellflow.paths.base import PathSample
+from cellflow.training.batches import Stream
+
+__all__ = ["Callback", "History", "Schedule", "Training", "train"]
+
+Schedule = Literal["cosine", "one-cycle", "constant"]
+#: What training did: arrays by name.
+History: TypeAlias = "dict[str, FloatArray]"
+#: Called as `callback(step, loss)` at every record.
+Callback: TypeAlias = "Callable[[int, float], None]"
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a dynamics is trained.
+
+    Parameters
+    ----------
+    steps
+        Optimiser steps.
+    batch_size
+        Points per step.
+    lr
+        Peak learning rate of AdamW.
+    schedule
+        `"cosine"`: linear warm-up, then a half cosine to zero. `"one-cycle"`: half cosines up (the first third) and down to
+        zero. `"constant"`: warm-up only; the one schedule under which `patience` may stop training early, because the
+        others have to finish.
+    warmup
+        Steps of linear warm-up.
+    weight_decay
+        Decoupled weight decay.
+    ema
+        Decay of the exponential moving average of the weights, which is what a fit returns; 0 returns the last weights.
+    clip
+        Largest norm of the gradient.
+    validation
+        Share of source cells whose pairs are kept for validation, 0 to 0.5.
+    record_every
+        Steps between two records of the loss.
+    patience
+        Records without a new best validation loss after which training stops; None never stops early.
+
+    Raises
+    ------
+    InputError
+        For values that cannot train anything, and for `patience` under a schedule that has to finish.
+    """
+
+    steps: int = 2000
+    batch_size: int = 512
+    lr: float = 5e-3
+    schedule: Schedule = "cosine"
+    warmup: int = 50
+    weight_decay: float = 0.0
+    ema: float = 0.99
+    clip: float = 10.0
+    validation: float = 0.05
+    record_every: int = 50
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.schedule not in get_args(Schedule):
+            known = list(get_args(Schedule))
+            msg = f"schedule={self.schedule!r} is not one of {known}{closest(self.schedule, known)}"
+            raise InputError(msg)
+        for key in ("steps", "batch_size", "record_every"):
+            self._check(key, 1, math.inf, kind=int)
+        self._check("warmup", 0, math.inf, kind=int)
+        for key, least, most in (
+            ("lr", 1e-12, 1e3),
+            ("weight_decay", 0.0, 1e3),
+            ("ema", 0.0, 0.99999),
+            ("clip", 1e-12, math.inf),
+            ("validation", 0.0, 0.5),
+        ):
+            self._check(key, least, most)
+        if self.patience is not None:
+            self._check("patience", 1, math.inf, kind=int)
+            if self.schedule != "constant":
+                msg = f"patience={self.patience} with schedule={self.schedule!r}, which must finish; use 'constant'."
+                raise InputError(msg)
+            if not self.validation:
+                msg = f"patience={self.patience} needs a validation loss; set validation above 0."
+                raise InputError(msg)
+
+    def _check(self, key: str, least: float, most: float, *, kind: type = float) -> None:
+        value = getattr(self, key)
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not (whole or (kind is float and isinstance(value, float))) or not least <= value <= most:
+            what = "an integer" if kind is int else "a number"
+            msg = f"{key}={value!r}; expected {what} from {least:g} to {most:g}."
+            raise InputError(msg)
+
+    def lr_factor(self, step: int) -> float:
+        """Learning rate at `step`, as a share of the peak."""
+        if self.schedule == "one-cycle":
+            rise = max(1, self.steps // 3)
+            if step < rise:
+                return 0.04 + 0.96 * 0.5 * (1.0 - math.cos(math.pi * step / rise))
+            return 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise)))
+        warmup = min(self.warmup, self.steps // 2)
+        if step < warmup:
+            return (step + 1) / warmup
+        if self.schedule == "constant":
+            return 1.0
+        return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
+
+
+def train(
+    dynamics: Dynamics,
+    stream: Stream,
+    objectives: Mapping[str, Objective],
+    training: Training,
+    *,
+    progress: bool | None = None,
+    callback: Callback | None = None,
+) -> tuple[Dynamics, History]:
+    """Train on a stream; the argument itself is trained in place, its averaged copy is returned.
+
+    Parameters
+    ----------
+    dynamics
+        Freshly made, on the device of the stream.
+    stream
+        Training points and the validation set.
+    objectives
+        Losses by name; their sum is minimised.
+    training
+        How.
+    progress
+        A progress bar with loss and remaining time; None shows it only to somebody who is watching (a terminal, a notebook).
+    callback
+        Called with the step and its mean loss at every record.
+
+    Returns
+    -------
+    The averaged dynamics, and the history: `step`, `loss`, `lr` at every record, `loss_<name>` where there are several
+    objectives, `val_step`, `val_loss` of the averaged weights, `best_step`, `best_val_loss` (one number each).
+
+    Raises
+    ------
+    TrainingError
+        A loss that is not finite; names the first such step and the learning rate.
+    """
+    optimizer = torch.optim.AdamW(dynamics.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, training.lr_factor)
+    averaged = AveragedModel(dynamics, multi_avg_fn=get_ema_multi_avg_fn(training.ema)) if training.ema else None
+    held_out = stream.validation()
+    batches = stream.batches()
+    records: dict[str, list[float]] = {}
+    best_loss, best_step, best = math.inf, 0, None
+    pending: list[torch.Tensor] = []
+
+    with tqdm(total=training.steps, desc="fit", unit="step", disable=not _is_shown(progress), mininterval=0.2) as bar:
+        for step in range(training.steps):
+            batch = next(batches)
+            losses = torch.stack([objective(dynamics, batch) for objective in objectives.values()])
+            optimizer.zero_grad(set_to_none=True)
+            losses.sum().backward()
+            torch.nn.utils.clip_grad_norm_(dynamics.parameters(), training.clip)
+            optimizer.step()
+            if averaged is not None:
+                averaged.update_parameters(dynamics)
+            pending.append(losses.detach())
+            lr = optimizer.param_groups[0]["lr"]
+            scheduler.step()
+
+            done = step + 1
+            if done % training.record_every and done != training.steps:
+                continue
+            means = _checked_means(torch.stack(pending), first_step=done - len(pending), lr=lr)
+            pending.clear()
+            loss = sum(means)
+            named = dict(zip((f"loss_{name}" for name in objectives), means, strict=True)) if len(means) > 1 else {}
+            row = {"step": float(done), "loss": loss, "lr": lr, **named}
+            if held_out is not None:
+                value = _evaluate(_trained(dynamics, averaged), held_out, objectives)
+                row |= {"val_step": float(done), "val_loss": value}
+                if value < best_loss:
+                    best_loss, best_step = value, done
+                    best = copy.deepcopy(_trained(dynamics, averaged)) if training.patience is not None else None
+            for key, number in row.items():
+                records.setdefault(key, []).append(number)
+            bar.update(done - bar.n)
+            bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+            if callback is not None:
+                callback(done, loss)
+            if training.patience is not None and done - best_step >= training.patience * training.record_every:
+                break
+
+    history = {key: np.array(values) for key, values in records.items()}
+    if held_out is not None:
+        history |= {"best_step": np.array([float(best_step)]), "best_val_loss": np.array([best_loss])}
+    return (best if best is not None else _trained(dynamics, averaged)), history
+
+
+def _trained(dynamics: Dynamics, averaged: AveragedModel | None) -> Dynamics:
+    return dynamics if averaged is None else averaged.module  # type: ignore[return-value] # a Module to AveragedModel
+
+
+def _checked_means(losses: torch.Tensor, *, first_step: int, lr: float) -> list[float]:
+    """Mean of each column of `losses (steps, objectives)`, all of them finite."""
+    bad = torch.nonzero(~torch.isfinite(losses.sum(dim=1)))
+    if len(bad):
+        step = first_step + int(bad[0])
+        msg = (
+            f"The training loss is not finite from step {step} on (learning rate {lr:.3g}). "
+            "Lower `lr`, check the scale of the representation, or train fewer dimensions."
+        )
+        raise TrainingError(msg)
+    return [float(v) for v in losses.mean(dim=0)]
+
+
+def _evaluate(dynamics: Dynamics, sample: PathSample, objectives: Mapping[str, Objective]) -> float:
+    with torch.no_grad():
+        return float(sum(objective(dynamics, sample) for objective in objectives.values()))
+
+
+def _is_shown(progress: bool | None) -> bool:  # noqa: FBT001 (the public argument as it came)
+    if progress is not None:
+        return progress
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
