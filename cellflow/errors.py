@@ -22,6 +22,7 @@ __all__ = [
     "MissingDataError",
     "MissingKeyError",
     "ModelFileError",
+    "OutputError",
     "SetupError",
     "TrainingError",
     "TrainingWarning",
@@ -62,6 +63,10 @@ class TrainingError(CellFlowError, ArithmeticError):
 
 class ModelFileError(CellFlowError, OSError):
     """A saved model is missing, damaged, of a newer format, or not a model at all."""
+
+
+class OutputError(CellFlowError, OSError):
+    """A file cannot be written: no such folder, no permission, or a full disk; what was there before is untouched."""
 
 
 class SetupError(CellFlowError, ImportError):

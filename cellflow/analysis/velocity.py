@@ -23,7 +23,7 @@ def project(x: FloatArray, velocity: FloatArray, embedding: FloatArray, *, n_nei
     .. math:: p_{ij} \propto e^{c_{ij} / \sigma_i}, \qquad
               w_i = \|v_i\| \, r_i \sum_j \bigl(p_{ij} - \tfrac1k\bigr) \frac{e_j - e_i}{\|e_j - e_i\|} ,
 
-    where :math:`r_i` is the median ratio of distances in the embedding to distances in `x`. The kernel is relative to the
+    where :math:`r_i` is the ratio of root mean square distances, in the embedding to in `x`. The kernel is relative to the
     spread of the cosines because these shrink as dimensions grow; without the uniform part, arrows do not point to where cells
     are merely dense.
 
@@ -92,7 +92,7 @@ def _arrows(steps: FloatArray, velocity: FloatArray, moves: FloatArray) -> Float
     spread = np.sqrt((centred**2).sum(axis=1, keepdims=True) / n_votes)
     kernel = np.where(votes, np.exp(np.clip(_ratio(centred, spread), -50.0, 50.0)), 0.0)
     excess = _ratio(kernel, kernel.sum(axis=1, keepdims=True)) - votes / n_votes
-    ratio = np.ma.median(np.ma.masked_array(_ratio(reach, distance), mask=~votes), axis=1).filled(0.0)
+    ratio = np.sqrt(_ratio((reach**2 * votes).sum(axis=1), (distance**2 * votes).sum(axis=1)))
     return np.asarray((speed * ratio)[:, None] * np.einsum("ik,ike->ie", excess, _ratio(moves, reach[:, :, None])))
 
 

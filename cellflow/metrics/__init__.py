@@ -1,0 +1,5 @@
+"""How far apart two populations are."""
+
+from cellflow.metrics.transport import wasserstein
+
+__all__ = ["wasserstein"]

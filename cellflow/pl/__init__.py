@@ -1,0 +1,8 @@
+"""Pictures: take and return Axes, change nothing else."""
+
+from cellflow.pl._loss import loss
+from cellflow.pl._population import population
+from cellflow.pl._stream import stream
+from cellflow.pl._trajectories import trajectories
+
+__all__ = ["loss", "population", "stream", "trajectories"]

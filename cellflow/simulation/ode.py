@@ -101,7 +101,7 @@ def integrate(
         states = solve(start, step)
         _check_finite(states, distinct, t0, method)
         error = None
-        if method != "dopri5" and len(start):
+        if method != "dopri5" and states.numel():
             checked = torch.linspace(0, len(start) - 1, min(_CHECKED, len(start))).round().long()
             finer = solve(start[checked], 0.5 * step)
             error = _relative_error(states[:, checked], finer)

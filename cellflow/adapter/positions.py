@@ -1,0 +1,231 @@
+"""Positions of cells and their expression, out of whatever container holds them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from cellflow._typing import FloatArray
+from cellflow.adapter.keys import basis_of
+from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.decoder import Rows
+from cellflow.errors import InputError, MissingKeyError, closest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["MAX_GENES", "examine_positions", "expression", "read_positions"]
+
+#: With more genes than this, `use_rep="X"` is asked to go through PCA.
+MAX_GENES = 500
+#: What is stored sparse is made dense up to this many bytes.
+_DENSE_LIMIT = 2 * 1024**3
+#: Rows of a dask array that are computed together.
+_CHUNK = 65536
+#: Distance from the median, in robust standard deviations, from which a cell is pointed out.
+_FAR = 100.0
+#: Pictures: made for the eye, with distances and densities that mean nothing to a dynamics.
+_PICTURES = re.compile(r"umap|t-?sne|draw_graph|phate|pacmap|trimap|mde(?![a-z])", re.IGNORECASE)
+
+
+def read_positions(adata: AnnData, *, use_rep: str, n_dims: int | None = None) -> FloatArray:
+    """Read the positions of all cells only, shape `(n, d)`, float32; see `read`."""
+    return settle(examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=True))[1]
+
+
+def examine_positions(
+    adata: AnnData, *, use_rep: str, n_dims: int | None = None, force_rep: bool = False
+) -> Examination[tuple[str, FloatArray] | None]:
+    """Check and read a representation; returns its key and the positions `(n, d)` as float32."""
+    found = yield from _stored(adata, use_rep, force_rep=force_rep)
+    if found is None:
+        return None
+    use_rep, where, value = found
+    shape = tuple(value.shape)
+    if len(shape) != 2 or shape[0] != adata.n_obs or 0 in shape:
+        expected = f"shape ({adata.n_obs}, d), one row per cell" if adata.n_obs else "at least one cell"
+        yield Problem(where, f"has shape {shape}", expected, "Compute the representation again.")
+        return None
+    if n_dims is not None and (
+        isinstance(n_dims, bool) or not isinstance(n_dims, int | np.integer) or not 1 <= n_dims <= shape[1]
+    ):
+        remedy = f"Pass n_dims={shape[1]} or less, or None for all."
+        yield Problem("n_dims", f"is {n_dims!r}", f"an integer from 1 to {shape[1]}, the dimensions of {where}", remedy)
+        return None
+    width = shape[1] if n_dims is None else int(n_dims)
+    if _is_sparse(value) and shape[0] * width * 4 > _DENSE_LIMIT:
+        size = f"is sparse and would take {shape[0] * width * 4 / 1024**3:.0f} GB as a dense matrix"
+        yield Problem(where, size, f"at most {_DENSE_LIMIT / 1024**3:.0f} GB", "Pass n_dims=, or reduce it by PCA.")
+        return None
+    raw = _dense(value, width)
+    if raw.dtype.kind not in "fiub" and raw.dtype.name != "bfloat16":
+        yield Problem(where, f"has dtype {raw.dtype}", "real numbers", "Convert it, for example with .astype('float32').")
+        return None
+    with np.errstate(over="ignore"):
+        x = np.ascontiguousarray(raw, dtype=np.float32)
+    if raw.dtype != np.float32:
+        yield Problem(where, f"has dtype {raw.dtype}", "float32", "It is converted.", "note")
+    bad = list(_not_finite(x, raw, where, adata, getattr(value, "columns", None)))
+    if bad:
+        yield from bad
+        return None
+    yield from _oddities(x, where, adata)
+    return use_rep, x
+
+
+def expression(adata: AnnData, layer: str | None = None) -> Rows | None:
+    """Expression by blocks of rows, from `adata.X` or a layer; None where there is none.
+
+    Raises
+    ------
+    MissingKeyError
+        There is no such layer.
+    InputError
+        The values are no real numbers.
+    """
+    if layer is not None and layer not in adata.layers:
+        known = sorted(name for name in adata.layers if isinstance(name, str))
+        msg = f"No {layer!r} in adata.layers; found {known}{closest(layer, known)}. Pass layer=None for adata.X."
+        raise MissingKeyError(msg)
+    value: Any = adata.X if layer is None else adata.layers[layer]
+    if value is None or adata.n_vars == 0:
+        return None
+    value = value.to_memory() if hasattr(value, "to_memory") else value
+    if hasattr(value, "dask"):
+        return _Computed(value)
+    if np.dtype(value.dtype).kind not in "fiub":
+        where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+        msg = f"{where} has dtype {value.dtype}. Expected real numbers. Convert it, for example with .astype('float32')."
+        raise InputError(msg)
+    return cast("Rows", value.tocsr() if _is_sparse(value) else value)
+
+
+@dataclass(frozen=True, eq=False)
+class _Computed:
+    """A dask array that gives blocks of rows as arrays."""
+
+    array: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        return self.array[rows].compute()
+
+
+def _stored(adata: AnnData, use_rep: object, *, force_rep: bool) -> Examination[tuple[str, str, Any] | None]:
+    """Find the representation: its key, what messages call it, and the value as it is stored."""
+    known = sorted(map(str, adata.obsm))
+    spellings = [use_rep, f"X_{use_rep}", str(use_rep).removeprefix("X_")]
+    key = next((str(s) for s in spellings if isinstance(use_rep, str) and s in adata.obsm), None)
+    if key is None and use_rep == "X":
+        if adata.X is None:
+            yield Problem("adata.X", "is None", "expression", f"Pass use_rep= one of {known}.")
+        elif adata.n_vars > MAX_GENES:
+            remedy = "Run sc.pp.pca(adata) and pass use_rep='X_pca'."
+            yield Problem("adata.X", f"has {adata.n_vars:,} genes", f"at most {MAX_GENES} genes for use_rep='X'", remedy)
+        else:
+            yield from _counts(adata.X)
+            return "X", "adata.X", adata.X
+        return None
+    if key is None:
+        hint = closest(use_rep, [*known, *map(basis_of, known)])
+        remedy = f"Pass use_rep= one of them{hint}." if known else "Run sc.pp.pca(adata) first."
+        yield Problem(f"adata.obsm[{use_rep!r}]", "is missing", f"one of {known}", remedy, kind=MissingKeyError)
+        return None
+    where = f"adata.obsm[{key!r}]"
+    if not force_rep and _PICTURES.search(key):
+        remedy = "Pass use_rep='X_pca' and draw in the picture afterwards, or force_rep=True if you are sure."
+        expected = "a representation whose distances mean something, such as 'X_pca'"
+        yield Problem(where, "is an embedding for drawing", expected, remedy)
+        return None
+    value: Any = adata.obsm[key]
+    if not hasattr(value, "shape") or not (hasattr(value, "dtype") or hasattr(value, "dtypes")):
+        yield Problem(where, f"is a {type(value).__name__}", "a matrix", "Convert it with numpy.asarray.")
+        return None
+    return key, where, value
+
+
+def _counts(x: Any) -> Iterator[Problem]:
+    sample = _dense(x[: min(x.shape[0], 1000)], x.shape[1])
+    if sample.dtype.kind not in "fiu" or not sample.size:
+        return
+    top = sample.max()
+    if top >= 10 and sample.min() >= 0 and (sample == np.round(sample)).all():
+        remedy = "Normalise and take the logarithm first: sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
+        yield Problem(
+            "adata.X", f"looks like counts (integers, max {top:.0f})", "log-normalised expression", remedy, "warning"
+        )
+
+
+def _is_sparse(value: Any) -> bool:
+    import scipy.sparse as sp
+
+    return bool(sp.issparse(value)) or hasattr(value, "to_memory")
+
+
+def _dense(value: Any, width: int) -> np.ndarray:
+    """The first `width` columns as a dense array, whatever holds them."""
+    import pandas as pd
+    import scipy.sparse as sp
+
+    if isinstance(value, pd.DataFrame):
+        value = value.iloc[:, :width]
+        if all(pd.api.types.is_numeric_dtype(d) and not pd.api.types.is_complex_dtype(d) for d in value.dtypes):
+            return np.asarray(value.to_numpy(dtype=np.float64, na_value=np.nan))
+        return np.asarray(value.to_numpy(dtype=object))
+    if hasattr(value, "dask"):
+        blocks = (value[i : i + _CHUNK, :width].compute() for i in range(0, value.shape[0], _CHUNK))
+        return np.concatenate([block.toarray() if sp.issparse(block) else np.asarray(block) for block in blocks])
+    if hasattr(value, "to_memory"):
+        value = value.to_memory()
+    if sp.issparse(value):
+        return np.asarray(value.tocsr()[:, :width].toarray())
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(np.float64), np.nan)
+    return np.asarray(value[:, :width])
+
+
+def _not_finite(x: FloatArray, raw: np.ndarray, where: str, adata: AnnData, columns: pd.Index | None) -> Iterator[Problem]:
+    """One problem for each kind of value that is no usable number."""
+    if np.isfinite(x).all():
+        return
+    nan = np.isnan(x)
+    infinite = np.isinf(raw.astype(np.float64)) if raw.dtype.kind in "fV" else np.zeros(x.shape, dtype=bool)
+    kinds = (
+        ("NaN", nan, f"np.isnan({where})"),
+        ("infinite values", infinite, f"np.isinf({where})"),
+        ("values above the float32 maximum of 3.4e38", np.isinf(x) & ~infinite, f"(abs({where}) > 3.4e38)"),
+    )
+    for name, bad, test in kinds:
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            label = int(column) if columns is None else columns[column]
+            found = f"has {bad.sum()} {name} (first: cell {adata.obs_names[row]!r}, column {label!r})"
+            yield Problem(where, found, "finite numbers", f"Remove: adata[~{test}.any(1)].copy()")
+
+
+def _oddities(x: FloatArray, where: str, adata: AnnData) -> Iterator[Problem]:
+    constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
+    if len(constant) and len(x) > 1:
+        found = f"has {len(constant)} of {x.shape[1]} dimensions that are constant (first: column {constant[0]})"
+        severity = "error" if len(constant) == x.shape[1] else "warning"
+        remedy = "Compute the representation again, or remove them; they carry no information."
+        yield Problem(where, found, "dimensions that vary", remedy, severity)  # type: ignore[arg-type] # of a Literal
+        if severity == "error":
+            return
+    low, middle, high = np.percentile(x, [25, 50, 75], axis=0)
+    spread = np.where(high > low, (high - low) / 1.349, np.inf)
+    distance = (np.abs(x - middle) / spread).max(axis=1)
+    far = np.flatnonzero(distance > _FAR)
+    if len(far):
+        worst = far[np.argmax(distance[far])]
+        where_worst = f"cell {adata.obs_names[worst]!r}, {distance[worst]:.0f} sd from the median"
+        found = f"has {len(far)} extreme outliers (worst: {where_worst})"
+        yield Problem(where, found, "cells within the cloud", "Look at them; doublets and debris are better removed.", "note")

@@ -1,0 +1,318 @@
+"""The one validation door: an AnnData in, checked arrays out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from cellflow._typing import FloatArray
+from cellflow.adapter.positions import examine_positions
+from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.adapter.times import examine_times
+from cellflow.errors import InputError, InputTypeError, MissingDataError, MissingKeyError, closest
+from cellflow.population import Population, Snapshots
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = [
+    "Cells",
+    "examine",
+    "read",
+    "read_h5ad",
+    "require_anndata",
+]
+
+#: Snapshots with fewer cells than this are pointed out.
+_FEW_CELLS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """What a fit needs of an AnnData, for all of its cells.
+
+    Parameters
+    ----------
+    x
+        Positions, shape `(n, d)`, float32, finite.
+    time
+        Shape `(n,)`; NaN for cells without a time.
+    unit
+        Of the times; empty where the column does not say.
+    labels
+        The number that each label of the time column stands for.
+    use_rep, time_key
+        Where both came from.
+    weight
+        Shape `(n,)`, or None.
+    mass
+        Size of the whole population at each time, or empty.
+    """
+
+    x: FloatArray
+    time: FloatArray
+    unit: str
+    labels: Mapping[str, float]
+    use_rep: str
+    time_key: str
+    weight: FloatArray | None = None
+    mass: Mapping[float, float] = field(default_factory=dict)
+
+    @property
+    def timed(self) -> np.ndarray:
+        """Which cells have a time, shape `(n,)`."""
+        return ~np.isnan(self.time)
+
+    @property
+    def n_untimed(self) -> int:
+        """Number of cells without a time."""
+        return int(np.isnan(self.time).sum())
+
+    def snapshots(self) -> Snapshots:
+        """The timed cells as populations; `Population.index` holds their rows."""
+        populations = []
+        for time in np.unique(self.time[self.timed]):
+            rows = np.flatnonzero(self.time == time)
+            weight = cast("FloatArray", None if self.weight is None else self.weight[rows])
+            populations.append(Population(self.x[rows], float(time), weight, rows, self.mass.get(float(time), 1.0)))
+        return Snapshots(tuple(populations))
+
+
+def read(
+    adata: AnnData,
+    *,
+    time_key: str,
+    use_rep: str = "X_pca",
+    n_dims: int | None = None,
+    weight_key: str | None = None,
+    mass_key: str | None = None,
+    force_rep: bool = False,
+) -> Cells:
+    """Read positions and times of all cells, and check them.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+    time_key
+        Column of `adata.obs` with the times; see `cellflow.adapter.times.parse_times`.
+    use_rep
+        Key of `adata.obsm`, with or without `X_`; or `"X"` where there are few genes.
+    n_dims
+        Number of leading dimensions to use; all by default.
+    weight_key
+        Column of `adata.obs` with non-negative weights of the cells within their snapshot.
+    mass_key
+        Column of `adata.obs` with the size of the whole population, one positive number per snapshot.
+    force_rep
+        Accept a picture (UMAP, t-SNE, ...) as representation.
+
+    Raises
+    ------
+    InputError
+        The first thing that is wrong, by its class; the message names the key, what was found and expected, and the remedy.
+
+    Warns
+    -----
+    InputWarning
+        What is usable but looks wrong: see `cellflow.pp.check`.
+    """
+    return settle(
+        examine(
+            adata,
+            time_key=time_key,
+            use_rep=use_rep,
+            n_dims=n_dims,
+            weight_key=weight_key,
+            mass_key=mass_key,
+            force_rep=force_rep,
+        )
+    )
+
+
+def require_anndata(adata: object) -> None:
+    """Make sure that it is an AnnData.
+
+    Raises
+    ------
+    InputTypeError
+        It is something else; the message says how to get from there to an AnnData.
+    """
+    for problem in _not_anndata(adata):
+        raise problem.kind(problem.message)
+
+
+def examine(
+    adata: AnnData,
+    *,
+    time_key: str,
+    use_rep: str = "X_pca",
+    n_dims: int | None = None,
+    weight_key: str | None = None,
+    mass_key: str | None = None,
+    force_rep: bool = False,
+) -> Examination[Cells | None]:
+    """Check everything that `read` reads; yields all that is wrong or odd, in the order of its reading."""
+    foreign = list(_not_anndata(adata))
+    if foreign:
+        yield from foreign
+        return None
+    time_column = yield from _column(adata, time_key, "time_key")
+    parsed = None if time_column is None else (yield from examine_times(time_column, f"adata.obs[{time_key!r}]"))
+    if parsed is not None:
+        yield from _snapshots(parsed.values, f"adata.obs[{time_key!r}]")
+    timed = None if parsed is None else parsed.values
+    weight = None if weight_key is None else (yield from _weights(adata, weight_key, timed))
+    mass = {} if mass_key is None else (yield from _masses(adata, mass_key, timed))
+    positions = yield from examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep)
+    if not adata.obs_names.is_unique:
+        n = int(adata.obs_names.duplicated().sum())
+        found = f"repeats {n} names (first: {adata.obs_names[adata.obs_names.duplicated()][0]!r})"
+        remedy = "Cells are told apart by position here; adata.obs_names_make_unique() helps everything keyed by name."
+        yield Problem("adata.obs_names", found, "one name per cell", remedy, "note")
+    if parsed is None or positions is None or mass is None:
+        return None
+    key, x = positions
+    return Cells(x, parsed.values, parsed.unit, parsed.labels, key, time_key, weight, mass)
+
+
+def read_h5ad(path: str | os.PathLike[str]) -> AnnData:
+    """Read an AnnData from a file.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    InputError
+        It is not an h5ad, is truncated, or cannot be locked.
+    """
+    import anndata
+
+    path = Path(path)
+    if not path.is_file():
+        nearby = [p.name for p in path.parent.glob("*.h5ad")] if path.parent.is_dir() else []
+        msg = f"{path} is not a file. Expected an h5ad file{closest(path.name, nearby)}"
+        raise MissingDataError(msg)
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start != b"\x89HDF\r\n\x1a\n":
+        found = f"starts with {start!r}" if start else "is empty"
+        msg = f"{path} is not an h5ad ({found}). Expected an AnnData in HDF5; download it again, or convert it with anndata."
+        raise InputError(msg)
+    try:
+        adata = anndata.read_h5ad(path)
+    except Exception as cause:
+        hint = "It is damaged or holds no AnnData; download or write it again."
+        if "lock" in str(cause).lower():
+            hint = "The file system does not lock files; set the environment variable HDF5_USE_FILE_LOCKING=FALSE."
+        msg = f"{path} could not be read as an h5ad ({str(cause).splitlines()[0]}). {hint}"
+        raise InputError(msg) from cause
+    return adata
+
+
+def _not_anndata(adata: object) -> Iterator[Problem]:
+    import anndata
+
+    if isinstance(adata, anndata.AnnData):
+        if adata.n_obs == 0:
+            remedy = "Check the filter that made it."
+            yield Problem("adata", f"has no cells (shape {adata.shape})", "cells at two times at least", remedy)
+        return
+    name = type(adata).__name__
+    remedies = {
+        "MuData": "Pass one modality, for example mdata['rna'].",
+        "SpatialData": "Pass its table, for example sdata.tables['table'].",
+        "DataFrame": "Pass anndata.AnnData(frame) with the times in its obs.",
+        "ndarray": "Pass anndata.AnnData(array) with the times in its obs.",
+        "str": "Read it first: scanpy.read_h5ad(path).",
+        "PosixPath": "Read it first: scanpy.read_h5ad(path).",
+    }
+    remedy = remedies.get(name, "Pass an anndata.AnnData.")
+    yield Problem("adata", f"is of type {name}", "AnnData", remedy, kind=InputTypeError)
+
+
+def _column(adata: AnnData, key: object, argument: str) -> Examination[pd.Series | None]:
+    known = list(map(str, adata.obs.columns))
+    if not isinstance(key, str) or key not in adata.obs.columns:
+        remedy = f"Pass {argument}= one of them{closest(key, known)}."
+        yield Problem(f"adata.obs[{key!r}]", "is missing", f"one of {known}", remedy, kind=MissingKeyError)
+        return None
+    column = adata.obs[key]
+    if column.ndim != 1:
+        remedy = "Drop or rename the others."
+        yield Problem(f"adata.obs[{key!r}]", f"names {column.shape[1]} columns", "one column of that name", remedy)
+        return None
+    return column
+
+
+def _snapshots(time: FloatArray, key: str) -> Iterator[Problem]:
+    times, counts = np.unique(time[~np.isnan(time)], return_counts=True)
+    if len(times) == 0:
+        yield Problem(key, "holds no time for any cell", "times of the cells", "Fill the column, or pass another time_key=.")
+        return
+    if len(times) == 1:
+        found = f"holds one time only, {times[0]:g}, for all {counts[0]:,} cells that have one"
+        yield Problem(key, found, "cells at two times at least", "Add another snapshot, or pass another time_key=.")
+        return
+    if counts.sum() < len(time):
+        found = f"holds no time for {len(time) - counts.sum():,} of {len(time):,} cells"
+        yield Problem(key, found, "a time per cell", "They take no part in the fit and are annotated afterwards.", "note")
+    few = counts < _FEW_CELLS
+    if few.any():
+        shown = ", ".join(f"{t:g} ({n})" for t, n in list(zip(times[few], counts[few], strict=True))[:8])
+        found = f"has {few.sum()} of {len(times)} snapshots with fewer than {_FEW_CELLS} cells: {shown}"
+        remedy = "Where time is nearly continuous, bin it; else read what concerns these times with care."
+        yield Problem(key, found, "snapshots that stand for their population", remedy, "warning")
+
+
+def _weights(adata: AnnData, key: str, time: FloatArray | None) -> Examination[FloatArray | None]:
+    weight = yield from _numbers(adata, key, "weight_key")
+    if weight is None or time is None:
+        return None
+    where, timed = f"adata.obs[{key!r}]", ~np.isnan(time)
+    bad = np.flatnonzero(timed & ~((weight >= 0) & np.isfinite(weight)))
+    if len(bad):
+        found = f"holds {len(bad)} unusable weights (first: cell {adata.obs_names[bad[0]]!r}, {weight[bad[0]]:g})"
+        yield Problem(where, found, "finite numbers of at least 0", "Fill or clip them; 0 leaves a cell out of the fit.")
+        return None
+    empty = [t for t in np.unique(time[timed]) if weight[time == t].sum() == 0]
+    if empty:
+        yield Problem(
+            where, f"is 0 for all cells at time {empty[0]:g}", "some weight at every time", "Leave that snapshot out."
+        )
+        return None
+    return weight
+
+
+def _masses(adata: AnnData, key: str, time: FloatArray | None) -> Examination[dict[float, float] | None]:
+    mass = yield from _numbers(adata, key, "mass_key")
+    if mass is None or time is None:
+        return None
+    by_time = {float(t): np.unique(mass[time == t]) for t in np.unique(time[~np.isnan(time)])}
+    for t, values in by_time.items():
+        if len(values) != 1 or not (np.isfinite(values[0]) and values[0] > 0):
+            shown = ", ".join(f"{v:g}" for v in values[:4])
+            remedy = "Give the size of the whole population, the same for all cells of a snapshot."
+            yield Problem(f"adata.obs[{key!r}]", f"is {shown} at time {t:g}", "one positive number per snapshot", remedy)
+            return None
+    return {t: float(values[0]) for t, values in by_time.items()}
+
+
+def _numbers(adata: AnnData, key: str, argument: str) -> Examination[FloatArray | None]:
+    column = yield from _column(adata, key, argument)
+    if column is None:
+        return None
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
+        yield Problem(
+            f"adata.obs[{key!r}]", f"has dtype {column.dtype}", "numbers", f"Convert it, or pass another {argument}=."
+        )
+        return None
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)

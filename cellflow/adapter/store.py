@@ -1,0 +1,183 @@
+"""The fitted flow inside an AnnData, and the proof that it belongs to these cells."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow import __version__
+from cellflow._typing import FloatArray
+from cellflow.adapter.keys import DEFAULT, Keys, is_ours
+from cellflow.errors import InputError, MissingKeyError, ModelFileError, closest
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from cellflow.flow import Flow
+
+__all__ = ["Fingerprint", "load_flow", "pack", "plain", "record_of", "require_same", "sketch", "unpack"]
+
+#: Number of the layout of `uns[key]["model"]`.
+FORMAT = 1
+#: Cells whose positions are remembered.
+_SKETCH = 512
+
+Fingerprint = dict[str, np.ndarray]
+
+
+def pack(flow: Flow) -> dict[str, Any]:
+    """Return a flow as text and plain arrays, with a checksum: what an h5ad holds for ever."""
+    config, arrays = flow.state()
+    text = json.dumps(config, sort_keys=True)
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "config": text,
+        "arrays": dict(arrays),
+        "checksum": _checksum(text, arrays),
+    }
+
+
+def unpack(model: Mapping[str, Any], where: str) -> Flow:
+    """Return the flow that `pack` packed.
+
+    Parameters
+    ----------
+    model
+        What `pack` returned, perhaps read from a file.
+    where
+        What messages call it.
+
+    Raises
+    ------
+    ModelFileError
+        A newer format, or content that is not what was written.
+    """
+    from cellflow.flow import Flow
+
+    remedy = "Restore the file from a copy, or fit again with cf.tl.flow."
+    try:
+        written, text, stored, checksum = (model[name] for name in ("format", "config", "arrays", "checksum"))
+    except KeyError as missing:
+        msg = f"{where} holds no model: {missing} is missing. {remedy}"
+        raise ModelFileError(msg) from missing
+    if int(written) > FORMAT:
+        msg = (
+            f"{where} was written by cellflow {model.get('version')} (format {written}); this is {__version__}, which reads "
+            f"up to format {FORMAT}. Upgrade: pip install --upgrade cellflow-trajectory."
+        )
+        raise ModelFileError(msg)
+    arrays = {name: np.asarray(value) for name, value in stored.items()}
+    if _checksum(str(text), arrays) != str(checksum):
+        msg = f"{where} is damaged: its checksum is not the recorded one. {remedy}"
+        raise ModelFileError(msg)
+    return Flow.from_state(json.loads(str(text)), arrays)
+
+
+def record_of(adata: AnnData, keys: Keys) -> dict[str, Any]:
+    """Return `uns[key]` of a fit.
+
+    Raises
+    ------
+    MissingKeyError
+        There is no fit under this key; the message lists those there are.
+    """
+    if not is_ours(adata, keys):
+        fits = [name for name in adata.uns if isinstance(name, str) and _is_name(name) and is_ours(adata, Keys(name))]
+        known = f"fits are at {fits}{closest(keys.uns, fits)}; pass key=" if fits else "there is no fit at all"
+        example = (
+            "cf.tl.flow(adata, time_key=..., use_rep='X_pca'"
+            + ("" if keys.uns == DEFAULT else f", key_added={keys.uns!r}")
+            + ")"
+        )
+        msg = f"adata.uns[{keys.uns!r}] holds no fit; {known}. Expected the result of {example}: run it first."
+        raise MissingKeyError(msg)
+    return dict(adata.uns[keys.uns])
+
+
+def load_flow(adata: AnnData, keys: Keys) -> Flow:
+    """Return the fitted flow of an AnnData; see `record_of` and `unpack`."""
+    where = f"adata.uns[{keys.uns!r}]"
+    return unpack(record_of(adata, keys).get("model", {}), f"{where}['model']")
+
+
+def sketch(names: np.ndarray, x: FloatArray) -> Fingerprint:
+    """Hashes of the names and of the positions of some cells: the same ones in any order and in most subsets.
+
+    The cells are those whose names have the smallest hashes (Broder 1997); names that repeat are left out.
+    """
+    import pandas as pd
+
+    hashed = pd.util.hash_array(np.asarray(names, dtype=object), categorize=False)
+    distinct, first, counts = np.unique(hashed, return_index=True, return_counts=True)
+    rows = first[counts == 1][:_SKETCH]
+    return {"names": distinct[counts == 1][:_SKETCH], "positions": _row_hashes(x[rows])}
+
+
+def require_same(known: Mapping[str, Any], names: np.ndarray, x: FloatArray, use_rep: str) -> None:
+    """Make sure that cells which took part in the fit still have the positions that it was made with.
+
+    A subset, or other cells in the same representation, are fine.
+
+    Raises
+    ------
+    InputError
+        Some of these cells have other positions now.
+    """
+    import pandas as pd
+
+    hashed = pd.util.hash_array(np.asarray(names, dtype=object), categorize=False)
+    distinct, first, counts = np.unique(hashed, return_index=True, return_counts=True)
+    distinct, first = distinct[counts == 1], first[counts == 1]
+    _, here, there = np.intersect1d(distinct, np.asarray(known["names"], dtype=np.uint64), return_indices=True)
+    moved = _row_hashes(x[first[here]]) != np.asarray(known["positions"], dtype=np.uint64)[there]
+    if moved.any():
+        cell = str(names[first[here][moved][0]])
+        msg = (
+            f"adata.obsm[{use_rep!r}] has other values for {moved.sum()} of {len(moved)} remembered cells (first: {cell!r}) "
+            "than when the flow was fitted on another representation. Expected the same values: restore them, or fit "
+            "again with cf.tl.flow. If these are other cells of the same names, give them names of their own."
+        )
+        raise InputError(msg)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as an h5ad can hold it: no None (the entry is left out), no tuples, nested dictionaries of the same."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list | tuple):
+        return np.array([str(v) for v in value], dtype=object) if any(isinstance(v, str) for v in value) else np.array(value)
+    return value
+
+
+def _is_name(name: str) -> bool:
+    try:
+        Keys(name)
+    except InputError:
+        return False
+    return True
+
+
+def _checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        # Byte order is the machine's affair.
+        array = np.asarray(arrays[name])
+        array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<")))
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _row_hashes(x: FloatArray) -> np.ndarray:
+    """Fowler-Noll-Vo hash of each row's float32 bits, shape `(n,)`."""
+    # Adding zero turns -0.0 into 0.0, which is the same position.
+    bits = (np.ascontiguousarray(x, dtype=np.float32) + np.float32(0.0)).view(np.uint32).astype(np.uint64)
+    hashed = np.full(len(x), 0xCBF29CE484222325, dtype=np.uint64)
+    for column in bits.T:
+        hashed = (hashed ^ column) * np.uint64(0x100000001B3)
+    return hashed

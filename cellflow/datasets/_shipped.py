@@ -1,0 +1,72 @@
+"""Data that travel with the package."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellflow.errors import InputError, MissingDataError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["myoblasts"]
+
+
+def myoblasts() -> AnnData:
+    """Human skeletal muscle myoblasts, 0 to 72 hours after the switch to differentiation medium.
+
+    271 cells x 7,961 genes in FPKM (not counts), three significant digits; genes above 0.1 FPKM in at least 100 cells.
+    Ships with the package, under the Artistic License 2.0.
+
+    Returns
+    -------
+    `obs["hours"]` (0, 24, 48, 72), `"Media"` (GM, DM), `"Library"`, `"Mapped.Fragments"`, and the authors' `"Pseudotime"` and
+    `"State"`; `var["ensembl"]`, `var["biotype"]`; `X` in float32.
+
+    Raises
+    ------
+    MissingDataError
+        The file is not where the package was installed.
+    InputError
+        The file is not the one that was shipped.
+
+    References
+    ----------
+    Trapnell et al., The dynamics and regulators of cell fate decisions are revealed by pseudotemporal ordering of single
+    cells, Nature Biotechnology 2014 (GSE52529).
+
+    Examples
+    --------
+    >>> myoblasts().obs["hours"].value_counts(sort=False).to_dict()
+    {0.0: 69, 24.0: 74, 48.0: 79, 72.0: 49}
+    """
+    import anndata as ad
+    import numpy as np
+
+    adata = ad.read_h5ad(_verify(_folder("myoblasts") / "myoblasts.h5ad"))
+    adata.X = np.asarray(adata.X, dtype=np.float32)
+    return adata
+
+
+def _folder(name: str) -> Path:
+    """Find a folder of `data/`: inside an installed package, or beside it in a checkout (editable installs)."""
+    package = Path(__file__).parents[1]
+    places = [package / "_data" / name, package.parent / "data" / name]
+    for place in places:
+        if place.is_dir():
+            return place
+    msg = f"The data that ship with cellflow are missing: no {places[0]} and no {places[1]}. Install cellflow-trajectory again."
+    raise MissingDataError(msg)
+
+
+def _verify(file: Path) -> Path:
+    """Compare a file with the checksum that was shipped beside it."""
+    lines = file.with_name("SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    expected = {name: digest for digest, name in (line.split() for line in lines)}[file.name]
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != expected:
+        msg = f"{file} is damaged: its SHA-256 is {found}, expected {expected}. Install cellflow-trajectory again."
+        raise InputError(msg)
+    return file

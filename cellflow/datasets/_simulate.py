@@ -1,0 +1,103 @@
+"""Simulated data sets whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow import synthetic
+from cellflow._random import as_seed, stream
+from cellflow.errors import InputError, closest
+from cellflow.synthetic import System, truth
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["simulate"]
+
+#: `"two_well"` is the class `TwoWell`, with its default constants.
+_BY_NAME: dict[str, Any] = {
+    "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_"): getattr(synthetic, name)
+    for name in synthetic.__all__
+    if name not in {"System", "truth"}
+}
+
+
+def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | None = None, seed: int = 0) -> AnnData:
+    """Draw snapshots of a system whose dynamics are known.
+
+    Parameters
+    ----------
+    name
+        `"gaussian_to_gaussian"`, `"ornstein_uhlenbeck"`, `"rotation"`, `"bifurcation"`, `"two_well"`, `"toggle_switch"` (with
+        proliferation) or `"branching_tree"`; or a system of `cellflow.synthetic`, for other constants.
+    n_obs
+        Cells per snapshot.
+    times
+        Times of the snapshots, strictly increasing, not before 0; the system's own by default.
+    seed
+        Non-negative integer; the same seed gives the same cells.
+
+    Returns
+    -------
+    Positions in `X` and `obsm["X_true"]`, times in `obs["time"]`, the size of the population relative to the first time in
+    `obs["mass"]`, and what the system knows: `obsm["velocity_true"]`, `obs["growth_true"]`, `obsm["fates_true"]`,
+    `obs["log_density_true"]`. Name, constants and seed are in `uns["simulation"]`.
+
+    Raises
+    ------
+    InputError
+        An unknown name, no cells, or times that are not increasing from 0 on.
+
+    Examples
+    --------
+    >>> simulate("two_well", n_obs=10, times=[0.0, 1.0]).obsm["fates_true"].shape
+    (20, 2)
+    """
+    import anndata as ad
+    import pandas as pd
+
+    system = _system(name)
+    chosen = np.asarray(system.times if times is None else times, dtype=np.float64)
+    if chosen.ndim != 1 or len(chosen) == 0 or not (np.isfinite(chosen).all() and chosen[0] >= 0 and (np.diff(chosen) > 0).all()):
+        msg = f"times={chosen.tolist()} must be numbers that increase strictly, from 0 on."
+        raise InputError(msg)
+    if n_obs < 1:
+        msg = f"n_obs={n_obs} leaves no cells; pass at least 1."
+        raise InputError(msg)
+    seed = as_seed(seed)
+    snapshots = system.sample(n_obs, chosen.tolist(), stream(seed))
+
+    x = np.concatenate([p.x for p in snapshots.populations])
+    obs = pd.DataFrame(
+        {
+            "time": np.repeat(snapshots.times, n_obs),
+            "mass": np.repeat([p.mass for p in snapshots.populations], n_obs),
+        },
+        index=[f"cell{i}" for i in range(len(x))],
+    )
+    adata = ad.AnnData(x, obs=obs, var=pd.DataFrame(index=[f"x{k}" for k in range(x.shape[1])]), obsm={"X_true": x.copy()})
+    parts = [truth(system, p.time, p.x) for p in snapshots.populations]
+    for key in parts[0]:
+        values = np.concatenate([part[key] for part in parts])
+        (adata.obs if values.ndim == 1 else adata.obsm)[f"{key}_true"] = values
+    adata.uns["simulation"] = {"system": type(system).__name__, "constants": _plain(system), "n_obs": n_obs, "seed": seed}
+    return adata
+
+
+def _system(name: str | System) -> System:
+    if isinstance(name, System):
+        return name
+    key = str(name).replace("-", "_")
+    if key not in _BY_NAME:
+        msg = f"{name!r} is neither a system nor one of {sorted(_BY_NAME)}{closest(key, _BY_NAME)}"
+        raise InputError(msg)
+    return _BY_NAME[key]()
+
+
+def _plain(system: Any) -> dict[str, Any]:
+    """Constants of a system as values that an h5ad can hold."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(system).items()}

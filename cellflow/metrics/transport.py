@@ -1,0 +1,103 @@
+"""Distances between populations by optimal transport."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from cellflow._neighbors import squared_distances
+from cellflow._typing import FloatArray
+from cellflow.errors import CouplingError, InputError
+
+__all__ = ["wasserstein"]
+
+#: The default limit of POT leaves the plan a few percent short on thousands of cells.
+_MAX_ITER = 10_000_000
+#: Largest dense cost matrix that is built without asking.
+_MAX_BYTES = 8 * 2**30
+
+
+def wasserstein(
+    x: FloatArray,
+    y: FloatArray,
+    *,
+    p: Literal[1, 2] = 1,
+    x_weight: FloatArray | None = None,
+    y_weight: FloatArray | None = None,
+) -> float:
+    r"""Exact Wasserstein distance between two weighted clouds, :math:`W_p = \big(\min_\pi \sum \pi_{ij} |x_i - y_j|^p\big)^{1/p}`.
+
+    Parameters
+    ----------
+    x, y
+        Positions, shapes `(n, d)` and `(m, d)`, finite.
+    p
+        1: mean Euclidean distance that mass has to travel (the distance of the published tables); 2: root of the mean square.
+    x_weight, y_weight
+        Shapes `(n,)` and `(m,)`, non-negative; normalised here. Uniform by default.
+
+    Returns
+    -------
+    In the units of the positions.
+
+    Raises
+    ------
+    InputError
+        Clouds that are empty, not finite or of different dimensions; weights that do not fit; another `p`.
+    CouplingError
+        A cost matrix above 8 GiB, or a solver that did not finish.
+
+    Notes
+    -----
+    The network simplex (Bonneel et al. 2011, from POT) on the dense cost matrix: 0.2 s for 1,000 x 1,000 cells, seconds for
+    4,000 x 4,000.
+
+    Examples
+    --------
+    >>> wasserstein(np.zeros((3, 2)), np.array([[3.0, 4.0]]))
+    5.0
+    """
+    if p not in (1, 2):
+        msg = f"p={p!r} is not supported; pass 1 or 2."
+        raise InputError(msg)
+    x, a = _cloud("x", x, x_weight)
+    y, b = _cloud("y", y, y_weight)
+    if x.shape[1] != y.shape[1]:
+        msg = f"`x` has {x.shape[1]} dimensions and `y` has {y.shape[1]}; both must live in one space."
+        raise InputError(msg)
+    n_bytes = 8 * len(x) * len(y)
+    if n_bytes > _MAX_BYTES:
+        msg = (
+            f"The exact distance between {len(x)} and {len(y)} cells needs a cost matrix of {n_bytes / 2**30:.1f} GiB, above "
+            f"the limit of {_MAX_BYTES / 2**30:.0f}; draw fewer cells."
+        )
+        raise CouplingError(msg)
+    import ot
+
+    cost = squared_distances(x, y)
+    if p == 1:
+        np.sqrt(cost, out=cost)
+    value, log = ot.emd2(a, b, cost, numItermax=_MAX_ITER, return_matrix=False, log=True)
+    if log["warning"] is not None:
+        msg = f"Exact transport between {len(x)} and {len(y)} cells did not finish: {log['warning']}"
+        raise CouplingError(msg)
+    return float(value) if p == 1 else math.sqrt(max(float(value), 0.0))
+
+
+def _cloud(name: str, x: FloatArray, weight: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+    """Check one cloud; return positions in float64 and weights that sum to one."""
+    x = np.ascontiguousarray(x, dtype=np.float64)
+    if x.ndim != 2 or 0 in x.shape:
+        msg = f"`{name}` has shape {x.shape}; expected (n, d) with at least one cell."
+        raise InputError(msg)
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        msg = f"`{name}` has {x[row, column]} in row {row}, column {column}; remove such cells."
+        raise InputError(msg)
+    weight = np.ones(len(x)) if weight is None else np.asarray(weight, dtype=np.float64)
+    if weight.shape != (len(x),) or not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
+        msg = f"`{name}_weight` must be {len(x)} non-negative finite numbers, not all zero."
+        raise InputError(msg)
+    return x, weight / weight.sum()

@@ -1,0 +1,55 @@
+"""How training went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow.pl._axes import INK, OBSERVED, PREDICTED, legend, new_axes
+from cellflow.pl._read import Fitted
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+__all__ = ["loss"]
+
+
+def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Axes:
+    """Draw the training loss, and the loss on pairs that were held out.
+
+    A flow matching loss does not go to zero: several cells pass through the same place with different velocities, and their
+    variance remains. What to look for is a flat end, and no rise of the held-out curve.
+
+    Parameters
+    ----------
+    adata
+        With a fit.
+    key
+        Where the fit was stored.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    The Axes.
+
+    Raises
+    ------
+    MissingKeyError
+        No fit.
+    """
+    history = Fitted(adata, key).record["history"]
+    ax = new_axes(ax, width=6.0, height=3.6)
+    ax.plot(np.asarray(history["step"]), np.asarray(history["loss"]), color=OBSERVED, lw=1.2, label="training pairs")
+    if "val_step" in history:
+        ax.plot(
+            np.asarray(history["val_step"]), np.asarray(history["val_loss"]), color=PREDICTED, lw=1.6, label="held-out pairs"
+        )
+    ax.set_xlabel("training step", color=INK)
+    ax.set_ylabel("loss (mean squared error, model units)", color=INK)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.margins(x=0.01)
+    legend(ax)
+    return ax

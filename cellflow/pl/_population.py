@@ -1,0 +1,103 @@
+"""A predicted population beside the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow._typing import FloatArray
+from cellflow.adapter.keys import basis_of
+from cellflow.pl._axes import FAINT, OBSERVED, PREDICTED, embedding_axes, legend, map_axes, scatter
+from cellflow.pl._read import Fitted, coordinates, plane
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+__all__ = ["population"]
+
+_BEFORE, _AFTER = "#b8a9c9", "#a9c3a0"
+
+
+def population(
+    adata: AnnData,
+    predicted: AnnData,
+    *,
+    time: float,
+    basis: str | None = None,
+    key: str = "cellflow",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a predicted population over the real one, between the snapshots before and after it.
+
+    Beside the clouds stand their densities along both axes, each with area one.
+
+    Parameters
+    ----------
+    adata
+        The measured cells, with a fit.
+    predicted
+        What `cf.tl.predict` returned.
+    time
+        The time it was predicted for. Cells measured at that time are drawn as the truth; where there are none, only the
+        snapshots around it are.
+    basis
+        The representation of the model by default (its first two dimensions), or an embedding, where each predicted cell is
+        drawn at the mean of the real cells nearest to it.
+    key
+        Where the fit was stored.
+    ax
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    The Axes.
+
+    Raises
+    ------
+    MissingKeyError
+        No fit, no such embedding, or a prediction from another representation.
+    """
+    from cellflow.analysis.embedding import place
+
+    fitted = Fitted(adata, key)
+    basis = fitted.basis if basis is None else basis_of(basis)
+    x, y = fitted.positions(adata), fitted.positions(predicted)
+    real = plane(x) if basis == fitted.basis else coordinates(adata, basis)
+    cloud = plane(y) if basis == fitted.basis else place(y, x, real)
+    known = fitted.snapshots
+
+    measured = [("observed", t, OBSERVED) for t in known[known == time]]
+    measured += [("before", t, _BEFORE) for t in known[known < time][-1:]]
+    measured += [("after", t, _AFTER) for t in known[known > time][:1]]
+    clouds = [(f"predicted, {fitted.at(time)}", cloud, PREDICTED)]
+    clouds += [(f"{what}, {fitted.at(t)}", real[fitted.times == t], shade) for what, t, shade in measured]
+
+    ax = map_axes(ax, real, beside=2.6, above=0.6)
+    scatter(ax, real, color=FAINT, alpha=0.35, zorder=0)
+    for depth, (label, points, shade) in enumerate(clouds):
+        scatter(ax, points, color=shade, label=f"{label} (n = {len(points):,})", zorder=1 - depth / 10)
+    legend(ax, x=1.17)
+    embedding_axes(ax, basis)
+    _margins(ax, clouds)
+    return ax
+
+
+def _margins(ax: Axes, clouds: Sequence[tuple[str, FloatArray, str]]) -> None:
+    """Draw the density of each cloud along both axes, above and right of the Axes."""
+    from scipy.stats import gaussian_kde
+
+    ax.autoscale_view()
+    for axis, place in enumerate(((0.0, 1.01, 1.0, 0.14), (1.01, 0.0, 0.14, 1.0))):
+        margin = ax.inset_axes(place, sharex=ax if axis == 0 else None, sharey=ax if axis == 1 else None)
+        margin.set_axis_off()
+        low, high = (ax.get_xlim, ax.get_ylim)[axis]()
+        grid = np.linspace(low, high, 200)
+        for _, points, shade in clouds:
+            if len(points) > 2 and np.ptp(points[:, axis]) > 0:
+                height = gaussian_kde(points[:, axis])(grid)
+                fill = margin.fill_between if axis == 0 else margin.fill_betweenx
+                fill(grid, height, color=shade, alpha=0.25, lw=0)
+                margin.plot(*((grid, height) if axis == 0 else (height, grid)), color=shade, lw=1.2)
