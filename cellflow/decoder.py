@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -97,6 +97,11 @@ class Decoder:
         # Where the regression does worse than the mean on cells it has not seen, the mean is the better answer.
         axes = np.where((errors < judge.yy)[:, None], both.ridge(), 0.0)
         return cls(both.y - axes @ both.x, axes, names, "ridge", _share(errors, judge.yy, axes))
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Decoder:
+        """Rebuild a decoder from its plain values (`genes`, `kind`, `r2`) and its arrays (`mean`, `loadings`)."""
+        return cls(arrays["mean"], arrays["loadings"], np.asarray(config["genes"], dtype=str), config["kind"], config["r2"])
 
     @property
     def decodable(self) -> np.ndarray:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
-from types import FunctionType, MappingProxyType
+from types import FunctionType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -24,7 +24,6 @@ __all__ = ["Recipe", "by_name", "describe", "i_cfm", "ot_cfm", "sb_cfm", "vp_cfm
 T = TypeVar("T")
 
 _TRAINING = Training()
-_VELOCITY_ONLY: Mapping[str, Objective] = MappingProxyType({"velocity": velocity_matching})
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Recipe:
     coupling: Coupling
     path: Path
     field: Builder = MLP
-    objectives: Mapping[str, Objective] = _VELOCITY_ONLY
+    objectives: Mapping[str, Objective] = dataclasses.field(default_factory=lambda: {"velocity": velocity_matching})
     training: Training = _TRAINING
 
     def resolved(self, clock: Clock) -> Recipe:

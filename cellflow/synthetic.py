@@ -2,7 +2,8 @@ r"""Systems whose dynamics are known: populations at any time, and the truth abo
 
 A system is a frozen dataclass that draws snapshots, `sample(n_obs, times, rng)`, and that knows some of
 
-- `velocity(t, x)`, shape `(n, d)`: the field that carries the population, :math:`\partial_t p + \nabla \cdot (p v) = g p`;
+- `velocity(t, x)`, shape `(n, d)`: the field that carries the population,
+  :math:`\partial_t p + \nabla \cdot (p v) = (g - \bar g)\,p`, where :math:`\bar g` is the mean of the growth over `p`;
 - `growth(t, x)`, shape `(n,)`: the rate :math:`g` at which cells divide, per unit of time;
 - `fates(t, x)`, shape `(n, k)`: probabilities of the ends that a cell can meet;
 - `log_density(t, x)`, shape `(n,)`: the log-density of the population.
@@ -345,9 +346,10 @@ class TwoWell:
         """Log-density along `y` at time `t`, as a spline."""
         rest, values, functions = self._modes
         start = np.exp(-0.5 * ((self._GRID - self.start) / self.start_sd) ** 2)
-        density = rest * (functions @ (np.exp(values * t) * (functions.T @ (start / rest))))
-        log_density = np.log(np.maximum(density, 1e-300))
-        return CubicSpline(self._GRID, log_density - np.log(trapezoid(density, self._GRID)))
+        ratio = functions @ (np.exp(values * t) * (functions.T @ (start / rest)))
+        # Rounding of the sum: what is smaller than this is noise, and its sign means nothing.
+        log_density = np.log(rest) + np.log(np.maximum(ratio, 1e-13 * ratio.max()))
+        return CubicSpline(self._GRID, log_density - np.log(trapezoid(np.exp(log_density), self._GRID)))
 
 
 @dataclass(frozen=True)
@@ -453,7 +455,7 @@ class ToggleSwitch:
     times: ClassVar[tuple[float, ...]] = (0.0, 1.0, 2.0, 3.0, 4.0)
 
     #: Step of the integration.
-    _DT: ClassVar[float] = 0.02
+    _DT: ClassVar[float] = 0.025
 
     def sample(self, n_obs: int, times: Sequence[float], rng: np.random.Generator) -> Snapshots:
         """Draw snapshots; see `System.sample`."""
@@ -504,7 +506,7 @@ class ToggleSwitch:
 
     def _log_mass(self, t: float) -> float:
         """Log of the mean number of descendants at time `t` of a cell of time 0, by Gauss-Hermite quadrature."""
-        nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(50)
         grid = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
         log_weight = self._followed(self.start + self.start_sd * grid, 0.0, t)[1]
         return float(np.log(np.exp(log_weight) @ np.outer(weights, weights).ravel() / (2 * math.pi)))

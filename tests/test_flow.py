@@ -1,6 +1,7 @@
 """The fitted flow: recovery of known dynamics, reproducibility, files."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_gaussian_to_gaussian_recovers_the_optimal_transport_velocity():
 @pytest.mark.parametrize("method", ["i-cfm", "sb-cfm", "vp-cfm"])
 def test_every_method_carries_the_marginals(method):
     recipe = recipes.by_name(method)
-    flow = fit(gaussians(1000), recipes.replace(recipe, training=Training(steps=800)))
+    flow = fit(gaussians(1000), replace(recipe, training=Training(steps=800)))
     source = np.random.default_rng(2).normal(size=(3000, 2))
     moved = flow.simulate(source, 0.0, [1.0]).x[0]
     np.testing.assert_allclose(moved.mean(axis=0), [3.0, 0.0], atol=0.25)
@@ -118,7 +119,7 @@ def test_the_plans_and_the_recipe_are_recorded(quick):
 
 
 def test_sigma_auto_is_resolved_by_the_median_gap():
-    flow = fit(gaussians(times=(0.0, 4.0)), recipes.replace(recipes.sb_cfm(), training=QUICK))
+    flow = fit(gaussians(times=(0.0, 4.0)), replace(recipes.sb_cfm(), training=QUICK))
     assert flow.recipe["path"]["sigma"] == flow.recipe["coupling"]["sigma"] == flow.dynamics.sigma == 0.25
 
 

@@ -119,15 +119,15 @@ def find_basis(adata: AnnData, basis: object) -> str:
     raise MissingKeyError(msg)
 
 
-def is_ours(adata: AnnData, keys: Keys) -> bool:
-    """Whether `uns[key_added]` is a record of this package."""
-    record = adata.uns.get(keys.uns)
+def is_ours(adata: AnnData, key: str) -> bool:
+    """Whether `uns[key]` is a record of this package."""
+    record = adata.uns.get(key)
     return isinstance(record, dict) and "cellflow_version" in record
 
 
 def written(adata: AnnData, keys: Keys) -> set[tuple[str, str]]:
     """(slot, key) of everything that was written under this `key_added`, as its record says."""
-    if not is_ours(adata, keys):
+    if not is_ours(adata, keys.uns):
         return set()
     entries: Iterable[Any] = adata.uns[keys.uns].get("written", ())
     return {(slot, key) for slot, _, key in (str(entry).partition("/") for entry in entries)} | {("uns", keys.uns)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from cellflow._typing import FloatArray
 from cellflow.adapter.positions import examine_positions
 from cellflow.adapter.problem import Examination, Problem, settle
-from cellflow.adapter.times import examine_times
+from cellflow.adapter.times import ParsedTimes, examine_times
 from cellflow.errors import InputError, InputTypeError, MissingDataError, MissingKeyError, closest
 from cellflow.population import Population, Snapshots
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Cells",
     "examine",
+    "examine_cells",
+    "examine_column",
     "read",
     "read_h5ad",
     "require_anndata",
@@ -132,7 +135,8 @@ def read(
             weight_key=weight_key,
             mass_key=mass_key,
             force_rep=force_rep,
-        )
+        ),
+        stacklevel=4,
     )
 
 
@@ -163,10 +167,41 @@ def examine(
     if foreign:
         yield from foreign
         return None
-    time_column = yield from _column(adata, time_key, "time_key")
-    parsed = None if time_column is None else (yield from examine_times(time_column, f"adata.obs[{time_key!r}]"))
+    parsed = yield from examine_column(adata, time_key)
     if parsed is not None:
         yield from _snapshots(parsed.values, f"adata.obs[{time_key!r}]")
+    return (
+        yield from examine_cells(
+            adata,
+            parsed,
+            time_key=time_key,
+            use_rep=use_rep,
+            n_dims=n_dims,
+            weight_key=weight_key,
+            mass_key=mass_key,
+            force_rep=force_rep,
+        )
+    )
+
+
+def examine_column(adata: AnnData, time_key: str) -> Examination[ParsedTimes | None]:
+    """Check and read the column of times."""
+    column = yield from _column(adata, time_key, "time_key")
+    return None if column is None else (yield from examine_times(column, f"adata.obs[{time_key!r}]"))
+
+
+def examine_cells(
+    adata: AnnData,
+    parsed: ParsedTimes | None,
+    *,
+    time_key: str,
+    use_rep: str,
+    n_dims: int | None,
+    weight_key: str | None,
+    mass_key: str | None,
+    force_rep: bool,
+) -> Examination[Cells | None]:
+    """Check and read everything but the times, which are given (None where they are unusable)."""
     timed = None if parsed is None else parsed.values
     weight = None if weight_key is None else (yield from _weights(adata, weight_key, timed))
     mass = {} if mass_key is None else (yield from _masses(adata, mass_key, timed))
@@ -209,7 +244,7 @@ def read_h5ad(path: str | os.PathLike[str]) -> AnnData:
         adata = anndata.read_h5ad(path)
     except Exception as cause:
         hint = "It is damaged or holds no AnnData; download or write it again."
-        if "lock" in str(cause).lower():
+        if re.search(r"\block(s|ing)?\b", str(cause), re.IGNORECASE):
             hint = "The file system does not lock files; set the environment variable HDF5_USE_FILE_LOCKING=FALSE."
         msg = f"{path} could not be read as an h5ad ({str(cause).splitlines()[0]}). {hint}"
         raise InputError(msg) from cause
@@ -311,8 +346,7 @@ def _numbers(adata: AnnData, key: str, argument: str) -> Examination[FloatArray 
     import pandas as pd
 
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
-        yield Problem(
-            f"adata.obs[{key!r}]", f"has dtype {column.dtype}", "numbers", f"Convert it, or pass another {argument}=."
-        )
+        remedy = f"Convert it, or pass another {argument}=."
+        yield Problem(f"adata.obs[{key!r}]", f"has dtype {column.dtype}", "numbers", remedy)
         return None
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellflow import __version__
 from cellflow._typing import FloatArray
-from cellflow.adapter.keys import DEFAULT, Keys, is_ours
+from cellflow.adapter.keys import DEFAULT, Keys, is_ours, written
 from cellflow.errors import InputError, MissingKeyError, ModelFileError, closest
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cellflow.flow import Flow
 
-__all__ = ["Fingerprint", "load_flow", "pack", "plain", "record_of", "require_same", "sketch", "unpack"]
+__all__ = ["Fingerprint", "amended", "load_flow", "pack", "plain", "record_of", "require_same", "sketch", "unpack"]
 
 #: Number of the layout of `uns[key]["model"]`.
 FORMAT = 1
@@ -61,13 +61,13 @@ def unpack(model: Mapping[str, Any], where: str) -> Flow:
 
     remedy = "Restore the file from a copy, or fit again with cf.tl.flow."
     try:
-        written, text, stored, checksum = (model[name] for name in ("format", "config", "arrays", "checksum"))
+        layout, text, stored, checksum = (model[name] for name in ("format", "config", "arrays", "checksum"))
     except KeyError as missing:
         msg = f"{where} holds no model: {missing} is missing. {remedy}"
         raise ModelFileError(msg) from missing
-    if int(written) > FORMAT:
+    if int(layout) > FORMAT:
         msg = (
-            f"{where} was written by cellflow {model.get('version')} (format {written}); this is {__version__}, which reads "
+            f"{where} was written by cellflow {model.get('version')} (format {layout}); this is {__version__}, which reads "
             f"up to format {FORMAT}. Upgrade: pip install --upgrade cellflow-trajectory."
         )
         raise ModelFileError(msg)
@@ -86,17 +86,19 @@ def record_of(adata: AnnData, keys: Keys) -> dict[str, Any]:
     MissingKeyError
         There is no fit under this key; the message lists those there are.
     """
-    if not is_ours(adata, keys):
-        fits = [name for name in adata.uns if isinstance(name, str) and _is_name(name) and is_ours(adata, Keys(name))]
-        known = f"fits are at {fits}{closest(keys.uns, fits)}; pass key=" if fits else "there is no fit at all"
-        example = (
-            "cf.tl.flow(adata, time_key=..., use_rep='X_pca'"
-            + ("" if keys.uns == DEFAULT else f", key_added={keys.uns!r}")
-            + ")"
-        )
-        msg = f"adata.uns[{keys.uns!r}] holds no fit; {known}. Expected the result of {example}: run it first."
+    if not is_ours(adata, keys.uns):
+        fits = [name for name in adata.uns if isinstance(name, str) and is_ours(adata, name)]
+        known = f"Fits are at {fits}{closest(keys.uns, fits)}; pass key=." if fits else "There is none at all."
+        added = "" if keys.uns == DEFAULT else f", key_added={keys.uns!r}"
+        msg = f"adata.uns[{keys.uns!r}] holds no fit. {known} Fit first: cf.tl.flow(adata, time_key=..., use_rep=...{added})."
         raise MissingKeyError(msg)
     return dict(adata.uns[keys.uns])
+
+
+def amended(adata: AnnData, keys: Keys, places: Iterable[tuple[str, str]], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a fit with more entries, and with more (slot, key) places on the list of what was written."""
+    listed = {f"{slot}/{key}" for slot, key in (written(adata, keys) | set(places)) - {("uns", keys.uns)}}
+    return record_of(adata, keys) | dict(more) | {"written": np.array(sorted(listed), dtype=object)}
 
 
 def load_flow(adata: AnnData, keys: Keys) -> Flow:
@@ -152,14 +154,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return np.array([str(v) for v in value], dtype=object) if any(isinstance(v, str) for v in value) else np.array(value)
     return value
-
-
-def _is_name(name: str) -> bool:
-    try:
-        Keys(name)
-    except InputError:
-        return False
-    return True
 
 
 def _checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:

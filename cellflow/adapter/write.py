@@ -49,7 +49,7 @@ def write(adata: AnnData, staged: Mapping[Slot, Mapping[str, Any]], *, remove: I
     for slot, values in staged.items():
         for key, value in values.items():
             _check(adata, slot, key, value)
-    remove = [place for place in remove if place[1] not in staged.get(place[0], {})]  # type: ignore[call-overload] # wider keys
+    fresh = {(slot, key) for slot, values in staged.items() for key in values}
     if adata.is_view:
         logger.info("The AnnData was a view of another one; it is now a copy of its own, which holds the results.")
     before: list[tuple[str, str, Any]] = []
@@ -58,21 +58,20 @@ def write(adata: AnnData, staged: Mapping[Slot, Mapping[str, Any]], *, remove: I
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImplicitModificationWarning)
         try:
-            for slot, key in remove:
-                if key in getattr(adata, slot):
-                    before.append((slot, key, getattr(adata, slot)[key]))
-                    del getattr(adata, slot)[key]
+            for place, name in set(remove) - fresh:
+                if name in getattr(adata, place):
+                    before.append((place, name, getattr(adata, place)[name]))
+                    del getattr(adata, place)[name]
             for slot, values in staged.items():
                 for key, value in values.items():
-                    old = getattr(adata, slot)[key] if key in getattr(adata, slot) else _ABSENT
-                    before.append((slot, key, old))
+                    before.append((slot, key, getattr(adata, slot).get(key, _ABSENT)))
                     getattr(adata, slot)[key] = value
         except BaseException:
-            for slot, key, old in reversed(before):
+            for place, name, old in reversed(before):
                 if old is not _ABSENT:
-                    getattr(adata, slot)[key] = old
-                elif key in getattr(adata, slot):
-                    del getattr(adata, slot)[key]
+                    getattr(adata, place)[name] = old
+                elif name in getattr(adata, place):
+                    del getattr(adata, place)[name]
             raise
 
 
@@ -134,8 +133,9 @@ def write_h5ad(adata: AnnData, path: str | os.PathLike[str], *, compression: Lit
         except (OSError, RuntimeError) as cause:
             _raise_if_full(cause, target, temporary)
             raise
-        except (TypeError, ValueError, NotImplementedError) as cause:
-            msg = f"The AnnData cannot be stored as an h5ad: {cause}. Convert or remove what is named."
+        except Exception as cause:
+            named = " ".join([str(cause), *getattr(cause, "__notes__", ())])
+            msg = f"The AnnData cannot be stored as an h5ad: {named}. Convert or remove what is named."
             raise InputError(msg) from cause
         if target.exists():
             shutil.copymode(target, temporary)
@@ -188,7 +188,8 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
         msg = f"{where} would get values of dtype {np.asarray(value).dtype}, which an h5ad cannot hold there."
         raise InputError(msg)
     if "velocity" in key and kind == "f" and not np.isfinite(value).all():
-        msg = f"{where} would get {int((~np.isfinite(value)).sum())} values that are not finite; other tools drop every gene then."
+        n_bad = int((~np.isfinite(value)).sum())
+        msg = f"{where} would get {n_bad} values that are not finite, and other tools drop every gene then."
         raise InputError(msg)
 
 

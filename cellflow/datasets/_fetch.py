@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -233,7 +234,10 @@ def _read_h5ad(file: Path) -> AnnData:
     import anndata as ad
 
     try:
-        return ad.read_h5ad(file)
+        with warnings.catch_warnings():
+            # The published files are years old, and nobody who loads them can change that.
+            warnings.simplefilter("ignore", ad.OldFormatWarning)
+            return ad.read_h5ad(file)
     except OSError as cause:
         msg = f"{file} is not an h5ad file ({cause}); download it again."
         raise InputError(msg) from cause

@@ -55,13 +55,13 @@ class TimeInput(nn.Module):
             msg = f"n_frequencies={n_frequencies!r}; expected zero or more."
             raise InputError(msg)
         self.middle = 0.5 * (clock.start + clock.stop)
-        self.half = 0.5 * (clock.stop - clock.start)
+        self.half_span = 0.5 * (clock.stop - clock.start)
         self.n_frequencies = n_frequencies
         self.width = 1 + 2 * n_frequencies
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
         """Features of `t` (scalar or `(n,)`) for the rows of `x`, shape `(n, width)`."""
-        tau = ((t - self.middle) / self.half).to(x.dtype).expand(len(x))[:, None]
+        tau = ((t - self.middle) / self.half_span).to(x.dtype).expand(len(x))[:, None]
         if not self.n_frequencies:
             return tau
         angle = 0.5 * torch.pi * tau * torch.arange(1, self.n_frequencies + 1, dtype=x.dtype, device=x.device)

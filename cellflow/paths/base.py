@@ -53,8 +53,8 @@ class PathSample:
 
     def rows(self, start: int, stop: int) -> PathSample:
         """Rows `start ... stop - 1`."""
-        values = (getattr(self, f.name) for f in fields(self))
-        return PathSample(*(None if v is None else v[start:stop] for v in values))
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return PathSample(**{name: value[start:stop] for name, value in given.items()})
 
 
 def elapsed(t: Tensor, pairs: Pairs) -> Tensor:

@@ -10,14 +10,14 @@ import numpy as np
 
 from cellflow._typing import FloatArray
 from cellflow.adapter.keys import Keys, basis_of, find_basis
+from cellflow.adapter.positions import read_positions
+from cellflow.adapter.store import record_of
 from cellflow.errors import MissingKeyError, closest
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Fitted", "coordinates", "entry"]
-
-_FIT = "Fit first: cf.tl.flow(adata, time_key=..., use_rep=...)."
+__all__ = ["Fitted", "coordinates", "entry", "plane"]
 
 
 def entry(adata: AnnData, slot: str, key: str, remedy: str) -> Any:
@@ -52,12 +52,12 @@ class Fitted:
         """Where its results are."""
         return Keys(self.key)
 
-    @property
+    @cached_property
     def record(self) -> dict[str, Any]:
         """What `cf.tl.flow` and the calls after it left in `uns`."""
-        return dict(entry(self.adata, "uns", self.key, _FIT))
+        return record_of(self.adata, self.keys)
 
-    @cached_property
+    @property
     def params(self) -> dict[str, Any]:
         """What it was made with."""
         return dict(self.record["params"])
@@ -80,7 +80,7 @@ class Fitted:
     @cached_property
     def times(self) -> FloatArray:
         """When each cell was sampled `(n,)`, NaN where that is not known."""
-        times = np.array(entry(self.adata, "obs", self.keys.time, _FIT), dtype=np.float64)
+        times = np.array(entry(self.adata, "obs", self.keys.time, "Fit again: cf.tl.flow(adata, ...)."), dtype=np.float64)
         if self.keys.time_inferred in self.adata.obs:
             times[self.adata.obs[self.keys.time_inferred].to_numpy(dtype=bool)] = np.nan
         return times
@@ -96,9 +96,4 @@ class Fitted:
 
     def positions(self, cells: AnnData) -> FloatArray:
         """Return the positions of cells, of this AnnData or a predicted one, in the representation of the model `(n, d)`."""
-        use_rep, n_dims = str(self.params["use_rep"]), int(self.params["n_dims"])
-        if use_rep == "X":
-            x = cells.X.toarray() if hasattr(cells.X, "toarray") else cells.X
-        else:
-            x = entry(cells, "obsm", use_rep, f"The fit in adata.uns[{self.key!r}] was made in it.")
-        return np.asarray(x, dtype=np.float64)[:, :n_dims]
+        return read_positions(cells, use_rep=str(self.params["use_rep"]), n_dims=int(self.params["n_dims"]))

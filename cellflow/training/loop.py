@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from cellflow._typing import FloatArray
@@ -163,9 +163,11 @@ def train(
     TrainingError
         A loss that is not finite; names the first such step and the learning rate.
     """
-    optimizer = torch.optim.AdamW(dynamics.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True)
+    parameters = list(dynamics.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=training.lr, weight_decay=training.weight_decay, fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, training.lr_factor)
-    averaged = AveragedModel(dynamics, multi_avg_fn=get_ema_multi_avg_fn(training.ema)) if training.ema else None
+    averaged = copy.deepcopy(dynamics) if training.ema else dynamics
+    averages = list(averaged.parameters())
     held_out = stream.validation()
     batches = stream.batches()
     records: dict[str, list[float]] = {}
@@ -178,10 +180,12 @@ def train(
             losses = torch.stack([objective(dynamics, batch) for objective in objectives.values()])
             optimizer.zero_grad(set_to_none=True)
             losses.sum().backward()
-            torch.nn.utils.clip_grad_norm_(dynamics.parameters(), training.clip)
+            torch.nn.utils.clip_grad_norm_(parameters, training.clip)
             optimizer.step()
-            if averaged is not None:
-                averaged.update_parameters(dynamics)
+            if averaged is not dynamics:
+                # A young average forgets faster, or a short run would return its initial weights.
+                decay = min(training.ema, (1 + step) / (10 + step))
+                get_ema_multi_avg_fn(decay)(averages, parameters, step)
             pending.append(losses.detach())
             lr = optimizer.param_groups[0]["lr"]
             scheduler.step()
@@ -195,11 +199,11 @@ def train(
             named = dict(zip((f"loss_{name}" for name in objectives), means, strict=True)) if len(means) > 1 else {}
             row = {"step": float(done), "loss": loss, "lr": lr, **named}
             if held_out is not None:
-                value = _evaluate(_trained(dynamics, averaged), held_out, objectives)
+                value = _evaluate(averaged, held_out, objectives)
                 row |= {"val_step": float(done), "val_loss": value}
                 if value < best_loss:
                     best_loss, best_step = value, done
-                    best = copy.deepcopy(_trained(dynamics, averaged)) if training.patience is not None else None
+                    best = copy.deepcopy(averaged) if training.patience is not None else None
             for key, number in row.items():
                 records.setdefault(key, []).append(number)
             bar.update(done - bar.n)
@@ -212,11 +216,7 @@ def train(
     history = {key: np.array(values) for key, values in records.items()}
     if held_out is not None:
         history |= {"best_step": np.array([float(best_step)]), "best_val_loss": np.array([best_loss])}
-    return (best if best is not None else _trained(dynamics, averaged)), history
-
-
-def _trained(dynamics: Dynamics, averaged: AveragedModel | None) -> Dynamics:
-    return dynamics if averaged is None else averaged.module  # type: ignore[return-value] # a Module to AveragedModel
+    return (averaged if best is None else best), history
 
 
 def _checked_means(losses: torch.Tensor, *, first_step: int, lr: float) -> list[float]:

@@ -14,17 +14,12 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from cellflow.datasets._shipped import three_digits
+
 HERE = Path(__file__).parent
 #: A gene is seen in a cell above this FPKM, as the source has it, and kept when it is seen in this many cells.
 MIN_FPKM = 0.1
 MIN_CELLS = 100
-DIGITS = 3
-
-
-def rounded(x: np.ndarray) -> np.ndarray:
-    """Keep three significant decimal digits."""
-    step = 10.0 ** (np.floor(np.log10(np.where(x > 0, x, 1.0))) - (DIGITS - 1))
-    return np.round(x / step) * step
 
 
 def reduced(full: ad.AnnData) -> ad.AnnData:
@@ -50,8 +45,8 @@ def reduced(full: ad.AnnData) -> ad.AnnData:
         },
         index=ad.utils.make_index_unique(pd.Index(genes["gene_short_name"].astype(str).to_numpy())),
     )
-    # Half precision holds three digits (it has eleven bits) and saves a third of the file; the loader widens it.
-    return ad.AnnData(rounded(x[:, kept]).astype(np.float16), obs=obs, var=var)
+    # Half precision holds three digits (it has eleven bits) and saves a third of the file; the loader restores them.
+    return ad.AnnData(three_digits(x[:, kept]).astype(np.float16), obs=obs, var=var)
 
 
 def write(adata: ad.AnnData, path: Path) -> None:

@@ -1,0 +1,133 @@
+"""A fit and its cells, read back from an AnnData."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow._typing import FloatArray
+from cellflow.adapter.keys import Keys, basis_of
+from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.adapter.read import Cells, examine_cells, examine_column, require_anndata
+from cellflow.adapter.store import load_flow, record_of, require_same
+from cellflow.adapter.times import ParsedTimes
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from cellflow.flow import Flow
+
+__all__ = ["Fitted", "inferred_times", "read_fitted"]
+
+#: Cells whose times a cell without one takes the mean of.
+_NEIGHBORS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a question to a fit needs.
+
+    Parameters
+    ----------
+    keys
+        Where its results go.
+    flow
+        The fitted flow.
+    params
+        What the fit was made with.
+    cells
+        The cells as they are now; those whose time was inferred have none here.
+    times
+        Time of every cell, shape `(n,)`: its own, or the inferred one.
+    """
+
+    keys: Keys
+    flow: Flow
+    params: Mapping[str, Any]
+    cells: Cells
+    times: FloatArray
+
+    @property
+    def x(self) -> FloatArray:
+        """Positions, shape `(n, d)`."""
+        return self.cells.x
+
+    @property
+    def basis(self) -> str:
+        """Name of the representation, as in `velocity_{basis}`."""
+        return basis_of(self.cells.use_rep)
+
+    @property
+    def starts(self) -> FloatArray:
+        """Time that every cell is followed from, shape `(n,)`.
+
+        An inferred time is only known roughly, so it is rounded to a step of the solver: cells of one time are moved together.
+        """
+        start, step = self.flow.clock.start, self.flow.step
+        return np.where(self.cells.timed, self.times, start + step * np.round((self.times - start) / step))
+
+
+def inferred_times(cells: Cells) -> FloatArray:
+    """Times without gaps, shape `(n,)`.
+
+    A cell without a time takes the mean of its nearest timed neighbours', weighted by a Gaussian kernel.
+    """
+    from cellflow.analysis.embedding import place
+
+    times, untimed = cells.time.copy(), ~cells.timed
+    if untimed.any():
+        known = cells.time[cells.timed][:, None]
+        times[untimed] = place(cells.x[untimed], cells.x[cells.timed], known, n_neighbors=_NEIGHBORS)[:, 0]
+    return times
+
+
+def read_fitted(adata: AnnData, key: str) -> Fitted:
+    """Read a fit, the cells, and their times, and make sure that they belong together.
+
+    Times come from the columns that the fit wrote, or, for cells that it has not seen, from the column that it read.
+
+    Raises
+    ------
+    InputError
+        No fit, another representation, or unusable data; see `cellflow.adapter.read.read`.
+    ModelFileError
+        A model that is damaged or of a newer format.
+    """
+    require_anndata(adata)
+    keys = Keys(key)
+    record = record_of(adata, keys)
+    params, flow = record["params"], load_flow(adata, keys)
+    cells, times = settle(_examine(adata, keys, params, flow.n_dims), stacklevel=4)
+    require_same(record["fingerprint"], adata.obs_names.to_numpy(), cells.x, cells.use_rep)
+    return Fitted(keys, flow, params, cells, inferred_times(cells) if times is None else times)
+
+
+def _examine(
+    adata: AnnData, keys: Keys, params: Mapping[str, Any], n_dims: int
+) -> Examination[tuple[Cells, FloatArray | None] | None]:
+    """Check and read the cells of a fit, with the times that it wrote, if it did."""
+    written = keys.time in adata.obs and keys.time_inferred in adata.obs
+    time_key = keys.time if written else str(params["time_key"])
+    parsed = yield from examine_column(adata, time_key)
+    times = None
+    if parsed is not None and written:
+        times = parsed.values
+        if np.isnan(times).any():
+            found = f"holds no time for {np.isnan(times).sum()} cells (first: cell {adata.obs_names[np.isnan(times)][0]!r})"
+            yield Problem(f"adata.obs[{time_key!r}]", found, "the times that the fit wrote", "Fit again with cf.tl.flow.")
+        inferred = adata.obs[keys.time_inferred].to_numpy(dtype=bool)
+        parsed = ParsedTimes(np.where(inferred, np.nan, times), str(params["time_unit"]))
+    cells = yield from examine_cells(
+        adata,
+        parsed,
+        time_key=time_key,
+        use_rep=str(params["use_rep"]),
+        n_dims=n_dims,
+        weight_key=params.get("weight_key"),
+        mass_key=params.get("mass_key"),
+        force_rep=True,
+    )
+    return None if cells is None else (cells, times)

@@ -1,0 +1,67 @@
+"""Moved cells as an AnnData of their own: predicted populations, descendants, ancestors, paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow import __version__
+from cellflow._typing import FloatArray, IntArray
+from cellflow.adapter.fitted import Fitted
+from cellflow.adapter.selection import same_genes
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["moved_cells"]
+
+
+def moved_cells(
+    adata: AnnData, fitted: Fitted, x: FloatArray, rows: IntArray, obs: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> AnnData:
+    """Return states as an AnnData, decoded to genes where the fit has a decoder.
+
+    Parameters
+    ----------
+    adata
+        The cells that were moved.
+    fitted
+        The fit that moved them.
+    x
+        Where to, shape `(m, d)`.
+    rows
+        The row of `adata` that each state came from, shape `(m,)`.
+    obs
+        Columns of `(m,)` beside `source_cell` and `source_time`.
+    provenance
+        Plain values for `uns`.
+
+    Returns
+    -------
+    `X` holds the decoded expression, `obsm[use_rep]` the states, `uns[prediction]` the provenance.
+
+    Raises
+    ------
+    InputError
+        The decoded expression would take more than 2 GB.
+    """
+    import anndata as ad
+    import pandas as pd
+
+    decoder, keys = fitted.flow.decoder, fitted.keys
+    columns = {"source_cell": adata.obs_names.to_numpy()[rows], "source_time": fitted.times[rows], **obs}
+    frame = pd.DataFrame(columns, index=[f"{name}-{i}" for i, name in enumerate(columns["source_cell"])])
+    made = {"key": keys.uns, "use_rep": fitted.cells.use_rep, "time_unit": fitted.cells.unit, "cellflow_version": __version__}
+    var = None
+    if decoder is not None:
+        known = same_genes(adata, decoder.genes)
+        var = adata.var.copy() if known is None else adata.var.iloc[known].copy()
+    return ad.AnnData(
+        None if decoder is None else decoder.positions(x),
+        obs=frame,
+        var=var,
+        obsm={} if fitted.cells.use_rep == "X" else {fitted.cells.use_rep: x.astype(np.float32)},
+        uns={keys.own("prediction"): made | dict(provenance)},
+    )

@@ -1,0 +1,87 @@
+"""Cells and genes as people name them, as row and column numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from cellflow._typing import IntArray
+from cellflow.errors import InputError, MissingKeyError, closest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["Selection", "cell_rows", "gene_columns"]
+
+#: A mask, positions, or names; one name or position may stand alone.
+Selection: TypeAlias = "np.ndarray | pd.Series | pd.Index | Sequence[bool | int | str] | int | str"
+
+
+def cell_rows(adata: AnnData, cells: Selection) -> IntArray:
+    """Row numbers of chosen cells, in the order that they were given; a mask keeps the order of `adata`.
+
+    Raises
+    ------
+    InputError
+        A mask of another length, positions out of range, or names that are not there or stand for several cells.
+    """
+    return _positions(cells, adata.obs_names, "cells", "adata.obs_names")
+
+
+def gene_columns(adata: AnnData, genes: Selection) -> IntArray:
+    """Column numbers of chosen genes; see `cell_rows`."""
+    return _positions(genes, adata.var_names, "genes", "adata.var_names")
+
+
+def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) -> IntArray:
+    values = np.atleast_1d(np.asarray(chosen, dtype=None if not isinstance(chosen, set | frozenset) else object))
+    n = len(names)
+    if values.ndim != 1 or (values.dtype.kind == "O" and not all(isinstance(v, str) for v in values)):
+        msg = f"{argument}={chosen!r} is neither a mask, nor positions, nor names from {where}; pass one of these as a list."
+        raise InputError(msg)
+    if values.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if values.dtype.kind == "b":
+        if len(values) != n:
+            msg = f"{argument}= is a mask of length {len(values)}; expected {n}, one value per entry of {where}."
+            raise InputError(msg)
+        return np.flatnonzero(values)
+    if values.dtype.kind in "iu":
+        outside = values[(values < 0) | (values >= n)]
+        if len(outside):
+            msg = f"{argument}= holds position {outside[0]}; expected 0 to {n - 1}. Positions count from zero in {where}."
+            raise InputError(msg)
+        return values.astype(np.int64)
+    if values.dtype.kind in "UO":
+        return _named([str(v) for v in values], names, argument, where)
+    msg = f"{argument}= has dtype {values.dtype}; expected a mask (bool), positions (int), or names from {where}."
+    raise InputError(msg)
+
+
+def _named(wanted: Sequence[str], names: pd.Index, argument: str, where: str) -> IntArray:
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        hints = {name: hint for name in unknown[:5] if (hint := _near(name, names))}
+        near = "".join(f"; for {name!r} did you mean {hint}?" for name, hint in hints.items())
+        msg = f"{argument}= holds {len(unknown)} names that are not in {where}: {unknown[:5]}{near or f'. {n_examples(names)}'}"
+        raise MissingKeyError(msg)
+    repeated = sorted({name for name in wanted if names.get_indexer_for([name]).size > 1})
+    if repeated:
+        msg = f"{argument}= holds names that stand for several entries of {where}: {repeated[:5]}. Pass positions or a mask."
+        raise InputError(msg)
+    return np.asarray(names.get_indexer_for(wanted), dtype=np.int64)
+
+
+def n_examples(names: Iterable[str]) -> str:
+    """A few names, so that a reader sees what they look like."""
+    shown = list(map(str, list(names)[:3]))
+    return f"Names look like {shown}."
+
+
+def _near(name: str, names: pd.Index) -> str:
+    """The name that differs only in case, else one that is spelt much alike."""
+    same = [str(known) for known in names if str(known).casefold() == name.casefold()]
+    return repr(same[0]) if same else closest(name, names).removeprefix("; did you mean ").removesuffix("?")

@@ -1,0 +1,151 @@
+"""The command line: h5ad files in, h5ad files out.
+
+Results go to files, tables and `--json` to stdout, messages to stderr. Exit codes: 0 done, 1 failure, 2 usage, 3 environment,
+4 input data, 5 numerical, 130 interrupt, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cellflow import __version__, errors
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["main"]
+
+#: The first class that an error is an instance of decides.
+_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.SetupError, 3),
+    (errors.OutputError, 3),
+    (errors.InputError, 4),
+    (errors.MissingDataError, 4),
+    (errors.ModelFileError, 4),
+    (errors.CouplingError, 5),
+    (errors.IntegrationError, 5),
+    (errors.TrainingError, 5),
+    (errors.CellFlowError, 1),
+    (MemoryError, 3),
+)
+_INTERRUPTED, _TERMINATED = 130, 143
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors say what was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv
+        Arguments after the program's name; those of the process by default.
+
+    Returns
+    -------
+    The exit code.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        with _manners():
+            return _run(argv)
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else 0
+    except KeyboardInterrupt:
+        print("cellflow: interrupted; no file was changed half-way.", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except tuple(kind for kind, _ in _CODES) as error:
+        print(f"cellflow: {error}", file=sys.stderr)
+        return next(code for kind, code in _CODES if isinstance(error, kind))
+
+
+def _run(argv: list[str]) -> int:
+    parser, commands = _parsers()
+    _suggest(argv, parser, commands)
+    arguments = parser.parse_args(argv)
+    result = arguments.run(arguments)
+    if arguments.json:
+        print(json.dumps(result["values"], indent=1))
+    elif "table" in result:
+        print(result["table"])
+    print(result["message"], file=sys.stderr)
+    sys.stdout.flush()
+    return 0
+
+
+def _suggest(argv: list[str], parser: _Parser, commands: dict[str, _Parser]) -> None:
+    """Leave with a suggestion where a command or a flag is misspelt, before argparse asks for something else."""
+    words = [word for word in argv if not word.startswith("-")]
+    if words and argv[0] == words[0] and words[0] not in commands:
+        parser.error(f"no command {words[0]!r}{errors.closest(words[0], commands)}; there are {', '.join(commands)}")
+    chosen = commands[words[0]] if words and argv[0] == words[0] else parser
+    known = set(re.findall(r"--[a-z-]+", chosen.format_help()))
+    for word in argv:
+        flag = word.partition("=")[0]
+        if flag.startswith("--") and flag not in known:
+            chosen.error(f"no option {flag}{errors.closest(flag, known)}")
+
+
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    parser = _Parser(
+        prog="cellflow",
+        description="From time-labelled single-cell snapshots to a continuous dynamics.",
+        epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 environment, 4 input data, 5 numerical, 130 interrupt, 143 terminated.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"cellflow {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], dict[str, Any]], about: str) -> _Parser:
+        sub: _Parser = subparsers.add_parser(name, help=about, description=about, allow_abbrev=False)
+        sub.set_defaults(run=run, command=name)
+        sub.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything that is random (default: 0)")
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        return sub
+
+    demo = command("demo", _demo, "Run the main job on real cells: human myoblasts over 72 hours, with held-out snapshots.")
+    demo.add_argument("--out", default="demo", metavar="FOLDER", help="where to write (default: demo)")
+
+    fit = command("fit", _fit, "Learn the dynamics of the cells in an h5ad file, and store it there.")
+    fit.add_argument("input", metavar="IN.h5ad", help="cells with times and a representation")
+    fit.add_argument("--time-key", required=True, metavar="COLUMN", help="column of obs with the times")
+    fit.add_argument("--use-rep", default="X_pca", metavar="KEY", help="representation in obsm, or X (default: X_pca)")
+    fit.add_argument("--n-dims", type=int, metavar="N", help="leading dimensions to use (default: all)")
+    fit.add_argument("--method", default="ot-cfm", metavar="NAME", help="recipe (default: ot-cfm)")
+    fit.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1 or auto (default: cpu)")
+
+    annotate = command("annotate", _annotate, "Add velocities and trajectories to fitted cells.")
+    annotate.add_argument("input", metavar="IN.h5ad", help="what `cellflow fit` wrote")
+    annotate.add_argument("--basis", metavar="NAME", help="embedding to project velocities to (default: umap, where there is one)")
+    annotate.add_argument("--n-times", type=int, default=50, metavar="N", help="points of each trajectory (default: 50)")
+
+    predict = command("predict", _predict, "Predict the population at a time, measured or not.")
+    predict.add_argument("input", metavar="IN.h5ad", help="what `cellflow fit` wrote")
+    predict.add_argument("--time", type=float, required=True, metavar="T", help="in the unit of the time column")
+    predict.add_argument("--n-obs", type=int, metavar="N", help="cells to predict (default: as many as the snapshots hold)")
+
+    for sub in (fit, annotate, predict):
+        sub.add_argument("--out", required=True, metavar="OUT.h5ad", help="where to write; may be the input file")
+    return parser, {"demo": demo, "fit": fit, "annotate": annotate, "predict": predict}

@@ -1,0 +1,85 @@
+"""What a coupling is, and what all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from cellflow._typing import FloatArray, IntArray
+from cellflow.errors import CouplingError, InputError
+from cellflow.plan import Plan
+from cellflow.population import Population
+
+__all__ = ["Cloud", "Coupling", "arc_costs", "cloud", "compiled", "guard_memory", "positive"]
+
+
+@runtime_checkable
+class Coupling(Protocol):
+    """Anything that says who becomes whom: `(source, target) -> Plan`.
+
+    Costs are squared Euclidean distances between positions, so scale the coordinates before, not the cost after.
+    """
+
+    def __call__(self, source: Population, target: Population) -> Plan:
+        """Couple two whole populations, of any sizes and weights."""
+
+
+class Cloud(NamedTuple):
+    """The cells of a population that carry mass, ready for a solver."""
+
+    rows: IntArray
+    x: FloatArray
+    weight: FloatArray
+
+
+def cloud(population: Population, centre: FloatArray) -> Cloud:
+    """Drop cells of weight zero; return the others' rows, positions in float64 relative to `centre`, and weights."""
+    rows = np.flatnonzero(population.weight > 0)
+    weight = population.weight[rows]
+    return Cloud(rows, population.x[rows].astype(np.float64) - centre, weight / weight.sum())
+
+
+def arc_costs(x: FloatArray, y: FloatArray, i: IntArray, j: IntArray, chunk: int = 50_000) -> FloatArray:
+    """Squared distances of the pairs `(x[i], y[j])`, in float64, a chunk at a time."""
+    costs = np.empty(len(i))
+    for start in range(0, len(i), chunk):
+        part = slice(start, start + chunk)
+        step = np.subtract(x[i[part]], y[j[part]], dtype=np.float64)
+        costs[part] = np.einsum("ij,ij->i", step, step)
+    return costs
+
+
+def guard_memory(what: str, needed: float, limit: float, remedy: str) -> None:
+    """Refuse what would not fit, before allocating it.
+
+    Raises
+    ------
+    CouplingError
+        Names the bytes needed, the limit and the remedy.
+    """
+    if needed > limit:
+        msg = f"{what} needs {needed:,.0f} bytes, and the limit is {limit:,.0f}. {remedy}"
+        raise CouplingError(msg)
+
+
+def positive(**arguments: float) -> None:
+    """Check that constructor arguments are finite and above zero."""
+    for name, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
+            msg = f"{name}={value!r} must be a positive finite number."
+            raise InputError(msg)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile by numba at the first call, and keep the machine code beside the module or in the user's cache.
+
+    Where neither can be written (containers, read-only homes), it is compiled anew in each process.
+    """
+    import numba
+
+    try:
+        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # numba found no folder to keep its cache in
+        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]

@@ -1,0 +1,72 @@
+"""Fixtures for everything that touches an AnnData."""
+
+import hashlib
+from contextlib import contextmanager
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+
+def _digest(value):
+    """One hash of anything an AnnData may hold: type, shape and bytes."""
+    if isinstance(value, dict):
+        return repr([(k, _digest(v)) for k, v in value.items()])
+    if isinstance(value, pd.DataFrame):
+        return repr([(str(k), str(value.dtypes.iloc[i]), _digest(value.iloc[:, i])) for i, k in enumerate(value.columns)])
+    if isinstance(value, pd.Series):
+        return _digest(np.asarray(value.astype(object))) + str(value.dtype)
+    if sp.issparse(value):
+        return type(value).__name__ + _digest(value.tocoo().data) + _digest(value.toarray())
+    array = np.asarray(value)
+    content = repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes()
+    return f"{type(value).__name__} {array.dtype} {array.shape} {hashlib.sha256(content).hexdigest()}"
+
+
+def digest(adata):
+    """Hash of every slot and key of an AnnData."""
+    slots = {s: {str(k): _digest(v) for k, v in dict(getattr(adata, s)).items()} for s in ("obsm", "varm", "layers", "obsp")}
+    frames = {s: (_digest(getattr(adata, s)), _digest(getattr(adata, s).index.to_series())) for s in ("obs", "var")}
+    return {**slots, **frames, "uns": _digest(dict(adata.uns)), "X": _digest(adata.X), "is_view": adata.is_view}
+
+
+@pytest.fixture
+def frozen():
+    """Context in which an AnnData must not change: `with frozen(adata), pytest.raises(...)`."""
+
+    @contextmanager
+    def unchanged(adata):
+        before = digest(adata)
+        yield
+        assert digest(adata) == before
+
+    return unchanged
+
+
+def make_cells(n=90, d=4, genes=12, seed=0):
+    """Three snapshots of a cloud that moves along the first axis and turns, with genes that are a projection of it."""
+    rng = np.random.default_rng(seed)
+    hours = np.repeat([0.0, 12.0, 48.0], n // 3)
+    latent = rng.normal(size=(n, d)) * np.linspace(1.0, 0.4, d)
+    latent[:, 0] += hours / 12.0
+    latent[:, 1] += np.sin(hours / 24.0)
+    axes = np.linalg.qr(rng.normal(size=(genes, d)))[0]
+    latent -= latent.mean(axis=0)
+    x = latent @ axes.T + 3.0
+    adata = ad.AnnData(
+        sp.csr_matrix(x.astype(np.float32)),
+        obs=pd.DataFrame({"hours": hours}, index=[f"cell{i}" for i in range(n)]),
+        var=pd.DataFrame(index=[f"gene{i}" for i in range(genes)]),
+    )
+    adata.obsm["X_pca"] = latent.astype(np.float32)
+    adata.obsm["X_umap"] = latent[:, :2] + 0.1 * np.sin(latent[:, 2:4])
+    adata.varm["PCs"] = axes
+    return adata
+
+
+@pytest.fixture
+def cells():
+    """A small AnnData with times, a representation and a picture; not fitted."""
+    return make_cells()
