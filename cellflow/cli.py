@@ -26,6 +26,8 @@ from cellflow import __version__, errors
 if TYPE_CHECKING:
     from types import FrameType
 
+    from anndata import AnnData
+
 __all__ = ["main"]
 
 #: The first class that an error is an instance of decides.
@@ -112,7 +114,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     parser = _Parser(
         prog="cellflow",
         description="From time-labelled single-cell snapshots to a continuous dynamics.",
-        epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 environment, 4 input data, 5 numerical, 130 interrupt, 143 terminated.",
+        epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 environment, 4 input data, 5 numerical, 130 and 143 stopped.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cellflow {__version__}")
@@ -121,7 +123,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     def command(name: str, run: Callable[[argparse.Namespace], dict[str, Any]], about: str) -> _Parser:
         sub: _Parser = subparsers.add_parser(name, help=about, description=about, allow_abbrev=False)
         sub.set_defaults(run=run, command=name)
-        sub.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything that is random (default: 0)")
+        sub.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of everything that is random (default: 0)")
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
         return sub
 
@@ -138,7 +140,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
 
     annotate = command("annotate", _annotate, "Add velocities and trajectories to fitted cells.")
     annotate.add_argument("input", metavar="IN.h5ad", help="what `cellflow fit` wrote")
-    annotate.add_argument("--basis", metavar="NAME", help="embedding to project velocities to (default: umap, where there is one)")
+    annotate.add_argument("--basis", metavar="NAME", help="embedding for the velocities (default: umap, if there is one)")
     annotate.add_argument("--n-times", type=int, default=50, metavar="N", help="points of each trajectory (default: 50)")
 
     predict = command("predict", _predict, "Predict the population at a time, measured or not.")
@@ -149,3 +151,116 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     for sub in (fit, annotate, predict):
         sub.add_argument("--out", required=True, metavar="OUT.h5ad", help="where to write; may be the input file")
     return parser, {"demo": demo, "fit": fit, "annotate": annotate, "predict": predict}
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        msg = f"{text!r} is no seed; give a non-negative integer"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+# The commands ---------------------------------------------------------------------------------------------------------
+
+
+def _demo(arguments: argparse.Namespace) -> dict[str, Any]:
+    from cellflow._demo import demo
+
+    result = demo(Path(arguments.out), seed=arguments.seed)
+    return {
+        "values": result.values(),
+        "table": result.report(),
+        "message": f"wrote {result.folder}/: {', '.join(result.files)}",
+    }
+
+
+def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
+    from cellflow import tl
+
+    with _changed(arguments) as adata:
+        tl.flow(
+            adata,
+            arguments.time_key,
+            use_rep=arguments.use_rep,
+            n_dims=arguments.n_dims,
+            method=arguments.method,
+            random_state=arguments.seed,
+            device=arguments.device,
+        )
+    return _wrote(arguments, adata, method=arguments.method)
+
+
+def _annotate(arguments: argparse.Namespace) -> dict[str, Any]:
+    from cellflow import tl
+
+    with _changed(arguments) as adata:
+        basis = arguments.basis or ("umap" if "X_umap" in adata.obsm else None)
+        tl.velocity(adata, basis=basis)
+        tl.trajectories(adata, n_times=arguments.n_times)
+    return _wrote(arguments, adata, basis=basis)
+
+
+def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
+    from cellflow import tl
+    from cellflow.adapter.read import read_h5ad
+    from cellflow.adapter.write import check_writable, write_h5ad
+
+    check_writable(arguments.out)
+    adata = read_h5ad(arguments.input)
+    later = tl.predict(adata, time=arguments.time, n_obs=arguments.n_obs, random_state=arguments.seed)
+    write_h5ad(later, arguments.out)
+    return _wrote(arguments, later, time=arguments.time)
+
+
+@contextmanager
+def _changed(arguments: argparse.Namespace) -> Iterator[AnnData]:
+    """Read the input, let the block change it, and write the result; whether it can be written is checked before any work."""
+    from cellflow.adapter.read import read_h5ad
+    from cellflow.adapter.write import check_writable, write_h5ad
+
+    check_writable(arguments.out)
+    adata = read_h5ad(arguments.input)
+    yield adata
+    write_h5ad(adata, arguments.out)
+
+
+def _wrote(arguments: argparse.Namespace, adata: AnnData, **more: Any) -> dict[str, Any]:
+    values = {"command": arguments.command, "version": __version__, "out": arguments.out, "n_obs": adata.n_obs, **more}
+    return {"values": values | {"seed": arguments.seed}, "message": f"wrote {arguments.out}: {adata.n_obs:,} cells"}
+
+
+# How the program behaves ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _manners() -> Iterator[None]:
+    """Warnings and log lines as single lines on stderr, caches that can be written, and an orderly end when terminated."""
+    logger, handler = logging.getLogger("cellflow"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    # Pictures go to files; asking for a window would fail on a server.
+    os.environ.setdefault("MPLBACKEND", "agg")
+    if not os.access(Path("~").expanduser(), os.W_OK):
+        for variable in ("MPLCONFIGDIR", "NUMBA_CACHE_DIR"):
+            os.environ.setdefault(variable, tempfile.mkdtemp(prefix="cellflow-"))
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _terminate) if in_main else None
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda text, kind, *_: print(f"{kind.__name__}: {text}", file=sys.stderr)
+            yield
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the signature of a signal handler)
+    raise SystemExit(_TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

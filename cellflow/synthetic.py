@@ -200,7 +200,8 @@ class Rotation:
 
     def _turned(self, x: FloatArray, t: float) -> FloatArray:
         cos, sin = math.cos(self.omega * t), math.sin(self.omega * t)
-        return x @ np.array([[cos, sin], [-sin, cos]])
+        turned: FloatArray = x @ np.array([[cos, sin], [-sin, cos]])
+        return turned
 
 
 # Decisions ----------------------------------------------------------------------------------------------------------
@@ -266,9 +267,10 @@ class Bifurcation:
 class TwoWell:
     r"""Cells that fall from a ridge into one of two wells, :math:`dx = -\nabla V\,dt + \sigma\,dW`.
 
-    :math:`V(x, y) = h\,(y^2 - 1)^2 + \tfrac12 x^2`: wells at :math:`y = \pm 1`, the ridge of height :math:`h` between them. The
-    coordinates are independent. Along `x` the process is Ornstein-Uhlenbeck and starts at rest; along `y` its Fokker-Planck
-    equation is solved on a grid, in the eigenfunctions of the symmetric generator. The velocity is that of the probability flow.
+    :math:`V(x, y) = h\,(y^2 - 1)^2 + \tfrac12 x^2`: wells at :math:`y = \pm 1`, the ridge of height :math:`h` between them.
+    The coordinates are independent. Along `x` the process is Ornstein-Uhlenbeck and starts at rest; along `y` its
+    Fokker-Planck equation is solved on a grid, in the eigenfunctions of the symmetric generator. The velocity is that of the
+    probability flow.
 
     Parameters
     ----------
@@ -321,7 +323,7 @@ class TwoWell:
 
     def log_density(self, t: float, x: FloatArray) -> FloatArray:
         """Log-density of the population."""
-        along = self._log_marginal(t)(x[:, 1])
+        along: FloatArray = self._log_marginal(t)(x[:, 1])
         return along + _normal_log_density(x[:, :1], np.zeros(1), np.array([self.sigma / math.sqrt(2)]))
 
     def _potential(self, y: FloatArray) -> FloatArray:
@@ -396,11 +398,13 @@ class BranchingTree:
 
     def fates(self, t: float, x: FloatArray) -> FloatArray:
         """Probabilities of the leaves, shape `(n, 2**depth)`."""
-        return softmax(self._log_joint(t, x), axis=1)
+        posterior: FloatArray = softmax(self._log_joint(t, x), axis=1)
+        return posterior
 
     def log_density(self, t: float, x: FloatArray) -> FloatArray:
         """Log-density of the mixture."""
-        return logsumexp(self._log_joint(t, x), axis=1)
+        mixed: FloatArray = logsumexp(self._log_joint(t, x), axis=1)
+        return mixed
 
     @cached_property
     def _edges(self) -> FloatArray:
@@ -416,7 +420,8 @@ class BranchingTree:
     def _positions(self, t: float) -> FloatArray:
         """Where the branch towards each leaf is at time `t`, shape `(leaves, d)`; the last edge goes on for ever."""
         level = min(max(int(t), 0), self.depth)
-        return self._edges[:, :level].sum(axis=1) + (t - level) * self._edges[:, level]
+        fork: FloatArray = self._edges[:, :level].sum(axis=1)
+        return fork + (t - level) * self._edges[:, level]
 
     def _log_joint(self, t: float, x: FloatArray) -> FloatArray:
         sd = np.full(self.n_dims, self.sd)
@@ -525,7 +530,8 @@ def _snapshots(
 
 def _normal_log_density(x: FloatArray, mean: FloatArray, sd: FloatArray) -> FloatArray:
     """Log-density of a Gaussian with independent coordinates."""
-    return -0.5 * (((x - mean) / sd) ** 2).sum(axis=1) - np.log(sd).sum() - 0.5 * len(sd) * math.log(2 * math.pi)
+    distance: FloatArray = (((x - mean) / sd) ** 2).sum(axis=1)
+    return -0.5 * distance - float(np.log(sd).sum()) - 0.5 * len(sd) * math.log(2 * math.pi)
 
 
 def _rk4(rate: Callable[[FloatArray], FloatArray], x: FloatArray, dt: float) -> FloatArray:

@@ -131,6 +131,10 @@ def run(code: str) -> str:
 # The table ----------------------------------------------------------------------------------------------------------
 
 
+def test_architecture_md_shows_this_table() -> None:
+    assert LAYERS.strip() in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
 def test_every_module_is_in_the_table() -> None:
     assert {unit(name_of(path)) for path in MODULES} <= set(RANK)
 

@@ -6,7 +6,9 @@ import pytest
 import problems
 
 
-@pytest.mark.parametrize("system", [problems.SPIRAL, problems.ROTATION, problems.LogisticODE()], ids=["spiral", "rotation", "logistic"])
+@pytest.mark.parametrize(
+    "system", [problems.SPIRAL, problems.ROTATION, problems.LOGISTIC], ids=["spiral", "rotation", "logistic"]
+)
 def test_solutions_solve_their_equations(system):
     x0 = np.random.default_rng(0).uniform(0.2, 0.8, (5, 2))
     np.testing.assert_allclose(problems.rk4(system.velocity, x0, 0.0, 2.0, 400), system.solution(x0, 2.0), atol=1e-9)

@@ -10,7 +10,7 @@ import numpy as np
 from cellflow import __version__
 from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.fitted import Fitted
-from cellflow.adapter.selection import same_genes
+from cellflow.adapter.selection import shared_genes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -54,14 +54,15 @@ def moved_cells(
     columns = {"source_cell": adata.obs_names.to_numpy()[rows], "source_time": fitted.times[rows], **obs}
     frame = pd.DataFrame(columns, index=[f"{name}-{i}" for i, name in enumerate(columns["source_cell"])])
     made = {"key": keys.uns, "use_rep": fitted.cells.use_rep, "time_unit": fitted.cells.unit, "cellflow_version": __version__}
-    var = None
+    expression = var = None
     if decoder is not None:
-        known = same_genes(adata, decoder.genes)
-        var = adata.var.copy() if known is None else adata.var.iloc[known].copy()
+        here, there = shared_genes(adata, decoder.genes)
+        expression, var = decoder.only(there).positions(x), adata.var.iloc[here].copy()
+    use_rep = fitted.cells.use_rep
     return ad.AnnData(
-        None if decoder is None else decoder.positions(x),
+        expression,
         obs=frame,
         var=var,
-        obsm={} if fitted.cells.use_rep == "X" else {fitted.cells.use_rep: x.astype(np.float32)},
+        obsm={} if use_rep == "X" else {use_rep: x.astype(np.float32)},
         uns={keys.own("prediction"): made | dict(provenance)},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["Selection", "cell_rows", "gene_columns"]
+__all__ = ["Selection", "cell_rows", "gene_columns", "shared_genes"]
 
 #: A mask, positions, or names; one name or position may stand alone.
 Selection: TypeAlias = "np.ndarray | pd.Series | pd.Index | Sequence[bool | int | str] | int | str"
@@ -36,8 +36,30 @@ def gene_columns(adata: AnnData, genes: Selection) -> IntArray:
     return _positions(genes, adata.var_names, "genes", "adata.var_names")
 
 
+def shared_genes(adata: AnnData, genes: np.ndarray) -> tuple[IntArray, IntArray]:
+    """Columns of `adata` and positions in `genes` of the genes that both have, in the order of `adata`.
+
+    Raises
+    ------
+    InputError
+        The two differ and one of them repeats names, so that they cannot be matched.
+    """
+    names = adata.var_names.to_numpy(dtype=str)
+    if np.array_equal(names, genes):
+        return np.arange(len(names)), np.arange(len(names))
+    for where, known in (("adata.var_names", names), ("the genes of the fit", genes)):
+        distinct, counts = np.unique(known, return_counts=True)
+        if (counts > 1).any():
+            repeated = distinct[counts > 1][:5].tolist()
+            msg = f"The genes are not those of the fit, and {where} repeats {repeated}; call adata.var_names_make_unique()."
+            raise InputError(msg)
+    _, columns, positions = np.intersect1d(names, genes, return_indices=True)
+    order = np.argsort(columns)
+    return columns[order], positions[order]
+
+
 def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) -> IntArray:
-    values = np.atleast_1d(np.asarray(chosen, dtype=None if not isinstance(chosen, set | frozenset) else object))
+    values = np.atleast_1d(np.asarray(chosen))
     n = len(names)
     if values.ndim != 1 or (values.dtype.kind == "O" and not all(isinstance(v, str) for v in values)):
         msg = f"{argument}={chosen!r} is neither a mask, nor positions, nor names from {where}; pass one of these as a list."
@@ -64,21 +86,15 @@ def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) ->
 def _named(wanted: Sequence[str], names: pd.Index, argument: str, where: str) -> IntArray:
     unknown = [name for name in wanted if name not in names]
     if unknown:
-        hints = {name: hint for name in unknown[:5] if (hint := _near(name, names))}
-        near = "".join(f"; for {name!r} did you mean {hint}?" for name, hint in hints.items())
-        msg = f"{argument}= holds {len(unknown)} names that are not in {where}: {unknown[:5]}{near or f'. {n_examples(names)}'}"
+        found = f"{argument}= holds {len(unknown)} names that are not in {where}: {unknown[:5]}"
+        hints = [f"for {name!r} did you mean {hint}?" for name in unknown[:5] if (hint := _near(name, names))]
+        msg = f"{found}; {' '.join(hints) or f'names look like {list(map(str, names[:3]))}.'}"
         raise MissingKeyError(msg)
     repeated = sorted({name for name in wanted if names.get_indexer_for([name]).size > 1})
     if repeated:
         msg = f"{argument}= holds names that stand for several entries of {where}: {repeated[:5]}. Pass positions or a mask."
         raise InputError(msg)
     return np.asarray(names.get_indexer_for(wanted), dtype=np.int64)
-
-
-def n_examples(names: Iterable[str]) -> str:
-    """A few names, so that a reader sees what they look like."""
-    shown = list(map(str, list(names)[:3]))
-    return f"Names look like {shown}."
 
 
 def _near(name: str, names: pd.Index) -> str:

@@ -19,7 +19,7 @@ from cellflow.errors import InputError, OutputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["check_writable", "write", "write_h5ad"]
+__all__ = ["check_writable", "target_of", "write", "write_h5ad"]
 
 logger = logging.getLogger("cellflow")
 
@@ -73,6 +73,22 @@ def write(adata: AnnData, staged: Mapping[Slot, Mapping[str, Any]], *, remove: I
                 elif name in getattr(adata, place):
                     del getattr(adata, place)[name]
             raise
+
+
+def target_of(adata: AnnData, *, copy: bool) -> AnnData:
+    """Return the AnnData that results go to: the given one, or a copy of it.
+
+    Raises
+    ------
+    InputError
+        A copy of an AnnData that lives in a file.
+    """
+    if copy and adata.isbacked:
+        msg = (
+            "copy=True of an AnnData that is backed by a file; expected one in memory. Pass adata.to_memory() with copy=False."
+        )
+        raise InputError(msg)
+    return adata.copy() if copy else adata
 
 
 def check_writable(path: str | os.PathLike[str], *, suffix: str = ".h5ad") -> Path:

@@ -177,8 +177,8 @@ def larry(*, path: str | os.PathLike[str] | None = None) -> AnnData:
 
     Returns
     -------
-    The file as it is, with `obs["time"]` (days) beside `obs["state_info"]` (cell type), `obsm["X_clone"]` (cells x clones, 0 or
-    1), `obsm["X_pca"]` and `obsm["X_emb"]` (the authors' layout).
+    The file as it is, with `obs["time"]` (days) beside `obs["state_info"]` (cell type), `obsm["X_clone"]` (cells x clones,
+    0 or 1), `obsm["X_pca"]` and `obsm["X_emb"]` (the authors' layout).
 
     Raises
     ------

@@ -66,7 +66,7 @@ def _folder(name: str) -> Path:
     for place in places:
         if place.is_dir():
             return place
-    msg = f"The data that ship with cellflow are missing: no {places[0]} and no {places[1]}. Install cellflow-trajectory again."
+    msg = f"The data of cellflow are missing: no {places[0]} and no {places[1]}. Install cellflow-trajectory again."
     raise MissingDataError(msg)
 
 

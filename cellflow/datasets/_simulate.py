@@ -62,7 +62,7 @@ def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | N
 
     system = _system(name)
     chosen = np.asarray(system.times if times is None else times, dtype=np.float64)
-    if chosen.ndim != 1 or len(chosen) == 0 or not (np.isfinite(chosen).all() and chosen[0] >= 0 and (np.diff(chosen) > 0).all()):
+    if chosen.ndim != 1 or not len(chosen) or not np.isfinite(chosen).all() or chosen[0] < 0 or (np.diff(chosen) <= 0).any():
         msg = f"times={chosen.tolist()} must be numbers that increase strictly, from 0 on."
         raise InputError(msg)
     if n_obs < 1:

@@ -26,7 +26,9 @@ def wasserstein(
     x_weight: FloatArray | None = None,
     y_weight: FloatArray | None = None,
 ) -> float:
-    r"""Exact Wasserstein distance between two weighted clouds, :math:`W_p = \big(\min_\pi \sum \pi_{ij} |x_i - y_j|^p\big)^{1/p}`.
+    r"""Exact Wasserstein distance between two weighted clouds.
+
+    .. math:: W_p = \Big(\min_\pi \sum_{ij} \pi_{ij} \|x_i - y_j\|^p\Big)^{1/p}
 
     Parameters
     ----------

@@ -1,0 +1,5 @@
+"""Prepare: what to know about the data before a fit."""
+
+from cellflow.pp._check import check
+
+__all__ = ["check"]

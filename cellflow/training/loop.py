@@ -67,7 +67,7 @@ class Training:
         For values that cannot train anything, and for `patience` under a schedule that has to finish.
     """
 
-    steps: int = 2000
+    steps: int = 1000
     batch_size: int = 512
     lr: float = 5e-3
     schedule: Schedule = "cosine"

@@ -10,12 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import anndata as ad
+import cellflow.datasets._fetch as module
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-
-import cellflow.datasets._fetch as module
 from cellflow.datasets import cite, embryoid_body, larry, multi
 from cellflow.errors import InputError, MissingDataError, MissingKeyError
 
@@ -126,11 +125,11 @@ def server(monkeypatch, tmp_path):
 
     content = b"twelve bytes"
 
-    class Handler(BaseHTTPRequestHandler):
-        asked: list[str] = []
+    asked = []
 
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            Handler.asked.append(self.headers["User-Agent"])
+            asked.append(self.headers["User-Agent"])
             if self.path == "/slow":
                 time.sleep(1.0)
             self.send_response(404 if self.path == "/gone" else 200)
@@ -149,19 +148,20 @@ def server(monkeypatch, tmp_path):
         thread = threading.Thread(target=httpd.serve_forever)
         thread.start()
         url = f"http://127.0.0.1:{httpd.server_port}"
-        source = module._Source("file.bin", f"{url}/file", hashlib.sha256(content).hexdigest(), "https://example.org", "12 bytes")
-        yield source, url, Handler
+        digest = hashlib.sha256(content).hexdigest()
+        source = module._Source("file.bin", f"{url}/file", digest, "https://example.org", "12 bytes")
+        yield source, url, asked
         httpd.shutdown()
         thread.join()
     pooch.get_logger().setLevel("INFO")
 
 
 def test_downloads_once(server):
-    source, _, handler = server
+    source, _, asked = server
     for _ in range(2):
         assert module._fetch(source).read_bytes() == b"twelve bytes"
-    assert len(handler.asked) == 1
-    assert handler.asked[0].startswith("Mozilla")
+    assert len(asked) == 1
+    assert asked[0].startswith("Mozilla")
 
 
 def test_what_cannot_be_had_says_what_to_do(server, monkeypatch):

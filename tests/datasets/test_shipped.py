@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 
 import anndata as ad
+import cellflow.datasets._shipped as module
 import numpy as np
 import pytest
-
-import cellflow.datasets._shipped as module
 from cellflow.datasets import myoblasts
 from cellflow.errors import InputError, MissingDataError
 
@@ -22,7 +21,7 @@ def test_content():
     assert adata.X.dtype == np.float32
     assert np.isfinite(adata.X).all()
     assert (adata.X >= 0).all()
-    assert ((adata.X >= np.float32(0.1)).sum(axis=0) >= 100).all()
+    assert ((adata.X > 0.0999).sum(axis=0) >= 100).all()
     assert adata.obs["hours"].value_counts().to_dict() == {0.0: 69, 24.0: 74, 48.0: 79, 72.0: 49}
     assert set(adata.obs["Media"][adata.obs["hours"] == 0]) == {"GM"}
     assert adata.var_names.is_unique

@@ -1,0 +1,92 @@
+"""What a prediction has to beat, and what nobody can: baselines without a model, and the noise floor."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellflow.couplings import Auto
+from cellflow.errors import InputError
+from cellflow.metrics import wasserstein
+from cellflow.plan import EdgePlan
+from cellflow.population import Population, Snapshots
+
+__all__ = ["around", "noise_floor", "ot_interpolation", "previous_snapshot"]
+
+
+def around(snapshots: Snapshots, time: float) -> tuple[Population, Population]:
+    """Return the snapshots strictly before and after a time, the nearest ones.
+
+    Raises
+    ------
+    InputError
+        The time has no snapshot on both sides.
+    """
+    k = int(np.searchsorted(snapshots.times, time, side="left"))
+    after = k + int(k < len(snapshots) and snapshots.times[k] == time)
+    if k == 0 or after == len(snapshots):
+        msg = f"Time {time:g} has no snapshot on both sides; choose one inside {snapshots.times.tolist()}."
+        raise InputError(msg)
+    return snapshots[k - 1], snapshots[after]
+
+
+def previous_snapshot(snapshots: Snapshots, time: float) -> Population:
+    """Predict that nothing happens: the cells of the last snapshot before `time`."""
+    return around(snapshots, time)[0]
+
+
+def ot_interpolation(snapshots: Snapshots, time: float, rng: np.random.Generator) -> Population:
+    r"""Interpolate along optimal transport between the neighbours of `time`, without any model (McCann 1997).
+
+    Every edge :math:`(i, j)` of the plan becomes one cell :math:`(1 - s) x_i + s y_j` that carries the edge's mass, where
+    :math:`s` is the fraction of the interval that has passed.
+
+    Parameters
+    ----------
+    snapshots
+        The populations; one at `time` itself is not looked at.
+    time
+        Strictly inside the observed times.
+    rng
+        For the pairs of a plan that has no edges: as many are drawn as the larger cloud has cells.
+    """
+    source, target = around(snapshots, time)
+    plan = Auto()(source, target)
+    if isinstance(plan, EdgePlan):
+        i, j, mass = plan.i, plan.j, plan.mass
+    else:
+        i, j = plan.sample(max(plan.shape), rng)
+        mass = np.ones(len(i))
+    s = (time - source.time) / (target.time - source.time)
+    return Population((1 - s) * source.x[i] + s * target.x[j], time, mass)
+
+
+def noise_floor(population: Population, rng: np.random.Generator, *, n_repeats: int = 3) -> float:
+    """W1 between two random halves of one population: what two samples of one truth differ by.
+
+    Smaller clouds differ more, so this is a floor for predictions of the half size, `len(population) // 2`.
+
+    Parameters
+    ----------
+    population
+        At least two cells.
+    rng
+        Draws the halves.
+    n_repeats
+        Halvings to average over.
+
+    Raises
+    ------
+    InputError
+        A population of one cell.
+    """
+    half = len(population) // 2
+    if half == 0:
+        msg = f"The snapshot at time {population.time:g} has one cell, which has no halves; the noise floor needs two."
+        raise InputError(msg)
+    x, weight = population.x, population.weight
+    values = []
+    for _ in range(n_repeats):
+        order = rng.permutation(len(population))
+        a, b = order[:half], order[half : 2 * half]
+        values.append(wasserstein(x[a], x[b], x_weight=weight[a], y_weight=weight[b]))
+    return float(np.mean(values))

@@ -1,0 +1,130 @@
+"""Leave one snapshot out, and predict the population that the model has not seen."""
+
+from __future__ import annotations
+
+import time as clock
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellflow._random import as_seed, stream
+from cellflow._typing import RandomState
+from cellflow.benchmark.baselines import around, noise_floor, ot_interpolation, previous_snapshot
+from cellflow.flow import Flow, fit
+from cellflow.frame import Scale
+from cellflow.metrics import wasserstein
+from cellflow.population import Population, Snapshots
+from cellflow.recipes import Recipe, ot_cfm
+
+__all__ = ["Score", "leave_one_out", "pushed", "two_sided"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How one method did on one held-out snapshot: a row of the table.
+
+    Parameters
+    ----------
+    time
+        The held-out time.
+    method
+        `"previous snapshot"`, `"OT interpolation"`, `"noise floor"`, or the recipe's name, alone for the push of the earlier
+        cells and with `", two-sided"` for both neighbours.
+    w1
+        Exact Wasserstein distance to all held-out cells, in data coordinates; for the noise floor between its two halves.
+    n_predicted, n_observed
+        Sizes of the two clouds; small clouds are far from anything, so compare like with like.
+    seconds
+        To predict, training and plans included; not to score.
+    """
+
+    time: float
+    method: str
+    w1: float
+    n_predicted: int
+    n_observed: int
+    seconds: float
+
+
+def leave_one_out(
+    snapshots: Snapshots,
+    time: float,
+    *,
+    recipe: Recipe | None = None,
+    scale: Scale = "joint",
+    random_state: RandomState = 0,
+    threads: int = 1,
+) -> list[Score]:
+    """Fit without one snapshot, predict it, and compare with all of its cells.
+
+    Protocol P1 of the literature's tables (Tong et al. 2020): the real cells of the last snapshot before the held-out one are
+    pushed to its time. The model sees nothing of the held-out snapshot, its frame included; a representation that was
+    computed on all cells has.
+
+    Parameters
+    ----------
+    snapshots
+        All populations, in data coordinates.
+    time
+        Of the snapshot to leave out; one before and one after it must remain.
+    recipe
+        The method; `ot_cfm()` by default.
+    scale
+        Of the model's frame; distances are in data coordinates whatever it is.
+    random_state, threads
+        Of the fit.
+
+    Returns
+    -------
+    One `Score` each for: the previous snapshot, transport without a model, the model's push (P1), the model's push and pull
+    together, and the noise floor.
+
+    Raises
+    ------
+    InputError
+        No snapshot at this time, or none on one of its sides.
+    """
+    held_out, seed = snapshots.at(time), as_seed(random_state)
+    rest = snapshots.without(time)
+    around(rest, time)  # before any work
+    recipe = ot_cfm() if recipe is None else recipe
+
+    def score(method: str, predicted: Population, seconds: float) -> Score:
+        w1 = wasserstein(predicted.x, held_out.x, x_weight=predicted.weight, y_weight=held_out.weight)
+        return Score(held_out.time, method, w1, len(predicted), len(held_out), seconds)
+
+    rows = [score("previous snapshot", previous_snapshot(rest, time), 0.0)]
+    start = clock.perf_counter()
+    straight = ot_interpolation(rest, time, stream(seed, 0))
+    rows.append(score("OT interpolation", straight, clock.perf_counter() - start))
+
+    start = clock.perf_counter()
+    flow = fit(rest, recipe, scale=scale, random_state=seed, threads=threads)
+    trained = clock.perf_counter()
+    for suffix, predict in (("", pushed), (", two-sided", two_sided)):
+        begun = clock.perf_counter()
+        predicted = predict(flow, rest, time)
+        rows.append(score(recipe.name + suffix, predicted, trained - start + clock.perf_counter() - begun))
+
+    half = len(held_out) // 2
+    rows.append(Score(held_out.time, "noise floor", noise_floor(held_out, stream(seed, 1)), half, half, 0.0))
+    return rows
+
+
+def pushed(flow: Flow, snapshots: Snapshots, time: float) -> Population:
+    """Push every cell of the last snapshot before `time` to it."""
+    return _moved(flow, around(snapshots, time)[0], time)
+
+
+def two_sided(flow: Flow, snapshots: Snapshots, time: float) -> Population:
+    """Push the snapshot before, pull the one after, and weight both by closeness in time; every cell of both."""
+    earlier, later = around(snapshots, time)
+    s = (time - earlier.time) / (later.time - earlier.time)
+    sides = [_moved(flow, earlier, time), _moved(flow, later, time)]
+    weight = np.concatenate([(1 - s) * sides[0].weight, s * sides[1].weight])
+    return Population(np.concatenate([side.x for side in sides]), time, weight)
+
+
+def _moved(flow: Flow, population: Population, time: float) -> Population:
+    moved = flow.simulate(population.x, population.time, [time])
+    return Population(moved.x[-1], time, population.weight * np.exp(moved.log_weight[-1]))

@@ -1,0 +1,53 @@
+"""Everything that is wrong or odd about the data, at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from cellflow.adapter.problem import problems
+from cellflow.adapter.read import examine
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["check"]
+
+
+def check(
+    adata: AnnData,
+    *,
+    time_key: str,
+    use_rep: str = "X_pca",
+    n_dims: int | None = None,
+    weight_key: str | None = None,
+    mass_key: str | None = None,
+    force_rep: bool = False,
+) -> pd.DataFrame:
+    """List what `cf.tl.flow` with the same arguments would stop at, warn of, or note; nothing is changed or raised.
+
+    Parameters
+    ----------
+    adata, time_key, use_rep, n_dims, weight_key, mass_key, force_rep
+        As for `cf.tl.flow`.
+
+    Returns
+    -------
+    One row per finding, errors first: `severity` (`"error"`, `"warning"` or `"note"`), `key` (where), `found`, `expected`,
+    `remedy`. An empty table means that all is well.
+    """
+    import pandas as pd
+
+    found = problems(
+        examine(
+            adata,
+            time_key=time_key,
+            use_rep=use_rep,
+            n_dims=n_dims,
+            weight_key=weight_key,
+            mass_key=mass_key,
+            force_rep=force_rep,
+        )
+    )
+    return pd.DataFrame([asdict(p) for p in found], columns=["severity", "key", "found", "expected", "remedy"])

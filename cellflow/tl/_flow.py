@@ -1,0 +1,185 @@
+"""Fit a flow to the snapshots in an AnnData."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from cellflow._typing import RandomState
+from cellflow.adapter.fitted import inferred_times
+from cellflow.adapter.keys import DEFAULT, Keys, require_free, written
+from cellflow.adapter.positions import expression
+from cellflow.adapter.read import Cells, read
+from cellflow.adapter.store import pack, plain, sketch
+from cellflow.adapter.write import target_of, write
+from cellflow.decoder import Decoder
+from cellflow.frame import Scale
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from cellflow.flow import Flow
+    from cellflow.recipes import Recipe
+    from cellflow.training import Callback
+
+__all__ = ["flow"]
+
+
+def flow(
+    adata: AnnData,
+    time_key: str,
+    *,
+    use_rep: str = "X_pca",
+    n_dims: int | None = None,
+    method: str | Recipe = "ot-cfm",
+    scale: Scale = "joint",
+    weight_key: str | None = None,
+    mass_key: str | None = None,
+    force_rep: bool = False,
+    layer: str | None = None,
+    key_added: str = DEFAULT,
+    overwrite: bool = False,
+    random_state: RandomState = 0,
+    threads: int | Literal["auto"] = 1,
+    device: str = "cpu",
+    progress: bool | None = None,
+    callback: Callback | None = None,
+    copy: bool = False,
+) -> AnnData | None:
+    """Learn a continuous dynamics from time-labelled cells.
+
+    Consecutive snapshots are coupled by optimal transport of the whole populations, once; a velocity field is then regressed on
+    paths between paired cells. A refit under the same key replaces the fit and removes the results that were computed from it.
+
+    Parameters
+    ----------
+    adata
+        Cells with a representation and times.
+    time_key
+        Column of `adata.obs`: numbers, labels such as `"E8.5"`, `"48h"`, `"day 3"`, `"t10"`, a categorical of these, Timedelta
+        or dates. Cells without a time take no part in the fit and are annotated afterwards.
+    use_rep
+        Representation in which the dynamics lives: a key of `adata.obsm`, with or without `X_`, or `"X"` for few genes.
+    n_dims
+        Number of its leading dimensions; all by default.
+    method
+        Name of a recipe (`"ot-cfm"`, `"i-cfm"`, `"sb-cfm"`, `"vp-cfm"`), or a `cellflow.recipes.Recipe`.
+    scale
+        Scaling of the model's coordinates: `"joint"` (one number), `"each"` (whitening), or `"none"`.
+    weight_key
+        Column of `adata.obs` with non-negative weights of the cells within their snapshot.
+    mass_key
+        Column of `adata.obs` with the size of the whole population, one positive number per snapshot.
+    force_rep
+        Accept a picture (UMAP, t-SNE, ...) as representation.
+    layer
+        Expression that positions are decoded to; `adata.X` by default.
+    key_added
+        Where the fit goes; with another key than the default, every key that is written starts with it.
+    overwrite
+        Replace what somebody else wrote under the same keys.
+    random_state
+        Seed; two runs with one seed on one machine are identical.
+    threads
+        Torch threads; `"auto"` times one against all.
+    device
+        `"cpu"`, `"cuda"`, `"cuda:0"`, ..., or `"auto"`.
+    progress
+        A progress bar; None shows it only to somebody who is watching.
+    callback
+        Called as `callback(step, loss)` at every record of the training.
+    copy
+        Return a changed copy and leave `adata` alone.
+
+    Returns
+    -------
+    None, or the copy. Written are
+
+    - `uns["cellflow"]`: the model as plain arrays, `params`, the loss `history`, a summary of each of the `plans`;
+    - `obs["cf_time"]`: time of every cell as a number; `obs["cf_time_inferred"]`: whether it is the mean of its neighbours'.
+
+    Raises
+    ------
+    InputError
+        Anything about the data or an argument that is not usable; `adata` is as it was.
+    CouplingError, TrainingError
+        A plan that cannot be had, a loss that is not finite.
+
+    Warns
+    -----
+    InputWarning
+        What is usable but looks wrong; `cf.pp.check` lists all of it.
+    """
+    from cellflow.flow import fit
+    from cellflow.recipes import by_name
+
+    keys = Keys(key_added)
+    cells = read(
+        adata,
+        time_key=time_key,
+        use_rep=use_rep,
+        n_dims=n_dims,
+        weight_key=weight_key,
+        mass_key=mass_key,
+        force_rep=force_rep,
+    )
+    places = [("uns", keys.uns), ("obs", keys.time), ("obs", keys.time_inferred)]
+    require_free(adata, keys, places, overwrite=overwrite)
+    recipe, decoder = by_name(method), _decoder(adata, cells, layer)
+    target = target_of(adata, copy=copy)
+    fitted = fit(
+        cells.snapshots(),
+        recipe,
+        scale=scale,
+        random_state=random_state,
+        threads=threads,
+        device=device,
+        progress=progress,
+        callback=callback,
+    ).with_decoder(decoder)
+    choices = {"scale": scale, "layer": layer, "weight_key": weight_key, "mass_key": mass_key, "device": str(device)}
+    record = _record(fitted, cells, adata.obs_names.to_numpy(), choices)
+    record["written"] = np.array([f"{slot}/{key}" for slot, key in places[1:]], dtype=object)
+    write(
+        target,
+        {"uns": {keys.uns: record}, "obs": {keys.time: inferred_times(cells), keys.time_inferred: ~cells.timed}},
+        remove=written(target, keys),
+    )
+    return target if copy else None
+
+
+def _decoder(adata: AnnData, cells: Cells, layer: str | None) -> Decoder | None:
+    """Fit the decoder from the representation to genes, where there are genes."""
+    rows = expression(adata, layer)
+    if rows is None:
+        return None
+    axes = np.eye(adata.n_vars) if cells.use_rep == "X" else adata.varm.get("PCs")
+    return Decoder.fitted(cells.x, rows, adata.var_names.tolist(), loadings=axes)
+
+
+def _record(fitted: Flow, cells: Cells, names: np.ndarray, choices: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a fit: the model, and everything that says how it was made."""
+    params = {
+        "time_key": cells.time_key,
+        "time_unit": cells.unit,
+        "use_rep": cells.use_rep,
+        "n_dims": fitted.n_dims,
+        "method": str(fitted.recipe["name"]),
+        "n_obs": len(cells.x),
+        "n_untimed": cells.n_untimed,
+        "random_state": fitted.seed,
+        "threads": fitted.threads,
+        "seconds": fitted.seconds,
+        **choices,
+    }
+    if fitted.decoder is not None:
+        params |= {"decoder": fitted.decoder.kind, "decoder_r2": fitted.decoder.r2}
+    return {
+        "cellflow_version": fitted.version,
+        "params": plain(params),
+        "model": pack(fitted),
+        "history": dict(fitted.history),
+        "plans": plain(fitted.plans),
+        "fingerprint": sketch(names, cells.x),
+    }

@@ -1,0 +1,42 @@
+"""Times beyond the observed ones: allowed, and said."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+
+from cellflow.adapter.fitted import Fitted
+from cellflow.errors import InputError, IntegrationWarning
+
+__all__ = ["as_time", "warn_outside"]
+
+
+def as_time(time: object) -> float:
+    """Return a time that was asked for, as a number.
+
+    Raises
+    ------
+    InputError
+        It is no finite number.
+    """
+    number = float(time) if isinstance(time, int | float | np.integer | np.floating) and not isinstance(time, bool) else np.nan
+    if not np.isfinite(number):
+        msg = f"time={time!r}; expected a finite number in the unit of the fit."
+        raise InputError(msg)
+    return number
+
+
+def warn_outside(fitted: Fitted, times: npt.ArrayLike) -> bool:
+    """Say when times lie outside the observed ones; returns whether they do."""
+    asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    first, last = fitted.flow.times[0], fitted.flow.times[-1]
+    outside = asked[(asked < first) | (asked > last)]
+    if len(outside):
+        msg = (
+            f"Time {outside[np.argmax(np.abs(outside - (first + last) / 2))]:g} lies outside the observed times, {first:g} to "
+            f"{last:g}; the velocity field is extrapolated there, without data to say whether it holds."
+        )
+        warnings.warn(msg, IntegrationWarning, stacklevel=3)
+    return bool(len(outside))

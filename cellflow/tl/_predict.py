@@ -1,0 +1,80 @@
+"""The population at any time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cellflow._random import as_seed, stream
+from cellflow._typing import RandomState
+from cellflow.adapter.fitted import read_fitted
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.moved import moved_cells
+from cellflow.tl._outside import as_time, warn_outside
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from cellflow.analysis.prediction import Source
+
+__all__ = ["predict"]
+
+
+def predict(
+    adata: AnnData,
+    *,
+    time: float,
+    n_obs: int | None = None,
+    source: Source = "both",
+    random_state: RandomState = 0,
+    key: str = DEFAULT,
+) -> AnnData:
+    """Predict the population at a time, measured or not.
+
+    Parameters
+    ----------
+    adata
+        With a fit.
+    time
+        In the unit of the fit. At a snapshot's own time the prediction is made from its neighbours; beyond the observed times
+        it is an extrapolation, which is allowed and said.
+    n_obs
+        Cells to draw, in proportion to their weights; by default every cell of the sources comes back once, with its weight.
+    source
+        `"both"` moves the snapshot before forward and the one after backward, weighted by closeness in time; or `"earlier"`,
+        `"later"`, or the time of a snapshot.
+    random_state
+        Seed of the draw.
+    key
+        Where the fit is.
+
+    Returns
+    -------
+    A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation,
+    `obs["weight", "source_cell", "source_time"]`, and `uns["cf_prediction"]` with the time, the source, the seed, and whether it is
+    `extrapolated`.
+
+    Raises
+    ------
+    InputError
+        No fit, no such source, a time that is no number, or a result above 2 GB.
+    IntegrationError
+        A state that stops being finite.
+
+    Warns
+    -----
+    IntegrationWarning
+        A time outside the observed ones.
+    """
+    from cellflow.analysis.prediction import predict as predicted
+
+    at = as_time(time)
+    fitted, seed = read_fitted(adata, key), as_seed(random_state)
+    outside = warn_outside(fitted, at)
+    cells = predicted(fitted.flow, fitted.cells.snapshots(), at, n_obs=n_obs, rng=stream(seed), source=source)
+    provenance: dict[str, Any] = {
+        "time": at,
+        "source": source if isinstance(source, str) else float(source),
+        "random_state": seed,
+        "extrapolated": outside,
+    }
+    return moved_cells(adata, fitted, cells.x, cells.origin, {"weight": cells.weight}, provenance)

@@ -1,0 +1,79 @@
+"""Descendants and ancestors of chosen cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from cellflow.adapter.fitted import read_fitted
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.moved import moved_cells
+from cellflow.adapter.selection import Selection, cell_rows
+from cellflow.errors import InputError
+from cellflow.tl._outside import as_time, warn_outside
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["pull", "push"]
+
+
+def push(adata: AnnData, cells: Selection | None = None, *, time: float, key: str = DEFAULT) -> AnnData:
+    """Move cells forward to a time: their descendants.
+
+    Parameters
+    ----------
+    adata
+        With a fit.
+    cells
+        A mask, positions or names; by default all cells that were measured before `time`, or at it.
+    time
+        Where to, in the unit of the fit; not before the cells' own times.
+    key
+        Where the fit is.
+
+    Returns
+    -------
+    A new AnnData with one row per given cell, in their order: expression decoded to genes in `X`, states in `obsm`,
+    `obs["source_cell", "source_time", "weight"]`, provenance in `uns`.
+
+    Raises
+    ------
+    InputError
+        No fit, no such cells, or cells that were measured later than `time`.
+    IntegrationError
+        A state that stops being finite.
+
+    Warns
+    -----
+    IntegrationWarning
+        A time outside the observed ones.
+    """
+    return _moved(adata, cells, time, key, "push")
+
+
+def pull(adata: AnnData, cells: Selection | None = None, *, time: float, key: str = DEFAULT) -> AnnData:
+    """Move cells backward to a time: their ancestors; see `push`, with before and after exchanged."""
+    return _moved(adata, cells, time, key, "pull")
+
+
+def _moved(adata: AnnData, cells: Selection | None, time: float, key: str, direction: Literal["push", "pull"]) -> AnnData:
+    at = as_time(time)
+    fitted = read_fitted(adata, key)
+    starts = fitted.starts
+    wrong = starts > at if direction == "push" else starts < at
+    rows = np.flatnonzero(~wrong) if cells is None else cell_rows(adata, cells)
+    if len(rows) == 0 or wrong[rows].any():
+        side, other = ("after", "pull") if direction == "push" else ("before", "push")
+        first = rows[wrong[rows]][0] if len(rows) else None
+        found = "No cell is left to move" if first is None else f"Cell {adata.obs_names[first]!r} is of time {starts[first]:g}"
+        msg = f"{found}, {side} time={at:g}. Expected cells on the other side of it: choose others, or use cf.tl.{other}."
+        raise InputError(msg)
+    outside = warn_outside(fitted, at)
+    x = np.empty((len(rows), fitted.flow.n_dims))
+    for start in np.unique(starts[rows]):
+        chosen = np.flatnonzero(starts[rows] == start)
+        x[chosen] = fitted.flow.simulate(fitted.x[rows[chosen]], float(start), [at]).x[0]
+    obs = {"weight": np.full(len(rows), 1.0 / len(rows))}
+    return moved_cells(adata, fitted, x, rows, obs, {"time": at, "direction": direction, "extrapolated": outside})

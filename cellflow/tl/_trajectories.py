@@ -1,0 +1,141 @@
+"""Every cell moved through time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow._typing import FloatArray, IntArray
+from cellflow.adapter.fitted import Fitted, read_fitted
+from cellflow.adapter.keys import DEFAULT, require_free
+from cellflow.adapter.moved import moved_cells
+from cellflow.adapter.selection import Selection, cell_rows
+from cellflow.adapter.store import amended
+from cellflow.adapter.write import target_of, write
+from cellflow.errors import InputError
+from cellflow.tl._outside import warn_outside
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["trajectories"]
+
+#: States above this many bytes are refused.
+_LIMIT = 2 * 1024**3
+
+
+def trajectories(
+    adata: AnnData,
+    *,
+    times: Sequence[float] | FloatArray | None = None,
+    n_times: int = 50,
+    cells: Selection | None = None,
+    key: str = DEFAULT,
+    overwrite: bool = False,
+    copy: bool = False,
+) -> AnnData | None:
+    """Follow every cell forward from its own time and backward before it, over one grid of times.
+
+    A cell whose time was inferred is followed from the nearest step of the solver.
+
+    Parameters
+    ----------
+    adata
+        With a fit.
+    times
+        Times of the grid; sorted. By default `n_times` equal steps from the first to the last snapshot.
+    n_times
+        Size of the default grid.
+    cells
+        Follow these only (a mask, positions or names) and return their paths as an AnnData of their own, one row per cell and
+        time; `adata` is not changed then.
+    key
+        Where the fit is.
+    overwrite
+        Replace what somebody else wrote under the same key.
+    copy
+        Return a changed copy and leave `adata` alone.
+
+    Returns
+    -------
+    None, or the copy, or with `cells` the paths: `obs["path", "t", "step", "source_cell", "source_time", "weight"]`.
+    Written are `obsm["cf_trajectory"]`, shape `(n_obs, n_times, d)`, and `uns["cellflow"]["trajectory_times"]`.
+
+    Raises
+    ------
+    InputError
+        No fit, no times, or states above 2 GB; `adata` is as it was.
+    IntegrationError
+        A state that stops being finite.
+
+    Warns
+    -----
+    IntegrationWarning
+        Times outside the observed ones.
+    """
+    fitted = read_fitted(adata, key)
+    grid = _grid(fitted, times, n_times)
+    rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
+    place = ("obsm", fitted.keys.trajectory)
+    if cells is None:
+        require_free(adata, fitted.keys, [place], overwrite=overwrite)
+    _require_room(len(rows), len(grid), fitted.flow.n_dims)
+    warn_outside(fitted, grid)
+    states = _followed(fitted, rows, grid)
+    if cells is not None:
+        return _as_cells(adata, fitted, rows, grid, states)
+    target = target_of(adata, copy=copy)
+    record = amended(adata, fitted.keys, [place], {"trajectory_times": grid})
+    write(target, {"obsm": {fitted.keys.trajectory: states}, "uns": {fitted.keys.uns: record}})
+    return target if copy else None
+
+
+def _grid(fitted: Fitted, times: Sequence[float] | FloatArray | None, n_times: int) -> FloatArray:
+    if times is None:
+        if isinstance(n_times, bool) or not isinstance(n_times, int | np.integer) or n_times < 2:
+            msg = f"n_times={n_times!r}; expected an integer of at least 2."
+            raise InputError(msg)
+        return np.linspace(fitted.flow.times[0], fitted.flow.times[-1], n_times)
+    try:
+        grid = np.unique(np.asarray(times, dtype=np.float64))
+    except (TypeError, ValueError) as cause:
+        msg = f"times={times!r}; expected numbers, in the unit of the fit."
+        raise InputError(msg) from cause
+    if grid.size == 0 or not np.isfinite(grid).all():
+        msg = f"times={times!r}; expected at least one number, all finite. Pass n_times= for an even grid."
+        raise InputError(msg)
+    return grid
+
+
+def _require_room(n: int, n_times: int, d: int) -> None:
+    size = n * n_times * d * 4
+    if size > _LIMIT:
+        msg = (
+            f"Trajectories of {n:,} cells at {n_times} times in {d} dimensions take {size / 1024**3:.1f} GB; expected at most "
+            f"{_LIMIT / 1024**3:.0f} GB. Pass fewer times, or cells= to follow some of them."
+        )
+        raise InputError(msg)
+
+
+def _followed(fitted: Fitted, rows: IntArray, grid: FloatArray) -> FloatArray:
+    """States of cells over a grid, float32 of shape `(n, n_times, d)`."""
+    states = np.empty((len(rows), len(grid), fitted.flow.n_dims), dtype=np.float32)
+    starts = fitted.starts[rows]
+    for start in np.unique(starts):
+        chosen = np.flatnonzero(starts == start)
+        moved = fitted.flow.simulate(fitted.x[rows[chosen]], float(start), grid)
+        states[chosen] = moved.x.transpose(1, 0, 2)
+    return states
+
+
+def _as_cells(adata: AnnData, fitted: Fitted, rows: IntArray, grid: FloatArray, states: FloatArray) -> AnnData:
+    n, k = states.shape[:2]
+    obs = {
+        "path": np.repeat(np.arange(n), k),
+        "t": np.tile(grid, n),
+        "step": np.tile(np.arange(k), n),
+        "weight": np.full(n * k, 1.0 / max(n, 1)),
+    }
+    return moved_cells(adata, fitted, states.reshape(n * k, -1), np.repeat(rows, k), obs, {"times": grid})

@@ -1,0 +1,172 @@
+"""Velocities of the cells: in the representation, of the genes, and in pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow import __version__
+from cellflow._typing import FloatArray
+from cellflow.adapter.fitted import Fitted, read_fitted
+from cellflow.adapter.keys import DEFAULT, basis_of, find_basis, require_free, written
+from cellflow.adapter.positions import read_positions
+from cellflow.adapter.selection import Selection, gene_columns, shared_genes
+from cellflow.adapter.store import amended
+from cellflow.adapter.write import target_of, write
+from cellflow.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["velocity"]
+
+#: A dense layer above this many bytes is refused.
+_LIMIT = 2 * 1024**3
+
+
+def velocity(
+    adata: AnnData,
+    *,
+    basis: str | Sequence[str] | None = None,
+    genes: Selection | None = None,
+    n_neighbors: int = 30,
+    key: str = DEFAULT,
+    overwrite: bool = False,
+    copy: bool = False,
+) -> AnnData | None:
+    """Write the velocity of every cell at its own time, in data units per unit of time.
+
+    Parameters
+    ----------
+    adata
+        With a fit.
+    basis
+        Pictures to draw arrows in, for example `"umap"`: each cell's arrow points to where the neighbours lie that it moves
+        towards (see `cellflow.analysis.velocity.project`).
+    genes
+        Genes to write velocities of: names, positions or a mask; all by default, as far as the layer stays below 2 GB. With a
+        choice, the layers are sparse; with an empty one they are left out. `cf.get.velocity` computes any genes on demand.
+    n_neighbors
+        Neighbours that an arrow in a picture is made from.
+    key
+        Where the fit is.
+    overwrite
+        Replace velocities that somebody else wrote (scVelo, say).
+    copy
+        Return a changed copy and leave `adata` alone.
+
+    Returns
+    -------
+    None, or the copy. Written are
+
+    - `obsm["velocity_pca"]`: velocity in the representation, here `X_pca`; dimensions that the fit does not use get zero;
+    - `obsm["velocity_umap"]`: arrows in each picture;
+    - `layers["velocity"]`, `var["velocity_genes"]`: velocity of the genes, and which of them the representation can decode;
+    - `layers["Ms"]`: the decoded expression, unless somebody else wrote one;
+    - `uns["velocity_params"]`: how they were made.
+
+    With another key than the default, all of these names start with it. Never NaN: other tools drop every gene then.
+
+    Raises
+    ------
+    InputError
+        No fit, another representation, an unknown basis or gene, layers above 2 GB; `adata` is as it was.
+    """
+    fitted = read_fitted(adata, key)
+    keys, ours = fitted.keys, written(adata, fitted.keys)
+    found = [find_basis(adata, name) for name in ([basis] if isinstance(basis, str) else basis or [])]
+    pictures = [name for name in dict.fromkeys(found) if name != fitted.cells.use_rep]
+    columns, rows = _genes(adata, fitted, genes)
+    latent = fitted.flow.velocity(fitted.x, fitted.times)
+    staged: dict[str, dict[str, Any]] = {"obsm": {keys.velocity(fitted.basis): _padded(adata, fitted, latent)}}
+    places = [("obsm", keys.velocity(basis_of(name))) for name in (fitted.cells.use_rep, *pictures)]
+    places.append(("uns", keys.velocity_params))
+    if len(columns):
+        places += [("layers", keys.velocity()), ("var", keys.velocity_genes)]
+    require_free(adata, keys, places, overwrite=overwrite)
+
+    for name in pictures:
+        staged["obsm"][keys.velocity(basis_of(name))] = _arrows(adata, fitted, latent, name, n_neighbors)
+    if len(columns) and fitted.flow.decoder is not None:
+        decoder = fitted.flow.decoder.only(rows)
+        staged["layers"] = {keys.velocity(): _layer(adata, columns, decoder.velocities(latent), dense=genes is None)}
+        expression = keys.expression
+        if expression not in adata.layers or ("layers", expression) in ours:
+            staged["layers"][expression] = _layer(adata, columns, decoder.positions(fitted.x), dense=genes is None)
+            places.append(("layers", expression))
+        decodable = np.zeros(adata.n_vars, dtype=bool)
+        decodable[columns] = decoder.decodable
+        staged["var"] = {keys.velocity_genes: decodable}
+    staged["uns"] = {keys.uns: amended(adata, keys, places, {}), keys.velocity_params: _params(adata, fitted, pictures)}
+    target = target_of(adata, copy=copy)
+    write(target, staged)  # type: ignore[arg-type] # its slots are the literal names above
+    return target if copy else None
+
+
+def _genes(adata: AnnData, fitted: Fitted, genes: Selection | None) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of `adata` to write, and the same genes' positions in the decoder."""
+    decoder = fitted.flow.decoder
+    none = np.zeros(0, dtype=np.int64)
+    if decoder is None:
+        if genes is not None and np.size(genes):
+            msg = f"genes={genes!r}, but the fit in adata.uns[{fitted.keys.uns!r}] has no decoder: there was no expression."
+            raise InputError(f"{msg} Expected expression in adata.X when cf.tl.flow was called; fit again with it.")
+        return none, none
+    columns, rows = shared_genes(adata, decoder.genes)
+    if genes is None:
+        size = adata.n_obs * adata.n_vars * 4
+        if size > _LIMIT:
+            msg = (
+                f"layers['velocity'] of {adata.n_obs:,} cells by {adata.n_vars:,} genes takes {size / 1024**3:.1f} GB; expected at "
+                f"most {_LIMIT / 1024**3:.0f} GB. Pass genes=[...] for some of them, or genes=[] for none."
+            )
+            raise InputError(msg)
+        return columns, rows
+    chosen = np.isin(columns, gene_columns(adata, genes))
+    return columns[chosen], rows[chosen]
+
+
+def _padded(adata: AnnData, fitted: Fitted, latent: FloatArray) -> FloatArray:
+    """As wide as the representation, which is how other tools pair positions and velocities."""
+    use_rep = fitted.cells.use_rep
+    width = adata.n_vars if use_rep == "X" else adata.obsm[use_rep].shape[1]
+    padded = np.zeros((len(latent), width), dtype=np.float32)
+    padded[:, : latent.shape[1]] = latent
+    return padded
+
+
+def _arrows(adata: AnnData, fitted: Fitted, latent: FloatArray, picture: str, n_neighbors: int) -> FloatArray:
+    from cellflow.analysis.velocity import project
+
+    return project(fitted.x, latent, read_positions(adata, use_rep=picture), n_neighbors=n_neighbors)
+
+
+def _layer(adata: AnnData, columns: np.ndarray, values: FloatArray, *, dense: bool) -> Any:
+    """Values of some genes as a layer: dense where it is (nearly) all of them, sparse for a choice."""
+    import scipy.sparse as sp
+
+    if dense:
+        layer = np.zeros(adata.shape, dtype=np.float32)
+        layer[:, columns] = values
+        return layer
+    n, k = values.shape
+    return sp.csr_matrix((values.ravel(), np.tile(columns, n), np.arange(n + 1) * k), shape=adata.shape)
+
+
+def _params(adata: AnnData, fitted: Fitted, pictures: Sequence[str]) -> dict[str, Any]:
+    keys = fitted.keys
+    before = (
+        adata.uns[keys.velocity_params].get("embeddings", []) if ("uns", keys.velocity_params) in written(adata, keys) else []
+    )
+    drawn = dict.fromkeys([*map(str, before), *map(basis_of, pictures)])
+    return {
+        "method": "cellflow",
+        "model": str(fitted.params["method"]),
+        "basis": fitted.basis,
+        "time_key": str(fitted.params["time_key"]),
+        "time_unit": fitted.cells.unit,
+        "embeddings": np.array(list(drawn), dtype=object),
+        "version": __version__,
+    }
