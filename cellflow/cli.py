@@ -67,8 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        with _manners():
-            return _run(argv)
+        try:
+            with _manners():
+                return _run(argv)
+        finally:
+            # Here, where a reader that has gone is not yet an error at the interpreter's exit.
+            sys.stdout.flush()
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 0
     except KeyboardInterrupt:
@@ -93,7 +97,6 @@ def _run(argv: list[str]) -> int:
     elif "table" in result:
         print(result["table"])
     print(result["message"], file=sys.stderr)
-    sys.stdout.flush()
     return 0
 
 
@@ -170,7 +173,7 @@ def _demo(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "values": result.values(),
         "table": result.report(),
-        "message": f"wrote {result.folder}/: {', '.join(result.files)}",
+        "message": f"wrote {arguments.out}: {', '.join(result.files)}",
     }
 
 

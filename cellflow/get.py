@@ -68,14 +68,14 @@ def velocity(adata: AnnData, genes: Selection | None = None, *, key: str = DEFAU
     fitted = read_fitted(adata, key)
     decoder = fitted.flow.decoder
     if decoder is None:
-        msg = f"The fit in adata.uns[{key!r}] has no decoder, because there was no expression. Expected one in adata.X; fit again."
+        msg = f"The fit in adata.uns[{key!r}] has no decoder. Expected expression in adata.X when it was made; fit again."
         raise InputError(msg)
     here, there = shared_genes(adata, decoder.genes)
     position = dict(zip(here.tolist(), there.tolist(), strict=True))
     columns = here[decoder.decodable[there]] if genes is None else gene_columns(adata, genes)
     unknown = [str(adata.var_names[c]) for c in columns if int(c) not in position]
     if unknown:
-        msg = f"genes= holds {len(unknown)} genes that the fit has not seen: {unknown[:5]}. Expected genes of the fit; fit again."
+        msg = f"genes= holds {len(unknown)} genes that the fit has not seen: {unknown[:5]}. Expected its own; fit again."
         raise InputError(msg)
     chosen = decoder.only(np.array([position[int(c)] for c in columns], dtype=np.int64))
     values = chosen.velocities(fitted.flow.velocity(fitted.x, fitted.times))

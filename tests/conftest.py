@@ -70,3 +70,27 @@ def make_cells(n=90, d=4, genes=12, seed=0):
 def cells():
     """A small AnnData with times, a representation and a picture; not fitted."""
     return make_cells()
+
+
+def quick_recipe():
+    """The default method, trained for moments: for tests of everything but how well it learns."""
+    from cellflow.recipes import ot_cfm
+    from cellflow.training import Training
+
+    return ot_cfm(training=Training(steps=40, batch_size=64, record_every=20))
+
+
+@pytest.fixture(scope="session")
+def _fitted():
+    import cellflow as cf
+
+    adata = make_cells()
+    adata.obs.loc[adata.obs_names[7::40], "hours"] = np.nan
+    cf.tl.flow(adata, "hours", method=quick_recipe())
+    return adata
+
+
+@pytest.fixture
+def fitted(_fitted):
+    """A small AnnData with a fit under the default key, three of its cells without a time; a copy for every test."""
+    return _fitted.copy()

@@ -102,13 +102,10 @@ def allowed(importer: str, target: str, *, for_types: bool = False) -> bool:
     """Whether the table lets `importer` import `target`; both are full names of modules of the package."""
     here, there = unit(importer), unit(target)
     if here == there:
-        # A folder's __init__ gathers its files; members of a family share a base, and private helpers.
-        return (
-            importer == f"cellflow.{here}"
-            or there not in FAMILIES
-            or target.split(".")[2][0] == "_"
-            or target.endswith(".base")
-        )
+        # A folder's __init__ gathers its files; members of a family share a base and private helpers; `auto` chooses one.
+        member = target.removeprefix(f"cellflow.{here}").lstrip(".")
+        shared = member == "base" or member.startswith("_") or importer.endswith(".auto")
+        return importer == f"cellflow.{here}" or here not in FAMILIES or shared
     (floor, step), (below, before) = RANK[here], RANK[there]
     # What only a type checker reads is no dependency, so siblings may name each other's types; a higher floor they may not.
     return below < floor or (below == floor and (before < step or for_types))
@@ -158,6 +155,9 @@ def test_imports_obey_the_table(path: Path) -> None:
         ("cellflow.paths.bridge", "cellflow.paths.base", False, True),
         ("cellflow.paths.bridge", "cellflow.paths.linear", False, False),
         ("cellflow.paths", "cellflow.paths.linear", False, True),
+        ("cellflow.paths.linear", "cellflow.paths", False, False),
+        ("cellflow.couplings.sparse", "cellflow.couplings._pricing", False, True),
+        ("cellflow.couplings.auto", "cellflow.couplings.exact", False, True),
         ("cellflow.paths.bridge", "cellflow.couplings", False, False),
         ("cellflow.flow", "cellflow.recipes", False, True),
         ("cellflow.recipes", "cellflow.flow", False, False),
@@ -213,8 +213,9 @@ def test_p8_nothing_touches_global_state(path: Path) -> None:
     module = name_of(path)
     calls = [(ast.unparse(n.func), {k.arg for k in n.keywords}) for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
     names = {name for name, _ in calls}
-    assert not names & GLOBAL_STATE
-    assert not {name for name in names if name.startswith("np.random.")} - NUMPY_RANDOM
+    # Weights are initialised by torch's own generator, whose state `fork_rng` puts back.
+    assert not names & GLOBAL_STATE - ({"torch.manual_seed"} if "torch.random.fork_rng" in names else set())
+    assert not {name for name in names if re.fullmatch(r"np\.random\.\w+", name)} - NUMPY_RANDOM
     assert not [name for name, keywords in calls if name in TORCH_RANDOM and "generator" not in keywords]
     assert "torch.set_num_threads" not in names or module == "cellflow._threads"
     assert "print" not in names or module == "cellflow.cli"
@@ -309,7 +310,10 @@ def test_everything_is_annotated_and_nothing_passes_kwargs_on(path: Path) -> Non
         assert node.returns is not None or node.name == "__init__", f"{where} has no return annotation"
         bare = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs) if a.annotation is None]
         assert not set(bare) - {"self", "cls"}, f"{where}: {bare}"
-        assert node.args.kwarg is None, f"{where} takes **{node.args.kwarg.arg if node.args.kwarg else ''}"
+        passed = {
+            ast.unparse(k.value) for call in ast.walk(node) if isinstance(call, ast.Call) for k in call.keywords if not k.arg
+        }
+        assert node.args.kwarg is None or node.args.kwarg.arg not in passed, f"{where} passes **{passed} on"
 
 
 def isort_style(name: str) -> tuple[int, str]:

@@ -1,9 +1,10 @@
 import re
 from pathlib import Path
 
-import cellflow
 import pytest
 import yaml
+
+import cellflow
 
 ROOT = Path(__file__).parents[1]
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from cellflow import synthetic
-from cellflow.synthetic import BranchingTree, GaussianToGaussian, OrnsteinUhlenbeck, System, ToggleSwitch, TwoWell, truth
 from scipy.stats import kstest
 
 import problems
+from cellflow import synthetic
+from cellflow.synthetic import BranchingTree, GaussianToGaussian, OrnsteinUhlenbeck, System, ToggleSwitch, TwoWell, truth
 
 SYSTEMS = {
     name: getattr(synthetic, name)() for name in synthetic.__all__ if name not in {"System", "truth", "BranchingTree"}

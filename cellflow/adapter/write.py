@@ -10,7 +10,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -19,17 +19,19 @@ from cellflow.errors import InputError, OutputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["check_writable", "target_of", "write", "write_h5ad"]
+__all__ = ["Staged", "check_writable", "target_of", "write", "write_h5ad"]
 
 logger = logging.getLogger("cellflow")
 
-Slot = Literal["obs", "var", "obsm", "layers", "uns"]
+Slot: TypeAlias = Literal["obs", "var", "obsm", "layers", "uns"]
+#: Values by slot and key.
+Staged: TypeAlias = dict[Slot, dict[str, Any]]
 _ABSENT = object()
 #: Errors of a disk that has no room: really, by quota, or by the limit of the process on a file's size.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def write(adata: AnnData, staged: Mapping[Slot, Mapping[str, Any]], *, remove: Iterable[tuple[str, str]] = ()) -> None:
+def write(adata: AnnData, staged: Staged, *, remove: Iterable[tuple[str, str]] = ()) -> None:
     """Write results into an AnnData; on any exception, it is left as it was, key for key.
 
     Parameters
@@ -84,9 +86,7 @@ def target_of(adata: AnnData, *, copy: bool) -> AnnData:
         A copy of an AnnData that lives in a file.
     """
     if copy and adata.isbacked:
-        msg = (
-            "copy=True of an AnnData that is backed by a file; expected one in memory. Pass adata.to_memory() with copy=False."
-        )
+        msg = "copy=True of an AnnData that is backed by a file. Expected one in memory: pass adata.to_memory() instead."
         raise InputError(msg)
     return adata.copy() if copy else adata
 
@@ -199,12 +199,12 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
     if shape != wanted or (slot == "obsm" and len(shape) < 2):
         msg = f"{where} would get shape {shape}; expected {wanted if slot != 'obsm' else f'({n}, d, ...)'}."
         raise InputError(msg)
-    kind = np.asarray(value).dtype.kind
-    if kind not in ("biufUOS" if slot in {"obs", "var"} else "biuf"):
-        msg = f"{where} would get values of dtype {np.asarray(value).dtype}, which an h5ad cannot hold there."
+    values = value.data if hasattr(value, "nnz") else np.asarray(value)  # of a sparse matrix, what is stored
+    if values.dtype.kind not in ("biufUOS" if slot in {"obs", "var"} else "biuf"):
+        msg = f"{where} would get values of dtype {values.dtype}, which an h5ad cannot hold there."
         raise InputError(msg)
-    if "velocity" in key and kind == "f" and not np.isfinite(value).all():
-        n_bad = int((~np.isfinite(value)).sum())
+    if "velocity" in key and values.dtype.kind == "f" and not np.isfinite(values).all():
+        n_bad = int((~np.isfinite(values)).sum())
         msg = f"{where} would get {n_bad} values that are not finite, and other tools drop every gene then."
         raise InputError(msg)
 

@@ -178,8 +178,10 @@ def auction(
         Per epsilon; what is unplaced by then stays so.
     """
     start, source, target, price = arcs.start, arcs.source, arcs.target, -v
+    before = epsilon[0]
     for step in epsilon:
         unplaced, unsold = supply.copy(), demand.copy()
-        ceiling = np.minimum.reduceat(arcs.cost + price[target], start[:-1]) + patience
+        ceiling = np.minimum.reduceat(arcs.cost + price[target], start[:-1]) + patience * before
+        before = step
         flow = _bid(start, source, target, arcs.cost, unplaced, unsold, price, ceiling, step, max_bids)
     return Assigned(flow, unplaced, unsold, np.minimum.reduceat(arcs.cost + price[target], start[:-1]), -price)

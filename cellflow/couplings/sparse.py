@@ -72,7 +72,8 @@ def whole_units(a: FloatArray, b: FloatArray) -> tuple[IntArray, IntArray]:
 
     def rounded(weight: FloatArray) -> IntArray:
         # Differences of the rounded cumulative sum: every cell is within one unit, and the total is exact.
-        return np.diff(np.rint(np.cumsum(weight) / weight.sum() * _UNITS).astype(np.int64), prepend=0)
+        total = np.cumsum(weight)
+        return np.diff(np.rint(total / total[-1] * _UNITS).astype(np.int64), prepend=0)
 
     return rounded(a), rounded(b)
 

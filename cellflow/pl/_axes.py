@@ -49,7 +49,7 @@ def new_axes(ax: Axes | None, *, width: float = 6.4, height: float = 4.8) -> Axe
     from matplotlib import pyplot as plt
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    return plt.subplots(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1))[1]
+    return plt.subplots(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1, compress=True))[1]
 
 
 def map_axes(ax: Axes | None, xy: FloatArray, *, width: float = 5.2, beside: float = 1.2, above: float = 0.0) -> Axes:

@@ -49,8 +49,8 @@ def flow(
 ) -> AnnData | None:
     """Learn a continuous dynamics from time-labelled cells.
 
-    Consecutive snapshots are coupled by optimal transport of the whole populations, once; a velocity field is then regressed on
-    paths between paired cells. A refit under the same key replaces the fit and removes the results that were computed from it.
+    Consecutive snapshots are coupled by optimal transport of the whole populations, once; a velocity field is then regressed
+    on paths between paired cells. A refit under the same key replaces the fit and removes what was computed from it.
 
     Parameters
     ----------

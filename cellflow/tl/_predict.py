@@ -50,8 +50,8 @@ def predict(
     Returns
     -------
     A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation,
-    `obs["weight", "source_cell", "source_time"]`, and `uns["cf_prediction"]` with the time, the source, the seed, and whether it is
-    `extrapolated`.
+    `obs["weight", "source_cell", "source_time"]`, and `uns["cf_prediction"]` with the time, the source, the seed, and whether
+    it is `extrapolated`.
 
     Raises
     ------

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow import __version__
-from cellflow._typing import FloatArray
+from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT, basis_of, find_basis, require_free, written
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.selection import Selection, gene_columns, shared_genes
 from cellflow.adapter.store import amended
-from cellflow.adapter.write import target_of, write
+from cellflow.adapter.write import Staged, target_of, write
+from cellflow.analysis.velocity import project
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,57 +76,63 @@ def velocity(
         No fit, another representation, an unknown basis or gene, layers above 2 GB; `adata` is as it was.
     """
     fitted = read_fitted(adata, key)
-    keys, ours = fitted.keys, written(adata, fitted.keys)
+    keys, use_rep = fitted.keys, fitted.cells.use_rep
     found = [find_basis(adata, name) for name in ([basis] if isinstance(basis, str) else basis or [])]
-    pictures = [name for name in dict.fromkeys(found) if name != fitted.cells.use_rep]
+    pictures = {basis_of(name): read_positions(adata, use_rep=name) for name in found if name != use_rep}
     columns, rows = _genes(adata, fitted, genes)
-    latent = fitted.flow.velocity(fitted.x, fitted.times)
-    staged: dict[str, dict[str, Any]] = {"obsm": {keys.velocity(fitted.basis): _padded(adata, fitted, latent)}}
-    places = [("obsm", keys.velocity(basis_of(name))) for name in (fitted.cells.use_rep, *pictures)]
-    places.append(("uns", keys.velocity_params))
+    places = [("obsm", keys.velocity(name)) for name in (fitted.basis, *pictures)] + [("uns", keys.velocity_params)]
     if len(columns):
         places += [("layers", keys.velocity()), ("var", keys.velocity_genes)]
     require_free(adata, keys, places, overwrite=overwrite)
+    with_expression = len(columns) > 0 and _may_write_expression(adata, fitted)
+    target = target_of(adata, copy=copy)
 
-    for name in pictures:
-        staged["obsm"][keys.velocity(basis_of(name))] = _arrows(adata, fitted, latent, name, n_neighbors)
+    latent = fitted.flow.velocity(fitted.x, fitted.times)
+    arrows = {keys.velocity(n): project(fitted.x, latent, xy, n_neighbors=n_neighbors) for n, xy in pictures.items()}
+    staged: Staged = {"obsm": {keys.velocity(fitted.basis): _padded(adata, fitted, latent), **arrows}}
     if len(columns) and fitted.flow.decoder is not None:
-        decoder = fitted.flow.decoder.only(rows)
-        staged["layers"] = {keys.velocity(): _layer(adata, columns, decoder.velocities(latent), dense=genes is None)}
-        expression = keys.expression
-        if expression not in adata.layers or ("layers", expression) in ours:
-            staged["layers"][expression] = _layer(adata, columns, decoder.positions(fitted.x), dense=genes is None)
-            places.append(("layers", expression))
+        decoder, dense = fitted.flow.decoder.only(rows), genes is None
+        layers = {keys.velocity(): _layer(adata, columns, decoder.velocities(latent), dense=dense)}
+        if with_expression:
+            layers[keys.expression] = _layer(adata, columns, decoder.positions(fitted.x), dense=dense)
+            places.append(("layers", keys.expression))
         decodable = np.zeros(adata.n_vars, dtype=bool)
         decodable[columns] = decoder.decodable
-        staged["var"] = {keys.velocity_genes: decodable}
-    staged["uns"] = {keys.uns: amended(adata, keys, places, {}), keys.velocity_params: _params(adata, fitted, pictures)}
-    target = target_of(adata, copy=copy)
-    write(target, staged)  # type: ignore[arg-type] # its slots are the literal names above
+        staged |= {"layers": layers, "var": {keys.velocity_genes: decodable}}
+    params = _params(adata, fitted, list(pictures))
+    write(target, staged | {"uns": {keys.uns: amended(adata, keys, places, {}), keys.velocity_params: params}})
     return target if copy else None
 
 
-def _genes(adata: AnnData, fitted: Fitted, genes: Selection | None) -> tuple[np.ndarray, np.ndarray]:
+def _genes(adata: AnnData, fitted: Fitted, genes: Selection | None) -> tuple[IntArray, IntArray]:
     """Columns of `adata` to write, and the same genes' positions in the decoder."""
     decoder = fitted.flow.decoder
-    none = np.zeros(0, dtype=np.int64)
     if decoder is None:
         if genes is not None and np.size(genes):
-            msg = f"genes={genes!r}, but the fit in adata.uns[{fitted.keys.uns!r}] has no decoder: there was no expression."
-            raise InputError(f"{msg} Expected expression in adata.X when cf.tl.flow was called; fit again with it.")
-        return none, none
+            msg = (
+                f"genes={genes!r}, but the fit in adata.uns[{fitted.keys.uns!r}] has no decoder. Expected expression in "
+                "adata.X when cf.tl.flow was called; fit again with it."
+            )
+            raise InputError(msg)
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     columns, rows = shared_genes(adata, decoder.genes)
     if genes is None:
         size = adata.n_obs * adata.n_vars * 4
         if size > _LIMIT:
             msg = (
-                f"layers['velocity'] of {adata.n_obs:,} cells by {adata.n_vars:,} genes takes {size / 1024**3:.1f} GB; expected at "
-                f"most {_LIMIT / 1024**3:.0f} GB. Pass genes=[...] for some of them, or genes=[] for none."
+                f"layers['velocity'] of {adata.n_obs:,} cells by {adata.n_vars:,} genes takes {size / 1024**3:.1f} GB. "
+                f"Expected at most {_LIMIT / 1024**3:.0f} GB: pass genes=[...] for some of them, or genes=[] for none."
             )
             raise InputError(msg)
         return columns, rows
     chosen = np.isin(columns, gene_columns(adata, genes))
     return columns[chosen], rows[chosen]
+
+
+def _may_write_expression(adata: AnnData, fitted: Fitted) -> bool:
+    """Whether the decoded expression is missing or ours; a smoothed expression of somebody else's is left in place."""
+    place = ("layers", fitted.keys.expression)
+    return place[1] not in adata.layers or place in written(adata, fitted.keys)
 
 
 def _padded(adata: AnnData, fitted: Fitted, latent: FloatArray) -> FloatArray:
@@ -137,13 +144,7 @@ def _padded(adata: AnnData, fitted: Fitted, latent: FloatArray) -> FloatArray:
     return padded
 
 
-def _arrows(adata: AnnData, fitted: Fitted, latent: FloatArray, picture: str, n_neighbors: int) -> FloatArray:
-    from cellflow.analysis.velocity import project
-
-    return project(fitted.x, latent, read_positions(adata, use_rep=picture), n_neighbors=n_neighbors)
-
-
-def _layer(adata: AnnData, columns: np.ndarray, values: FloatArray, *, dense: bool) -> Any:
+def _layer(adata: AnnData, columns: IntArray, values: FloatArray, *, dense: bool) -> Any:
     """Values of some genes as a layer: dense where it is (nearly) all of them, sparse for a choice."""
     import scipy.sparse as sp
 
@@ -155,18 +156,17 @@ def _layer(adata: AnnData, columns: np.ndarray, values: FloatArray, *, dense: bo
     return sp.csr_matrix((values.ravel(), np.tile(columns, n), np.arange(n + 1) * k), shape=adata.shape)
 
 
-def _params(adata: AnnData, fitted: Fitted, pictures: Sequence[str]) -> dict[str, Any]:
-    keys = fitted.keys
-    before = (
-        adata.uns[keys.velocity_params].get("embeddings", []) if ("uns", keys.velocity_params) in written(adata, keys) else []
-    )
-    drawn = dict.fromkeys([*map(str, before), *map(basis_of, pictures)])
+def _params(adata: AnnData, fitted: Fitted, drawn: list[str]) -> dict[str, Any]:
+    """How the velocities were made, in the form that scVelo reads."""
+    key = fitted.keys.velocity_params
+    if ("uns", key) in written(adata, fitted.keys):
+        drawn = list(dict.fromkeys([*map(str, adata.uns[key]["embeddings"]), *drawn]))
     return {
         "method": "cellflow",
         "model": str(fitted.params["method"]),
         "basis": fitted.basis,
         "time_key": str(fitted.params["time_key"]),
         "time_unit": fitted.cells.unit,
-        "embeddings": np.array(list(drawn), dtype=object),
+        "embeddings": np.array(drawn, dtype=object),
         "version": __version__,
     }

@@ -13,6 +13,7 @@ import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
+
 from cellflow.datasets._shipped import three_digits
 
 HERE = Path(__file__).parent

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from cellflow.adapter.keys import Keys, basis_of, find_basis, require_free, written
 from cellflow.errors import InputError, MissingKeyError
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+
 from cellflow.adapter import positions
 from cellflow.adapter.problem import problems
 from cellflow.adapter.read import examine, read, read_h5ad, require_anndata

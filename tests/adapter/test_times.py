@@ -4,6 +4,7 @@ import decimal
 import numpy as np
 import pandas as pd
 import pytest
+
 from cellflow.adapter.problem import problems
 from cellflow.adapter.times import examine_times, parse_times
 from cellflow.errors import InputError, InputWarning

@@ -7,6 +7,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+
 from cellflow.adapter import write as module
 from cellflow.adapter.write import check_writable, write, write_h5ad
 from cellflow.errors import InputError, OutputError
@@ -97,10 +98,8 @@ def test_a_failure_on_the_way_takes_everything_back(cells, slot, as_view, monkey
     adata = cells[np.arange(90)] if as_view else cells
     slots = ("obs", "var", "obsm", "layers")
     before = {s: {k: np.array(v) for k, v in dict(getattr(cells, s)).items()} for s in slots}
-    changed = {s: {k: np.zeros_like(v) for k, v in STAGED[s].items() if k != "state"} for s in slots} | {
-        "uns": {"cellflow": 0}
-    }
-    unwritable = {slot: changed.pop(slot) | {"new": "?" * 3, "last": np.zeros(3)}}  # anndata itself refuses the length
+    changed = {s: {k: np.zeros_like(v) for k, v in STAGED[s].items() if k != "state"} for s in slots}
+    unwritable = {slot: changed.pop(slot) | {"last": np.zeros(3)}}  # anndata itself refuses the length
     monkeypatch.setattr(module, "_check", lambda *_: None)
     with pytest.raises(ValueError, match=r"[Ll]ength|shape"):
         write(adata, changed | {"uns": {"cellflow": 0}} | unwritable, remove=[("obsm", "X_umap"), ("obs", "hours")])

@@ -10,11 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import anndata as ad
-import cellflow.datasets._fetch as module
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+
+import cellflow.datasets._fetch as module
 from cellflow.datasets import cite, embryoid_body, larry, multi
 from cellflow.errors import InputError, MissingDataError, MissingKeyError
 

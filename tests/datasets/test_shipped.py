@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 import anndata as ad
-import cellflow.datasets._shipped as module
 import numpy as np
 import pytest
+
+import cellflow.datasets._shipped as module
 from cellflow.datasets import myoblasts
 from cellflow.errors import InputError, MissingDataError
 

@@ -1,7 +1,8 @@
 import anndata as ad
-import cellflow.datasets._simulate as module
 import numpy as np
 import pytest
+
+import cellflow.datasets._simulate as module
 from cellflow.datasets import simulate
 from cellflow.errors import InputError
 from cellflow.synthetic import BranchingTree, Rotation

@@ -1,8 +1,5 @@
 import numpy as np
 import pytest
-from cellflow.errors import CouplingError, InputError
-from cellflow.metrics import transport as module
-from cellflow.metrics import wasserstein
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -11,6 +8,9 @@ from scipy.spatial.distance import cdist
 from scipy.stats import wasserstein_distance
 
 import problems
+from cellflow.errors import CouplingError, InputError
+from cellflow.metrics import transport as module
+from cellflow.metrics import wasserstein
 
 coordinate = st.floats(-10, 10).map(lambda v: round(v, 3))
 clouds = st.integers(1, 6).flatmap(lambda n: arrays(np.float64, (n, 2), elements=coordinate))

@@ -1,0 +1,158 @@
+"""Log-densities of one population: normalizing flows, and references without a network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from cellflow._random import as_seed, stream
+from cellflow._threads import torch_threads
+from cellflow._typing import FloatArray, RandomState
+from cellflow.densities._likelihood import MaximumLikelihood
+from cellflow.densities.base import Builder, Density, NormalizingFlow, State, checked_rows, whitening
+from cellflow.densities.glow import Glow
+from cellflow.densities.maf import MAF
+from cellflow.densities.nsf import NSF
+from cellflow.densities.realnvp import RealNVP
+from cellflow.densities.reference import GaussianMixture, KernelDensity, gaussian_mixture, kernel_density
+from cellflow.errors import InputError, ModelFileError, closest
+
+__all__ = [
+    "MAF",
+    "NSF",
+    "Builder",
+    "Density",
+    "GaussianMixture",
+    "Glow",
+    "KernelDensity",
+    "MaximumLikelihood",
+    "Method",
+    "NormalizingFlow",
+    "RealNVP",
+    "State",
+    "fit_density",
+    "from_state",
+]
+
+logger = logging.getLogger("cellflow")
+
+Method = Literal["nsf", "maf", "realnvp", "glow", "gmm", "kde"]
+_FLOWS: dict[str, Builder] = {"nsf": NSF, "maf": MAF, "realnvp": RealNVP, "glow": Glow}
+_REFERENCES = {"gmm": gaussian_mixture, "kde": kernel_density}
+#: Below this many cells there is nothing to hold out and nothing to learn.
+_LEAST_CELLS = 10
+
+
+def fit_density(
+    x: FloatArray,
+    *,
+    method: Method | Builder = "nsf",
+    weight: FloatArray | None = None,
+    context: FloatArray | None = None,
+    random_state: RandomState = 0,
+    training: MaximumLikelihood | None = None,
+    threads: int = 1,
+) -> Density:
+    """Learn the density of a population, or a conditional one.
+
+    Parameters
+    ----------
+    x
+        Cells, shape `(n, d)`, in any coordinates; the density answers in the same.
+    method
+        A flow, `"nsf"`, `"maf"`, `"realnvp"` or `"glow"`; a reference, `"gmm"` (Gaussian mixture) or `"kde"` (Gaussian
+        kernels); or a class of flows with options, such as `partial(NSF, bins=16)`.
+    weight
+        Weight of each cell, shape `(n,)`; uniform by default. Cells of weight zero are left out.
+    context
+        Features of each cell that the density is conditional on (time, indicators of a condition), shape `(n, c)`; flows only.
+    random_state
+        Seed of initial weights, held-out cells and batches.
+    training
+        How a flow is trained; `MaximumLikelihood()` by default.
+    threads
+        Torch threads.
+
+    Returns
+    -------
+    A `NormalizingFlow` in float64 (trained in float32), or a reference.
+
+    Raises
+    ------
+    InputError
+        Fewer than 10 cells, values that are not finite, a column that does not vary, or options that the method has not.
+    TrainingError
+        A likelihood that is not finite.
+    """
+    seed = as_seed(random_state)
+    x, share, context = _checked(x, weight, context)
+    if isinstance(method, str) and method in _REFERENCES:
+        for name, value in (("context", context), ("training", training)):
+            if value is not None:
+                msg = f"{name}= has no meaning for method={method!r}; leave it out, or use one of {list(_FLOWS)}."
+                raise InputError(msg)
+        return _REFERENCES[method](x, share, seed)
+    if isinstance(method, str) and method not in _FLOWS:
+        msg = f"method={method!r} is not one of {list(get_args(Method))}{closest(method, get_args(Method))}"
+        raise InputError(msg)
+    build = _FLOWS[method] if isinstance(method, str) else method
+    shift, factor = whitening(x, share)
+    with torch_threads(threads), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(stream(seed, 0).integers(2**63)))
+        flow = build(x.shape[1], 0 if context is None else context.shape[1])
+        flow.shift.copy_(torch.from_numpy(shift))
+        flow.factor.copy_(torch.from_numpy(factor))
+        if context is not None:
+            spread = context.std(axis=0)
+            flow.context_shift.copy_(torch.from_numpy(context.mean(axis=0)))
+            flow.context_scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
+        (MaximumLikelihood() if training is None else training)(flow, x, share, context, seed)
+    best = np.argmin(flow.history["val_nll"])
+    logger.info(
+        "density %s: held-out likelihood %.4g nats (whitened) at step %d", type(flow).__name__, *(
+            flow.history[key][best] for key in ("val_nll", "step")
+        )
+    )
+    return flow.double().eval()
+
+
+def _checked(
+    x: FloatArray, weight: FloatArray | None, context: FloatArray | None
+) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    """Cells that carry weight, their weights (which sum to one), and their context."""
+    x = checked_rows("x", x)
+    share = np.ones(len(x)) if weight is None else np.asarray(weight, dtype=np.float64)
+    if share.shape != (len(x),) or not np.isfinite(share).all() or (share < 0).any():
+        msg = f"weight has shape {share.shape}; expected {len(x)} non-negative finite numbers, one per row of x."
+        raise InputError(msg)
+    if context is not None:
+        context = checked_rows("context", context)
+        if len(context) != len(x):
+            msg = f"context has {len(context)} rows; expected {len(x)}, one per row of x."
+            raise InputError(msg)
+    alive = share > 0
+    if alive.sum() < _LEAST_CELLS:
+        msg = f"x has {alive.sum()} cells with a positive weight; a density needs at least {_LEAST_CELLS}. Pool snapshots."
+        raise InputError(msg)
+    return x[alive], share[alive] / share[alive].sum(), None if context is None else context[alive]
+
+
+def from_state(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Density:
+    """Rebuild a density from its `state`.
+
+    Raises
+    ------
+    ModelFileError
+        A type that this version does not know, or arrays that do not fit.
+    """
+    kinds = {kind.__name__: kind for kind in (NSF, MAF, RealNVP, Glow, GaussianMixture, KernelDensity)}
+    name = config.get("type")
+    if name not in kinds:
+        msg = f"The density is of type {name!r}, which is not one of {sorted(kinds)}. Upgrade cellflow-trajectory."
+        raise ModelFileError(msg)
+    density: Density = kinds[name].from_state(config, arrays)
+    return density

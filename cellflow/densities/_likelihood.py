@@ -1,0 +1,169 @@
+"""Maximum likelihood with early stopping on held-out cells: how every flow of this family is trained."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from cellflow._random import stream
+from cellflow._typing import FloatArray, IntArray
+from cellflow.densities.base import NormalizingFlow, at_least
+from cellflow.errors import InputError, TrainingError
+
+__all__ = ["MaximumLikelihood", "systematic"]
+
+# First keys of the random streams.
+_ASIDE, _BATCHES = 1, 2
+
+
+@dataclass(frozen=True)
+class MaximumLikelihood:
+    """How a flow is trained: Adam on the negative log-likelihood, weights averaged, the best on held-out cells kept.
+
+    Parameters
+    ----------
+    steps
+        Optimiser steps at most.
+    batch_size
+        Cells per step.
+    lr
+        Learning rate at the start; it falls along a half cosine that ends at `steps`.
+    validation
+        Share of cells held out, above 0 and up to 0.5.
+    patience
+        Steps without a better held-out likelihood after which training stops.
+    record_every
+        Steps between two looks at the held-out cells.
+    ema
+        Decay of the exponential moving average of the weights.
+    clip
+        Largest norm of the gradient.
+    weight_decay
+        Decoupled weight decay.
+
+    Raises
+    ------
+    InputError
+        For values that cannot train anything.
+    """
+
+    steps: int = 3000
+    batch_size: int = 256
+    lr: float = 2e-3
+    validation: float = 0.1
+    patience: int = 500
+    record_every: int = 50
+    ema: float = 0.99
+    clip: float = 5.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        at_least(1, steps=self.steps, batch_size=self.batch_size, patience=self.patience, record_every=self.record_every)
+        for name, least, most in (
+            ("lr", 1e-12, 1e3),
+            ("validation", 1e-3, 0.5),
+            ("ema", 0.0, 0.99999),
+            ("clip", 1e-12, math.inf),
+            ("weight_decay", 0.0, 1e3),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not least <= value <= most:
+                msg = f"{name}={value!r}; expected a number from {least:g} to {most:g}."
+                raise InputError(msg)
+
+    def __call__(self, flow: NormalizingFlow, x: FloatArray, weight: FloatArray, context: FloatArray | None, seed: int) -> None:
+        """Train a flow in place, on the thread of the caller.
+
+        Parameters
+        ----------
+        flow
+            Freshly made, its whitening known.
+        x
+            Cells, shape `(n, d)`.
+        weight
+            Shape `(n,)`, positive.
+        context
+            Features, `(n, c)`, or None.
+        seed
+            Of the split and the batches.
+
+        Raises
+        ------
+        TrainingError
+            A likelihood that is not finite.
+        """
+        order = stream(seed, _ASIDE).permutation(len(x))
+        n_aside = max(1, round(self.validation * len(x)))
+        points = flow.whitened(torch.from_numpy(x))
+        features = flow.scaled(None if context is None else torch.from_numpy(context))
+        share = torch.from_numpy(weight).to(flow.dtype)
+
+        def log_likelihood(model: NormalizingFlow, rows: Tensor) -> Tensor:
+            return model.whitened_log_prob(points[rows], None if features is None else features[rows])
+
+        aside, kept = torch.from_numpy(order[:n_aside]), order[n_aside:]
+        batches = _batches(kept, weight[kept], min(self.batch_size, len(kept)), stream(seed, _BATCHES))
+        start = torch.from_numpy(kept[: max(self.batch_size, 1024)])
+        flow.initialise(points[start], None if features is None else features[start])
+
+        parameters = list(flow.parameters())
+        optimizer = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+        averaged = copy.deepcopy(flow)
+        averages = list(averaged.parameters())
+        best, best_nll, best_step = copy.deepcopy(flow.state_dict()), math.inf, 0
+        records: list[tuple[float, float, float]] = []
+        losses: list[Tensor] = []
+        for step in range(1, self.steps + 1):
+            loss = -log_likelihood(flow, next(batches)).mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, self.clip)
+            optimizer.step()
+            scheduler.step()
+            # A young average forgets faster, or a short run would return its initial weights.
+            get_ema_multi_avg_fn(min(self.ema, step / (9 + step)))(averages, parameters, step)
+            losses.append(loss.detach())
+            if step % self.record_every and step != self.steps:
+                continue
+            with torch.no_grad():
+                held_out = float(-(share[aside] * log_likelihood(averaged, aside)).sum() / share[aside].sum())
+            nll = float(torch.stack(losses).mean())
+            losses.clear()
+            if not math.isfinite(nll + held_out):
+                msg = (
+                    f"The likelihood is not finite before step {step} (lr={self.lr:g}): training {-nll}, held out {-held_out}. "
+                    "Lower `lr`, or look for outliers in `x`."
+                )
+                raise TrainingError(msg)
+            records.append((float(step), nll, held_out))
+            if held_out < best_nll:
+                best, best_nll, best_step = copy.deepcopy(averaged.state_dict()), held_out, step
+            elif step - best_step >= self.patience:
+                break
+        flow.load_state_dict(best)
+        flow.history = dict(zip(("step", "nll", "val_nll"), np.array(records).T, strict=True))
+
+
+def systematic(weight: FloatArray, n: int, offset: float) -> IntArray:
+    """Rows that stand for weights: row `i` comes up `n * weight[i]` times, rounded up or down; shape `(n,)`, ascending.
+
+    With equal weights and `n` rows, every row comes up once.
+    """
+    ends = np.cumsum(weight)
+    return np.searchsorted(ends / ends[-1], (np.arange(n) + offset) / n, side="right").clip(max=len(weight) - 1)
+
+
+def _batches(rows: IntArray, weight: FloatArray, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    """Batches without end; in every epoch a cell comes up in proportion to its weight, in random order."""
+    while True:
+        epoch = rng.permutation(rows[systematic(weight, len(rows), rng.random())])
+        for start in range(0, len(epoch) - size + 1, size):
+            yield torch.from_numpy(epoch[start : start + size])

@@ -1,0 +1,273 @@
+"""What a density is, and what all normalizing flows share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import torch
+import zuko
+from torch import Tensor, nn
+
+from cellflow._threads import torch_threads
+from cellflow._typing import FloatArray
+from cellflow.errors import InputError, ModelFileError
+
+__all__ = ["Builder", "Density", "NormalizingFlow", "State", "at_least", "checked_rows", "nonlinear", "whitening"]
+
+#: Rows per call when a flow is queried.
+_CHUNK = 1024
+_HISTORY = "history."
+#: Configuration (JSON-able plain values) and arrays by name.
+State: TypeAlias = "tuple[dict[str, Any], dict[str, FloatArray]]"
+
+
+@runtime_checkable
+class Density(Protocol):
+    """The log-density of one population, in the coordinates of the cells it was fitted to."""
+
+    def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
+        """Log-density in nats of positions `x (n, d)`, shape `(n,)`, float64."""
+
+    def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
+        """Draw `n` positions, shape `(n, d)`, float64."""
+
+    def state(self) -> State:
+        """Configuration and arrays: all that `cellflow.densities.from_state` needs."""
+
+
+def checked_rows(name: str, x: FloatArray, n_columns: int | None = None) -> FloatArray:
+    """Return a table as float64 `(n, n_columns)`, or say what is wrong with it."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "fiu":
+        msg = f"{name} has dtype {x.dtype}; expected numbers. Convert it: {name}.astype(float)."
+        raise InputError(msg)
+    if x.ndim != 2 or x.shape[1] == 0 or (n_columns is not None and x.shape[1] != n_columns):
+        msg = f"{name} has shape {x.shape}; expected (n, {'d' if n_columns is None else n_columns})."
+        raise InputError(msg)
+    x = x.astype(np.float64)
+    bad = np.argwhere(~np.isfinite(x))
+    if len(bad):
+        row, column = bad[0]
+        msg = (
+            f"{name} has {len(bad)} values that are not finite (first: row {row}, column {column}: {x[row, column]}). "
+            f"Remove the rows: {name}[np.isfinite({name}).all(axis=1)]."
+        )
+        raise InputError(msg)
+    return x
+
+
+def at_least(least: int, **arguments: int) -> None:
+    """Check integers of a constructor against their smallest value."""
+    for name, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            msg = f"{name}={value!r}; expected an integer of at least {least}."
+            raise InputError(msg)
+
+
+def nonlinear(dim: int, method: str, reason: str) -> None:
+    """Refuse one-dimensional data for a family whose members would all be Gaussian there."""
+    if dim == 1:
+        msg = f"{method} on one-dimensional data: {reason}. Use method='nsf', 'gmm' or 'kde'."
+        raise InputError(msg)
+
+
+def whitening(x: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean `(d,)` and lower triangle `(d, d)` such that `factor^-1 (x - mean)` has unit covariance.
+
+    Correlations are shrunk by `d / (n + d)`, so that there is a factor for few cells and for columns that depend on each other.
+
+    Parameters
+    ----------
+    x, weight
+        Positions `(n, d)` and their weights `(n,)`, which sum to one.
+
+    Raises
+    ------
+    InputError
+        For a column that does not vary.
+    """
+    n, d = x.shape
+    shift = weight @ x
+    deviation = np.sqrt(weight @ (x - shift) ** 2)
+    flat = np.flatnonzero(deviation <= 1e-12 * np.maximum(1.0, np.abs(shift)))
+    if len(flat):
+        msg = f"Column {flat[0]} of x is {shift[flat[0]]:g} in every cell ({len(flat)} such columns), so there is no density. Drop it."
+        raise InputError(msg)
+    z = (x - shift) / deviation
+    correlation = (n * (z.T * weight) @ z + d * np.eye(d)) / (n + d)
+    return shift, deviation[:, None] * np.linalg.cholesky(correlation)
+
+
+class NormalizingFlow(nn.Module):
+    r"""A density that an invertible network carries to the standard normal one.
+
+    .. math:: \log p(x \mid c) = \log \mathcal N\big(f_c(z)\big) + \log |\det \partial_z f_c(z)| - \log |\det L|, \quad
+              z = L^{-1} (x - m)
+
+    The whitening :math:`(m, L)` belongs to the flow: positions go in and come out in the caller's coordinates.
+
+    Parameters
+    ----------
+    dim
+        Dimension `d`.
+    n_context
+        Number of context features `c`, e.g. time and indicators of a condition; 0 for none.
+    transforms
+        Invertible layers from data to noise.
+    options
+        What the family's constructor was given beside the two sizes, as plain values.
+    """
+
+    shift: Tensor
+    factor: Tensor
+    context_shift: Tensor
+    context_scale: Tensor
+
+    def __init__(
+        self, dim: int, n_context: int, transforms: Sequence[zuko.lazy.LazyTransform], options: Mapping[str, Any]
+    ) -> None:
+        super().__init__()
+        self.dim, self.n_context, self.options = dim, n_context, dict(options)
+        self.transform = zuko.lazy.LazyComposedTransform(*transforms)
+        self.register_buffer("shift", torch.zeros(dim, dtype=torch.float64))
+        self.register_buffer("factor", torch.eye(dim, dtype=torch.float64))
+        self.register_buffer("context_shift", torch.zeros(n_context, dtype=torch.float64))
+        self.register_buffer("context_scale", torch.ones(n_context, dtype=torch.float64))
+        #: What training did: `step`, `nll`, `val_nll` (nats, whitened coordinates).
+        self.history: dict[str, FloatArray] = {}
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the network."""
+        return next(self.parameters()).dtype
+
+    def initialise(self, z: Tensor, context: Tensor | None) -> None:
+        """Adapt the initial weights to the first points, where the family does that."""
+
+    def whitened(self, x: Tensor) -> Tensor:
+        """Carry positions `(n, d)` to the network's coordinates."""
+        z = torch.linalg.solve_triangular(self.factor, (x.double() - self.shift).mT, upper=False).mT
+        return z.to(self.dtype)
+
+    def scaled(self, context: Tensor | None) -> Tensor | None:
+        """Carry context features `(n, c)` to the network's scale."""
+        return None if context is None else ((context.double() - self.context_shift) / self.context_scale).to(self.dtype)
+
+    def whitened_log_prob(self, z: Tensor, context: Tensor | None) -> Tensor:
+        """Log-density of whitened positions `(n, d)` for scaled context, shape `(n,)`."""
+        noise, log_det = self.transform(context).call_and_ladj(z)
+        return log_det - 0.5 * (noise * noise).sum(dim=1) - 0.5 * self.dim * math.log(2.0 * math.pi)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-density of positions `x (n, d)`, shape `(n,)`; differentiable in `x`, the context and the parameters."""
+        log_volume = self.factor.diagonal().log().sum()
+        return self.whitened_log_prob(self.whitened(x), self.scaled(context)).double() - log_volume
+
+    @torch.no_grad()
+    def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
+        """Log-density in nats of positions.
+
+        Parameters
+        ----------
+        x
+            Shape `(n, d)`.
+        context
+            Features of each position, `(n, c)`, or of all of them, `(c,)`; required by a conditional flow.
+
+        Returns
+        -------
+        Shape `(n,)`, float64. A cell's value does not depend on the cells that are asked with it.
+        """
+        x = checked_rows("x", x, self.dim)
+        with torch_threads():
+            return self._by_chunks(lambda part, c: self(part, c), x, self._context(context, len(x)))
+
+    @torch.no_grad()
+    def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
+        """Draw positions.
+
+        Parameters
+        ----------
+        n
+            How many.
+        rng
+            Source of the noise.
+        context
+            Features of each draw, `(n, c)`, or of all of them, `(c,)`; required by a conditional flow.
+
+        Returns
+        -------
+        Shape `(n, d)`, float64.
+        """
+        at_least(0, n=n)
+        noise = rng.standard_normal((n, self.dim))
+        with torch_threads():
+            return self._by_chunks(self._from_noise, noise, self._context(context, n))
+
+    def _from_noise(self, noise: Tensor, context: Tensor | None) -> Tensor:
+        z = self.transform(self.scaled(context)).inv(noise.to(self.dtype))
+        return z.double() @ self.factor.mT + self.shift
+
+    def _context(self, context: FloatArray | None, n: int) -> FloatArray:
+        """Context as `(n, c)`; `(n, 0)` for a flow without."""
+        if (context is None) != (self.n_context == 0):
+            found = "no context" if context is None else "context"
+            msg = f"The density was fitted with {self.n_context} context features; found {found}."
+            raise InputError(msg)
+        if context is None:
+            return np.empty((n, 0))
+        context = np.asarray(context)
+        context = checked_rows("context", np.tile(context, (n, 1)) if context.ndim == 1 and n else context, self.n_context)
+        if len(context) != n:
+            msg = f"context has {len(context)} rows; expected {n}, one per position."
+            raise InputError(msg)
+        return context
+
+    def _by_chunks(
+        self, function: Callable[[Tensor, Tensor | None], Tensor], x: FloatArray, context: FloatArray
+    ) -> FloatArray:
+        """Apply a function to chunks of one shape, because the last bit of a matrix product depends on its shape."""
+        if len(x) == 0:
+            return np.empty(function(torch.zeros(1, self.dim), torch.zeros(1, self.n_context)).shape)[:0]
+        rows = torch.from_numpy(np.column_stack([x, context]))
+        rows = torch.cat([rows, rows[-1:].expand(-len(rows) % _CHUNK, -1)]).to(self.shift.device)
+        parts = [
+            function(part[:, : self.dim], part[:, self.dim :] if self.n_context else None) for part in rows.split(_CHUNK)
+        ]
+        return np.asarray(torch.cat(parts)[: len(x)].cpu().numpy())
+
+    def state(self) -> State:
+        """Return configuration (JSON-able plain values) and arrays by name: all that `from_state` needs."""
+        config = {"type": type(self).__name__, "dim": self.dim, "n_context": self.n_context, "options": self.options}
+        arrays = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
+        return config, {**arrays, **{_HISTORY + name: value for name, value in self.history.items()}}
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> NormalizingFlow:
+        """Rebuild a flow from its `state`.
+
+        Raises
+        ------
+        ModelFileError
+            Configuration and arrays that do not fit together.
+        """
+        try:
+            with torch.random.fork_rng(devices=[]):  # initial weights are overwritten; the user's generator must not notice
+                build: Builder = cls
+                flow = build(config["dim"], config["n_context"], **config["options"])
+            weights = {k: torch.from_numpy(np.array(v)) for k, v in arrays.items() if not k.startswith(_HISTORY)}
+            flow.to(next(v.dtype for k, v in weights.items() if k.startswith("transform.") and v.is_floating_point()))
+            flow.load_state_dict(weights)
+        except (KeyError, TypeError, RuntimeError, StopIteration) as cause:
+            msg = f"The density's configuration and arrays do not fit together ({cause}); fit it again or restore the file."
+            raise ModelFileError(msg) from cause
+        flow.history = {k.removeprefix(_HISTORY): v for k, v in arrays.items() if k.startswith(_HISTORY)}
+        return flow.eval()
+
+
+#: Makes an untrained flow, `(dim, n_context) -> NormalizingFlow`: a class of this family, or `functools.partial` of one with
+#: its options.
+Builder: TypeAlias = Callable[..., NormalizingFlow]

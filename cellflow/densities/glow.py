@@ -1,0 +1,80 @@
+"""A Glow-like flow for vectors: activation normalisation, learned linear mixing, affine coupling (Kingma and Dhariwal, 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Transform
+from zuko.flows.coupling import GeneralCouplingTransform
+from zuko.lazy import LazyTransform, UnconditionalTransform
+from zuko.transforms import DependentTransform, LULinearTransform, MonotonicAffineTransform, PermutationTransform
+
+from cellflow.densities.base import NormalizingFlow, at_least, nonlinear
+
+__all__ = ["ActNorm", "Glow"]
+
+
+class ActNorm(LazyTransform):
+    """A learned shift and scale per coordinate, which start such that the first points leave with mean 0 and variance 1."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(dim))
+        self.log_scale = nn.Parameter(torch.zeros(dim))
+
+    @torch.no_grad()
+    def initialise(self, z: Tensor) -> None:
+        """Take shift and scale from points `(n, d)`."""
+        deviation = z.std(dim=0, correction=0).clamp_min(1e-3)
+        self.log_scale.copy_(-deviation.log())
+        affine = MonotonicAffineTransform(torch.zeros_like(self.shift), self.log_scale)
+        self.shift.copy_(-affine(z).mean(dim=0))
+
+    def forward(self, c: Tensor | None = None) -> Transform:  # noqa: ARG002 (the signature of every lazy transform)
+        """Return the transform; it does not depend on the context."""
+        return DependentTransform(MonotonicAffineTransform(self.shift, self.log_scale), 1)
+
+
+class Glow(NormalizingFlow):
+    """RealNVP with coordinates that are mixed anew, by a learned invertible matrix, before each coupling.
+
+    A step is activation normalisation with data-dependent start, a matrix `L U P` (learned triangles, fixed random
+    permutation), and an affine coupling with log-scales softly clipped to +-log(1000).
+
+    Parameters
+    ----------
+    dim, n_context
+        Dimension, at least two, and number of context features.
+    transforms
+        Number of steps.
+    hidden
+        Widths of each coupling's network.
+
+    References
+    ----------
+    Kingma, Dhariwal. Glow: generative flow with invertible 1x1 convolutions. NeurIPS 2018.
+    https://arxiv.org/abs/1807.03039
+    """
+
+    def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 8, hidden: Sequence[int] = (64, 64)) -> None:
+        nonlinear(dim, "Glow", "a coupling needs two coordinates")
+        at_least(1, transforms=transforms, hidden=min(hidden, default=0))
+        layers: list[LazyTransform] = []
+        for _ in range(transforms):
+            layers += [
+                ActNorm(dim),
+                UnconditionalTransform(PermutationTransform, torch.randperm(dim), buffer=True),
+                UnconditionalTransform(LULinearTransform, torch.eye(dim)),
+                GeneralCouplingTransform(dim, n_context, hidden_features=tuple(hidden), activation=nn.SiLU),
+            ]
+        super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden)})
+
+    @torch.no_grad()
+    def initialise(self, z: Tensor, context: Tensor | None) -> None:
+        """Start every normalisation from what reaches it."""
+        for layer in self.transform.transforms:
+            if isinstance(layer, ActNorm):
+                layer.initialise(z)
+            z = layer(context)(z)

@@ -1,0 +1,214 @@
+"""Densities without a network: a Gaussian mixture and a Gaussian kernel estimate, to judge the flows by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cellflow._neighbors import squared_distances
+from cellflow._random import stream
+from cellflow._typing import FloatArray
+from cellflow.densities._likelihood import systematic
+from cellflow.densities.base import State, at_least, checked_rows, whitening
+from cellflow.errors import InputError, ModelFileError
+
+__all__ = ["GaussianMixture", "KernelDensity", "gaussian_mixture", "kernel_density"]
+
+#: Pairs of cells whose distances are in memory at once (64 MB).
+_PAIRS = 2**23
+#: Cells at most whose left-out likelihood chooses the bandwidth.
+_LEFT_OUT = 500
+#: Bandwidths considered, relative to Scott's rule; the lower end keeps exact copies of cells from making it zero.
+_BANDWIDTHS = (0.02, 2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """A mixture of `k` normal distributions.
+
+    Parameters
+    ----------
+    weight
+        Shape `(k,)`, sums to one.
+    mean
+        Shape `(k, d)`.
+    factor
+        Lower Cholesky factors of the covariances, shape `(k, d, d)`.
+    """
+
+    weight: FloatArray
+    mean: FloatArray
+    factor: FloatArray
+
+    def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
+        """Log-density in nats of positions `x (n, d)`, shape `(n,)`."""
+        from scipy.linalg import solve_triangular
+        from scipy.special import logsumexp
+
+        x = _rows(x, context, self.mean.shape[1])
+        parts = np.empty((len(self.weight), len(x)))
+        for k, (mean, factor) in enumerate(zip(self.mean, self.factor, strict=True)):
+            z = solve_triangular(factor, (x - mean).T, lower=True)
+            parts[k] = -0.5 * (z * z).sum(axis=0) - _log_volume(factor)
+        return np.asarray(logsumexp(parts, b=self.weight[:, None], axis=0))
+
+    def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
+        """Draw `n` positions, shape `(n, d)`."""
+        _unconditional(context)
+        at_least(0, n=n)
+        chosen = rng.choice(len(self.weight), n, p=self.weight)
+        z = rng.standard_normal((n, self.mean.shape[1]))
+        return self.mean[chosen] + np.einsum("nij,nj->ni", self.factor[chosen], z)
+
+    def state(self) -> State:
+        """Configuration and arrays: all that `cellflow.densities.from_state` needs."""
+        return {"type": type(self).__name__}, {"weight": self.weight, "mean": self.mean, "factor": self.factor}
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> GaussianMixture:  # noqa: ARG003 (all is in the arrays)
+        """Rebuild a mixture from its `state`."""
+        return cls(*_parts(arrays, "weight", "mean", "factor"))
+
+
+@dataclass(frozen=True, eq=False)
+class KernelDensity:
+    """A normal distribution around each cell, all of one covariance.
+
+    Parameters
+    ----------
+    x
+        Cells, shape `(n, d)`.
+    weight
+        Shape `(n,)`, positive, sums to one.
+    factor
+        Lower Cholesky factor of the kernel's covariance, shape `(d, d)`.
+    """
+
+    x: FloatArray
+    weight: FloatArray
+    factor: FloatArray
+
+    def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
+        """Log-density in nats of positions `x (n, d)`, shape `(n,)`."""
+        from scipy.linalg import solve_triangular
+        from scipy.special import logsumexp
+
+        x = _rows(x, context, self.x.shape[1])
+        shift = self.weight @ self.x
+        cells, queries = (solve_triangular(self.factor, (y - shift).T, lower=True).T for y in (self.x, x))
+        log_weight, size = np.log(self.weight), max(1, _PAIRS // len(cells))
+        parts = [
+            logsumexp(log_weight - 0.5 * squared_distances(queries[k : k + size], cells), axis=1)
+            for k in range(0, len(x), size)
+        ]
+        return np.concatenate([*parts, np.empty(0)]) - _log_volume(self.factor)
+
+    def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
+        """Draw `n` positions, shape `(n, d)`."""
+        _unconditional(context)
+        at_least(0, n=n)
+        chosen = rng.choice(len(self.weight), n, p=self.weight)
+        return self.x[chosen] + rng.standard_normal((n, self.x.shape[1])) @ self.factor.T
+
+    def state(self) -> State:
+        """Configuration and arrays: all that `cellflow.densities.from_state` needs."""
+        return {"type": type(self).__name__}, {"x": self.x, "weight": self.weight, "factor": self.factor}
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> KernelDensity:  # noqa: ARG003 (all is in the arrays)
+        """Rebuild an estimate from its `state`."""
+        return cls(*_parts(arrays, "x", "weight", "factor"))
+
+
+def gaussian_mixture(x: FloatArray, weight: FloatArray, seed: int, *, max_components: int = 12) -> GaussianMixture:
+    """Fit mixtures of 1, 2, 3, ... components by expectation maximisation; the Bayesian information criterion chooses.
+
+    The number grows until two in a row are no better. Weights enter by systematic resampling.
+
+    Parameters
+    ----------
+    x, weight
+        Cells `(n, d)` and their weights `(n,)`, positive, which sum to one.
+    seed
+        Of the starts.
+    max_components
+        Components at most.
+    """
+    from sklearn.mixture import GaussianMixture as Mixture
+
+    shift, factor = whitening(x, weight)
+    z = np.linalg.solve(factor, (x - shift).T).T
+    z = z[systematic(weight, len(z), 0.5)]
+    best, best_score, best_k = None, np.inf, 0
+    for k in range(1, min(max_components, len(z) // 2) + 1):
+        model = Mixture(k, random_state=seed % 2**32, reg_covar=1e-6, max_iter=200, init_params="k-means++").fit(z)
+        score = model.bic(z)
+        if score < best_score:
+            best, best_score, best_k = model, score, k
+        elif k - best_k >= 2:
+            break
+    if best is None:
+        msg = "No mixture of Gaussians could be fitted; use method='kde'."
+        raise InputError(msg)
+    covariance = factor @ best.covariances_ @ factor.T
+    return GaussianMixture(best.weights_ / best.weights_.sum(), best.means_ @ factor.T + shift, np.linalg.cholesky(covariance))
+
+
+def kernel_density(x: FloatArray, weight: FloatArray, seed: int) -> KernelDensity:
+    """Place a kernel on every cell: the covariance of all cells times a squared bandwidth.
+
+    The bandwidth maximises the likelihood of left-out cells: of each of up to 500, under the kernels of all others.
+
+    Parameters
+    ----------
+    x, weight
+        Cells `(n, d)` and their weights `(n,)`, positive, which sum to one.
+    seed
+        Of the choice of the cells that are left out.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    n, d = x.shape
+    shift, factor = whitening(x, weight)
+    z = np.linalg.solve(factor, (x - shift).T).T
+    left_out = stream(seed).permutation(n)[:_LEFT_OUT]
+    square = squared_distances(z[left_out], z)
+    square[np.arange(len(left_out)), left_out] = np.inf
+    log_weight = np.log(weight)
+    scott = n ** (-1.0 / (d + 4))
+
+    def negative_log_likelihood(log_ratio: float) -> float:
+        bandwidth = scott * np.exp(log_ratio)
+        log_prob = logsumexp(log_weight - 0.5 * square / bandwidth**2, axis=1) - d * np.log(bandwidth)
+        return -float(weight[left_out] @ log_prob)
+
+    found = minimize_scalar(negative_log_likelihood, bounds=np.log(_BANDWIDTHS), method="bounded", options={"xatol": 0.01})
+    return KernelDensity(x, weight, factor * scott * np.exp(found.x))
+
+
+def _rows(x: FloatArray, context: FloatArray | None, d: int) -> FloatArray:
+    _unconditional(context)
+    return checked_rows("x", x, d)
+
+
+def _unconditional(context: FloatArray | None) -> None:
+    if context is not None:
+        msg = "The density was fitted without context; found context. Fit a flow (method='nsf') for p(x | context)."
+        raise InputError(msg)
+
+
+def _log_volume(factor: FloatArray) -> float:
+    """Logarithm of the integral of `exp(-|factor^-1 x|^2 / 2)`."""
+    return float(0.5 * len(factor) * np.log(2.0 * np.pi) + np.log(np.diag(factor)).sum())
+
+
+def _parts(arrays: Mapping[str, FloatArray], *names: str) -> list[FloatArray]:
+    missing = set(names) - set(arrays)
+    if missing:
+        msg = f"The density's arrays lack {sorted(missing)}; fit it again or restore the file."
+        raise ModelFileError(msg)
+    return [arrays[name] for name in names]

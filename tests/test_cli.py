@@ -1,0 +1,264 @@
+"""The command line: exit codes, messages, files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+
+from cellflow import cli, errors
+from conftest import make_cells
+
+FAST = {"OMP_NUM_THREADS": "1"}
+
+
+def cellflow(*arguments: object, cwd: Path | None = None, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process of its own; warnings are errors."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "cellflow.cli", *map(str, arguments)],
+        capture_output=True, text=True, check=False, cwd=cwd, input=stdin, env={**os.environ, **FAST},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that `cellflow fit` wrote."""
+    folder = tmp_path_factory.mktemp("cli")
+    make_cells().write_h5ad(folder / "cells.h5ad")
+    done = cellflow(
+        "fit", folder / "cells.h5ad", "--time-key", "hours", "--out", folder / "fitted.h5ad", "--seed", 3, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["seed"] == 3
+    return folder / "fitted.h5ad"
+
+
+def test_fit_writes_a_model_and_keeps_the_cells(fitted: Path) -> None:
+    adata, before = ad.read_h5ad(fitted), ad.read_h5ad(fitted.with_name("cells.h5ad"))
+    assert adata.uns["cellflow"]["params"]["random_state"] == 3
+    assert list(adata.obs_names) == list(before.obs_names)
+    np.testing.assert_array_equal(adata.obsm["X_pca"], before.obsm["X_pca"])
+
+
+def test_annotate_adds_velocities_and_trajectories(fitted: Path, tmp_path: Path) -> None:
+    done = cellflow("annotate", fitted, "--out", tmp_path / "out.h5ad", "--n-times", 5)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "out.h5ad: 90 cells" in done.stderr
+    adata = ad.read_h5ad(tmp_path / "out.h5ad")
+    assert {"velocity_pca", "velocity_umap", "cf_trajectory"} <= set(adata.obsm)
+    assert adata.obsm["cf_trajectory"].shape == (90, 5, 4)
+
+
+def test_predict_writes_a_population(fitted: Path, tmp_path: Path) -> None:
+    done = cellflow("predict", fitted, "--time", 36, "--n-obs", 25, "--out", tmp_path / "later.h5ad", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["command"], said["time"], said["n_obs"]) == ("predict", 36.0, 25)
+    assert ad.read_h5ad(tmp_path / "later.h5ad").n_obs == 25
+
+
+def test_one_seed_one_result(fitted: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        assert cellflow("predict", fitted, "--time", 36, "--out", tmp_path / f"{name}.h5ad", "--seed", 5).returncode == 0
+    a, b = (ad.read_h5ad(tmp_path / f"{name}.h5ad").obsm["X_pca"] for name in "ab")
+    np.testing.assert_array_equal(a, b)
+
+
+def test_the_output_may_be_the_input(fitted: Path, tmp_path: Path) -> None:
+    file = tmp_path / "same.h5ad"
+    file.write_bytes(fitted.read_bytes())
+    assert cellflow("annotate", file, "--out", file).returncode == 0
+    assert "cf_trajectory" in ad.read_h5ad(file).obsm
+    assert [p.name for p in tmp_path.iterdir()] == ["same.h5ad"]
+
+
+# Usage: 2 -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "COMMAND"),
+        (["ft"], "did you mean 'fit'"),
+        (["fit", "in.h5ad", "--tiem-key", "hours", "--out", "o.h5ad"], "no option --tiem-key; did you mean '--time-key'"),
+        (["fit", "in.h5ad", "--time-key=hours"], "--out"),
+        (["fit", "in.h5ad", "--time-key=hours", "--out=o.h5ad", "--seed=-1"], "non-negative"),
+        (["predict", "in.h5ad", "--out=o.h5ad", "--time", "noon"], "noon"),
+        (["--versio"], "did you mean '--version'"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert said in err
+    assert "--help" in err
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["fit"], ["annotate"], ["predict"]])
+def test_help_and_version_are_data(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command, "--help"]) == 0
+    assert "usage: cellflow" in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("cellflow ")
+
+
+# Environment: 3, input data: 4, numerical: 5 --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>404</html>", "is not an h5ad"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "could not be read as an h5ad"),
+        (None, "is not a file"),
+    ],
+    ids=["empty", "html", "truncated", "missing"],
+)
+def test_a_file_that_is_no_h5ad(content: bytes | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "cells.h5ad"
+    if content is not None:
+        file.write_bytes(content)
+    assert cli.main(["fit", str(file), "--time-key", "hours", "--out", str(tmp_path / "out.h5ad")]) == 4
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.h5ad").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"--time-key": "hour"}, "did you mean 'hours'"),
+        ({"--use-rep": "X_pac"}, "did you mean 'X_pca'"),
+        ({"--n-dims": "99"}, "n_dims"),
+        ({"--method": "ot-cmf"}, "did you mean 'ot-cfm'"),
+    ],
+)
+def test_data_that_cannot_be_used(
+    change: dict[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_cells().write_h5ad(tmp_path / "cells.h5ad")
+    before = (tmp_path / "cells.h5ad").read_bytes()
+    options = {"--time-key": "hours", "--out": str(tmp_path / "cells.h5ad")} | change
+    assert cli.main(["fit", str(tmp_path / "cells.h5ad"), *(word for pair in options.items() for word in pair)]) == 4
+    assert said in capsys.readouterr().err
+    assert (tmp_path / "cells.h5ad").read_bytes() == before
+
+
+def test_cells_without_a_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_cells().write_h5ad(tmp_path / "cells.h5ad")
+    assert cli.main(["predict", str(tmp_path / "cells.h5ad"), "--time", "3", "--out", str(tmp_path / "out.h5ad")]) == 4
+    assert "cf.tl.flow" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["missing/out.h5ad", "out.csv", "."])
+def test_a_place_that_cannot_be_written_is_said_before_any_work(
+    out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["fit", "no such file", "--time-key", "hours", "--out", str(tmp_path / out)]) == 3
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.SetupError("x"), 3),
+        (errors.ModelFileError("x"), 4),
+        (errors.MissingKeyError("x"), 4),
+        (errors.CouplingError("x"), 5),
+        (errors.IntegrationError("x"), 5),
+        (errors.TrainingError("x"), 5),
+        (errors.CellFlowError("x"), 1),
+        (MemoryError("x"), 3),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_every_class_of_error_has_its_code(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "_fit", fail)
+    assert cli.main(["fit", "in.h5ad", "--time-key", "hours", "--out", "out.h5ad"]) == code
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("cellflow: ")
+
+
+def test_every_error_of_the_package_has_a_code() -> None:
+    kinds = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+    assert all(any(issubclass(kind, known) for known, _ in cli._CODES) for kind in kinds)
+
+
+# Signals and pipes ----------------------------------------------------------------------------------------------------
+
+HANGING = (
+    "import sys, time; from cellflow import cli\n"
+    "def work(arguments): print('working', flush=True); time.sleep(60)\n"
+    "cli._fit = work; sys.exit(cli.main(['fit', 'a', '--time-key', 'b', '--out', 'c']))"
+)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_end_with_their_code(number: signal.Signals, code: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "working\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "cellflow.cli", "--help"]
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_callers_process_is_left_as_it_was() -> None:
+    import logging
+    import warnings
+
+    before = signal.getsignal(signal.SIGTERM), warnings.showwarning, list(logging.getLogger("cellflow").handlers)
+    assert cli.main(["--version"]) == 0
+    assert (signal.getsignal(signal.SIGTERM), warnings.showwarning, logging.getLogger("cellflow").handlers) == before
+
+
+# The demo -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_demo_runs_within_its_budget_and_writes_what_it_says(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="the module is POSIX's")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = cellflow("demo", "--out", tmp_path / "demo", "--json")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    # A minute on two cores, and 2 GB; processor time, since others may be running.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2 * 60
+    assert after.ru_maxrss * (1 if sys.platform == "darwin" else 1024) < 2e9
+    said = json.loads(done.stdout)
+    assert {p.name for p in (tmp_path / "demo").iterdir()} == set(said["files"])
+    w1 = said["w1"]
+    assert set(w1) == {"previous snapshot", "OT interpolation", "ot-cfm", "ot-cfm, two-sided", "noise floor"}
+    assert w1["ot-cfm"]["mean"] < 0.85 * w1["previous snapshot"]["mean"]
+    assert "without a model" in said["verdict"]
+    adata = ad.read_h5ad(tmp_path / "demo" / "myoblasts.h5ad")
+    assert {"velocity_umap", "cf_trajectory"} <= set(adata.obsm)

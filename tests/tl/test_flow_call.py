@@ -1,0 +1,228 @@
+"""`cf.tl.flow`: what it reads, what it writes, and when it refuses."""
+
+import logging
+
+import anndata as ad
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import cellflow as cf
+from cellflow.errors import InputError, InputWarning, MissingKeyError
+from conftest import make_cells, quick_recipe
+
+QUICK = {"method": quick_recipe()}
+
+
+def latent(adata, time=6.0):
+    return cf.get.flow(adata).velocity(adata.obsm["X_pca"][:5, : cf.get.flow(adata).n_dims], time)
+
+
+def test_what_is_written(fitted):
+    record = fitted.uns["cellflow"]
+    assert set(fitted.obs) == {"hours", "cf_time", "cf_time_inferred"}
+    assert record["params"]["time_key"] == "hours"
+    assert (record["params"]["use_rep"], record["params"]["n_dims"], record["params"]["n_untimed"]) == ("X_pca", 4, 10)
+    assert record["params"]["decoder"] == "loadings"
+    assert record["params"]["decoder_r2"] == pytest.approx(1.0, abs=1e-3)
+    assert list(record["plans"]) == ["0.0_to_12.0", "12.0_to_48.0"]
+    assert len(record["history"]["step"]) == len(record["history"]["loss"]) > 0
+    assert record["written"].tolist() == ["obs/cf_time", "obs/cf_time_inferred"]
+
+
+def test_untimed_cells_get_their_neighbours_time_and_a_flag(fitted):
+    untimed = fitted.obs["hours"].isna()
+    assert fitted.obs["cf_time_inferred"].tolist() == untimed.tolist()
+    np.testing.assert_array_equal(fitted.obs["cf_time"][~untimed], fitted.obs["hours"][~untimed])
+    truth = make_cells().obs["hours"].to_numpy()[untimed]
+    assert np.abs(fitted.obs["cf_time"][untimed] - truth).mean() < 12.0
+    assert fitted.obs["cf_time"][untimed].between(0.0, 48.0).all()
+
+
+def test_the_seed_decides(cells):
+    one, two, other = (
+        cf.tl.flow(cells, "hours", random_state=seed, copy=True, **QUICK) for seed in (0, np.random.default_rng(3), 1)
+    )
+    assert (latent(one) != latent(other)).any()
+    again = cf.tl.flow(cells, "hours", random_state=two.uns["cellflow"]["params"]["random_state"], copy=True, **QUICK)
+    assert (latent(two) == latent(again)).all()
+    assert set(cells.uns) == set()
+
+
+@pytest.mark.parametrize(
+    "container",
+    [sp.csr_matrix, lambda x: da.from_array(x, chunks=(8, 3)), np.asfortranarray, lambda x: x.astype(np.float64)],
+)
+def test_containers_give_one_fit(cells, container):
+    plain = cf.tl.flow(cells, "hours", copy=True, **QUICK)
+    cells.obsm["X_pca"] = container(cells.obsm["X_pca"])
+    cells.X = container(cells.X.toarray()) if container is not sp.csr_matrix else cells.X
+    cf.tl.flow(cells, "hours", **QUICK)
+    x = plain.obsm["X_pca"]
+    np.testing.assert_array_equal(cf.get.flow(cells).velocity(x, 6.0), cf.get.flow(plain).velocity(x, 6.0))
+    np.testing.assert_allclose(cf.get.flow(cells).decoder.positions(x), cf.get.flow(plain).decoder.positions(x), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda h: h.astype(int),
+        lambda h: h.astype(int).astype(str) + "h",
+        lambda h: pd.Categorical(h.astype(int).astype(str) + " hours"),
+        lambda h: pd.to_timedelta(h, unit="h"),
+        lambda h: np.where(h == 48.0, "day 2", h.astype(int).astype(str) + "h"),
+    ],
+)
+def test_times_in_any_form_give_one_fit(cells, column):
+    plain = cf.tl.flow(cells, "hours", copy=True, **QUICK)
+    cells.obs["when"] = column(cells.obs["hours"])
+    cf.tl.flow(cells, "when", **QUICK)
+    assert (latent(cells) == latent(plain)).all()
+    assert cells.uns["cellflow"]["params"].get("time_unit") == (
+        "" if column(cells.obs["hours"]).dtype.kind == "i" else "hours"
+    )
+
+
+def test_few_dimensions_and_few_genes(cells):
+    cf.tl.flow(cells, "hours", n_dims=2, **QUICK)
+    assert cf.get.flow(cells).n_dims == 2
+    cf.tl.flow(cells, "hours", use_rep="X", key_added="genes", **QUICK)
+    flow = cf.get.flow(cells, key="genes")
+    assert (flow.n_dims, flow.decoder.kind) == (12, "loadings")
+    later = cf.tl.predict(cells, time=30.0, key="genes")
+    assert later.shape == (60, 12)
+    assert not later.obsm
+    cells.obsm["X_pca"] = cells.obsm["X_pca"][:, :1]
+    cf.tl.flow(cells, "hours", key_added="one", **QUICK)
+    assert cf.tl.predict(cells, time=30.0, key="one").obsm["X_pca"].shape == (60, 1)
+
+
+def test_without_expression_there_is_no_decoder(cells):
+    bare = ad.AnnData(obs=cells.obs, obsm=dict(cells.obsm))
+    cf.tl.flow(bare, "hours", **QUICK)
+    cf.tl.velocity(bare, basis="umap")
+    assert {"velocity_pca", "velocity_umap"} < set(bare.obsm)
+    assert not bare.layers
+    assert cf.tl.predict(bare, time=30.0).X is None
+    with pytest.raises(InputError, match=r"has no decoder\. Expected expression"):
+        cf.get.velocity(bare)
+    with pytest.raises(InputError, match="has no decoder"):
+        cf.tl.velocity(bare, genes=["gene1"])
+
+
+def test_two_fits_live_side_by_side(fitted):
+    before = latent(fitted)
+    cf.tl.flow(fitted, "hours", key_added="second", random_state=5, **QUICK)
+    cf.tl.velocity(fitted, basis="umap", key="second")
+    cf.tl.trajectories(fitted, n_times=3, key="second")
+    assert {"second_time", "second_time_inferred"} < set(fitted.obs)
+    assert {"second_velocity_pca", "second_velocity_umap", "second_trajectory"} < set(fitted.obsm)
+    assert set(fitted.layers) == {"second_velocity", "second_Ms"}
+    assert {"second", "second_velocity_params", "cellflow"} == set(fitted.uns)
+    assert (latent(fitted) == before).all()
+
+
+def test_a_refit_removes_what_the_old_fit_computed(fitted):
+    cf.tl.velocity(fitted, basis="umap")
+    cf.tl.trajectories(fitted, n_times=3)
+    fitted.obsm["velocity_other"] = np.zeros((90, 2))
+    cf.tl.flow(fitted, "hours", random_state=1, **QUICK)
+    assert set(fitted.obsm) == {"X_pca", "X_umap", "velocity_other"}
+    assert not fitted.layers
+    assert set(fitted.uns) == {"cellflow"}
+
+
+def test_nobody_elses_results_are_replaced(cells, frozen):
+    cells.obs["cf_time"] = "mine"
+    with frozen(cells), pytest.raises(InputError, match=r"adata\.obs\['cf_time'\] exists"):
+        cf.tl.flow(cells, "hours", **QUICK)
+    cf.tl.flow(cells, "hours", overwrite=True, **QUICK)
+    assert cells.obs["cf_time"].dtype == np.float64
+
+
+def test_copy_leaves_the_original_alone(cells, frozen):
+    with frozen(cells):
+        changed = cf.tl.flow(cells, "hours", copy=True, **QUICK)
+    assert "cellflow" in changed.uns
+    assert cf.tl.flow(cells, "hours", **QUICK) is None
+
+
+def test_copy_of_a_backed_file_is_refused(cells, tmp_path):
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    with pytest.raises(InputError, match="to_memory"):
+        cf.tl.flow(backed, "hours", copy=True, **QUICK)
+    cf.tl.flow(backed, "hours", **QUICK)
+    plain = cf.tl.flow(cells, "hours", copy=True, **QUICK)
+    assert (latent(backed) == latent(plain)).all()
+    backed.file.close()
+
+
+def test_a_view_becomes_a_copy_and_says_so(cells, caplog):
+    view = cells[cells.obs["hours"] < 40]
+    with caplog.at_level(logging.INFO, logger="cellflow"):
+        cf.tl.flow(view, "hours", **QUICK)
+    assert sum("view" in r.message for r in caplog.records) == 1
+    assert "cellflow" in view.uns
+    assert "cellflow" not in cells.uns
+
+
+def test_weights_move_the_fit(cells):
+    cells.obs["weight"] = (cells.obsm["X_pca"][:, 1] > 0).astype(float)
+    cf.tl.flow(cells, "hours", weight_key="weight", **QUICK)
+    later = cf.tl.predict(cells, time=30.0)
+    heavy = cells.obs["weight"][later.obs["source_cell"]].to_numpy() > 0
+    assert (later.obs["weight"][~heavy] == 0).all()
+    assert later.obs["weight"].sum() == pytest.approx(1.0)
+    drawn = cf.tl.predict(cells, time=30.0, n_obs=500)
+    assert (cells.obs["weight"][drawn.obs["source_cell"]] > 0).all()
+
+
+def test_a_forced_picture_works(cells):
+    cf.tl.flow(cells, "hours", use_rep="umap", force_rep=True, **QUICK)
+    cf.tl.velocity(cells)
+    assert cells.obsm["velocity_umap"].shape == (90, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"method": "ot-cmf"}, InputError, "did you mean 'ot-cfm'"),
+        ({"method": None}, InputError, "neither a Recipe nor one of"),
+        ({"scale": "join"}, InputError, "did you mean 'joint'"),
+        ({"use_rep": "X_pac"}, MissingKeyError, "did you mean 'X_pca'"),
+        ({"layer": "log"}, MissingKeyError, r"No 'log' in adata\.layers"),
+        ({"key_added": "a/b"}, InputError, "without '/'"),
+        ({"random_state": -1}, InputError, "is no seed"),
+        ({"device": "gpu"}, InputError, "not available"),
+        ({"n_dims": 9}, InputError, "n_dims is 9"),
+        ({"threads": 0}, InputError, "threads"),
+    ],
+)
+def test_bad_arguments(cells, arguments, error, message, frozen):
+    with frozen(cells), pytest.raises(error, match=message):
+        cf.tl.flow(cells, "hours", **(QUICK | arguments))
+
+
+def test_a_failing_callback_changes_nothing(cells, frozen):
+    def fail(step, loss):
+        raise RuntimeError("enough")
+
+    with frozen(cells), pytest.raises(RuntimeError, match="enough"):
+        cf.tl.flow(cells, "hours", callback=fail, **QUICK)
+
+
+def test_unusable_expression_is_refused_before_the_fit(cells, frozen):
+    cells.X.data[3] = np.nan
+    with frozen(cells), pytest.raises(InputError, match=r"is not finite \(first: 'gene"):
+        cf.tl.flow(cells, "hours", callback=lambda step, loss: pytest.fail("trained"), **QUICK)
+
+
+def test_snapshots_of_one_cell_warn_and_work():
+    adata = make_cells(n=30)
+    adata = adata[[*range(10), 10, *range(20, 30)]].copy()
+    with pytest.warns(InputWarning, match=r"1 of 3 snapshots with fewer than 5 cells: 12 \(1\)"):
+        cf.tl.flow(adata, "hours", **QUICK)
+    assert cf.tl.predict(adata, time=30.0).n_obs == 11
