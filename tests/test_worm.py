@@ -30,7 +30,7 @@ def test_cells_without_a_time_are_annotated_and_flagged(adata: ad.AnnData) -> No
     untimed = adata.obs["time"].isna().to_numpy()
     assert untimed.sum() == 410
     np.testing.assert_array_equal(adata.obs["cf_time_inferred"], untimed)
-    assert adata.obs["cf_time"].between(300, 500).all()
+    assert adata.obs["cf_time"].between(300 - 1e-6, 500 + 1e-6).all()
     for key in ("velocity_pca", "velocity_umap"):
         assert np.isfinite(adata.obsm[key]).all()
 
@@ -43,7 +43,7 @@ def test_the_dynamics_runs_with_the_time_that_expression_tells(adata: ad.AnnData
     moved = x + 30.0 * np.asarray(adata.obsm["velocity_pca"], dtype=float)
     later = age[nearest(x, moved, 15)[1]].mean(axis=1) - age[nearest(x, x, 15)[1]].mean(axis=1)
     assert later.mean() > 5.0
-    assert (later > 0).mean() > 0.6
+    assert (later > 0).mean() > 0.75
 
 
 def test_a_new_process_predicts_an_unseen_time_from_the_file(adata: ad.AnnData, tmp_path: Path) -> None:

@@ -71,24 +71,45 @@ class Assigned:
 
 
 @compiled
-def _bid(start, source, target, cost, unplaced, unsold, price, ceiling, epsilon, max_bids):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _settle(heap, place, paid, first, size, p):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Move the lot at position `p` of one target's heap (`size` entries from `first` on) to where its bid belongs."""
+    lot = heap[first + p]
+    while p > 0:
+        above = (p - 1) // 2
+        if paid[heap[first + above]] <= paid[lot]:
+            break
+        heap[first + p] = heap[first + above]
+        place[heap[first + p]] = p
+        p = above
+    while 2 * p + 1 < size:
+        below = 2 * p + 1
+        if below + 1 < size and paid[heap[first + below + 1]] < paid[heap[first + below]]:
+            below += 1
+        if paid[lot] <= paid[heap[first + below]]:
+            break
+        heap[first + p] = heap[first + below]
+        place[heap[first + p]] = p
+        p = below
+    heap[first + p] = lot
+    place[lot] = p
+
+
+@compiled
+def _bid(start, source, target, cost, first, unplaced, unsold, price, ceiling, epsilon, max_bids):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Auction units until all are placed or bidders give up; changes `unplaced`, `unsold` and `price`, returns the flow.
 
-    What a source buys of a target is a lot: an arc with a flow and the bid that was paid. A target's price is its cheapest
-    unit's. Lots of a target form a linked list; there are only a few.
+    What a source holds of a target is a lot: an arc with a flow and the bid that was paid. The lots of a target form a heap,
+    cheapest on top, and a target's price is that of its cheapest unit, sold or unsold.
     """
-    n = len(unplaced)
+    n, lots = len(unplaced), len(target)
     ask = price.copy()
-    flow = np.zeros(len(target), np.int64)
-    paid = np.zeros(len(target))
-    first = np.full(len(unsold), -1, np.int64)
-    following = np.full(len(target), -1, np.int64)
-    queue = np.arange(n)
-    waiting = np.ones(n, np.bool_)
+    flow, paid = np.zeros(lots, np.int64), np.zeros(lots)
+    heap, place, held = np.empty(lots, np.int64), np.empty(lots, np.int64), np.zeros(len(unsold), np.int64)
+    queue, waiting = np.arange(n), np.ones(n, np.bool_)
     head, size, bids = 0, n, 0
     while size > 0 and bids < max_bids:
         i = queue[head]
-        head = head + 1 if head + 1 < n else 0
+        head = (head + 1) % n
         size -= 1
         waiting[i] = False
         while unplaced[i] > 0:
@@ -97,8 +118,7 @@ def _bid(start, source, target, cost, unplaced, unsold, price, ceiling, epsilon,
                 total = cost[k] + price[target[k]]
                 if total < second:
                     if total < lowest:
-                        if lowest < second:
-                            second = lowest
+                        second = min(second, lowest)
                         lowest, chosen = total, k
                     else:
                         second = total
@@ -106,47 +126,47 @@ def _bid(start, source, target, cost, unplaced, unsold, price, ceiling, epsilon,
                 break
             bids += 1
             j = target[chosen]
-            offer = price[j] + (second - lowest) + epsilon
+            offer = price[j] + epsilon
+            if second < np.inf:
+                offer += second - lowest
             bought = 0
             if unsold[j] > 0 and ask[j] < offer:
                 bought = min(unplaced[i], unsold[j])
                 unsold[j] -= bought
-            while bought < unplaced[i]:
-                cheapest, bid, before, previous = -1, offer, -1, -1
-                k = first[j]
-                while k >= 0:
-                    if paid[k] < bid and k != chosen:
-                        cheapest, bid, before = k, paid[k], previous
-                    previous = k
-                    k = following[k]
-                if cheapest < 0:
+            while bought < unplaced[i] and held[j] > 0:
+                lot = heap[first[j]]
+                if paid[lot] >= offer:
                     break
-                units = min(unplaced[i] - bought, flow[cheapest])
+                if lot == chosen:
+                    paid[lot] = offer
+                    _settle(heap, place, paid, first[j], held[j], 0)
+                    continue
+                units = min(unplaced[i] - bought, flow[lot])
                 bought += units
-                flow[cheapest] -= units
-                if flow[cheapest] == 0:
-                    if before < 0:
-                        first[j] = following[cheapest]
-                    else:
-                        following[before] = following[cheapest]
-                loser = source[cheapest]
+                flow[lot] -= units
+                if flow[lot] == 0:
+                    held[j] -= 1
+                    if held[j] > 0:
+                        heap[first[j]] = heap[first[j] + held[j]]
+                        _settle(heap, place, paid, first[j], held[j], 0)
+                loser = source[lot]
                 unplaced[loser] += units
                 if not waiting[loser]:
                     waiting[loser] = True
                     queue[(head + size) % n] = loser
                     size += 1
             unplaced[i] -= bought
-            if flow[chosen] == 0 and bought > 0:
-                following[chosen] = first[j]
-                first[j] = chosen
-            flow[chosen] += bought
-            paid[chosen] = offer
-            lowest = ask[j] if unsold[j] > 0 else np.inf
-            k = first[j]
-            while k >= 0:
-                lowest = min(lowest, paid[k])
-                k = following[k]
-            price[j] = lowest
+            if bought > 0:
+                if flow[chosen] == 0:
+                    place[chosen] = held[j]
+                    heap[first[j] + held[j]] = chosen
+                    held[j] += 1
+                flow[chosen] += bought
+                paid[chosen] = offer
+                _settle(heap, place, paid, first[j], held[j], place[chosen])
+            price[j] = np.inf if held[j] == 0 else paid[heap[first[j]]]
+            if unsold[j] > 0:
+                price[j] = min(price[j], ask[j])
     return flow
 
 
@@ -173,15 +193,16 @@ def auction(
     epsilon
         Decreasing.
     patience
-        A source gives up when its best offer has become this much worse: the sign of an infeasible graph.
+        A source gives up when its best offer has become worse by this many times the previous epsilon: the sign of an
+        infeasible graph.
     max_bids
         Per epsilon; what is unplaced by then stays so.
     """
     start, source, target, price = arcs.start, arcs.source, arcs.target, -v
-    before = epsilon[0]
-    for step in epsilon:
+    lots = np.bincount(target, minlength=len(demand))
+    first = np.cumsum(lots) - lots
+    for previous, step in zip([epsilon[0], *epsilon], epsilon, strict=False):
         unplaced, unsold = supply.copy(), demand.copy()
-        ceiling = np.minimum.reduceat(arcs.cost + price[target], start[:-1]) + patience * before
-        before = step
-        flow = _bid(start, source, target, arcs.cost, unplaced, unsold, price, ceiling, step, max_bids)
+        ceiling = np.minimum.reduceat(arcs.cost + price[target], start[:-1]) + patience * previous
+        flow = _bid(start, source, target, arcs.cost, first, unplaced, unsold, price, ceiling, step, max_bids)
     return Assigned(flow, unplaced, unsold, np.minimum.reduceat(arcs.cost + price[target], start[:-1]), -price)

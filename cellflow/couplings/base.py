@@ -41,8 +41,8 @@ def cloud(population: Population, centre: FloatArray) -> Cloud:
     return Cloud(rows, population.x[rows].astype(np.float64) - centre, weight / weight.sum())
 
 
-def arc_costs(x: FloatArray, y: FloatArray, i: IntArray, j: IntArray, chunk: int = 50_000) -> FloatArray:
-    """Squared distances of the pairs `(x[i], y[j])`, in float64, a chunk at a time."""
+def arc_costs(x: FloatArray, y: FloatArray, i: IntArray, j: IntArray, chunk: int = 1024) -> FloatArray:
+    """Squared distances of the pairs `(x[i], y[j])`, in float64, in chunks that stay in the cache."""
     costs = np.empty(len(i))
     for start in range(0, len(i), chunk):
         part = slice(start, start + chunk)

@@ -67,9 +67,8 @@ class Exact:
                 raise CouplingError(msg) from failure
         i, j = np.nonzero(matrix)
         mass = matrix[i, j]
-        missing = max(
-            np.abs(np.bincount(i, mass, len(a.weight)) - a.weight).max(), np.abs(np.bincount(j, mass, len(b.weight)) - b.weight).max()
-        )
+        row_error = np.abs(np.bincount(i, mass, len(a.weight)) - a.weight).max()
+        missing = max(row_error, np.abs(np.bincount(j, mass, len(b.weight)) - b.weight).max())
         if not missing < 1e-9:
             msg = f"The exact plan of {len(source):,} by {len(target):,} cells misses its marginals by {missing:.3g}."
             raise CouplingError(msg)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cellflow.adapter import positions
 from cellflow.adapter.problem import problems
@@ -144,6 +146,29 @@ def test_two_snapshots_of_one_cell_warn_and_work(n):
 def test_the_clean_path_is_silent(cells, frozen):
     with frozen(cells):
         read(cells, time_key="hours")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    counts=st.lists(st.integers(5, 12), min_size=2, max_size=4),
+    dtype=st.sampled_from([np.float32, np.float64, np.int16, ">f8"]),
+    container=st.sampled_from(
+        [np.asarray, np.asfortranarray, sp.csr_matrix, sp.csc_array, lambda x: da.from_array(x, chunks=4)]
+    ),
+    encode=st.sampled_from([float, int, "E{}".format, "{}h".format, "day {}".format, lambda t: pd.Timedelta(t, "D")]),
+    seed=st.integers(0, 100),
+)
+def test_any_mixture_gives_the_same_snapshots(counts, dtype, container, encode, seed):
+    rng = np.random.default_rng(seed)
+    times = rng.permutation(np.repeat(np.arange(len(counts)) * 3, counts))
+    x = rng.integers(-50, 50, size=(len(times), 2)).astype(dtype)
+    adata = ad.AnnData(obs=pd.DataFrame({"t": [encode(int(t)) for t in times]}, index=[str(i) for i in range(len(times))]))
+    adata.obsm["X_pca"] = container(x)
+    snapshots = read(adata, time_key="t").snapshots()
+    assert snapshots.times.tolist() == [3.0 * k for k in range(len(counts))]
+    for population in snapshots.populations:
+        assert (times[population.index] == population.time).all()
+        np.testing.assert_array_equal(population.x, x[population.index])
 
 
 # What is wrong --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,355 @@
+"""What users may rely on, each promise with its tests (P11, a light command line, is tested elsewhere).
+
+P1 a failure leaves data and files as they were; P2 an error names what was found, what was expected and the remedy; P6 no
+pickle and no network; P7 files are replaced as a whole; P8 nobody's global state is touched; P9 a cell's result is its own;
+P12 every warning is a documented category, and good data give none.
+"""
+
+import ast
+import inspect
+import os
+import pickle
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+
+import anndata as ad
+import matplotlib as mpl
+import numpy as np
+import pytest
+import scanpy as sc
+import torch
+
+import cellflow as cf
+from cellflow import errors
+from cellflow.adapter.write import write_h5ad
+from conftest import make_cells, quick_recipe
+
+PACKAGE = Path(cf.__file__).parent
+QUICK = quick_recipe()
+
+
+def everything(adata):
+    """Every public call on an AnnData, as a clean run makes them; returns what it computed."""
+    cf.pp.check(adata, time_key="hours")
+    cf.tl.flow(adata, "hours", method=QUICK)
+    cf.tl.velocity(adata, basis="umap")
+    cf.tl.trajectories(adata, n_times=3)
+    results = [
+        cf.tl.predict(adata, time=30.0),
+        cf.tl.push(adata, ["cell1"], time=30.0),
+        cf.tl.pull(adata, ["cell80"], time=30.0),
+    ]
+    return [*results, cf.get.flow(adata), cf.get.velocity(adata, ["gene1"])]
+
+
+CALLS = {
+    "pp.check": lambda a, **kw: cf.pp.check(a, **({"time_key": "hours"} | kw)),
+    "tl.flow": lambda a, **kw: cf.tl.flow(a, kw.pop("time_key", "hours"), method=QUICK, **kw),
+    "tl.velocity": cf.tl.velocity,
+    "tl.trajectories": lambda a, **kw: cf.tl.trajectories(a, **({"n_times": 3} | kw)),
+    "tl.predict": lambda a, **kw: cf.tl.predict(a, **({"time": 30.0} | kw)),
+    "tl.push": lambda a, **kw: cf.tl.push(a, **({"time": 48.0} | kw)),
+    "tl.pull": lambda a, **kw: cf.tl.pull(a, **({"time": 0.0} | kw)),
+    "get.flow": cf.get.flow,
+    "get.velocity": cf.get.velocity,
+}
+
+
+def test_every_public_call_is_covered():
+    families = {"pp": cf.pp, "tl": cf.tl, "get": cf.get}
+    assert set(CALLS) == {f"{family}.{name}" for family, module in families.items() for name in module.__all__}
+
+
+# P1, P2 ---------------------------------------------------------------------------------------------------------------
+
+
+def nan_in_positions(adata):
+    adata.obsm["X_pca"][5, 2] = np.nan
+
+
+def other_positions(adata):
+    adata.obsm["X_pca"] = adata.obsm["X_pca"][:, ::-1].copy()
+
+
+def fewer_dimensions(adata):
+    adata.obsm["X_pca"] = adata.obsm["X_pca"][:, :2].copy()
+
+
+def no_representation(adata):
+    del adata.obsm["X_pca"]
+
+
+def damaged_model(adata):
+    adata.uns["cellflow"]["model"]["config"] += " "
+
+
+def foreign_results(adata):
+    adata.obsm["velocity_pca"] = np.zeros((90, 4))
+    adata.obsm["cf_trajectory"] = np.zeros((90, 3, 4))
+    adata.uns["mine"] = "hand-made"
+
+
+def untouched(adata):
+    pass
+
+
+AFTER_A_FIT = ["tl.velocity", "tl.trajectories", "tl.predict", "tl.push", "tl.pull", "get.velocity"]
+#: What is spoilt; the calls it spoils; their arguments; and what their messages name: key, finding, remedy.
+FAILURES = {
+    "NaN": (
+        nan_in_positions,
+        ["tl.flow", *AFTER_A_FIT],
+        {},
+        r"obsm\['X_pca'\]",
+        r"1 NaN \(first: cell 'cell5', column 2\)",
+        "Remove:",
+    ),
+    "other positions": (other_positions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "other values for", "fit again"),
+    "fewer dimensions": (fewer_dimensions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "n_dims is 4", "n_dims=2"),
+    "no representation": (no_representation, ["tl.flow", *AFTER_A_FIT], {}, r"obsm\['X_pca'\]", "is missing", "Pass use_rep="),
+    "damaged model": (damaged_model, ["get.flow", *AFTER_A_FIT], {}, r"uns\['cellflow'\]", "is damaged", "fit again"),
+    "no such fit": (untouched, ["get.flow", *AFTER_A_FIT], {"key": "celflow"}, "'celflow'", "holds no fit", "Fit first"),
+    "no such cell": (
+        untouched,
+        ["tl.push", "tl.pull", "tl.trajectories"],
+        {"cells": ["Cell1"]},
+        "obs_names",
+        "Cell1",
+        "did you mean",
+    ),
+    "no such gene": (
+        untouched,
+        ["tl.velocity", "get.velocity"],
+        {"genes": ["GENE1"]},
+        "var_names",
+        "GENE1",
+        "did you mean 'gene1'",
+    ),
+    "no such basis": (untouched, ["tl.velocity"], {"basis": "uamp"}, "obsm", "uamp", "did you mean 'umap'"),
+    "foreign velocity": (
+        foreign_results,
+        ["tl.velocity"],
+        {},
+        r"obsm\['velocity_pca'\]",
+        "was not written by",
+        "overwrite=True",
+    ),
+    "foreign paths": (
+        foreign_results,
+        ["tl.trajectories"],
+        {},
+        r"obsm\['cf_trajectory'\]",
+        "was not written by",
+        "overwrite=True",
+    ),
+    "foreign key": (
+        foreign_results,
+        ["tl.flow"],
+        {"key_added": "mine"},
+        r"uns\['mine'\]",
+        "was not written by",
+        "another key_added",
+    ),
+    "bad name": (untouched, ["tl.flow"], {"key_added": "a/b"}, "key_added", "'a/b'", "without '/'"),
+    "no such column": (untouched, ["tl.flow"], {"time_key": "hour"}, r"obs\['hour'\]", "is missing", "did you mean 'hours'"),
+    "no such method": (untouched, ["tl.flow"], {"scale": "jiont"}, "scale", "'jiont'", "did you mean 'joint'"),
+    "no number": (
+        untouched,
+        ["tl.predict", "tl.push", "tl.pull"],
+        {"time": "soon"},
+        "time=",
+        "'soon'",
+        "expected a finite number",
+    ),
+}
+CASES = [(case, call) for case, (_, calls, *_) in FAILURES.items() for call in calls]
+
+
+@pytest.mark.parametrize(("case", "call"), CASES)
+def test_P1_P2_failures_change_nothing_and_say_what_to_do(fitted, case, call, frozen):
+    spoil, _, arguments, key, finding, remedy = FAILURES[case]
+    spoil(fitted)
+    with frozen(fitted), pytest.raises(errors.CellFlowError) as caught:
+        CALLS[call](fitted, **arguments)
+    message = str(caught.value)
+    for part in (key, finding, remedy):
+        assert re.search(part, message), f"{part!r} is not in {message!r}"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_P1_interruptions_change_nothing(cells, error, frozen):
+    def stop(step, loss):
+        raise error
+
+    with frozen(cells), pytest.raises(error):
+        cf.tl.flow(cells, "hours", method=QUICK, callback=stop)
+
+
+def test_P2_every_error_has_a_common_base():
+    for name in errors.__all__:
+        value = getattr(errors, name)
+        if inspect.isclass(value):
+            assert issubclass(value, errors.CellFlowError | errors.CellFlowWarning)
+            assert len(inspect.getdoc(value)) > 20
+
+
+# P6 -------------------------------------------------------------------------------------------------------------------
+
+
+def test_P6_no_pickle_and_no_network(fitted, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        pytest.fail("opened a pickle or a socket")
+
+    fitted.write_h5ad(tmp_path / "a.h5ad")
+    cf.get.flow(fitted).save(tmp_path / "flow")
+    for name in ("load", "loads", "dump", "dumps", "Unpickler", "Pickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    monkeypatch.setattr(torch, "load", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
+    again = ad.read_h5ad(tmp_path / "a.h5ad")
+    cf.tl.velocity(again, basis="umap")
+    cf.tl.predict(again, time=30.0)
+    cf.Flow.load(tmp_path / "flow")
+    assert not [p for p in (tmp_path / "flow").iterdir() if b"\x80\x04" in p.read_bytes()[:2]]
+
+
+# P7 -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["anndata.AnnData.write_h5ad", "os.fsync", "pathlib.Path.replace"])
+def test_P7_a_failed_write_leaves_the_old_file(fitted, stage, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    (tmp_path / "a.h5ad").write_bytes(b"old")
+    monkeypatch.setattr(stage, fail)
+    with pytest.raises(OSError, match="Input/output"):
+        write_h5ad(fitted, tmp_path / "a.h5ad")
+    assert (tmp_path / "a.h5ad").read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5ad"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_P7_a_killed_write_leaves_the_old_file(tmp_path):
+    (tmp_path / "a.h5ad").write_bytes(b"old")
+    code = """
+    import os, signal, sys
+    import anndata, numpy
+    from cellflow.adapter.write import write_h5ad
+    os.fsync = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    write_h5ad(anndata.AnnData(numpy.ones((3, 2))), sys.argv[1])
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "a.h5ad")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "a.h5ad").read_bytes() == b"old"
+
+
+def test_P7_a_failed_save_of_a_flow_leaves_the_old_one(fitted, tmp_path, monkeypatch):
+    flow = cf.get.flow(fitted)
+    flow.save(tmp_path / "flow")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "flow").iterdir()}
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        flow.save(tmp_path / "flow")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "flow").iterdir()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["flow"]
+
+
+# P8 -------------------------------------------------------------------------------------------------------------------
+
+
+def global_state():
+    numpy_state = np.random.get_state()  # noqa: NPY002 - the user's, which must not move
+    return {
+        "random": random.getstate(),
+        "numpy": [str(numpy_state[0]), numpy_state[1].tolist(), *numpy_state[2:]],
+        "torch": torch.get_rng_state().tolist(),
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "gradients": torch.is_grad_enabled(),
+        "filters": list(warnings.filters),
+        "rcParams": dict(mpl.rcParams),
+        "floating point": np.geterr(),
+        "printing": np.get_printoptions(),
+        "environment": dict(os.environ),
+        "folder": Path.cwd(),
+        "scanpy": {k: repr(getattr(sc.settings, k)) for k in ("verbosity", "n_jobs", "figdir", "autoshow")},
+    }
+
+
+def test_P8_global_state_is_untouched(cells):
+    everything(cells.copy())  # what is imported on the way may set its own things, once
+    before = global_state()
+    everything(cells)
+    assert global_state() == before
+
+
+# P9 -------------------------------------------------------------------------------------------------------------------
+
+#: Per-cell results, by the names of the cells.
+PER_CELL = {
+    "velocity": lambda a: cf.tl.velocity(a, copy=True).obsm["velocity_pca"],
+    "velocity of genes": lambda a: cf.tl.velocity(a, copy=True).layers["velocity"],
+    "trajectories": lambda a: cf.tl.trajectories(a, n_times=3, copy=True).obsm["cf_trajectory"],
+    "push": lambda a: cf.tl.push(a, np.arange(a.n_obs), time=48.0).X,
+}
+
+
+@pytest.mark.parametrize("result", PER_CELL)
+def test_P9_row_order_does_not_matter(fitted, result):
+    order = np.random.default_rng(0).permutation(fitted.n_obs)
+    np.testing.assert_array_equal(PER_CELL[result](fitted[order].copy()), PER_CELL[result](fitted)[order])
+
+
+@pytest.mark.parametrize("result", PER_CELL)
+def test_P9_other_cells_do_not_matter(fitted, result):
+    few = np.array([88, 7, 31])
+    np.testing.assert_array_equal(PER_CELL[result](fitted[few].copy()), PER_CELL[result](fitted)[few])
+
+
+@pytest.mark.parametrize("result", PER_CELL)
+def test_P9_chunk_sizes_do_not_matter(fitted, result, monkeypatch):
+    expected = PER_CELL[result](fitted)
+    monkeypatch.setattr("cellflow.fields.base._CHUNK", 32)
+    monkeypatch.setattr("cellflow.decoder._BLOCK", 8)
+    np.testing.assert_allclose(PER_CELL[result](fitted), expected, rtol=1e-4, atol=1e-5)
+
+
+# P12 ------------------------------------------------------------------------------------------------------------------
+
+
+def test_P12_good_data_give_no_warning(cells):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        everything(cells)
+
+
+def test_P12_every_warning_is_a_documented_category():
+    documented = {name for name in errors.__all__ if name.endswith("Warning")}
+    assert documented == {n for n, v in vars(errors).items() if inspect.isclass(v) and issubclass(v, Warning)}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
+                category = ast.unparse(node.args[1]).removeprefix("errors.") if len(node.args) > 1 else "UserWarning"
+                assert category in documented, f"{path.name}, line {node.lineno}: {category}"
+
+
+def test_P12_warnings_can_be_filtered_by_category():
+    adata = make_cells()
+    adata.obsm["X_pca"][:, 3] = 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", errors.InputWarning)
+        everything(adata)
