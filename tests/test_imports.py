@@ -6,8 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-import cellflow as cf
 import pytest
+
+import cellflow as cf
 from cellflow._namesake import refuse_namesake
 from cellflow.errors import CellFlowWarning, SetupError
 

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import anndata as ad
-import cellflow as cf
 import numpy as np
 import pytest
 
+import cellflow as cf
 from worm import PREDICT, needs_worm, prepared
 
 pytestmark = [

@@ -14,6 +14,7 @@ from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.read import Cells, examine_cells, examine_column, require_anndata
 from cellflow.adapter.store import load_flow, record_of, require_same
 from cellflow.adapter.times import ParsedTimes
+from cellflow.analysis.following import nearest_station
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -62,12 +63,8 @@ class Fitted:
 
     @property
     def starts(self) -> FloatArray:
-        """Time that every cell is followed from, shape `(n,)`.
-
-        An inferred time is only known roughly, so it is rounded to a step of the solver: cells of one time are moved together.
-        """
-        start, step = self.flow.clock.start, self.flow.step
-        return np.where(self.cells.timed, self.times, start + step * np.round((self.times - start) / step))
+        """Time that every cell is followed from, shape `(n,)`; an inferred one is only known to a step of the solver."""
+        return np.where(self.cells.timed, self.times, nearest_station(self.flow, self.times))
 
 
 def inferred_times(cells: Cells) -> FloatArray:
@@ -109,17 +106,19 @@ def _examine(
     adata: AnnData, keys: Keys, params: Mapping[str, Any], n_dims: int
 ) -> Examination[tuple[Cells, FloatArray | None] | None]:
     """Check and read the cells of a fit, with the times that it wrote, if it did."""
-    written = keys.time in adata.obs and keys.time_inferred in adata.obs
-    time_key = keys.time if written else str(params["time_key"])
-    parsed = yield from examine_column(adata, time_key)
     times = None
-    if parsed is not None and written:
-        times = parsed.values
-        if np.isnan(times).any():
-            found = f"holds no time for {np.isnan(times).sum()} cells (first: cell {adata.obs_names[np.isnan(times)][0]!r})"
-            yield Problem(f"adata.obs[{time_key!r}]", found, "the times that the fit wrote", "Fit again with cf.tl.flow.")
+    if keys.time in adata.obs and keys.time_inferred in adata.obs:
+        time_key = keys.time
+        times = adata.obs[time_key].to_numpy()
+        if times.dtype != np.float64 or np.isnan(times).any():
+            missing = int(adata.obs[time_key].isna().sum())
+            found = f"has dtype {times.dtype} and no time for {missing} cells"
+            yield Problem(f"adata.obs[{time_key!r}]", found, "the float64 that the fit wrote", "Fit again with cf.tl.flow.")
         inferred = adata.obs[keys.time_inferred].to_numpy(dtype=bool)
-        parsed = ParsedTimes(np.where(inferred, np.nan, times), str(params["time_unit"]))
+        parsed: ParsedTimes | None = ParsedTimes(np.where(inferred, np.nan, times), str(params["time_unit"]))
+    else:
+        time_key = str(params["time_key"])
+        parsed = yield from examine_column(adata, time_key)
     cells = yield from examine_cells(
         adata,
         parsed,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._typing import FloatArray
+from cellflow._typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from cellflow.flow import Flow
@@ -51,10 +52,13 @@ def follow(flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray) -> 
     groups = [np.flatnonzero(together)] if together.any() else []
     groups += [np.flatnonzero(starts == start) for start in np.unique(starts[~together])]
     states = np.empty((len(x), len(times), x.shape[1]), dtype=np.float32)
+    column = {time: k for k, time in enumerate(times.tolist())}
     for group in groups:
         route = np.union1d(stations, starts[group])
-        for way in (route, route[::-1]):
-            _march(flow, x, starts, times, way, group, states)
+        for way in (route[route <= times[-1]], route[route >= times[0]][::-1]):
+            for station, cells, positions in _march(flow, x[group], starts[group], way):
+                if station in column:
+                    states[group[cells], column[station]] = positions
     return states
 
 
@@ -66,13 +70,14 @@ def _stations(flow: Flow, starts: FloatArray, times: FloatArray) -> FloatArray:
     return np.unique(np.concatenate([steps, flow.times, times]))
 
 
-def _march(
-    flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray, way: FloatArray, group: np.ndarray, states: FloatArray
-) -> None:
-    """Move cells from station to station, each from its start on, and note down their states at `times`."""
-    sign = np.sign(way[-1] - way[0])
+def _march(flow: Flow, x: FloatArray, starts: FloatArray, way: FloatArray) -> Iterator[tuple[float, IntArray, FloatArray]]:
+    """Move cells along the stations of a way, each from its start on; yields every station, who is there, and where."""
+    place = {station: k for k, station in enumerate(way.tolist())}
+    joins = np.array([place.get(start, len(way)) for start in starts.tolist()])
     current = np.array(x, dtype=np.float64)
-    asked = sign * times[::-1 if sign < 0 else 1]
-    states[:] = states
-    for here, there in zip(way[:-1], way[1:], strict=True):
-        del here, there, asked
+    for k, station in enumerate(way.tolist()):
+        moving = np.flatnonzero(joins < k)
+        if len(moving):
+            current[moving] = flow.simulate(current[moving], way[k - 1], [station]).x[0]
+        there = np.flatnonzero(joins <= k)
+        yield station, there, current[there]

@@ -5,5 +5,7 @@ from cellflow.couplings.base import Coupling
 from cellflow.couplings.entropic import Entropic
 from cellflow.couplings.exact import Exact
 from cellflow.couplings.independent import Independent
+from cellflow.couplings.minibatch import Minibatch
+from cellflow.couplings.sparse import Sparse
 
-__all__ = ["Auto", "Coupling", "Entropic", "Exact", "Independent"]
+__all__ = ["Auto", "Coupling", "Entropic", "Exact", "Independent", "Minibatch", "Sparse"]

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 
 from cellflow.couplings.base import Coupling, positive
 from cellflow.couplings.exact import Exact
+from cellflow.couplings.sparse import Sparse
 from cellflow.plan import Plan
 from cellflow.population import Population
 
 __all__ = ["Auto"]
 
 logger = logging.getLogger("cellflow")
+
+#: Up to this many pairs the dense solver needs less than a second.
+_DENSE_PAIRS = 1_000**2
+#: In one or two dimensions candidate arcs are hard to choose, and the dense solver is preferred for as long as it is bearable.
+_FLAT_PAIRS = 3_000**2
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,16 @@ class Auto:
         positive(tol=self.tol)
 
     def choose(self, n_source: int, n_target: int, n_dims: int) -> tuple[Coupling, str]:
-        """Return the coupling for populations of these sizes, and the reason."""
-        return Exact(), "interim"
+        """Return the coupling for populations of these sizes, and the reason in words."""
+        pairs = n_source * n_target
+        if pairs <= _DENSE_PAIRS:
+            return Exact(), f"{pairs:,} pairs are few enough for the dense solver"
+        if n_dims == 2 and pairs <= _FLAT_PAIRS:
+            return Exact(), f"{pairs:,} pairs in two dimensions, where candidate arcs are hard to choose"
+        return Sparse(tol=self.tol), f"{pairs:,} pairs are too many for the dense solver"
 
     def __call__(self, source: Population, target: Population) -> Plan:
-        """Couple two populations."""
+        """Couple two populations of any sizes and weights."""
         coupling, reason = self.choose(len(source), len(target), source.x.shape[1])
+        logger.info("couplings.Auto takes %s: %s", type(coupling).__name__, reason)
         return coupling(source, target)

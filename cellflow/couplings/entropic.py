@@ -29,11 +29,11 @@ _ABSORB = 30.0
 
 @dataclass(frozen=True)
 class Entropic:
-    r"""The plan that minimises :math:`\langle C, P\rangle + \varepsilon\, \mathrm{KL}(P \mid a \otimes b)` by Sinkhorn's iteration.
+    r"""Minimise :math:`\langle C, P\rangle + \varepsilon\, \mathrm{KL}(P \mid a \otimes b)` by Sinkhorn's iteration.
 
-    With :math:`\varepsilon = 2 \sigma^2 (t_1 - t_0)` and squared Euclidean cost it is the static Schroedinger bridge of Brownian
-    motion with diffusion :math:`\sigma`. Epsilon is lowered in steps; potentials are kept in the log domain, so that no epsilon
-    underflows. The kernel is held in memory where it fits and recomputed in tiles where not.
+    With :math:`\varepsilon = 2 \sigma^2 (t_1 - t_0)` and squared Euclidean cost the plan is the static Schroedinger bridge of
+    Brownian motion with diffusion :math:`\sigma`. Epsilon is lowered in steps; potentials are kept in the log domain, so that
+    no epsilon underflows. The kernel is held in memory where it fits and recomputed in tiles where not.
 
     Parameters
     ----------
@@ -112,7 +112,9 @@ def _sinkhorn(
     dearest = float(squared_distances(x, y.mean(axis=0)[None]).max() + squared_distances(y, y.mean(axis=0)[None]).max())
     n_levels = max(0, int(np.ceil(np.log(max(dearest, epsilon) / epsilon) / np.log(_FACTOR))))
     held = 8.0 * len(x) * len(y) <= max_bytes
-    f, g, error = np.zeros(len(x)), np.zeros(len(y)), np.inf
+    f: FloatArray = np.zeros(len(x))
+    g: FloatArray = np.zeros(len(y))
+    error = np.inf
     for level in range(n_levels, -1, -1):
         eps, goal = epsilon * _FACTOR**level, tol if level == 0 else max(tol, _LOOSE)
         iterate = _scaled if held else _tiled

@@ -1,4 +1,4 @@
-"""Exact transport between populations of a few thousand cells, on the dense cost matrix."""
+"""Optimal transport on the full cost matrix."""
 
 from __future__ import annotations
 
@@ -8,73 +8,84 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellflow._neighbors import squared_distances
-from cellflow.couplings.base import arc_costs, cloud, guard_memory, positive
+from cellflow.couplings.base import cloud, guard_memory, positive
 from cellflow.errors import CouplingError
 from cellflow.plan import EdgePlan
 from cellflow.population import Population
 
 __all__ = ["Exact"]
 
-#: POT's own default of 10^5 pivots ends 3 % above the optimum on 4,000 cells.
-_PIVOTS = 10**8
+#: The cost matrix, the plan and the network simplex's own arrays.
+_BYTES_PER_PAIR = 40
+#: Far above what any solve needs; POT's own default stops short of the optimum from a few thousand cells on.
+_MAX_PIVOTS = 10**9
 
 
 @dataclass(frozen=True)
 class Exact:
-    """Optimal transport by the dense network simplex of POT.
+    """Optimal transport for squared Euclidean cost by POT's network simplex, to machine precision.
+
+    For up to a few thousand cells: a second for 1,500 by 1,500, half a minute for 5,000 by 5,000. `Sparse` is faster from
+    about a thousand cells on.
 
     Parameters
     ----------
-    max_bytes
-        Largest memory for the cost matrix and the plan; 4 GB by default, about 16,000 by 16,000 cells.
+    max_cells
+        Refuse more pairs than `max_cells` squared, for the sake of memory.
+
+    Raises
+    ------
+    CouplingError
+        The matrix would be larger than allowed, or the solver did not reach the optimum.
 
     References
     ----------
-    Bonneel et al., Displacement interpolation using Lagrangian mass transport, ACM Trans. Graphics 2011; Flamary et al., POT:
-    Python Optimal Transport, JMLR 2021.
+    Flamary, R. et al. (2021). POT: Python Optimal Transport. JMLR 22.
+    Bonneel, N. et al. (2011). Displacement interpolation using Lagrangian mass transport. ACM Trans. Graph. 30.
+
+    Examples
+    --------
+    >>> near, far = Population(np.array([[0.0], [1.0]]), 0.0), Population(np.array([[1.0], [2.0]]), 1.0)
+    >>> Exact()(near, far).cost
+    1.0
     """
 
-    max_bytes: float = 4e9
+    max_cells: int = 8000
 
     def __post_init__(self) -> None:
-        positive(max_bytes=self.max_bytes)
+        positive(max_cells=self.max_cells)
 
     def __call__(self, source: Population, target: Population) -> EdgePlan:
-        """Couple two populations of any sizes and weights.
-
-        Raises
-        ------
-        CouplingError
-            Above the memory limit, or where the solver gives up.
-        """
+        """Couple two whole populations."""
         import ot
 
-        guard_memory(
-            f"An exact plan of {len(source):,} by {len(target):,} cells",
-            16.0 * len(source) * len(target),
-            self.max_bytes,
-            "Use couplings.Sparse, or raise max_bytes.",
-        )
-        centre = target.weight @ target.x.astype(np.float64)
+        centre = target.weight @ target.x
         a, b = cloud(source, centre), cloud(target, centre)
-        cost = squared_distances(a.x, b.x)
+        guard_memory(
+            f"Exact transport between {len(a.rows):,} and {len(b.rows):,} cells",
+            _BYTES_PER_PAIR * len(a.rows) * len(b.rows),
+            _BYTES_PER_PAIR * self.max_cells**2,
+            f"Use Sparse(), or raise `max_cells` (now {self.max_cells}).",
+        )
+        costs = squared_distances(a.x, b.x)
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            try:
-                matrix, log = ot.emd(a.weight, b.weight, cost, numItermax=_PIVOTS, log=True)
-            except UserWarning as failure:
-                msg = f"The exact plan of {len(source):,} by {len(target):,} cells was not solved: {failure}"
-                raise CouplingError(msg) from failure
-        i, j = np.nonzero(matrix)
-        mass = matrix[i, j]
-        row_error = np.abs(np.bincount(i, mass, len(a.weight)) - a.weight).max()
-        missing = max(row_error, np.abs(np.bincount(j, mass, len(b.weight)) - b.weight).max())
-        if not missing < 1e-9:
-            msg = f"The exact plan of {len(source):,} by {len(target):,} cells misses its marginals by {missing:.3g}."
+            warnings.simplefilter("ignore")  # POT's warning becomes our error
+            plan, log = ot.emd(a.weight, b.weight, costs, numItermax=_MAX_PIVOTS, log=True)
+        error = float(np.abs(plan.sum(axis=1) - a.weight).sum() + np.abs(plan.sum(axis=0) - b.weight).sum())
+        if log["warning"] is not None or not error < 1e-6:
+            msg = (
+                f"POT's network simplex ended without an optimal plan (marginal error {error:.2g}; {log['warning']}). "
+                "Check the weights, or use Sparse()."
+            )
             raise CouplingError(msg)
-        value = float(mass @ arc_costs(a.x, b.x, i, j))
-        # Weak duality: potentials made feasible by a c-transform bound the optimum from below.
-        u = (cost - log["v"][None, :]).min(axis=1)
+        i, j = np.nonzero(plan)
+        mass = plan[i, j]
+        cost = float(mass @ costs[i, j])
+        # The duals prove optimality: lowered to feasibility, they bound the optimum from below.
+        u = (costs - log["v"]).min(axis=1)
         bound = float(a.weight @ u + b.weight @ log["v"])
-        gap = max(0.0, (value - bound) / value) if value > 0 else 0.0
-        return EdgePlan((len(source), len(target)), a.rows[i], b.rows[j], mass, value, gap)
+        gap = max(0.0, 1.0 - bound / cost) if cost > 1e-12 * costs.max() else 0.0
+        if gap > 1e-6:
+            msg = f"POT's plan is certified to {gap:.2g} of its cost only, which is not exact. Use Sparse()."
+            raise CouplingError(msg)
+        return EdgePlan((len(source), len(target)), a.rows[i], b.rows[j], mass, cost, 0.0 if gap < 1e-12 else gap)

@@ -1,4 +1,4 @@
-"""The independent coupling."""
+"""No information about who becomes whom."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ __all__ = ["Independent"]
 
 @dataclass(frozen=True)
 class Independent:
-    """Every source cell may become every target cell, in proportion to their weights."""
+    r"""The product of the two populations: :math:`\pi_{ij} = a_i b_j`.
+
+    References
+    ----------
+    Tong, A. et al. (2024). Improving and generalizing flow-based generative models with minibatch optimal transport. TMLR
+    (independent conditional flow matching).
+    """
 
     def __call__(self, source: Population, target: Population) -> ProductPlan:
-        """Couple two populations; costs no time."""
-        a, b = source.weight, target.weight
-        x, y = source.x.astype(np.float64), target.x.astype(np.float64)
-        centre = b @ y
-        x, y = x - centre, y - centre
-        cost = a @ np.einsum("ij,ij->i", x, x) + b @ np.einsum("ij,ij->i", y, y) - 2.0 * (a @ x) @ (b @ y)
-        return ProductPlan(a, b, cost=float(max(cost, 0.0)))
+        """Couple two whole populations."""
+        centre = target.weight @ target.x
+        x, y = source.x - centre, target.x - centre
+        spread = source.weight @ np.einsum("ij,ij->i", x, x) + target.weight @ np.einsum("ij,ij->i", y, y)
+        cost = spread - 2.0 * (source.weight @ x) @ (target.weight @ y)
+        return ProductPlan(source.weight, target.weight, float(cost))

@@ -105,7 +105,7 @@ def fit_density(
         torch.manual_seed(int(stream(seed, 0).integers(2**63)))
         flow = build(x.shape[1], 0 if context is None else context.shape[1])
         flow.shift.copy_(torch.from_numpy(shift))
-        flow.factor.copy_(torch.from_numpy(factor))
+        flow.scale.copy_(torch.from_numpy(np.sqrt((factor**2).sum(1))))
         if context is not None:
             spread = context.std(axis=0)
             flow.context_shift.copy_(torch.from_numpy(context.mean(axis=0)))

@@ -8,8 +8,10 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
-import zuko
 from torch import Tensor, nn
+from torch.distributions import Transform
+from zuko.lazy import LazyComposedTransform, LazyTransform, UnconditionalTransform
+from zuko.transforms import DependentTransform, LULinearTransform, MonotonicRQSTransform
 
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray
@@ -19,6 +21,8 @@ __all__ = ["Builder", "Density", "NormalizingFlow", "State", "at_least", "checke
 
 #: Rows per call when a flow is queried.
 _CHUNK = 1024
+_BINS = 8
+_BOUND = 5.0
 _HISTORY = "history."
 #: Configuration (JSON-able plain values) and arrays by name.
 State: TypeAlias = "tuple[dict[str, Any], dict[str, FloatArray]]"
@@ -101,6 +105,17 @@ def whitening(x: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray
     return shift, deviation[:, None] * np.linalg.cholesky(correlation)
 
 
+def _splines(widths: Tensor, heights: Tensor, slopes: Tensor) -> Transform:
+    return DependentTransform(MonotonicRQSTransform(widths, heights, slopes, bound=_BOUND), 1)
+
+
+def _start_from_identity(layer: LazyTransform) -> None:
+    if hasattr(layer, "hyper"):
+        for p in layer.hyper[-1].parameters(): nn.init.zeros_(p)
+    elif hasattr(layer, "phi"):
+        for p in layer.phi: nn.init.zeros_(p)
+
+
 class NormalizingFlow(nn.Module):
     r"""A density that an invertible network carries to the standard normal one.
 
@@ -122,18 +137,22 @@ class NormalizingFlow(nn.Module):
     """
 
     shift: Tensor
-    factor: Tensor
+    scale: Tensor
     context_shift: Tensor
     context_scale: Tensor
 
     def __init__(
-        self, dim: int, n_context: int, transforms: Sequence[zuko.lazy.LazyTransform], options: Mapping[str, Any]
+        self, dim: int, n_context: int, transforms: Sequence[LazyTransform], options: Mapping[str, Any]
     ) -> None:
         super().__init__()
         self.dim, self.n_context, self.options = dim, n_context, dict(options)
-        self.transform = zuko.lazy.LazyComposedTransform(*transforms)
+        for layer in transforms:
+            _start_from_identity(layer)
+        knots = (torch.zeros(dim, _BINS), torch.zeros(dim, _BINS), torch.zeros(dim, _BINS - 1))
+        marginals, correlation = UnconditionalTransform(_splines, *knots), UnconditionalTransform(LULinearTransform, torch.eye(dim))
+        self.transform = LazyComposedTransform(marginals, correlation, *transforms)
         self.register_buffer("shift", torch.zeros(dim, dtype=torch.float64))
-        self.register_buffer("factor", torch.eye(dim, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(dim, dtype=torch.float64))
         self.register_buffer("context_shift", torch.zeros(n_context, dtype=torch.float64))
         self.register_buffer("context_scale", torch.ones(n_context, dtype=torch.float64))
         #: What training did: `step`, `nll`, `val_nll` (nats, whitened coordinates).
@@ -144,13 +163,16 @@ class NormalizingFlow(nn.Module):
         """Precision of the network."""
         return next(self.parameters()).dtype
 
+    @torch.no_grad()
     def initialise(self, z: Tensor, context: Tensor | None) -> None:
-        """Adapt the initial weights to the first points, where the family does that."""
+        """Start from the normal distribution of the points `z (n, d)`; families may go on from there."""
+        n, d = z.shape
+        moment = (n * torch.cov(z.double().mT, correction=0).reshape(d, d) + d * torch.eye(d)) / (n + d)
+        self.transform.transforms[1]._0.copy_(torch.linalg.inv(torch.linalg.cholesky(moment)))
 
     def whitened(self, x: Tensor) -> Tensor:
         """Carry positions `(n, d)` to the network's coordinates."""
-        z = torch.linalg.solve_triangular(self.factor, (x.double() - self.shift).mT, upper=False).mT
-        return z.to(self.dtype)
+        return ((x.double() - self.shift) / self.scale).to(self.dtype)
 
     def scaled(self, context: Tensor | None) -> Tensor | None:
         """Carry context features `(n, c)` to the network's scale."""
@@ -163,7 +185,7 @@ class NormalizingFlow(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of positions `x (n, d)`, shape `(n,)`; differentiable in `x`, the context and the parameters."""
-        log_volume = self.factor.diagonal().log().sum()
+        log_volume = self.scale.log().sum()
         return self.whitened_log_prob(self.whitened(x), self.scaled(context)).double() - log_volume
 
     @torch.no_grad()
@@ -209,7 +231,7 @@ class NormalizingFlow(nn.Module):
 
     def _from_noise(self, noise: Tensor, context: Tensor | None) -> Tensor:
         z = self.transform(self.scaled(context)).inv(noise.to(self.dtype))
-        return z.double() @ self.factor.mT + self.shift
+        return z.double() * self.scale + self.shift
 
     def _context(self, context: FloatArray | None, n: int) -> FloatArray:
         """Context as `(n, c)`; `(n, 0)` for a flow without."""

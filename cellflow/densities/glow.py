@@ -74,6 +74,7 @@ class Glow(NormalizingFlow):
     @torch.no_grad()
     def initialise(self, z: Tensor, context: Tensor | None) -> None:
         """Start every normalisation from what reaches it."""
+        super().initialise(z, context)
         for layer in self.transform.transforms:
             if isinstance(layer, ActNorm):
                 layer.initialise(z)

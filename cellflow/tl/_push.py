@@ -10,6 +10,7 @@ from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
+from cellflow.analysis.following import follow
 from cellflow.errors import InputError
 from cellflow.tl._outside import as_time, warn_outside
 
@@ -71,9 +72,6 @@ def _moved(adata: AnnData, cells: Selection | None, time: float, key: str, direc
         msg = f"{found}, {side} time={at:g}. Expected cells on the other side of it: choose others, or use cf.tl.{other}."
         raise InputError(msg)
     outside = warn_outside(fitted, at)
-    x = np.empty((len(rows), fitted.flow.n_dims))
-    for start in np.unique(starts[rows]):
-        chosen = np.flatnonzero(starts[rows] == start)
-        x[chosen] = fitted.flow.simulate(fitted.x[rows[chosen]], float(start), [at]).x[0]
+    x = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]))[:, 0]
     obs = {"weight": np.full(len(rows), 1.0 / len(rows))}
     return moved_cells(adata, fitted, x, rows, obs, {"time": at, "direction": direction, "extrapolated": outside})

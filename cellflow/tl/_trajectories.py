@@ -14,6 +14,7 @@ from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.store import amended
 from cellflow.adapter.write import target_of, write
+from cellflow.analysis.following import follow
 from cellflow.errors import InputError
 from cellflow.tl._outside import warn_outside
 
@@ -83,7 +84,7 @@ def trajectories(
         require_free(adata, fitted.keys, [place], overwrite=overwrite)
     _require_room(len(rows), len(grid), fitted.flow.n_dims)
     warn_outside(fitted, grid)
-    states = _followed(fitted, rows, grid)
+    states = follow(fitted.flow, fitted.x[rows], fitted.starts[rows], grid)
     if cells is not None:
         return _as_cells(adata, fitted, rows, grid, states)
     target = target_of(adata, copy=copy)
@@ -117,17 +118,6 @@ def _require_room(n: int, n_times: int, d: int) -> None:
             f"{_LIMIT / 1024**3:.0f} GB. Pass fewer times, or cells= to follow some of them."
         )
         raise InputError(msg)
-
-
-def _followed(fitted: Fitted, rows: IntArray, grid: FloatArray) -> FloatArray:
-    """States of cells over a grid, float32 of shape `(n, n_times, d)`."""
-    states = np.empty((len(rows), len(grid), fitted.flow.n_dims), dtype=np.float32)
-    starts = fitted.starts[rows]
-    for start in np.unique(starts):
-        chosen = np.flatnonzero(starts == start)
-        moved = fitted.flow.simulate(fitted.x[rows[chosen]], float(start), grid)
-        states[chosen] = moved.x.transpose(1, 0, 2)
-    return states
 
 
 def _as_cells(adata: AnnData, fitted: Fitted, rows: IntArray, grid: FloatArray, states: FloatArray) -> AnnData:

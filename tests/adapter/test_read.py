@@ -151,7 +151,7 @@ def test_the_clean_path_is_silent(cells, frozen):
 @settings(max_examples=40, deadline=None)
 @given(
     counts=st.lists(st.integers(5, 12), min_size=2, max_size=4),
-    dtype=st.sampled_from([np.float32, np.float64, np.int16, ">f8"]),
+    dtype=st.sampled_from([np.float32, np.float64, np.int16, np.uint64]),
     container=st.sampled_from(
         [np.asarray, np.asfortranarray, sp.csr_matrix, sp.csc_array, lambda x: da.from_array(x, chunks=4)]
     ),
@@ -161,7 +161,7 @@ def test_the_clean_path_is_silent(cells, frozen):
 def test_any_mixture_gives_the_same_snapshots(counts, dtype, container, encode, seed):
     rng = np.random.default_rng(seed)
     times = rng.permutation(np.repeat(np.arange(len(counts)) * 3, counts))
-    x = rng.integers(-50, 50, size=(len(times), 2)).astype(dtype)
+    x = rng.integers(0, 100, size=(len(times), 2)).astype(dtype)
     adata = ad.AnnData(obs=pd.DataFrame({"t": [encode(int(t)) for t in times]}, index=[str(i) for i in range(len(times))]))
     adata.obsm["X_pca"] = container(x)
     snapshots = read(adata, time_key="t").snapshots()

@@ -1,6 +1,7 @@
 """Laws of placing states in an embedding, and of smoothing arrows onto a grid."""
 
 import numpy as np
+
 from cellflow.analysis.embedding import on_grid, place
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from cellflow.analysis.velocity import project
 from cellflow.errors import InputError
 

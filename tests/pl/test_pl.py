@@ -5,15 +5,16 @@ import sys
 from collections.abc import Callable
 
 import anndata as ad
-import cellflow as cf
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from cellflow.errors import InputError, MissingKeyError
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
+
+import cellflow as cf
+from cellflow.errors import InputError, MissingKeyError
 
 N, TIMES = 40, np.array([0.0, 24.0, 48.0])
 

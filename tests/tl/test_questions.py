@@ -366,5 +366,5 @@ def test_what_is_no_anndata_or_has_no_fit(cells, call):
 
 def test_spoilt_records_of_time(fitted, frozen):
     fitted.obs.loc["cell3", "cf_time"] = np.nan
-    with frozen(fitted), pytest.raises(InputError, match=r"holds no time for 1 cells \(first: cell 'cell3'\)"):
+    with frozen(fitted), pytest.raises(InputError, match=r"obs\['cf_time'\] has dtype float64 and no time for 1 cells"):
         cf.tl.predict(fitted, time=30.0)
