@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
@@ -10,10 +11,16 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from cellflow._neighbors import squared_distances
+from cellflow._neighbors import squared_distances
 from cellflow._typing import FloatArray, IntArray
 from cellflow.errors import CouplingError
 
-__all__ = ["EdgePlan", "Plan", "PotentialPlan", "ProductPlan", "Side"]
+__all__ = ["AliasTable", "EdgePlan", "Plan", "PotentialPlan", "ProductPlan", "Side"]
+
+#: Numbers in one tile of a plan that is never held whole: small enough to stay in the cache (1 MiB).
+_TILE = 2**17
+#: The fractional part of its multiples spreads evenly over the unit interval, however many there are.
+_GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 
 Side = Literal["source", "target"]
 
@@ -296,3 +303,112 @@ class PotentialPlan:
                 total += mass.T @ values[which]
         with np.errstate(invalid="ignore", divide="ignore"):
             return total / (self.row_mass if side == "source" else self.col_mass)[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class PotentialPlan:
+    r"""An entropic plan, held by its potentials: rows are computed when they are needed, a tile at a time.
+
+    .. math:: \pi_{ij} = a_i b_j \exp\bigl((f_i + g_j - |x_i - y_j|^2) / \varepsilon\bigr)
+
+    Parameters
+    ----------
+    x, y
+        Positions, shapes `(n, d)` and `(m, d)`.
+    a, b
+        Weights, shapes `(n,)` and `(m,)`, each summing to one.
+    f, g
+        Potentials, shapes `(n,)` and `(m,)`.
+    epsilon
+        Entropic regularisation, in units of the cost.
+    marginal_error
+        Sum of the absolute errors of the column masses; rows are exact.
+    draws_per_row
+        How many equally likely targets stand for a row when pairs are drawn. They are quantiles of the row, evenly spaced,
+        starting at an offset that differs from row to row, and are computed once: a draw is then O(1), and over many rows the
+        columns' masses come out right to within about `1 / (n * draws_per_row)`.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    a: FloatArray
+    b: FloatArray
+    f: FloatArray
+    g: FloatArray
+    epsilon: float
+    marginal_error: float
+    draws_per_row: int = 64
+    gap: float | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of source and target cells."""
+        return len(self.x), len(self.y)
+
+    def tiles(self) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+        """Rows, their masses `(r, m)` and their costs `(r, m)`, tile by tile."""
+        with np.errstate(divide="ignore"):
+            log_a, log_b = np.log(self.a), np.log(self.b)
+        step = max(1, _TILE // len(self.y))
+        for start in range(0, len(self.x), step):
+            rows = slice(start, start + step)
+            costs = squared_distances(self.x[rows], self.y)
+            exponent = (self.f[rows, None] + self.g - costs) / self.epsilon + log_a[rows, None] + log_b
+            yield rows, np.exp(exponent, out=exponent), costs
+
+    @cached_property
+    def _sums(self) -> tuple[FloatArray, FloatArray, float]:
+        row_mass, col_mass, cost = np.empty(len(self.x)), np.zeros(len(self.y)), 0.0
+        for rows, mass, costs in self.tiles():
+            row_mass[rows] = mass.sum(axis=1)
+            col_mass += mass.sum(axis=0)
+            cost += float(np.vdot(mass, costs))
+        return row_mass, col_mass, cost / float(row_mass.sum())
+
+    @property
+    def row_mass(self) -> FloatArray:
+        """Mass that leaves each source cell, shape `(n,)`."""
+        return self._sums[0]
+
+    @property
+    def col_mass(self) -> FloatArray:
+        """Mass that reaches each target cell, shape `(m,)`."""
+        return self._sums[1]
+
+    @property
+    def cost(self) -> float:
+        """Mean transport cost, without the entropy."""
+        return self._sums[2]
+
+    @cached_property
+    def _table(self) -> tuple[AliasTable, IntArray]:
+        """The rows, and the targets that stand for each, shape `(n, draws_per_row)`."""
+        targets = np.zeros((len(self.x), self.draws_per_row), dtype=np.int32)
+        offset = np.arange(len(self.x)) * _GOLDEN % 1.0
+        for rows, mass, _ in self.tiles():
+            some = np.flatnonzero(self.a[rows] > 0)
+            ends = np.cumsum(mass[some], axis=1)
+            ends /= ends[:, -1:]
+            place = np.arange(len(some))[:, None]
+            quantiles = (np.arange(self.draws_per_row) + offset[rows][some, None]) / self.draws_per_row
+            # One search for all rows: row r occupies the interval from r to r + 1.
+            found = np.searchsorted((ends + place).ravel(), (quantiles + place).ravel(), side="right")
+            targets[rows][some] = found.reshape(quantiles.shape) - place * len(self.y)
+        return AliasTable(self.a), targets
+
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+        """Draw `n` pairs; see `Plan.sample` and `draws_per_row`."""
+        table, targets = self._table
+        i = table.draw(n, rng)
+        return i, targets[i, rng.integers(self.draws_per_row, size=n)].astype(np.int64)
+
+    def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
+        """Conditional mean of the other side; see `Plan.barycentre`."""
+        values = np.asarray(values, dtype=np.float64)
+        if side == "source":
+            total = np.concatenate([mass @ values for _, mass, _ in self.tiles()])
+        else:
+            total = np.sum([mass.T @ values[rows] for rows, mass, _ in self.tiles()], axis=0)
+        mass = self.row_mass if side == "source" else self.col_mass
+        with np.errstate(invalid="ignore"):
+            return total / mass[:, None]

@@ -1,13 +1,16 @@
-"""Entropic transport of whole populations, in the log domain."""
+"""Entropic transport: the coupling of a Schrödinger bridge."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from cellflow._neighbors import squared_distances
+from cellflow._random import stream
 from cellflow._typing import FloatArray
 from cellflow.couplings.base import cloud, positive
 from cellflow.errors import CouplingError, InputError
@@ -16,172 +19,225 @@ from cellflow.population import Population
 
 __all__ = ["Entropic"]
 
-_TILE = 512
-#: Epsilon falls by this factor from level to level, starting at the scale of the costs.
-_FACTOR = 4.0
-#: Marginal error, in mass, that a level before the last one is left at, and iterations between two looks at it.
-_LOOSE, _LOOK = 1e-2, 10
-#: Above this marginal error a kernel in single precision serves.
-_SINGLE = 1e-5
-#: Scalings beyond exp(+-30) go back into the potentials before they cost digits.
-_ABSORB = 30.0
+logger = logging.getLogger("cellflow")
+
+#: Numbers in one tile, small enough to stay in the cache between the two products of an iteration (1 MiB).
+_TILE = 2**17
+#: Up to this many pairs (half a gigabyte), the plan is kept between iterations; above, its tiles are computed anew.
+_KEPT_PAIRS = 2**26
+#: From this size on, potentials are first found on a subsample, this many times smaller.
+_LARGE, _RATIO = 1000, 4
+#: Scalings beyond this are taken up into the potentials, before anything under- or overflows.
+_WIDE = 1e20
+#: Iterations between two looks at the rate of convergence, and the largest overrelaxation that is dared.
+_OBSERVED, _MAX_RELAXATION = 16, 1.95
 
 
 @dataclass(frozen=True)
 class Entropic:
-    r"""Minimise :math:`\langle C, P\rangle + \varepsilon\, \mathrm{KL}(P \mid a \otimes b)` by Sinkhorn's iteration.
+    r"""Entropic transport for squared Euclidean cost, by Sinkhorn's iteration in the log domain.
 
-    With :math:`\varepsilon = 2 \sigma^2 (t_1 - t_0)` and squared Euclidean cost the plan is the static Schroedinger bridge of
-    Brownian motion with diffusion :math:`\sigma`. Epsilon is lowered in steps; potentials are kept in the log domain, so that
-    no epsilon underflows. The kernel is held in memory where it fits and recomputed in tiles where not.
+    With `sigma`, the plan is that of the Schrödinger bridge whose reference is Brownian motion of diffusion `sigma` over the
+    time between the two populations:
+
+    .. math:: \min_\pi \; \mathbb{E}_\pi |x - y|^2 + \varepsilon \, \mathrm{KL}(\pi \,\|\, a \otimes b),
+              \qquad \varepsilon = 2 \sigma^2 (t_1 - t_0).
+
+    Potentials start from a subsample, and there from a larger epsilon. The plan is kept while it fits into half a gigabyte;
+    for larger populations it is computed tile by tile in each iteration.
 
     Parameters
     ----------
     sigma
-        Diffusion per square root of time; `"auto"` is resolved when a model is fitted. None where `epsilon` is given.
+        Diffusion per square root of time; `"auto"` stands for the value that fitting derives from the snapshots' times.
     epsilon
-        Regularisation, in squared units of the positions; overrides `sigma`.
+        Regularisation itself, instead of `sigma`.
     tol
-        Marginal error at which to stop: total mass in the wrong rows.
+        Largest sum of absolute errors of the column masses; row masses are exact.
     max_iter
-        Iterations at the last epsilon.
-    max_bytes
-        Largest kernel to hold in memory.
+        Iterations at full size.
+
+    Raises
+    ------
+    CouplingError
+        Not within `tol` after `max_iter` iterations.
 
     References
     ----------
-    Cuturi, Sinkhorn distances, NeurIPS 2013; Schmitzer, Stabilized sparse scaling algorithms for entropy regularized transport
-    problems, SIAM J. Sci. Comput. 2019.
+    Cuturi, M. (2013). Sinkhorn distances: lightspeed computation of optimal transport. NeurIPS.
+    Schmitzer, B. (2019). Stabilized sparse scaling algorithms for entropy regularized transport problems. SIAM J. Sci. Comput.
+
+    Examples
+    --------
+    >>> cells = np.array([[0.0], [1.0]])
+    >>> plan = Entropic(epsilon=1e3)(Population(cells, 0.0), Population(cells, 1.0))
+    >>> np.round(plan.barycentre(cells), 3).ravel()
+    array([0.5 , 0.5 ])
     """
 
     sigma: float | Literal["auto"] | None = "auto"
     epsilon: float | None = None
     tol: float = 1e-4
-    max_iter: int = 10_000
-    max_bytes: float = 1e9
+    max_iter: int = 5000
 
     def __post_init__(self) -> None:
-        positive(tol=self.tol, max_iter=self.max_iter, max_bytes=self.max_bytes)
+        positive(tol=self.tol, max_iter=self.max_iter)
+        if isinstance(self.sigma, str) and self.sigma != "auto":
+            msg = f'sigma={self.sigma!r} must be a positive number, "auto" or None.'
+            raise InputError(msg)
         if self.epsilon is not None:
             positive(epsilon=self.epsilon)
+            if not (self.sigma is None or self.sigma == "auto"):
+                msg = f"sigma={self.sigma!r} and epsilon={self.epsilon!r} say the same thing twice; give one of them."
+                raise InputError(msg)
         elif self.sigma is None:
-            msg = "sigma=None and epsilon=None; give one of them."
+            msg = "Entropic transport needs `sigma` or `epsilon`; found neither."
             raise InputError(msg)
         elif self.sigma != "auto":
             positive(sigma=self.sigma)
 
-    def __call__(self, source: Population, target: Population) -> PotentialPlan:
-        """Couple two populations of any sizes and weights.
-
-        Raises
-        ------
-        CouplingError
-            No convergence in `max_iter` iterations.
-        InputError
-            `sigma="auto"`, which depends on all snapshots and is resolved by `cf.fit`.
-        """
-        epsilon = self._epsilon(source, target)
-        centre = target.weight @ target.x.astype(np.float64)
-        a, b = cloud(source, centre), cloud(target, centre)
-        f, g, error = _sinkhorn(a.x, b.x, a.weight, b.weight, epsilon, self.tol, self.max_iter, self.max_bytes)
-        if not error <= self.tol:
-            msg = (
-                f"Sinkhorn's iteration at epsilon={epsilon:.3g} left {error:.2e} of the mass in wrong rows after "
-                f"{self.max_iter:,} iterations (tol={self.tol:g}). Raise epsilon (sigma) or max_iter, or use "
-                "couplings.Sparse for epsilon near zero."
-            )
-            raise CouplingError(msg)
-        whole_f, whole_g = np.zeros(len(source)), np.zeros(len(target))
-        whole_f[a.rows], whole_g[b.rows] = f, g
-        x, y = source.x.astype(np.float64) - centre, target.x.astype(np.float64) - centre
-        return PotentialPlan(x, y, source.weight, target.weight, whole_f, whole_g, epsilon)
-
-    def _epsilon(self, source: Population, target: Population) -> float:
+    def regularisation(self, source: Population, target: Population) -> float:
+        """Epsilon between these populations."""
         if self.epsilon is not None:
             return self.epsilon
-        if self.sigma == "auto" or self.sigma is None:
-            msg = "sigma='auto' depends on all snapshots; give a number, or fit with cf.fit, which resolves it."
+        if self.sigma is None or isinstance(self.sigma, str):
+            msg = 'sigma="auto" is known only to a fit, from the times of all snapshots; pass a number, such as Snapshots.clock.sigma.'
+            raise InputError(msg)
+        if not target.time > source.time:
+            msg = f"The target's time ({target.time:g}) must be after the source's ({source.time:g}); or pass `epsilon`."
             raise InputError(msg)
         return 2.0 * self.sigma**2 * (target.time - source.time)
 
+    def __call__(self, source: Population, target: Population) -> PotentialPlan:
+        """Couple two whole populations."""
+        epsilon = self.regularisation(source, target)
+        centre = target.weight @ target.x
+        (rows, x, a), (columns, y, b) = cloud(source, centre), cloud(target, centre)
+        start = _start(x, y, a, b, epsilon, stream(0))
+        f, g, error, n_iter = _sinkhorn(x, y, a, b, start, epsilon, self.tol, int(self.max_iter))
+        logger.debug("entropic plan, epsilon %.4g: marginal error %.2g after %d iterations", epsilon, error, n_iter)
+        if not error <= self.tol:
+            msg = (
+                f"Entropic transport with epsilon={epsilon:.4g} has a marginal error of {error:.2g} after {n_iter} iterations; "
+                f"tol={self.tol:g} was asked. Raise `sigma` (or `epsilon`), `max_iter` or `tol`; for epsilon near zero, use Sparse()."
+            )
+            raise CouplingError(msg)
 
-def _sinkhorn(
-    x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, epsilon: float, tol: float, max_iter: int, max_bytes: float
-) -> tuple[FloatArray, FloatArray, float]:
-    """Potentials `f (n,)`, `g (m,)` and the marginal error that they leave."""
-    dearest = float(squared_distances(x, y.mean(axis=0)[None]).max() + squared_distances(y, y.mean(axis=0)[None]).max())
-    n_levels = max(0, int(np.ceil(np.log(max(dearest, epsilon) / epsilon) / np.log(_FACTOR))))
-    held = 8.0 * len(x) * len(y) <= max_bytes
-    f: FloatArray = np.zeros(len(x))
-    g: FloatArray = np.zeros(len(y))
-    error = np.inf
-    for level in range(n_levels, -1, -1):
-        eps, goal = epsilon * _FACTOR**level, tol if level == 0 else max(tol, _LOOSE)
-        iterate = _scaled if held else _tiled
-        f, g, error = iterate(x, y, a, b, g, eps, goal, max_iter if level == 0 else 100)
-    return f, g, error
+        def everywhere(potential: FloatArray, kept: FloatArray, n: int) -> FloatArray:
+            full = np.zeros(n)
+            full[kept] = potential
+            return full
+
+        return PotentialPlan(
+            source.x - centre,
+            target.x - centre,
+            source.weight,
+            target.weight,
+            everywhere(f, rows, len(source)),
+            everywhere(g, columns, len(target)),
+            epsilon,
+            error,
+        )
 
 
-def soft_transform(x: FloatArray, y: FloatArray, b: FloatArray, g: FloatArray, epsilon: float) -> FloatArray:
-    r"""Potential that makes rows right, :math:`f_i = -\varepsilon \log \sum_j b_j e^{(g_j - |x_i - y_j|^2) / \varepsilon}`."""
+def _blocks(n: int, m: int) -> Iterator[slice]:
+    step = max(1, _TILE // m)
+    return (slice(start, start + step) for start in range(0, n, step))
+
+
+def _soft_transform(x: FloatArray, y: FloatArray, g: FloatArray, b: FloatArray, epsilon: float) -> FloatArray:
+    """Potential of each `x` that gives it its whole mass: the soft minimum of `|x - y|^2 - g(y)`, shape `(n,)`."""
     f = np.empty(len(x))
-    exponent = g / epsilon + np.log(b)
-    for start in range(0, len(x), _TILE):
-        tile = exponent - squared_distances(x[start : start + _TILE], y) / epsilon
-        top = tile.max(axis=1)
-        f[start : start + _TILE] = -epsilon * (top + np.log(np.exp(tile - top[:, None]).sum(axis=1)))
+    log_b = np.log(b)
+    for rows in _blocks(len(x), len(y)):
+        exponent = (g - squared_distances(x[rows], y)) / epsilon + log_b
+        top = exponent.max(axis=1)
+        f[rows] = -epsilon * (top + np.log(np.exp(exponent - top[:, None]).sum(axis=1)))
     return f
 
 
-def _tiled(
+def _start(x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, epsilon: float, rng: np.random.Generator) -> FloatArray:
+    """Find potentials `g` to begin with: from a subsample, or from a larger epsilon."""
+    if max(len(x), len(y)) > _LARGE:
+        size = max(len(x), len(y)) // _RATIO
+        rows, a_few = _sample(a, size, rng)
+        columns, b_few = _sample(b, size, rng)
+        g = _start(x[rows], y[columns], a_few, b_few, epsilon, rng)
+        f, *_ = _sinkhorn(x[rows], y[columns], a_few, b_few, g, epsilon, 1e-2, 200)
+        return _soft_transform(y, x[rows], f, a_few, epsilon)
+    g = np.zeros(len(y))
+    step = float(squared_distances(x, y).max())
+    while step > epsilon:
+        _, g, *_ = _sinkhorn(x, y, a, b, g, step, 1e-2, 50)
+        step /= 4.0
+    return g
+
+
+def _sample(weight: FloatArray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, FloatArray]:
+    """Draw by weight, systematically in random order: the cells drawn, and their shares of the draws."""
+    order = rng.permutation(len(weight))
+    ends = np.cumsum(weight[order])
+    found = np.searchsorted(ends, (np.arange(size) + rng.random()) / size * ends[-1], side="right")
+    drawn, counts = np.unique(found, return_counts=True)
+    return order[drawn], counts / size
+
+
+def _sinkhorn(
     x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, g: FloatArray, epsilon: float, tol: float, max_iter: int
-) -> tuple[FloatArray, FloatArray, float]:
-    """Iterate without ever holding the kernel."""
-    f, error = soft_transform(x, y, b, g, epsilon), np.inf
-    for _ in range(max_iter):
-        g = soft_transform(y, x, a, f, epsilon)
-        better = soft_transform(x, y, b, g, epsilon)
-        # Before the update a row held a_i exp((f_i - better_i) / epsilon).
-        error = float(a @ np.abs(np.expm1((f - better) / epsilon)))
-        if error <= tol:
-            break
-        f = better
-    return f, g, error
+) -> tuple[FloatArray, FloatArray, float, int]:
+    """Alternate scaling until the column masses are within `tol`: potentials, error and number of iterations.
+
+    Scalings `u, v` multiply the plan of the potentials `f, g`, so that one iteration is two products with each tile. Steps are
+    overrelaxed as the observed rate suggests, and plain again before the end, so that rows are exact.
+    """
+    keep = len(x) * len(y) <= _KEPT_PAIRS
+    blocks = list(_blocks(len(x), len(y)))
+    relaxation, history = 1.0, [np.inf]
+    while True:
+        f = _soft_transform(x, y, g, b, epsilon)
+
+        def tile(rows: slice, f: FloatArray = f, g: FloatArray = g) -> FloatArray:
+            exponent = (f[rows, None] + g - squared_distances(x[rows], y)) / epsilon
+            return a[rows, None] * np.exp(exponent, out=exponent) * b
+
+        tiles = [tile(rows) for rows in blocks] if keep else None
+        u, v = np.ones(len(x)), np.ones(len(y))
+        while True:
+            columns, error = np.zeros(len(y)), 0.0
+            for k, rows in enumerate(blocks):
+                mass = tiles[k] if tiles else tile(rows)
+                found = u[rows] * (mass @ v)
+                error += float(np.abs(found - a[rows]).sum()) if relaxation > 1.0 else 0.0
+                u[rows] *= (a[rows] / found) ** relaxation
+                columns += u[rows] @ mass
+            error += float(np.abs(v * columns - b).sum())
+            if relaxation == 1.0 and (error <= tol or len(history) > max_iter):
+                return f + epsilon * np.log(u), g + epsilon * np.log(v), error, len(history) - 1
+            if not columns.min() > 1e-250:
+                g = _soft_transform(y, x, f + epsilon * np.log(u), a, epsilon)
+                history.append(error)
+                break
+            v *= (b / (v * columns)) ** relaxation
+            history.append(error)
+            relaxation = _relaxation(relaxation, history, tol, max_iter)
+            if max(v.max(), 1.0 / v.min(), u.max(), 1.0 / u.min()) > _WIDE:
+                g = g + epsilon * np.log(v)
+                break
 
 
-def _scaled(
-    x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, g: FloatArray, epsilon: float, tol: float, max_iter: int
-) -> tuple[FloatArray, FloatArray, float]:
-    """Iterate by scaling a kernel that already contains the potentials; large scalings go back into them."""
-    f = soft_transform(x, y, b, g, epsilon)
-    g = soft_transform(y, x, a, f, epsilon)
-    # Single precision sums thousands of terms to a part in a million.
-    dtype = np.float32 if tol >= _SINGLE else np.float64
-    kernel, error, previous, done, relaxation = np.empty((len(x), len(y)), dtype), np.inf, np.inf, 0, 1.0
-    while done < max_iter:
-        for start in range(0, len(x), _TILE):
-            rows = slice(start, start + _TILE)
-            kernel[rows] = np.exp((f[rows, None] + g - squared_distances(x[rows], y)) / epsilon)
-        log_u, log_v = np.zeros(len(x)), np.zeros(len(y))
-        while done < max_iter and max(np.abs(log_u).max(), np.abs(log_v).max()) <= _ABSORB:
-            in_rows = np.log(kernel @ (b * np.exp(log_v)).astype(dtype))
-            if done % _LOOK == 0:
-                previous, error = error, float(a @ np.abs(np.expm1(log_u + in_rows)))
-                if error <= tol:
-                    return f + epsilon * log_u, g + epsilon * log_v, error
-                relaxation = _relaxation(error / previous, relaxation)
-            log_u -= relaxation * (log_u + in_rows)
-            log_v -= relaxation * (log_v + np.log((a * np.exp(log_u)).astype(dtype) @ kernel))
-            done += 1
-        f, g = f + epsilon * log_u, g + epsilon * log_v
-    return f, g, error
+def _relaxation(omega: float, history: list[float], tol: float, max_iter: int) -> float:
+    r"""Choose the next overrelaxation from the errors so far.
 
-
-def _relaxation(progress: float, current: float) -> float:
-    """Over-relax as far as the plain iteration's rate says (Thibault et al., Algorithms 2021); step back when it does harm."""
-    if progress >= 1.0:
+    If plain iterations converge at the rate :math:`\lambda`, those with :math:`\omega` do at :math:`\mu` where
+    :math:`(\mu + \omega - 1)^2 = \lambda \mu \omega^2`, and the best is :math:`2 / (1 + \sqrt{1 - \lambda})` (Lehmann, T. et al. (2022).
+    A note on overrelaxation in the Sinkhorn algorithm. Optim. Lett. 16).
+    """
+    if history[-1] <= tol or len(history) > max_iter:
         return 1.0
-    if current > 1.0 or progress == 0.0:
-        return current
-    rate = progress ** (1.0 / _LOOK)
-    return 2.0 / (1.0 + float(np.sqrt(1.0 - rate)))
+    if len(history) % _OBSERVED or len(history) <= _OBSERVED:
+        return omega
+    rate = (history[-1] / history[-_OBSERVED]) ** (1.0 / (_OBSERVED - 1))
+    if not rate < 1.0:
+        return 1.0
+    plain = min((rate + omega - 1.0) ** 2 / (rate * omega**2), 1.0)
+    return min(2.0 / (1.0 + np.sqrt(1.0 - plain)), _MAX_RELAXATION)
