@@ -21,7 +21,7 @@ from cellflow import recipes
 from cellflow.analysis.prediction import predict
 from cellflow.benchmark.baselines import ot_interpolation
 from cellflow.fields import MLP, Residual
-from cellflow.flow import fit
+from cellflow.fitting import fit
 from cellflow.metrics import wasserstein
 
 BASE = recipes.ot_cfm()

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         synthetic,
         tl,
     )
-    from cellflow.flow import Flow, fit
+    from cellflow.fitting import fit
+    from cellflow.flow import Flow
     from cellflow.population import Population, Snapshots
 
 __all__ = [
@@ -62,7 +63,7 @@ _HOMES = {
     "Flow": "cellflow.flow",
     "Population": "cellflow.population",
     "Snapshots": "cellflow.population",
-    "fit": "cellflow.flow",
+    "fit": "cellflow.fitting",
 }
 
 

@@ -44,5 +44,7 @@ def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
     """
     centre = y.mean(axis=0, dtype=np.float64)
     x, y = x - centre, y - centre
-    square = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :] - 2.0 * (x @ y.T)
+    square = (-2.0 * x) @ y.T
+    square += np.einsum("ij,ij->i", x, x)[:, None]
+    square += np.einsum("ij,ij->i", y, y)
     return np.maximum(square, 0.0, out=square)

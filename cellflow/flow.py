@@ -1,19 +1,17 @@
-"""From snapshots to a fitted flow, and what can be asked of it."""
+"""A fitted flow: what can be asked of it, and how it is kept."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,24 +19,19 @@ from torch import nn
 
 from cellflow import __version__
 from cellflow import fields as networks
-from cellflow._random import as_seed
-from cellflow._threads import choose_threads, torch_threads
-from cellflow._typing import FloatArray, RandomState
-from cellflow.couplings import Auto
+from cellflow._devices import choose_device
+from cellflow._threads import torch_threads
+from cellflow._typing import FloatArray
 from cellflow.decoder import Decoder
 from cellflow.dynamics import Dynamics
-from cellflow.errors import InputError, ModelFileError, SetupError
+from cellflow.errors import InputError, ModelFileError
 from cellflow.fields.base import Builder, padded_chunks
-from cellflow.frame import Frame, Scale
-from cellflow.plan import Plan
-from cellflow.population import Clock, Snapshots
-from cellflow.recipes import Recipe, describe, ot_cfm
+from cellflow.frame import Frame
+from cellflow.population import Clock
 from cellflow.simulation import Method, Trajectories, integrate
-from cellflow.training import Callback, History, Stream, train
+from cellflow.training import History
 
-__all__ = ["Flow", "fit"]
-
-logger = logging.getLogger("cellflow")
+__all__ = ["Flow"]
 
 #: Number of the layout that `Flow.state` returns; grows when the layout changes.
 FORMAT = 1
@@ -188,7 +181,7 @@ class Flow:
         """Return the same flow on another device; `self` stays where it is."""
         dynamics = self._fresh(self.recipe["field"], self.n_dims, self.clock, self.dynamics.sigma, {})
         dynamics.load_state_dict(self.dynamics.state_dict())
-        return replace(self, dynamics=dynamics.to(_device(device)))
+        return replace(self, dynamics=dynamics.to(choose_device(device)))
 
     # --- as plain values, for files and for AnnData ---------------------------------------------------------------------
 
@@ -372,126 +365,3 @@ def _builder(spec: Mapping[str, Any], own: Mapping[str, type[nn.Module]]) -> Bui
         msg = f"The flow was fitted with a network {name!r} that cellflow does not have; pass fields={{{name!r}: YourClass}}."
         raise ModelFileError(msg)
     return partial(own[name] if name in own else getattr(networks, name), **options)
-
-
-def _device(name: torch.device | str) -> torch.device:
-    """Return the device of this name; `"auto"` takes a GPU where there is one, and says so."""
-    available = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-    if name == "auto":
-        chosen = torch.device("cuda" if len(available) > 1 else "cpu")
-        logger.info("device='auto' takes %s", chosen)
-        return chosen
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    found = device is not None and (str(device) in available or (str(device) == "cuda" and len(available) > 1))
-    if device is None or not found:
-        msg = f"device={str(name)!r} is not available; found {available}."
-        raise SetupError(msg) if device is not None else InputError(msg)
-    return device
-
-
-def _couple(snapshots: Snapshots, recipe: Recipe) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
-    """Solve every interval's plan, once, on the whole populations."""
-    plans, summaries = [], {}
-    for source, target in snapshots.intervals:
-        coupling, reason = recipe.coupling, "as the recipe says"
-        if isinstance(coupling, Auto):
-            coupling, reason = coupling.choose(len(source), len(target), snapshots.n_dims)
-        start = time.perf_counter()
-        plan = coupling(source, target)
-        summary = {
-            "coupling": describe(coupling),
-            "reason": reason,
-            "n_source": len(source),
-            "n_target": len(target),
-            "cost": plan.cost,
-            "gap": plan.gap,
-            "seconds": time.perf_counter() - start,
-        }
-        key = f"{source.time}_to_{target.time}"
-        logger.info("plan %s: %s (%s), cost %.4g, gap %s", key, type(coupling).__name__, reason, plan.cost, plan.gap)
-        plans.append(plan)
-        summaries[key] = summary
-    return plans, summaries
-
-
-def fit(
-    snapshots: Snapshots,
-    recipe: Recipe | None = None,
-    *,
-    scale: Scale = "joint",
-    random_state: RandomState = 0,
-    threads: int | Literal["auto"] = 1,
-    device: torch.device | str = "cpu",
-    progress: bool | None = None,
-    callback: Callback | None = None,
-) -> Flow:
-    """Learn a continuous dynamics from snapshots.
-
-    The plans between consecutive snapshots are solved once on the whole populations; training then regresses on points of
-    paths between paired cells, and no transport is solved in the loop.
-
-    Parameters
-    ----------
-    snapshots
-        At least two populations, in data coordinates.
-    recipe
-        The method; `ot_cfm()` by default.
-    scale
-        Of the model's frame, see `Frame.fitted`.
-    random_state
-        Seed of the run; two runs with one seed on one machine are identical.
-    threads
-        Torch threads; `"auto"` times one against all and records its choice.
-    device
-        `"cpu"`, `"cuda"`, `"cuda:0"`, ..., or `"auto"`.
-    progress
-        A progress bar; None shows it only to somebody who is watching.
-    callback
-        Called as `callback(step, loss)` at every record.
-
-    Returns
-    -------
-    The fitted `Flow`.
-
-    Raises
-    ------
-    InputError
-        One snapshot only, or an argument that is not usable.
-    CouplingError
-        A plan that cannot be had.
-    TrainingError
-        A loss that is not finite.
-    """
-    start = time.perf_counter()
-    clock, seed, place = snapshots.clock, as_seed(random_state), _device(device)
-    recipe = (ot_cfm() if recipe is None else recipe).resolved(clock)
-    frame = Frame.fitted(snapshots, scale)
-    inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])
-    plans, summaries = _couple(inside, recipe)
-
-    training = recipe.training
-    stream = Stream(
-        inside, plans, recipe.path, batch_size=training.batch_size, validation=training.validation, seed=seed, device=place
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        dynamics = Dynamics(recipe.field(inside.n_dims, clock), unit=clock.unit, sigma=recipe.sigma).to(place)
-    sample = stream.block(0).rows(0, training.batch_size)
-    n_threads = choose_threads(threads, lambda: sum(o(dynamics, sample) for o in recipe.objectives.values()))
-    with torch_threads(n_threads):
-        trained, history = train(dynamics, stream, recipe.objectives, training, progress=progress, callback=callback)
-    return Flow(
-        dynamics=trained.eval(),
-        frame=frame,
-        clock=clock,
-        times=snapshots.times,
-        recipe=describe(recipe),
-        plans=summaries,
-        history=history,
-        seed=seed,
-        threads=n_threads,
-        seconds=time.perf_counter() - start,
-    )

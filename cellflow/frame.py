@@ -20,8 +20,8 @@ Scale = Literal["joint", "each", "none"]
 class Frame:
     r"""The affine map :math:`z = (x - m) / s` from data to model coordinates.
 
-    Velocities transform as :math:`\dot z = \dot x / s`, scores as :math:`\nabla_z \log p = s \nabla_x \log p`, log-densities as
-    :math:`\log p_z = \log p_x + \sum \log s`.
+    Velocities transform as :math:`\dot z = \dot x / s`, scores as :math:`\nabla_z \log p = s \nabla_x \log p`,
+    log-densities as :math:`\log p_z = \log p_x + \sum \log s`.
 
     Parameters
     ----------
@@ -78,4 +78,5 @@ class Frame:
 
     def log_density_to_data(self, log_density: FloatArray) -> FloatArray:
         """Chain rule for log-densities `(...)`, model to data."""
-        return np.asarray(log_density, dtype=np.float64) - np.log(self.scale).sum()
+        shifted: FloatArray = np.asarray(log_density, dtype=np.float64) - np.log(self.scale).sum()
+        return shifted

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from cellflow._neighbors import squared_distances
 from cellflow._neighbors import squared_distances
 from cellflow._typing import FloatArray, IntArray
 from cellflow.errors import CouplingError
@@ -23,12 +21,6 @@ _TILE = 2**17
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 
 Side = Literal["source", "target"]
-
-#: Cells of the source side whose rows are formed at a time.
-_TILE = 512
-#: Points that each source cell's conditional distribution is represented by when pairs are drawn.
-_QUANTILES = 64
-_GOLDEN = (5.0**0.5 - 1.0) / 2.0
 
 
 @runtime_checkable
@@ -206,107 +198,6 @@ class ProductPlan:
 
 @dataclass(frozen=True, eq=False)
 class PotentialPlan:
-    r"""An entropic plan, :math:`P_{ij} = a_i b_j \exp((f_i + g_j - |x_i - y_j|^2) / \varepsilon)`: potentials, rows on demand.
-
-    Parameters
-    ----------
-    x, y
-        Positions, shapes `(n, d)` and `(m, d)`.
-    a, b
-        Reference weights, shapes `(n,)` and `(m,)`; cells of weight zero take no part.
-    f, g
-        Potentials, shapes `(n,)` and `(m,)`.
-    epsilon
-        Regularisation.
-    """
-
-    x: FloatArray
-    y: FloatArray
-    a: FloatArray
-    b: FloatArray
-    f: FloatArray
-    g: FloatArray
-    epsilon: float
-    gap: float | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of source and target cells."""
-        return len(self.a), len(self.b)
-
-    def tiles(self) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
-        """Rows of the plan with their costs, a few hundred at a time: `(which, mass (k, m), cost (k, m))`."""
-        with np.errstate(divide="ignore"):
-            log_a, log_b = np.log(self.a), np.log(self.b)
-        for start in range(0, len(self.a), _TILE):
-            which = slice(start, start + _TILE)
-            cost = squared_distances(self.x[which], self.y)
-            log_mass = (self.f[which] / self.epsilon + log_a[which])[:, None] + (self.g / self.epsilon + log_b)[None, :]
-            yield which, np.exp(log_mass - cost / self.epsilon), cost
-
-    @cached_property
-    def _sums(self) -> tuple[FloatArray, FloatArray, float]:
-        rows, columns, cost = np.zeros(len(self.a)), np.zeros(len(self.b)), 0.0
-        for which, mass, costs in self.tiles():
-            rows[which] = mass.sum(axis=1)
-            columns += mass.sum(axis=0)
-            cost += float((mass * costs).sum())
-        return rows, columns, cost
-
-    @property
-    def row_mass(self) -> FloatArray:
-        """Mass that leaves each source cell, shape `(n,)`."""
-        return self._sums[0]
-
-    @property
-    def col_mass(self) -> FloatArray:
-        """Mass that reaches each target cell, shape `(m,)`."""
-        return self._sums[1]
-
-    @property
-    def cost(self) -> float:
-        """Mean transport cost of the plan, without the entropy."""
-        return self._sums[2]
-
-    @cached_property
-    def _quantiles(self) -> IntArray:
-        """Target cells at evenly spaced quantiles of each row's conditional distribution, shape `(n, 64)`.
-
-        Offsets differ from row to row by the golden ratio, so that what rounding does to one row, its neighbours undo.
-        """
-        quantiles = np.zeros((len(self.a), _QUANTILES), dtype=np.int64)
-        offsets = (np.arange(len(self.a)) * _GOLDEN) % 1.0
-        for which, mass, _ in self.tiles():
-            reached = np.cumsum(mass, axis=1)
-            for row, steps in zip(range(*which.indices(len(self.a))), reached, strict=True):
-                points = (np.arange(_QUANTILES) + offsets[row]) / _QUANTILES * steps[-1]
-                quantiles[row] = np.searchsorted(steps, points, side="right").clip(max=len(steps) - 1)
-        return quantiles
-
-    @cached_property
-    def _table(self) -> AliasTable:
-        return AliasTable(self.row_mass)
-
-    def sample(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-        """Draw `n` pairs, each row's targets from 64 quantiles that are found once; see `Plan.sample`."""
-        i = self._table.draw(n, rng)
-        return i, self._quantiles[i, rng.integers(_QUANTILES, size=n)]
-
-    def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
-        """Conditional mean of the other side; see `Plan.barycentre`."""
-        values = np.asarray(values, dtype=np.float64)
-        total = np.zeros((len(self.a) if side == "source" else len(self.b), values.shape[1]))
-        for which, mass, _ in self.tiles():
-            if side == "source":
-                total[which] = mass @ values
-            else:
-                total += mass.T @ values[which]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return total / (self.row_mass if side == "source" else self.col_mass)[:, None]
-
-
-@dataclass(frozen=True, eq=False)
-class PotentialPlan:
     r"""An entropic plan, held by its potentials: rows are computed when they are needed, a tile at a time.
 
     .. math:: \pi_{ij} = a_i b_j \exp\bigl((f_i + g_j - |x_i - y_j|^2) / \varepsilon\bigr)
@@ -347,13 +238,15 @@ class PotentialPlan:
 
     def tiles(self) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
         """Rows, their masses `(r, m)` and their costs `(r, m)`, tile by tile."""
-        with np.errstate(divide="ignore"):
-            log_a, log_b = np.log(self.a), np.log(self.b)
+        with np.errstate(divide="ignore"):  # a cell without weight has logarithm -inf, and no mass
+            by_row, by_column = self.f / self.epsilon + np.log(self.a), self.g / self.epsilon + np.log(self.b)
         step = max(1, _TILE // len(self.y))
         for start in range(0, len(self.x), step):
             rows = slice(start, start + step)
             costs = squared_distances(self.x[rows], self.y)
-            exponent = (self.f[rows, None] + self.g - costs) / self.epsilon + log_a[rows, None] + log_b
+            exponent = costs * (-1.0 / self.epsilon)
+            exponent += by_row[rows, None]
+            exponent += by_column
             yield rows, np.exp(exponent, out=exponent), costs
 
     @cached_property

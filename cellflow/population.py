@@ -38,8 +38,8 @@ class Population:
 
     x: FloatArray
     time: float
-    weight: FloatArray = field(default=None)  # type: ignore[assignment]
-    index: IntArray = field(default=None)  # type: ignore[assignment]
+    weight: FloatArray = field(default=None)  # type: ignore[arg-type] # never None once made
+    index: IntArray = field(default=None)  # type: ignore[arg-type] # never None once made
     mass: float = 1.0
 
     def __post_init__(self) -> None:

@@ -66,7 +66,7 @@ class Recipe:
 
 def _with_sigma(part: T, clock: Clock) -> T:
     if is_dataclass(part) and getattr(part, "sigma", None) == "auto":
-        return replace(part, sigma=clock.sigma)  # type: ignore[type-var, return-value] # narrowed by is_dataclass
+        return replace(part, sigma=clock.sigma)  # type: ignore[type-var] # narrowed by is_dataclass
     return part
 
 

@@ -1,8 +1,8 @@
 """The plan of the house, read off the source tree: who may import whom, what stays light, how public functions look.
 
 The table is the one of ARCHITECTURE.md, and whoever changes it changes both. Beside the plan that the project started from:
-`_threads` and `_namesake` are on the ground floor; a row is read from left to right, so that helpers of one floor may use each
-other in one direction only; `fit` lives in `flow`, because a module `fit` would hide the function `cf.fit`; the demo has its
+`_threads`, `_devices` and `_namesake` are on the ground floor; a row is read from left to right, so that helpers of one floor may use each
+other in one direction only; `fit` lives in `fitting`, because a module `fit` would hide the function `cf.fit`; the demo has its
 own module beside the command line. `cellflow.__version__` is a constant that every floor may name.
 """
 
@@ -22,12 +22,12 @@ import pytest
 #: One floor a row: a module imports only from the rows above it and, in its own row, from what stands before an arrow.
 #: Names that are joined by a bar are siblings and never import each other.
 LAYERS = """
-_typing | errors -> _random | _neighbors | _threads | _namesake
+_typing | errors -> _random | _neighbors | _threads | _devices | _namesake
 population -> plan | frame | decoder
 couplings | paths | fields | densities | metrics
 dynamics -> objectives
 training | simulation
-synthetic | analysis | recipes -> flow
+synthetic | analysis | recipes -> flow -> fitting
 benchmark
 adapter
 datasets | pp | tl | pl | get | bench | interop

@@ -10,7 +10,8 @@ import numpy as np
 from cellflow._random import as_seed, stream
 from cellflow._typing import RandomState
 from cellflow.benchmark.baselines import around, noise_floor, ot_interpolation, previous_snapshot
-from cellflow.flow import Flow, fit
+from cellflow.fitting import fit
+from cellflow.flow import Flow
 from cellflow.frame import Scale
 from cellflow.metrics import wasserstein
 from cellflow.population import Population, Snapshots

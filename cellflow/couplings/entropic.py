@@ -77,7 +77,7 @@ class Entropic:
 
     sigma: float | Literal["auto"] | None = "auto"
     epsilon: float | None = None
-    tol: float = 1e-4
+    tol: float = 1e-5
     max_iter: int = 5000
 
     def __post_init__(self) -> None:
@@ -148,11 +148,14 @@ def _blocks(n: int, m: int) -> Iterator[slice]:
 def _soft_transform(x: FloatArray, y: FloatArray, g: FloatArray, b: FloatArray, epsilon: float) -> FloatArray:
     """Potential of each `x` that gives it its whole mass: the soft minimum of `|x - y|^2 - g(y)`, shape `(n,)`."""
     f = np.empty(len(x))
-    log_b = np.log(b)
+    by_column = g / epsilon + np.log(b)
     for rows in _blocks(len(x), len(y)):
-        exponent = (g - squared_distances(x[rows], y)) / epsilon + log_b
+        exponent = squared_distances(x[rows], y)
+        exponent *= -1.0 / epsilon
+        exponent += by_column
         top = exponent.max(axis=1)
-        f[rows] = -epsilon * (top + np.log(np.exp(exponent - top[:, None]).sum(axis=1)))
+        exponent -= top[:, None]
+        f[rows] = -epsilon * (top + np.log(np.exp(exponent, out=exponent).sum(axis=1)))
     return f
 
 
@@ -195,10 +198,14 @@ def _sinkhorn(
     relaxation, history = 1.0, [np.inf]
     while True:
         f = _soft_transform(x, y, g, b, epsilon)
+        by_row, by_column = f / epsilon + np.log(a), g / epsilon + np.log(b)
 
-        def tile(rows: slice, f: FloatArray = f, g: FloatArray = g) -> FloatArray:
-            exponent = (f[rows, None] + g - squared_distances(x[rows], y)) / epsilon
-            return a[rows, None] * np.exp(exponent, out=exponent) * b
+        def tile(rows: slice, by_row: FloatArray = by_row, by_column: FloatArray = by_column) -> FloatArray:
+            exponent = squared_distances(x[rows], y)
+            exponent *= -1.0 / epsilon
+            exponent += by_row[rows, None]
+            exponent += by_column
+            return np.exp(exponent, out=exponent)
 
         tiles = [tile(rows) for rows in blocks] if keep else None
         u, v = np.ones(len(x)), np.ones(len(y))

@@ -95,7 +95,8 @@ def _system(name: str | System) -> System:
     if key not in _BY_NAME:
         msg = f"{name!r} is neither a system nor one of {sorted(_BY_NAME)}{closest(key, _BY_NAME)}"
         raise InputError(msg)
-    return _BY_NAME[key]()
+    system: System = _BY_NAME[key]()
+    return system
 
 
 def _plain(system: Any) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def flow(
     InputWarning
         What is usable but looks wrong; `cf.pp.check` lists all of it.
     """
-    from cellflow.flow import fit
+    from cellflow.fitting import fit
     from cellflow.recipes import by_name
 
     keys = Keys(key_added)

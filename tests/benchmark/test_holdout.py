@@ -6,7 +6,7 @@ import pytest
 
 from cellflow.benchmark import leave_one_out, pushed, two_sided
 from cellflow.errors import InputError
-from cellflow.flow import fit
+from cellflow.fitting import fit
 from cellflow.metrics import wasserstein
 from cellflow.population import Population, Snapshots
 from cellflow.recipes import i_cfm, ot_cfm

@@ -1,0 +1,131 @@
+"""The composition: from snapshots to a fitted flow."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Literal
+
+import torch
+
+from cellflow._devices import choose_device
+from cellflow._random import as_seed
+from cellflow._threads import choose_threads, torch_threads
+from cellflow._typing import RandomState
+from cellflow.couplings import Auto
+from cellflow.dynamics import Dynamics
+from cellflow.flow import Flow
+from cellflow.frame import Frame, Scale
+from cellflow.plan import Plan
+from cellflow.population import Snapshots
+from cellflow.recipes import Recipe, describe, ot_cfm
+from cellflow.training import Callback, Stream, train
+
+__all__ = ["fit"]
+
+logger = logging.getLogger("cellflow")
+
+
+def _couple(snapshots: Snapshots, recipe: Recipe) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
+    """Solve every interval's plan, once, on the whole populations."""
+    plans, summaries = [], {}
+    for source, target in snapshots.intervals:
+        coupling, reason = recipe.coupling, "as the recipe says"
+        if isinstance(coupling, Auto):
+            coupling, reason = coupling.choose(len(source), len(target), snapshots.n_dims)
+        start = time.perf_counter()
+        plan = coupling(source, target)
+        summary = {
+            "coupling": describe(coupling),
+            "reason": reason,
+            "n_source": len(source),
+            "n_target": len(target),
+            "cost": plan.cost,
+            "gap": plan.gap,
+            "seconds": time.perf_counter() - start,
+        }
+        key = f"{source.time}_to_{target.time}"
+        logger.info("plan %s: %s (%s), cost %.4g, gap %s", key, type(coupling).__name__, reason, plan.cost, plan.gap)
+        plans.append(plan)
+        summaries[key] = summary
+    return plans, summaries
+
+
+def fit(
+    snapshots: Snapshots,
+    recipe: Recipe | None = None,
+    *,
+    scale: Scale = "joint",
+    random_state: RandomState = 0,
+    threads: int | Literal["auto"] = 1,
+    device: torch.device | str = "cpu",
+    progress: bool | None = None,
+    callback: Callback | None = None,
+) -> Flow:
+    """Learn a continuous dynamics from snapshots.
+
+    The plans between consecutive snapshots are solved once on the whole populations; training then regresses on points of
+    paths between paired cells, and no transport is solved in the loop.
+
+    Parameters
+    ----------
+    snapshots
+        At least two populations, in data coordinates.
+    recipe
+        The method; `ot_cfm()` by default.
+    scale
+        Of the model's frame, see `Frame.fitted`.
+    random_state
+        Seed of the run; two runs with one seed on one machine are identical.
+    threads
+        Torch threads; `"auto"` times one against all and records its choice.
+    device
+        `"cpu"`, `"cuda"`, `"cuda:0"`, ..., or `"auto"`.
+    progress
+        A progress bar; None shows it only to somebody who is watching.
+    callback
+        Called as `callback(step, loss)` at every record.
+
+    Returns
+    -------
+    The fitted `Flow`.
+
+    Raises
+    ------
+    InputError
+        One snapshot only, or an argument that is not usable.
+    CouplingError
+        A plan that cannot be had.
+    TrainingError
+        A loss that is not finite.
+    """
+    start = time.perf_counter()
+    clock, seed, place = snapshots.clock, as_seed(random_state), choose_device(device)
+    recipe = (ot_cfm() if recipe is None else recipe).resolved(clock)
+    frame = Frame.fitted(snapshots, scale)
+    inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])
+    plans, summaries = _couple(inside, recipe)
+
+    training = recipe.training
+    stream = Stream(
+        inside, plans, recipe.path, batch_size=training.batch_size, validation=training.validation, seed=seed, device=place
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        dynamics = Dynamics(recipe.field(inside.n_dims, clock), unit=clock.unit, sigma=recipe.sigma).to(place)
+    sample = stream.block(0).rows(0, training.batch_size)
+    n_threads = choose_threads(threads, lambda: sum(o(dynamics, sample) for o in recipe.objectives.values()))
+    with torch_threads(n_threads):
+        trained, history = train(dynamics, stream, recipe.objectives, training, progress=progress, callback=callback)
+    return Flow(
+        dynamics=trained.eval(),
+        frame=frame,
+        clock=clock,
+        times=snapshots.times,
+        recipe=describe(recipe),
+        plans=summaries,
+        history=history,
+        seed=seed,
+        threads=n_threads,
+        seconds=time.perf_counter() - start,
+    )
