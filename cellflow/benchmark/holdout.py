@@ -5,19 +5,20 @@ from __future__ import annotations
 import time as clock
 from dataclasses import dataclass
 
-import numpy as np
-
 from cellflow._random import as_seed, stream
 from cellflow._typing import RandomState
+from cellflow.analysis.prediction import Prediction, Source, predict
 from cellflow.benchmark.baselines import around, noise_floor, ot_interpolation, previous_snapshot
 from cellflow.fitting import fit
-from cellflow.flow import Flow
 from cellflow.frame import Scale
 from cellflow.metrics import wasserstein
 from cellflow.population import Population, Snapshots
 from cellflow.recipes import Recipe, ot_cfm
 
-__all__ = ["Score", "leave_one_out", "pushed", "two_sided"]
+__all__ = ["Score", "leave_one_out"]
+
+#: Suffix of the row, and the snapshots that the prediction starts from.
+_SIDES: dict[str, Source] = {"": "earlier", ", two-sided": "both"}
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ def leave_one_out(
     around(rest, time)  # before any work
     recipe = ot_cfm() if recipe is None else recipe
 
-    def score(method: str, predicted: Population, seconds: float) -> Score:
+    def score(method: str, predicted: Population | Prediction, seconds: float) -> Score:
         w1 = wasserstein(predicted.x, held_out.x, x_weight=predicted.weight, y_weight=held_out.weight)
-        return Score(held_out.time, method, w1, len(predicted), len(held_out), seconds)
+        return Score(held_out.time, method, w1, len(predicted.x), len(held_out), seconds)
 
     rows = [score("previous snapshot", previous_snapshot(rest, time), 0.0)]
     start = clock.perf_counter()
@@ -102,30 +103,11 @@ def leave_one_out(
     start = clock.perf_counter()
     flow = fit(rest, recipe, scale=scale, random_state=seed, threads=threads)
     trained = clock.perf_counter()
-    for suffix, predict in (("", pushed), (", two-sided", two_sided)):
+    for suffix, source in _SIDES.items():
         begun = clock.perf_counter()
-        predicted = predict(flow, rest, time)
+        predicted = predict(flow, rest, time, source=source)
         rows.append(score(recipe.name + suffix, predicted, trained - start + clock.perf_counter() - begun))
 
     half = len(held_out) // 2
     rows.append(Score(held_out.time, "noise floor", noise_floor(held_out, stream(seed, 1)), half, half, 0.0))
     return rows
-
-
-def pushed(flow: Flow, snapshots: Snapshots, time: float) -> Population:
-    """Push every cell of the last snapshot before `time` to it."""
-    return _moved(flow, around(snapshots, time)[0], time)
-
-
-def two_sided(flow: Flow, snapshots: Snapshots, time: float) -> Population:
-    """Push the snapshot before, pull the one after, and weight both by closeness in time; every cell of both."""
-    earlier, later = around(snapshots, time)
-    s = (time - earlier.time) / (later.time - earlier.time)
-    sides = [_moved(flow, earlier, time), _moved(flow, later, time)]
-    weight = np.concatenate([(1 - s) * sides[0].weight, s * sides[1].weight])
-    return Population(np.concatenate([side.x for side in sides]), time, weight)
-
-
-def _moved(flow: Flow, population: Population, time: float) -> Population:
-    moved = flow.simulate(population.x, population.time, [time])
-    return Population(moved.x[-1], time, population.weight * np.exp(moved.log_weight[-1]))

@@ -194,7 +194,7 @@ def auction(
         Decreasing.
     patience
         A source gives up when its best offer has become worse by this many times the previous epsilon: the sign of an
-        infeasible graph.
+        infeasible graph. Once everything has been placed, the graph is known to be feasible, and nobody gives up any more.
     max_bids
         Per epsilon; what is unplaced by then stays so.
     """
@@ -205,4 +205,6 @@ def auction(
         unplaced, unsold = supply.copy(), demand.copy()
         ceiling = np.minimum.reduceat(arcs.cost + price[target], start[:-1]) + patience * previous
         flow = _bid(start, source, target, arcs.cost, first, unplaced, unsold, price, ceiling, step, max_bids)
+        if not unplaced.any():
+            patience = np.inf
     return Assigned(flow, unplaced, unsold, np.minimum.reduceat(arcs.cost + price[target], start[:-1]), -price)

@@ -12,7 +12,7 @@ from cellflow.errors import CouplingError, InputError
 from cellflow.plan import Plan
 from cellflow.population import Population
 
-__all__ = ["Cloud", "Coupling", "arc_costs", "cloud", "compiled", "guard_memory", "positive"]
+__all__ = ["Cloud", "Coupling", "arc_costs", "cloud", "compiled", "guard_memory", "positive", "whole"]
 
 
 @runtime_checkable
@@ -69,6 +69,14 @@ def positive(**arguments: float) -> None:
     for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
             msg = f"{name}={value!r} must be a positive finite number."
+            raise InputError(msg)
+
+
+def whole(**arguments: int) -> None:
+    """Check that constructor arguments are whole numbers above zero."""
+    for name, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            msg = f"{name}={value!r} must be a whole number of at least 1."
             raise InputError(msg)
 
 

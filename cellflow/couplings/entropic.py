@@ -12,7 +12,7 @@ import numpy as np
 from cellflow._neighbors import squared_distances
 from cellflow._random import stream
 from cellflow._typing import FloatArray
-from cellflow.couplings.base import cloud, positive
+from cellflow.couplings.base import cloud, positive, whole
 from cellflow.errors import CouplingError, InputError
 from cellflow.plan import PotentialPlan
 from cellflow.population import Population
@@ -81,7 +81,8 @@ class Entropic:
     max_iter: int = 5000
 
     def __post_init__(self) -> None:
-        positive(tol=self.tol, max_iter=self.max_iter)
+        positive(tol=self.tol)
+        whole(max_iter=self.max_iter)
         if isinstance(self.sigma, str) and self.sigma != "auto":
             msg = f'sigma={self.sigma!r} must be a positive number, "auto" or None.'
             raise InputError(msg)
@@ -114,7 +115,7 @@ class Entropic:
         centre = target.weight @ target.x
         (rows, x, a), (columns, y, b) = cloud(source, centre), cloud(target, centre)
         start = _start(x, y, a, b, epsilon, stream(0))
-        f, g, error, n_iter = _sinkhorn(x, y, a, b, start, epsilon, self.tol, int(self.max_iter))
+        f, g, error, n_iter = _sinkhorn(x, y, a, b, start, epsilon, self.tol, self.max_iter)
         logger.debug("entropic plan, epsilon %.4g: marginal error %.2g after %d iterations", epsilon, error, n_iter)
         if not error <= self.tol:
             msg = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellflow._neighbors import squared_distances
-from cellflow.couplings.base import cloud, guard_memory, positive
+from cellflow.couplings.base import cloud, guard_memory, whole
 from cellflow.errors import CouplingError
 from cellflow.plan import EdgePlan
 from cellflow.population import Population
@@ -53,7 +53,7 @@ class Exact:
     max_cells: int = 8000
 
     def __post_init__(self) -> None:
-        positive(max_cells=self.max_cells)
+        whole(max_cells=self.max_cells)
 
     def __call__(self, source: Population, target: Population) -> EdgePlan:
         """Couple two whole populations."""
@@ -68,6 +68,8 @@ class Exact:
             f"Use Sparse(), or raise `max_cells` (now {self.max_cells}).",
         )
         costs = squared_distances(a.x, b.x)
+        unit = float(costs.max()) or 1.0
+        costs /= unit  # POT's tolerance is absolute
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # POT's warning becomes our error
             plan, log = ot.emd(a.weight, b.weight, costs, numItermax=_MAX_PIVOTS, log=True)
@@ -84,8 +86,8 @@ class Exact:
         # The duals prove optimality: lowered to feasibility, they bound the optimum from below.
         u = (costs - log["v"]).min(axis=1)
         bound = float(a.weight @ u + b.weight @ log["v"])
-        gap = max(0.0, 1.0 - bound / cost) if cost > 1e-12 * costs.max() else 0.0
+        gap = max(0.0, 1.0 - bound / cost) if cost > 1e-12 else 0.0
         if gap > 1e-6:
             msg = f"POT's plan is certified to {gap:.2g} of its cost only, which is not exact. Use Sparse()."
             raise CouplingError(msg)
-        return EdgePlan((len(source), len(target)), a.rows[i], b.rows[j], mass, cost, 0.0 if gap < 1e-12 else gap)
+        return EdgePlan((len(source), len(target)), a.rows[i], b.rows[j], mass, cost * unit, 0.0 if gap < 1e-12 else gap)

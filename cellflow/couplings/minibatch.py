@@ -8,7 +8,7 @@ import numpy as np
 
 from cellflow._random import as_seed, stream
 from cellflow._typing import FloatArray, IntArray
-from cellflow.couplings.base import Coupling, arc_costs, positive
+from cellflow.couplings.base import Coupling, arc_costs, whole
 from cellflow.couplings.exact import Exact
 from cellflow.errors import InputTypeError
 from cellflow.plan import EdgePlan
@@ -48,7 +48,7 @@ class Minibatch:
     random_state: int = 0
 
     def __post_init__(self) -> None:
-        positive(batch_size=self.batch_size, n_batches=self.n_batches)
+        whole(batch_size=self.batch_size, n_batches=self.n_batches)
         if isinstance(self.inner, type) or not callable(self.inner):
             msg = f"inner={self.inner!r} is no coupling; pass an instance, such as Exact()."
             raise InputTypeError(msg)

@@ -12,7 +12,7 @@ import numpy as np
 
 from cellflow._random import as_seed, stream
 from cellflow._typing import FloatArray, IntArray
-from cellflow.couplings.base import arc_costs, cloud, positive
+from cellflow.couplings.base import arc_costs, cloud, positive, whole
 from cellflow.errors import CouplingWarning
 from cellflow.plan import EdgePlan
 from cellflow.population import Population
@@ -80,7 +80,8 @@ class Sparse:
     max_rounds: int = 12
 
     def __post_init__(self) -> None:
-        positive(tol=self.tol, max_rounds=self.max_rounds)
+        positive(tol=self.tol)
+        whole(max_rounds=self.max_rounds)
         object.__setattr__(self, "random_state", as_seed(self.random_state))
 
     def __call__(self, source: Population, target: Population) -> EdgePlan:
@@ -192,7 +193,7 @@ def _solve(
 
     n, m, total = len(x), len(y), supply.sum()
     a, b = supply / total, demand / total
-    resolution = _ROUNDING * (np.linalg.norm(x, axis=1).max() + np.linalg.norm(y, axis=1).max()) ** 2
+    resolution = max(_ROUNDING * (np.linalg.norm(x, axis=1).max() + np.linalg.norm(y, axis=1).max()) ** 2, 1e-200)
     complete = n * m <= _ALL_PAIRS
     if complete:
         arcs, v = _joined(None, np.arange(n * m), x, y), np.zeros(m)
@@ -200,7 +201,7 @@ def _solve(
     else:
         arcs, u, v = _candidates(x, y, supply, demand, tol, rng)
         cost = float(a @ u + b @ v)
-    bound, fine, dtype = 0.0, _FINE * tol, np.float32
+    bound, fine, patience, dtype = 0.0, _FINE * tol, np.inf if complete else _PATIENCE, np.float32
     for round_ in range(rounds):
         cost = max(cost, resolution / tol)
         steps = int(np.ceil(np.log(_COARSE / fine) / np.log(_STEP))) + 1
@@ -210,9 +211,11 @@ def _solve(
             demand,
             v,
             epsilon=np.geomspace(max(_COARSE, fine), fine, max(steps, 1)) * cost,
-            patience=np.inf if complete else _PATIENCE,
+            patience=patience,
             max_bids=2000 * n + 10**6,
         )
+        if not assigned.unplaced.any():
+            patience = np.inf
         i, j, units, costs = _completed(assigned, arcs, x, y)
         cost = float(units @ costs / total)
         threshold = -0.2 * fine * cost

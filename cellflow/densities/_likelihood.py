@@ -114,7 +114,11 @@ class MaximumLikelihood:
         flow.initialise(points[start], None if features is None else features[start])
 
         parameters = list(flow.parameters())
-        optimizer = torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
+        # Only networks decay: at zero they leave the normal copula with the marginals of the data, which a flow starts from.
+        networks = [p for name, p in flow.named_parameters() if "hyper" in name]
+        others = [p for name, p in flow.named_parameters() if "hyper" not in name]
+        groups = [{"params": networks}, {"params": others, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay, fused=True)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         averaged = copy.deepcopy(flow)
         averages = list(averaged.parameters())

@@ -4,11 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellflow.benchmark import leave_one_out, pushed, two_sided
+from cellflow.analysis.prediction import predict
+from cellflow.benchmark import leave_one_out
 from cellflow.errors import InputError
 from cellflow.fitting import fit
 from cellflow.metrics import wasserstein
-from cellflow.population import Population, Snapshots
+from cellflow.population import Snapshots
 from cellflow.recipes import i_cfm, ot_cfm
 from cellflow.synthetic import GaussianToGaussian
 
@@ -55,7 +56,8 @@ def test_the_held_out_cells_are_not_looked_at(snapshots):
     other = replace(snapshots[1], x=snapshots[1].x + 1000.0)
     moved = Snapshots((snapshots[0], other, snapshots[2]))
     fits = [fit(s.without(0.5), short(ot_cfm(), 20)) for s in (snapshots, moved)]
-    np.testing.assert_array_equal(*(pushed(f, s.without(0.5), 0.5).x for f, s in zip(fits, (snapshots, moved), strict=True)))
+    seen, unseen = (predict(f, s.without(0.5), 0.5).x for f, s in zip(fits, (snapshots, moved), strict=True))
+    np.testing.assert_array_equal(seen, unseen)
     far = {row.method: row.w1 for row in leave_one_out(moved, 0.5, recipe=short(ot_cfm(), 20))}
     assert min(value for method, value in far.items() if method != "noise floor") > 1000
 
@@ -66,24 +68,6 @@ def test_same_seed_same_table(snapshots):
     )
     assert first == again
     assert first != other
-
-
-def test_two_sided_weighs_by_closeness_in_time():
-    x = np.random.default_rng(0).standard_normal((30, 2))
-    snapshots = Snapshots((Population(x, 0.0), Population(x[:20] + 1.0, 4.0)))
-    flow = fit(snapshots, short(ot_cfm(), 20))
-    both = two_sided(flow, snapshots, 1.0)
-    assert len(both) == 50
-    assert both.weight[:30].sum() == pytest.approx(0.75)
-    np.testing.assert_array_equal(both.x[:30], pushed(flow, snapshots, 1.0).x)
-
-
-def test_weights_of_cells_are_carried():
-    weight = np.arange(1.0, 31.0)
-    x = np.random.default_rng(0).standard_normal((30, 2))
-    snapshots = Snapshots((Population(x, 0.0, weight), Population(x, 4.0)))
-    flow = fit(snapshots, short(ot_cfm(), 20))
-    np.testing.assert_allclose(pushed(flow, snapshots, 1.0).weight, weight / weight.sum())
 
 
 @pytest.mark.parametrize("time", [0.0, 1.0, 0.3])
@@ -98,6 +82,6 @@ def test_embryoid_bodies_come_out_as_published():
     """Protocol P1 at the first inner time, all cells, 5 whitened dimensions: the exact plan's midpoint scores .718."""
     x, labels = np.load(EB / "eb_pcs5_whitened.npy"), np.load(EB / "eb_labels.npy")
     rest = Snapshots.from_arrays(x, labels.astype(float)).without(1.0)
-    predicted = pushed(fit(rest), rest, 1.0)
-    assert len(predicted) == 2381
+    predicted = predict(fit(rest), rest, 1.0, source="earlier")
+    assert len(predicted.x) == 2381
     assert wasserstein(predicted.x, x[labels == 1]) < 0.745
