@@ -38,6 +38,8 @@ _PATIENCE = 20.0
 _ROUNDING = 1e-12
 #: Units of mass where weights are no small fractions.
 _UNITS = 2**52
+import os
+NZ=float(os.environ.get('NZ','.3')); RK=int(os.environ.get('RK','4'))
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,8 @@ def _candidates(
     u, v = to_columns.row_min, to_rows.row_min
     # Beyond the fourth best of the subsample, nothing promises much.
     limits = to_columns.row_value[:, -1] - u, to_rows.row_value[:, -1] - v
-    near = price(x, y, u, v, rows=_NEAR, columns=_NEAR, row_limit=limits[0], col_limit=limits[1])
+    noise = NZ*np.sqrt(limits[0][:,None]/RK)*rng.standard_normal((n,RK)), np.sqrt(limits[1][:,None])*rng.standard_normal((m,RK))
+    near = price(x, y, u, v, rows=_NEAR, columns=_NEAR, row_limit=limits[0], col_limit=limits[1], noise=noise if NZ else None)
     keys = [
         _keys(np.arange(n)[:, None], near.row_arc, m),
         _keys(near.col_arc, np.arange(m)[:, None], m),
