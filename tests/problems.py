@@ -18,7 +18,7 @@ class LinearODE:
     matrix: np.ndarray
     offset: np.ndarray
 
-    def velocity(self, t: object, x: np.ndarray) -> np.ndarray:  # noqa: ARG002 - fields are functions of (t, x)
+    def velocity(self, t: object, x: np.ndarray) -> np.ndarray:
         return x @ self.matrix.T + self.offset
 
     def solution(self, x0: np.ndarray, t: float) -> np.ndarray:
@@ -38,7 +38,7 @@ ROTATION = LinearODE(np.array([[0.0, -1.0], [1.0, 0.0]]), np.zeros(2))
 class LogisticODE:
     """`dx/dt = x (1 - x)`: a nonlinear equation with a closed form, for orders of convergence."""
 
-    def velocity(self, t: object, x: np.ndarray) -> np.ndarray:  # noqa: ARG002 - fields are functions of (t, x)
+    def velocity(self, t: object, x: np.ndarray) -> np.ndarray:
         return x * (1 - x)
 
     def solution(self, x0: np.ndarray, t: float) -> np.ndarray:

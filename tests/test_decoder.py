@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+
 from cellflow import decoder as module
 from cellflow.decoder import Decoder
 from cellflow.errors import InputError

@@ -1,4 +1,4 @@
-"""The whole spine against closed forms: Gaussians, Ornstein-Uhlenbeck, Schroedinger bridges; tolerances are sampling errors."""
+"""The whole spine against closed forms; tolerances are sampling errors."""
 
 from dataclasses import replace
 

@@ -119,7 +119,9 @@ def test_conditions(kind, x):
     torch.testing.assert_close(mixed[1::2], other[1::2])
 
 
-@pytest.mark.parametrize("options", [{"width": 0}, {"depth": 0}, {"activation": "rleu"}, {"n_frequencies": -1}, {"width": 2.5}])
+@pytest.mark.parametrize(
+    "options", [{"width": 0}, {"depth": 0}, {"activation": "rleu"}, {"n_frequencies": -1}, {"width": 2.5}]
+)
 def test_bad_shapes_are_refused(options):
     with pytest.raises(InputError, match=str(next(iter(options)))):
         fields.MLP(3, CLOCK, **options)
