@@ -1,7 +1,7 @@
 # Two commands, each complete on a machine with Python 3.11 and nothing else set up:
 #   make demo   install into .venv and run the main job on real cells; results in demo/
 #   make test   install into .venv with the test extras and run the tests
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt

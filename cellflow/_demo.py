@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import textwrap
 import time
 import warnings
 from dataclasses import dataclass
@@ -16,10 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Demo", "demo"]
 
+logger = logging.getLogger("cellflow")
+
 TIME_KEY, USE_REP = "hours", "X_pca"
 HELD_OUT = (24.0, 48.0)
 _N_GENES, _N_DIMS = 2000, 10
 _BASELINE = "OT interpolation"
+#: Columns of the report's running text.
+_WIDTH = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +39,14 @@ class Demo:
     method
         The row of the model.
     files
-        Names of what was written.
+        Names of what was written, and what each holds.
     seconds, seed
         Of the run.
     """
 
     table: pd.DataFrame
     method: str
-    files: tuple[str, ...]
+    files: dict[str, str]
     seconds: float
     seed: int
 
@@ -62,10 +68,31 @@ class Demo:
         )
 
     def report(self) -> str:
-        """The table and the verdict, as text."""
-        title = f"W1 to the held-out cells, in {_N_DIMS} principal components (which have seen them); lower is better"
-        floor = "noise floor: one half of the held-out cells against the other; so few cells are far from each other"
-        return f"{title}\n\n{self.table.to_string(float_format='{:.2f}'.format)}\n\n{floor}\n\n{self.verdict}"
+        """What was hidden, the table, the verdict, and what was written, as text for people."""
+        about = (
+            "How well can cells be predicted that the model has not seen? For each column, the cells of that time were hidden "
+            "and the model was fitted to the others; W1 is how far its prediction is from the hidden cells, in units of the "
+            f"{_N_DIMS} principal components (which were computed with all cells). Lower is better."
+        )
+        meaning = {
+            "previous snapshot": "nothing happens: the snapshot before, as it is",
+            _BASELINE: "along the transport between both neighbours, no model",
+            self.method: "the model, from the snapshot before",
+            f"{self.method}, two-sided": "the model, from both neighbours",
+            "noise floor": "real cells against real cells, half of them each",
+        }
+        head, *rows = self.table.to_string(float_format="{:.2f}".format).splitlines()
+        lines = [f"{row}   {meaning[str(method)]}" for method, row in zip(self.table.index, rows, strict=True)]
+        floor = (
+            "Few cells in many dimensions are far from each other even where nothing is wrong, so the goal is the noise floor "
+            "and not zero. Its halves are smaller still, so a good prediction can come below it."
+        )
+        width = max(map(len, self.files))
+        files = [f"  {name:{width}}  {content}" for name, content in self.files.items()]
+        about, floor, verdict = (textwrap.fill(text, _WIDTH) for text in (about, floor, self.verdict))
+        return "\n".join(
+            [about, "", head, *lines, "", floor, "", verdict, "", f"Written in {self.seconds:.0f} seconds:", *files]
+        )
 
     def values(self) -> dict[str, Any]:
         """Everything, as plain values."""
@@ -101,15 +128,26 @@ def demo(folder: Path, *, seed: int = 0) -> Demo:
         raise OutputError(msg) from cause
     check_writable(folder / "myoblasts.h5ad")
 
-    adata = prepare(myoblasts(), seed=seed)
+    adata = myoblasts()
+    logger.info(
+        "Preparing %d human myoblasts: log, %d variable genes, %d principal components, UMAP", len(adata), _N_GENES, _N_DIMS
+    )
+    adata = prepare(adata, seed=seed)
+    logger.info("Fitting all four snapshots")
     tl.flow(adata, TIME_KEY, use_rep=USE_REP, random_state=seed)
     tl.velocity(adata, basis="umap")
     tl.trajectories(adata)
+    logger.info("Hiding 24 and 48 hours in turn, to see what a fit without them predicts")
     table, method = held_out_table(adata, seed=seed)
     write_h5ad(adata, folder / "myoblasts.h5ad", compression="gzip")
     table.to_csv(folder / "held_out.csv", float_format="%.4f")
-    figures = draw(adata, folder, seed=seed)
-    return Demo(table, method, ("myoblasts.h5ad", "held_out.csv", *figures), time.perf_counter() - start, seed)
+    logger.info("Drawing")
+    files = {
+        "myoblasts.h5ad": "the cells with model, velocities and trajectories, for scanpy, scVelo and CellRank",
+        "held_out.csv": "the table above",
+        **draw(adata, folder, seed=seed),
+    }
+    return Demo(table, method, files, time.perf_counter() - start, seed)
 
 
 def prepare(adata: AnnData, *, seed: int) -> AnnData:
@@ -138,30 +176,35 @@ def held_out_table(adata: AnnData, *, seed: int) -> tuple[pd.DataFrame, str]:
 
     cells = read(adata, time_key=TIME_KEY, use_rep=USE_REP)
     scores = [score for t in HELD_OUT for score in leave_one_out(cells.snapshots(), t, random_state=seed)]
-    rows = pd.DataFrame({"method": s.method, "time": f"{s.time:g} {cells.unit}".strip(), "w1": s.w1} for s in scores)
+    rows = pd.DataFrame({"method": s.method, "time": f"{s.time:g} h", "w1": s.w1} for s in scores)
     table = rows.pivot_table(index="method", columns="time", values="w1", sort=False)
     table["mean"] = table.mean(axis=1)
     return table.rename_axis(index=None, columns=None), ot_cfm().name
 
 
-def draw(adata: AnnData, folder: Path, *, seed: int) -> list[str]:
-    """Draw the flow, the paths, a held-out population beside its prediction, and the training; returns the files' names."""
+def draw(adata: AnnData, folder: Path, *, seed: int) -> dict[str, str]:
+    """Draw the flow, the paths, a held-out population beside its prediction, and the training; returns names and titles."""
     from matplotlib import pyplot as plt
 
     from cellflow import pl
 
     held_out = HELD_OUT[0]
+    hidden = unseen(adata, held_out, seed=seed)
     pictures = {
-        "stream": pl.stream(adata),
-        "trajectories": pl.trajectories(adata),
-        f"held_out_{held_out:g}h": pl.population(adata, unseen(adata, held_out, seed=seed), time=held_out),
-        "loss": pl.loss(adata),
+        "stream.png": ("Where the cells move: velocities on the UMAP", pl.stream(adata)),
+        "trajectories.png": ("Paths of 40 cells; dots: where they were measured", pl.trajectories(adata, n_cells=40)),
+        f"held_out_{held_out:g}h.png": (
+            f"The cells of {held_out:g} hours, predicted by a fit that has not seen them",
+            pl.population(adata, hidden, time=held_out),
+        ),
+        "loss.png": ("Training; on held-out pairs the loss does not fall, as cells are few", pl.loss(adata)),
     }
-    for name, ax in pictures.items():
+    for name, (title, ax) in pictures.items():
         plt.sca(ax)
-        plt.savefig(folder / f"{name}.png", dpi=150)
+        plt.suptitle(title, x=0.02, ha="left", fontsize=11)
+        plt.savefig(folder / name, dpi=150)
         plt.close()
-    return [f"{name}.png" for name in pictures]
+    return {name: title for name, (title, _) in pictures.items()}
 
 
 def unseen(adata: AnnData, held_out: float, *, seed: int) -> AnnData:

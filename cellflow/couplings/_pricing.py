@@ -98,7 +98,6 @@ def price(
     columns: int = 0,
     row_limit: FloatArray | float = np.inf,
     col_limit: FloatArray | float = np.inf,
-    noise: tuple[FloatArray, FloatArray] | None = None,
     dtype: type[np.floating] = np.float32,
 ) -> Priced:
     r"""Find the smallest reduced costs :math:`|x_i - y_j|^2 - u_i - v_j` of each row and column, and every row's minimum.
@@ -113,9 +112,6 @@ def price(
         How many arcs to keep per source and per target.
     row_limit, col_limit
         Only reduced costs below these are kept.
-    noise
-        Factors `p (n, r)` and `q (m, r)`: reduced costs are disturbed by `p @ q.T`, so that rows with the same best columns
-        choose different ones.
     dtype
         Of the matrix products; the rounding error is bounded either way.
     """
@@ -124,9 +120,10 @@ def price(
     shift = u.mean()
     u, v = u - shift, v + shift
     x_norm, y_norm = np.einsum("ij,ij->i", x, x), np.einsum("ij,ij->i", y, y)
-    p, q = noise or (np.empty((n, 0)), np.empty((m, 0)))
-    left = np.ascontiguousarray(np.column_stack([-2.0 * x, np.ones(n), x_norm - u, p]).T, dtype=dtype)
-    right = np.column_stack([y, y_norm - v, np.ones(m), q]).astype(dtype)
+    left = np.empty((d + 2, n), dtype)
+    left[:d], left[d], left[d + 1] = -2.0 * x.T, 1.0, x_norm - u
+    right = np.empty((m, d + 2), dtype)
+    right[:, :d], right[:, d], right[:, d + 1] = y, y_norm - v, 1.0
 
     def lists(cells: int, keep: int, limit: FloatArray | float) -> tuple[FloatArray, IntArray, FloatArray]:
         limits = np.full(cells, limit if keep else -np.inf, dtype=dtype)

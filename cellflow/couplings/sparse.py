@@ -39,7 +39,7 @@ _ROUNDING = 1e-12
 #: Units of mass where weights are no small fractions.
 _UNITS = 2**52
 import os
-NZ=float(os.environ.get('NZ','.3')); RK=int(os.environ.get('RK','4'))
+BSP=int(os.environ.get('BSP','1')); 
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _solve(
     else:
         arcs, u, v = _candidates(x, y, supply, demand, tol, rng)
         cost = float(a @ u + b @ v)
-    bound, fine, patience, dtype = 0.0, _FINE * tol, np.inf if complete else _PATIENCE, np.float32
+    bound, fine, patience, dtype = 0.0, _FINE * tol, np.inf if complete or (BSP and not os.environ.get('PA')) else _PATIENCE, np.float32
     for round_ in range(rounds):
         cost = max(cost, resolution / tol)
         steps = int(np.ceil(np.log(_COARSE / fine) / np.log(_STEP))) + 1
@@ -259,15 +259,33 @@ def _candidates(
     u, v = to_columns.row_min, to_rows.row_min
     # Beyond the fourth best of the subsample, nothing promises much.
     limits = to_columns.row_value[:, -1] - u, to_rows.row_value[:, -1] - v
-    noise = NZ*np.sqrt(limits[0][:,None]/RK)*rng.standard_normal((n,RK)), np.sqrt(limits[1][:,None])*rng.standard_normal((m,RK))
-    near = price(x, y, u, v, rows=_NEAR, columns=_NEAR, row_limit=limits[0], col_limit=limits[1], noise=noise if NZ else None)
+    near = price(x, y, u, v, rows=_NEAR, columns=_NEAR, row_limit=limits[0], col_limit=limits[1])
     keys = [
         _keys(np.arange(n)[:, None], near.row_arc, m),
         _keys(near.col_arc, np.arange(m)[:, None], m),
         _keys(np.arange(n)[:, None], np.where(to_columns.row_arc < 0, -1, columns[to_columns.row_arc]), m),
         _keys(np.where(to_rows.row_arc < 0, -1, rows[to_rows.row_arc]), np.arange(m)[:, None], m),
     ]
+    for _ in range(BSP):
+        i, j = _halved(x, y, supply, demand, rng)
+        keys.append(i * np.int64(m) + j)
     return _joined(None, np.concatenate(keys), x, y), u, v
+
+
+def _halved(
+    x: FloatArray, y: FloatArray, supply: IntArray, demand: IntArray, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """Edges of a complete plan: both populations are halved again and again, along the same random directions."""
+    orders, places = [np.arange(len(x)), np.arange(len(y))], [np.zeros(len(x)), np.zeros(len(y))]
+    for level in range(int(np.log2(max(len(x), len(y)))) + 1):
+        direction = x.T @ rng.standard_normal(len(x)) + y.T @ rng.standard_normal(len(y))
+        for side, (z, units) in enumerate(((x, supply), (y, demand))):
+            order = np.lexsort((z @ direction, np.floor(places[side] * 2.0**level)))
+            ends = np.cumsum(units[order])
+            places[side][order] = (ends - units[order] / 2) / ends[-1]
+            orders[side] = order
+    i, j, _ = monotone(supply[orders[0]], demand[orders[1]])
+    return orders[0][i], orders[1][j]
 
 
 def _sample(units: IntArray, size: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,7 +13,7 @@ from cellflow._random import as_seed, stream
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
 from cellflow.densities._likelihood import MaximumLikelihood
-from cellflow.densities.base import Builder, Density, NormalizingFlow, State, checked_rows, whitening
+from cellflow.densities.base import Builder, Density, NormalizingFlow, State, checked_rows, standardisation
 from cellflow.densities.glow import Glow
 from cellflow.densities.maf import MAF
 from cellflow.densities.nsf import NSF
@@ -42,7 +42,7 @@ logger = logging.getLogger("cellflow")
 
 Method = Literal["nsf", "maf", "realnvp", "glow", "gmm", "kde"]
 _FLOWS: dict[str, Builder] = {"nsf": NSF, "maf": MAF, "realnvp": RealNVP, "glow": Glow}
-_REFERENCES = {"gmm": gaussian_mixture, "kde": kernel_density}
+_REFERENCES: dict[str, Callable[[FloatArray, FloatArray, int], Density]] = {"gmm": gaussian_mixture, "kde": kernel_density}
 #: Below this many cells there is nothing to hold out and nothing to learn.
 _LEAST_CELLS = 10
 
@@ -100,23 +100,20 @@ def fit_density(
         msg = f"method={method!r} is not one of {list(get_args(Method))}{closest(method, get_args(Method))}"
         raise InputError(msg)
     build = _FLOWS[method] if isinstance(method, str) else method
-    shift, factor = whitening(x, share)
+    shift, scale = standardisation(x, share)
     with torch_threads(threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(stream(seed, 0).integers(2**63)))
         flow = build(x.shape[1], 0 if context is None else context.shape[1])
         flow.shift.copy_(torch.from_numpy(shift))
-        flow.scale.copy_(torch.from_numpy(np.sqrt((factor**2).sum(1))))
+        flow.scale.copy_(torch.from_numpy(scale))
         if context is not None:
             spread = context.std(axis=0)
             flow.context_shift.copy_(torch.from_numpy(context.mean(axis=0)))
             flow.context_scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
         (MaximumLikelihood() if training is None else training)(flow, x, share, context, seed)
-    best = np.argmin(flow.history["val_nll"])
-    logger.info(
-        "density %s: held-out likelihood %.4g nats (whitened) at step %d", type(flow).__name__, *(
-            flow.history[key][best] for key in ("val_nll", "step")
-        )
-    )
+    best = flow.history["val_nll"].argmin()
+    step, nll = flow.history["step"][best], flow.history["val_nll"][best]
+    logger.info("density %s: held-out negative log-likelihood %.4g at step %d", type(flow).__name__, nll, step)
     return flow.double().eval()
 
 

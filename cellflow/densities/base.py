@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import Transform
 from zuko.lazy import LazyComposedTransform, LazyTransform, UnconditionalTransform
-from zuko.transforms import DependentTransform, LULinearTransform, MonotonicRQSTransform
+from zuko.transforms import LULinearTransform, MonotonicRQSTransform
 
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, ModelFileError
 
-__all__ = ["Builder", "Density", "NormalizingFlow", "State", "at_least", "checked_rows", "nonlinear", "whitening"]
+__all__ = [
+    "SPLINE_BOUND",
+    "Builder",
+    "Density",
+    "NormalizingFlow",
+    "State",
+    "at_least",
+    "checked_rows",
+    "nonlinear",
+    "standardisation",
+]
 
 #: Rows per call when a flow is queried.
 _CHUNK = 1024
+#: Splines are the identity outside [-5, 5], in standard deviations; bins of the splines of the marginals.
+SPLINE_BOUND = 5.0
 _BINS = 8
-_BOUND = 5.0
 _HISTORY = "history."
 #: Configuration (JSON-able plain values) and arrays by name.
 State: TypeAlias = "tuple[dict[str, Any], dict[str, FloatArray]]"
@@ -63,8 +73,8 @@ def checked_rows(name: str, x: FloatArray, n_columns: int | None = None) -> Floa
     return x
 
 
-def at_least(least: int, **arguments: int) -> None:
-    """Check integers of a constructor against their smallest value."""
+def at_least(least: int, arguments: Mapping[str, int]) -> None:
+    """Check integer arguments, by name, against their smallest value."""
     for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             msg = f"{name}={value!r}; expected an integer of at least {least}."
@@ -78,51 +88,45 @@ def nonlinear(dim: int, method: str, reason: str) -> None:
         raise InputError(msg)
 
 
-def whitening(x: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean `(d,)` and lower triangle `(d, d)` such that `factor^-1 (x - mean)` has unit covariance.
-
-    Correlations are shrunk by `d / (n + d)`, so that there is a factor for few cells and for columns that depend on each other.
-
-    Parameters
-    ----------
-    x, weight
-        Positions `(n, d)` and their weights `(n,)`, which sum to one.
+def standardisation(x: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Weighted mean and standard deviation of every column, `(d,)` each.
 
     Raises
     ------
     InputError
         For a column that does not vary.
     """
-    n, d = x.shape
     shift = weight @ x
-    deviation = np.sqrt(weight @ (x - shift) ** 2)
-    flat = np.flatnonzero(deviation <= 1e-12 * np.maximum(1.0, np.abs(shift)))
+    scale = np.sqrt(weight @ (x - shift) ** 2)
+    flat = np.flatnonzero(scale <= 1e-12 * np.maximum(1.0, np.abs(shift)))
     if len(flat):
-        msg = f"Column {flat[0]} of x is {shift[flat[0]]:g} in every cell ({len(flat)} such columns), so there is no density. Drop it."
+        msg = (
+            f"Column {flat[0]} of x is {shift[flat[0]]:g} in every cell ({len(flat)} columns do not vary), so there is no "
+            "density. Drop it: x[:, x.std(axis=0) > 0]."
+        )
         raise InputError(msg)
-    z = (x - shift) / deviation
-    correlation = (n * (z.T * weight) @ z + d * np.eye(d)) / (n + d)
-    return shift, deviation[:, None] * np.linalg.cholesky(correlation)
-
-
-def _splines(widths: Tensor, heights: Tensor, slopes: Tensor) -> Transform:
-    return DependentTransform(MonotonicRQSTransform(widths, heights, slopes, bound=_BOUND), 1)
+    return shift, scale
 
 
 def _start_from_identity(layer: LazyTransform) -> None:
-    if hasattr(layer, "hyper"):
-        for p in layer.hyper[-1].parameters(): nn.init.zeros_(p)
-    elif hasattr(layer, "phi"):
-        for p in layer.phi: nn.init.zeros_(p)
+    """Let the last layer of a transform's network, or its free parameters, be zero."""
+    last = layer.hyper[-1] if hasattr(layer, "hyper") else getattr(layer, "phi", nn.Identity())
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
 
 
 class NormalizingFlow(nn.Module):
-    r"""A density that an invertible network carries to the standard normal one.
+    r"""A density that an invertible map carries to the standard normal one.
 
-    .. math:: \log p(x \mid c) = \log \mathcal N\big(f_c(z)\big) + \log |\det \partial_z f_c(z)| - \log |\det L|, \quad
-              z = L^{-1} (x - m)
+    .. math:: \log p(x \mid c) = \log \mathcal N\big(f_c(z)\big) + \log |\det \partial_z f_c(z)| - \sum \log s,
+              \quad z = (x - m) / s
 
-    The whitening :math:`(m, L)` belongs to the flow: positions go in and come out in the caller's coordinates.
+    The standardisation :math:`(m, s)` belongs to the flow: positions go in and come out in the caller's coordinates.
+
+    In every family :math:`f` begins with one monotone spline per coordinate and one triangular matrix, which start as the
+    inverse Cholesky factor of the covariance, and the layers of the family start as the identity. So training sets out from
+    the normal distribution of the data, marginals that are skewed or heavy-tailed cost the family nothing, and its networks
+    are left with the dependence that a normal copula does not have.
 
     Parameters
     ----------
@@ -141,21 +145,25 @@ class NormalizingFlow(nn.Module):
     context_shift: Tensor
     context_scale: Tensor
 
-    def __init__(
-        self, dim: int, n_context: int, transforms: Sequence[LazyTransform], options: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, dim: int, n_context: int, transforms: Sequence[LazyTransform], options: Mapping[str, Any]) -> None:
         super().__init__()
         self.dim, self.n_context, self.options = dim, n_context, dict(options)
         for layer in transforms:
             _start_from_identity(layer)
-        knots = (torch.zeros(dim, _BINS), torch.zeros(dim, _BINS), torch.zeros(dim, _BINS - 1))
-        marginals, correlation = UnconditionalTransform(_splines, *knots), UnconditionalTransform(LULinearTransform, torch.eye(dim))
+        marginals = UnconditionalTransform(
+            MonotonicRQSTransform,
+            widths=torch.zeros(dim, _BINS),
+            heights=torch.zeros(dim, _BINS),
+            derivatives=torch.zeros(dim, _BINS - 1),
+            bound=SPLINE_BOUND,
+        )
+        correlation = UnconditionalTransform(LULinearTransform, LU=torch.eye(dim))
         self.transform = LazyComposedTransform(marginals, correlation, *transforms)
         self.register_buffer("shift", torch.zeros(dim, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(dim, dtype=torch.float64))
         self.register_buffer("context_shift", torch.zeros(n_context, dtype=torch.float64))
         self.register_buffer("context_scale", torch.ones(n_context, dtype=torch.float64))
-        #: What training did: `step`, `nll`, `val_nll` (nats, whitened coordinates).
+        #: What training did: `step`, `nll`, `val_nll` (nats, standardised coordinates).
         self.history: dict[str, FloatArray] = {}
 
     @property
@@ -164,13 +172,15 @@ class NormalizingFlow(nn.Module):
         return next(self.parameters()).dtype
 
     @torch.no_grad()
-    def initialise(self, z: Tensor, context: Tensor | None) -> None:
-        """Start from the normal distribution of the points `z (n, d)`; families may go on from there."""
+    def initialise(self, z: Tensor, context: Tensor | None) -> None:  # noqa: ARG002 (families go on from there with it)
+        """Start from the normal distribution of the points `z (n, d)`."""
         n, d = z.shape
-        moment = (n * torch.cov(z.double().mT, correction=0).reshape(d, d) + d * torch.eye(d)) / (n + d)
-        self.transform.transforms[1]._0.copy_(torch.linalg.inv(torch.linalg.cholesky(moment)))
+        # Shrinking gives few cells and columns that depend on each other a factor too.
+        covariance = (z.mT.double() @ z.double() + d * torch.eye(d)) / (n + d)
+        _, correlation, *_ = self.transform.transforms
+        correlation.LU.copy_(torch.linalg.inv(torch.linalg.cholesky(covariance)))
 
-    def whitened(self, x: Tensor) -> Tensor:
+    def standardised(self, x: Tensor) -> Tensor:
         """Carry positions `(n, d)` to the network's coordinates."""
         return ((x.double() - self.shift) / self.scale).to(self.dtype)
 
@@ -178,15 +188,15 @@ class NormalizingFlow(nn.Module):
         """Carry context features `(n, c)` to the network's scale."""
         return None if context is None else ((context.double() - self.context_shift) / self.context_scale).to(self.dtype)
 
-    def whitened_log_prob(self, z: Tensor, context: Tensor | None) -> Tensor:
-        """Log-density of whitened positions `(n, d)` for scaled context, shape `(n,)`."""
-        noise, log_det = self.transform(context).call_and_ladj(z)
+    def standard_log_prob(self, z: Tensor, context: Tensor | None) -> Tensor:
+        """Log-density of standardised positions `(n, d)` for scaled context, shape `(n,)`."""
+        noise, log_det = cast("tuple[Tensor, Tensor]", self.transform(context).call_and_ladj(z))
         return log_det - 0.5 * (noise * noise).sum(dim=1) - 0.5 * self.dim * math.log(2.0 * math.pi)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of positions `x (n, d)`, shape `(n,)`; differentiable in `x`, the context and the parameters."""
         log_volume = self.scale.log().sum()
-        return self.whitened_log_prob(self.whitened(x), self.scaled(context)).double() - log_volume
+        return self.standard_log_prob(self.standardised(x), self.scaled(context)).double() - log_volume
 
     @torch.no_grad()
     def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
@@ -224,13 +234,13 @@ class NormalizingFlow(nn.Module):
         -------
         Shape `(n, d)`, float64.
         """
-        at_least(0, n=n)
+        at_least(0, {"n": n})
         noise = rng.standard_normal((n, self.dim))
         with torch_threads():
             return self._by_chunks(self._from_noise, noise, self._context(context, n))
 
     def _from_noise(self, noise: Tensor, context: Tensor | None) -> Tensor:
-        z = self.transform(self.scaled(context)).inv(noise.to(self.dtype))
+        z = cast("Tensor", self.transform(self.scaled(context)).inv(noise.to(self.dtype)))
         return z.double() * self.scale + self.shift
 
     def _context(self, context: FloatArray | None, n: int) -> FloatArray:
@@ -242,7 +252,7 @@ class NormalizingFlow(nn.Module):
         if context is None:
             return np.empty((n, 0))
         context = np.asarray(context)
-        context = checked_rows("context", np.tile(context, (n, 1)) if context.ndim == 1 and n else context, self.n_context)
+        context = checked_rows("context", np.tile(context, (n, 1)) if context.ndim == 1 else context, self.n_context)
         if len(context) != n:
             msg = f"context has {len(context)} rows; expected {n}, one per position."
             raise InputError(msg)
@@ -252,13 +262,9 @@ class NormalizingFlow(nn.Module):
         self, function: Callable[[Tensor, Tensor | None], Tensor], x: FloatArray, context: FloatArray
     ) -> FloatArray:
         """Apply a function to chunks of one shape, because the last bit of a matrix product depends on its shape."""
-        if len(x) == 0:
-            return np.empty(function(torch.zeros(1, self.dim), torch.zeros(1, self.n_context)).shape)[:0]
-        rows = torch.from_numpy(np.column_stack([x, context]))
-        rows = torch.cat([rows, rows[-1:].expand(-len(rows) % _CHUNK, -1)]).to(self.shift.device)
-        parts = [
-            function(part[:, : self.dim], part[:, self.dim :] if self.n_context else None) for part in rows.split(_CHUNK)
-        ]
+        rows = torch.from_numpy(np.column_stack([x, context])).to(self.shift.device)
+        rows = nn.functional.pad(rows, (0, 0, 0, -len(rows) % _CHUNK))
+        parts = [function(part[:, : self.dim], part[:, self.dim :] if self.n_context else None) for part in rows.split(_CHUNK)]
         return np.asarray(torch.cat(parts)[: len(x)].cpu().numpy())
 
     def state(self) -> State:
@@ -281,9 +287,8 @@ class NormalizingFlow(nn.Module):
                 build: Builder = cls
                 flow = build(config["dim"], config["n_context"], **config["options"])
             weights = {k: torch.from_numpy(np.array(v)) for k, v in arrays.items() if not k.startswith(_HISTORY)}
-            flow.to(next(v.dtype for k, v in weights.items() if k.startswith("transform.") and v.is_floating_point()))
-            flow.load_state_dict(weights)
-        except (KeyError, TypeError, RuntimeError, StopIteration) as cause:
+            flow.double().load_state_dict(weights)
+        except (KeyError, TypeError, RuntimeError) as cause:
             msg = f"The density's configuration and arrays do not fit together ({cause}); fit it again or restore the file."
             raise ModelFileError(msg) from cause
         flow.history = {k.removeprefix(_HISTORY): v for k, v in arrays.items() if k.startswith(_HISTORY)}

@@ -1,4 +1,4 @@
-"""A Glow-like flow for vectors: activation normalisation, learned linear mixing, affine coupling (Kingma and Dhariwal, 2018)."""
+"""A Glow-like flow for vectors: normalisation, learned linear mixing, affine coupling (Kingma and Dhariwal, 2018)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Transform
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.lazy import LazyTransform, UnconditionalTransform
 from zuko.transforms import DependentTransform, LULinearTransform, MonotonicAffineTransform, PermutationTransform
@@ -32,7 +31,7 @@ class ActNorm(LazyTransform):
         affine = MonotonicAffineTransform(torch.zeros_like(self.shift), self.log_scale)
         self.shift.copy_(-affine(z).mean(dim=0))
 
-    def forward(self, c: Tensor | None = None) -> Transform:  # noqa: ARG002 (the signature of every lazy transform)
+    def forward(self, c: Tensor | None = None) -> DependentTransform:  # noqa: ARG002 (what every lazy transform takes)
         """Return the transform; it does not depend on the context."""
         return DependentTransform(MonotonicAffineTransform(self.shift, self.log_scale), 1)
 
@@ -58,15 +57,15 @@ class Glow(NormalizingFlow):
     https://arxiv.org/abs/1807.03039
     """
 
-    def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 8, hidden: Sequence[int] = (64, 64)) -> None:
+    def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 8, hidden: Sequence[int] = (128, 128)) -> None:
         nonlinear(dim, "Glow", "a coupling needs two coordinates")
-        at_least(1, transforms=transforms, hidden=min(hidden, default=0))
+        at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
         layers: list[LazyTransform] = []
         for _ in range(transforms):
             layers += [
                 ActNorm(dim),
-                UnconditionalTransform(PermutationTransform, torch.randperm(dim), buffer=True),
-                UnconditionalTransform(LULinearTransform, torch.eye(dim)),
+                UnconditionalTransform(PermutationTransform, order=torch.randperm(dim), buffer=True),
+                UnconditionalTransform(LULinearTransform, LU=torch.eye(dim)),
                 GeneralCouplingTransform(dim, n_context, hidden_features=tuple(hidden), activation=nn.SiLU),
             ]
         super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden)})

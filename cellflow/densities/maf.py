@@ -33,15 +33,13 @@ class MAF(NormalizingFlow):
     https://arxiv.org/abs/1705.07057
     """
 
-    def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 5, hidden: Sequence[int] = (64, 64)) -> None:
+    def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 10, hidden: Sequence[int] = (128, 128)) -> None:
         nonlinear(dim, "MAF", "every masked affine flow is Gaussian there")
-        at_least(1, transforms=transforms, hidden=min(hidden, default=0))
+        at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
         layers, order = [], torch.zeros(0)
         for k in range(transforms):
             order = dim - 1 - order if k % 2 else torch.randperm(dim)
             layers.append(
-                MaskedAutoregressiveTransform(
-                    dim, n_context, order=order, hidden_features=tuple(hidden), activation=nn.SiLU
-                )
+                MaskedAutoregressiveTransform(dim, n_context, order=order, hidden_features=tuple(hidden), activation=nn.SiLU)
             )
         super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden)})

@@ -10,17 +10,15 @@ from torch import nn
 from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.transforms import MonotonicRQSTransform
 
-from cellflow.densities.base import NormalizingFlow, at_least
+from cellflow.densities.base import SPLINE_BOUND, NormalizingFlow, at_least
 
 __all__ = ["NSF"]
-
-_BOUND = 5.0
 
 
 class NSF(NormalizingFlow):
     """Every coordinate passes through a monotonic rational-quadratic spline that depends on what came before it.
 
-    The splines live on [-5, 5] in whitened coordinates and are the identity outside, so far tails are Gaussian.
+    The splines live on [-5, 5] in standard deviations and are the identity outside, so far tails are Gaussian.
     One pass gives the density; sampling takes `dim` passes per layer. Works on one-dimensional data.
 
     Parameters
@@ -42,8 +40,8 @@ class NSF(NormalizingFlow):
     def __init__(
         self, dim: int, n_context: int = 0, *, transforms: int = 3, hidden: Sequence[int] = (64, 64), bins: int = 8
     ) -> None:
-        at_least(1, transforms=transforms, hidden=min(hidden, default=0))
-        at_least(2, bins=bins)
+        at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
+        at_least(2, {"bins": bins})
         layers, order = [], torch.zeros(0)
         for k in range(transforms):
             order = dim - 1 - order if k % 2 else torch.randperm(dim)
@@ -52,7 +50,7 @@ class NSF(NormalizingFlow):
                     dim,
                     n_context,
                     order=order,
-                    univariate=partial(MonotonicRQSTransform, bound=_BOUND),
+                    univariate=partial(MonotonicRQSTransform, bound=SPLINE_BOUND),
                     shapes=[(bins,), (bins,), (bins - 1,)],
                     hidden_features=tuple(hidden),
                     activation=nn.SiLU,

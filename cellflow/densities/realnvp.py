@@ -32,9 +32,9 @@ class RealNVP(NormalizingFlow):
     Dinh, Sohl-Dickstein, Bengio. Density estimation using Real NVP. ICLR 2017. https://arxiv.org/abs/1605.08803
     """
 
-    def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 8, hidden: Sequence[int] = (64, 64)) -> None:
+    def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 10, hidden: Sequence[int] = (128, 128)) -> None:
         nonlinear(dim, "RealNVP", "a coupling needs two coordinates")
-        at_least(1, transforms=transforms, hidden=min(hidden, default=0))
+        at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
         layers, mask = [], torch.zeros(0)
         for k in range(transforms):
             mask = ~mask if k % 2 else torch.randperm(dim) % 2 == 1

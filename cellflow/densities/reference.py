@@ -12,7 +12,7 @@ from cellflow._neighbors import squared_distances
 from cellflow._random import stream
 from cellflow._typing import FloatArray
 from cellflow.densities._likelihood import systematic
-from cellflow.densities.base import State, at_least, checked_rows, whitening
+from cellflow.densities.base import State, at_least, checked_rows, standardisation
 from cellflow.errors import InputError, ModelFileError
 
 __all__ = ["GaussianMixture", "KernelDensity", "gaussian_mixture", "kernel_density"]
@@ -58,7 +58,7 @@ class GaussianMixture:
     def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _unconditional(context)
-        at_least(0, n=n)
+        at_least(0, {"n": n})
         chosen = rng.choice(len(self.weight), n, p=self.weight)
         z = rng.standard_normal((n, self.mean.shape[1]))
         return self.mean[chosen] + np.einsum("nij,nj->ni", self.factor[chosen], z)
@@ -109,7 +109,7 @@ class KernelDensity:
     def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _unconditional(context)
-        at_least(0, n=n)
+        at_least(0, {"n": n})
         chosen = rng.choice(len(self.weight), n, p=self.weight)
         return self.x[chosen] + rng.standard_normal((n, self.x.shape[1])) @ self.factor.T
 
@@ -139,7 +139,7 @@ def gaussian_mixture(x: FloatArray, weight: FloatArray, seed: int, *, max_compon
     """
     from sklearn.mixture import GaussianMixture as Mixture
 
-    shift, factor = whitening(x, weight)
+    shift, factor = _whitening(x, weight)
     z = np.linalg.solve(factor, (x - shift).T).T
     z = z[systematic(weight, len(z), 0.5)]
     best, best_score, best_k = None, np.inf, 0
@@ -173,7 +173,7 @@ def kernel_density(x: FloatArray, weight: FloatArray, seed: int) -> KernelDensit
     from scipy.special import logsumexp
 
     n, d = x.shape
-    shift, factor = whitening(x, weight)
+    shift, factor = _whitening(x, weight)
     z = np.linalg.solve(factor, (x - shift).T).T
     left_out = stream(seed).permutation(n)[:_LEFT_OUT]
     square = squared_distances(z[left_out], z)
@@ -188,6 +188,18 @@ def kernel_density(x: FloatArray, weight: FloatArray, seed: int) -> KernelDensit
 
     found = minimize_scalar(negative_log_likelihood, bounds=np.log(_BANDWIDTHS), method="bounded", options={"xatol": 0.01})
     return KernelDensity(x, weight, factor * scott * np.exp(found.x))
+
+
+def _whitening(x: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean `(d,)` and Cholesky factor `(d, d)` of the covariance.
+
+    Correlations are shrunk by `d / (n + d)`, so that few cells and columns that depend on each other have a factor too.
+    """
+    n, d = x.shape
+    shift, scale = standardisation(x, weight)
+    z = (x - shift) / scale
+    correlation = (n * (z.T * weight) @ z + d * np.eye(d)) / (n + d)
+    return shift, scale[:, None] * np.linalg.cholesky(correlation)
 
 
 def _rows(x: FloatArray, context: FloatArray | None, d: int) -> FloatArray:

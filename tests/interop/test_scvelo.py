@@ -11,7 +11,7 @@ import pytest
 import cellflow as cf
 from worm import PREDICT, needs_worm, prepared
 
-scv = pytest.importorskip("scvelo")
+scv = pytest.importorskip("scvelo", reason="scVelo lives in an environment of its own: make interop")
 
 pytestmark = [
     needs_worm,
