@@ -22,6 +22,8 @@ Method = Literal["rk4", "midpoint", "euler", "dopri5"]
 #: Cells that are integrated again with half the step, and the relative difference from which a warning is due.
 _CHECKED = 128
 _COARSE = 1e-2
+#: More steps than this are a mistake: a time in another unit, or a step in one.
+_MAX_STEPS = 100_000
 
 
 def integrate(
@@ -66,6 +68,8 @@ def integrate(
 
     Raises
     ------
+    InputError
+        An unknown method, times that are not finite, or so far away that it would take more than 100,000 steps.
     IntegrationError
         Where a state stops being finite: names the time, the cell and a remedy.
 
@@ -85,6 +89,13 @@ def integrate(
         msg = f"Times to integrate to must be finite; found {times[~np.isfinite(times)].tolist()} (start {t0})."
         raise InputError(msg)
     distinct, position = np.unique(times, return_inverse=True)
+    reach = max((abs(t - t0) for t in distinct.tolist()), default=0.0)
+    if method != "dopri5" and reach / step > _MAX_STEPS:
+        msg = (
+            f"From time {t0:g} to a time {reach:g} away takes {reach / step:,.0f} steps of {step:.3g}; the limit is {_MAX_STEPS:,}. "
+            "Check the unit of the time asked for, or pass a larger `step`."
+        )
+        raise InputError(msg)
     start = torch.from_numpy(np.array(x, dtype=np.float64)).to(dtype)
 
     def solve(cells: Tensor, largest: float) -> Tensor:

@@ -119,3 +119,8 @@ def test_bad_options_are_refused(key, options):
 def test_times_that_are_not_finite_are_refused():
     with pytest.raises(InputError, match="nan"):
         integrate(linear, X, 0.0, [1.0, np.nan], step=0.1)
+
+
+def test_a_time_in_another_unit_is_refused_before_any_work():
+    with pytest.raises(InputError, match="limit is 100,000"):
+        integrate(linear, X, 0.0, [1e9], step=0.1)
