@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from cellflow.errors import InputError
+from cellflow._numbers import as_count
 
-__all__ = ["choose_threads", "torch_threads"]
+__all__ = ["as_threads", "choose_threads", "torch_threads"]
 
 _PROBED_CALLS = 10
 
@@ -32,18 +32,20 @@ def torch_threads(threads: int = 1) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def choose_threads(threads: int | Literal["auto"], work: Callable[[], object]) -> int:
-    """Return the number of threads to use; `"auto"` times `work` with one and with all, and takes the faster.
+def as_threads(threads: object) -> int | Literal["auto"]:
+    """Return the argument `threads`.
 
     Raises
     ------
     InputError
         For anything but a positive integer or `"auto"`.
     """
+    return "auto" if threads == "auto" else as_count("threads", threads, remedy=" or 'auto'")
+
+
+def choose_threads(threads: int | Literal["auto"], work: Callable[[], object]) -> int:
+    """Return the number of threads to use; `"auto"` times `work` with one and with all, and takes the faster."""
     if threads != "auto":
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            msg = f"threads={threads!r}; expected a positive integer or 'auto'."
-            raise InputError(msg)
         return threads
     seconds = {}
     for candidate in {1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1}:

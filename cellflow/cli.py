@@ -151,6 +151,8 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     predict.add_argument("--time", type=float, required=True, metavar="T", help="in the unit of the time column")
     predict.add_argument("--n-obs", type=int, metavar="N", help="cells to predict (default: as many as the snapshots hold)")
 
+    for sub in (fit, annotate):
+        sub.add_argument("--overwrite", action="store_true", help="replace results of other programs under the same keys")
     for sub in (fit, annotate, predict):
         sub.add_argument("--out", required=True, metavar="OUT.h5ad", help="where to write; may be the input file")
     return parser, {"demo": demo, "fit": fit, "annotate": annotate, "predict": predict}
@@ -189,6 +191,7 @@ def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
             method=arguments.method,
             random_state=arguments.seed,
             device=arguments.device,
+            overwrite=arguments.overwrite,
         )
     return _wrote(arguments, adata, method=arguments.method)
 
@@ -198,8 +201,8 @@ def _annotate(arguments: argparse.Namespace) -> dict[str, Any]:
 
     with _changed(arguments) as adata:
         basis = arguments.basis or ("umap" if "X_umap" in adata.obsm else None)
-        tl.velocity(adata, basis=basis)
-        tl.trajectories(adata, n_times=arguments.n_times)
+        tl.velocity(adata, basis=basis, overwrite=arguments.overwrite)
+        tl.trajectories(adata, n_times=arguments.n_times, overwrite=arguments.overwrite)
     return _wrote(arguments, adata, basis=basis)
 
 

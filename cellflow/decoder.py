@@ -213,8 +213,9 @@ def _moments(x: FloatArray, expression: Rows, genes: np.ndarray) -> tuple[_Momen
     for rows in _blocks(len(x)):
         block = expression[rows]
         kept_out = np.arange(rows.start, rows.stop) % _FOLDS == _FOLDS - 1
-        train = train + _Moments.of(x[rows][~kept_out], block[~kept_out])
-        test = test + _Moments.of(x[rows][kept_out], block[kept_out])
+        with np.errstate(invalid="ignore", over="ignore"):  # of infinities, which are named below
+            train = train + _Moments.of(x[rows][~kept_out], block[~kept_out])
+            test = test + _Moments.of(x[rows][kept_out], block[kept_out])
     bad = np.flatnonzero(~np.isfinite(train.yy + test.yy))
     if len(bad):
         msg = f"Expression of {len(bad)} genes is not finite (first: {str(genes[bad[0]])!r}); remove them or fill their gaps."

@@ -27,6 +27,7 @@ __all__ = [
     "TrainingError",
     "TrainingWarning",
     "closest",
+    "nearest_name",
 ]
 
 
@@ -98,12 +99,19 @@ class TrainingWarning(CellFlowWarning):
 
 
 def closest(name: object, known: Iterable[str]) -> str:
-    """Say what was meant, perhaps: `"; did you mean 'X_pca'?"`, or nothing where no known name is near.
+    """Say what was meant, perhaps: `" (did you mean 'X_pca'?)"`, or nothing where no known name is near.
 
     Examples
     --------
     >>> closest("X_pac", ["X_pca", "X_umap"])
-    "; did you mean 'X_pca'?"
+    " (did you mean 'X_pca'?)"
     """
-    matches = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    found = nearest_name(name, known)
+    return "" if found is None else f" (did you mean {found!r}?)"
+
+
+def nearest_name(name: object, known: Iterable[str]) -> str | None:
+    """The known name that differs only in case, else the one that is spelt most alike, if any is."""
+    names = [str(k) for k in known]
+    same = [k for k in names if k.casefold() == str(name).casefold()]
+    return next(iter(same or difflib.get_close_matches(str(name), names, n=1)), None)

@@ -10,7 +10,7 @@ import torch
 
 from cellflow._devices import choose_device
 from cellflow._random import as_seed
-from cellflow._threads import choose_threads, torch_threads
+from cellflow._threads import as_threads, choose_threads, torch_threads
 from cellflow._typing import RandomState
 from cellflow.couplings import Auto
 from cellflow.dynamics import Dynamics
@@ -100,7 +100,8 @@ def fit(
         A loss that is not finite.
     """
     start = time.perf_counter()
-    clock, seed, place = snapshots.clock, as_seed(random_state), choose_device(device)
+    # Arguments first: a plan may take minutes.
+    clock, seed, place, threads = snapshots.clock, as_seed(random_state), choose_device(device), as_threads(threads)
     recipe = (ot_cfm() if recipe is None else recipe).resolved(clock)
     frame = Frame.fitted(snapshots, scale)
     inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])

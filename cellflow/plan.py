@@ -131,12 +131,12 @@ class EdgePlan:
     @cached_property
     def row_mass(self) -> FloatArray:
         """Mass that leaves each source cell, shape `(n,)`."""
-        return np.bincount(self.i, weights=self.mass, minlength=self.shape[0])
+        return np.bincount(self.i, weights=self.mass, minlength=self.shape[0]).astype(np.float64, copy=False)
 
     @cached_property
     def col_mass(self) -> FloatArray:
         """Mass that reaches each target cell, shape `(m,)`."""
-        return np.bincount(self.j, weights=self.mass, minlength=self.shape[1])
+        return np.bincount(self.j, weights=self.mass, minlength=self.shape[1]).astype(np.float64, copy=False)
 
     @cached_property
     def _table(self) -> AliasTable:
@@ -155,7 +155,8 @@ class EdgePlan:
         n = self.shape[0] if side == "source" else self.shape[1]
         matrix = sp.csr_array((self.mass, (here, there)), shape=(n, len(values)))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return (matrix @ np.asarray(values, dtype=np.float64)) / matrix.sum(axis=1)[:, None]
+            mean: FloatArray = (matrix @ np.asarray(values, dtype=np.float64)) / matrix.sum(axis=1)[:, None]
+        return mean
 
 
 @dataclass(frozen=True, eq=False)

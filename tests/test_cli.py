@@ -88,7 +88,7 @@ def test_the_output_may_be_the_input(fitted: Path, tmp_path: Path) -> None:
     [
         ([], "COMMAND"),
         (["ft"], "did you mean 'fit'"),
-        (["fit", "in.h5ad", "--tiem-key", "hours", "--out", "o.h5ad"], "no option --tiem-key; did you mean '--time-key'"),
+        (["fit", "in.h5ad", "--tiem-key", "hours", "--out", "o.h5ad"], "no option --tiem-key (did you mean '--time-key'"),
         (["fit", "in.h5ad", "--time-key=hours"], "--out"),
         (["fit", "in.h5ad", "--time-key=hours", "--out=o.h5ad", "--seed=-1"], "non-negative"),
         (["predict", "in.h5ad", "--out=o.h5ad", "--time", "noon"], "noon"),

@@ -113,5 +113,5 @@ def test_constant_dimensions_are_only_centred():
 
 
 def test_an_unknown_scale():
-    with pytest.raises(InputError, match=r"scale='joined' is not one of \['joint', 'each', 'none'\]; did you mean 'joint'"):
+    with pytest.raises(InputError, match=r"scale='joined' is not one of \['joint', 'each', 'none'\] \(did you mean 'joint'"):
         Frame.fitted(snapshots(), "joined")

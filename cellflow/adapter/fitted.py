@@ -97,7 +97,7 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
     keys = Keys(key)
     record = record_of(adata, keys)
     params, flow = record["params"], load_flow(adata, keys)
-    cells, times = settle(_examine(adata, keys, params, flow.n_dims), stacklevel=4)
+    cells, times = settle(_examine(adata, keys, params, flow.n_dims), again=True)
     require_same(record["fingerprint"], adata.obs_names.to_numpy(), cells.x, cells.use_rep)
     return Fitted(keys, flow, params, cells, inferred_times(cells) if times is None else times)
 

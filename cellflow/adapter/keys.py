@@ -11,7 +11,7 @@ from cellflow.errors import InputError, MissingKeyError, closest
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["DEFAULT", "Keys", "basis_of", "find_basis", "is_ours", "require_free", "written"]
+__all__ = ["DEFAULT", "Keys", "basis_of", "find_basis", "is_ours", "require_free", "spelled", "written"]
 
 #: The `uns` key of the model, and with it the default of every `key_added`.
 DEFAULT = "cellflow"
@@ -99,24 +99,27 @@ def basis_of(key: str) -> str:
     return key.removeprefix("X_") or key
 
 
+def spelled(adata: AnnData, basis: object) -> str | None:
+    """The `obsm` key that is meant by `basis`: itself, or the same with or without `X_` in front; None where there is none."""
+    spellings = (basis, f"X_{basis}", basis.removeprefix("X_")) if isinstance(basis, str) else ()
+    return next((key for key in spellings if key in adata.obsm), None)
+
+
 def find_basis(adata: AnnData, basis: object) -> str:
-    """The `obsm` key that is meant by `basis`: itself, or the same with or without the `X_` in front.
+    """The `obsm` key that is meant by `basis`; see `spelled`.
 
     Raises
     ------
     MissingKeyError
         There is none; the message lists the keys there are.
     """
-    spellings = (basis, f"X_{basis}", str(basis).removeprefix("X_"))
-    for key in spellings:
-        if key in adata.obsm:
-            return str(key)
-    known = list(map(str, adata.obsm))
-    hint = closest(basis, [*known, *map(basis_of, known)])
-    msg = (
-        f"No {basis!r} in adata.obsm; found {sorted(known)}{hint}. Compute it first, for example with sc.pp.pca or sc.tl.umap."
-    )
-    raise MissingKeyError(msg)
+    key = spelled(adata, basis)
+    if key is None:
+        known = sorted(map(str, adata.obsm))
+        hint = closest(basis, [*known, *map(basis_of, known)])
+        msg = f"No {basis!r} in adata.obsm; found {known}{hint}. Compute it first, for example with sc.pp.pca or sc.tl.umap."
+        raise MissingKeyError(msg)
+    return key
 
 
 def is_ours(adata: AnnData, key: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from cellflow._typing import FloatArray
-from cellflow.adapter.keys import basis_of
+from cellflow.adapter.keys import basis_of, spelled
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.decoder import Rows
 from cellflow.errors import InputError, MissingKeyError, closest
@@ -35,7 +35,7 @@ _PICTURES = re.compile(r"umap|t-?sne|draw_graph|phate|pacmap|trimap|mde(?![a-z])
 
 def read_positions(adata: AnnData, *, use_rep: str, n_dims: int | None = None) -> FloatArray:
     """Read the positions of all cells only, shape `(n, d)`, float32; see `read`."""
-    return settle(examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=True))[1]
+    return settle(examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=True), again=True)[1]
 
 
 def examine_positions(
@@ -122,8 +122,7 @@ class _Computed:
 def _stored(adata: AnnData, use_rep: object, *, force_rep: bool) -> Examination[tuple[str, str, Any] | None]:
     """Find the representation: its key, what messages call it, and the value as it is stored."""
     known = sorted(map(str, adata.obsm))
-    spellings = [use_rep, f"X_{use_rep}", str(use_rep).removeprefix("X_")]
-    key = next((str(s) for s in spellings if isinstance(use_rep, str) and s in adata.obsm), None)
+    key = spelled(adata, use_rep)
     if key is None and use_rep == "X":
         if adata.X is None:
             yield Problem("adata.X", "is None", "expression", f"Pass use_rep= one of {known}.")
@@ -136,8 +135,10 @@ def _stored(adata: AnnData, use_rep: object, *, force_rep: bool) -> Examination[
         return None
     if key is None:
         hint = closest(use_rep, [*known, *map(basis_of, known)])
-        remedy = f"Pass use_rep= one of them{hint}." if known else "Run sc.pp.pca(adata) first."
-        yield Problem(f"adata.obsm[{use_rep!r}]", "is missing", f"one of {known}", remedy, kind=MissingKeyError)
+        expected, remedy = f"one of {known}", f"Pass use_rep= one of them{hint}."
+        if not known:
+            expected, remedy = "a representation of the cells", "Run sc.pp.pca(adata) first."
+        yield Problem(f"adata.obsm[{use_rep!r}]", "is missing", expected, remedy, kind=MissingKeyError)
         return None
     where = f"adata.obsm[{key!r}]"
     if not force_rep and _PICTURES.search(key):

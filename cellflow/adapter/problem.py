@@ -49,10 +49,11 @@ class Problem:
 Examination: TypeAlias = Generator[Problem, None, T]
 
 
-def settle(examination: Examination[T | None], *, stacklevel: int = 3) -> T:
+def settle(examination: Examination[T | None], *, stacklevel: int = 3, again: bool = False) -> T:
     """Run a check; raise its first error, give its warnings, log its notes, and return what it read.
 
-    Warnings and notes come after the whole check has passed, so that an error is the only thing said.
+    Warnings and notes come after the whole check has passed, so that an error is the only thing said; of data that are read
+    `again` after a fit, they have been said.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def settle(examination: Examination[T | None], *, stacklevel: int = 3) -> T:
         if problem.severity == "error":
             raise problem.kind(problem.message)
         later.append(problem)
-    for problem in later:
+    for problem in [] if again else later:
         if problem.severity == "warning":
             warnings.warn(problem.message, InputWarning, stacklevel=stacklevel)
         else:

@@ -232,7 +232,7 @@ def read_h5ad(path: str | os.PathLike[str]) -> AnnData:
     path = Path(path)
     if not path.is_file():
         nearby = [p.name for p in path.parent.glob("*.h5ad")] if path.parent.is_dir() else []
-        msg = f"{path} is not a file. Expected an h5ad file{closest(path.name, nearby)}"
+        msg = f"{path} is not a file. Expected an h5ad file{closest(path.name, nearby)}."
         raise MissingDataError(msg)
     with path.open("rb") as file:
         start = file.read(8)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from cellflow._typing import IntArray
-from cellflow.errors import InputError, MissingKeyError, closest
+from cellflow.errors import InputError, MissingKeyError, nearest_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +59,8 @@ def shared_genes(adata: AnnData, genes: np.ndarray) -> tuple[IntArray, IntArray]
 
 
 def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) -> IntArray:
+    import pandas as pd
+
     values = np.atleast_1d(np.asarray(chosen))
     n = len(names)
     if values.ndim != 1 or (values.dtype.kind == "O" and not all(isinstance(v, str) for v in values)):
@@ -69,6 +71,9 @@ def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) ->
     if values.dtype.kind == "b":
         if len(values) != n:
             msg = f"{argument}= is a mask of length {len(values)}; expected {n}, one value per entry of {where}."
+            raise InputError(msg)
+        if isinstance(chosen, pd.Series) and not (chosen.index.equals(names) or isinstance(chosen.index, pd.RangeIndex)):
+            msg = f"{argument}= is a mask with another index than {where}; pass mask.loc[{where}], or mask.to_numpy()."
             raise InputError(msg)
         return np.flatnonzero(values)
     if values.dtype.kind in "iu":
@@ -87,7 +92,7 @@ def _named(wanted: Sequence[str], names: pd.Index, argument: str, where: str) ->
     unknown = [name for name in wanted if name not in names]
     if unknown:
         found = f"{argument}= holds {len(unknown)} names that are not in {where}: {unknown[:5]}"
-        hints = [f"for {name!r} did you mean {hint}?" for name in unknown[:5] if (hint := _near(name, names))]
+        hints = [f"for {name!r} did you mean {hint!r}?" for name in unknown[:5] if (hint := nearest_name(name, names))]
         msg = f"{found}; {' '.join(hints) or f'names look like {list(map(str, names[:3]))}.'}"
         raise MissingKeyError(msg)
     repeated = sorted({name for name in wanted if names.get_indexer_for([name]).size > 1})
@@ -95,9 +100,3 @@ def _named(wanted: Sequence[str], names: pd.Index, argument: str, where: str) ->
         msg = f"{argument}= holds names that stand for several entries of {where}: {repeated[:5]}. Pass positions or a mask."
         raise InputError(msg)
     return np.asarray(names.get_indexer_for(wanted), dtype=np.int64)
-
-
-def _near(name: str, names: pd.Index) -> str:
-    """The name that differs only in case, else one that is spelt much alike."""
-    same = [str(known) for known in names if str(known).casefold() == name.casefold()]
-    return repr(same[0]) if same else closest(name, names).removeprefix("; did you mean ").removesuffix("?")

@@ -106,7 +106,11 @@ def examine_times(column: pd.Series, key: str) -> Examination[ParsedTimes | None
 
     if isinstance(column.dtype, np.dtype) and column.dtype.kind == "f" and column.dtype != np.float64:
         column = _widened(column)
-    codes, distinct = pd.factorize(column)
+    try:
+        codes, distinct = pd.factorize(column)
+    except TypeError:
+        yield Problem(key, f"holds {column.iloc[0]!r} and its like", _EXPECTED, _REMEDY)
+        return None
     unused = len(column.cat.categories) - len(distinct) if isinstance(column.dtype, pd.CategoricalDtype) else 0
     if unused:
         yield Problem(key, f"has {unused} categories without cells", "cells in every category", "They are ignored.", "note")

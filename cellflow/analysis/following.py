@@ -44,6 +44,8 @@ def follow(flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray) -> 
 
     Raises
     ------
+    InputError
+        Times so far away that it would take more than 100,000 steps.
     IntegrationError
         Where a state stops being finite.
     """
@@ -64,7 +66,10 @@ def follow(flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray) -> 
 
 def _stations(flow: Flow, starts: FloatArray, times: FloatArray) -> FloatArray:
     """Where everybody stops, from the earliest to the latest of all times asked for."""
+    from cellflow.simulation import require_few_steps
+
     low, high = min(starts.min(), times.min()), max(starts.max(), times.max())
+    require_few_steps(low, high, flow.step)
     first, last = (round_((t - flow.clock.start) / flow.step) for round_, t in ((np.floor, low), (np.ceil, high)))
     steps = flow.clock.start + flow.step * np.arange(first, last + 1)
     return np.unique(np.concatenate([steps, flow.times, times]))

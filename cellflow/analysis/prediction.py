@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from cellflow._numbers import as_count, as_number
 from cellflow._typing import FloatArray, IntArray
 from cellflow.errors import InputError, closest
 from cellflow.population import Population, Snapshots
@@ -68,7 +69,7 @@ def sources(snapshots: Snapshots, time: float, source: Source = "both") -> list[
             msg = f"source={source!r} is none of {list(_SIDES)} and no time of a snapshot{closest(source, _SIDES)}"
             raise InputError(msg)
     else:
-        return [(snapshots.at(float(source)), 1.0)]
+        return [(snapshots.at(as_number("source", source, remedy=f", the time of a snapshot, or one of {list(_SIDES)}")), 1.0)]
     earlier = [p for p in snapshots.populations if p.time < time][-1:]
     later = [p for p in snapshots.populations if p.time > time][:1]
     if source == "both":
@@ -117,9 +118,7 @@ def predict(
     IntegrationError
         Where a state stops being finite.
     """
-    if not np.isfinite(time):
-        msg = f"time={time!r}; expected a finite number."
-        raise InputError(msg)
+    time = as_number("time", time)
     chosen = sources(snapshots, time, source)
     parts = []
     for population, share in chosen:
@@ -136,9 +135,7 @@ def predict(
 
 def _drawn(weight: FloatArray, n: int, rng: np.random.Generator | None) -> IntArray:
     """Systematic resampling in random order: each row is drawn `n * weight` times, rounded up or down at random."""
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        msg = f"n_obs={n!r}; expected a positive integer."
-        raise InputError(msg)
+    n = as_count("n_obs", n)
     if rng is None:
         msg = "Drawing n_obs cells needs a generator."
         raise InputError(msg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cellflow._neighbors import nearest
+from cellflow._numbers import as_count
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError
 
@@ -67,9 +68,7 @@ def project(x: FloatArray, velocity: FloatArray, embedding: FloatArray, *, n_nei
     if not (x.ndim == embedding.ndim == 2 and velocity.shape == x.shape and len(embedding) == len(x)):
         msg = f"Need x (n, d), velocity (n, d) and embedding (n, k); found {x.shape}, {velocity.shape} and {embedding.shape}."
         raise InputError(msg)
-    if n_neighbors < 1:
-        msg = f"n_neighbors={n_neighbors} must be at least 1."
-        raise InputError(msg)
+    n_neighbors = as_count("n_neighbors", n_neighbors)
     # Each cell is its own nearest neighbour; its displacement is zero, and zero displacements do not vote.
     _, rows = nearest(x, x, n_neighbors + 1)
     arrows = np.zeros_like(embedding)

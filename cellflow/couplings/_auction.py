@@ -11,8 +11,9 @@ import numpy as np
 
 from cellflow._typing import FloatArray, IntArray
 from cellflow.couplings.base import compiled
+from cellflow.errors import CouplingError
 
-__all__ = ["Arcs", "Assigned", "auction"]
+__all__ = ["Arcs", "auction"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,29 +50,8 @@ class Arcs:
         return np.searchsorted(self.key, np.arange(self.shape[0] + 1, dtype=np.int64) * self.shape[1])
 
 
-@dataclass(frozen=True, eq=False)
-class Assigned:
-    """Where an auction ended.
-
-    Parameters
-    ----------
-    flow
-        Units on each arc.
-    unplaced, unsold
-        Units that each source could not place and each target did not sell; both zero unless the graph is infeasible.
-    u, v
-        Potentials: `u + v <= cost` on every arc, and within epsilon of equality where anything flows.
-    """
-
-    flow: IntArray
-    unplaced: IntArray
-    unsold: IntArray
-    u: FloatArray
-    v: FloatArray
-
-
 @compiled
-def _settle(heap, place, paid, first, size, p):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _settle(heap: IntArray, place: IntArray, paid: FloatArray, first: int, size: int, p: int) -> None:
     """Move the lot at position `p` of one target's heap (`size` entries from `first` on) to where its bid belongs."""
     lot = heap[first + p]
     while p > 0:
@@ -95,8 +75,19 @@ def _settle(heap, place, paid, first, size, p):  # type: ignore[no-untyped-def] 
 
 
 @compiled
-def _bid(start, source, target, cost, first, unplaced, unsold, price, ceiling, epsilon, max_bids):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Auction units until all are placed or bidders give up; changes `unplaced`, `unsold` and `price`, returns the flow.
+def _bid(
+    start: IntArray,
+    source: IntArray,
+    target: IntArray,
+    cost: FloatArray,
+    first: IntArray,
+    unplaced: IntArray,
+    unsold: IntArray,
+    price: FloatArray,
+    epsilon: float,
+    max_bids: int,
+) -> IntArray:
+    """Auction units until all are placed; changes `unplaced`, `unsold` and `price`, returns the flow.
 
     What a source holds of a target is a lot: an arc with a flow and the bid that was paid. The lots of a target form a heap,
     cheapest on top, and a target's price is that of its cheapest unit, sold or unsold.
@@ -112,18 +103,15 @@ def _bid(start, source, target, cost, first, unplaced, unsold, price, ceiling, e
         head = (head + 1) % n
         size -= 1
         waiting[i] = False
-        while unplaced[i] > 0:
-            chosen, lowest, second = -1, np.inf, ceiling[i]
+        while unplaced[i] > 0 and bids < max_bids:
+            chosen, lowest, second = -1, np.inf, np.inf
             for k in range(start[i], start[i + 1]):
                 total = cost[k] + price[target[k]]
-                if total < second:
-                    if total < lowest:
-                        second = min(second, lowest)
-                        lowest, chosen = total, k
-                    else:
-                        second = total
-            if chosen < 0:
-                break
+                if total < lowest:
+                    second = lowest
+                    lowest, chosen = total, k
+                elif total < second:
+                    second = total
             bids += 1
             j = target[chosen]
             offer = price[j] + epsilon
@@ -171,40 +159,52 @@ def _bid(start, source, target, cost, first, unplaced, unsold, price, ceiling, e
 
 
 def auction(
-    arcs: Arcs, supply: IntArray, demand: IntArray, v: FloatArray, *, epsilon: FloatArray, patience: float, max_bids: int
-) -> Assigned:
+    arcs: Arcs, supply: IntArray, demand: IntArray, v: FloatArray, *, epsilon: FloatArray, max_bids: int
+) -> tuple[IntArray, FloatArray, FloatArray]:
     """Solve transport on a sparse graph to within epsilon.
 
     Every source places its units where cost plus price is lowest, and bids as much as makes its second choice equally good,
-    plus epsilon; whoever is outbid looks again. At the end the plan is within epsilon (per unit of mass) of the optimum on
+    plus epsilon; whoever is outbid looks again. At the end the plan is within epsilon, per unit of mass, of the optimum on
     this graph. Successive epsilons keep the prices, so that the last, small one finds them nearly right.
-
-    Bertsekas, D. P. (1988). The auction algorithm. Annals of Operations Research 14.
-    Bertsekas, D. P. and Castañon, D. A. (1989). The auction algorithm for the transportation problem. Ibid. 20.
 
     Parameters
     ----------
     arcs
-        The graph; every source needs an arc.
+        The graph; it must be feasible.
     supply, demand
         Whole units, shapes `(n,)` and `(m,)`, positive, of equal sum.
     v
         Potentials of the targets to start from, shape `(m,)`.
     epsilon
         Decreasing.
-    patience
-        A source gives up when its best offer has become worse by this many times the previous epsilon: the sign of an
-        infeasible graph. Once everything has been placed, the graph is known to be feasible, and nobody gives up any more.
     max_bids
-        Per epsilon; what is unplaced by then stays so.
+        Per epsilon.
+
+    Returns
+    -------
+    Units on each arc, and potentials `u (n,)`, `v (m,)`: `u + v <= cost` on every arc, and within epsilon of equality where
+    anything flows.
+
+    Raises
+    ------
+    CouplingError
+        Not done after `max_bids`.
+
+    References
+    ----------
+    Bertsekas, D. P. (1988). The auction algorithm. Annals of Operations Research 14.
+    Bertsekas, D. P. and Castañon, D. A. (1989). The auction algorithm for the transportation problem. Ibid. 20.
     """
     start, source, target, price = arcs.start, arcs.source, arcs.target, -v
     lots = np.bincount(target, minlength=len(demand))
     first = np.cumsum(lots) - lots
-    for previous, step in zip([epsilon[0], *epsilon], epsilon, strict=False):
+    for step in epsilon:
         unplaced, unsold = supply.copy(), demand.copy()
-        ceiling = np.minimum.reduceat(arcs.cost + price[target], start[:-1]) + patience * previous
-        flow = _bid(start, source, target, arcs.cost, first, unplaced, unsold, price, ceiling, step, max_bids)
-        if not unplaced.any():
-            patience = np.inf
-    return Assigned(flow, unplaced, unsold, np.minimum.reduceat(arcs.cost + price[target], start[:-1]), -price)
+        flow = _bid(start, source, target, arcs.cost, first, unplaced, unsold, price, step, max_bids)
+        if unplaced.any():
+            msg = (
+                f"The auction between {len(supply):,} and {len(demand):,} cells was not over after {max_bids:,} bids "
+                f"(epsilon {step:.3g}). Raise `tol`, or use Exact() if its matrix fits into memory."
+            )
+            raise CouplingError(msg)
+    return flow, np.minimum.reduceat(arcs.cost + price[target], start[:-1]), -price

@@ -45,7 +45,7 @@ class Priced(NamedTuple):
 
 
 @compiled
-def _insert(values, arcs, value, arc):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _insert(values: FloatArray, arcs: IntArray, value: float, arc: int) -> None:
     """Insert into a short increasing list, whose last entry is lost."""
     p = len(values) - 1
     while p > 0 and values[p - 1] > value:
@@ -57,7 +57,20 @@ def _insert(values, arcs, value, arc):  # type: ignore[no-untyped-def]  # noqa: 
 
 
 @compiled
-def _scan(tile, i0, j0, row_value, row_arc, row_limit, col_value, col_arc, col_limit, group_limit, row_min, best):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _scan(
+    tile: FloatArray,
+    i0: int,
+    j0: int,
+    row_value: FloatArray,
+    row_arc: IntArray,
+    row_limit: FloatArray,
+    col_value: FloatArray,
+    col_arc: IntArray,
+    col_limit: FloatArray,
+    group_limit: FloatArray,
+    row_min: FloatArray,
+    best: FloatArray,
+) -> None:
     """Merge a tile, targets by sources, into the lists; an entry counts where it is below its row's or column's limit."""
     m, n = tile.shape
     for start in range(0, m, _GROUP):
@@ -140,10 +153,8 @@ def price(
             block = right[j0 : j0 + _TARGETS]
             tile = buffer[: len(block) * part.shape[1]].reshape(len(block), part.shape[1])
             np.matmul(block, part, out=tile)
-            _scan(
-                tile, i0, j0, row_value, row_arc, row_limits, col_value, col_arc, col_limits, group_limits, row_min, best
-            )
-    # Any order of summation of d + 2 products, whose factors were rounded once, errs at most by this (Higham 2002, section 3.1).
+            _scan(tile, i0, j0, row_value, row_arc, row_limits, col_value, col_arc, col_limits, group_limits, row_min, best)
+    # Whatever the order of summation, d + 2 products of factors that were rounded err at most by this (Higham 2002, 3.1).
     terms = 2.0 * np.sqrt(x_norm) * np.sqrt(y_norm.max()) + np.abs(x_norm - u) + np.abs(y_norm - v).max()
     error = (d + 5) * np.finfo(dtype).eps / 2 * terms
     return Priced(row_arc, row_value, col_arc, col_value, row_min.astype(np.float64), error)

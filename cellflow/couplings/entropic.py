@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal
 
 import numpy as np
 
 from cellflow._neighbors import squared_distances
 from cellflow._random import stream
-from cellflow._typing import FloatArray
+from cellflow._typing import FloatArray, IntArray
 from cellflow.couplings.base import cloud, positive, whole
 from cellflow.errors import CouplingError, InputError
 from cellflow.plan import PotentialPlan
@@ -72,7 +73,7 @@ class Entropic:
     >>> cells = np.array([[0.0], [1.0]])
     >>> plan = Entropic(epsilon=1e3)(Population(cells, 0.0), Population(cells, 1.0))
     >>> np.round(plan.barycentre(cells), 3).ravel()
-    array([0.5 , 0.5 ])
+    array([0.5, 0.5])
     """
 
     sigma: float | Literal["auto"] | None = "auto"
@@ -102,7 +103,7 @@ class Entropic:
         if self.epsilon is not None:
             return self.epsilon
         if self.sigma is None or isinstance(self.sigma, str):
-            msg = 'sigma="auto" is known only to a fit, from the times of all snapshots; pass a number, such as Snapshots.clock.sigma.'
+            msg = 'sigma="auto" depends on the times of all snapshots and is resolved by a fit; pass a number here.'
             raise InputError(msg)
         if not target.time > source.time:
             msg = f"The target's time ({target.time:g}) must be after the source's ({source.time:g}); or pass `epsilon`."
@@ -119,12 +120,12 @@ class Entropic:
         logger.debug("entropic plan, epsilon %.4g: marginal error %.2g after %d iterations", epsilon, error, n_iter)
         if not error <= self.tol:
             msg = (
-                f"Entropic transport with epsilon={epsilon:.4g} has a marginal error of {error:.2g} after {n_iter} iterations; "
-                f"tol={self.tol:g} was asked. Raise `sigma` (or `epsilon`), `max_iter` or `tol`; for epsilon near zero, use Sparse()."
+                f"Entropic transport with epsilon={epsilon:.4g} has a marginal error of {error:.2g} after {n_iter} iterations "
+                f"(tol={self.tol:g}). Raise `sigma` (or `epsilon`), `max_iter` or `tol`, or use Sparse()."
             )
             raise CouplingError(msg)
 
-        def everywhere(potential: FloatArray, kept: FloatArray, n: int) -> FloatArray:
+        def everywhere(potential: FloatArray, kept: IntArray, n: int) -> FloatArray:
             full = np.zeros(n)
             full[kept] = potential
             return full
@@ -177,7 +178,7 @@ def _start(x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, epsilon: 
     return g
 
 
-def _sample(weight: FloatArray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, FloatArray]:
+def _sample(weight: FloatArray, size: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
     """Draw by weight, systematically in random order: the cells drawn, and their shares of the draws."""
     order = rng.permutation(len(weight))
     ends = np.cumsum(weight[order])
@@ -237,8 +238,9 @@ def _relaxation(omega: float, history: list[float], tol: float, max_iter: int) -
     r"""Choose the next overrelaxation from the errors so far.
 
     If plain iterations converge at the rate :math:`\lambda`, those with :math:`\omega` do at :math:`\mu` where
-    :math:`(\mu + \omega - 1)^2 = \lambda \mu \omega^2`, and the best is :math:`2 / (1 + \sqrt{1 - \lambda})` (Lehmann, T. et al. (2022).
-    A note on overrelaxation in the Sinkhorn algorithm. Optim. Lett. 16).
+    :math:`(\mu + \omega - 1)^2 = \lambda \mu \omega^2`, and the best is :math:`2 / (1 + \sqrt{1 - \lambda})`.
+
+    Lehmann, T. et al. (2022). A note on overrelaxation in the Sinkhorn algorithm. Optimization Letters 16.
     """
     if history[-1] <= tol or len(history) > max_iter:
         return 1.0
@@ -248,4 +250,4 @@ def _relaxation(omega: float, history: list[float], tol: float, max_iter: int) -
     if not rate < 1.0:
         return 1.0
     plain = min((rate + omega - 1.0) ** 2 / (rate * omega**2), 1.0)
-    return min(2.0 / (1.0 + np.sqrt(1.0 - plain)), _MAX_RELAXATION)
+    return min(2.0 / (1.0 + sqrt(1.0 - plain)), _MAX_RELAXATION)

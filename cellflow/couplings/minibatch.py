@@ -58,7 +58,8 @@ class Minibatch:
         """Couple two whole populations."""
         rng = stream(self.random_state)
         batches = zip(self._draw(source.weight, rng), self._draw(target.weight, rng), strict=True)
-        i, j, mass = (np.concatenate(part) for part in zip(*(self._edges(source, target, *b, rng) for b in batches), strict=True))
+        edges = [self._edges(source, target, rows, columns, rng) for rows, columns in batches]
+        i, j, mass = (np.concatenate(part) for part in zip(*edges, strict=True))
         cost = float(mass @ arc_costs(source.x, target.x, i, j) / mass.sum())
         return EdgePlan((len(source), len(target)), i, j, mass, cost)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow._typing import FloatArray
-from cellflow.errors import InputError, MissingKeyError, closest
+from cellflow.adapter.selection import gene_columns
+from cellflow.errors import InputError, InputTypeError, MissingKeyError, closest
 from cellflow.pl._read import Fitted
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ _MAX_TICKS = 12
 def new_axes(ax: Axes | None, *, width: float = 6.4, height: float = 4.8) -> Axes:
     """Return `ax`, or the Axes of a new figure that leaves room for what stands beside the data."""
     if ax is not None:
+        if not hasattr(ax, "add_collection"):
+            msg = f"ax= is of type {type(ax).__name__}; expected one Axes, such as plt.subplots()[1]."
+            raise InputTypeError(msg)
         return ax
     from matplotlib import pyplot as plt
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -102,6 +106,9 @@ def paint(ax: Axes, adata: AnnData, xy: FloatArray, color: str, *, fitted: Fitte
     """
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+    if not isinstance(color, str) or not (color == fitted.time_key or color in adata.obs or color in adata.var_names):
+        msg = f"color={color!r} is neither a column of adata.obs nor a gene{closest(color, [*adata.obs, *adata.var_names])}."
+        raise MissingKeyError(msg)
     if color == fitted.time_key:
         time_bar(ax, _paint_numbers(ax, xy, fitted.times, alpha), fitted)
     elif color in adata.obs:
@@ -114,13 +121,10 @@ def paint(ax: Axes, adata: AnnData, xy: FloatArray, color: str, *, fitted: Fitte
             shades = given if len(given) >= len(groups.categories) else _shades(len(groups.categories))
             _paint_groups(ax, xy, groups.codes.to_numpy(), list(map(str, groups.categories)), shades, alpha)
             legend(ax, title=color)
-    elif color in adata.var_names:
-        values = adata.X[:, [adata.var_names.get_loc(color)]]
+    else:
+        values = adata.X[:, gene_columns(adata, color)]
         dense = np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
         colour_bar(ax, _paint_numbers(ax, xy, dense.ravel(), alpha), color)
-    else:
-        msg = f"color={color!r} is neither a column of adata.obs nor a gene{closest(color, [*adata.obs, *adata.var_names])}."
-        raise MissingKeyError(msg)
 
 
 def _paint_numbers(ax: Axes, xy: FloatArray, values: FloatArray, alpha: float) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._numbers import as_number
 from cellflow._typing import FloatArray
 from cellflow.adapter.keys import basis_of
 from cellflow.pl._axes import FAINT, OBSERVED, PREDICTED, embedding_axes, legend, map_axes, scatter
@@ -57,12 +58,12 @@ def population(
 
     Raises
     ------
-    MissingKeyError
-        No fit, no such embedding, or a prediction from another representation.
+    InputError
+        No fit, no such embedding, a prediction from another representation, or a time that is no number.
     """
     from cellflow.analysis.embedding import place
 
-    fitted = Fitted(adata, key)
+    fitted, time = Fitted(adata, key), as_number("time", time, remedy=" in the unit of the fit")
     basis = fitted.basis if basis is None else basis_of(basis)
     x, y = fitted.positions(adata), fitted.positions(predicted)
     real = plane(x) if basis == fitted.basis else coordinates(adata, basis)

@@ -11,6 +11,7 @@ import numpy as np
 from cellflow._typing import FloatArray
 from cellflow.adapter.keys import Keys, basis_of, find_basis
 from cellflow.adapter.positions import read_positions
+from cellflow.adapter.read import require_anndata
 from cellflow.adapter.store import record_of
 from cellflow.errors import MissingKeyError, closest
 
@@ -32,7 +33,7 @@ def entry(adata: AnnData, slot: str, key: str, remedy: str) -> Any:
 
 def coordinates(adata: AnnData, basis: str) -> FloatArray:
     """Return two columns of an embedding, float64 `(n, 2)`; a single column is drawn on a line."""
-    return plane(np.asarray(adata.obsm[find_basis(adata, basis)], dtype=np.float64))
+    return plane(read_positions(adata, use_rep=find_basis(adata, basis)).astype(np.float64))
 
 
 def plane(x: FloatArray) -> FloatArray:
@@ -46,6 +47,9 @@ class Fitted:
 
     adata: AnnData
     key: str
+
+    def __post_init__(self) -> None:
+        require_anndata(self.adata)
 
     @property
     def keys(self) -> Keys:
@@ -96,4 +100,5 @@ class Fitted:
 
     def positions(self, cells: AnnData) -> FloatArray:
         """Return the positions of cells, of this AnnData or a predicted one, in the representation of the model `(n, d)`."""
+        require_anndata(cells)
         return read_positions(cells, use_rep=str(self.params["use_rep"]), n_dims=int(self.params["n_dims"]))

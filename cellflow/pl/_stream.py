@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._numbers import as_number
 from cellflow.adapter.keys import basis_of
 from cellflow.pl._axes import INK, embedding_axes, map_axes, paint
 from cellflow.pl._read import Fitted, coordinates, entry
@@ -55,12 +56,13 @@ def stream(
 
     Raises
     ------
-    MissingKeyError
-        No fit, no embedding, no velocities, or no such column or gene.
+    InputError
+        No fit, no embedding, no velocities, no such column or gene, or a number that is not positive.
     """
     from cellflow.analysis.embedding import on_grid
 
     fitted = Fitted(adata, key)
+    density, smoothing = as_number("density", density, above=0), as_number("smoothing", smoothing, above=0)
     basis = basis_of(basis)
     color = fitted.time_key if color is None else color
     xy = coordinates(adata, basis)

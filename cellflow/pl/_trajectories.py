@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._numbers import as_count
 from cellflow._random import as_seed, stream
 from cellflow._typing import RandomState
 from cellflow.adapter.keys import basis_of
-from cellflow.errors import InputError
 from cellflow.pl._axes import FAINT, INK, MAP, embedding_axes, map_axes, scatter, time_bar
 from cellflow.pl._read import Fitted, coordinates, entry, plane
 
@@ -65,9 +65,7 @@ def trajectories(
 
     from cellflow.analysis.embedding import place
 
-    if n_cells < 1:
-        msg = f"n_cells={n_cells} must be at least 1."
-        raise InputError(msg)
+    n_cells = as_count("n_cells", n_cells)
     fitted = Fitted(adata, key)
     basis = fitted.basis if basis is None else basis_of(basis)
     states = entry(adata, "obsm", fitted.keys.trajectory, "Compute them: cf.tl.trajectories(adata).")

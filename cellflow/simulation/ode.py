@@ -15,7 +15,7 @@ from cellflow.errors import InputError, IntegrationError, IntegrationWarning, cl
 from cellflow.fields.base import Field, padded_chunks
 from cellflow.simulation.trajectories import Trajectories
 
-__all__ = ["Method", "integrate"]
+__all__ = ["Method", "integrate", "require_few_steps"]
 
 Method = Literal["rk4", "midpoint", "euler", "dopri5"]
 
@@ -89,13 +89,8 @@ def integrate(
         msg = f"Times to integrate to must be finite; found {times[~np.isfinite(times)].tolist()} (start {t0})."
         raise InputError(msg)
     distinct, position = np.unique(times, return_inverse=True)
-    reach = max((abs(t - t0) for t in distinct.tolist()), default=0.0)
-    if method != "dopri5" and reach / step > _MAX_STEPS:
-        msg = (
-            f"From time {t0:g} to a time {reach:g} away takes {reach / step:,.0f} steps of {step:.3g}; the limit is {_MAX_STEPS:,}. "
-            "Check the unit of the time asked for, or pass a larger `step`."
-        )
-        raise InputError(msg)
+    if method != "dopri5" and len(distinct):
+        require_few_steps(min(t0, distinct[0]), max(t0, distinct[-1]), step)
     start = torch.from_numpy(np.array(x, dtype=np.float64)).to(dtype)
 
     def solve(cells: Tensor, largest: float) -> Tensor:
@@ -124,6 +119,22 @@ def integrate(
         warnings.warn(msg, IntegrationWarning, stacklevel=2)
     x_out = states.numpy()[position]
     return Trajectories(times, x_out, np.zeros(x_out.shape[:2]), np.arange(len(start)), error)
+
+
+def require_few_steps(first: float, last: float, step: float) -> None:
+    """Make sure that a way in fixed steps has an end in sight: a time in another unit would take for ever.
+
+    Raises
+    ------
+    InputError
+        More than 100,000 steps.
+    """
+    if (last - first) / step > _MAX_STEPS:
+        msg = (
+            f"From time {first:g} to time {last:g} it takes {(last - first) / step:,.0f} steps of {step:.3g}; the limit is "
+            f"{_MAX_STEPS:,}. Check the unit of the time asked for, or pass a larger `step`."
+        )
+        raise InputError(msg)
 
 
 def _both_ways(

@@ -8,24 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellflow.adapter.fitted import Fitted
-from cellflow.errors import InputError, IntegrationWarning
+from cellflow.errors import IntegrationWarning
 
-__all__ = ["as_time", "warn_outside"]
-
-
-def as_time(time: object) -> float:
-    """Return a time that was asked for, as a number.
-
-    Raises
-    ------
-    InputError
-        It is no finite number.
-    """
-    number = float(time) if isinstance(time, int | float | np.integer | np.floating) and not isinstance(time, bool) else np.nan
-    if not np.isfinite(number):
-        msg = f"time={time!r}; expected a finite number in the unit of the fit."
-        raise InputError(msg)
-    return number
+__all__ = ["warn_outside"]
 
 
 def warn_outside(fitted: Fitted, times: npt.ArrayLike) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cellflow._numbers import as_number
 from cellflow._random import as_seed, stream
 from cellflow._typing import RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
-from cellflow.tl._outside import as_time, warn_outside
+from cellflow.tl._outside import warn_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -67,7 +68,7 @@ def predict(
     """
     from cellflow.analysis.prediction import predict as predicted
 
-    at = as_time(time)
+    at = as_number("time", time, remedy=" in the unit of the fit")
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
     outside = warn_outside(fitted, at)
     cells = predicted(fitted.flow, fitted.cells.snapshots(), at, n_obs=n_obs, rng=stream(seed), source=source)

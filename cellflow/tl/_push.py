@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from cellflow._numbers import as_number
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.analysis.following import follow
 from cellflow.errors import InputError
-from cellflow.tl._outside import as_time, warn_outside
+from cellflow.tl._outside import warn_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -60,16 +61,19 @@ def pull(adata: AnnData, cells: Selection | None = None, *, time: float, key: st
 
 
 def _moved(adata: AnnData, cells: Selection | None, time: float, key: str, direction: Literal["push", "pull"]) -> AnnData:
-    at = as_time(time)
+    at = as_number("time", time, remedy=" in the unit of the fit")
     fitted = read_fitted(adata, key)
     starts = fitted.starts
     wrong = starts > at if direction == "push" else starts < at
     rows = np.flatnonzero(~wrong) if cells is None else cell_rows(adata, cells)
+    if cells is not None and len(rows) == 0:
+        msg = f"cells={cells!r} chooses no cell; pass at least one, or None for all that can be moved."
+        raise InputError(msg)
     if len(rows) == 0 or wrong[rows].any():
         side, other = ("after", "pull") if direction == "push" else ("before", "push")
         first = rows[wrong[rows]][0] if len(rows) else None
-        found = "No cell is left to move" if first is None else f"Cell {adata.obs_names[first]!r} is of time {starts[first]:g}"
-        msg = f"{found}, {side} time={at:g}. Expected cells on the other side of it: choose others, or use cf.tl.{other}."
+        found = "Every cell is" if first is None else f"Cell {adata.obs_names[first]!r} is of time {starts[first]:g},"
+        msg = f"{found} {side} time={at:g}. Expected cells on the other side of it: choose others, or use cf.tl.{other}."
         raise InputError(msg)
     outside = warn_outside(fitted, at)
     x = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]))[:, 0]

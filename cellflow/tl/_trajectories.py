@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._numbers import as_count
 from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
@@ -95,10 +96,7 @@ def trajectories(
 
 def _grid(fitted: Fitted, times: Sequence[float] | FloatArray | None, n_times: int) -> FloatArray:
     if times is None:
-        if isinstance(n_times, bool) or not isinstance(n_times, int | np.integer) or n_times < 2:
-            msg = f"n_times={n_times!r}; expected an integer of at least 2."
-            raise InputError(msg)
-        return np.linspace(fitted.flow.times[0], fitted.flow.times[-1], n_times)
+        return np.linspace(fitted.flow.times[0], fitted.flow.times[-1], as_count("n_times", n_times, least=2))
     try:
         grid = np.unique(np.asarray(times, dtype=np.float64))
     except (TypeError, ValueError) as cause:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +77,8 @@ def velocity(
     """
     fitted = read_fitted(adata, key)
     keys, use_rep = fitted.keys, fitted.cells.use_rep
-    found = [find_basis(adata, name) for name in ([basis] if isinstance(basis, str) else basis or [])]
+    several = not isinstance(basis, str) and isinstance(basis, Iterable)
+    found = [find_basis(adata, name) for name in ([] if basis is None else basis if several else [basis])]
     pictures = {basis_of(name): read_positions(adata, use_rep=name) for name in found if name != use_rep}
     columns, rows = _genes(adata, fitted, genes)
     places = [("obsm", keys.velocity(name)) for name in (fitted.basis, *pictures)] + [("uns", keys.velocity_params)]

@@ -85,7 +85,7 @@ class Stream:
     def _pairs(self, interval: int, n: int, rng: np.random.Generator, *, aside: bool) -> tuple[IntArray, IntArray]:
         """Draw `n` pairs that start among the cells set aside, or among the others."""
         plan, mark = self._plans[interval], self._aside[interval]
-        if not mark.any():
+        if n == 0 or not mark.any():
             return plan.sample(n, rng)
         share = float(plan.row_mass[mark == aside].sum() / plan.row_mass.sum())
         found: list[tuple[IntArray, IntArray]] = []

@@ -44,6 +44,13 @@ def test_bad_choices(cells, chosen, error, message):
         gene_columns(cells, chosen)
 
 
+def test_a_mask_of_other_names_is_refused(cells):
+    mask = pd.Series(np.arange(90) < 3, index=cells.obs_names)
+    assert cell_rows(cells, mask).tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match=r"another index than adata\.obs_names; pass mask\.loc\[adata\.obs_names\]"):
+        cell_rows(cells, mask[::-1])
+
+
 def test_names_that_stand_for_several(cells):
     cells.var_names = ["twin", "twin", *cells.var_names[2:]]
     with pytest.raises(InputError, match=r"stand for several entries of adata\.var_names: \['twin'\]"):

@@ -52,7 +52,7 @@ def test_a_newer_format_asks_for_an_upgrade(fitted):
 
 
 def test_a_fit_that_is_not_there(fitted):
-    with pytest.raises(MissingKeyError, match=r"holds no fit\. Fits are at \['cellflow'\]; did you mean 'cellflow'"):
+    with pytest.raises(MissingKeyError, match=r"holds no fit\. Fits are at \['cellflow'\] \(did you mean 'cellflow'"):
         record_of(fitted, Keys("celflow"))
     with pytest.raises(MissingKeyError, match=r"There is none at all\. Fit first: cf\.tl\.flow\(.*key_added='mine'"):
         record_of(ad.AnnData(np.ones((2, 2))), Keys("mine"))

@@ -46,6 +46,14 @@ def test_a_block_is_keyed_by_its_position(snapshots):
     assert not torch.equal(one.block(3).x, stream_of(snapshots, seed=1).block(3).x)
 
 
+def test_an_interval_too_short_to_be_drawn_is_no_error(snapshots):
+    times = (0.0, 1.0, 1e7)
+    uneven = Snapshots(tuple(Population(p.x, t) for p, t in zip(snapshots.populations, times, strict=True)))
+    stream = stream_of(uneven)
+    assert (stream.block(0).t > 1.0).all()
+    assert len(stream.validation().t)
+
+
 def test_batches_are_the_blocks_in_order(snapshots):
     stream = stream_of(snapshots)
     batches = stream.batches()
