@@ -120,10 +120,11 @@ def test_errors_name_what_is_wrong(monkeypatch):
     x, _ = pca(y, 3)
     with pytest.raises(InputError, match=r"shape \(700, 12\); expected \(700, 11\)"):
         Decoder.fitted(x, y, names(y)[:-1])
-    spoilt = y.copy()
-    spoilt[3, 7] = np.nan
-    with pytest.raises(InputError, match=r"1 genes is not finite \(first: 'gene7'"):
-        Decoder.fitted(x, spoilt, names(y))
+    for gap in (np.nan, np.inf):
+        spoilt = y.copy()
+        spoilt[3, 7] = gap
+        with pytest.raises(InputError, match=r"1 genes is not finite \(first: 'gene7'"):
+            Decoder.fitted(x, spoilt, names(y))
     fitted = Decoder.fitted(x, y, names(y))
     monkeypatch.setattr(module, "_LIMIT", 1000)
     with pytest.raises(InputError, match=r"700 cells by 12 genes take .* ask for fewer genes"):

@@ -30,7 +30,8 @@ _ALL_PAIRS = 400**2
 _RATIO = 4
 #: Candidate arcs per cell: the best of all cells on the other side, the best of the subsample's, and what a round adds.
 _NEAR, _FAR, _ADDED = 16, 4, 5
-#: The auction's epsilons, relative to the cost: the first, the ratio of successive ones, the last in terms of `tol`.
+#: The auction's epsilons: the first relative to what the cost is in doubt by, the ratio of successive ones, the last in
+#: terms of the cost times `tol`.
 _COARSE, _STEP, _FINE = 0.05, 6.0, 0.1
 #: Bids per source and epsilon after which an auction has failed; a hundred is usual.
 _MAX_BIDS = 20_000
@@ -47,10 +48,11 @@ class Sparse:
     r"""Optimal transport for squared Euclidean cost to a stated, certified accuracy, for tens of thousands of cells.
 
     Column generation: a subsample is solved first (by the same method); its potentials, extended to all cells, tell which
-    pairs have a small reduced cost :math:`|x_i - y_j|^2 - u_i - v_j`; two rough but complete plans make sure that everything can
-    be placed; transport on these few arcs is solved by an auction; one pass over all pairs then yields a lower bound on the
-    optimum and the arcs that were missing, until the bound is within `tol`. The bound includes the rounding error of the pass. Any sizes and any weights work; cells of weight zero stay out of
-    the plan; identical cells are merged and shared out again; in one dimension the plan is exact by sorting.
+    pairs have a small reduced cost :math:`|x_i - y_j|^2 - u_i - v_j`; two rough but complete plans make sure that everything
+    can be placed; transport on these few arcs is solved by an auction; one pass over all pairs then yields a lower bound on
+    the optimum and the arcs that were missing, until the bound is within `tol`. The bound includes the rounding error of the
+    pass. Any sizes and any weights work; cells of weight zero stay out of the plan; identical cells are merged and shared out
+    again; in one dimension the plan is exact by sorting.
 
     Time grows with the number of pairs (seconds for 20,000 by 20,000), memory with the number of cells. Unequal weights take
     two to three times as long as equal ones.
@@ -202,14 +204,13 @@ def _solve(
         arcs, v = _joined(None, np.arange(n * m), x, y), np.zeros(m)
         cost = float(a @ arcs.cost.reshape(n, m) @ b)
     else:
-        arcs, u, v = _candidates(x, y, supply, demand, tol, rng)
-        cost = float(a @ u + b @ v)
-    bound, fine = 0.0, _FINE * tol
+        arcs, v, cost = _candidates(x, y, supply, demand, tol, rng)
+    bound, fine, doubt = 0.0, _FINE * tol, cost
     dtype: type[np.floating] = np.float32
     for round_ in range(rounds):
-        cost = max(cost, resolution / tol)
-        steps = max(1, int(np.ceil(np.log(_COARSE / fine) / np.log(_STEP))) + 1)
-        epsilon = np.maximum(np.geomspace(max(_COARSE, fine), fine, steps) * cost, 0.1 * resolution)
+        last = max(fine * cost, 0.1 * resolution)
+        coarse = max(_COARSE * doubt, last)
+        epsilon = np.geomspace(coarse, last, 1 + int(np.ceil(np.log(coarse / last) / np.log(_STEP))))
         flow, u, v = auction(arcs, supply, demand, v, epsilon=epsilon, max_bids=_MAX_BIDS * n)
         cost = float(flow @ arcs.cost / total)
         threshold = -0.2 * fine * cost
@@ -219,6 +220,7 @@ def _solve(
         excess = np.where(priced.col_arc[:, 0] >= 0, priced.col_value[:, 0], threshold)
         by_rows, by_columns = a @ (lower - priced.error) + b @ v, a @ u + b @ (v + excess) - priced.error.max()
         bound = max(bound, float(by_rows), float(by_columns))
+        doubt = max(cost, cost - float(max(by_rows, by_columns)))
         gap = max(0.0, 1.0 - bound / cost) if cost > resolution else 0.0
         logger.debug("%d x %d cells, round %d: cost %.6g, gap %.2g, %d arcs", n, m, round_, cost, gap, len(arcs.key))
         if gap <= tol or round_ == rounds - 1:
@@ -239,8 +241,11 @@ def _solve(
 
 def _candidates(
     x: FloatArray, y: FloatArray, supply: IntArray, demand: IntArray, tol: float, rng: np.random.Generator
-) -> tuple[Arcs, FloatArray, FloatArray]:
-    """Solve a subsample, extend its potentials to all cells, and take the arcs of smallest reduced cost under them."""
+) -> tuple[Arcs, FloatArray, float]:
+    """Solve a subsample, extend its potentials to all cells, and take the arcs of smallest reduced cost under them.
+
+    Returns the graph, the targets' potentials and the subsample's cost.
+    """
     from cellflow.couplings._pricing import price
 
     n, m = len(x), len(y)
@@ -262,7 +267,7 @@ def _candidates(
     for _ in range(_HALVINGS):
         i, j = _halved(x, y, supply, demand, rng)
         keys.append(i * np.int64(m) + j)
-    return _joined(None, np.concatenate(keys), x, y), u, v
+    return _joined(None, np.concatenate(keys), x, y), v, few.cost
 
 
 def _halved(

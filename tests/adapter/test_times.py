@@ -91,6 +91,7 @@ def test_dates_count_from_the_first_and_warn_about_saving(column):
         ([f"stage {i}" for i in range(20)], "and 12 more"),
         (["1e999"], "'1e999'"),
         ([b"1", b"2"], "of kind bytes"),
+        ([[1], [2]], r"\[1\] and its like"),
     ],
 )
 def test_what_is_no_time_is_listed(column, message):

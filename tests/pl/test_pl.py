@@ -243,9 +243,41 @@ def test_a_misspelt_colour_is_corrected(axes: Axes) -> None:
         cf.pl.stream(fitted(), color="knd", ax=axes)
 
 
-def test_no_cells_to_follow_is_an_error(axes: Axes) -> None:
-    with pytest.raises(InputError, match="n_cells=0"):
-        cf.pl.trajectories(fitted(), n_cells=0, ax=axes)
+BAD = {
+    "no AnnData": (lambda a: cf.pl.loss(a.X), "is of type ndarray"),
+    "no predicted AnnData": (lambda a: cf.pl.population(a, a.X, time=24.0), "is of type ndarray"),
+    "no Axes": (lambda a: cf.pl.stream(a, ax=np.array([1])), "ax= is of type ndarray; expected one Axes"),
+    "several colours": (lambda a: cf.pl.stream(a, color=["kind"]), "neither a column of adata.obs nor a gene"),
+    "no cells": (lambda a: cf.pl.trajectories(a, n_cells=0), "n_cells=0"),
+    "half a cell": (lambda a: cf.pl.trajectories(a, n_cells=2.5), "n_cells=2.5"),
+    "no time": (lambda a: cf.pl.population(a, predicted(a), time=np.nan), "time=nan; expected a finite number"),
+    "no density": (lambda a: cf.pl.stream(a, density=0), "density=0; expected a finite number above 0"),
+    "no kernel": (lambda a: cf.pl.stream(a, smoothing="a"), "smoothing='a'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_P2_bad_arguments_are_named_and_change_nothing(case: str, frozen: Callable) -> None:
+    call, message = BAD[case]
+    adata = fitted()
+    with frozen(adata), pytest.raises(InputError, match=message):
+        call(adata)
+
+
+@pytest.mark.parametrize("picture", ["stream", "trajectories", "population"])
+def test_P2_an_embedding_with_gaps_is_named(picture: str) -> None:
+    adata = fitted()
+    adata.obsm["X_umap"][4, 0] = np.nan
+    more = {"predicted": predicted(adata), "time": 24.0} if picture == "population" else {}
+    with pytest.raises(InputError, match=r"X_umap'\] has 1 NaN \(first: cell 'cell4', column 0\)"):
+        getattr(cf.pl, picture)(adata, basis="umap", **more)
+
+
+def test_a_gene_whose_name_repeats_is_an_error() -> None:
+    adata = fitted()
+    adata.var_names = ["MYH3", "MYH3"]
+    with pytest.raises(InputError, match="stand for several entries"):
+        cf.pl.stream(adata, color="MYH3")
 
 
 @pytest.mark.parametrize("picture", ["trajectories", "population"])

@@ -196,9 +196,11 @@ def test_a_forced_picture_works(cells):
         ({"device": "gpu"}, InputError, "not available"),
         ({"n_dims": 9}, InputError, "n_dims is 9"),
         ({"threads": 0}, InputError, "threads"),
+        ({"threads": "al"}, InputError, "threads='al'; expected a positive integer or 'auto'"),
     ],
 )
-def test_bad_arguments(cells, arguments, error, message, frozen):
+def test_bad_arguments(cells, arguments, error, message, frozen, monkeypatch):
+    monkeypatch.setattr("cellflow.fitting._couple", lambda *_: pytest.fail("work was done before the arguments were looked at"))
     with frozen(cells), pytest.raises(error, match=message):
         cf.tl.flow(cells, "hours", **(QUICK | arguments))
 

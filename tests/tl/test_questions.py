@@ -239,6 +239,20 @@ def test_draws_follow_the_seed(fitted):
     assert (one.X != other.X).any()
 
 
+@pytest.mark.filterwarnings("ignore:Time 1e.12 lies outside:cellflow.errors.IntegrationWarning")  # said before the error
+@pytest.mark.parametrize("call", [cf.tl.predict, cf.tl.push, lambda a, *, time: cf.tl.trajectories(a, times=[0.0, time])])
+def test_a_time_in_another_unit_is_refused_at_once(fitted, call, frozen):
+    with frozen(fitted), pytest.raises(InputError, match=r"steps of 2\.4; the limit is 100,000\. Check the unit"):
+        call(fitted, time=1e12)
+
+
+def test_questions_do_not_repeat_what_the_fit_said(fitted, caplog):
+    fitted.obsm["X_pca"] = fitted.obsm["X_pca"].astype(np.float64)
+    with caplog.at_level("INFO", logger="cellflow"):
+        cf.tl.velocity(fitted, basis="umap")
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("time", [-5.0, 60.0])
 def test_extrapolation_is_said(fitted, time):
     with pytest.warns(IntegrationWarning, match=f"Time {time:g} lies outside the observed times, 0 to 48"):
@@ -276,6 +290,7 @@ def test_a_result_that_is_too_large(fitted, monkeypatch, frozen):
         ({"time": None}, InputError, "time=None"),
         ({"time": 30.0, "source": "ealier"}, InputError, "did you mean 'earlier'"),
         ({"time": 30.0, "source": 13.0}, InputError, "No snapshot at time 13"),
+        ({"time": 30.0, "source": None}, InputError, "source=None; expected a finite number, the time of a snapshot"),
         ({"time": 0.0, "source": "earlier"}, InputError, "no snapshot is earlier"),
         ({"time": 30.0, "n_obs": 0}, InputError, "n_obs=0"),
         ({"time": 30.0, "n_obs": 2.5}, InputError, r"n_obs=2\.5"),
@@ -322,8 +337,10 @@ def test_the_wrong_side(fitted, frozen):
         cf.tl.push(fitted, ["cell1", "cell80"], time=20.0)
     with frozen(fitted), pytest.raises(InputError, match=r"'cell1' is of time 0, before time=20\. .* use cf\.tl\.push"):
         cf.tl.pull(fitted, ["cell80", "cell1"], time=20.0)
-    with pytest.raises(InputError, match="No cell is left to move"):
+    with pytest.raises(InputError, match=r"cells=\[\] chooses no cell"):
         cf.tl.push(fitted, [], time=20.0)
+    with pytest.raises(InputError, match=r"Every cell is after time=-5\."):
+        cf.tl.push(fitted, time=-5.0)
 
 
 # Other cells ----------------------------------------------------------------------------------------------------------
