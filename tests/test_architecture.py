@@ -1,8 +1,8 @@
 """The plan of the house, read off the source tree: who may import whom, what stays light, how public functions look.
 
 The table is the one of ARCHITECTURE.md, and whoever changes it changes both. Beside the plan that the project started from:
-`_numbers`, `_threads`, `_devices` and `_namesake` are on the ground floor; a row is read from left to right, so that helpers of
-one floor may use each other in one direction only; `fit` lives in `fitting`, because a module `fit` would hide the function
+`_numbers`, `_threads`, `_devices` and `_namesake` are on the ground floor; a row is read from left to right, so that helpers
+of one floor may use each other in one direction only; `fit` lives in `fitting`, because a module `fit` would hide the function
 `cf.fit`; the demo has its own module beside the command line. `cellflow.__version__` is a constant that every floor may name.
 """
 

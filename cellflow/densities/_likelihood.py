@@ -51,7 +51,7 @@ class MaximumLikelihood:
     clip
         Largest norm of the gradient.
     weight_decay
-        Decoupled weight decay of the networks.
+        Decoupled weight decay of the networks, per dimension of the data: the more dimensions, the sooner they overfit.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class MaximumLikelihood:
     record_every: int = 50
     ema: float = 0.99
     clip: float = 5.0
-    weight_decay: float = 0.1
+    weight_decay: float = 0.03
 
     def __post_init__(self) -> None:
         at_least(1, {name: getattr(self, name) for name in ("steps", "batch_size", "patience", "record_every")})
@@ -124,7 +124,7 @@ class MaximumLikelihood:
         # Only networks decay: at zero they leave the distribution that the flow started from.
         names = dict(flow.named_parameters())
         groups: list[dict[str, Any]] = [
-            {"params": [p for name, p in names.items() if "hyper" in name], "weight_decay": self.weight_decay},
+            {"params": [p for name, p in names.items() if "hyper" in name], "weight_decay": self.weight_decay * flow.dim},
             {"params": [p for name, p in names.items() if "hyper" not in name], "lr": _FASTER * self.lr},
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=0.0, fused=True)

@@ -17,6 +17,7 @@ from cellflow._typing import FloatArray
 from cellflow.errors import InputError, ModelFileError
 
 __all__ = [
+    "LEAST_SCALE",
     "SPLINE_BOUND",
     "Builder",
     "Density",
@@ -33,6 +34,9 @@ _CHUNK = 1024
 #: Splines are the identity outside [-5, 5], in standard deviations; bins of the splines of the marginals.
 SPLINE_BOUND = 5.0
 _BINS = 8
+#: Smallest and largest scale of one affine layer are softly clipped to 1/20 and 20: steeper layers follow the training cells no
+#: better, and give single cells between clusters a density that is too low by hundreds of nats.
+LEAST_SCALE = 0.05
 _HISTORY = "history."
 #: Configuration (JSON-able plain values) and arrays by name.
 State: TypeAlias = "tuple[dict[str, Any], dict[str, FloatArray]]"
@@ -263,7 +267,8 @@ class NormalizingFlow(nn.Module):
     ) -> FloatArray:
         """Apply a function to chunks of one shape, because the last bit of a matrix product depends on its shape."""
         rows = torch.from_numpy(np.column_stack([x, context])).to(self.shift.device)
-        rows = nn.functional.pad(rows, (0, 0, 0, -len(rows) % _CHUNK))
+        n_chunks = max(1, math.ceil(len(rows) / _CHUNK))
+        rows = nn.functional.pad(rows, (0, 0, 0, n_chunks * _CHUNK - len(rows)))
         parts = [function(part[:, : self.dim], part[:, self.dim :] if self.n_context else None) for part in rows.split(_CHUNK)]
         return np.asarray(torch.cat(parts)[: len(x)].cpu().numpy())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.lazy import LazyTransform, UnconditionalTransform
 from zuko.transforms import DependentTransform, LULinearTransform, MonotonicAffineTransform, PermutationTransform
 
-from cellflow.densities.base import NormalizingFlow, at_least, nonlinear
+from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, at_least, nonlinear
 
 __all__ = ["ActNorm", "Glow"]
 
@@ -40,7 +41,7 @@ class Glow(NormalizingFlow):
     """RealNVP with coordinates that are mixed anew, by a learned invertible matrix, before each coupling.
 
     A step is activation normalisation with data-dependent start, a matrix `L U P` (learned triangles, fixed random
-    permutation), and an affine coupling with log-scales softly clipped to +-log(1000).
+    permutation), and an affine coupling with log-scales softly clipped to +-log(20).
 
     Parameters
     ----------
@@ -66,7 +67,13 @@ class Glow(NormalizingFlow):
                 ActNorm(dim),
                 UnconditionalTransform(PermutationTransform, order=torch.randperm(dim), buffer=True),
                 UnconditionalTransform(LULinearTransform, LU=torch.eye(dim)),
-                GeneralCouplingTransform(dim, n_context, hidden_features=tuple(hidden), activation=nn.SiLU),
+                GeneralCouplingTransform(
+                    dim,
+                    n_context,
+                    univariate=partial(MonotonicAffineTransform, slope=LEAST_SCALE),
+                    hidden_features=tuple(hidden),
+                    activation=nn.SiLU,
+                ),
             ]
         super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden)})
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
 from zuko.flows.autoregressive import MaskedAutoregressiveTransform
+from zuko.transforms import MonotonicAffineTransform
 
-from cellflow.densities.base import NormalizingFlow, at_least, nonlinear
+from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, at_least, nonlinear
 
 __all__ = ["MAF"]
 
@@ -16,7 +18,7 @@ __all__ = ["MAF"]
 class MAF(NormalizingFlow):
     """Every coordinate is scaled and shifted by what came before it, and the order changes from layer to layer.
 
-    Log-scales are softly clipped to +-log(1000). One pass gives the density; sampling takes `dim` passes per layer.
+    Log-scales are softly clipped to +-log(20). One pass gives the density; sampling takes `dim` passes per layer.
 
     Parameters
     ----------
@@ -40,6 +42,13 @@ class MAF(NormalizingFlow):
         for k in range(transforms):
             order = dim - 1 - order if k % 2 else torch.randperm(dim)
             layers.append(
-                MaskedAutoregressiveTransform(dim, n_context, order=order, hidden_features=tuple(hidden), activation=nn.SiLU)
+                MaskedAutoregressiveTransform(
+                    dim,
+                    n_context,
+                    order=order,
+                    univariate=partial(MonotonicAffineTransform, slope=LEAST_SCALE),
+                    hidden_features=tuple(hidden),
+                    activation=nn.SiLU,
+                )
             )
         super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden)})

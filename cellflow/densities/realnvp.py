@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
 from zuko.flows.coupling import GeneralCouplingTransform
+from zuko.transforms import MonotonicAffineTransform
 
-from cellflow.densities.base import NormalizingFlow, at_least, nonlinear
+from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, at_least, nonlinear
 
 __all__ = ["RealNVP"]
 
@@ -16,7 +18,7 @@ __all__ = ["RealNVP"]
 class RealNVP(NormalizingFlow):
     """Couplings: half of the coordinates scale and shift the other half, and the halves change from layer to layer.
 
-    Log-scales are softly clipped to +-log(1000). Both directions take one pass, so it samples fastest.
+    Log-scales are softly clipped to +-log(20). Both directions take one pass, so it samples fastest.
 
     Parameters
     ----------
@@ -39,6 +41,13 @@ class RealNVP(NormalizingFlow):
         for k in range(transforms):
             mask = ~mask if k % 2 else torch.randperm(dim) % 2 == 1
             layers.append(
-                GeneralCouplingTransform(dim, n_context, mask=mask, hidden_features=tuple(hidden), activation=nn.SiLU)
+                GeneralCouplingTransform(
+                    dim,
+                    n_context,
+                    mask=mask,
+                    univariate=partial(MonotonicAffineTransform, slope=LEAST_SCALE),
+                    hidden_features=tuple(hidden),
+                    activation=nn.SiLU,
+                )
             )
         super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden)})

@@ -61,7 +61,7 @@ class GaussianMixture:
         at_least(0, {"n": n})
         chosen = rng.choice(len(self.weight), n, p=self.weight)
         z = rng.standard_normal((n, self.mean.shape[1]))
-        return self.mean[chosen] + np.einsum("nij,nj->ni", self.factor[chosen], z)
+        return np.asarray(self.mean[chosen] + np.einsum("nij,nj->ni", self.factor[chosen], z))
 
     def state(self) -> State:
         """Configuration and arrays: all that `cellflow.densities.from_state` needs."""
@@ -94,15 +94,13 @@ class KernelDensity:
     def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
         """Log-density in nats of positions `x (n, d)`, shape `(n,)`."""
         from scipy.linalg import solve_triangular
-        from scipy.special import logsumexp
 
         x = _rows(x, context, self.x.shape[1])
         shift = self.weight @ self.x
         cells, queries = (solve_triangular(self.factor, (y - shift).T, lower=True).T for y in (self.x, x))
         log_weight, size = np.log(self.weight), max(1, _PAIRS // len(cells))
         parts = [
-            logsumexp(log_weight - 0.5 * squared_distances(queries[k : k + size], cells), axis=1)
-            for k in range(0, len(x), size)
+            _logsumexp(log_weight - 0.5 * squared_distances(queries[k : k + size], cells)) for k in range(0, len(x), size)
         ]
         return np.concatenate([*parts, np.empty(0)]) - _log_volume(self.factor)
 
@@ -170,7 +168,6 @@ def kernel_density(x: FloatArray, weight: FloatArray, seed: int) -> KernelDensit
         Of the choice of the cells that are left out.
     """
     from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
 
     n, d = x.shape
     shift, factor = _whitening(x, weight)
@@ -183,7 +180,7 @@ def kernel_density(x: FloatArray, weight: FloatArray, seed: int) -> KernelDensit
 
     def negative_log_likelihood(log_ratio: float) -> float:
         bandwidth = scott * np.exp(log_ratio)
-        log_prob = logsumexp(log_weight - 0.5 * square / bandwidth**2, axis=1) - d * np.log(bandwidth)
+        log_prob = _logsumexp(log_weight - 0.5 * square / bandwidth**2) - d * np.log(bandwidth)
         return -float(weight[left_out] @ log_prob)
 
     found = minimize_scalar(negative_log_likelihood, bounds=np.log(_BANDWIDTHS), method="bounded", options={"xatol": 0.01})
@@ -211,6 +208,13 @@ def _unconditional(context: FloatArray | None) -> None:
     if context is not None:
         msg = "The density was fitted without context; found context. Fit a flow (method='nsf') for p(x | context)."
         raise InputError(msg)
+
+
+def _logsumexp(a: FloatArray) -> FloatArray:
+    """Logarithm of the sum of exponentials of every row; spends `a`, which is what makes it several times scipy's speed."""
+    top = a.max(axis=1)
+    a -= top[:, None]
+    return np.asarray(top + np.log(np.exp(a, out=a).sum(axis=1)))
 
 
 def _log_volume(factor: FloatArray) -> float:

@@ -200,7 +200,8 @@ def test_a_forced_picture_works(cells):
     ],
 )
 def test_bad_arguments(cells, arguments, error, message, frozen, monkeypatch):
-    monkeypatch.setattr("cellflow.fitting._couple", lambda *_: pytest.fail("work was done before the arguments were looked at"))
+    too_late = "work was done before the arguments were looked at"
+    monkeypatch.setattr("cellflow.fitting._couple", lambda *_: pytest.fail(too_late))
     with frozen(cells), pytest.raises(error, match=message):
         cf.tl.flow(cells, "hours", **(QUICK | arguments))
 

@@ -1,0 +1,123 @@
+"""Couplings of whole populations: time, certified gap and peak memory, beside POT's dense network simplex.
+
+    python benchmarks/couplings.py [--repeats 3] [--large]
+
+Embryoid bodies, standardised PCs. Real intervals as they are; larger populations by drawing the cells of two snapshots again
+with Gaussian noise of 0.3 standard deviations (clumpier than real cells, and harder for it). Each row is its own process on
+one thread: two small plans first (imports, compiled code), then `--repeats` solves. `--large` adds 50,000 cells.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import anndata as ad
+import numpy as np
+
+from cellflow import couplings
+from cellflow.population import Population
+
+DATA = Path(__file__).parents[2] / "shared" / "data" / "eb" / "eb_pca100.h5ad"
+#: Coupling and its arguments, cells of either side (0: the real ones of this interval), dimensions, weighted.
+CASES: list[tuple[str, dict[str, Any], int, int, int, bool, tuple[int, int]]] = [
+    *(("Sparse", {}, 0, 0, 5, False, interval) for interval in ((0, 1), (1, 2), (2, 3), (3, 4))),
+    ("Exact", {}, 0, 0, 5, False, (1, 2)),
+    ("Entropic", {"sigma": 0.5}, 0, 0, 5, False, (1, 2)),
+    ("Minibatch", {}, 0, 0, 5, False, (1, 2)),
+    ("Sparse", {}, 0, 0, 50, False, (1, 2)),
+    ("Sparse", {}, 5_000, 5_000, 50, False, (1, 2)),
+    ("Exact", {}, 5_000, 5_000, 50, False, (1, 2)),
+    ("Sparse", {"tol": 1e-6}, 5_000, 5_000, 50, False, (1, 2)),
+    ("Sparse", {}, 5_000, 5_000, 50, True, (1, 2)),
+    ("Sparse", {}, 20_000, 20_000, 50, False, (1, 2)),
+    ("Sparse", {}, 20_000, 15_000, 50, False, (1, 2)),
+    ("Sparse", {}, 20_000, 20_000, 50, True, (1, 2)),
+    ("Sparse", {}, 20_000, 20_000, 10, False, (1, 2)),
+    ("Sparse", {}, 20_000, 20_000, 5, True, (1, 2)),
+    ("Sparse", {}, 20_000, 20_000, 2, False, (1, 2)),
+]
+LARGE = [
+    ("Sparse", {}, 50_000, 50_000, 50, False, (1, 2)),
+    ("Sparse", {}, 50_000, 50_000, 10, False, (1, 2)),
+    ("Sparse", {}, 50_000, 50_000, 50, True, (1, 2)),
+]
+
+
+def population(day: int, n_obs: int, n_dims: int, rng: np.random.Generator, *, weighted: bool) -> Population:
+    adata = ad.read_h5ad(DATA)
+    x = np.asarray(adata.obsm["X_pca"][:, :n_dims], dtype=float)
+    x = ((x - x.mean(axis=0)) / x.std(axis=0))[np.asarray(adata.obs["time"]) == day]
+    if n_obs:
+        x = x[rng.integers(len(x), size=n_obs)] + 0.3 * rng.normal(size=(n_obs, n_dims))
+    return Population(x, float(day), rng.gamma(1.0, size=len(x)) if weighted else None)
+
+
+def solve(case: list[Any], repeats: int) -> dict[str, Any]:
+    name, arguments, n, m, n_dims, weighted, days = case
+    rng = np.random.default_rng(0)
+    coupling = getattr(couplings, name)(**arguments)
+    source = population(days[0], n, n_dims, rng, weighted=weighted)
+    target = population(days[1], m, n_dims, rng, weighted=weighted)
+    for _ in range(2):
+        coupling(*(Population(p.x[:600], p.time) for p in (source, target)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wall, cpu = [], []
+    for _ in range(repeats):
+        clock, processor = time.perf_counter(), time.process_time()
+        plan = coupling(source, target)
+        wall.append(time.perf_counter() - clock)
+        cpu.append(time.process_time() - processor)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "coupling": name + (f" {arguments}" if arguments else ""),
+        "cells": f"{len(source):,} x {len(target):,}",
+        "dims": n_dims,
+        "weights": "gamma" if weighted else "uniform",
+        "seconds, best": min(wall),
+        "median": median(wall),
+        "CPU, best": min(cpu),
+        "certified gap": plan.gap,
+        "cost": plan.cost,
+        "peak GB": peak / 2**20,
+        "of it for the plan": (peak - before) / 2**20,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case:
+        print(json.dumps(solve(json.loads(options.case), options.repeats)))
+        return
+    if not DATA.exists():
+        print(f"Needs {DATA.name} in {DATA.parent.name}/ of the shared data folder beside the repository.")
+        return
+    rows = []
+    for case in CASES + LARGE * options.large:
+        command = [sys.executable, __file__, "--repeats", str(options.repeats), "--case", json.dumps(case)]
+        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        print(rows[-1]["coupling"], rows[-1]["cells"], file=sys.stderr)
+    print(" | ".join(["", *rows[0], ""]).strip())
+    print("|" + "---|" * len(rows[0]))
+    for row in rows:
+        cells = (f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value) for value in row.values())
+        print(" | ".join(["", *cells, ""]).strip())
+
+
+if __name__ == "__main__":
+    main()
