@@ -34,9 +34,11 @@ def choose_device(name: torch.device | str) -> torch.device:
         return chosen
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = None
-    found = device is not None and (str(device) in available or (str(device) == "cuda" and len(available) > 1))
+    found = device is not None and (
+        device.type == "cpu" or str(device) in available or (str(device) == "cuda" and len(available) > 1)
+    )
     if device is None or not found:
         msg = f"device={str(name)!r} is not available; found {available}."
         raise SetupError(msg) if device is not None else InputError(msg)

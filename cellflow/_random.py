@@ -16,21 +16,21 @@ def as_seed(random_state: RandomState) -> int:
     Parameters
     ----------
     random_state
-        A non-negative integer, taken as it is; a `numpy.random.Generator`, from which one seed is drawn; or None for fresh
-        entropy (the drawn seed is recorded with every result, so that the run can be repeated).
+        A non-negative integer below 2**63, taken as it is; a `numpy.random.Generator`, from which one seed is drawn; or None
+        for fresh entropy (the drawn seed is recorded with every result, so that the run can be repeated).
 
     Raises
     ------
     InputError
-        For anything else, negative integers included.
+        For anything else, negative and larger integers included.
     """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**63))
-    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool) and random_state >= 0:
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool) and 0 <= random_state < 2**63:
         return int(random_state)
-    msg = f"random_state={random_state!r} is no seed; pass a non-negative integer, a numpy Generator, or None."
+    msg = f"random_state={random_state!r} is no seed; pass a non-negative integer below 2**63, a numpy Generator, or None."
     raise InputError(msg)
 
 

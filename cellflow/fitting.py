@@ -14,11 +14,12 @@ from cellflow._threads import as_threads, choose_threads, torch_threads
 from cellflow._typing import RandomState
 from cellflow.couplings import Auto
 from cellflow.dynamics import Dynamics
+from cellflow.errors import InputTypeError
 from cellflow.flow import Flow
 from cellflow.frame import Frame, Scale
 from cellflow.plan import Plan
 from cellflow.population import Snapshots
-from cellflow.recipes import Recipe, describe, ot_cfm
+from cellflow.recipes import Recipe, by_name, describe, ot_cfm
 from cellflow.training import Callback, Stream, train
 
 __all__ = ["fit"]
@@ -53,7 +54,7 @@ def _couple(snapshots: Snapshots, recipe: Recipe) -> tuple[list[Plan], dict[str,
 
 def fit(
     snapshots: Snapshots,
-    recipe: Recipe | None = None,
+    recipe: str | Recipe | None = None,
     *,
     scale: Scale = "joint",
     random_state: RandomState = 0,
@@ -72,7 +73,7 @@ def fit(
     snapshots
         At least two populations, in data coordinates.
     recipe
-        The method; `ot_cfm()` by default.
+        The method, or its name; `ot_cfm()` by default.
     scale
         Of the model's frame, see `Frame.fitted`.
     random_state
@@ -101,8 +102,14 @@ def fit(
     """
     start = time.perf_counter()
     # Arguments first: a plan may take minutes.
+    if not isinstance(snapshots, Snapshots):
+        msg = f"snapshots is of type {type(snapshots).__name__}; expected Snapshots. For an AnnData, call cf.tl.flow."
+        raise InputTypeError(msg)
+    if callback is not None and not callable(callback):
+        msg = f"callback={callback!r}; expected a function of the step and the loss, or None."
+        raise InputTypeError(msg)
     clock, seed, place, threads = snapshots.clock, as_seed(random_state), choose_device(device), as_threads(threads)
-    recipe = (ot_cfm() if recipe is None else recipe).resolved(clock)
+    recipe = (ot_cfm() if recipe is None else by_name(recipe)).resolved(clock)
     frame = Frame.fitted(snapshots, scale)
     inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])
     plans, summaries = _couple(inside, recipe)

@@ -113,9 +113,12 @@ class Flow:
         -------
         Shape `(n, d)`, float64.
         """
-        z, t = self._checked(x), np.broadcast_to(np.asarray(t, dtype=np.float64), (len(x),))
+        z, t = self._checked(x), np.asarray(t, dtype=np.float64)
+        if t.shape not in ((), (len(z),)):
+            msg = f"t has shape {t.shape}; expected one time, or one per cell ({len(z)},)."
+            raise InputError(msg)
         # Time travels as an extra column, so that chunks keep both together.
-        rows = torch.from_numpy(np.column_stack([t, z]))
+        rows = torch.from_numpy(np.column_stack([np.broadcast_to(t, len(z)), z]))
         with torch_threads(self.threads), torch.no_grad():
             parts = [
                 self.dynamics(chunk[:, 0].to(self.device), chunk[:, 1:].float().to(self.device))[:n].cpu()
@@ -168,6 +171,7 @@ class Flow:
         return replace(moved, x=self.frame.to_data(moved.x))
 
     def _checked(self, x: FloatArray) -> FloatArray:
+        x = np.asarray(x, dtype=np.float64)
         if x.ndim != 2 or x.shape[1] != self.n_dims or len(x) == 0:
             msg = f"The flow moves cells of shape (n, {self.n_dims}); found {x.shape}."
             raise InputError(msg)

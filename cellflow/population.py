@@ -127,6 +127,11 @@ class Snapshots:
         >>> Snapshots.from_arrays(np.zeros((3, 2)), np.array([1.0, 0.0, 1.0])).times
         array([0., 1.])
         """
+        time = np.asarray(time, dtype=np.float64)
+        if time.shape != x.shape[:1] or (weight is not None and weight.shape != time.shape):
+            shapes = f"x {x.shape}, time {time.shape}" + ("" if weight is None else f", weight {weight.shape}")
+            msg = f"Need one row of x, one time and one weight per cell; found {shapes}."
+            raise InputError(msg)
         rows = [np.flatnonzero(time == t) for t in np.unique(time)]
         return cls(
             tuple(Population(x[r], float(time[r[0]]), None if weight is None else weight[r], r) for r in rows),  # type: ignore[arg-type]

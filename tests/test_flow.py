@@ -234,3 +234,28 @@ def test_to_another_device_leaves_the_first_where_it_is(quick):
     moved = quick.to("cpu")
     assert moved.dynamics is not quick.dynamics
     np.testing.assert_array_equal(moved.velocity(np.ones((2, 2)), 0.5), quick.velocity(np.ones((2, 2)), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"snapshots": np.zeros((3, 2))}, "is of type ndarray; expected Snapshots"),
+        ({"recipe": "ot-cmf"}, "did you mean 'ot-cfm'"),
+        ({"recipe": 3}, "neither a Recipe nor one of"),
+        ({"callback": 3}, "callback=3; expected a function"),
+        ({"device": None}, "device='None' is not available"),
+        ({"random_state": 2**200}, "is no seed"),
+    ],
+)
+def test_P2_bad_arguments_are_refused_before_any_work(arguments, message, monkeypatch):
+    monkeypatch.setattr("cellflow.fitting._couple", lambda *_: pytest.fail("work before the arguments were looked at"))
+    cells = Snapshots.from_arrays(np.arange(8.0).reshape(4, 2), np.array([0.0, 0.0, 1.0, 1.0]))
+    with pytest.raises(InputError, match=message):
+        fit(**({"snapshots": cells} | arguments))
+
+
+def test_one_time_or_one_per_cell(quick):
+    x = np.zeros((3, quick.n_dims))
+    np.testing.assert_array_equal(quick.velocity(x, 0.5), quick.velocity(x.tolist(), np.full(3, 0.5)))
+    with pytest.raises(InputError, match=r"t has shape \(2,\); expected one time, or one per cell \(3,\)"):
+        quick.velocity(x, np.zeros(2))

@@ -78,6 +78,13 @@ def test_arrays_are_split_by_time(labels):
         np.testing.assert_array_equal(population.x[:, 0], population.index)
 
 
+@pytest.mark.parametrize(("n_times", "n_weights"), [(3, None), (6, 3), (0, None)])
+def test_one_time_and_one_weight_per_cell(n_times, n_weights):
+    weight = None if n_weights is None else np.ones(n_weights)
+    with pytest.raises(InputError, match="one row of x, one time and one weight per cell"):
+        Snapshots.from_arrays(np.zeros((6, 2)), np.zeros(n_times), weight=weight)
+
+
 def test_weights_travel_with_their_cells():
     snapshots = Snapshots.from_arrays(cloud(4), np.array([1.0, 0.0, 1.0, 0.0]), weight=np.array([1.0, 2.0, 3.0, 6.0]))
     assert snapshots[0].weight.tolist() == [0.25, 0.75]

@@ -15,6 +15,7 @@ from cellflow.adapter.read import Cells, examine_cells, examine_column, require_
 from cellflow.adapter.store import load_flow, record_of, require_same
 from cellflow.adapter.times import ParsedTimes
 from cellflow.analysis.following import nearest_station
+from cellflow.errors import ModelFileError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -96,6 +97,10 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
     require_anndata(adata)
     keys = Keys(key)
     record = record_of(adata, keys)
+    missing = [name for name in ("params", "fingerprint") if name not in record]
+    if missing:
+        msg = f"adata.uns[{keys.uns!r}] lacks {missing}, which cf.tl.flow wrote. Restore it from a copy, or fit again."
+        raise ModelFileError(msg)
     params, flow = record["params"], load_flow(adata, keys)
     cells, times = settle(_examine(adata, keys, params, flow.n_dims), again=True)
     require_same(record["fingerprint"], adata.obs_names.to_numpy(), cells.x, cells.use_rep)
@@ -114,7 +119,10 @@ def _examine(
             missing = int(adata.obs[time_key].isna().sum())
             found = f"has dtype {times.dtype} and no time for {missing} cells"
             yield Problem(f"adata.obs[{time_key!r}]", found, "the float64 that the fit wrote", "Fit again with cf.tl.flow.")
-        inferred = adata.obs[keys.time_inferred].to_numpy(dtype=bool)
+        inferred = adata.obs[keys.time_inferred].to_numpy()
+        if inferred.dtype != bool:
+            where, remedy = f"adata.obs[{keys.time_inferred!r}]", "Fit again with cf.tl.flow."
+            yield Problem(where, f"has dtype {inferred.dtype}", "the bool that the fit wrote", remedy)
         parsed: ParsedTimes | None = ParsedTimes(np.where(inferred, np.nan, times), str(params["time_unit"]))
     else:
         time_key = str(params["time_key"])

@@ -62,16 +62,19 @@ def unpack(model: Mapping[str, Any], where: str) -> Flow:
     remedy = "Restore the file from a copy, or fit again with cf.tl.flow."
     try:
         layout, text, stored, checksum = (model[name] for name in ("format", "config", "arrays", "checksum"))
+        layout, arrays = int(layout), {name: np.asarray(value) for name, value in stored.items()}
     except KeyError as missing:
         msg = f"{where} holds no model: {missing} is missing. {remedy}"
         raise ModelFileError(msg) from missing
-    if int(layout) > FORMAT:
+    except (AttributeError, TypeError, ValueError) as cause:
+        msg = f"{where} holds no model: {cause}. {remedy}"
+        raise ModelFileError(msg) from cause
+    if layout > FORMAT:
         msg = (
             f"{where} was written by cellflow {model.get('version')} (format {layout}); this is {__version__}, which reads "
             f"up to format {FORMAT}. Upgrade: pip install --upgrade cellflow-trajectory."
         )
         raise ModelFileError(msg)
-    arrays = {name: np.asarray(value) for name, value in stored.items()}
     if _checksum(str(text), arrays) != str(checksum):
         msg = f"{where} is damaged: its checksum is not the recorded one. {remedy}"
         raise ModelFileError(msg)

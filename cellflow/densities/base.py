@@ -34,8 +34,8 @@ _CHUNK = 1024
 #: Splines are the identity outside [-5, 5], in standard deviations; bins of the splines of the marginals.
 SPLINE_BOUND = 5.0
 _BINS = 8
-#: Smallest and largest scale of one affine layer are softly clipped to 1/20 and 20: steeper layers follow the training cells no
-#: better, and give single cells between clusters a density that is too low by hundreds of nats.
+#: Scales of one affine layer are softly clipped to 1/20 ... 20: steeper layers follow the training cells no better, and give
+#: single cells between clusters a density that is too low by hundreds of nats.
 LEAST_SCALE = 0.05
 _HISTORY = "history."
 #: Configuration (JSON-able plain values) and arrays by name.

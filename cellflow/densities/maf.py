@@ -16,7 +16,7 @@ __all__ = ["MAF"]
 
 
 class MAF(NormalizingFlow):
-    """Every coordinate is scaled and shifted by what came before it, and the order changes from layer to layer.
+    """Every coordinate is scaled and shifted by what came before it, in an order that turns from layer to layer.
 
     Log-scales are softly clipped to +-log(20). One pass gives the density; sampling takes `dim` passes per layer.
 
@@ -25,7 +25,7 @@ class MAF(NormalizingFlow):
     dim, n_context
         Dimension, at least two, and number of context features.
     transforms
-        Number of layers; the first orders of the coordinates are random, each followed by its reverse.
+        Number of layers; they take the coordinates forwards and backwards by turns.
     hidden
         Widths of each layer's masked network.
 
@@ -38,14 +38,14 @@ class MAF(NormalizingFlow):
     def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 10, hidden: Sequence[int] = (128, 128)) -> None:
         nonlinear(dim, "MAF", "every masked affine flow is Gaussian there")
         at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
-        layers, order = [], torch.zeros(0)
+        orders = torch.arange(dim), torch.arange(dim).flip(0)
+        layers = []
         for k in range(transforms):
-            order = dim - 1 - order if k % 2 else torch.randperm(dim)
             layers.append(
                 MaskedAutoregressiveTransform(
                     dim,
                     n_context,
-                    order=order,
+                    order=orders[k % 2],
                     univariate=partial(MonotonicAffineTransform, slope=LEAST_SCALE),
                     hidden_features=tuple(hidden),
                     activation=nn.SiLU,

@@ -26,7 +26,7 @@ class NSF(NormalizingFlow):
     dim, n_context
         Dimension and number of context features.
     transforms
-        Number of layers; the first orders of the coordinates are random, each followed by its reverse.
+        Number of layers; they take the coordinates forwards and backwards by turns.
     hidden
         Widths of each layer's masked network.
     bins
@@ -42,14 +42,14 @@ class NSF(NormalizingFlow):
     ) -> None:
         at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
         at_least(2, {"bins": bins})
-        layers, order = [], torch.zeros(0)
+        orders = torch.arange(dim), torch.arange(dim).flip(0)
+        layers = []
         for k in range(transforms):
-            order = dim - 1 - order if k % 2 else torch.randperm(dim)
             layers.append(
                 MaskedAutoregressiveTransform(
                     dim,
                     n_context,
-                    order=order,
+                    order=orders[k % 2],
                     univariate=partial(MonotonicRQSTransform, bound=SPLINE_BOUND),
                     shapes=[(bins,), (bins,), (bins - 1,)],
                     hidden_features=tuple(hidden),

@@ -45,6 +45,20 @@ def test_half_a_model(fitted, missing):
         cf.get.flow(fitted)
 
 
+@pytest.mark.parametrize(("name", "value"), [("format", "x"), ("arrays", 3)])
+def test_what_is_no_model(fitted, name, value):
+    model = dict(fitted.uns["cellflow"]["model"]) | {name: value}
+    with pytest.raises(ModelFileError, match=r"uns\['cellflow'\]\['model'\] holds no model"):
+        unpack(model, "adata.uns['cellflow']['model']")
+
+
+@pytest.mark.parametrize("name", ["params", "fingerprint"])
+def test_half_a_record(fitted, name, frozen):
+    del fitted.uns["cellflow"][name]
+    with frozen(fitted), pytest.raises(ModelFileError, match=rf"uns\['cellflow'\] lacks \['{name}'\]"):
+        cf.tl.velocity(fitted)
+
+
 def test_a_newer_format_asks_for_an_upgrade(fitted):
     fitted.uns["cellflow"]["model"] |= {"format": store.FORMAT + 1, "version": "2.1"}
     with pytest.raises(ModelFileError, match=r"written by cellflow 2\.1 .* Upgrade"):

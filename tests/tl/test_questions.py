@@ -385,3 +385,7 @@ def test_spoilt_records_of_time(fitted, frozen):
     fitted.obs.loc["cell3", "cf_time"] = np.nan
     with frozen(fitted), pytest.raises(InputError, match=r"obs\['cf_time'\] has dtype float64 and no time for 1 cells"):
         cf.tl.predict(fitted, time=30.0)
+    fitted.obs["cf_time_inferred"] = "no"
+    fitted.obs["cf_time"] = 1.0
+    with frozen(fitted), pytest.raises(InputError, match=r"obs\['cf_time_inferred'\] has dtype object\. Expected the bool"):
+        cf.tl.predict(fitted, time=30.0)
