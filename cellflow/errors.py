@@ -25,7 +25,6 @@ __all__ = [
     "OutputError",
     "SetupError",
     "TrainingError",
-    "TrainingWarning",
     "closest",
     "nearest_name",
 ]
@@ -92,10 +91,6 @@ class CouplingWarning(CellFlowWarning):
 
 class IntegrationWarning(CellFlowWarning):
     """A trajectory is usable but coarse, or leaves the times that were observed."""
-
-
-class TrainingWarning(CellFlowWarning):
-    """Training ended in a way worth a look."""
 
 
 def closest(name: object, known: Iterable[str]) -> str:

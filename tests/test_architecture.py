@@ -102,9 +102,10 @@ def allowed(importer: str, target: str, *, for_types: bool = False) -> bool:
     """Whether the table lets `importer` import `target`; both are full names of modules of the package."""
     here, there = unit(importer), unit(target)
     if here == there:
-        # A folder's __init__ gathers its files; members of a family share a base and private helpers; `auto` chooses one.
+        # A folder's __init__ gathers its files; members of a family share a base and private helpers.
+        # `auto` chooses among the others, `minibatch` wraps one.
         member = target.removeprefix(f"cellflow.{here}").lstrip(".")
-        shared = member == "base" or member.startswith("_") or importer.endswith(".auto")
+        shared = member == "base" or member.startswith("_") or importer.endswith((".auto", ".minibatch"))
         return importer == f"cellflow.{here}" or here not in FAMILIES or shared
     (floor, step), (below, before) = RANK[here], RANK[there]
     # What only a type checker reads is no dependency, so siblings may name each other's types; a higher floor they may not.

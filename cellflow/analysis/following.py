@@ -45,7 +45,7 @@ def follow(flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray) -> 
     Raises
     ------
     InputError
-        Times so far away that it would take more than 100,000 steps.
+        Times so far away that it would take more than 10,000 steps.
     IntegrationError
         Where a state stops being finite.
     """

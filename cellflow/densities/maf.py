@@ -39,16 +39,15 @@ class MAF(NormalizingFlow):
         nonlinear(dim, "MAF", "every masked affine flow is Gaussian there")
         at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
         orders = torch.arange(dim), torch.arange(dim).flip(0)
-        layers = []
-        for k in range(transforms):
-            layers.append(
-                MaskedAutoregressiveTransform(
-                    dim,
-                    n_context,
-                    order=orders[k % 2],
-                    univariate=partial(MonotonicAffineTransform, slope=LEAST_SCALE),
-                    hidden_features=tuple(hidden),
-                    activation=nn.SiLU,
-                )
+        layers = [
+            MaskedAutoregressiveTransform(
+                dim,
+                n_context,
+                order=orders[k % 2],
+                univariate=partial(MonotonicAffineTransform, slope=LEAST_SCALE),
+                hidden_features=tuple(hidden),
+                activation=nn.SiLU,
             )
+            for k in range(transforms)
+        ]
         super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden)})

@@ -43,17 +43,16 @@ class NSF(NormalizingFlow):
         at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
         at_least(2, {"bins": bins})
         orders = torch.arange(dim), torch.arange(dim).flip(0)
-        layers = []
-        for k in range(transforms):
-            layers.append(
-                MaskedAutoregressiveTransform(
-                    dim,
-                    n_context,
-                    order=orders[k % 2],
-                    univariate=partial(MonotonicRQSTransform, bound=SPLINE_BOUND),
-                    shapes=[(bins,), (bins,), (bins - 1,)],
-                    hidden_features=tuple(hidden),
-                    activation=nn.SiLU,
-                )
+        layers = [
+            MaskedAutoregressiveTransform(
+                dim,
+                n_context,
+                order=orders[k % 2],
+                univariate=partial(MonotonicRQSTransform, bound=SPLINE_BOUND),
+                shapes=[(bins,), (bins,), (bins - 1,)],
+                hidden_features=tuple(hidden),
+                activation=nn.SiLU,
             )
+            for k in range(transforms)
+        ]
         super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden), "bins": bins})

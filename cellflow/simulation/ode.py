@@ -23,7 +23,7 @@ Method = Literal["rk4", "midpoint", "euler", "dopri5"]
 _CHECKED = 128
 _COARSE = 1e-2
 #: More steps than this are a mistake: a time in another unit, or a step in one.
-_MAX_STEPS = 100_000
+_MAX_STEPS = 10_000
 
 
 def integrate(
@@ -69,7 +69,7 @@ def integrate(
     Raises
     ------
     InputError
-        An unknown method, times that are not finite, or so far away that it would take more than 100,000 steps.
+        An unknown method, times that are not finite, or so far away that it would take more than 10,000 steps.
     IntegrationError
         Where a state stops being finite: names the time, the cell and a remedy.
 
@@ -127,7 +127,7 @@ def require_few_steps(first: float, last: float, step: float) -> None:
     Raises
     ------
     InputError
-        More than 100,000 steps.
+        More than 10,000 steps.
     """
     if (last - first) / step > _MAX_STEPS:
         msg = (

@@ -122,5 +122,5 @@ def test_times_that_are_not_finite_are_refused():
 
 
 def test_a_time_in_another_unit_is_refused_before_any_work():
-    with pytest.raises(InputError, match="limit is 100,000"):
+    with pytest.raises(InputError, match="limit is 10,000"):
         integrate(linear, X, 0.0, [1e9], step=0.1)
