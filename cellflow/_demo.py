@@ -197,7 +197,7 @@ def draw(adata: AnnData, folder: Path, *, seed: int) -> dict[str, str]:
             f"The cells of {held_out:g} hours, predicted by a fit that has not seen them",
             pl.population(adata, hidden, time=held_out),
         ),
-        "loss.png": ("Training; on held-out pairs the loss does not fall, as cells are few", pl.loss(adata)),
+        "loss.png": ("Training; the loss on held-out pairs soon rises, as cells are few", pl.loss(adata)),
     }
     for name, (title, ax) in pictures.items():
         plt.sca(ax)

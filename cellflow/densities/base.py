@@ -36,7 +36,7 @@ SPLINE_BOUND = 5.0
 _BINS = 8
 #: Scales of one affine layer are softly clipped to 1/20 ... 20: steeper layers follow the training cells no better, and give
 #: single cells between clusters a density that is too low by hundreds of nats.
-LEAST_SCALE = 0.1
+LEAST_SCALE = 0.05
 _HISTORY = "history."
 #: Configuration (JSON-able plain values) and arrays by name.
 State: TypeAlias = "tuple[dict[str, Any], dict[str, FloatArray]]"
