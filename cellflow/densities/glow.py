@@ -62,10 +62,11 @@ class Glow(NormalizingFlow):
         nonlinear(dim, "Glow", "a coupling needs two coordinates")
         at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
         layers: list[LazyTransform] = []
-        for _ in range(transforms):
+        for k in range(transforms):
+            order = torch.randperm(dim, generator=torch.Generator().manual_seed(k))
             layers += [
                 ActNorm(dim),
-                UnconditionalTransform(PermutationTransform, order=torch.randperm(dim), buffer=True),
+                UnconditionalTransform(PermutationTransform, order=order, buffer=True),
                 UnconditionalTransform(LULinearTransform, LU=torch.eye(dim)),
                 GeneralCouplingTransform(
                     dim,

@@ -39,7 +39,8 @@ class RealNVP(NormalizingFlow):
         at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
         layers, mask = [], torch.zeros(0)
         for k in range(transforms):
-            mask = ~mask if k % 2 else torch.randperm(dim) % 2 == 1
+            half = torch.randperm(dim, generator=torch.Generator().manual_seed(k)) % 2 == 1
+            mask = ~mask if k % 2 else half
             layers.append(
                 GeneralCouplingTransform(
                     dim,
