@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -90,8 +91,9 @@ def test_it_runs_today(file: Path, tmp_path: Path) -> None:
     # A cell that raises, an assertion of the tutorial among them, raises here and shows the cell.
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert not list(tmp_path.iterdir())  # and it leaves nothing behind
-    assert all(
-        len(now.outputs) == len(kept.outputs)
-        for now, kept in zip(notebook.cells, read(file).cells, strict=True)
-        if now.cell_type == "code"
-    )
+
+    def shown(cell: Any) -> list[str]:
+        # A fresh machine may say more on stderr (matplotlib builds its font cache); results are the same in kind and number.
+        return [output.output_type for output in cell.get("outputs", []) if output.get("name") != "stderr"]
+
+    assert [shown(cell) for cell in notebook.cells] == [shown(cell) for cell in read(file).cells]

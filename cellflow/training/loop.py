@@ -240,4 +240,6 @@ def _evaluate(dynamics: Dynamics, sample: PathSample, objectives: Mapping[str, O
 def _is_shown(progress: bool | None) -> bool:  # noqa: FBT001 (the public argument as it came)
     if progress is not None:
         return progress
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    # In a notebook IPython knows a kernel; that ipykernel was imported by somebody says nothing.
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return sys.stderr.isatty() or hasattr(shell, "kernel")
