@@ -202,8 +202,10 @@ def test_every_error_of_the_package_has_a_code() -> None:
 
 # Signals and pipes ----------------------------------------------------------------------------------------------------
 
+# A parent without job control starts its children deaf to Ctrl-C; what is tested here is a program at a terminal.
 HANGING = (
-    "import sys, time; from cellflow import cli\n"
+    "import signal, sys, time; from cellflow import cli\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "def work(arguments): print('working', flush=True); time.sleep(60)\n"
     "cli._fit = work; sys.exit(cli.main(['fit', 'a', '--time-key', 'b', '--out', 'c']))"
 )
