@@ -17,6 +17,7 @@ from cellflow.dynamics import Dynamics
 from cellflow.errors import InputTypeError
 from cellflow.flow import Flow
 from cellflow.frame import Frame, Scale
+from cellflow.ladder import Ladder
 from cellflow.plan import Plan
 from cellflow.population import Snapshots
 from cellflow.recipes import Recipe, by_name, describe, ot_cfm
@@ -116,11 +117,27 @@ def fit(
 
     training = recipe.training
     stream = Stream(
-        inside, plans, recipe.path, batch_size=training.batch_size, validation=training.validation, seed=seed, device=place
+        inside,
+        plans,
+        recipe.path,
+        batch_size=training.batch_size,
+        validation=training.validation,
+        seed=seed,
+        fresh=recipe.score is not None,
+        device=place,
     )
+    ladder = None if recipe.score is None else recipe.ladder or Ladder.fitted(inside)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        dynamics = Dynamics(recipe.field(inside.n_dims, clock), unit=clock.unit, sigma=recipe.sigma).to(place)
+        dynamics = Dynamics.built(
+            inside.n_dims,
+            clock,
+            field=recipe.field,
+            score=recipe.score,
+            ladder=ladder,
+            n_context=inside.n_context,
+            sigma=recipe.sigma,
+        ).to(place)
     sample = stream.block(0).rows(0, training.batch_size)
     n_threads = choose_threads(threads, lambda: sum(o(dynamics, sample) for o in recipe.objectives.values()))
     with torch_threads(n_threads):
@@ -136,4 +153,5 @@ def fit(
         seed=seed,
         threads=n_threads,
         seconds=time.perf_counter() - start,
+        n_context=inside.n_context,
     )

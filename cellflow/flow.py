@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path as FilePath
@@ -15,28 +16,35 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cellflow import __version__
 from cellflow import fields as networks
 from cellflow._devices import choose_device
+from cellflow._numbers import as_count, as_number
+from cellflow._random import as_seed
 from cellflow._threads import torch_threads
-from cellflow._typing import FloatArray
+from cellflow._typing import FloatArray, RandomState
 from cellflow.decoder import Decoder
 from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError, ModelFileError
+from cellflow.fields import AtNoise, NoiseConditional
 from cellflow.fields.base import Builder, padded_chunks
 from cellflow.frame import Frame
+from cellflow.ladder import Ladder
 from cellflow.population import Clock
-from cellflow.simulation import Method, Trajectories, integrate
+from cellflow.simulation import Method, Scheme, Trajectories, integrate, integrate_sde
+from cellflow.simulation.ode import bound, with_context
 from cellflow.training import History
 
 __all__ = ["Flow"]
 
 #: Number of the layout that `Flow.state` returns; grows when the layout changes.
-FORMAT = 1
+FORMAT = 2
 #: Steps of a fixed-step solver per mean interval between snapshots.
 _STEPS_PER_UNIT = 10
+#: Of a stochastic one.
+_NOISY_STEPS_PER_UNIT = 25
 _WEIGHTS, _HISTORY, _DECODER = "dynamics.", "history.", "decoder."
 _CONFIG_FILE, _ARRAY_FILE = "flow.json", "flow.safetensors"
 
@@ -69,6 +77,8 @@ class Flow:
         Version of cellflow that fitted it.
     decoder
         From the representation to genes, where genes are known.
+    n_context
+        Number of context features that the dynamics is conditional on.
     """
 
     dynamics: Dynamics
@@ -83,6 +93,7 @@ class Flow:
     seconds: float
     version: str = __version__
     decoder: Decoder | None = None
+    n_context: int = 0
 
     @property
     def n_dims(self) -> int:
@@ -99,7 +110,28 @@ class Flow:
         """Where the weights are."""
         return next(self.dynamics.parameters()).device
 
-    def velocity(self, x: FloatArray, t: float | FloatArray) -> FloatArray:
+    @property
+    def score_network(self) -> NoiseConditional:
+        """The score, in model coordinates.
+
+        Raises
+        ------
+        InputError
+            The flow was fitted without one.
+        """
+        if self.dynamics.score is None:
+            msg = (
+                f"The flow was fitted without a score (method {self.recipe['name']!r}); fit with score=True, or method='sf2m'."
+            )
+            raise InputError(msg)
+        return self.dynamics.score  # type: ignore[return-value] # what `Dynamics.built` made
+
+    @property
+    def sigma(self) -> float:
+        """Diffusion in model coordinates, per square root of time: the bridge's own, or else half a unit per median gap."""
+        return self.dynamics.sigma or self.clock.sigma
+
+    def velocity(self, x: FloatArray, t: float | FloatArray, *, context: FloatArray | None = None) -> FloatArray:
         """Velocity of cells, in data coordinates per unit of time.
 
         Parameters
@@ -108,23 +140,50 @@ class Flow:
             Positions, shape `(n, d)`.
         t
             One time, or one per cell `(n,)`.
+        context
+            Features of the cells' condition, shape `(n, c)`, or `(c,)` for all; of a flow that was fitted with conditions.
 
         Returns
         -------
         Shape `(n, d)`, float64.
         """
+        return self.frame.velocity_to_data(self._evaluated(self.dynamics, x, t, context))
+
+    def score(
+        self, x: FloatArray, t: float | FloatArray, *, noise: float = 0.0, context: FloatArray | None = None
+    ) -> FloatArray:
+        r"""Score of cells, :math:`\nabla \log p_t(x)`, in data coordinates.
+
+        Parameters
+        ----------
+        x, t, context
+            As of `velocity`.
+        noise
+            Level of the ladder in model coordinates; 0 for the score of the population itself.
+
+        Returns
+        -------
+        Shape `(n, d)`, float64.
+        """
+        return self.frame.score_to_data(self._evaluated(AtNoise(self.score_network, noise), x, t, context))
+
+    def _evaluated(
+        self, field: Callable[..., Tensor], x: FloatArray, t: float | FloatArray, context: FloatArray | None
+    ) -> FloatArray:
+        """A field's values at cells in data coordinates, in model coordinates."""
         z, t = self._checked(x), np.asarray(t, dtype=np.float64)
         if t.shape not in ((), (len(z),)):
             msg = f"t has shape {t.shape}; expected one time, or one per cell ({len(z)},)."
             raise InputError(msg)
-        # Time travels as an extra column, so that chunks keep both together.
-        rows = torch.from_numpy(np.column_stack([np.broadcast_to(t, len(z)), z]))
+        # Time travels as an extra column, so that chunks keep everything together.
+        rows = with_context(np.column_stack([np.broadcast_to(t, len(z)), z]), self._features(context, len(z)))
+        end = 1 + self.n_dims
         with torch_threads(self.threads), torch.no_grad():
             parts = [
-                self.dynamics(chunk[:, 0].to(self.device), chunk[:, 1:].float().to(self.device))[:n].cpu()
-                for chunk, n in padded_chunks(rows)
+                bound(field, chunk[:, 1:].float(), self.n_dims)(chunk[:, 0], chunk[:, 1:end].float())[:n].cpu()
+                for chunk, n in padded_chunks(rows.to(self.device))
             ]
-        return self.frame.velocity_to_data(torch.cat(parts).numpy())
+        return torch.cat(parts).numpy()
 
     def simulate(
         self,
@@ -134,6 +193,7 @@ class Flow:
         *,
         method: Method = "rk4",
         step: float | None = None,
+        context: FloatArray | None = None,
     ) -> Trajectories:
         """Move cells from one time to others, before or after it.
 
@@ -147,6 +207,8 @@ class Flow:
             Times to report, shape `(T,)`, in any order.
         method, step
             See `cellflow.simulation.integrate`; the step is a tenth of the mean interval between snapshots by default.
+        context
+            Features of the cells' condition, shape `(n, c)` or `(c,)`.
 
         Returns
         -------
@@ -166,9 +228,102 @@ class Flow:
                 np.asarray(times, dtype=np.float64),
                 step=self.step if step is None else step,
                 method=method,
+                context=self._features(context, len(z)),
                 device=self.device,
             )
         return replace(moved, x=self.frame.to_data(moved.x))
+
+    def diffuse(
+        self,
+        x: FloatArray,
+        t0: float,
+        times: FloatArray | Sequence[float],
+        *,
+        sigma: float | None = None,
+        n_rep: int = 1,
+        random_state: RandomState = 0,
+        scheme: Scheme = "heun",
+        step: float | None = None,
+        keys: Sequence[int] | None = None,
+        context: FloatArray | None = None,
+    ) -> Trajectories:
+        r"""Move cells by a diffusion that has the marginals of the flow: forward, or reversed in time.
+
+        Later times are reached by :math:`dX = (v + \tfrac{\sigma^2}{2} s) dt + \sigma dW`, earlier ones by its time reversal.
+        A cell's paths depend on the seed and its key, not on the cells that are asked with it.
+
+        Parameters
+        ----------
+        x
+            Positions at `t0`, shape `(n, d)`.
+        t0
+            Time of the start.
+        times
+            Times to report, shape `(T,)`, in any order.
+        sigma
+            Diffusion per square root of time, in model coordinates; any positive number. By default `Flow.sigma`: that of the
+            bridge it was fitted with, or `0.5 / sqrt(median gap)`.
+        n_rep
+            Paths of each cell.
+        random_state
+            Seed of the noise.
+        scheme, step
+            See `cellflow.simulation.integrate_sde`; the step is 1/25 of the mean interval between snapshots by default.
+        keys
+            A non-negative integer of each cell, which finds its noise; the row number by default.
+        context
+            Features of the cells' condition, shape `(n, c)` or `(c,)`.
+
+        Returns
+        -------
+        `Trajectories` in data coordinates with `n * n_rep` paths, those of one cell together; `source` tells whose they are.
+
+        Raises
+        ------
+        InputError
+            No score, or a `sigma` that is not positive.
+        IntegrationError
+            Where a state stops being finite.
+
+        References
+        ----------
+        Tong et al., Simulation-free Schrödinger bridges via score and flow matching, AISTATS 2024.
+        """
+        self.score_network  # noqa: B018 (raises where there is none)
+        seed, n_rep, z = as_seed(random_state), as_count("n_rep", n_rep), self._checked(x)
+        rows = np.repeat(np.arange(len(z)), n_rep)
+        names = np.arange(len(z)) if keys is None else np.asarray(keys)
+        features, times = self._features(context, len(z)), np.asarray(times, dtype=np.float64)
+        width = self.sigma if sigma is None else as_number("sigma", sigma)
+        states = np.empty((len(times), len(rows), self.n_dims), dtype=np.float32)
+        with torch_threads(self.threads):
+            for direction, side in ((1, times >= t0), (-1, times < t0)):
+                if side.any():
+                    states[side] = integrate_sde(
+                        partial(self.dynamics.drift, sigma=width, direction=direction),
+                        z[rows],
+                        float(t0),
+                        times[side],
+                        sigma=width,
+                        step=self.clock.unit / _NOISY_STEPS_PER_UNIT if step is None else step,
+                        seed=seed,
+                        scheme=scheme,
+                        keys=[(int(names[row]), k % n_rep, (1 - direction) // 2) for k, row in enumerate(rows.tolist())],
+                        context=None if features is None else features[rows],
+                        device=self.device,
+                    ).x
+        return Trajectories(times, self.frame.to_data(states), np.zeros(states.shape[:2]), rows)
+
+    def _features(self, context: FloatArray | None, n: int) -> FloatArray | None:
+        """Features of `n` cells, `(n, c)`, from one row each or one for all."""
+        if context is None and self.n_context == 0:
+            return None
+        found = () if context is None else np.shape(context)
+        if found not in ((self.n_context,), (n, self.n_context)) or self.n_context == 0:
+            expected = f"({n}, {self.n_context})" if self.n_context else "none"
+            msg = f"context has shape {found}; the flow was fitted with {self.n_context} features: expected {expected}."
+            raise InputError(msg)
+        return np.broadcast_to(np.asarray(context, dtype=np.float64), (n, self.n_context))
 
     def _checked(self, x: FloatArray) -> FloatArray:
         x = np.asarray(x, dtype=np.float64)
@@ -183,9 +338,7 @@ class Flow:
 
     def to(self, device: torch.device | str) -> Flow:
         """Return the same flow on another device; `self` stays where it is."""
-        dynamics = self._fresh(self.recipe["field"], self.n_dims, self.clock, self.dynamics.sigma, {})
-        dynamics.load_state_dict(self.dynamics.state_dict())
-        return replace(self, dynamics=dynamics.to(choose_device(device)))
+        return replace(self, dynamics=copy.deepcopy(self.dynamics).to(choose_device(device)))
 
     # --- as plain values, for files and for AnnData ---------------------------------------------------------------------
 
@@ -198,6 +351,8 @@ class Flow:
             "n_dims": self.n_dims,
             "clock": asdict(self.clock),
             "sigma": self.dynamics.sigma,
+            "n_context": self.n_context,
+            "ladder": asdict(self.score_network.ladder) if self.dynamics.score is not None else None,
             "recipe": dict(self.recipe),
             "plans": {key: dict(value) for key, value in self.plans.items()},
             "seed": self.seed,
@@ -242,7 +397,7 @@ class Flow:
             raise ModelFileError(msg)
         try:
             clock = Clock(**config["clock"])
-            dynamics = cls._fresh(config["recipe"]["field"], config["n_dims"], clock, config["sigma"], fields or {})
+            dynamics = _untrained(config, clock, fields or {})
             weights = {
                 k.removeprefix(_WEIGHTS): torch.from_numpy(np.array(v)) for k, v in arrays.items() if k.startswith(_WEIGHTS)
             }
@@ -263,16 +418,11 @@ class Flow:
                 seconds=config["seconds"],
                 version=config["version"],
                 decoder=decoder,
+                n_context=config.get("n_context", 0),
             )
         except (KeyError, TypeError, RuntimeError) as cause:
             msg = f"The model's configuration and arrays do not fit together ({cause}); fit it again or restore the file."
             raise ModelFileError(msg) from cause
-
-    @staticmethod
-    def _fresh(spec: Mapping[str, Any], dim: int, clock: Clock, sigma: float, own: Mapping[str, type[nn.Module]]) -> Dynamics:
-        # Initial weights are overwritten; the user's generator must not notice.
-        with torch.random.fork_rng(devices=[]):
-            return Dynamics(_builder(spec, own)(dim, clock), unit=clock.unit, sigma=sigma).eval()
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the flow into a folder as safetensors and JSON with checksums; never a pickle.
@@ -359,6 +509,22 @@ def _canonical(config: Mapping[str, Any]) -> bytes:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _untrained(config: Mapping[str, Any], clock: Clock, own: Mapping[str, type[nn.Module]]) -> Dynamics:
+    """The networks of a stored flow; format 1 knew neither score nor context."""
+    recipe, ladder = config["recipe"], config.get("ladder")
+    # Initial weights are overwritten; the user's generator must not notice.
+    with torch.random.fork_rng(devices=[]):
+        return Dynamics.built(
+            config["n_dims"],
+            clock,
+            field=_builder(recipe["field"], own),
+            score=_builder(recipe["score"], own) if ladder else None,
+            ladder=Ladder(tuple(ladder["levels"]), ladder["spread"]) if ladder else None,
+            n_context=config.get("n_context", 0),
+            sigma=config["sigma"],
+        ).eval()
 
 
 def _builder(spec: Mapping[str, Any], own: Mapping[str, type[nn.Module]]) -> Builder:

@@ -34,6 +34,9 @@ class Population:
     mass
         Size of the whole population relative to the other snapshots. More sequenced cells are not more cells, so this is
         1 unless the experimenter knows better.
+    context
+        Features of each cell's condition (indicators, doses), shape `(n, c)`, or None. Cells are coupled within their
+        condition, and networks are told of it.
     """
 
     x: FloatArray
@@ -41,6 +44,7 @@ class Population:
     weight: FloatArray = field(default=None)  # type: ignore[arg-type] # never None once made
     index: IntArray = field(default=None)  # type: ignore[arg-type] # never None once made
     mass: float = 1.0
+    context: FloatArray | None = None
 
     def __post_init__(self) -> None:
         x = self.x
@@ -60,6 +64,12 @@ class Population:
         if index.shape != (n,):
             msg = f"`index` at time {self.time} has shape {index.shape}; expected ({n},)."
             raise InputError(msg)
+        if self.context is not None:
+            context = np.asarray(self.context, dtype=np.float64)
+            if context.ndim != 2 or len(context) != n or not np.isfinite(context).all():
+                msg = f"`context` at time {self.time} has shape {context.shape}; expected ({n}, c), all finite."
+                raise InputError(msg)
+            object.__setattr__(self, "context", context)
         object.__setattr__(self, "weight", weight / weight.sum())
         object.__setattr__(self, "index", index)
         object.__setattr__(self, "time", float(self.time))
@@ -117,9 +127,15 @@ class Snapshots:
         if len(dims) > 1:
             msg = f"Snapshots must share one number of dimensions; found {sorted(dims)}."
             raise InputError(msg)
+        features = {0 if p.context is None else p.context.shape[1] for p in self.populations}
+        if len(features) > 1:
+            msg = f"Snapshots must share their context features; found {sorted(features)} of them."
+            raise InputError(msg)
 
     @classmethod
-    def from_arrays(cls, x: FloatArray, time: FloatArray, *, weight: FloatArray | None = None) -> Snapshots:
+    def from_arrays(
+        cls, x: FloatArray, time: FloatArray, *, weight: FloatArray | None = None, context: FloatArray | None = None
+    ) -> Snapshots:
         """Split cells `(n, d)` by their times `(n,)`; rows keep their numbers in `Population.index`.
 
         Examples
@@ -134,7 +150,7 @@ class Snapshots:
             raise InputError(msg)
         rows = [np.flatnonzero(time == t) for t in np.unique(time)]
         return cls(
-            tuple(Population(x[r], float(time[r[0]]), None if weight is None else weight[r], r) for r in rows),  # type: ignore[arg-type]
+            tuple(Population(x[r], float(time[r[0]]), _rows(weight, r), r, context=_rows(context, r)) for r in rows),  # type: ignore[arg-type]
         )
 
     def __len__(self) -> int:
@@ -152,6 +168,12 @@ class Snapshots:
     def n_dims(self) -> int:
         """Dimension of the cells' positions."""
         return int(self.populations[0].x.shape[1])
+
+    @property
+    def n_context(self) -> int:
+        """Number of context features; 0 without conditions."""
+        context = self.populations[0].context
+        return 0 if context is None else int(context.shape[1])
 
     @property
     def intervals(self) -> Sequence[tuple[Population, Population]]:
@@ -185,6 +207,10 @@ class Snapshots:
         return Snapshots(tuple(replace(p, x=x) for p, x in zip(self.populations, positions, strict=True)))
 
 
+def _rows(values: FloatArray | None, rows: IntArray) -> FloatArray | None:
+    return None if values is None else values[rows]
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Ends of paths, row by row; the gap may differ from row to row, so a left-out snapshot is just a longer one.
@@ -195,12 +221,12 @@ class Pairs:
         Ends, shape `(n, d)`.
     t0, t1
         Their times, shape `(n,)`.
-    condition
-        Labels as integers, shape `(n,)`, or None.
+    context
+        Features of the pairs' condition, shape `(n, c)`, or None.
     """
 
     x0: Tensor
     x1: Tensor
     t0: Tensor
     t1: Tensor
-    condition: Tensor | None = None
+    context: Tensor | None = None

@@ -14,12 +14,13 @@ import numpy as np
 from cellflow.couplings import Auto, Coupling, Entropic, Independent
 from cellflow.errors import InputError, closest
 from cellflow.fields import MLP, Builder
-from cellflow.objectives import Objective, velocity_matching
+from cellflow.ladder import Ladder
+from cellflow.objectives import Objective, denoising_score_matching, velocity_matching
 from cellflow.paths import BrownianBridge, Linear, Path, Trigonometric
 from cellflow.population import Clock
 from cellflow.training import Training
 
-__all__ = ["Recipe", "by_name", "describe", "i_cfm", "ot_cfm", "sb_cfm", "vp_cfm"]
+__all__ = ["Recipe", "by_name", "describe", "i_cfm", "ot_cfm", "sb_cfm", "sf2m", "vp_cfm"]
 
 T = TypeVar("T")
 
@@ -45,6 +46,11 @@ class Recipe:
         What is regressed, by name.
     training
         How.
+    score
+        Builds the network inside the score, called like `field` (see `cellflow.fields.NoiseConditional`); None for a dynamics
+        without a score.
+    ladder
+        Noise levels of the score, in model coordinates; None takes them from the cells (`Ladder.fitted`).
     """
 
     name: str
@@ -53,6 +59,14 @@ class Recipe:
     field: Builder = MLP
     objectives: Mapping[str, Objective] = dataclasses.field(default_factory=lambda: {"velocity": velocity_matching})
     training: Training = _TRAINING
+    score: Builder | None = None
+    ladder: Ladder | None = None
+
+    def with_score(
+        self, score: Builder = MLP, *, ladder: Ladder | None = None, objective: Objective = denoising_score_matching
+    ) -> Recipe:
+        """Return the same method, which learns the score of the marginals beside the velocity."""
+        return replace(self, score=score, ladder=ladder, objectives={**self.objectives, "score": objective})
 
     def resolved(self, clock: Clock) -> Recipe:
         """Replace every `sigma="auto"` by the number that it stands for in this experiment."""
@@ -113,6 +127,28 @@ def sb_cfm(*, sigma: float | Literal["auto"] = "auto", field: Builder = MLP, tra
     return Recipe("sb-cfm", Entropic(sigma=sigma), BrownianBridge(sigma), field, training=training)
 
 
+def sf2m(
+    *,
+    coupling: Coupling | None = None,
+    sigma: float | Literal["auto"] = "auto",
+    field: Builder = MLP,
+    score: Builder = MLP,
+    training: Training = _TRAINING,
+) -> Recipe:
+    """Schroedinger bridge by flow and score matching: velocity and score of one mixture of Brownian bridges.
+
+    With the entropic plan of the whole populations (epsilon = 2 sigma^2 dt, the default) the diffusion with the bridge's own
+    sigma is the Schroedinger bridge. `coupling=Auto()`, exact transport, is the variant that the paper calls exact.
+
+    References
+    ----------
+    Tong, Malkin, Fatras, Atanackovic, Zhang, Huguet, Wolf, Bengio, Simulation-free Schrödinger bridges via score and flow
+    matching, AISTATS 2024 (arXiv 2307.03672).
+    """
+    recipe = Recipe("sf2m", coupling or Entropic(sigma=sigma), BrownianBridge(sigma), field, training=training)
+    return recipe.with_score(score)
+
+
 def vp_cfm(*, smoothing: float = 0.1, field: Builder = MLP, training: Training = _TRAINING) -> Recipe:
     """Variance-preserving (trigonometric) paths between independently drawn cells.
 
@@ -124,7 +160,7 @@ def vp_cfm(*, smoothing: float = 0.1, field: Builder = MLP, training: Training =
     return Recipe("vp-cfm", Independent(), Trigonometric(smoothing), field, training=training)
 
 
-_METHODS = {recipe().name: recipe for recipe in (i_cfm, ot_cfm, sb_cfm, vp_cfm)}
+_METHODS = {recipe().name: recipe for recipe in (i_cfm, ot_cfm, sb_cfm, sf2m, vp_cfm)}
 
 
 def by_name(method: str | Recipe) -> Recipe:

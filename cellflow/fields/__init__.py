@@ -3,7 +3,8 @@
 from cellflow.fields.base import Builder, Field
 from cellflow.fields.conditioned import Conditioned
 from cellflow.fields.mlp import MLP
+from cellflow.fields.noise import AtNoise, NoiseConditional
 from cellflow.fields.potential import Potential
 from cellflow.fields.residual import Residual
 
-__all__ = ["MLP", "Builder", "Conditioned", "Field", "Potential", "Residual"]
+__all__ = ["MLP", "AtNoise", "Builder", "Conditioned", "Field", "NoiseConditional", "Potential", "Residual"]

@@ -76,9 +76,9 @@ def activation_module(name: Activation) -> nn.Module:
     return _ACTIVATIONS[name]()
 
 
-def check_shape(*, dim: int, width: int, depth: int, n_conditions: int) -> None:
+def check_shape(*, dim: int, width: int, depth: int, n_context: int) -> None:
     """Raise for sizes that make no network."""
-    for key, value, least in (("dim", dim, 1), ("width", width, 1), ("depth", depth, 1), ("n_conditions", n_conditions, 0)):
+    for key, value, least in (("dim", dim, 1), ("width", width, 1), ("depth", depth, 1), ("n_context", n_context, 0)):
         if not isinstance(value, int) or value < least:
             msg = f"{key}={value!r}; expected an integer of at least {least}."
             raise InputError(msg)

@@ -1,30 +1,30 @@
-"""A conditional field at one condition."""
+"""A conditional field at one context."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 __all__ = ["Conditioned"]
 
 
 class Conditioned(nn.Module):
-    """Fix the condition of a conditional field: takes a field and is a field.
+    """Fix the context of a conditional field: takes a field and is a field.
 
     Parameters
     ----------
     field
-        `(t, x, condition) -> (n, k)`, with integer labels `condition (n,)`.
-    label
-        The condition of every row.
+        `(t, x, context) -> (n, k)`, with features `context (n, c)`.
+    context
+        The features of every row, shape `(c,)`.
     """
 
-    def __init__(self, field: nn.Module, label: int) -> None:
+    context: Tensor
+
+    def __init__(self, field: nn.Module, context: Tensor) -> None:
         super().__init__()
         self.field = field
-        self.label = label
+        self.register_buffer("context", context)
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
         """Evaluate at times `t` (scalar or `(n,)`) and states `x (n, d)`."""
-        condition = torch.full((len(x),), self.label, dtype=torch.long, device=x.device)
-        return self.field(t, x, condition)  # type: ignore[no-any-return] # nn.Module returns Any
+        return self.field(t, x, self.context.to(x.dtype).expand(len(x), -1))  # type: ignore[no-any-return] # nn.Module returns Any

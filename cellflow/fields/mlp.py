@@ -14,7 +14,7 @@ __all__ = ["MLP"]
 
 
 class MLP(nn.Module):
-    """`depth` hidden layers of `width` units on `[x, time, condition]`.
+    """`depth` hidden layers of `width` units on `[x, time, context]`.
 
     Outputs are per unit of time: the last layer is divided by the clock's unit, so that the same weights serve an experiment
     in hours and in days.
@@ -29,8 +29,8 @@ class MLP(nn.Module):
         Shape of the network.
     n_frequencies
         Fourier features of time beside time itself.
-    n_conditions
-        Number of condition labels; each gets a learned embedding of `width // 4` numbers.
+    n_context
+        Number of context features beside time (indicators of a condition, a dose).
     out_dim
         Dimension of the output; `dim` by default.
     """
@@ -44,24 +44,20 @@ class MLP(nn.Module):
         depth: int = 3,
         activation: Activation = "silu",
         n_frequencies: int = 0,
-        n_conditions: int = 0,
+        n_context: int = 0,
         out_dim: int | None = None,
     ) -> None:
         super().__init__()
-        check_shape(dim=dim, width=width, depth=depth, n_conditions=n_conditions)
+        check_shape(dim=dim, width=width, depth=depth, n_context=n_context)
         self.unit = clock.unit
         self.time = TimeInput(clock, n_frequencies)
-        self.condition = nn.Embedding(n_conditions, max(1, width // 4)) if n_conditions else None
-        n_inputs = dim + self.time.width + (self.condition.embedding_dim if self.condition is not None else 0)
-        widths = [n_inputs] + [width] * depth
+        widths = [dim + self.time.width + n_context] + [width] * depth
         hidden = [
             layer for n_in, n_out in pairwise(widths) for layer in (nn.Linear(n_in, n_out), activation_module(activation))
         ]
         self.net = nn.Sequential(*hidden, nn.Linear(width, dim if out_dim is None else out_dim))
 
-    def forward(self, t: Tensor, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and labels `condition (n,)`."""
-        inputs = [x, self.time(t, x)]
-        if self.condition is not None:
-            inputs.append(self.condition(condition))
+    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
+        inputs = [x, self.time(t, x)] if context is None else [x, self.time(t, x), context]
         return self.net(torch.cat(inputs, dim=1)) / self.unit  # type: ignore[no-any-return] # nn.Module returns Any

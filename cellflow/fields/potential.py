@@ -24,21 +24,23 @@ class Potential(nn.Module):
         Span and unit of time.
     field
         Builder of the scalar network; called as `field(dim, clock, out_dim=1)`.
+    n_context
+        Number of context features beside time.
 
     References
     ----------
     Neklyudov et al., Action matching, ICML 2023.
     """
 
-    def __init__(self, dim: int, clock: Clock, *, field: Builder) -> None:
+    def __init__(self, dim: int, clock: Clock, *, field: Builder, n_context: int = 0) -> None:
         super().__init__()
-        self.potential = field(dim, clock, out_dim=1)
+        self.potential = field(dim, clock, out_dim=1, **({"n_context": n_context} if n_context else {}))
 
-    def forward(self, t: Tensor, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and labels `condition (n,)`."""
+    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
         training = torch.is_grad_enabled()
         with torch.enable_grad():
             x = x if x.requires_grad else x.detach().requires_grad_()
-            phi = self.potential(t, x) if condition is None else self.potential(t, x, condition)
+            phi = self.potential(t, x) if context is None else self.potential(t, x, context)
             (gradient,) = torch.autograd.grad(phi.sum(), x, create_graph=training)
         return -gradient if training else -gradient.detach()

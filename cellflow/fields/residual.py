@@ -12,7 +12,7 @@ __all__ = ["Residual"]
 
 
 class Residual(nn.Module):
-    r"""Blocks :math:`h \leftarrow h + W_2\, a(W_1 [a(h), \text{time, condition}])` between two linear maps.
+    r"""Blocks :math:`h \leftarrow h + W_2\, a(W_1 [a(h), \text{time, context}])` between two linear maps.
 
     The second map of each block starts at zero, so that the network starts linear in its first features and depth costs
     nothing at the beginning.
@@ -27,8 +27,8 @@ class Residual(nn.Module):
         Units per layer, number of blocks, nonlinearity.
     n_frequencies
         Fourier features of time beside time itself.
-    n_conditions
-        Number of condition labels; each gets a learned embedding of `width // 4` numbers.
+    n_context
+        Number of context features beside time (indicators of a condition, a dose).
     out_dim
         Dimension of the output; `dim` by default.
 
@@ -46,17 +46,16 @@ class Residual(nn.Module):
         depth: int = 2,
         activation: Activation = "silu",
         n_frequencies: int = 0,
-        n_conditions: int = 0,
+        n_context: int = 0,
         out_dim: int | None = None,
     ) -> None:
         super().__init__()
-        check_shape(dim=dim, width=width, depth=depth, n_conditions=n_conditions)
+        check_shape(dim=dim, width=width, depth=depth, n_context=n_context)
         self.unit = clock.unit
         self.time = TimeInput(clock, n_frequencies)
-        self.condition = nn.Embedding(n_conditions, max(1, width // 4)) if n_conditions else None
-        n_context = self.time.width + (self.condition.embedding_dim if self.condition is not None else 0)
-        self.inlet = nn.Linear(dim + n_context, width)
-        self.first = nn.ModuleList(nn.Linear(width + n_context, width) for _ in range(depth))
+        n_beside = self.time.width + n_context
+        self.inlet = nn.Linear(dim + n_beside, width)
+        self.first = nn.ModuleList(nn.Linear(width + n_beside, width) for _ in range(depth))
         self.second = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.outlet = nn.Linear(width, dim if out_dim is None else out_dim)
         self.activation = activation_module(activation)
@@ -64,12 +63,10 @@ class Residual(nn.Module):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type] # ModuleList forgets the layer's type
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, t: Tensor, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and labels `condition (n,)`."""
-        context = self.time(t, x)
-        if self.condition is not None:
-            context = torch.cat([context, self.condition(condition)], dim=1)
-        h = self.inlet(torch.cat([x, context], dim=1))
+    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
+        beside = self.time(t, x) if context is None else torch.cat([self.time(t, x), context], dim=1)
+        h = self.inlet(torch.cat([x, beside], dim=1))
         for first, second in zip(self.first, self.second, strict=True):
-            h = h + second(self.activation(first(torch.cat([self.activation(h), context], dim=1))))
+            h = h + second(self.activation(first(torch.cat([self.activation(h), beside], dim=1))))
         return self.outlet(self.activation(h)) / self.unit  # type: ignore[no-any-return] # nn.Module returns Any

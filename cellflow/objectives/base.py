@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from cellflow.dynamics import Dynamics
 from cellflow.paths.base import PathSample
 
-__all__ = ["Objective"]
+__all__ = ["Objective", "weighted_mean"]
 
 
 @runtime_checkable
@@ -18,3 +19,8 @@ class Objective(Protocol):
 
     def __call__(self, dynamics: Dynamics, sample: PathSample) -> Tensor:
         """Evaluate on one batch."""
+
+
+def weighted_mean(error: Tensor, sample: PathSample) -> Tensor:
+    """Mean of one number per row `(n,)` under the sample's weights."""
+    return error.mean() if sample.weight is None else torch.dot(sample.weight, error) / sample.weight.sum()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from cellflow.dynamics import Dynamics
+from cellflow.objectives.base import weighted_mean
 from cellflow.paths.base import PathSample
 
 __all__ = ["velocity_matching"]
@@ -30,9 +30,5 @@ def velocity_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     Lipman et al., Flow matching for generative modeling, ICLR 2023; Tong et al., Improving and generalizing flow-based
     generative models with minibatch optimal transport, TMLR 2024, theorem 3.2.
     """
-    if sample.condition is None:
-        velocity = dynamics.velocity(sample.t, sample.x)
-    else:
-        velocity = dynamics.velocity(sample.t, sample.x, sample.condition)
-    error = ((velocity - sample.velocity) * dynamics.unit).square().mean(dim=1)
-    return error.mean() if sample.weight is None else torch.dot(sample.weight, error) / sample.weight.sum()
+    velocity = dynamics(sample.t, sample.x, sample.context)
+    return weighted_mean(((velocity - sample.velocity) * dynamics.unit).square().mean(dim=1), sample)

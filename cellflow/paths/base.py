@@ -38,18 +38,27 @@ class PathSample:
         Time derivative of the path that the state lies on, shape `(n, d)`.
     score
         Gradient of the log-density of the path's Gaussian, shape `(n, d)`; None where a path has no width.
+    std
+        Width of the path, shape `(n,)`, and `z`, the standard normal noise that the state was drawn with, shape `(n, d)`.
     weight
         Weight of each row in the loss, shape `(n,)`, or None for equal weights.
-    condition
-        Labels as integers, shape `(n,)`, or None.
+    context
+        Features of each row's condition, shape `(n, c)`, or None.
+    level, probe
+        Fresh randomness for objectives that need their own: uniform on [0, 1), shape `(n,)`, and standard normal, shape
+        `(n, d)`; None unless somebody asked for it.
     """
 
     t: Tensor
     x: Tensor
     velocity: Tensor
     score: Tensor | None = None
+    std: Tensor | None = None
+    z: Tensor | None = None
     weight: Tensor | None = None
-    condition: Tensor | None = None
+    context: Tensor | None = None
+    level: Tensor | None = None
+    probe: Tensor | None = None
 
     def rows(self, start: int, stop: int) -> PathSample:
         """Rows `start ... stop - 1`."""
@@ -91,4 +100,4 @@ def sample(path: Path, t: Tensor, pairs: Pairs, z: Tensor) -> PathSample:
     x = mean + std[:, None] * z
     velocity = mean_rate + std_rate[:, None] * z
     score = -z / std[:, None] if bool((std > 0).all()) else None
-    return PathSample(t, x, velocity, score, condition=pairs.condition)
+    return PathSample(t, x, velocity, score, std, z, context=pairs.context)

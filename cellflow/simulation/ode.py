@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
@@ -15,7 +16,7 @@ from cellflow.errors import InputError, IntegrationError, IntegrationWarning, cl
 from cellflow.fields.base import Field, padded_chunks
 from cellflow.simulation.trajectories import Trajectories
 
-__all__ = ["Method", "integrate", "require_few_steps"]
+__all__ = ["Method", "bound", "check_finite", "grid", "integrate", "require_few_steps", "with_context"]
 
 Method = Literal["rk4", "midpoint", "euler", "dopri5"]
 
@@ -27,7 +28,7 @@ _MAX_STEPS = 10_000
 
 
 def integrate(
-    field: Field,
+    field: Callable[..., Tensor],
     x: FloatArray,
     t0: float,
     times: FloatArray,
@@ -36,6 +37,7 @@ def integrate(
     method: Method = "rk4",
     rtol: float = 1e-5,
     atol: float = 1e-6,
+    context: FloatArray | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Trajectories:
@@ -47,7 +49,7 @@ def integrate(
     Parameters
     ----------
     field
-        `(t, x) -> (n, d)`, with `t` a float64 scalar.
+        `(t, x) -> (n, d)`, with `t` a float64 scalar; or `(t, x, context)`.
     x
         States at `t0`, shape `(n, d)`.
     t0
@@ -59,6 +61,8 @@ def integrate(
     method
         `"rk4"` (the 3/8 rule), `"midpoint"` and `"euler"` take fixed steps; `"dopri5"` adapts its steps to `rtol` and `atol`,
         which makes a result depend on the cells of its chunk.
+    context
+        Features of each cell, shape `(n, c)`, with which the field is called as `(t, x, context)`; they do not change.
     device, dtype
         Where and in which precision states are computed.
 
@@ -91,21 +95,22 @@ def integrate(
     distinct, position = np.unique(times, return_inverse=True)
     if method != "dopri5" and len(distinct):
         require_few_steps(min(t0, distinct[0]), max(t0, distinct[-1]), step)
-    start = torch.from_numpy(np.array(x, dtype=np.float64)).to(dtype)
+    start = with_context(x, context).to(dtype)
+    n_dims = np.shape(x)[1]
 
     def solve(cells: Tensor, largest: float) -> Tensor:
         options = {"rtol": rtol, "atol": atol} if method == "dopri5" else {}
         return torch.cat(
             [
-                _both_ways(field, chunk.to(device), t0, distinct, largest, method, options)[:, :n].cpu()
-                for chunk, n in padded_chunks(cells)
+                _both_ways(bound(field, chunk, n_dims), chunk[:, :n_dims], t0, distinct, largest, method, options)[:, :n].cpu()
+                for chunk, n in padded_chunks(cells.to(device))
             ],
             dim=1,
         )
 
     with torch.no_grad():
         states = solve(start, step)
-        _check_finite(states, distinct, t0, method)
+        check_finite(states, distinct, t0, method)
         error = None
         if method != "dopri5" and states.numel():
             checked = torch.linspace(0, len(start) - 1, min(_CHECKED, len(start))).round().long()
@@ -119,6 +124,25 @@ def integrate(
         warnings.warn(msg, IntegrationWarning, stacklevel=2)
     x_out = states.numpy()[position]
     return Trajectories(times, x_out, np.zeros(x_out.shape[:2]), np.arange(len(start)), error)
+
+
+def with_context(x: FloatArray, context: FloatArray | None) -> Tensor:
+    """States `(n, d)` and their features `(n, c)` side by side, float64, so that chunks keep both together."""
+    x = np.array(x, dtype=np.float64)
+    if context is None:
+        return torch.from_numpy(x)
+    if np.ndim(context) != 2 or len(context) != len(x):
+        msg = f"context has shape {np.shape(context)}; expected one row of features per cell ({len(x)})."
+        raise InputError(msg)
+    return torch.from_numpy(np.column_stack([x, context]))
+
+
+def bound(field: Callable[..., Tensor], rows: Tensor, n_dims: int) -> Field:
+    """The field of `(t, x)` alone, with the features behind the states of `rows` (see `with_context`) fixed."""
+    if rows.shape[1] == n_dims:
+        return field
+    context = rows[:, n_dims:]
+    return lambda t, x: field(t, x, context)
 
 
 def require_few_steps(first: float, last: float, step: float) -> None:
@@ -147,7 +171,7 @@ def _both_ways(
         if len(side):
             # Time is integrated as the distance from t0, so that float32 states do not cost the clock its digits.
             reached = torch.from_numpy(np.concatenate([[0.0], times[side] - t0])).to(x.device)
-            options = {} if tolerances else {"grid_constructor": lambda _f, _y, t: _grid(t, step)}
+            options = {} if tolerances else {"grid_constructor": lambda _f, _y, t: grid(t, step)}
             try:
                 states = torchdiffeq.odeint(
                     lambda s, y: field(s.double() + t0, y), x, reached, method=method, options=options, **tolerances
@@ -162,7 +186,7 @@ def _both_ways(
     return out
 
 
-def _grid(t: Tensor, step: float) -> Tensor:
+def grid(t: Tensor, step: float) -> Tensor:
     """Every reported time, and between two of them equal steps that are no longer than `step`."""
     pieces = [t[:1]]
     for a, b in zip(t[:-1].tolist(), t[1:].tolist(), strict=True):
@@ -173,7 +197,8 @@ def _grid(t: Tensor, step: float) -> Tensor:
     return torch.cat(pieces)
 
 
-def _check_finite(states: Tensor, times: FloatArray, t0: float, method: Method) -> None:
+def check_finite(states: Tensor, times: FloatArray, t0: float, method: str) -> None:
+    """Raise for the first state of `(T, n, d)` that stops being finite."""
     bad = torch.nonzero(~torch.isfinite(states).all(dim=2))
     if len(bad):
         # The time nearest to the start is where it went wrong first.

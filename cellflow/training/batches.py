@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,9 +13,9 @@ from cellflow._random import stream
 from cellflow._typing import IntArray
 from cellflow.paths.base import Path, PathSample, sample
 from cellflow.plan import Plan
-from cellflow.population import Pairs, Snapshots
+from cellflow.population import Pairs, Population, Snapshots
 
-__all__ = ["Stream"]
+__all__ = ["PopulationStream", "Source", "Stream"]
 
 #: Times keep this fraction of an interval away from its ends, where the velocity of a bridge has no bound.
 _MARGIN = 1e-3
@@ -24,6 +26,16 @@ _MAX_BATCHES = 64
 _VALIDATION_POINTS = 4096
 # First keys of the random streams.
 _ASIDE, _BLOCK, _VALIDATION = 0, 1, 2
+
+
+class Source(Protocol):
+    """Where training gets its points from."""
+
+    def batches(self) -> Iterator[PathSample]:
+        """Batches without end."""
+
+    def validation(self) -> PathSample | None:
+        """The fixed validation points, or None where nothing was set aside."""
 
 
 class Stream:
@@ -45,6 +57,8 @@ class Stream:
         Share of source cells set aside, from 0 to 0.5; a positive share sets aside at least one of two cells.
     seed
         Key of the whole stream.
+    fresh
+        Whether points carry fresh randomness for their objectives (`level` and `probe`).
     device
         Where the points are needed.
     """
@@ -58,15 +72,19 @@ class Stream:
         batch_size: int,
         validation: float,
         seed: int,
+        fresh: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         cells = np.concatenate([p.x for p in snapshots.populations]).astype(np.float32)
         self._cells = torch.from_numpy(cells).to(device)
+        context = [p.context for p in snapshots.populations if p.context is not None]
+        self._context = torch.from_numpy(np.concatenate(context).astype(np.float32)).to(device) if context else None
         self._starts = np.concatenate([[0], np.cumsum([len(p) for p in snapshots.populations])])
         self._times = snapshots.times
         self._plans = plans
         self._path = path
         self._seed = seed
+        self._fresh = fresh
         self._device = device
         self._aside = [self._set_aside(k, plan, validation) for k, plan in enumerate(plans)]
         self.batch_size = batch_size
@@ -112,13 +130,16 @@ class Stream:
         t0, t1 = self._times[interval], self._times[interval + 1]
         t = t0 + (_MARGIN + (1.0 - 2.0 * _MARGIN) * rng.random(n)) * (t1 - t0)
         z = rng.standard_normal((n, self._cells.shape[1]), dtype=np.float32)
+        start, end = self._tensor(source), self._tensor(target)
         pairs = Pairs(
-            self._cells[torch.from_numpy(source).to(self._device)],
-            self._cells[torch.from_numpy(target).to(self._device)],
+            self._cells[start],
+            self._cells[end],
             self._tensor(t0),
             self._tensor(t1),
+            None if self._context is None else self._context[end],
         )
-        return sample(self._path, self._tensor(t), pairs, torch.from_numpy(z).to(self._device))
+        points = sample(self._path, self._tensor(t), pairs, self._tensor(z))
+        return _refreshed(points, rng) if self._fresh else points
 
     def _tensor(self, a: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(a).to(self._device)
@@ -143,3 +164,56 @@ class Stream:
         if not intervals:
             return None
         return self._points(_VALIDATION_POINTS, stream(self._seed, _VALIDATION), intervals, aside=True)
+
+
+class PopulationStream:
+    """The cells of one population, for a score that is learned from them alone; keyed by position like `Stream`.
+
+    Parameters
+    ----------
+    population
+        In model coordinates.
+    batch_size
+        Cells per batch, drawn by weight with replacement.
+    validation
+        Share of the cells set aside, from 0 to 0.5.
+    seed
+        Key of the whole stream.
+    levels
+        Whether the cells are to be perturbed with the levels of a ladder.
+    """
+
+    def __init__(self, population: Population, *, batch_size: int, validation: float, seed: int, levels: bool = True) -> None:
+        order = stream(seed, _ASIDE).permutation(len(population))
+        n_aside = round(validation * len(population))
+        self._aside, self._kept = order[:n_aside], order[n_aside:]
+        self._population, self._batch_size, self._seed, self._levels = population, batch_size, seed, levels
+
+    def _points(self, n: int, rows: IntArray, rng: np.random.Generator) -> PathSample:
+        weight = self._population.weight[rows]
+        chosen = rng.choice(rows, n, p=weight / weight.sum())
+        x = torch.from_numpy(self._population.x[chosen].astype(np.float32))
+        z = torch.from_numpy(rng.standard_normal(x.shape, dtype=np.float32))
+        t = torch.full((n,), self._population.time, dtype=torch.float64)
+        points = _refreshed(PathSample(t, x, torch.zeros_like(x), std=torch.zeros(n), z=z), rng)
+        return points if self._levels else replace(points, level=None)
+
+    def batches(self) -> Iterator[PathSample]:
+        """Batches without end."""
+        k = 0
+        while True:
+            yield self._points(self._batch_size, self._kept, stream(self._seed, _BLOCK, k))
+            k += 1
+
+    def validation(self) -> PathSample | None:
+        """The fixed validation points, or None where nothing was set aside."""
+        if len(self._aside) == 0:
+            return None
+        return self._points(_VALIDATION_POINTS, self._aside, stream(self._seed, _VALIDATION))
+
+
+def _refreshed(points: PathSample, rng: np.random.Generator) -> PathSample:
+    """Add fresh randomness of each row's own."""
+    level = torch.from_numpy(rng.random(len(points.x), dtype=np.float32)).to(points.x.device)
+    probe = torch.from_numpy(rng.standard_normal(points.x.shape, dtype=np.float32)).to(points.x.device)
+    return replace(points, level=level, probe=probe)

@@ -19,7 +19,7 @@ from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError, TrainingError, closest
 from cellflow.objectives.base import Objective
 from cellflow.paths.base import PathSample
-from cellflow.training.batches import Stream
+from cellflow.training.batches import Source
 
 __all__ = ["Callback", "History", "Schedule", "Training", "train"]
 
@@ -129,7 +129,7 @@ class Training:
 
 def train(
     dynamics: Dynamics,
-    stream: Stream,
+    stream: Source,
     objectives: Mapping[str, Objective],
     training: Training,
     *,

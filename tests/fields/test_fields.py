@@ -15,7 +15,7 @@ BUILDERS = {
     "Residual": partial(fields.Residual, width=16),
     "Potential": partial(fields.Potential, field=partial(fields.MLP, width=16)),
 }
-WRAPPERS = {"Conditioned"}
+WRAPPERS = {"Conditioned", "AtNoise", "NoiseConditional"}
 
 
 def test_every_field_of_the_family_is_tried_here():
@@ -110,11 +110,12 @@ def test_potential_can_be_evaluated_without_gradients(x):
 
 @pytest.mark.parametrize("kind", [fields.MLP, fields.Residual])
 def test_conditions(kind, x):
-    field = kind(3, CLOCK, width=8, n_conditions=2).double()
+    field = kind(3, CLOCK, width=8, n_context=2).double()
     t = torch.tensor(1.0)
-    one, other = (fields.Conditioned(field, label)(t, x) for label in (0, 1))
+    features = torch.eye(2, dtype=torch.float64)
+    one, other = (fields.Conditioned(field, row)(t, x) for row in features)
     assert not torch.allclose(one, other)
-    mixed = field(t, x, torch.tensor([0, 1, 0, 1, 0, 1, 0, 1, 0]))
+    mixed = field(t, x, features[[0, 1, 0, 1, 0, 1, 0, 1, 0]])
     torch.testing.assert_close(mixed[::2], one[::2])
     torch.testing.assert_close(mixed[1::2], other[1::2])
 

@@ -1,0 +1,166 @@
+"""Stochastic simulation: diffusions with the marginals of the fitted dynamics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellflow._random import stream
+from cellflow._typing import FloatArray
+from cellflow.errors import InputError, closest
+from cellflow.fields.base import Field, padded_chunks
+from cellflow.simulation.ode import bound, check_finite, grid, require_few_steps, with_context
+from cellflow.simulation.trajectories import Trajectories
+
+__all__ = ["Scheme", "integrate_sde"]
+
+Scheme = Literal["heun", "euler-maruyama"]
+#: Steps whose noise is in memory at once.
+_SLAB = 64
+
+
+def integrate_sde(
+    drift: Callable[..., Tensor],
+    x: FloatArray,
+    t0: float,
+    times: FloatArray,
+    *,
+    sigma: float,
+    step: float,
+    seed: int,
+    scheme: Scheme = "heun",
+    keys: Sequence[tuple[int, ...]] | None = None,
+    context: FloatArray | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Trajectories:
+    r"""Solve :math:`dX = f(t, X)\, dt + \sigma\, dW` from one time to later ones, or to earlier ones.
+
+    Every cell has a Brownian motion of its own, found by the seed and its key, so that its path does not depend on the cells
+    that are asked with it, to the last bit.
+
+    Parameters
+    ----------
+    drift
+        `(t, x) -> (n, d)`, with `t` a float64 scalar, or `(t, x, context)`: the one of the direction in which is integrated.
+    x
+        States at `t0`, shape `(n, d)`.
+    t0
+        Time of the start.
+    times
+        Times to report, shape `(T,)`, in any order, all of them on one side of `t0`.
+    sigma
+        Diffusion per square root of time, in the coordinates of `x`.
+    step
+        Largest step, in units of time; every reported time is a step's end.
+    seed
+        Of all Brownian motions.
+    scheme
+        `"heun"`: the mean of the drifts at both ends of a step, of weak order two for a constant `sigma`;
+        `"euler-maruyama"`: the drift at its start, of order one.
+    keys
+        Name of each cell's Brownian motion, `n` tuples of non-negative integers; `(0,), (1,), ...` by default.
+    context
+        Features of each cell, shape `(n, c)`.
+    device, dtype
+        Where and in which precision states are computed.
+
+    Returns
+    -------
+    `Trajectories` with `x` of shape `(T, n, d)`.
+
+    Raises
+    ------
+    InputError
+        A `sigma` or `step` that is not positive, an unknown scheme, times on both sides of `t0` or too far away.
+    IntegrationError
+        Where a state stops being finite.
+
+    References
+    ----------
+    Kloeden and Platen, Numerical solution of stochastic differential equations, 1992, sections 10.2 and 15.1.
+    """
+    if scheme not in get_args(Scheme):
+        msg = f"scheme={scheme!r} is not one of {list(get_args(Scheme))}{closest(scheme, get_args(Scheme))}"
+        raise InputError(msg)
+    for name, value in (("sigma", sigma), ("step", step)):
+        if not (np.isfinite(value) and value > 0):
+            what = "; without diffusion, integrate the probability flow" if name == "sigma" else ", in units of time"
+            msg = f"{name}={value!r}; expected a positive finite number{what}."
+            raise InputError(msg)
+    times = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    if not (np.isfinite(times).all() and np.isfinite(t0)):
+        msg = f"Times to integrate to must be finite; found {times[~np.isfinite(times)].tolist()} (start {t0})."
+        raise InputError(msg)
+    if (times < t0).any() and (times > t0).any():
+        msg = f"Times {times.min():g} to {times.max():g} lie on both sides of the start, {t0:g}; integrate to each by itself."
+        raise InputError(msg)
+    n, n_dims = np.shape(x)
+    keys = [(k,) for k in range(n)] if keys is None else list(keys)
+    if len(keys) != n:
+        msg = f"{len(keys)} keys for {n} cells; expected one per cell."
+        raise InputError(msg)
+    distinct, position = np.unique(np.append(times, t0), return_inverse=True)
+    forward = bool((times >= t0).all())
+    ordered = distinct if forward else distinct[::-1]
+    require_few_steps(distinct[0], distinct[-1], step)
+    # Time is counted from t0, so that float32 states do not cost the clock its digits.
+    ends = torch.from_numpy(ordered - t0)
+    fine = grid(ends, step) if len(ends) > 1 else ends
+    reported = torch.isin(fine, ends).numpy()
+
+    parts, first = [], 0
+    with torch.no_grad():
+        for rows, size in padded_chunks(with_context(x, context).to(dtype).to(device)):
+            noise = _noise(seed, keys[first : first + size], len(rows), len(fine) - 1, n_dims)
+            field = bound(drift, rows, n_dims)
+            way = march(field, rows[:, :n_dims], t0, fine, noise, sigma=sigma, scheme=scheme)
+            parts.append(torch.stack([state[:size].cpu() for state, kept in zip(way, reported, strict=True) if kept]))
+            first += size
+    states = torch.cat(parts, dim=1)
+    states = states if forward else states.flip(0)
+    check_finite(states, distinct, t0, scheme)
+    x_out = states.numpy()[position[:-1]]
+    return Trajectories(times, x_out, np.zeros(x_out.shape[:2]), np.arange(n))
+
+
+def march(
+    drift: Field, x: Tensor, t0: float, ends: Tensor, noise: Iterator[Tensor], *, sigma: float, scheme: Scheme
+) -> Iterator[Tensor]:
+    """States at the ends of all steps, the start included.
+
+    Parameters
+    ----------
+    drift
+        `(t, x) -> (n, d)`.
+    x
+        States at `t0`, shape `(n, d)`.
+    ends
+        Distance of the step's ends from `t0`, shape `(k + 1,)`, the first one zero; negative backward in time.
+    noise
+        Standard normal numbers of each step, `k` of shape `(n, d)`.
+    """
+    yield x
+    for a, b, z in zip(ends[:-1].tolist(), ends[1:].tolist(), noise, strict=True):
+        shaken = x + sigma * abs(b - a) ** 0.5 * z.to(x)
+        here = drift(torch.as_tensor(t0 + a, dtype=torch.float64, device=x.device), x)
+        if scheme == "heun":
+            there = drift(torch.as_tensor(t0 + b, dtype=torch.float64, device=x.device), shaken + (b - a) * here)
+            here = 0.5 * (here + there)
+        x = shaken + (b - a) * here
+        yield x
+
+
+def _noise(seed: int, keys: Sequence[tuple[int, ...]], width: int, n_steps: int, n_dims: int) -> Iterator[Tensor]:
+    """Standard normal numbers `(width, n_dims)` of each step; rows beyond the keys get zeros."""
+    generators: list[np.random.Generator] = [stream(seed, *key) for key in keys]
+    for start in range(0, n_steps, _SLAB):
+        size = min(_SLAB, n_steps - start)
+        slab = np.zeros((width, size, n_dims), dtype=np.float32)
+        for row, generator in enumerate(generators):
+            generator.standard_normal(out=slab[row], dtype=np.float32)
+        yield from torch.from_numpy(slab).unbind(dim=1)
