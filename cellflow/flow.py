@@ -24,7 +24,7 @@ from cellflow._devices import choose_device
 from cellflow._numbers import as_count, as_number
 from cellflow._random import as_seed
 from cellflow._threads import torch_threads
-from cellflow._typing import FloatArray, RandomState
+from cellflow._typing import FloatArray, IntArray, RandomState
 from cellflow.decoder import Decoder
 from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError, ModelFileError
@@ -244,7 +244,7 @@ class Flow:
         random_state: RandomState = 0,
         scheme: Scheme = "heun",
         step: float | None = None,
-        keys: Sequence[int] | None = None,
+        keys: IntArray | None = None,
         context: FloatArray | None = None,
     ) -> Trajectories:
         r"""Move cells by a diffusion that has the marginals of the flow: forward, or reversed in time.
@@ -270,7 +270,7 @@ class Flow:
         scheme, step
             See `cellflow.simulation.integrate_sde`; the step is 1/25 of the mean interval between snapshots by default.
         keys
-            A non-negative integer of each cell, which finds its noise; the row number by default.
+            What finds the noise of each cell: non-negative integers, shape `(n,)`; the row numbers by default.
         context
             Features of the cells' condition, shape `(n, c)` or `(c,)`.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._typing import FloatArray
+from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.keys import Keys, basis_of
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.read import Cells, examine_cells, examine_column, require_anndata
@@ -44,6 +44,8 @@ class Fitted:
         The cells as they are now; those whose time was inferred have none here.
     times
         Time of every cell, shape `(n,)`: its own, or the inferred one.
+    names
+        Names of the cells, shape `(n,)`.
     """
 
     keys: Keys
@@ -51,6 +53,17 @@ class Fitted:
     params: Mapping[str, Any]
     cells: Cells
     times: FloatArray
+    names: np.ndarray
+
+    @property
+    def noise_keys(self) -> IntArray:
+        """What finds the noise of each cell, shape `(n,)`: a hash of its name, whatever the order of the rows."""
+        import pandas as pd
+
+        hashed = pd.util.hash_array(self.names.astype(object), categorize=False)
+        again = pd.Series(hashed).groupby(hashed).cumcount().to_numpy()
+        keys: IntArray = hashed + again.astype(np.uint64)  # cells of one name are told apart by their order
+        return keys
 
     @property
     def x(self) -> FloatArray:
@@ -104,7 +117,8 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
     params, flow = record["params"], load_flow(adata, keys)
     cells, times = settle(_examine(adata, keys, params, flow.n_dims), again=True)
     require_same(record["fingerprint"], adata.obs_names.to_numpy(), cells.x, cells.use_rep)
-    return Fitted(keys, flow, params, cells, inferred_times(cells) if times is None else times)
+    known = inferred_times(cells) if times is None else times
+    return Fitted(keys, flow, params, cells, known, adata.obs_names.to_numpy())
 
 
 def _examine(

@@ -74,6 +74,11 @@ class Keys:
         """`obsm`: the states of each cell along the grid of times."""
         return self.own("trajectory")
 
+    @property
+    def trajectory_samples(self) -> str:
+        """`obsm`: the states of each cell along several diffusions."""
+        return self.own("trajectory_samples")
+
     def velocity(self, basis: str | None = None) -> str:
         """`obsm`: velocity in a basis (`velocity_pca`); `layers`: velocity of the genes (`velocity`)."""
         return self.shared("velocity" if basis is None else f"velocity_{basis}")

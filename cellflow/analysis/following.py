@@ -12,7 +12,7 @@ from cellflow._typing import FloatArray, IntArray
 if TYPE_CHECKING:
     from cellflow.flow import Flow
 
-__all__ = ["follow", "nearest_station"]
+__all__ = ["follow", "follow_noisily", "nearest_station"]
 
 
 def nearest_station(flow: Flow, times: FloatArray) -> FloatArray:
@@ -61,6 +61,43 @@ def follow(flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray) -> 
             for station, cells, positions in _march(flow, x[group], starts[group], way):
                 if station in column:
                     states[group[cells], column[station]] = positions
+    return states
+
+
+def follow_noisily(
+    flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray, *, n_rep: int, seed: int, keys: IntArray
+) -> FloatArray:
+    """States of cells at common times along diffusions: forward from each one's own start, and reversed in time before it.
+
+    Parameters
+    ----------
+    flow
+        With a score.
+    x, starts, times
+        As of `follow`.
+    n_rep
+        Paths of each cell.
+    seed
+        Of the noise.
+    keys
+        What finds the noise of each cell: non-negative integers, shape `(n,)`.
+
+    Returns
+    -------
+    Shape `(n, n_rep, T, d)`, float32.
+
+    Raises
+    ------
+    InputError
+        A flow without a score.
+    IntegrationError
+        Where a state stops being finite.
+    """
+    states = np.empty((len(x), n_rep, len(times), x.shape[1]), dtype=np.float32)
+    for start in np.unique(starts):
+        group = np.flatnonzero(starts == start)
+        paths = flow.diffuse(x[group], float(start), times, n_rep=n_rep, random_state=seed, keys=keys[group])
+        states[group] = paths.x.transpose(1, 0, 2).reshape(len(group), n_rep, len(times), -1)
     return states
 
 

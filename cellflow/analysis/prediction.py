@@ -92,6 +92,8 @@ def predict(
     n_obs: int | None = None,
     rng: np.random.Generator | None = None,
     source: Source = "both",
+    seed: int | None = None,
+    keys: IntArray | None = None,
 ) -> Prediction:
     """Move measured cells to a time: the earlier snapshot forward, the later one backward.
 
@@ -110,6 +112,11 @@ def predict(
         For the draw; needed with `n_obs`.
     source
         See `sources`.
+    seed
+        Of a stochastic prediction: cells are moved by the diffusion with the flow's marginals (`Flow.diffuse`), not by the
+        flow itself. None for the flow.
+    keys
+        What finds the noise of each cell by its row, non-negative integers; the rows themselves by default.
 
     Raises
     ------
@@ -120,17 +127,41 @@ def predict(
     """
     time = as_number("time", time)
     chosen = sources(snapshots, time, source)
-    parts = []
-    for population, share in chosen:
-        moved = population.x if population.time == time else flow.simulate(population.x, population.time, [time]).x[0]
-        parts.append((moved, share * population.weight, population.index, np.full(len(population), population.time)))
-    x, weight, origin, origin_time = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    cells = [p for p, _ in chosen]
+    start = np.concatenate([p.x for p in cells])
+    weight = np.concatenate([share * p.weight for p, share in chosen])
+    origin, origin_time = np.concatenate([p.index for p in cells]), np.repeat([p.time for p in cells], [len(p) for p in cells])
+    again = np.zeros(len(start), dtype=np.int64)
     if n_obs is not None:
         rows = _drawn(weight, n_obs, rng)
-        x, origin, origin_time = x[rows], origin[rows], origin_time[rows]
+        # Which time a cell is drawn: a second draw of it gets noise of its own.
+        order = np.argsort(rows, kind="stable")
+        first = np.searchsorted(rows[order], rows[order])
+        again = np.empty(n_obs, dtype=np.int64)
+        again[order] = np.arange(n_obs) - first
+        start, origin, origin_time = start[rows], origin[rows], origin_time[rows]
         weight = np.full(n_obs, 1.0 / n_obs)
+    x = np.array(start, dtype=np.float64)
+    for since in np.unique(origin_time[origin_time != time]):
+        group = np.flatnonzero(origin_time == since)
+        names = origin[group] if keys is None else keys[origin[group]]
+        x[group] = _moved(flow, start[group], float(since), time, seed, names, again[group])
     outside = not snapshots.times[0] <= time <= snapshots.times[-1]
     return Prediction(x, weight / weight.sum(), origin, origin_time, outside)
+
+
+def _moved(
+    flow: Flow, x: FloatArray, since: float, time: float, seed: int | None, names: IntArray, again: IntArray
+) -> FloatArray:
+    """Move cells from one time to another, by the flow, or with a seed by the diffusion."""
+    moved: FloatArray
+    if seed is None:
+        moved = flow.simulate(x, since, [time]).x[0]
+    else:
+        n_rep = int(again.max()) + 1
+        paths = flow.diffuse(x, since, [time], n_rep=n_rep, random_state=seed, keys=names).x[0]
+        moved = paths.reshape(len(x), n_rep, -1)[np.arange(len(x)), again]
+    return moved
 
 
 def _drawn(weight: FloatArray, n: int, rng: np.random.Generator | None) -> IntArray:

@@ -33,6 +33,7 @@ def flow(
     use_rep: str = "X_pca",
     n_dims: int | None = None,
     method: str | Recipe = "ot-cfm",
+    score: bool = False,
     scale: Scale = "joint",
     weight_key: str | None = None,
     mass_key: str | None = None,
@@ -64,7 +65,10 @@ def flow(
     n_dims
         Number of its leading dimensions; all by default.
     method
-        Name of a recipe (`"ot-cfm"`, `"i-cfm"`, `"sb-cfm"`, `"vp-cfm"`), or a `cellflow.recipes.Recipe`.
+        Name of a recipe (`"ot-cfm"`, `"i-cfm"`, `"sb-cfm"`, `"sf2m"`, `"vp-cfm"`), or a `cellflow.recipes.Recipe`.
+    score
+        Learn the score of the population at every time and noise level beside the velocity, for stochastic trajectories,
+        `cf.tl.refine` and `cf.tl.sample`; takes about twice the time. `"sf2m"` always has one.
     scale
         Scaling of the model's coordinates: `"joint"` (one number), `"each"` (whitening), or `"none"`.
     weight_key
@@ -127,6 +131,7 @@ def flow(
     places = [("uns", keys.uns), ("obs", keys.time), ("obs", keys.time_inferred)]
     require_free(adata, keys, places, overwrite=overwrite)
     recipe, decoder = by_name(method), _decoder(adata, cells, layer)
+    recipe = recipe.with_score() if score and recipe.score is None else recipe
     target = target_of(adata, copy=copy)
     fitted = fit(
         cells.snapshots(),
@@ -170,6 +175,7 @@ def _record(fitted: Flow, cells: Cells, names: np.ndarray, choices: dict[str, An
         "n_untimed": cells.n_untimed,
         "random_state": fitted.seed,
         "threads": fitted.threads,
+        "score": fitted.dynamics.score is not None,
         "seconds": fitted.seconds,
         **choices,
     }

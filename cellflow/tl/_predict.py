@@ -26,6 +26,7 @@ def predict(
     time: float,
     n_obs: int | None = None,
     source: Source = "both",
+    stochastic: bool = False,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -43,8 +44,10 @@ def predict(
     source
         `"both"` moves the snapshot before forward and the one after backward, weighted by closeness in time; or `"earlier"`,
         `"later"`, or the time of a snapshot.
+    stochastic
+        Move cells by the diffusion with the same marginals instead of the flow; needs a fit with a score.
     random_state
-        Seed of the draw.
+        Seed of the draw and of the diffusion.
     key
         Where the fit is.
 
@@ -71,10 +74,20 @@ def predict(
     at = as_number("time", time, remedy=" in the unit of the fit")
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
     outside = warn_outside(fitted, at)
-    cells = predicted(fitted.flow, fitted.cells.snapshots(), at, n_obs=n_obs, rng=stream(seed), source=source)
+    cells = predicted(
+        fitted.flow,
+        fitted.cells.snapshots(),
+        at,
+        n_obs=n_obs,
+        rng=stream(seed),
+        source=source,
+        seed=seed if stochastic else None,
+        keys=fitted.noise_keys,
+    )
     provenance: dict[str, Any] = {
         "time": at,
         "source": source if isinstance(source, str) else float(source),
+        "stochastic": stochastic,
         "random_state": seed,
         "extrapolated": outside,
     }

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow._numbers import as_count
-from cellflow._typing import FloatArray, IntArray
+from cellflow._random import as_seed
+from cellflow._typing import FloatArray, IntArray, RandomState
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
 from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.store import amended
 from cellflow.adapter.write import target_of, write
-from cellflow.analysis.following import follow
+from cellflow.analysis.following import follow, follow_noisily
 from cellflow.errors import InputError
 from cellflow.tl._outside import warn_outside
 
@@ -34,6 +35,9 @@ def trajectories(
     times: Sequence[float] | FloatArray | None = None,
     n_times: int = 50,
     cells: Selection | None = None,
+    stochastic: bool = False,
+    n_rep: int = 1,
+    random_state: RandomState = 0,
     key: str = DEFAULT,
     overwrite: bool = False,
     copy: bool = False,
@@ -53,6 +57,13 @@ def trajectories(
     cells
         Follow these only (a mask, positions or names) and return their paths as an AnnData of their own, one row per cell and
         time; `adata` is not changed then.
+    stochastic
+        Follow the diffusion with the same marginals instead of the flow, `n_rep` times from every cell; needs a fit with a
+        score (`score=True`, or `method="sf2m"`).
+    n_rep
+        Paths of each cell; more than one needs `stochastic`.
+    random_state
+        Seed of the noise; a cell's paths do not depend on the other cells, nor on the order of the rows.
     key
         Where the fit is.
     overwrite
@@ -62,8 +73,12 @@ def trajectories(
 
     Returns
     -------
-    None, or the copy, or with `cells` the paths: `obs["path", "t", "step", "source_cell", "source_time", "weight"]`.
-    Written are `obsm["cf_trajectory"]`, shape `(n_obs, n_times, d)`, and `uns["cellflow"]["trajectory_times"]`.
+    None, or the copy, or with `cells` the paths: `obs["path", "replicate", "t", "step", "source_cell", "source_time",
+    "weight"]`. Written are
+
+    - `obsm["cf_trajectory"]`, shape `(n_obs, n_times, d)`, and `uns["cellflow"]["trajectory_times"]`;
+    - of stochastic ones `obsm["cf_trajectory_samples"]`, shape `(n_obs, n_rep, n_times, d)`, and
+      `uns["cellflow"]["trajectory_samples_times"]`.
 
     Raises
     ------
@@ -77,20 +92,30 @@ def trajectories(
     IntegrationWarning
         Times outside the observed ones.
     """
-    fitted = read_fitted(adata, key)
+    fitted, seed, n_rep = read_fitted(adata, key), as_seed(random_state), as_count("n_rep", n_rep)
+    if n_rep > 1 and not stochastic:
+        msg = f"n_rep={n_rep} without stochastic=True, which would give {n_rep} equal paths. Pass stochastic=True."
+        raise InputError(msg)
     grid = _grid(fitted, times, n_times)
     rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
-    place = ("obsm", fitted.keys.trajectory)
+    name, times_name = fitted.keys.trajectory, "trajectory_times"
+    if stochastic:
+        name, times_name = fitted.keys.trajectory_samples, "trajectory_samples_times"
+    place = ("obsm", name)
     if cells is None:
         require_free(adata, fitted.keys, [place], overwrite=overwrite)
-    _require_room(len(rows), len(grid), fitted.flow.n_dims)
+    _require_room(len(rows) * n_rep, len(grid), fitted.flow.n_dims)
+    x, starts = fitted.x[rows], fitted.starts[rows]
+    if stochastic:
+        states = follow_noisily(fitted.flow, x, starts, grid, n_rep=n_rep, seed=seed, keys=fitted.noise_keys[rows])
+    else:
+        states = follow(fitted.flow, x, starts, grid)
     warn_outside(fitted, grid)
-    states = follow(fitted.flow, fitted.x[rows], fitted.starts[rows], grid)
     if cells is not None:
-        return _as_cells(adata, fitted, rows, grid, states)
+        return _as_cells(adata, fitted, np.repeat(rows, n_rep), grid, states.reshape(-1, *states.shape[-2:]), n_rep)
     target = target_of(adata, copy=copy)
-    record = amended(adata, fitted.keys, [place], {"trajectory_times": grid})
-    write(target, {"obsm": {fitted.keys.trajectory: states}, "uns": {fitted.keys.uns: record}})
+    record = amended(adata, fitted.keys, [place], {times_name: grid})
+    write(target, {"obsm": {name: states}, "uns": {fitted.keys.uns: record}})
     return target if copy else None
 
 
@@ -118,10 +143,11 @@ def _require_room(n: int, n_times: int, d: int) -> None:
         raise InputError(msg)
 
 
-def _as_cells(adata: AnnData, fitted: Fitted, rows: IntArray, grid: FloatArray, states: FloatArray) -> AnnData:
+def _as_cells(adata: AnnData, fitted: Fitted, rows: IntArray, grid: FloatArray, states: FloatArray, n_rep: int) -> AnnData:
     n, k = states.shape[:2]
     obs = {
         "path": np.repeat(np.arange(n), k),
+        "replicate": np.repeat(np.arange(n) % n_rep, k),
         "t": np.tile(grid, n),
         "step": np.tile(np.arange(k), n),
         "weight": np.full(n * k, 1.0 / max(n, 1)),
