@@ -22,7 +22,7 @@ from cellflow import __version__
 from cellflow import fields as networks
 from cellflow._devices import choose_device
 from cellflow._numbers import as_count, as_number
-from cellflow._random import as_seed
+from cellflow._random import as_seed, stream
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, IntArray, RandomState
 from cellflow.decoder import Decoder
@@ -33,7 +33,8 @@ from cellflow.fields.base import Builder, padded_chunks
 from cellflow.frame import Frame
 from cellflow.ladder import Ladder
 from cellflow.population import Clock
-from cellflow.simulation import Method, Scheme, Trajectories, integrate, integrate_sde
+from cellflow.simulation import Method, Scheme, Trajectories, annealed_langevin, integrate, integrate_sde
+from cellflow.simulation.langevin import LevelScore
 from cellflow.simulation.ode import bound, with_context
 from cellflow.training import History
 
@@ -313,6 +314,58 @@ class Flow:
                         device=self.device,
                     ).x
         return Trajectories(times, self.frame.to_data(states), np.zeros(states.shape[:2]), rows)
+
+    def sample(
+        self,
+        n: int,
+        t: float,
+        *,
+        n_steps: int = 10,
+        random_state: RandomState = 0,
+        context: FloatArray | None = None,
+    ) -> FloatArray:
+        """Draw cells of the population at a time from its score alone, by annealed Langevin dynamics.
+
+        Independent of the velocity, and so a check of it.
+
+        Parameters
+        ----------
+        n
+            How many.
+        t
+            The time.
+        n_steps
+            Steps per noise level.
+        random_state
+            Seed.
+        context
+            Features of the population's condition, shape `(c,)`.
+
+        Returns
+        -------
+        Positions in data coordinates, shape `(n, d)`.
+
+        Raises
+        ------
+        InputError
+            No score.
+
+        References
+        ----------
+        Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019.
+        """
+        ladder, seed = self.score_network.ladder, as_seed(random_state)
+        start = ladder.start(as_count("n", n), self.n_dims, stream(seed))
+        with torch_threads(self.threads):
+            drawn = annealed_langevin(self.at_level(t, context), ladder, start, n_steps=n_steps, seed=seed, device=self.device)
+        return self.frame.to_data(drawn)
+
+    def at_level(self, t: float, context: FloatArray | None = None) -> LevelScore:
+        """The score at one time, `(x, noise) -> (n, d)`, in model coordinates; `context (c,)` of all cells."""
+        network, time = self.score_network, torch.tensor(float(t), dtype=torch.float64, device=self.device)
+        features = self._features(context, 1)
+        row = None if features is None else torch.from_numpy(features.copy()).float().to(self.device)
+        return lambda x, noise: network(time, x, noise, None if row is None else row.expand(len(x), -1))
 
     def _features(self, context: FloatArray | None, n: int) -> FloatArray | None:
         """Features of `n` cells, `(n, c)`, from one row each or one for all."""

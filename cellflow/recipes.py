@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from cellflow import couplings, fields, objectives, paths
 from cellflow.couplings import Auto, Coupling, Entropic, Independent
 from cellflow.errors import InputError, closest
 from cellflow.fields import MLP, Builder
@@ -20,7 +21,7 @@ from cellflow.paths import BrownianBridge, Linear, Path, Trigonometric
 from cellflow.population import Clock
 from cellflow.training import Training
 
-__all__ = ["Recipe", "by_name", "describe", "i_cfm", "ot_cfm", "sb_cfm", "sf2m", "vp_cfm"]
+__all__ = ["Recipe", "by_name", "describe", "from_description", "i_cfm", "ot_cfm", "sb_cfm", "sf2m", "vp_cfm"]
 
 T = TypeVar("T")
 
@@ -196,3 +197,44 @@ def describe(part: object) -> Any:
     if isinstance(part, tuple | list):
         return [describe(item) for item in part]
     return {"type": type(part).__name__}
+
+
+def from_description(described: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that `describe` described, of parts that cellflow knows.
+
+    Raises
+    ------
+    InputError
+        A part of somebody's own, which plain values cannot bring back.
+
+    Examples
+    --------
+    >>> from_description(describe(ot_cfm(smoothing=0.2))).path
+    Linear(smoothing=0.2)
+    """
+    recipe = _made(described)
+    if not isinstance(recipe, Recipe):
+        msg = f"These values describe a {type(recipe).__name__}, not a recipe."
+        raise InputError(msg)
+    return recipe
+
+
+def _made(described: Any) -> Any:
+    """The inverse of `describe`."""
+    if isinstance(described, list):
+        return tuple(_made(item) for item in described)
+    if not isinstance(described, Mapping):
+        return described
+    parts = {key: _made(value) for key, value in described.items() if key != "type"}
+    if "type" not in described:
+        return parts
+    name = described["type"]
+    kind: Any = {"Recipe": Recipe, "Training": Training, "Ladder": Ladder}.get(name)
+    for family in (couplings, paths, fields, objectives):
+        kind = getattr(family, name) if name in family.__all__ else kind
+    if kind is None:
+        msg = f"The recipe has a part of type {name!r}, which cellflow does not have; pass the recipe itself."
+        raise InputError(msg)
+    if isinstance(kind, type) and is_dataclass(kind):
+        return kind(**parts)
+    return partial(kind, **parts) if parts else kind

@@ -27,7 +27,7 @@ population -> plan | frame | decoder | ladder
 couplings | paths | fields | densities | metrics
 dynamics -> objectives
 training | simulation
-synthetic | analysis | recipes -> flow -> fitting
+synthetic | analysis | recipes -> flow -> fitting | scoring
 benchmark
 adapter
 datasets | pp | tl | pl | get | bench | interop

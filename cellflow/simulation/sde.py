@@ -9,18 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow._random import stream
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, closest
 from cellflow.fields.base import Field, padded_chunks
+from cellflow.simulation._noise import Key, normal_steps
 from cellflow.simulation.ode import bound, check_finite, grid, require_few_steps, with_context
 from cellflow.simulation.trajectories import Trajectories
 
 __all__ = ["Scheme", "integrate_sde"]
 
 Scheme = Literal["heun", "euler-maruyama"]
-#: Steps whose noise is in memory at once.
-_SLAB = 64
 
 
 def integrate_sde(
@@ -33,7 +31,7 @@ def integrate_sde(
     step: float,
     seed: int,
     scheme: Scheme = "heun",
-    keys: Sequence[tuple[int, ...]] | None = None,
+    keys: Sequence[Key] | None = None,
     context: FloatArray | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -116,7 +114,7 @@ def integrate_sde(
     parts, first = [], 0
     with torch.no_grad():
         for rows, size in padded_chunks(with_context(x, context).to(dtype).to(device)):
-            noise = _noise(seed, keys[first : first + size], len(rows), len(fine) - 1, n_dims)
+            noise = normal_steps(seed, keys[first : first + size], len(rows), len(fine) - 1, n_dims)
             field = bound(drift, rows, n_dims)
             way = march(field, rows[:, :n_dims], t0, fine, noise, sigma=sigma, scheme=scheme)
             parts.append(torch.stack([state[:size].cpu() for state, kept in zip(way, reported, strict=True) if kept]))
@@ -153,14 +151,3 @@ def march(
             here = 0.5 * (here + there)
         x = shaken + (b - a) * here
         yield x
-
-
-def _noise(seed: int, keys: Sequence[tuple[int, ...]], width: int, n_steps: int, n_dims: int) -> Iterator[Tensor]:
-    """Standard normal numbers `(width, n_dims)` of each step; rows beyond the keys get zeros."""
-    generators: list[np.random.Generator] = [stream(seed, *key) for key in keys]
-    for start in range(0, n_steps, _SLAB):
-        size = min(_SLAB, n_steps - start)
-        slab = np.zeros((width, size, n_dims), dtype=np.float32)
-        for row, generator in enumerate(generators):
-            generator.standard_normal(out=slab[row], dtype=np.float32)
-        yield from torch.from_numpy(slab).unbind(dim=1)

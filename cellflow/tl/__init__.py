@@ -3,7 +3,9 @@
 from cellflow.tl._flow import flow
 from cellflow.tl._predict import predict
 from cellflow.tl._push import pull, push
+from cellflow.tl._refine import refine
+from cellflow.tl._sample import sample
 from cellflow.tl._trajectories import trajectories
 from cellflow.tl._velocity import velocity
 
-__all__ = ["flow", "predict", "pull", "push", "trajectories", "velocity"]
+__all__ = ["flow", "predict", "pull", "push", "refine", "sample", "trajectories", "velocity"]

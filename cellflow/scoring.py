@@ -1,0 +1,153 @@
+"""The score of one population, learned from its cells alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from cellflow._numbers import as_count
+from cellflow._random import as_seed, stream
+from cellflow._threads import torch_threads
+from cellflow._typing import FloatArray, RandomState
+from cellflow.dynamics import Dynamics
+from cellflow.fields import MLP, Builder, NoiseConditional
+from cellflow.frame import Frame, Scale
+from cellflow.ladder import Ladder
+from cellflow.objectives import Objective, denoising_score_matching
+from cellflow.population import Clock, Population, Snapshots
+from cellflow.simulation import annealed_langevin
+from cellflow.simulation.langevin import LevelScore
+from cellflow.training import Callback, History, PopulationStream, Training, train
+
+__all__ = ["PopulationScore", "fit_score"]
+
+_TRAINING = Training()
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationScore:
+    """A learned score of one population; positions go in and come out in data coordinates.
+
+    Parameters
+    ----------
+    network
+        The score at all noise levels, in model coordinates.
+    frame
+        Change of coordinates between the data and the model.
+    time
+        Of the population.
+    history
+        What training did, arrays by name.
+    seed
+        Of the run.
+    """
+
+    network: NoiseConditional
+    frame: Frame
+    time: float
+    history: History
+    seed: int
+
+    @property
+    def ladder(self) -> Ladder:
+        """The noise levels, in model coordinates."""
+        return self.network.ladder
+
+    @property
+    def at_level(self) -> LevelScore:
+        """The score in model coordinates, `(x, noise) -> (n, d)`."""
+        return partial(_at, self.network, torch.tensor(self.time, dtype=torch.float64))
+
+    def score(self, x: FloatArray, *, noise: float) -> FloatArray:
+        """Score of the population under noise of a level (in model coordinates), at `x (n, d)`, shape `(n, d)`."""
+        z = torch.from_numpy(self.frame.to_model(x)).float()
+        with torch.no_grad():
+            return self.frame.score_to_data(self.at_level(z, noise).numpy())
+
+    def sample(self, n: int, *, random_state: RandomState = 0, n_steps: int = 10) -> FloatArray:
+        """Draw `n` cells by annealed Langevin dynamics, shape `(n, d)`; see `cellflow.simulation.annealed_langevin`."""
+        seed = as_seed(random_state)
+        start = self.ladder.start(as_count("n", n), len(self.frame.shift), stream(seed))
+        return self.frame.to_data(annealed_langevin(self.at_level, self.ladder, start, n_steps=n_steps, seed=seed))
+
+
+def _at(network: nn.Module, t: torch.Tensor, x: torch.Tensor, noise: float) -> torch.Tensor:
+    return network(t, x, noise)  # type: ignore[no-any-return] # nn.Module returns Any
+
+
+def fit_score(
+    population: Population,
+    *,
+    objective: Objective = denoising_score_matching,
+    ladder: Ladder | None = None,
+    field: Builder = MLP,
+    levels: bool = True,
+    scale: Scale = "joint",
+    training: Training = _TRAINING,
+    random_state: RandomState = 0,
+    threads: int = 1,
+    progress: bool | None = None,
+    callback: Callback | None = None,
+) -> PopulationScore:
+    """Learn the score of one population, at all levels of a ladder of noise.
+
+    Parameters
+    ----------
+    population
+        Cells in data coordinates.
+    objective
+        `denoising_score_matching`, `sliced_score_matching` or `implicit_score_matching` of `cellflow.objectives`.
+    ladder
+        Noise levels in model coordinates; taken from the cells by default.
+    field
+        Builds the network inside the score.
+    levels
+        Whether cells are perturbed with the levels of the ladder. Without, the score of the cells themselves (`noise=0`) is
+        learned, which sliced and implicit score matching can do, and which overfits few cells.
+    scale
+        Of the model's frame, see `Frame.fitted`.
+    training
+        How.
+    random_state
+        Seed of the run.
+    threads
+        Torch threads.
+    progress, callback
+        As of `cellflow.fit`.
+
+    Returns
+    -------
+    The fitted `PopulationScore`.
+
+    Raises
+    ------
+    InputError
+        A population of one distinct cell, or an objective that needs noise where there is none.
+    TrainingError
+        A loss that is not finite.
+
+    References
+    ----------
+    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019.
+    """
+    seed, snapshots = as_seed(random_state), Snapshots((population,))
+    frame = Frame.fitted(snapshots, scale)
+    inside = snapshots.moved([frame.to_model(population.x)])
+    ladder = Ladder.fitted(inside) if ladder is None else ladder
+    # One population has no span of time; the network sees the middle of an arbitrary one.
+    clock = Clock(population.time - 1.0, population.time + 1.0, 1.0, 1.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = NoiseConditional(inside.n_dims, clock, ladder=ladder, field=field)
+    source = PopulationStream(
+        inside[0], batch_size=training.batch_size, validation=training.validation, seed=seed, levels=levels
+    )
+    with torch_threads(threads):
+        trained, history = train(
+            Dynamics(nn.Identity(), network), source, {"score": objective}, training, progress=progress, callback=callback
+        )
+    head = trained.eval().score
+    return PopulationScore(head, frame, population.time, history, seed)  # type: ignore[arg-type] # the network made above

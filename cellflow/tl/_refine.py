@@ -1,0 +1,150 @@
+"""Predicted or perturbed populations, pulled back to where cells live at their time."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow._random import as_seed
+from cellflow._typing import FloatArray, RandomState
+from cellflow.adapter.fitted import Fitted, read_fitted
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.moved import made_cells
+from cellflow.adapter.positions import read_positions
+from cellflow.adapter.read import require_anndata
+from cellflow.errors import InputError
+from cellflow.population import Population
+from cellflow.tl._outside import require_inside
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from cellflow.benchmark.refinement import RefinementScore
+
+__all__ = ["refine"]
+
+logger = logging.getLogger("cellflow")
+
+
+def refine(
+    adata: AnnData,
+    predicted: AnnData,
+    *,
+    time: float | None = None,
+    against: AnnData | None = None,
+    check: bool = True,
+    random_state: RandomState = 0,
+    key: str = DEFAULT,
+) -> AnnData:
+    """Pull a predicted or perturbed population back to where cells live at its time, along the score.
+
+    How much noise the population carries is estimated from the score itself, level by level; a population that lies on the
+    data is left alone. Noise is then taken away along the probability flow of the ladder, so that every cell keeps its
+    identity. Whether this helps is measured on cells that the model has not seen, and where it does not, the states come back
+    as they were.
+
+    Parameters
+    ----------
+    adata
+        With a fit that has a score (`score=True`, or `method="sf2m"`).
+    predicted
+        Cells in the same representation: what `cf.tl.predict` or `cf.tl.push` returned, or any others.
+    time
+        Of the population; by default the one that `predicted.uns["cf_prediction"]` holds.
+    against
+        Real cells of that time, in the same representation, that took no part in the fit; the populations before and after are
+        compared with these.
+    check
+        Without `against`, leave out the inner snapshot nearest in time, fit again, and see whether refinement brings its
+        prediction nearer. Takes as long as a fit. With False, or with two snapshots only, nothing is measured.
+    random_state
+        Seed of the second fit and of the classifier.
+    key
+        Where the fit is.
+
+    Returns
+    -------
+    A new AnnData with the cells of `predicted` in their order: expression decoded to genes in `X`, states in `obsm`, `obs` as
+    it was, and `uns["cf_refinement"]` with the `noise` found (model coordinates), whether states were `refined`, and where it
+    was measured `w1_before`, `w1_after`, `c2st_before`, `c2st_after` and the time `judged_at`.
+
+    Raises
+    ------
+    InputError
+        No fit, a fit without a score, no time, a time outside the observed ones, or another representation.
+
+    References
+    ----------
+    Song et al., Score-based generative modeling through stochastic differential equations, ICLR 2021.
+    """
+    from cellflow.analysis.refinement import noise_carried
+    from cellflow.analysis.refinement import refine as refined
+
+    fitted, seed = read_fitted(adata, key), as_seed(random_state)
+    x, at = _states(fitted, predicted, "predicted"), _time(fitted, predicted, time)
+    real = None if against is None else Population(_states(fitted, against, "against"), at)
+    snapshots = fitted.cells.snapshots()
+    noise = noise_carried(fitted.flow, x, at, snapshots)
+    moved = refined(fitted.flow, x, at, noise=noise)
+    judged = _judged(fitted, x, moved, at, noise, real, seed) if check or real is not None else None
+    helps = judged is None or judged.helps
+    provenance: dict[str, Any] = {"time": at, "noise": noise, "refined": bool(noise > 0 and helps), "random_state": seed}
+    if judged is not None:
+        scores = asdict(judged)
+        provenance |= {"judged_at": scores.pop("time"), "judged_noise": scores.pop("noise"), **scores}
+        logger.info(
+            "refinement judged at time %g: W1 %.4g -> %.4g, classifier %.3f -> %.3f%s",
+            judged.time, judged.w1_before, judged.w1_after, judged.c2st_before, judged.c2st_after,
+            "" if helps else "; it does not help and is left out",
+        )  # fmt: skip
+    before = {str(name): dict(value) for name, value in predicted.uns.items() if name == fitted.keys.own("prediction")}
+    return made_cells(
+        adata, fitted, moved if helps else x, predicted.obs.copy(), before | {fitted.keys.own("refinement"): provenance}
+    )
+
+
+def _states(fitted: Fitted, cells: AnnData, argument: str) -> FloatArray:
+    """States of other cells in the representation of the fit."""
+    require_anndata(cells)
+    use_rep = fitted.cells.use_rep
+    if use_rep != "X" and use_rep not in cells.obsm:
+        msg = f"{argument}.obsm[{use_rep!r}] is missing, the representation of the fit; found {sorted(cells.obsm)}."
+        raise InputError(msg)
+    return np.asarray(read_positions(cells, use_rep=use_rep, n_dims=fitted.flow.n_dims), dtype=np.float64)
+
+
+def _time(fitted: Fitted, predicted: AnnData, time: float | None) -> float:
+    if time is None:
+        known = predicted.uns.get(fitted.keys.own("prediction"), {})
+        if "time" not in known:
+            msg = f"time=None, and predicted.uns[{fitted.keys.own('prediction')!r}] does not hold one. Pass time=."
+            raise InputError(msg)
+        time = float(known["time"])
+    return require_inside(fitted, time)
+
+
+def _judged(
+    fitted: Fitted, x: FloatArray, moved: FloatArray, at: float, noise: float, real: Population | None, seed: int
+) -> RefinementScore | None:
+    """Compare with real cells: those given, or those of the inner snapshot nearest in time, held out of a second fit."""
+    from cellflow.benchmark.refinement import held_out_refinement, score_refinement
+    from cellflow.recipes import from_description
+
+    if real is not None:
+        return score_refinement(real, x, moved, noise=noise, seed=seed)
+    inner = fitted.flow.times[1:-1]
+    if len(inner) == 0:
+        logger.info("refinement is not judged: of two snapshots, none can be held out")
+        return None
+    return held_out_refinement(
+        fitted.cells.snapshots(),
+        float(inner[np.abs(inner - at).argmin()]),
+        recipe=from_description(fitted.flow.recipe),
+        scale=str(fitted.params["scale"]),  # type: ignore[arg-type] # as `tl.flow` took it
+        random_state=seed,
+        threads=fitted.flow.threads,
+        progress=False,
+    )

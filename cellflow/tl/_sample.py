@@ -1,0 +1,74 @@
+"""Cells drawn from the score of one time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow._numbers import as_count
+from cellflow._random import as_seed
+from cellflow._typing import RandomState
+from cellflow.adapter.fitted import read_fitted
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.moved import made_cells
+from cellflow.tl._outside import require_inside
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["sample"]
+
+
+def sample(
+    adata: AnnData,
+    time: float,
+    *,
+    n_obs: int,
+    n_steps: int = 10,
+    random_state: RandomState = 0,
+    key: str = DEFAULT,
+) -> AnnData:
+    """Draw cells of the population at a time from its score, by annealed Langevin dynamics.
+
+    No measured cell is moved and no velocity is used, so this is an independent check of what the model knows of a time.
+
+    Parameters
+    ----------
+    adata
+        With a fit that has a score (`score=True`, or `method="sf2m"`).
+    time
+        Within the observed times, in the unit of the fit.
+    n_obs
+        Cells to draw.
+    n_steps
+        Langevin steps per noise level.
+    random_state
+        Seed.
+    key
+        Where the fit is.
+
+    Returns
+    -------
+    A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation, and
+    `uns["cf_sample"]` with the time, the seed and the noise levels.
+
+    Raises
+    ------
+    InputError
+        No fit, a fit without a score, or a time outside the observed ones.
+
+    References
+    ----------
+    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019; Song et al.,
+    Score-based generative modeling through stochastic differential equations, ICLR 2021.
+    """
+    import pandas as pd
+
+    fitted, n, seed = read_fitted(adata, key), as_count("n_obs", n_obs), as_seed(random_state)
+    at = require_inside(fitted, time)
+    levels = fitted.flow.score_network.ladder.levels
+    x = fitted.flow.sample(n, at, n_steps=as_count("n_steps", n_steps), random_state=seed)
+    obs = pd.DataFrame({"time": np.full(n, at)}, index=[f"sample-{i}" for i in range(n)])
+    provenance = {"time": at, "random_state": seed, "n_steps": n_steps, "noise_levels": np.array(levels)}
+    return made_cells(adata, fitted, x, obs, {fitted.keys.own("sample"): provenance})
