@@ -6,6 +6,7 @@ import logging
 import textwrap
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,14 +139,15 @@ def demo(folder: Path, *, seed: int = 0) -> Demo:
     tl.velocity(adata, basis="umap")
     tl.trajectories(adata)
     logger.info("Hiding 24 and 48 hours in turn, to see what a fit without them predicts")
-    table, method = held_out_table(adata, seed=seed)
+    rest = {hidden: fitted_without(adata, hidden, seed=seed) for hidden in HELD_OUT}
+    table, method = held_out_table(adata, rest, seed=seed)
     write_h5ad(adata, folder / "myoblasts.h5ad", compression="gzip")
     table.to_csv(folder / "held_out.csv", float_format="%.4f")
     logger.info("Drawing")
     files = {
         "myoblasts.h5ad": "the cells with model, velocities and trajectories, for scanpy, scVelo and CellRank",
         "held_out.csv": "the table above",
-        **draw(adata, folder, seed=seed),
+        **draw(adata, rest[HELD_OUT[0]], folder, seed=seed),
     }
     return Demo(table, method, files, time.perf_counter() - start, seed)
 
@@ -166,30 +168,41 @@ def prepare(adata: AnnData, *, seed: int) -> AnnData:
     return adata
 
 
-def held_out_table(adata: AnnData, *, seed: int) -> tuple[pd.DataFrame, str]:
-    """Leave each inner snapshot out in turn; W1 by method and time, and the name of the model's row."""
+def fitted_without(adata: AnnData, held_out: float, *, seed: int) -> AnnData:
+    """Leave one snapshot out and fit the other cells."""
+    from cellflow import tl
+
+    rest = adata[adata.obs[TIME_KEY] != held_out].copy()
+    tl.flow(rest, TIME_KEY, use_rep=USE_REP, random_state=seed)
+    return rest
+
+
+def held_out_table(adata: AnnData, rest: Mapping[float, AnnData], *, seed: int) -> tuple[pd.DataFrame, str]:
+    """W1 by method and time, of the fits to all cells `rest` but those of that time; and the name of the model's row."""
     import pandas as pd
 
+    from cellflow import get
     from cellflow.adapter.read import read
-    from cellflow.benchmark import leave_one_out
-    from cellflow.recipes import ot_cfm
+    from cellflow.benchmark import score_held_out
 
-    cells = read(adata, time_key=TIME_KEY, use_rep=USE_REP)
-    scores = [score for t in HELD_OUT for score in leave_one_out(cells.snapshots(), t, random_state=seed)]
+    snapshots = read(adata, time_key=TIME_KEY, use_rep=USE_REP).snapshots()
+    flows = {t: get.flow(others) for t, others in rest.items()}
+    scores = [score for t, flow in flows.items() for score in score_held_out(flow, snapshots, t, random_state=seed)]
     rows = pd.DataFrame({"method": s.method, "time": f"{s.time:g} h", "w1": s.w1} for s in scores)
     table = rows.pivot_table(index="method", columns="time", values="w1", sort=False)
     table["mean"] = table.mean(axis=1)
-    return table.rename_axis(index=None, columns=None), ot_cfm().name
+    (method,) = {str(flow.recipe["name"]) for flow in flows.values()}
+    return table.rename_axis(index=None, columns=None), method
 
 
-def draw(adata: AnnData, folder: Path, *, seed: int) -> dict[str, str]:
+def draw(adata: AnnData, rest: AnnData, folder: Path, *, seed: int) -> dict[str, str]:
     """Draw the flow, the paths, a held-out population beside its prediction, and the training; returns names and titles."""
     from matplotlib import pyplot as plt
 
-    from cellflow import pl
+    from cellflow import pl, tl
 
     held_out = HELD_OUT[0]
-    hidden = unseen(adata, held_out, seed=seed)
+    hidden = tl.predict(rest, time=held_out, random_state=seed)
     pictures = {
         "stream.png": ("Where the cells move: velocities on the UMAP", pl.stream(adata)),
         "trajectories.png": ("Paths of 40 cells; dots: where they were measured", pl.trajectories(adata, n_cells=40)),
@@ -205,12 +218,3 @@ def draw(adata: AnnData, folder: Path, *, seed: int) -> dict[str, str]:
         plt.savefig(folder / name, dpi=150)
         plt.close()
     return {name: title for name, (title, _) in pictures.items()}
-
-
-def unseen(adata: AnnData, held_out: float, *, seed: int) -> AnnData:
-    """Predict a snapshot by a fit that has not seen it."""
-    from cellflow import tl
-
-    rest = adata[adata.obs[TIME_KEY] != held_out].copy()
-    tl.flow(rest, TIME_KEY, use_rep=USE_REP, random_state=seed)
-    return tl.predict(rest, time=held_out, random_state=seed)

@@ -246,15 +246,10 @@ def _manners() -> Iterator[None]:
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    # Pictures go to files; asking for a window would fail on a server.
-    os.environ.setdefault("MPLBACKEND", "agg")
-    if not os.access(Path("~").expanduser(), os.W_OK):
-        for variable in ("MPLCONFIGDIR", "NUMBA_CACHE_DIR"):
-            os.environ.setdefault(variable, tempfile.mkdtemp(prefix="cellflow-"))
     in_main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if in_main else None
     try:
-        with warnings.catch_warnings():
+        with _environment(), warnings.catch_warnings():
             warnings.showwarning = lambda text, kind, *_: print(f"{kind.__name__}: {text}", file=sys.stderr)
             yield
     finally:
@@ -262,6 +257,22 @@ def _manners() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Set what other packages read from the environment, where nobody has; taken back afterwards."""
+    # Pictures go to files; asking for a window would fail on a server.
+    wanted = {"MPLBACKEND": lambda: "agg"}
+    if not os.access(Path("~").expanduser(), os.W_OK):
+        wanted |= dict.fromkeys(("MPLCONFIGDIR", "NUMBA_CACHE_DIR"), lambda: tempfile.mkdtemp(prefix="cellflow-"))
+    missing = [variable for variable in wanted if variable not in os.environ]
+    try:
+        os.environ.update({variable: wanted[variable]() for variable in missing})
+        yield
+    finally:
+        for variable in missing:
+            os.environ.pop(variable, None)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the signature of a signal handler)

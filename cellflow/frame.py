@@ -41,8 +41,9 @@ class Frame:
         snapshots
             The training cells in data coordinates.
         scale
-            `"joint"`: one number for all dimensions, the root mean variance; distances keep their proportions.
-            `"each"`: one per dimension (whitening); a dimension that does not vary is only centred.
+            `"joint"`: one number for all dimensions, the root mean variance; distances keep their proportions. One where
+            nothing varies.
+            `"each"`: one per dimension (whitening); a dimension that does not vary gets the scale of `"joint"`.
             `"none"`: data coordinates as they are.
         """
         if scale not in get_args(Scale):
@@ -54,11 +55,11 @@ class Frame:
         means = [p.weight @ p.x.astype(np.float64) for p in snapshots.populations]
         shift = np.mean(means, axis=0)
         variance = np.mean([p.weight @ (p.x.astype(np.float64) - shift) ** 2 for p in snapshots.populations], axis=0)
-        if scale == "joint":
-            variance = np.full(d, variance.mean())
-        # A dimension that does not vary beyond rounding carries nothing to scale by.
-        floor = (1e-12 * np.maximum(1.0, np.abs(shift))) ** 2
-        return cls(shift, np.sqrt(np.where(variance > floor, variance, 1.0)))
+        # What varies by rounding only, relative to where it is, carries nothing to scale by. Nothing here knows an absolute
+        # size, so that data in other units give the same model coordinates.
+        varies = variance > (1e-12 * shift) ** 2
+        joint = np.where(varies, variance, 0.0).mean() if varies.any() else 1.0
+        return cls(shift, np.sqrt(np.where(varies & (scale == "each"), variance, joint)))
 
     def to_model(self, x: FloatArray) -> FloatArray:
         """Move positions `(..., d)` into model coordinates."""

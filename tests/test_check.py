@@ -1,8 +1,13 @@
 """`cf.pp.check`: everything that is wrong or odd, at once."""
 
+import anndata as ad
+import dask.array as da
 import numpy as np
+import pytest
+import scipy.sparse as sp
 
 import cellflow as cf
+from cellflow.errors import InputError
 
 
 def test_nothing_to_say_about_good_cells(cells, frozen):
@@ -30,6 +35,57 @@ def test_warnings_and_notes(cells):
     table = cf.pp.check(cells, time_key="hours").set_index("severity")
     assert "constant" in table.loc["warning", "found"]
     assert table.loc["note", "found"].str.contains("outliers|no time for 1 of 90").all()
+
+
+def broken_layer(kind, bad):
+    x = np.ones((90, 12))
+    x[70, 5] = x[40, 9] = bad
+    return KINDS[kind](x)
+
+
+KINDS = {"array": np.asarray, "csr": sp.csr_matrix, "csc": sp.csc_array, "dask": lambda x: da.from_array(x, chunks=(8, 5))}
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layer", [None, "smooth"])
+def test_expression_that_no_decoder_can_be_fitted_to(cells, kind, bad, layer):
+    """What is found here is what `cf.tl.flow` stops at, wherever it is and however it is stored."""
+    value = broken_layer(kind, bad)
+    if layer is None:
+        cells.X = value
+    else:
+        cells.layers[layer] = value
+    table = cf.pp.check(cells, time_key="hours", layer=layer)
+    assert table["severity"].tolist() == ["error"]
+    assert table.loc[0, "key"] == ("adata.X" if layer is None else "adata.layers['smooth']")
+    assert table.loc[0, "found"] == "is not finite in 2 genes (first: 'gene5'; cell 'cell40')"
+    with pytest.raises(InputError, match="not finite"):
+        cf.tl.flow(cells, "hours", layer=layer)
+
+
+def test_expression_of_another_kind_or_place(cells):
+    cells.layers["words"] = np.full(cells.shape, 1j)
+    for layer, said in {"words": "has dtype complex128", "wrods": "is missing"}.items():
+        table = cf.pp.check(cells, time_key="hours", layer=layer)
+        assert table["found"].tolist() == [said]
+        with pytest.raises(InputError, match=said) as caught:
+            cf.tl.flow(cells, "hours", layer=layer)
+        assert table.loc[0, "remedy"] in str(caught.value)
+
+
+def test_one_finding_once(cells):
+    """The genes may be the representation, too; those beyond n_dims are decoded to all the same."""
+    cells.X = cells.X.toarray()
+    cells.X[3, 1] = np.nan
+    table = cf.pp.check(cells, time_key="hours", use_rep="X")
+    assert table["found"].tolist() == ["has 1 NaN (first: cell 'cell3', column 1)"]
+    table = cf.pp.check(cells, time_key="hours", use_rep="X", n_dims=1)
+    assert table["found"].tolist() == ["is not finite in 1 genes (first: 'gene1'; cell 'cell3')"]
+
+
+def test_no_expression_is_fine(cells):
+    assert cf.pp.check(ad.AnnData(obs=cells.obs, obsm=dict(cells.obsm)), time_key="hours").empty
 
 
 def test_what_is_no_anndata():

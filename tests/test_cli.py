@@ -246,6 +246,31 @@ def test_the_callers_process_is_left_as_it_was() -> None:
     assert (signal.getsignal(signal.SIGTERM), warnings.showwarning, logging.getLogger("cellflow").handlers) == before
 
 
+@pytest.mark.parametrize(("error", "code"), [(None, 0), (errors.InputError("x"), 4), (KeyboardInterrupt(), 130)], ids=repr)
+def test_the_callers_environment_is_left_as_it_was(
+    error: BaseException | None, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server without a writable home gets is taken back, and what the caller has set is not replaced."""
+    for variable in ("MPLBACKEND", "NUMBA_CACHE_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("MPLCONFIGDIR", "mine")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before, seen = dict(os.environ), {}
+
+    def look(arguments: object) -> dict[str, object]:
+        seen.update(os.environ)
+        if error is not None:
+            raise error
+        return {"values": {}, "message": "done"}
+
+    monkeypatch.setattr(cli, "_fit", look)
+    assert cli.main(["fit", "a", "--time-key", "b", "--out", "c"]) == code
+    assert (seen["MPLBACKEND"], seen["MPLCONFIGDIR"]) == ("agg", "mine")
+    assert Path(seen["NUMBA_CACHE_DIR"]).is_dir()
+    assert dict(os.environ) == before
+
+
 # The demo -------------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,10 @@
 import pandas as pd
 import pytest
 
+import cellflow as cf
+from cellflow import _demo
 from cellflow._demo import Demo
+from conftest import quick_recipe
 
 
 def made(model: float, *, baseline: float = 20.0) -> Demo:
@@ -48,3 +51,18 @@ def test_values_are_plain() -> None:
     values = made(19.0).values()
     assert values["files"] == ["held_out.csv", "stream.png"]
     assert values["w1"]["ot-cfm"] == {"24 h": 19.0, "48 h": 19.0, "mean": 19.0}
+
+
+def test_a_hidden_snapshot_is_fitted_around_once(cells, tmp_path, monkeypatch):
+    """Table and picture ask the fit that is there."""
+    rest = cells[cells.obs["hours"] != 12.0].copy()
+    for adata in (cells, rest):
+        cf.tl.flow(adata, "hours", method=quick_recipe())
+    cf.tl.velocity(cells, basis="umap")
+    cf.tl.trajectories(cells)
+    monkeypatch.setattr("cellflow.fitting.train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(_demo, "HELD_OUT", (12.0,))
+    table, method = _demo.held_out_table(cells, {12.0: rest}, seed=0)
+    assert (method, list(table.columns)) == ("ot-cfm", ["12 h", "mean"])
+    drawn = _demo.draw(cells, rest, tmp_path, seed=0)
+    assert {p.name for p in tmp_path.iterdir()} == set(drawn) > {"held_out_12h.png"}

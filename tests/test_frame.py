@@ -1,11 +1,16 @@
 """The change of coordinates between data and model: its chain rule, and what it is fitted to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cellflow.errors import InputError
+from cellflow.fitting import fit
 from cellflow.frame import Frame
 from cellflow.population import Population, Snapshots
+from cellflow.recipes import ot_cfm
+from cellflow.training import Training
 
 SCALES = ["joint", "each", "none"]
 
@@ -94,19 +99,33 @@ def test_every_snapshot_counts_the_same(scale):
 
 
 @pytest.mark.parametrize("scale", ["joint", "each"])
-@pytest.mark.parametrize("factor", [1e-6, 1e6])
-def test_units_of_the_data_do_not_matter(scale, factor):
-    cells = snapshots()
+@pytest.mark.parametrize("factor", [1e-30, 1e-6, 1e6, 1e30])
+@pytest.mark.parametrize("constant", [0.0, 1 / 3, 1e9])
+def test_units_of_the_data_do_not_matter(scale, factor, constant):
+    """Nor for a dimension that does not vary, where later cells may differ."""
+    cells = snapshots().moved([np.column_stack([p.x, np.full(len(p), constant)]) for p in snapshots().populations])
     other = cells.moved([factor * p.x for p in cells.populations])
     one, two = Frame.fitted(cells, scale), Frame.fitted(other, scale)
-    np.testing.assert_allclose(one.to_model(cells[0].x), two.to_model(other[0].x), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(factor * one.scale, two.scale, rtol=1e-9)
+    later = cells[0].x + [1.0, 2.0, 3.0, 4.0]
+    np.testing.assert_allclose(one.to_model(later), two.to_model(factor * later), rtol=1e-6, atol=1e-6)
 
 
-def test_constant_dimensions_are_only_centred():
+def test_a_fit_to_data_in_other_units_is_the_same_fit():
+    rng = np.random.default_rng(0)
+    cells = Snapshots(tuple(Population(rng.normal(size=(40, 2)) + t, t) for t in (0.0, 1.0)))
+    factor, quick = 2.0**-70, replace(ot_cfm(), training=Training(steps=5, batch_size=16))  # exact in binary
+    one = fit(cells, quick)
+    two = fit(cells.moved([factor * p.x for p in cells.populations]), quick)
+    x = cells[0].x
+    np.testing.assert_allclose(two.velocity(factor * x, 0.3), factor * one.velocity(x, 0.3), rtol=1e-6, atol=0.0)
+
+
+def test_constant_dimensions_take_the_scale_of_all():
     x = np.column_stack([np.arange(5.0), np.full(5, 1e8 + 1 / 3)])
     cells = Snapshots((Population(x, 0.0), Population(np.add(x, [1.0, 0.0]), 1.0)))
     frame = Frame.fitted(cells, "each")
-    assert frame.scale[1] == 1.0
+    assert frame.scale[1] == Frame.fitted(cells, "joint").scale[1]
     assert np.abs(frame.to_model(x)[:, 1]).max() < 1e-6
     still = Snapshots((Population(np.ones((3, 2)), 0.0), Population(np.ones((3, 2)), 1.0)))
     np.testing.assert_array_equal(Frame.fitted(still, "joint").scale, 1.0)

@@ -87,7 +87,7 @@ def test_every_section_asserts_what_it_claims(file: Path) -> None:
 def test_it_runs_today(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nbclient import NotebookClient
 
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # a command run in this process asks for pictures in files
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # somebody who runs the tests may have asked for pictures in files
     notebook = read(file)
     # A cell that raises, an assertion of the tutorial among them, raises here and shows the cell.
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()

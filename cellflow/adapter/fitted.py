@@ -12,7 +12,7 @@ from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.keys import Keys, basis_of
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.read import Cells, examine_cells, examine_column, require_anndata
-from cellflow.adapter.store import load_flow, record_of, require_same
+from cellflow.adapter.store import load_flow, record_of, require_same, require_seen
 from cellflow.adapter.times import ParsedTimes
 from cellflow.analysis.following import nearest_station
 from cellflow.errors import ModelFileError
@@ -103,7 +103,7 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
     Raises
     ------
     InputError
-        No fit, another representation, or unusable data; see `cellflow.adapter.read.read`.
+        No fit, another representation, cells of another fit, or unusable data; see `cellflow.adapter.read.read`.
     ModelFileError
         A model that is damaged or of a newer format.
     """
@@ -116,9 +116,11 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
         raise ModelFileError(msg)
     params, flow = record["params"], load_flow(adata, keys)
     cells, times = settle(_examine(adata, keys, params, flow.n_dims), again=True)
-    require_same(record["fingerprint"], adata.obs_names.to_numpy(), cells.x, cells.use_rep)
-    known = inferred_times(cells) if times is None else times
-    return Fitted(keys, flow, params, cells, known, adata.obs_names.to_numpy())
+    seen, names = record["fingerprint"], adata.obs_names.to_numpy()
+    require_same(seen, names, cells.x, cells.use_rep)
+    if times is not None:
+        require_seen(seen, names, cells.x, keys, str(params["time_key"]))
+    return Fitted(keys, flow, params, cells, inferred_times(cells) if times is None else times, names)
 
 
 def _examine(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -141,8 +141,10 @@ def written(adata: AnnData, keys: Keys) -> set[tuple[str, str]]:
     return {(slot, key) for slot, _, key in (str(entry).partition("/") for entry in entries)} | {("uns", keys.uns)}
 
 
-def require_free(adata: AnnData, keys: Keys, places: Iterable[tuple[str, str]], *, overwrite: bool) -> None:
+def require_free(adata: AnnData, keys: Keys, places: Collection[tuple[str, str]], *, overwrite: bool) -> None:
     """Make sure that writing to these (slot, key) replaces nobody else's data.
+
+    A fit writes its record, `("uns", keys.uns)`, and may go to another key; what is computed from a fit goes where that is.
 
     Raises
     ------
@@ -150,10 +152,15 @@ def require_free(adata: AnnData, keys: Keys, places: Iterable[tuple[str, str]], 
         A place is taken by something that was not written under this `key_added`, and `overwrite` is False.
     """
     ours = written(adata, keys)
+    if ("uns", keys.uns) in places:
+        where, remedy = "key_added", "pass another key_added=, delete it, or pass overwrite=True to replace it."
+    else:
+        remedy = "delete it, pass overwrite=True to replace it, or fit under another key_added= and pass that as key=."
+        where = "key"
     for slot, key in places:
         if not overwrite and key in getattr(adata, slot) and (slot, key) not in ours:
             msg = (
-                f"adata.{slot}[{key!r}] exists and was not written by cellflow under key_added={keys.uns!r}. "
-                "Expected a free name: pass another key_added=, delete it, or pass overwrite=True to replace it."
+                f"adata.{slot}[{key!r}] exists and was not written by cellflow under {where}={keys.uns!r}. "
+                f"Expected a free name: {remedy}"
             )
             raise InputError(msg)

@@ -13,18 +13,20 @@ from cellflow._typing import FloatArray
 from cellflow.adapter.keys import basis_of, spelled
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.decoder import Rows
-from cellflow.errors import InputError, MissingKeyError, closest
+from cellflow.errors import MissingKeyError, closest
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["MAX_GENES", "examine_positions", "expression", "read_positions"]
+__all__ = ["MAX_GENES", "examine_expression", "examine_positions", "expression", "read_positions"]
 
 #: With more genes than this, `use_rep="X"` is asked to go through PCA.
 MAX_GENES = 500
 #: What is stored sparse is made dense up to this many bytes.
 _DENSE_LIMIT = 2 * 1024**3
+#: Rows of expression that are looked at together; with 30,000 genes a dense block is 0.1 GB.
+_BLOCK = 512
 #: Rows of a dask array that are computed together.
 _CHUNK = 65536
 #: Distance from the median, in robust standard deviations, from which a cell is pointed out.
@@ -86,23 +88,64 @@ def expression(adata: AnnData, layer: str | None = None) -> Rows | None:
     MissingKeyError
         There is no such layer.
     InputError
-        The values are no real numbers.
+        The values are no real numbers. That they are finite is for whoever reads them all; see `examine_expression`.
     """
+    return settle(_stored_expression(adata, layer), again=True)
+
+
+def examine_expression(adata: AnnData, layer: str | None = None) -> Examination[None]:
+    """Check what a decoder would be fitted to, reading all of it in blocks of rows."""
+    rows = yield from _stored_expression(adata, layer)
+    if rows is None:
+        return
+    bad = np.zeros(adata.n_vars, dtype=bool)
+    first = None
+    for start in range(0, adata.n_obs, _BLOCK):
+        block = rows[slice(start, min(start + _BLOCK, adata.n_obs))]
+        cells, genes = _where_not_finite(block)
+        bad[genes] = True
+        if first is None and len(cells):
+            first = start + int(cells.min())
+    if first is not None:
+        genes = np.flatnonzero(bad)
+        found = f"is not finite in {len(genes)} genes (first: {adata.var_names[genes[0]]!r}; cell {adata.obs_names[first]!r})"
+        yield Problem(_expression_at(layer), found, "finite numbers", "Remove these genes or cells, or fill the gaps.")
+
+
+def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | None]:
+    """Find the expression, and make sure that it is one."""
     if layer is not None and layer not in adata.layers:
         known = sorted(name for name in adata.layers if isinstance(name, str))
-        msg = f"No {layer!r} in adata.layers; found {known}{closest(layer, known)}. Pass layer=None for adata.X."
-        raise MissingKeyError(msg)
+        remedy = f"Pass layer=None for adata.X{closest(layer, known)}."
+        yield Problem(_expression_at(layer), "is missing", f"one of {known}", remedy, kind=MissingKeyError)
+        return None
     value: Any = adata.X if layer is None else adata.layers[layer]
     if value is None or adata.n_vars == 0:
         return None
     value = value.to_memory() if hasattr(value, "to_memory") else value
+    if np.dtype(value.dtype).kind not in "fiub":
+        found, remedy = f"has dtype {value.dtype}", "Convert it, for example with .astype('float32')."
+        yield Problem(_expression_at(layer), found, "real numbers", remedy)
+        return None
     if hasattr(value, "dask"):
         return _Computed(value)
-    if np.dtype(value.dtype).kind not in "fiub":
-        where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-        msg = f"{where} has dtype {value.dtype}. Expected real numbers. Convert it, for example with .astype('float32')."
-        raise InputError(msg)
     return cast("Rows", value.tocsr() if _is_sparse(value) else value)
+
+
+def _expression_at(layer: str | None) -> str:
+    return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+
+
+def _where_not_finite(block: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a block, dense or sparse, that hold NaN or infinity."""
+    import scipy.sparse as sp
+
+    if sp.issparse(block):
+        block = block.tocoo()
+        bad = ~np.isfinite(block.data)
+        return block.row[bad], block.col[bad]
+    rows, columns = np.nonzero(~np.isfinite(block))
+    return rows, columns
 
 
 @dataclass(frozen=True, eq=False)

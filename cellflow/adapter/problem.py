@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
@@ -78,7 +78,7 @@ def settle(examination: Examination[T | None], *, stacklevel: int = 3, again: bo
     return result
 
 
-def problems(examination: Examination[object]) -> Iterator[Problem]:
+def problems(examination: Iterable[Problem]) -> Iterator[Problem]:
     """All findings of a check, errors first."""
     order = ("error", "warning", "note")
     return iter(sorted(examination, key=lambda problem: order.index(problem.severity)))

@@ -19,11 +19,22 @@ if TYPE_CHECKING:
 
     from cellflow.flow import Flow
 
-__all__ = ["Fingerprint", "amended", "load_flow", "pack", "plain", "record_of", "require_same", "sketch", "unpack"]
+__all__ = [
+    "Fingerprint",
+    "amended",
+    "load_flow",
+    "pack",
+    "plain",
+    "record_of",
+    "require_same",
+    "require_seen",
+    "sketch",
+    "unpack",
+]
 
 #: Number of the layout of `uns[key]["model"]`.
 FORMAT = 1
-#: Cells whose positions are remembered.
+#: Cells that are remembered by name with their positions, and as many by their positions alone.
 _SKETCH = 512
 
 Fingerprint = dict[str, np.ndarray]
@@ -113,39 +124,66 @@ def load_flow(adata: AnnData, keys: Keys) -> Flow:
 def sketch(names: np.ndarray, x: FloatArray) -> Fingerprint:
     """Hashes of the names and of the positions of some cells: the same ones in any order and in most subsets.
 
-    The cells are those whose names have the smallest hashes (Broder 1997); names that repeat are left out.
+    Names are those with the smallest hashes (Broder 1997), without those that repeat, each with the hash of its position;
+    cells are those whose positions have the smallest hashes, whatever their names.
     """
-    import pandas as pd
-
-    hashed = pd.util.hash_array(np.asarray(names, dtype=object), categorize=False)
-    distinct, first, counts = np.unique(hashed, return_index=True, return_counts=True)
+    distinct, first, counts = np.unique(_name_hashes(names), return_index=True, return_counts=True)
     rows = first[counts == 1][:_SKETCH]
-    return {"names": distinct[counts == 1][:_SKETCH], "positions": _row_hashes(x[rows])}
+    return {
+        "names": distinct[counts == 1][:_SKETCH],
+        "positions": _row_hashes(x[rows]),
+        "cells": np.unique(_shuffled(_row_hashes(x)))[:_SKETCH],
+    }
 
 
 def require_same(known: Mapping[str, Any], names: np.ndarray, x: FloatArray, use_rep: str) -> None:
     """Make sure that cells which took part in the fit still have the positions that it was made with.
 
-    A subset, or other cells in the same representation, are fine.
+    A subset, or other cells in the same representation, are fine. A name that repeats now is looked at wherever it is.
 
     Raises
     ------
     InputError
         Some of these cells have other positions now.
     """
-    import pandas as pd
-
-    hashed = pd.util.hash_array(np.asarray(names, dtype=object), categorize=False)
-    distinct, first, counts = np.unique(hashed, return_index=True, return_counts=True)
-    distinct, first = distinct[counts == 1], first[counts == 1]
-    _, here, there = np.intersect1d(distinct, np.asarray(known["names"], dtype=np.uint64), return_indices=True)
-    moved = _row_hashes(x[first[here]]) != np.asarray(known["positions"], dtype=np.uint64)[there]
+    hashed, remembered = _name_hashes(names), np.asarray(known["names"], dtype=np.uint64)
+    here = np.flatnonzero(np.isin(hashed, remembered))
+    there = np.searchsorted(remembered, hashed[here])  # they are sorted
+    moved = _row_hashes(x[here]) != np.asarray(known["positions"], dtype=np.uint64)[there]
     if moved.any():
-        cell = str(names[first[here][moved][0]])
+        cell = str(names[here[moved][0]])
         msg = (
             f"adata.obsm[{use_rep!r}] has other values for {moved.sum()} of {len(moved)} remembered cells (first: {cell!r}) "
             "than when the flow was fitted on another representation. Expected the same values: restore them, or fit "
             "again with cf.tl.flow. If these are other cells of the same names, give them names of their own."
+        )
+        raise InputError(msg)
+
+
+def require_seen(known: Mapping[str, Any], names: np.ndarray, x: FloatArray, keys: Keys, time_key: str) -> None:
+    """Make sure that cells with a time that was written by the fit took part in it, whatever they are called now.
+
+    Two fitted AnnData that are joined keep the columns of both, but the fit of one. The smallest hashes of positions are
+    remembered, so any cell below the largest of them was seen or was not; there are hundreds of such cells, or all.
+
+    Raises
+    ------
+    InputError
+        Some of these cells have positions that the fit has not seen.
+    """
+    if "cells" not in known:  # fitted by cellflow 0.1.0, which did not remember them
+        return
+    hashed, remembered = _shuffled(_row_hashes(x)), np.asarray(known["cells"], dtype=np.uint64)
+    judged = hashed <= remembered[-1] if len(remembered) == _SKETCH else np.ones(len(x), dtype=bool)
+    unseen = judged & ~np.isin(hashed, remembered)
+    if unseen.any():
+        cell = str(names[np.flatnonzero(unseen)[0]])
+        msg = (
+            f"adata.obs[{keys.time!r}] has times for cells that the fit in adata.uns[{keys.uns!r}] has not seen: "
+            f"{unseen.sum()} of {judged.sum()} that can be told (first: {cell!r}). Expected the cells of one fit; "
+            "anndata.concat keeps the columns of every fitted AnnData, but the fit of one. Fit again with cf.tl.flow; or, if "
+            "these are other cells in the same representation, delete the columns "
+            f"{keys.time!r} and {keys.time_inferred!r}: times are then read from adata.obs[{time_key!r}]."
         )
         raise InputError(msg)
 
@@ -168,6 +206,19 @@ def _checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _name_hashes(names: np.ndarray) -> np.ndarray:
+    import pandas as pd
+
+    return np.asarray(pd.util.hash_array(np.asarray(names, dtype=object), categorize=False))
+
+
+def _shuffled(hashed: np.ndarray) -> np.ndarray:
+    """Mix the bits of hashes (SplitMix64, Steele et al. 2014), so that the smallest are a sample of them all."""
+    hashed = (hashed ^ (hashed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    hashed = (hashed ^ (hashed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(hashed ^ (hashed >> np.uint64(31)))
 
 
 def _row_hashes(x: FloatArray) -> np.ndarray:

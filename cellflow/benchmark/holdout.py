@@ -9,13 +9,15 @@ from cellflow._random import as_seed, stream
 from cellflow._typing import RandomState
 from cellflow.analysis.prediction import Prediction, Source, predict
 from cellflow.benchmark.baselines import around, noise_floor, ot_interpolation, previous_snapshot
+from cellflow.errors import InputError
 from cellflow.fitting import fit
+from cellflow.flow import Flow
 from cellflow.frame import Scale
 from cellflow.metrics import wasserstein
 from cellflow.population import Population, Snapshots
 from cellflow.recipes import Recipe, ot_cfm
 
-__all__ = ["Score", "leave_one_out"]
+__all__ = ["Score", "leave_one_out", "score_held_out"]
 
 #: Suffix of the row, and the snapshots that the prediction starts from.
 _SIDES: dict[str, Source] = {"": "earlier", ", two-sided": "both"}
@@ -56,6 +58,7 @@ def leave_one_out(
     scale: Scale = "joint",
     random_state: RandomState = 0,
     threads: int = 1,
+    progress: bool | None = None,
 ) -> list[Score]:
     """Fit without one snapshot, predict it, and compare with all of its cells.
 
@@ -75,6 +78,8 @@ def leave_one_out(
         Of the model's frame; distances are in data coordinates whatever it is.
     random_state, threads
         Of the fit.
+    progress
+        A progress bar of the training; None shows it only to somebody who is watching.
 
     Returns
     -------
@@ -86,10 +91,43 @@ def leave_one_out(
     InputError
         No snapshot at this time, or none on one of its sides.
     """
+    seed, rest = as_seed(random_state), snapshots.without(time)
+    around(rest, time)  # before any work
+    recipe = ot_cfm() if recipe is None else recipe
+    flow = fit(rest, recipe, scale=scale, random_state=seed, threads=threads, progress=progress)
+    return score_held_out(flow, snapshots, time, random_state=seed)
+
+
+def score_held_out(flow: Flow, snapshots: Snapshots, time: float, *, random_state: RandomState = 0) -> list[Score]:
+    """Compare what a fit says about a snapshot that it has not seen with all of its cells; see `leave_one_out`.
+
+    Parameters
+    ----------
+    flow
+        A fit to the other snapshots.
+    snapshots
+        All populations, in data coordinates.
+    time
+        Of the snapshot that was left out.
+    random_state
+        Of the noise floor, and of transport without a model where that has to draw.
+
+    Returns
+    -------
+    As `leave_one_out`.
+
+    Raises
+    ------
+    InputError
+        No snapshot at this time, none on one of its sides, or a fit that has seen it.
+    """
     held_out, seed = snapshots.at(time), as_seed(random_state)
     rest = snapshots.without(time)
     around(rest, time)  # before any work
-    recipe = ot_cfm() if recipe is None else recipe
+    if time in flow.times:
+        msg = f"The flow was fitted to times {flow.times.tolist()}, so it has seen time {time:g}; fit without that snapshot."
+        raise InputError(msg)
+    name = str(flow.recipe["name"])
 
     def score(method: str, predicted: Population | Prediction, seconds: float) -> Score:
         w1 = wasserstein(predicted.x, held_out.x, x_weight=predicted.weight, y_weight=held_out.weight)
@@ -100,13 +138,10 @@ def leave_one_out(
     straight = ot_interpolation(rest, time, stream(seed, 0))
     rows.append(score("OT interpolation", straight, clock.perf_counter() - start))
 
-    start = clock.perf_counter()
-    flow = fit(rest, recipe, scale=scale, random_state=seed, threads=threads)
-    trained = clock.perf_counter()
     for suffix, source in _SIDES.items():
         begun = clock.perf_counter()
         predicted = predict(flow, rest, time, source=source)
-        rows.append(score(recipe.name + suffix, predicted, trained - start + clock.perf_counter() - begun))
+        rows.append(score(name + suffix, predicted, flow.seconds + clock.perf_counter() - begun))
 
     half = len(held_out) // 2
     rows.append(Score(held_out.time, "noise floor", noise_floor(held_out, stream(seed, 1)), half, half, 0.0))

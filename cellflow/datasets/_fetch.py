@@ -136,8 +136,7 @@ def cite(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     Burkhardt et al., Open problems: multimodal single-cell integration, NeurIPS 2022 competition; this file: Tong et al.,
     Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024 (Mendeley hhny5ff7yj).
     """
-    file = _local(_CITE, path)
-    return _timed(_read_h5ad(file), file, "day", index=True)
+    return _progenitors(_CITE, path)
 
 
 def multi(*, path: str | os.PathLike[str] | None = None) -> AnnData:
@@ -150,21 +149,9 @@ def multi(*, path: str | os.PathLike[str] | None = None) -> AnnData:
 
     Returns
     -------
-    As `cite`.
-
-    Raises
-    ------
-    MissingDataError
-        No such file, or it could not be downloaded; says what to download from where.
-    MissingKeyError
-        The file has another layout.
-
-    References
-    ----------
-    As `cite`.
+    As `cite`, whose errors and references hold here, too.
     """
-    file = _local(_MULTI, path)
-    return _timed(_read_h5ad(file), file, "day", index=True)
+    return _progenitors(_MULTI, path)
 
 
 def larry(*, path: str | os.PathLike[str] | None = None) -> AnnData:
@@ -196,6 +183,12 @@ def larry(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     adata = _timed(_read_h5ad(file), file, "time_info")
     _require("X_clone", adata.obsm, file)
     return adata
+
+
+def _progenitors(source: _Source, path: str | os.PathLike[str] | None) -> AnnData:
+    """Read a file of the NeurIPS 2022 challenge, in days and in the time indices of the published tables."""
+    file = _local(source, path)
+    return _timed(_read_h5ad(file), file, "day", index=True)
 
 
 def _local(source: _Source, path: str | os.PathLike[str] | None) -> Path:

@@ -95,8 +95,8 @@ class Fitted:
         return np.unique(self.times[np.isfinite(self.times)])
 
     def at(self, time: float) -> str:
-        """Write a time with its unit."""
-        return f"{time:g} {self.unit}".rstrip()
+        """Write a time with its unit, or after the name of its column, which may say the unit."""
+        return f"{time:g} {self.unit}" if self.unit else f"{self.time_key} {time:g}"
 
     def positions(self, cells: AnnData) -> FloatArray:
         """Return the positions of cells, of this AnnData or a predicted one, in the representation of the model `(n, d)`."""

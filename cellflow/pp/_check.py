@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from cellflow.adapter.positions import examine_expression
 from cellflow.adapter.problem import problems
 from cellflow.adapter.read import examine
 
@@ -24,12 +25,13 @@ def check(
     weight_key: str | None = None,
     mass_key: str | None = None,
     force_rep: bool = False,
+    layer: str | None = None,
 ) -> pd.DataFrame:
     """List what `cf.tl.flow` with the same arguments would stop at, warn of, or note; nothing is changed or raised.
 
     Parameters
     ----------
-    adata, time_key, use_rep, n_dims, weight_key, mass_key, force_rep
+    adata, time_key, use_rep, n_dims, weight_key, mass_key, force_rep, layer
         As for `cf.tl.flow`.
 
     Returns
@@ -39,7 +41,7 @@ def check(
     """
     import pandas as pd
 
-    found = problems(
+    findings = list(
         examine(
             adata,
             time_key=time_key,
@@ -50,4 +52,8 @@ def check(
             force_rep=force_rep,
         )
     )
-    return pd.DataFrame([asdict(p) for p in found], columns=["severity", "key", "found", "expected", "remedy"])
+    named = {p.key for p in findings if p.severity == "error"}
+    if "adata" not in named:  # else there is no AnnData with cells to look into
+        # With use_rep="X" the expression has been looked at as positions; once said is enough.
+        findings += [p for p in examine_expression(adata, layer) if p.key not in named]
+    return pd.DataFrame([asdict(p) for p in problems(findings)], columns=["severity", "key", "found", "expected", "remedy"])

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cellflow._numbers import as_number
+from cellflow._typing import FloatArray
 from cellflow.adapter.fitted import Fitted
 from cellflow.errors import InputError, IntegrationWarning
 
-__all__ = ["require_inside", "warn_outside"]
+__all__ = ["outside", "require_inside", "warn_outside"]
 
 
 def require_inside(fitted: Fitted, time: object) -> float:
@@ -30,15 +31,20 @@ def require_inside(fitted: Fitted, time: object) -> float:
     return at
 
 
-def warn_outside(fitted: Fitted, times: npt.ArrayLike) -> bool:
-    """Say when times lie outside the observed ones; returns whether they do."""
+def outside(fitted: Fitted, times: npt.ArrayLike) -> FloatArray:
+    """Return those times that lie outside the observed ones, shape `(k,)`."""
     asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
-    first, last = fitted.flow.times[0], fitted.flow.times[-1]
-    outside = asked[(asked < first) | (asked > last)]
-    if len(outside):
+    beyond: FloatArray = asked[(asked < fitted.flow.times[0]) | (asked > fitted.flow.times[-1])]
+    return beyond
+
+
+def warn_outside(fitted: Fitted, times: npt.ArrayLike, *, stacklevel: int = 3) -> None:
+    """Say when times lie outside the observed ones; for the end of a call, so that an error is the only thing said."""
+    beyond = outside(fitted, times)
+    if len(beyond):
+        first, last = fitted.flow.times[0], fitted.flow.times[-1]
         msg = (
-            f"Time {outside[np.argmax(np.abs(outside - (first + last) / 2))]:g} lies outside the observed times, {first:g} to "
+            f"Time {beyond[np.argmax(np.abs(beyond - (first + last) / 2))]:g} lies outside the observed times, {first:g} to "
             f"{last:g}; the velocity field is extrapolated there, without data to say whether it holds."
         )
-        warnings.warn(msg, IntegrationWarning, stacklevel=3)
-    return bool(len(outside))
+        warnings.warn(msg, IntegrationWarning, stacklevel=stacklevel)

@@ -10,7 +10,7 @@ from cellflow._typing import RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
-from cellflow.tl._outside import warn_outside
+from cellflow.tl._outside import outside, warn_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -73,7 +73,6 @@ def predict(
 
     at = as_number("time", time, remedy=" in the unit of the fit")
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
-    outside = warn_outside(fitted, at)
     cells = predicted(
         fitted.flow,
         fitted.cells.snapshots(),
@@ -89,6 +88,8 @@ def predict(
         "source": source if isinstance(source, str) else float(source),
         "stochastic": stochastic,
         "random_state": seed,
-        "extrapolated": outside,
+        "extrapolated": bool(len(outside(fitted, at))),
     }
-    return moved_cells(adata, fitted, cells.x, cells.origin, {"weight": cells.weight}, provenance)
+    later = moved_cells(adata, fitted, cells.x, cells.origin, {"weight": cells.weight}, provenance)
+    warn_outside(fitted, at)
+    return later

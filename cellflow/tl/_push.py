@@ -13,7 +13,7 @@ from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.analysis.following import follow
 from cellflow.errors import InputError
-from cellflow.tl._outside import warn_outside
+from cellflow.tl._outside import outside, warn_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -75,7 +75,9 @@ def _moved(adata: AnnData, cells: Selection | None, time: float, key: str, direc
         found = "Every cell is" if first is None else f"Cell {adata.obs_names[first]!r} is of time {starts[first]:g},"
         msg = f"{found} {side} time={at:g}. Expected cells on the other side of it: choose others, or use cf.tl.{other}."
         raise InputError(msg)
-    outside = warn_outside(fitted, at)
     x = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]))[:, 0]
     obs = {"weight": np.full(len(rows), 1.0 / len(rows))}
-    return moved_cells(adata, fitted, x, rows, obs, {"time": at, "direction": direction, "extrapolated": outside})
+    provenance = {"time": at, "direction": direction, "extrapolated": bool(len(outside(fitted, at)))}
+    moved = moved_cells(adata, fitted, x, rows, obs, provenance)
+    warn_outside(fitted, at, stacklevel=4)
+    return moved

@@ -110,10 +110,12 @@ def trajectories(
         states = follow_noisily(fitted.flow, x, starts, grid, n_rep=n_rep, seed=seed, keys=fitted.noise_keys[rows])
     else:
         states = follow(fitted.flow, x, starts, grid)
-    warn_outside(fitted, grid)
     if cells is not None:
-        return _as_cells(adata, fitted, np.repeat(rows, n_rep), grid, states.reshape(-1, *states.shape[-2:]), n_rep)
+        paths = _as_cells(adata, fitted, np.repeat(rows, n_rep), grid, states.reshape(-1, *states.shape[-2:]), n_rep)
+        warn_outside(fitted, grid)
+        return paths
     target = target_of(adata, copy=copy)
+    warn_outside(fitted, grid)  # before the writing: where warnings are errors, it does not happen
     record = amended(adata, fitted.keys, [place], {times_name: grid})
     write(target, {"obsm": {name: states}, "uns": {fitted.keys.uns: record}})
     return target if copy else None

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+import cellflow as cf
 from cellflow.adapter.keys import Keys, basis_of, find_basis, require_free, written
 from cellflow.errors import InputError, MissingKeyError
+from conftest import quick_recipe
 
 BAD_NAMES = ["a/b", "/", "", " ", ".", "..", "x" * 300, "tab\t", "\0", ("a",), None, 3]
 
@@ -65,6 +67,20 @@ def test_other_peoples_keys_are_not_replaced(cells, frozen):
     cells.uns["cellflow"] = {"cellflow_version": "0", "written": np.array(["obs/cf_time", "obsm/velocity_a/b"], dtype=object)}
     assert written(cells, keys) == {("obs", "cf_time"), ("obsm", "velocity_a/b"), ("uns", "cellflow")}
     require_free(cells, keys, [("obs", "cf_time"), ("uns", "cellflow")], overwrite=False)
+
+
+def test_the_remedy_is_one_that_the_call_has(fitted, frozen):
+    """`cf.tl.flow` names its keys by `key_added=`; the questions to a fit have `key=`, which names the fit."""
+    fitted.obsm["velocity_pca"] = np.zeros((90, 4))
+    fitted.uns["mine"] = {}
+    with frozen(fitted), pytest.raises(InputError, match=r"under key_added='mine'\. .*: pass another key_added=, delete it"):
+        cf.tl.flow(fitted, "hours", key_added="mine")
+    with frozen(fitted), pytest.raises(InputError, match=r"under key='cellflow'\. .*: delete it, pass overwrite=True") as said:
+        cf.tl.velocity(fitted)
+    assert "fit under another key_added= and pass that as key=" in str(said.value)
+    cf.tl.flow(fitted, "hours", key_added="other", method=quick_recipe())
+    cf.tl.velocity(fitted, key="other")  # as the message says
+    assert not fitted.obsm["velocity_pca"].any()
 
 
 def test_a_record_that_is_not_ours(cells):

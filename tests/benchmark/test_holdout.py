@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cellflow.analysis.prediction import predict
-from cellflow.benchmark import leave_one_out
+from cellflow.benchmark import leave_one_out, score_held_out
 from cellflow.errors import InputError
 from cellflow.fitting import fit
 from cellflow.metrics import wasserstein
@@ -68,6 +68,27 @@ def test_same_seed_same_table(snapshots):
     )
     assert first == again
     assert first != other
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_the_bar_is_shown_on_request(snapshots, progress, capsys):
+    leave_one_out(snapshots, 0.5, recipe=short(i_cfm(), 5), progress=progress)
+    assert ("5/5" in capsys.readouterr().err) is progress
+
+
+def test_a_fit_that_is_there_is_not_made_again(snapshots):
+    recipe = short(i_cfm(), 20)
+    flow = fit(snapshots.without(0.5), recipe, random_state=3)
+    rows = score_held_out(flow, snapshots, 0.5, random_state=3)
+    made = leave_one_out(snapshots, 0.5, recipe=recipe, random_state=3)
+    assert [replace(row, seconds=0.0) for row in rows] == [replace(row, seconds=0.0) for row in made]
+    assert all(row.seconds > flow.seconds for row in rows if row.method.startswith("i-cfm"))
+
+
+def test_a_fit_that_has_seen_the_snapshot_is_no_judge(snapshots):
+    flow = fit(snapshots, short(i_cfm(), 5))
+    with pytest.raises(InputError, match=r"so it has seen time 0\.5; fit without"):
+        score_held_out(flow, snapshots, 0.5)
 
 
 @pytest.mark.parametrize("time", [0.0, 1.0, 0.3])

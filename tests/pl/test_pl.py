@@ -136,6 +136,15 @@ def test_populations_are_named_with_their_times_and_sizes(axes: Axes) -> None:
     assert "after, 48 h (n = 40)" in said
 
 
+def test_times_without_a_unit_are_named_with_their_column(axes: Axes) -> None:
+    """A column of numbers says its unit by its name at most."""
+    adata = fitted()
+    adata.uns["cellflow"]["params"]["time_unit"] = ""
+    said = words(PICTURES["population"](adata, axes))
+    for clue in ("predicted, hours 24 (", "observed, hours 24 (", "before, hours 0 (", "after, hours 48 ("):
+        assert clue in said
+
+
 def test_a_time_that_nobody_measured_has_no_observed_cloud(axes: Axes) -> None:
     said = words(PICTURES["population_umap"](fitted(), axes))
     assert "predicted, 36 h" in said

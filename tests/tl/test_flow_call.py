@@ -190,7 +190,7 @@ def test_a_forced_picture_works(cells):
         ({"method": None}, InputError, "neither a Recipe nor one of"),
         ({"scale": "join"}, InputError, "did you mean 'joint'"),
         ({"use_rep": "X_pac"}, MissingKeyError, "did you mean 'X_pca'"),
-        ({"layer": "log"}, MissingKeyError, r"No 'log' in adata\.layers"),
+        ({"layer": "log"}, MissingKeyError, r"adata\.layers\['log'\] is missing"),
         ({"key_added": "a/b"}, InputError, "without '/'"),
         ({"random_state": -1}, InputError, "is no seed"),
         ({"device": "gpu"}, InputError, "not available"),

@@ -239,9 +239,8 @@ def test_draws_follow_the_seed(fitted):
     assert (one.X != other.X).any()
 
 
-@pytest.mark.filterwarnings("ignore:Time 1e.12 lies outside:cellflow.errors.IntegrationWarning")  # said before the error
 @pytest.mark.parametrize("call", [cf.tl.predict, cf.tl.push, lambda a, *, time: cf.tl.trajectories(a, times=[0.0, time])])
-def test_a_time_in_another_unit_is_refused_at_once(fitted, call, frozen):
+def test_a_time_in_another_unit_is_refused_at_once_and_nothing_else_is_said(fitted, call, frozen):
     with frozen(fitted), pytest.raises(InputError, match=r"steps of 2\.4; the limit is 10,000\. Check the unit"):
         call(fitted, time=1e12)
 
@@ -261,6 +260,28 @@ def test_extrapolation_is_said(fitted, time):
     assert set(later.obs["source_time"]) == {0.0 if time < 0 else 48.0}
     with pytest.warns(IntegrationWarning):
         cf.tl.trajectories(fitted, times=[time, 10.0])
+
+
+EXTRAPOLATIONS = {
+    "predict": lambda a: cf.tl.predict(a, time=60.0),
+    "push": lambda a: cf.tl.push(a, [1], time=60.0),
+    "pull": lambda a: cf.tl.pull(a, [1], time=-5.0),
+    "trajectories": lambda a: cf.tl.trajectories(a, times=[0.0, 60.0]),
+    "paths": lambda a: cf.tl.trajectories(a, times=[0.0, 60.0], cells=[1]),
+}
+
+
+@pytest.mark.parametrize("call", EXTRAPOLATIONS)
+def test_extrapolation_is_said_where_the_call_is(fitted, call):
+    with pytest.warns(IntegrationWarning) as said:
+        EXTRAPOLATIONS[call](fitted)
+    assert [w.filename for w in said] == [__file__]
+
+
+@pytest.mark.parametrize("call", EXTRAPOLATIONS)
+def test_where_warnings_are_errors_nothing_is_written(fitted, call, frozen):
+    with frozen(fitted), pytest.raises(IntegrationWarning):
+        EXTRAPOLATIONS[call](fitted)
 
 
 def test_results_survive_a_file(fitted, tmp_path):
