@@ -1,7 +1,20 @@
 """What the learned dynamics does to cells."""
 
+from cellflow.simulation.likelihood import Divergence, Exact, Hutchinson, log_likelihood, push_with_log_prob
 from cellflow.simulation.ode import Method, integrate, require_few_steps
 from cellflow.simulation.sde import Scheme, integrate_sde
 from cellflow.simulation.trajectories import Trajectories
 
-__all__ = ["Method", "Scheme", "Trajectories", "integrate", "integrate_sde", "require_few_steps"]
+__all__ = [
+    "Divergence",
+    "Exact",
+    "Hutchinson",
+    "Method",
+    "Scheme",
+    "Trajectories",
+    "integrate",
+    "integrate_sde",
+    "log_likelihood",
+    "push_with_log_prob",
+    "require_few_steps",
+]
