@@ -52,6 +52,9 @@ class EvolvingDensity:
     step: float | None = None
 
     def __post_init__(self) -> None:
+        if self.flow.n_context:
+            msg = f"The flow is conditional on {self.flow.n_context} context features; expected none. Fit one for each condition."
+            raise InputError(msg)
         self._times(as_number("time", self.time))
         if self.step is not None:
             as_number("step", self.step, above=0.0, remedy=", in units of time, or None")
@@ -274,11 +277,12 @@ def most_likely_time(log_prob: FloatArray, times: FloatArray) -> FloatArray:
     array([1.25])
     """
     best = np.argmax(log_prob, axis=1)
-    found = np.asarray(times, dtype=np.float64)[best]
+    found: FloatArray = np.asarray(times, dtype=np.float64)[best]
     inner = np.flatnonzero((best > 0) & (best < len(times) - 1))
     k = best[inner]
     left, right = times[k] - times[k - 1], times[k + 1] - times[k]
-    fall, rise = (log_prob[inner, k] - log_prob[inner, k + side] for side in (-1, 1))
+    # A neighbour without any density is only very unlikely here, so that all stays finite.
+    fall, rise = (np.minimum(log_prob[inner, k] - log_prob[inner, k + side], 1e9) for side in (-1, 1))
     # Vertex of the parabola through three points of uneven distance; flat where all three are equal.
     curvature = fall * right + rise * left
     shift = np.divide(fall * right**2 - rise * left**2, 2.0 * curvature, where=curvature > 0, out=np.zeros(len(k)))

@@ -217,7 +217,7 @@ def _solve(
     if x.ndim != 2 or x.shape[1] == 0:
         msg = f"States have shape {x.shape}; expected (n, d)."
         raise InputError(msg)
-    t0, step = as_number("t0", t0), as_number("step", step, above=0.0, remedy=", in units of time")
+    t0, step = as_number("start", t0), as_number("step", step, above=0.0, remedy=", in units of time")
     times = np.atleast_1d(np.asarray(times, dtype=np.float64))
     if not np.isfinite(times).all():
         msg = f"Times must be finite; found {times[~np.isfinite(times)].tolist()} (start {t0:g})."
