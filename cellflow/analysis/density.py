@@ -53,7 +53,7 @@ class EvolvingDensity:
 
     def __post_init__(self) -> None:
         if self.flow.n_context:
-            msg = f"The flow is conditional on {self.flow.n_context} context features; expected none. Fit one for each condition."
+            msg = f"The flow is conditional on {self.flow.n_context} context features; expected none. Fit one per condition."
             raise InputError(msg)
         self._times(as_number("time", self.time))
         if self.step is not None:

@@ -132,7 +132,7 @@ def test_p9_a_cell_does_not_depend_on_the_others(network):
     x = np.random.default_rng(1).normal(size=(1100, 3))
     t = np.where(np.arange(1100) % 2, 2.0, 3.0)
     source = fit_density(x, method="nsf", training=quick())
-    density = EvolvingDensity(network.flow, source, 1.0)
+    density = EvolvingDensity(network.flow, source, 1.0, step=0.5)
     every = density.log_prob(x, t)
     np.testing.assert_array_equal(density.log_prob(x[5:8], t[5:8]), every[5:8])
     np.testing.assert_array_equal(density.log_prob(x[::-1], t[::-1]), every[::-1])
