@@ -108,7 +108,8 @@ class EvolvingDensity:
 
         Returns
         -------
-        Nats, shape `(n,)`, float64. A cell's value does not depend on the cells that are asked with it.
+        Nats, shape `(n,)`, float64. A cell's value does not depend on the cells that are asked with it (to the
+        last bit where the source is a flow).
 
         Raises
         ------
@@ -150,7 +151,7 @@ class EvolvingDensity:
         return x[0], log_p[0]
 
     def threshold(
-        self, times: FloatArray, *, alpha: float = 0.01, n_samples: int = 4000, random_state: RandomState = 0
+        self, times: FloatArray, *, alpha: float = 0.01, n_samples: int = 2000, random_state: RandomState = 0
     ) -> FloatArray:
         """The log-density below which a share `alpha` of the model's own samples lies at each time.
 
@@ -182,7 +183,7 @@ class EvolvingDensity:
         t: float | FloatArray,
         *,
         alpha: float = 0.01,
-        n_samples: int = 4000,
+        n_samples: int = 2000,
         random_state: RandomState = 0,
     ) -> np.ndarray:
         """Which cells are less likely at their time than all but a share `alpha` of the model's own samples.

@@ -43,12 +43,12 @@ def log_density(
 
     .. math:: \log p_t(x) = \log p_{t_0}\big(x(t_0)\big) - \int_{t_0}^t \nabla \cdot v\big(s, x(s)\big)\, ds
 
-    exactly for the fitted field up to 100 dimensions, with an estimated divergence above. Cells of low density were not foreseen:
+    exactly for the fitted field up to 100 dimensions, with an estimated divergence above. Cells of low density are unforeseen:
     a lineage that the first snapshot does not explain, a batch effect, doublets. `cf.tl.density` knows no dynamics; the
     difference of the two is a likelihood ratio.
 
-    It costs one backward pass for every dimension, four times per step of the solver: for 10,000 cells of 5 dimensions some 20
-    seconds per interval between the cells and the first snapshot on one core, and ten times as much for 50 dimensions.
+    It costs one backward pass for every dimension, four times per step of the solver: on one core about 4 seconds for each
+    interval between 10,000 cells of 5 dimensions and the first snapshot, and ten times as much for 50 dimensions.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def log_density(
     None, or the copy. Written are
 
     - `obs["cf_log_density"]`: nats, in the coordinates of the representation; of a cell without a time, at its inferred one;
-    - `obs["cf_ood"]`: whether that is below the quantile `alpha` of 4,000 samples that the model draws at the same time;
+    - `obs["cf_ood"]`: whether that is below the quantile `alpha` of 2,000 samples that the model draws at the same time;
     - `uns["cellflow"]["source_density"]`: the density of the first snapshot, for `cf.tl.age`.
 
     Raises

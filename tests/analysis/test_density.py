@@ -186,7 +186,7 @@ def test_ends_and_plateaus():
         (lambda d: d.sample(5, 4.0, np.random.default_rng(0)), "outside the observed"),
         (lambda d: d.sample(-1, 2.0, np.random.default_rng(0)), "n=-1"),
         (lambda d: d.out_of_distribution(X, 2.0, alpha=1.0), "alpha=1 "),
-        (lambda d: d.out_of_distribution(X, 2.0, alpha=0.001), r"alpha=0\.001 with n_samples=4000"),
+        (lambda d: d.out_of_distribution(X, 2.0, alpha=0.001), r"alpha=0\.001 with n_samples=2000"),
         (lambda d: EvolvingDensity(d.flow, SOURCE, 0.0), "Time 0 "),
         (lambda d: EvolvingDensity(d.flow, SOURCE, 1.0, step=0.0), r"step=0\.0"),
         (lambda _d: EvolvingDensity(make_flow(Linear(), n_context=2), SOURCE, 1.0), "conditional on 2 context features"),
