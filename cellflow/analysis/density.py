@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from cellflow.flow import Flow
     from cellflow.population import Population
 
-__all__ = ["EvolvingDensity", "Source", "most_likely_time"]
+__all__ = ["SAMPLES", "EvolvingDensity", "Source", "most_likely_time", "require_quantile"]
 
 #: How the density of the first snapshot is learned; see `cellflow.densities.fit_density`.
 Source: TypeAlias = "Literal['nsf', 'maf', 'realnvp', 'glow', 'gmm', 'kde'] | Builder"
+#: Samples that say what is usual.
+SAMPLES = 2000
 #: The stream of the samples that say what is usual.
 _SAMPLES = 0
 
@@ -151,7 +153,7 @@ class EvolvingDensity:
         return x[0], log_p[0]
 
     def threshold(
-        self, times: FloatArray, *, alpha: float = 0.01, n_samples: int = 2000, random_state: RandomState = 0
+        self, times: FloatArray, *, alpha: float = 0.01, n_samples: int = SAMPLES, random_state: RandomState = 0
     ) -> FloatArray:
         """The log-density below which a share `alpha` of the model's own samples lies at each time.
 
@@ -170,10 +172,7 @@ class EvolvingDensity:
         -------
         Nats, shape `(T,)`.
         """
-        alpha = as_number("alpha", alpha, above=0.0)
-        if alpha >= 1 or alpha * as_count("n_samples", n_samples) < 10:
-            msg = f"alpha={alpha:g} with n_samples={n_samples}; expected alpha below 1, and ten samples below it on average."
-            raise InputError(msg)
+        require_quantile(alpha, n_samples)
         _, log_p = self._pushed(n_samples, np.atleast_1d(times), stream(as_seed(random_state), _SAMPLES))
         return np.quantile(log_p, alpha, axis=1)
 
@@ -183,7 +182,7 @@ class EvolvingDensity:
         t: float | FloatArray,
         *,
         alpha: float = 0.01,
-        n_samples: int = 2000,
+        n_samples: int = SAMPLES,
         random_state: RandomState = 0,
     ) -> np.ndarray:
         """Which cells are less likely at their time than all but a share `alpha` of the model's own samples.
@@ -256,6 +255,19 @@ class EvolvingDensity:
             )
             raise InputError(msg)
         return asked
+
+
+def require_quantile(alpha: float, n_samples: int = SAMPLES) -> None:
+    """Make sure that the quantile `alpha` of so many samples is one that can be told.
+
+    Raises
+    ------
+    InputError
+        A share that is not between 0 and 1, or of fewer than ten samples.
+    """
+    if not 10 <= as_number("alpha", alpha, above=0.0) * as_count("n_samples", n_samples) < n_samples:
+        msg = f"alpha={alpha:g} of {n_samples} samples; expected a share below 1, and of at least ten samples."
+        raise InputError(msg)
 
 
 def most_likely_time(log_prob: FloatArray, times: FloatArray) -> FloatArray:

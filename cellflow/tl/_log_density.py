@@ -15,7 +15,7 @@ from cellflow.adapter.keys import DEFAULT, require_free
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.store import amended, opened, record_of, sealed
 from cellflow.adapter.write import target_of, write
-from cellflow.analysis.density import EvolvingDensity, Source, most_likely_time
+from cellflow.analysis.density import EvolvingDensity, Source, most_likely_time, require_quantile
 from cellflow.errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def log_density(
         A state that stops being finite.
     """
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
+    require_quantile(alpha)
     keys, times = fitted.keys, fitted.starts
     places = [("obs", keys.log_density), ("obs", keys.out_of_distribution)]
     require_free(adata, keys, places, overwrite=overwrite)

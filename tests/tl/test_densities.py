@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import cellflow as cf
+from cellflow import densities, flow
 from cellflow.adapter.fitted import read_fitted
 from cellflow.analysis.density import EvolvingDensity
 from cellflow.densities import NSF, Conditioned, GaussianMixture, NormalizingFlow
@@ -16,15 +17,18 @@ from conftest import make_cells, quick_recipe
 SMALL = partial(NSF, transforms=1, hidden=(8,))
 
 
-@pytest.fixture(autouse=True)
-def _short_training(monkeypatch):
-    from cellflow import densities
-
-    monkeypatch.setattr(densities, "MaximumLikelihood", partial(densities.MaximumLikelihood, steps=20, record_every=10))
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    """Short trainings and long steps: how well the densities are learned is tested elsewhere."""
+    short = partial(densities.MaximumLikelihood, steps=20, record_every=10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(densities, "MaximumLikelihood", short)
+        patch.setattr(flow, "_STEPS_PER_UNIT", 3)
+        yield
 
 
 @pytest.fixture(scope="module")
-def _asked():
+def _asked(_quick):
     """A fit with its log-densities; the source is a mixture, which is fitted in no time."""
     adata = make_cells()
     adata.obs.loc[adata.obs_names[7::40], "hours"] = np.nan
@@ -43,9 +47,9 @@ def asked(_asked):
 
 def test_a_density_for_each_snapshot(cells):
     assert cf.tl.density(cells, "hours", method="gmm") is None
-    densities = cf.get.density(cells)
-    assert list(densities) == [0.0, 12.0, 48.0]
-    for time, density in densities.items():
+    found = cf.get.density(cells)
+    assert list(found) == [0.0, 12.0, 48.0]
+    for time, density in found.items():
         assert isinstance(density, GaussianMixture)
         here = (cells.obs["hours"] == time).to_numpy()
         expected = density.log_prob(cells.obsm["X_pca"][here])
@@ -58,26 +62,26 @@ def test_a_density_for_each_snapshot(cells):
 def test_a_cell_without_a_time_is_asked_of_the_nearest_snapshot(cells):
     cells.obs.loc["cell2", "hours"] = np.nan
     cf.tl.density(cells, "hours", method="kde")
-    densities = cf.get.density(cells)
-    found = cells.obs["cf_snapshot_log_density"]["cell2"]
-    asked_of = [d.log_prob(cells.obsm["X_pca"][[2]])[0] for d in densities.values()]
-    assert found in asked_of
+    found = cf.get.density(cells)
+    answer = cells.obs["cf_snapshot_log_density"]["cell2"]
+    asked_of = [d.log_prob(cells.obsm["X_pca"][[2]])[0] for d in found.values()]
+    assert answer in asked_of
     assert np.isfinite(cells.obs["cf_snapshot_log_density"]).all()
 
 
 def test_one_density_conditional_on_time(cells):
     cells.obs.loc["cell2", "hours"] = np.nan
     cf.tl.density(cells, "hours", method=SMALL, pooled=True)
-    densities = cf.get.density(cells)
-    assert list(densities) == [0.0, 12.0, 48.0]
+    found = cf.get.density(cells)
+    assert list(found) == [0.0, 12.0, 48.0]
     x, timed = cells.obsm["X_pca"], cells.obs["hours"].notna()
-    for time, density in densities.items():
+    for time, density in found.items():
         assert isinstance(density, Conditioned)
         here = (cells.obs["hours"] == time).to_numpy()
         np.testing.assert_array_equal(cells.obs["cf_snapshot_log_density"][here], density.log_prob(x[here]))
     inferred = cells.obs["cf_snapshot_log_density"][~timed].to_numpy()
-    assert inferred not in densities[0.0].log_prob(x[~timed])
-    conditional = densities[0.0].density
+    assert inferred not in found[0.0].log_prob(x[~timed])
+    conditional = found[0.0].density
     assert isinstance(conditional, NormalizingFlow)
     curve = [conditional.log_prob(x[2:3], np.array([t]))[0] for t in np.linspace(0, 48, 49)]
     assert min(curve) <= inferred[0] <= max(curve)
