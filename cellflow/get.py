@@ -5,19 +5,61 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellflow.adapter.fitted import read_fitted
-from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.keys import DEFAULT, Keys, is_ours
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.selection import Selection, gene_columns, shared_genes
-from cellflow.adapter.store import load_flow
-from cellflow.errors import InputError
+from cellflow.adapter.store import load_flow, opened
+from cellflow.errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from cellflow.densities import Density
     from cellflow.flow import Flow
 
-__all__ = ["flow", "velocity"]
+__all__ = ["density", "flow", "velocity"]
+
+
+def density(adata: AnnData, *, key: str = DEFAULT) -> dict[float, Density]:
+    """Return the densities of the snapshots that `cf.tl.density` stored, by time.
+
+    Parameters
+    ----------
+    adata
+        With densities.
+    key
+        The `key_added` under which they were made.
+
+    Returns
+    -------
+    Densities in the coordinates of the representation: `log_prob(x)` in nats, `sample(n, rng)`. Where they were fitted with
+    `pooled=True`, each is a `cellflow.densities.Conditioned` at its time, and `.density` answers for any other.
+
+    Raises
+    ------
+    MissingKeyError
+        There are none under this key.
+    ModelFileError
+        A density that is damaged or of a newer format.
+    """
+    import numpy as np
+
+    require_anndata(adata)
+    name = Keys(key).densities
+    if not is_ours(adata, name):
+        msg = f"adata.uns[{name!r}] holds no densities. Learn them first: cf.tl.density(adata, time_key=...)."
+        raise MissingKeyError(msg)
+    from cellflow.densities import Conditioned, from_state
+
+    record = adata.uns[name]
+    found = {
+        label: from_state(*opened(model, f"adata.uns[{name!r}]['densities'][{label!r}]", again="cf.tl.density"))
+        for label, model in record["densities"].items()
+    }
+    if record["params"]["pooled"]:
+        return {float(t): Conditioned(found["pooled"], np.array([t])) for t in record["times"]}
+    return {float(t): found[str(float(t))] for t in record["times"]}
 
 
 def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:

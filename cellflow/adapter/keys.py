@@ -79,6 +79,31 @@ class Keys:
         """`obsm`: the states of each cell along several diffusions."""
         return self.own("trajectory_samples")
 
+    @property
+    def log_density(self) -> str:
+        """`obs`: log-density of each cell at its own time, under the dynamics."""
+        return self.own("log_density")
+
+    @property
+    def out_of_distribution(self) -> str:
+        """`obs`: whether a cell is less likely at its time than nearly all that the model draws."""
+        return self.own("ood")
+
+    @property
+    def age(self) -> str:
+        """`obs`: the time at which a cell is most likely."""
+        return self.own("age")
+
+    @property
+    def densities(self) -> str:
+        """`uns`: densities of the snapshots, without a dynamics."""
+        return self.own("densities")
+
+    @property
+    def snapshot_log_density(self) -> str:
+        """`obs`: log-density of each cell under that of its snapshot."""
+        return self.own("snapshot_log_density")
+
     def velocity(self, basis: str | None = None) -> str:
         """`obsm`: velocity in a basis (`velocity_pca`); `layers`: velocity of the genes (`velocity`)."""
         return self.shared("velocity" if basis is None else f"velocity_{basis}")

@@ -23,11 +23,13 @@ __all__ = [
     "Fingerprint",
     "amended",
     "load_flow",
+    "opened",
     "pack",
     "plain",
     "record_of",
     "require_same",
     "require_seen",
+    "sealed",
     "sketch",
     "unpack",
 ]
@@ -41,8 +43,19 @@ Fingerprint = dict[str, np.ndarray]
 
 
 def pack(flow: Flow) -> dict[str, Any]:
-    """Return a flow as text and plain arrays, with a checksum: what an h5ad holds for ever."""
-    config, arrays = flow.state()
+    """Return a flow as text and plain arrays, with a checksum; see `sealed`."""
+    return sealed(*flow.state())
+
+
+def unpack(model: Mapping[str, Any], where: str) -> Flow:
+    """Return the flow that `pack` packed; see `opened`."""
+    from cellflow.flow import Flow
+
+    return Flow.from_state(*opened(model, where, again="cf.tl.flow"))
+
+
+def sealed(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> dict[str, Any]:
+    """Return a model's state as text and plain arrays, with a checksum: what an h5ad holds for ever."""
     text = json.dumps(config, sort_keys=True)
     return {
         "format": FORMAT,
@@ -53,24 +66,24 @@ def pack(flow: Flow) -> dict[str, Any]:
     }
 
 
-def unpack(model: Mapping[str, Any], where: str) -> Flow:
-    """Return the flow that `pack` packed.
+def opened(model: Mapping[str, Any], where: str, *, again: str) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """Return the state that `sealed` sealed.
 
     Parameters
     ----------
     model
-        What `pack` returned, perhaps read from a file.
+        What `sealed` returned, perhaps read from a file.
     where
         What messages call it.
+    again
+        The call that makes it anew.
 
     Raises
     ------
     ModelFileError
         A newer format, or content that is not what was written.
     """
-    from cellflow.flow import Flow
-
-    remedy = "Restore the file from a copy, or fit again with cf.tl.flow."
+    remedy = f"Restore the file from a copy, or fit again with {again}."
     try:
         layout, text, stored, checksum = (model[name] for name in ("format", "config", "arrays", "checksum"))
         layout, arrays = int(layout), {name: np.asarray(value) for name, value in stored.items()}
@@ -89,7 +102,7 @@ def unpack(model: Mapping[str, Any], where: str) -> Flow:
     if _checksum(str(text), arrays) != str(checksum):
         msg = f"{where} is damaged: its checksum is not the recorded one. {remedy}"
         raise ModelFileError(msg)
-    return Flow.from_state(json.loads(str(text)), arrays)
+    return json.loads(str(text)), arrays
 
 
 def record_of(adata: AnnData, keys: Keys) -> dict[str, Any]:
@@ -101,7 +114,7 @@ def record_of(adata: AnnData, keys: Keys) -> dict[str, Any]:
         There is no fit under this key; the message lists those there are.
     """
     if not is_ours(adata, keys.uns):
-        fits = [name for name in adata.uns if isinstance(name, str) and is_ours(adata, name)]
+        fits = [name for name in adata.uns if isinstance(name, str) and is_ours(adata, name) and "model" in adata.uns[name]]
         known = f"Fits are at {fits}{closest(keys.uns, fits)}; pass key=." if fits else "There is none at all."
         added = "" if keys.uns == DEFAULT else f", key_added={keys.uns!r}"
         msg = f"adata.uns[{keys.uns!r}] holds no fit. {known} Fit first: cf.tl.flow(adata, time_key=..., use_rep=...{added})."

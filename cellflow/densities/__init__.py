@@ -14,6 +14,7 @@ from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
 from cellflow.densities._likelihood import MaximumLikelihood
 from cellflow.densities.base import Builder, Density, NormalizingFlow, State, checked_rows, standardisation
+from cellflow.densities.conditioned import Conditioned
 from cellflow.densities.glow import Glow
 from cellflow.densities.maf import MAF
 from cellflow.densities.nsf import NSF
@@ -25,6 +26,7 @@ __all__ = [
     "MAF",
     "NSF",
     "Builder",
+    "Conditioned",
     "Density",
     "GaussianMixture",
     "Glow",
@@ -36,6 +38,7 @@ __all__ = [
     "State",
     "fit_density",
     "from_state",
+    "require_learnable",
 ]
 
 logger = logging.getLogger("cellflow")
@@ -117,6 +120,17 @@ def fit_density(
     return flow.double().eval()
 
 
+def require_learnable(x: FloatArray, *, weight: FloatArray | None = None) -> None:
+    """Make sure that a density can be learned from cells `(n, d)`, before any of several fits begins.
+
+    Raises
+    ------
+    InputError
+        As `fit_density` would.
+    """
+    standardisation(*_checked(x, weight, None)[:2])
+
+
 def _checked(
     x: FloatArray, weight: FloatArray | None, context: FloatArray | None
 ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
@@ -148,8 +162,18 @@ def from_state(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> D
     """
     kinds = {kind.__name__: kind for kind in (NSF, MAF, RealNVP, Glow, GaussianMixture, KernelDensity)}
     name = config.get("type")
+    if name == Conditioned.__name__:
+        return _conditioned(config, arrays)
     if name not in kinds:
         msg = f"The density is of type {name!r}, which is not one of {sorted(kinds)}. Upgrade cellflow-trajectory."
         raise ModelFileError(msg)
     density: Density = kinds[name].from_state(config, arrays)
     return density
+
+
+def _conditioned(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Conditioned:
+    if "density" not in config or "context" not in arrays:
+        msg = "The conditioned density lacks its density or its context; fit it again or restore the file."
+        raise ModelFileError(msg)
+    inner = {name: array for name, array in arrays.items() if name != "context"}
+    return Conditioned(from_state(config["density"], inner), arrays["context"])

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from cellflow._numbers import as_count
 from cellflow._random import stream
 from cellflow._typing import FloatArray, IntArray
-from cellflow.densities.base import NormalizingFlow, at_least
+from cellflow.densities.base import NormalizingFlow
 from cellflow.errors import InputError, TrainingError
 
 __all__ = ["MaximumLikelihood", "systematic"]
@@ -60,7 +61,7 @@ class MaximumLikelihood:
     """
 
     steps: int = 2000
-    batch_size: int = 256
+    batch_size: int = 512
     lr: float = 5e-3
     validation: float = 0.1
     patience: int = 500
@@ -70,7 +71,8 @@ class MaximumLikelihood:
     weight_decay: float = 0.03
 
     def __post_init__(self) -> None:
-        at_least(1, {name: getattr(self, name) for name in ("steps", "batch_size", "patience", "record_every")})
+        for name in ("steps", "batch_size", "patience", "record_every"):
+            as_count(name, getattr(self, name))
         for name, least, most in (
             ("lr", 1e-12, 1e3),
             ("validation", 1e-3, 0.5),

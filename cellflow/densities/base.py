@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zuko.lazy import LazyComposedTransform, LazyTransform, UnconditionalTransform
 from zuko.transforms import LULinearTransform, MonotonicRQSTransform
 
+from cellflow._numbers import as_count
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, ModelFileError
@@ -23,7 +24,6 @@ __all__ = [
     "Density",
     "NormalizingFlow",
     "State",
-    "at_least",
     "checked_rows",
     "nonlinear",
     "standardisation",
@@ -75,14 +75,6 @@ def checked_rows(name: str, x: FloatArray, n_columns: int | None = None) -> Floa
         )
         raise InputError(msg)
     return x
-
-
-def at_least(least: int, arguments: Mapping[str, int]) -> None:
-    """Check integer arguments, by name, against their smallest value."""
-    for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            msg = f"{name}={value!r}; expected an integer of at least {least}."
-            raise InputError(msg)
 
 
 def nonlinear(dim: int, method: str, reason: str) -> None:
@@ -238,7 +230,7 @@ class NormalizingFlow(nn.Module):
         -------
         Shape `(n, d)`, float64.
         """
-        at_least(0, {"n": n})
+        as_count("n", n, least=0)
         noise = rng.standard_normal((n, self.dim))
         with torch_threads():
             return self._by_chunks(self._from_noise, noise, self._context(context, n))

@@ -11,7 +11,8 @@ from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.lazy import LazyTransform, UnconditionalTransform
 from zuko.transforms import DependentTransform, LULinearTransform, MonotonicAffineTransform, PermutationTransform
 
-from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, at_least, nonlinear
+from cellflow._numbers import as_count
+from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, nonlinear
 
 __all__ = ["ActNorm", "Glow"]
 
@@ -60,7 +61,8 @@ class Glow(NormalizingFlow):
 
     def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 8, hidden: Sequence[int] = (128, 128)) -> None:
         nonlinear(dim, "Glow", "a coupling needs two coordinates")
-        at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
+        transforms = as_count("transforms", transforms)
+        hidden = [as_count("hidden", width) for width in hidden or (0,)]
         layers: list[LazyTransform] = []
         for k in range(transforms):
             order = torch.randperm(dim, generator=torch.Generator().manual_seed(k))
@@ -76,7 +78,7 @@ class Glow(NormalizingFlow):
                     activation=nn.SiLU,
                 ),
             ]
-        super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden)})
+        super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": hidden})
 
     @torch.no_grad()
     def initialise(self, z: Tensor, context: Tensor | None) -> None:

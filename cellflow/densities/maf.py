@@ -10,7 +10,8 @@ from torch import nn
 from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.transforms import MonotonicAffineTransform
 
-from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, at_least, nonlinear
+from cellflow._numbers import as_count
+from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, nonlinear
 
 __all__ = ["MAF"]
 
@@ -37,7 +38,8 @@ class MAF(NormalizingFlow):
 
     def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 10, hidden: Sequence[int] = (128, 128)) -> None:
         nonlinear(dim, "MAF", "every masked affine flow is Gaussian there")
-        at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
+        transforms = as_count("transforms", transforms)
+        hidden = [as_count("hidden", width) for width in hidden or (0,)]
         orders = torch.arange(dim), torch.arange(dim).flip(0)
         layers = [
             MaskedAutoregressiveTransform(
@@ -50,4 +52,4 @@ class MAF(NormalizingFlow):
             )
             for k in range(transforms)
         ]
-        super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden)})
+        super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": hidden})

@@ -10,7 +10,8 @@ from torch import nn
 from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.transforms import MonotonicRQSTransform
 
-from cellflow.densities.base import SPLINE_BOUND, NormalizingFlow, at_least
+from cellflow._numbers import as_count
+from cellflow.densities.base import SPLINE_BOUND, NormalizingFlow
 
 __all__ = ["NSF"]
 
@@ -40,8 +41,9 @@ class NSF(NormalizingFlow):
     def __init__(
         self, dim: int, n_context: int = 0, *, transforms: int = 3, hidden: Sequence[int] = (64, 64), bins: int = 8
     ) -> None:
-        at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
-        at_least(2, {"bins": bins})
+        transforms = as_count("transforms", transforms)
+        hidden = [as_count("hidden", width) for width in hidden or (0,)]
+        bins = as_count("bins", bins, least=2)
         orders = torch.arange(dim), torch.arange(dim).flip(0)
         layers = [
             MaskedAutoregressiveTransform(
@@ -55,4 +57,4 @@ class NSF(NormalizingFlow):
             )
             for k in range(transforms)
         ]
-        super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden), "bins": bins})
+        super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": hidden, "bins": bins})

@@ -10,7 +10,8 @@ from torch import nn
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import MonotonicAffineTransform
 
-from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, at_least, nonlinear
+from cellflow._numbers import as_count
+from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, nonlinear
 
 __all__ = ["RealNVP"]
 
@@ -36,7 +37,8 @@ class RealNVP(NormalizingFlow):
 
     def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 10, hidden: Sequence[int] = (128, 128)) -> None:
         nonlinear(dim, "RealNVP", "a coupling needs two coordinates")
-        at_least(1, {"transforms": transforms, "hidden": min(hidden, default=0)})
+        transforms = as_count("transforms", transforms)
+        hidden = [as_count("hidden", width) for width in hidden or (0,)]
         layers, mask = [], torch.zeros(0)
         for k in range(transforms):
             half = torch.randperm(dim, generator=torch.Generator().manual_seed(k)) % 2 == 1
@@ -51,4 +53,4 @@ class RealNVP(NormalizingFlow):
                     activation=nn.SiLU,
                 )
             )
-        super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": list(hidden)})
+        super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": hidden})

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from cellflow._neighbors import squared_distances
+from cellflow._numbers import as_count
 from cellflow._random import stream
 from cellflow._typing import FloatArray
 from cellflow.densities._likelihood import systematic
-from cellflow.densities.base import State, at_least, checked_rows, standardisation
+from cellflow.densities.base import State, checked_rows, standardisation
 from cellflow.errors import InputError, ModelFileError
 
 __all__ = ["GaussianMixture", "KernelDensity", "gaussian_mixture", "kernel_density"]
@@ -58,7 +59,7 @@ class GaussianMixture:
     def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _unconditional(context)
-        at_least(0, {"n": n})
+        as_count("n", n, least=0)
         chosen = rng.choice(len(self.weight), n, p=self.weight)
         z = rng.standard_normal((n, self.mean.shape[1]))
         return np.asarray(self.mean[chosen] + np.einsum("nij,nj->ni", self.factor[chosen], z))
@@ -107,7 +108,7 @@ class KernelDensity:
     def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _unconditional(context)
-        at_least(0, {"n": n})
+        as_count("n", n, least=0)
         chosen = rng.choice(len(self.weight), n, p=self.weight)
         return self.x[chosen] + rng.standard_normal((n, self.x.shape[1])) @ self.factor.T
 

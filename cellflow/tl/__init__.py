@@ -1,6 +1,8 @@
 """Compute and write: fit a flow to the cells of an AnnData, and ask it questions."""
 
+from cellflow.tl._density import density
 from cellflow.tl._flow import flow
+from cellflow.tl._log_density import age, log_density
 from cellflow.tl._predict import predict
 from cellflow.tl._push import pull, push
 from cellflow.tl._refine import refine
@@ -8,4 +10,4 @@ from cellflow.tl._sample import sample
 from cellflow.tl._trajectories import trajectories
 from cellflow.tl._velocity import velocity
 
-__all__ = ["flow", "predict", "pull", "push", "refine", "sample", "trajectories", "velocity"]
+__all__ = ["age", "density", "flow", "log_density", "predict", "pull", "push", "refine", "sample", "trajectories", "velocity"]

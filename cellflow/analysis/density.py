@@ -1,0 +1,309 @@
+"""The density of the population at any time: that of the first snapshot, carried along the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from cellflow._numbers import as_count, as_number
+from cellflow._random import as_seed, stream
+from cellflow._threads import torch_threads
+from cellflow._typing import FloatArray, RandomState
+from cellflow.errors import InputError
+
+if TYPE_CHECKING:
+    from cellflow.densities import Builder, Density
+    from cellflow.flow import Flow
+    from cellflow.population import Population
+
+__all__ = ["SAMPLES", "EvolvingDensity", "Source", "most_likely_time", "require_quantile"]
+
+#: How the density of the first snapshot is learned; see `cellflow.densities.fit_density`.
+Source: TypeAlias = "Literal['nsf', 'maf', 'realnvp', 'glow', 'gmm', 'kde'] | Builder"
+#: Samples that say what is usual.
+SAMPLES = 2000
+#: The stream of the samples that say what is usual.
+_SAMPLES = 0
+
+
+@dataclass(frozen=True, eq=False)
+class EvolvingDensity:
+    r"""The log-density :math:`\log p_t(x)` of a fitted dynamics, in data coordinates.
+
+    It is exact for the fitted field and the given source, but for the solver's error; above 100 dimensions the divergence is
+    estimated (see `cellflow.simulation.Hutchinson`).
+
+    Parameters
+    ----------
+    flow
+        The fitted dynamics.
+    source
+        Density of the population at `time`, in data coordinates.
+    time
+        Where the source is known; inside the observed times.
+    step
+        Of the solver, in units of time; the flow's own by default.
+    """
+
+    flow: Flow
+    source: Density
+    time: float
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.flow.n_context:
+            msg = f"The flow is conditional on {self.flow.n_context} context features; expected none. Fit one per condition."
+            raise InputError(msg)
+        self._times(as_number("time", self.time))
+        if self.step is not None:
+            as_number("step", self.step, above=0.0, remedy=", in units of time, or None")
+
+    @classmethod
+    def fitted(
+        cls,
+        flow: Flow,
+        population: Population,
+        *,
+        source: Source = "nsf",
+        random_state: RandomState = 0,
+        step: float | None = None,
+    ) -> EvolvingDensity:
+        """Learn the source from the cells of one snapshot, usually the first.
+
+        Parameters
+        ----------
+        flow
+            The fitted dynamics.
+        population
+            The snapshot, in data coordinates, at least 10 cells.
+        source
+            Method of `cellflow.densities.fit_density`.
+        random_state
+            Of its training.
+        step
+            Of the solver.
+
+        Raises
+        ------
+        InputError
+            Too few cells, a column that does not vary, an unknown method.
+        """
+        from cellflow.densities import fit_density
+
+        density = fit_density(
+            population.x, method=source, weight=population.weight, random_state=random_state, threads=flow.threads
+        )
+        return cls(flow, density, population.time, step)
+
+    def log_prob(self, x: FloatArray, t: float | FloatArray) -> FloatArray:
+        """Log-density of cells.
+
+        Parameters
+        ----------
+        x
+            Positions, shape `(n, d)`.
+        t
+            One time, or one per cell `(n,)`, inside the observed ones. Cells of one time are solved together.
+
+        Returns
+        -------
+        Nats, shape `(n,)`, float64. A cell's value does not depend on the cells that are asked with it (to the
+        last bit where the source is a flow).
+
+        Raises
+        ------
+        InputError
+            Positions that do not fit, or times outside the observed ones.
+        IntegrationError
+            Where a state stops being finite.
+        """
+        from cellflow.simulation import log_likelihood
+
+        z, t = self._positions(x), self._per_cell(t, len(x))
+        log_p = np.empty(len(z))
+        for time, rows in _by_time(t):
+            with torch_threads(self.flow.threads):
+                log_p[rows] = log_likelihood(
+                    self.flow.dynamics,
+                    z[rows],
+                    time,
+                    self.time,
+                    # Divergence and the volume of the frame are the same at both ends, so data coordinates go in and out.
+                    lambda z0: self.source.log_prob(self.flow.frame.to_data(z0)),
+                    step=self._step,
+                    device=self.flow.device,
+                )
+        return log_p
+
+    def sample(self, n: int, t: float, rng: np.random.Generator) -> FloatArray:
+        """Draw cells of the population at a time, shape `(n, d)`."""
+        return self.sample_with_log_prob(n, t, rng)[0]
+
+    def sample_with_log_prob(self, n: int, t: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        """Draw cells of the population at a time, with their log-density from the same solve.
+
+        Returns
+        -------
+        Positions `(n, d)` and nats `(n,)`, both float64.
+        """
+        x, log_p = self._pushed(n, np.array([as_number("t", t)]), rng)
+        return x[0], log_p[0]
+
+    def threshold(
+        self, times: FloatArray, *, alpha: float = 0.01, n_samples: int = SAMPLES, random_state: RandomState = 0
+    ) -> FloatArray:
+        """The log-density below which a share `alpha` of the model's own samples lies at each time.
+
+        Parameters
+        ----------
+        times
+            Shape `(T,)`, inside the observed ones.
+        alpha
+            Between 0 and 1.
+        n_samples
+            Drawn once from the source and moved through all times; at least ten of them lie below on average, or it raises.
+        random_state
+            Of the draw.
+
+        Returns
+        -------
+        Nats, shape `(T,)`.
+        """
+        require_quantile(alpha, n_samples)
+        _, log_p = self._pushed(n_samples, np.atleast_1d(times), stream(as_seed(random_state), _SAMPLES))
+        return np.quantile(log_p, alpha, axis=1)
+
+    def out_of_distribution(
+        self,
+        x: FloatArray,
+        t: float | FloatArray,
+        *,
+        alpha: float = 0.01,
+        n_samples: int = SAMPLES,
+        random_state: RandomState = 0,
+    ) -> np.ndarray:
+        """Which cells are less likely at their time than all but a share `alpha` of the model's own samples.
+
+        Parameters
+        ----------
+        x, t
+            See `log_prob`.
+        alpha, n_samples, random_state
+            See `threshold`.
+
+        Returns
+        -------
+        Booleans, shape `(n,)`.
+        """
+        t = self._per_cell(t, len(x))
+        times, position = np.unique(t, return_inverse=True)
+        lowest = self.threshold(times, alpha=alpha, n_samples=n_samples, random_state=random_state)
+        return np.asarray(self.log_prob(x, t) < lowest[position])
+
+    @property
+    def _step(self) -> float:
+        return self.flow.step if self.step is None else self.step
+
+    def _pushed(self, n: int, times: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        """Samples of the source moved to other times `(T, n, d)`, and their log-density there `(T, n)`."""
+        from cellflow.simulation import push_with_log_prob
+
+        times = self._times(times)
+        x0 = self.source.sample(n, rng)
+        with torch_threads(self.flow.threads):
+            moved, log_p = push_with_log_prob(
+                self.flow.dynamics,
+                self.flow.frame.to_model(x0),
+                self.source.log_prob(x0),
+                self.time,
+                times,
+                step=self._step,
+                device=self.flow.device,
+            )
+        return self.flow.frame.to_data(moved.x), log_p
+
+    def _positions(self, x: FloatArray) -> FloatArray:
+        x = np.asarray(x, dtype=np.float64)
+        if x.ndim != 2 or x.shape[1] != self.flow.n_dims:
+            msg = f"Positions have shape {x.shape}; the flow lives in (n, {self.flow.n_dims})."
+            raise InputError(msg)
+        if not np.isfinite(x).all():
+            row, column = np.argwhere(~np.isfinite(x))[0]
+            msg = f"Position {x[row, column]} of cell {row}, column {column} is not finite; remove such cells."
+            raise InputError(msg)
+        return self.flow.frame.to_model(x)
+
+    def _per_cell(self, t: float | FloatArray, n: int) -> FloatArray:
+        t = np.asarray(t, dtype=np.float64)
+        if t.shape not in ((), (n,)):
+            msg = f"t has shape {t.shape}; expected one time, or one per cell ({n},)."
+            raise InputError(msg)
+        return self._times(np.broadcast_to(t, n))
+
+    def _times(self, times: float | FloatArray) -> FloatArray:
+        """Make sure that times are inside the observed ones: beyond them, no data say what the density is."""
+        asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        first, last = self.flow.times[0], self.flow.times[-1]
+        outside = asked[~((asked >= first) & (asked <= last))]
+        if len(outside):
+            msg = (
+                f"Time {outside[0]:g} ({len(outside)} in all) is outside the observed times, {first:g} to {last:g}, where the "
+                "density is not known. Ask for times inside, or fit with a snapshot there."
+            )
+            raise InputError(msg)
+        return asked
+
+
+def require_quantile(alpha: float, n_samples: int = SAMPLES) -> None:
+    """Make sure that the quantile `alpha` of so many samples is one that can be told.
+
+    Raises
+    ------
+    InputError
+        A share that is not between 0 and 1, or of fewer than ten samples.
+    """
+    if not 10 <= as_number("alpha", alpha, above=0.0) * as_count("n_samples", n_samples) < n_samples:
+        msg = f"alpha={alpha:g} of {n_samples} samples; expected a share below 1, and of at least ten samples."
+        raise InputError(msg)
+
+
+def most_likely_time(log_prob: FloatArray, times: FloatArray) -> FloatArray:
+    """The time at which each cell is most likely: the best of a grid, refined by the parabola through it and its neighbours.
+
+    Parameters
+    ----------
+    log_prob
+        Of cells at the times of the grid, shape `(n, T)`.
+    times
+        Increasing, shape `(T,)`.
+
+    Returns
+    -------
+    Shape `(n,)`; a cell that is most likely at the first or the last time gets that time.
+
+    Examples
+    --------
+    >>> most_likely_time(-((np.array([[0.0, 1.0, 3.0]]) - 1.25) ** 2), np.array([0.0, 1.0, 3.0]))
+    array([1.25])
+    """
+    best = np.argmax(log_prob, axis=1)
+    found: FloatArray = np.asarray(times, dtype=np.float64)[best]
+    inner = np.flatnonzero((best > 0) & (best < len(times) - 1))
+    k = best[inner]
+    left, right = times[k] - times[k - 1], times[k + 1] - times[k]
+    # A neighbour without any density is only very unlikely here, so that all stays finite.
+    fall, rise = (np.minimum(log_prob[inner, k] - log_prob[inner, k + side], 1e9) for side in (-1, 1))
+    # Vertex of the parabola through three points of uneven distance; flat where all three are equal.
+    curvature = fall * right + rise * left
+    shift = np.divide(fall * right**2 - rise * left**2, 2.0 * curvature, where=curvature > 0, out=np.zeros(len(k)))
+    found[inner] += shift
+    return found
+
+
+def _by_time(t: FloatArray) -> Iterator[tuple[float, np.ndarray]]:
+    """Each distinct time with its rows."""
+    for time in np.unique(t):
+        yield float(time), np.flatnonzero(t == time)

@@ -1,0 +1,50 @@
+"""A conditional density at one context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellflow._typing import FloatArray
+from cellflow.densities.base import Density, State
+from cellflow.errors import InputError
+
+__all__ = ["Conditioned"]
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioned:
+    """Fix the context of a conditional density: takes a density and is a density.
+
+    Parameters
+    ----------
+    density
+        Conditional on `c` features.
+    context
+        Their values, shape `(c,)`.
+    """
+
+    density: Density
+    context: FloatArray
+
+    def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
+        """Log-density in nats of positions `x (n, d)`, shape `(n,)`."""
+        _require_none(context)
+        return self.density.log_prob(x, self.context)
+
+    def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
+        """Draw `n` positions, shape `(n, d)`."""
+        _require_none(context)
+        return self.density.sample(n, rng, self.context)
+
+    def state(self) -> State:
+        """Configuration and arrays: all that `cellflow.densities.from_state` needs."""
+        config, arrays = self.density.state()
+        return {"type": type(self).__name__, "density": config}, {**arrays, "context": self.context}
+
+
+def _require_none(context: FloatArray | None) -> None:
+    if context is not None:
+        msg = "The context of this density is fixed; found context. Ask the density that it wraps (`.density`) for another."
+        raise InputError(msg)

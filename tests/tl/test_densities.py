@@ -1,0 +1,278 @@
+"""Densities on an AnnData: what is read, what is written, when they refuse."""
+
+from functools import partial
+
+import anndata as ad
+import numpy as np
+import pytest
+
+import cellflow as cf
+from cellflow import densities, flow
+from cellflow.adapter.fitted import read_fitted
+from cellflow.analysis.density import EvolvingDensity
+from cellflow.densities import NSF, Conditioned, GaussianMixture, NormalizingFlow
+from cellflow.errors import InputError, MissingKeyError, ModelFileError
+from conftest import make_cells, quick_recipe
+
+SMALL = partial(NSF, transforms=1, hidden=(8,))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    """Short trainings and long steps: how well the densities are learned is tested elsewhere."""
+    short = partial(densities.MaximumLikelihood, steps=20, record_every=10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(densities, "MaximumLikelihood", short)
+        patch.setattr(flow, "_STEPS_PER_UNIT", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def _asked(_quick):
+    """A fit with its log-densities; the source is a mixture, which is fitted in no time."""
+    adata = make_cells()
+    adata.obs.loc[adata.obs_names[7::40], "hours"] = np.nan
+    cf.tl.flow(adata, "hours", method=quick_recipe())
+    cf.tl.log_density(adata, source="gmm")
+    return adata
+
+
+@pytest.fixture
+def asked(_asked):
+    return _asked.copy()
+
+
+# Densities of the snapshots -----------------------------------------------------------------------------------------------
+
+
+def test_a_density_for_each_snapshot(cells):
+    assert cf.tl.density(cells, "hours", method="gmm") is None
+    found = cf.get.density(cells)
+    assert list(found) == [0.0, 12.0, 48.0]
+    for time, density in found.items():
+        assert isinstance(density, GaussianMixture)
+        here = (cells.obs["hours"] == time).to_numpy()
+        expected = density.log_prob(cells.obsm["X_pca"][here])
+        np.testing.assert_array_equal(cells.obs["cf_snapshot_log_density"][here], expected)
+    record = cells.uns["cf_densities"]
+    assert (record["params"]["method"], record["params"]["pooled"]) == ("GaussianMixture", False)
+    assert record["written"].tolist() == ["obs/cf_snapshot_log_density"]
+
+
+def test_a_cell_without_a_time_is_asked_of_the_nearest_snapshot(cells):
+    cells.obs.loc["cell2", "hours"] = np.nan
+    cf.tl.density(cells, "hours", method="kde")
+    found = cf.get.density(cells)
+    answer = cells.obs["cf_snapshot_log_density"]["cell2"]
+    asked_of = [d.log_prob(cells.obsm["X_pca"][[2]])[0] for d in found.values()]
+    assert answer in asked_of
+    assert np.isfinite(cells.obs["cf_snapshot_log_density"]).all()
+
+
+def test_one_density_conditional_on_time(cells):
+    cells.obs.loc["cell2", "hours"] = np.nan
+    cf.tl.density(cells, "hours", method=SMALL, pooled=True)
+    found = cf.get.density(cells)
+    assert list(found) == [0.0, 12.0, 48.0]
+    x, timed = cells.obsm["X_pca"], cells.obs["hours"].notna()
+    for time, density in found.items():
+        assert isinstance(density, Conditioned)
+        here = (cells.obs["hours"] == time).to_numpy()
+        np.testing.assert_array_equal(cells.obs["cf_snapshot_log_density"][here], density.log_prob(x[here]))
+    inferred = cells.obs["cf_snapshot_log_density"][~timed].to_numpy()
+    assert inferred not in found[0.0].log_prob(x[~timed])
+    conditional = found[0.0].density
+    assert isinstance(conditional, NormalizingFlow)
+    curve = [conditional.log_prob(x[2:3], np.array([t]))[0] for t in np.linspace(0, 48, 49)]
+    assert min(curve) <= inferred[0] <= max(curve)
+
+
+def test_densities_survive_a_file_and_a_fit_beside_them(cells, fitted, tmp_path):
+    cf.tl.density(fitted, "hours", method=SMALL, n_dims=2)
+    cf.tl.flow(fitted, "hours", method=quick_recipe())
+    fitted.write_h5ad(tmp_path / "a.h5ad")
+    again, before = cf.get.density(ad.read_h5ad(tmp_path / "a.h5ad")), cf.get.density(fitted)
+    x = fitted.obsm["X_pca"][:, :2]
+    for time in before:
+        np.testing.assert_array_equal(again[time].log_prob(x), before[time].log_prob(x))
+    assert before[0.0].dim == 2
+
+
+def test_keys_seeds_copies(cells, frozen):
+    with frozen(cells):
+        one, two, other = (
+            cf.tl.density(cells, "hours", method=SMALL, key_added=k, random_state=s, copy=True)
+            for k, s in (("cellflow", 1), ("mine", 1), ("mine", 2))
+        )
+    first, second = one.obs["cf_snapshot_log_density"], two.obs["mine_snapshot_log_density"]
+    np.testing.assert_array_equal(first, second)
+    assert (second != other.obs["mine_snapshot_log_density"]).any()
+    assert list(two.uns) == ["mine_densities"]
+    assert list(cf.get.density(two, key="mine")) == [0.0, 12.0, 48.0]
+
+
+def test_written_anew_but_not_over_others(cells, frozen):
+    cf.tl.density(cells, "hours", method="gmm")
+    cf.tl.density(cells, "hours", method="kde")
+    assert cells.uns["cf_densities"]["params"]["method"] == "KernelDensity"
+    cells.uns["cf_densities"] = {"mine": 1}
+    with frozen(cells), pytest.raises(InputError, match="overwrite=True"):
+        cf.tl.density(cells, "hours", method="gmm")
+    cf.tl.density(cells, "hours", method="gmm", overwrite=True)
+
+
+def test_weights_count(cells):
+    heavy = cells.obsm["X_pca"][:, 1] > np.median(cells.obsm["X_pca"][:, 1])
+    cells.obs["weight"] = np.where(heavy, 1.0, 1e-3)
+    cf.tl.density(cells, "hours", method="kde", weight_key="weight", copy=False)
+    drawn = cf.get.density(cells)[0.0].sample(400, np.random.default_rng(0))
+    cf.tl.density(cells, "hours", method="kde")
+    plain = cf.get.density(cells)[0.0].sample(400, np.random.default_rng(0))
+    assert drawn[:, 1].mean() > plain[:, 1].mean() + 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"time_key": "hour"}, MissingKeyError, "did you mean 'hours'"),
+        ({"method": "nfs"}, InputError, "did you mean 'nsf'"),
+        ({"method": "gmm", "pooled": True}, InputError, r"pooled=True with method='gmm'"),
+        ({"threads": 0}, InputError, "threads=0"),
+        ({"random_state": "x"}, InputError, "no seed"),
+        ({"key_added": "a/b"}, InputError, "key_added"),
+    ],
+)
+def test_bad_arguments(cells, frozen, arguments, error, words):
+    with frozen(cells), pytest.raises(error, match=words):
+        cf.tl.density(cells, **{"time_key": "hours", **arguments})
+
+
+def test_snapshots_that_have_no_density(cells, frozen):
+    few = cells[25:].copy()
+    with frozen(few), pytest.raises(InputError, match=r"snapshot at time 0 has no density of its own: x has 5 cells .* 10"):
+        cf.tl.density(few, "hours")
+    cells.obsm["X_pca"][30:60, 1] = 3.0
+    with frozen(cells), pytest.raises(InputError, match=r"snapshot at time 12 .* Column 1 of x is 3 in every cell"):
+        cf.tl.density(cells, "hours")
+
+
+def test_nothing_to_get(cells):
+    with pytest.raises(MissingKeyError, match=r"uns\['cf_densities'\] holds no densities\. .*cf\.tl\.density"):
+        cf.get.density(cells)
+
+
+def test_flipped_bits_are_noticed(cells):
+    cf.tl.density(cells, "hours", method="gmm")
+    model = cells.uns["cf_densities"]["densities"]["12.0"]
+    model["arrays"]["mean"] = model["arrays"]["mean"] + 1e-3
+    with pytest.raises(ModelFileError, match=r"\['densities'\]\['12\.0'\] is damaged: .* fit again with cf\.tl\.density"):
+        cf.get.density(cells)
+
+
+# The density of the dynamics -----------------------------------------------------------------------------------------------
+
+
+def test_each_cell_at_its_own_time(asked):
+    assert asked.obs["cf_log_density"].dtype == np.float64
+    assert asked.obs["cf_ood"].dtype == bool
+    fitted = read_fitted(asked, "cellflow")
+    density = EvolvingDensity.fitted(fitted.flow, fitted.cells.snapshots()[0], source="gmm")
+    some = [3, 7, 40, 47, 85]
+    expected = density.log_prob(fitted.x[some], fitted.starts[some])
+    np.testing.assert_allclose(asked.obs["cf_log_density"].iloc[some], expected, rtol=1e-9)
+    here = asked.obs["hours"] == 48.0
+    lowest = density.threshold(np.array([48.0]))[0]
+    np.testing.assert_array_equal(asked.obs["cf_ood"][here], asked.obs["cf_log_density"][here] < lowest)
+    assert {"obs/cf_log_density", "obs/cf_ood"} <= set(asked.uns["cellflow"]["written"].tolist())
+
+
+def test_other_cells_and_a_displaced_one(asked, frozen):
+    new = asked[::2].copy()
+    new.obs_names = [f"new{i}" for i in range(new.n_obs)]
+    new.obsm["X_pca"][40] += 50.0
+    with frozen(new):
+        answered = cf.tl.log_density(new, source="kde", copy=True)
+    assert answered.obs["cf_ood"].iloc[40]
+    assert answered.obs["cf_log_density"].argmin() == 40
+    assert (answered.obs["cf_log_density"] != new.obs["cf_log_density"]).all()
+
+
+def test_a_refit_removes_what_was_computed(asked):
+    cf.tl.age(asked, cells=["cell3"], n_times=3)
+    cf.tl.flow(asked, "hours", method=quick_recipe())
+    assert not {"cf_log_density", "cf_ood", "cf_age"} & set(asked.obs)
+    assert "source_density" not in asked.uns["cellflow"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"source": "nfs"}, "did you mean 'nsf'"),
+        ({"alpha": 0.0}, "alpha=0"),
+        ({"alpha": 1.0}, "alpha=1"),
+        ({"alpha": "low"}, "alpha='low'"),
+        ({"random_state": -1}, "no seed"),
+        ({"key": "celflow"}, "did you mean 'cellflow'"),
+    ],
+)
+def test_bad_questions(fitted, frozen, arguments, words):
+    with frozen(fitted), pytest.raises(InputError, match=words):
+        cf.tl.log_density(fitted, **{"source": "gmm", **arguments})
+
+
+def test_cells_that_cannot_be_asked(fitted, frozen):
+    later = fitted[(fitted.obs["hours"] != 0).to_numpy()].copy()
+    with frozen(later), pytest.raises(InputError, match="None of these cells is of the first snapshot, at time 0"):
+        cf.tl.log_density(later)
+    fitted.obs.loc["cell80", "cf_time"] = 50.0
+    with frozen(fitted), pytest.raises(InputError, match=r"Time 50 \(1 in all\) lies outside the times of the fit, 0 to 48"):
+        cf.tl.log_density(fitted)
+
+
+# Ages ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_ages_are_where_the_density_is_highest(asked):
+    cf.tl.age(asked, cells=["cell3", "cell70"], times=[48.0, 0.0, 12.0, 24.0])
+    ages = asked.obs["cf_age"]
+    assert ages.notna().sum() == 2
+    fitted = read_fitted(asked, "cellflow")
+    density = EvolvingDensity.fitted(fitted.flow, fitted.cells.snapshots()[0], source="gmm")
+    grid = np.array([0.0, 12.0, 24.0, 48.0])
+    best = grid[np.argmax([density.log_prob(fitted.x[[3, 70]], t) for t in grid], axis=0)]
+    assert (np.abs(ages.iloc[[3, 70]] - best) <= 12.0).all()
+    assert ages.dropna().between(0.0, 48.0).all()
+
+
+def test_the_default_grid(asked):
+    cf.tl.age(asked, cells=[0, 89], n_times=4)
+    assert asked.obs["cf_age"].iloc[0] < asked.obs["cf_age"].iloc[89]
+
+
+def test_ages_need_a_density(fitted, frozen):
+    with frozen(fitted), pytest.raises(MissingKeyError, match=r"no 'source_density'.* cf\.tl\.log_density\(adata\)"):
+        cf.tl.age(fitted)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"times": [0.0, 60.0, 12.0]}, r"Time 60 \(1 in all\) lies outside"),
+        ({"times": [0.0, np.nan, 12.0]}, "Time nan"),
+        ({"times": [0.0, 12.0, 12.0]}, "at least three different"),
+        ({"times": ["early", "late", "x"]}, "expected numbers"),
+        ({"n_times": 2}, "n_times=2"),
+        ({"cells": []}, "chooses no cell"),
+        ({"cells": ["cell_1"]}, "did you mean 'cell1'"),
+    ],
+)
+def test_bad_ages(asked, frozen, arguments, words):
+    with frozen(asked), pytest.raises(InputError, match=words):
+        cf.tl.age(asked, **arguments)
+
+
+def test_a_spoilt_source_is_noticed(asked):
+    stored = asked.uns["cellflow"]["source_density"]
+    stored["arrays"]["mean"] = stored["arrays"]["mean"] + 1.0
+    with pytest.raises(ModelFileError, match=r"\['source_density'\] is damaged: .* cf\.tl\.log_density"):
+        cf.tl.age(asked)
