@@ -6,20 +6,22 @@ import logging
 import time
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from cellflow._devices import choose_device
 from cellflow._random import as_seed
 from cellflow._threads import as_threads, choose_threads, torch_threads
 from cellflow._typing import RandomState
-from cellflow.couplings import Auto
+from cellflow.conditions import shared_conditions
+from cellflow.couplings import Auto, Coupling
 from cellflow.dynamics import Dynamics
 from cellflow.errors import InputTypeError
 from cellflow.flow import Flow
 from cellflow.frame import Frame, Scale
 from cellflow.ladder import Ladder
-from cellflow.plan import Plan
-from cellflow.population import Snapshots
+from cellflow.plan import BlockPlan, Plan
+from cellflow.population import Population, Snapshots
 from cellflow.recipes import Recipe, by_name, describe, ot_cfm
 from cellflow.training import Callback, Stream, train
 
@@ -29,28 +31,49 @@ logger = logging.getLogger("cellflow")
 
 
 def _couple(snapshots: Snapshots, recipe: Recipe) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
-    """Solve every interval's plan, once, on the whole populations."""
+    """Solve every interval's plan, once, on the whole populations; with conditions, on those of each condition."""
     plans, summaries = [], {}
     for source, target in snapshots.intervals:
-        coupling, reason = recipe.coupling, "as the recipe says"
-        if isinstance(coupling, Auto):
-            coupling, reason = coupling.choose(len(source), len(target), snapshots.n_dims)
+        key = f"{source.time}_to_{target.time}"
         start = time.perf_counter()
-        plan = coupling(source, target)
-        summary = {
-            "coupling": describe(coupling),
-            "reason": reason,
+        if snapshots.n_context == 0:
+            plan, choice = _solved(source, target, recipe.coupling, key)
+        else:
+            plan, choice = _solved_inside(source, target, recipe.coupling, key)
+        plans.append(plan)
+        summaries[key] = choice | {
             "n_source": len(source),
             "n_target": len(target),
             "cost": plan.cost,
             "gap": plan.gap,
             "seconds": time.perf_counter() - start,
         }
-        key = f"{source.time}_to_{target.time}"
-        logger.info("plan %s: %s (%s), cost %.4g, gap %s", key, type(coupling).__name__, reason, plan.cost, plan.gap)
-        plans.append(plan)
-        summaries[key] = summary
     return plans, summaries
+
+
+def _solved(source: Population, target: Population, coupling: Coupling, key: str) -> tuple[Plan, dict[str, Any]]:
+    """One plan, with the coupling that solved it and why it was chosen."""
+    reason = "as the recipe says"
+    if isinstance(coupling, Auto):
+        coupling, reason = coupling.choose(len(source), len(target), source.x.shape[1])
+    plan = coupling(source, target)
+    logger.info("plan %s: %s (%s), cost %.4g, gap %s", key, type(coupling).__name__, reason, plan.cost, plan.gap)
+    return plan, {"coupling": describe(coupling), "reason": reason}
+
+
+def _solved_inside(source: Population, target: Population, coupling: Coupling, key: str) -> tuple[Plan, dict[str, Any]]:
+    """A plan inside each condition, weighted by the share of the condition among the source cells."""
+    plans, rows, columns, conditions = [], [], [], {}
+    for features, here, there in shared_conditions(source, target):
+        name = " ".join(f"{value:g}" for value in features)
+        plan, choice = _solved(source.part(here), target.part(there), coupling, f"{key}, condition {name}")
+        plans.append(plan)
+        rows.append(here)
+        columns.append(there)
+        conditions[name] = choice | {"n_source": len(here), "n_target": len(there), "cost": plan.cost, "gap": plan.gap}
+    shares = np.array([source.weight[here].sum() for here in rows])
+    joined = BlockPlan((len(source), len(target)), plans, rows, columns, shares)
+    return joined, {"coupling": describe(coupling), "reason": "inside each condition", "conditions": conditions}
 
 
 def fit(
