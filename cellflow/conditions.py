@@ -235,12 +235,15 @@ class Conditions:
         parts = np.split(np.asarray(features, dtype=np.float64), ends, axis=1)
         return {column.name: column.decode(part) for column, part in zip(self.columns, parts, strict=True)}
 
+    def values(self, features: FloatArray) -> dict[str, str | float]:
+        """What the features of one condition, `(c,)`, stand for, by column."""
+        decoded = self.decode(np.asarray(features)[None])
+        return {name: value[0] if isinstance(value[0], str) else float(value[0]) for name, value in decoded.items()}
+
     def label(self, features: FloatArray) -> str:
         """What features `(c,)` stand for, as a reader knows it: `drug='a', dose=3`."""
-        values = {name: value[0] for name, value in self.decode(np.asarray(features)[None]).items()}
-        return ", ".join(
-            f"{name}={value!r}" if isinstance(value, str) else f"{name}={value:g}" for name, value in values.items()
-        )
+        values = self.values(features).items()
+        return ", ".join(f"{name}={v!r}" if isinstance(v, str) else f"{name}={v:g}" for name, v in values)
 
     def state(self) -> list[dict[str, Any]]:
         """Return plain values: all that `from_state` needs."""
