@@ -157,8 +157,9 @@ def fit(
     clock = _ARTIFICIAL if recipe.generates else snapshots.clock
     recipe, frame = recipe.resolved(clock), Frame.fitted(snapshots, scale)
     inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])
+    summaries: dict[str, dict[str, Any]] = {}
     if recipe.generates:
-        inside, plans, summaries = *_beside_noise(inside), {}
+        inside, plans = _beside_noise(inside)
     else:
         plans, summaries = _couple(inside, recipe)
 

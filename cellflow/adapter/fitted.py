@@ -138,15 +138,24 @@ def inferred_times(cells: Cells) -> FloatArray:
     return times
 
 
-def read_fitted(adata: AnnData, key: str) -> Fitted:
+def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted:
     """Read a fit, the cells, and their times, and make sure that they belong together.
 
     Times come from the columns that the fit wrote, or, for cells that it has not seen, from the column that it read.
 
+    Parameters
+    ----------
+    adata
+        With a fit.
+    key
+        Where it is.
+    generating
+        Whether a fit is needed that makes cells from noise, or one that moves cells.
+
     Raises
     ------
     InputError
-        No fit, another representation, or unusable data; see `cellflow.adapter.read.read`.
+        No fit, or of the other kind, another representation, or unusable data; see `cellflow.adapter.read.read`.
     ModelFileError
         A model that is damaged or of a newer format.
     """
@@ -158,12 +167,30 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
         msg = f"adata.uns[{keys.uns!r}] lacks {missing}, which cf.tl.flow wrote. Restore it from a copy, or fit again."
         raise ModelFileError(msg)
     params, flow = record["params"], load_flow(adata, keys)
+    _require_kind(flow, keys, generating=generating)
     cells, times = settle(_examine(adata, keys, params, flow.n_dims), again=True)
     require_same(record["fingerprint"], adata.obs_names.to_numpy(), cells.x, cells.use_rep)
     if "conditions" in record:
         cells = with_conditions(adata, cells, Conditions.from_state(json.loads(str(record["conditions"]))))
     known = inferred_times(cells) if times is None else times
     return Fitted(keys, flow, params, cells, known, adata.obs_names.to_numpy())
+
+
+def _require_kind(flow: Flow, keys: Keys, *, generating: bool) -> None:
+    if flow.generates == generating:
+        return
+    found = f"The fit in adata.uns[{keys.uns!r}] (method {flow.recipe['name']!r})"
+    if generating:
+        msg = (
+            f"{found} moves cells between snapshots and cannot make new ones. Expected a fit that generates: call "
+            "cf.tl.flow(..., method='fm', key_added=...) and pass its key."
+        )
+    else:
+        msg = (
+            f"{found} generates cells from noise and moves none: it has no velocities in the experiment's time. Expected "
+            "another method: call cf.tl.generate, or fit again, under another key_added to keep this fit."
+        )
+    raise InputError(msg)
 
 
 def _examine(

@@ -1,4 +1,4 @@
-"""Moved cells as an AnnData of their own: predicted populations, descendants, ancestors, paths."""
+"""Cells that nobody measured, as an AnnData of their own: predicted, descendants, ancestors, paths, generated, translated."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from cellflow.adapter.fitted import Fitted
 from cellflow.adapter.selection import shared_genes
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
-__all__ = ["moved_cells"]
+    from cellflow.decoder import Decoder
+
+__all__ = ["made_cells", "moved_cells"]
 
 
 def moved_cells(
@@ -47,22 +50,58 @@ def moved_cells(
     InputError
         The decoded expression would take more than 2 GB.
     """
-    import anndata as ad
     import pandas as pd
 
-    decoder, keys = fitted.flow.decoder, fitted.keys
+    keys = fitted.keys
     columns = {"source_cell": adata.obs_names.to_numpy()[rows], "source_time": fitted.times[rows], **obs}
     frame = pd.DataFrame(columns, index=[f"{name}-{i}" for i, name in enumerate(columns["source_cell"])])
-    made = {"key": keys.uns, "use_rep": fitted.cells.use_rep, "time_unit": fitted.cells.unit, "cellflow_version": __version__}
+    made = {"key": keys.uns, "time_unit": fitted.cells.unit}
+    uns = {keys.own("prediction"): made | dict(provenance)}
+    return made_cells(adata, x, frame, use_rep=fitted.cells.use_rep, decoder=fitted.flow.decoder, uns=uns)
+
+
+def made_cells(
+    adata: AnnData,
+    x: FloatArray,
+    obs: pd.DataFrame,
+    *,
+    use_rep: str,
+    decoder: Decoder | None,
+    uns: Mapping[str, Mapping[str, Any]],
+) -> AnnData:
+    """Return states that nobody measured as an AnnData with the genes of `adata`.
+
+    Parameters
+    ----------
+    adata
+        The measured cells.
+    x
+        States, shape `(m, d)`.
+    obs
+        One row for each.
+    use_rep
+        Name of the representation, for `obsm`.
+    decoder
+        To genes, or None.
+    uns
+        Provenance by key; the representation and the version are added.
+
+    Raises
+    ------
+    InputError
+        The decoded expression would take more than 2 GB.
+    """
+    import anndata as ad
+
     expression = var = None
     if decoder is not None:
         here, there = shared_genes(adata, decoder.genes)
         expression, var = decoder.only(there).positions(x), adata.var.iloc[here].copy()
-    use_rep = fitted.cells.use_rep
+    about = {"use_rep": use_rep, "cellflow_version": __version__}
     return ad.AnnData(
         expression,
-        obs=frame,
+        obs=obs,
         var=var,
         obsm={} if use_rep == "X" else {use_rep: x.astype(np.float32)},
-        uns={keys.own("prediction"): made | dict(provenance)},
+        uns={key: about | dict(value) for key, value in uns.items()},
     )

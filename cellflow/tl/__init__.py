@@ -1,9 +1,10 @@
 """Compute and write: fit a flow to the cells of an AnnData, and ask it questions."""
 
 from cellflow.tl._flow import flow
+from cellflow.tl._generate import generate
 from cellflow.tl._predict import predict
 from cellflow.tl._push import pull, push
 from cellflow.tl._trajectories import trajectories
 from cellflow.tl._velocity import velocity
 
-__all__ = ["flow", "predict", "pull", "push", "trajectories", "velocity"]
+__all__ = ["flow", "generate", "predict", "pull", "push", "trajectories", "velocity"]

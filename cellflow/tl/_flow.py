@@ -70,6 +70,7 @@ def flow(
         Number of its leading dimensions; all by default.
     method
         Name of a recipe (`"ot-cfm"`, `"i-cfm"`, `"sb-cfm"`, `"sf2m"`, `"vp-cfm"`), or a `cellflow.recipes.Recipe`.
+        `"fm"` makes new cells from noise, for `cf.tl.generate`, and moves none.
     score
         Learn the score of the population at every time and noise level beside the velocity, for stochastic trajectories,
         `cf.tl.refine` and `cf.tl.sample`; takes about twice the time. `"sf2m"` always has one.
@@ -142,7 +143,8 @@ def flow(
     require_free(adata, keys, places, overwrite=overwrite)
     recipe, decoder = by_name(method), _decoder(adata, cells, layer)
     recipe = recipe.with_score() if score and recipe.score is None else recipe
-    require_partners(cells)
+    if not recipe.generates:
+        require_partners(cells)
     target = target_of(adata, copy=copy)
     fitted = fit(
         cells.snapshots(),

@@ -1,0 +1,95 @@
+"""New cells from noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow._numbers import as_count, as_number
+from cellflow._random import as_seed
+from cellflow._typing import RandomState
+from cellflow.adapter.fitted import read_fitted
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.moved import made_cells
+from cellflow.analysis.generation import draw_conditions
+from cellflow.tl._outside import warn_outside
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from cellflow.conditions import Condition
+
+__all__ = ["generate"]
+
+
+def generate(
+    adata: AnnData,
+    *,
+    time: float,
+    n_obs: int,
+    condition: Condition | None = None,
+    random_state: RandomState = 0,
+    key: str = DEFAULT,
+) -> AnnData:
+    r"""Generate cells of a time, and of a condition: draws from :math:`p(x \mid t, c)`.
+
+    Joined to measured cells (`anndata.concat`), they augment a group that is rare. Look at the report first: a generator of
+    few cells may return the cells that it was trained on, and whatever it returns is no new evidence about the group.
+
+    Parameters
+    ----------
+    adata
+        With a fit of `method="fm"`.
+    time
+        In the unit of the fit. Between snapshots the generator interpolates; beyond them it extrapolates, which is said.
+    n_obs
+        Number of cells.
+    condition
+        Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone where there is one column.
+        A combination that no cell had can be asked for. By default the conditions are drawn in the proportions of the
+        snapshot, or between two snapshots of both, the nearer one counting more.
+    random_state
+        Seed; with one seed, fewer cells are the first of more.
+    key
+        Where the fit is.
+
+    Returns
+    -------
+    A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation, `obs["time"]` and
+    the columns of the condition, and `uns["cf_generation"]` with the time, the condition, the seed, and the report:
+
+    Raises
+    ------
+    InputError
+        No fit, or one of another method; a condition that it does not know; a time or number that is none.
+    IntegrationError
+        A state that stops being finite.
+
+    Warns
+    -----
+    IntegrationWarning
+        A time outside the observed ones.
+    """
+    import pandas as pd
+
+    from cellflow.analysis.generation import generate as generated
+
+    at = as_number("time", time, remedy=" in the unit of the fit")
+    n, seed = as_count("n_obs", n_obs), as_seed(random_state)
+    fitted = read_fitted(adata, key, generating=True)
+    snapshots, conditions = fitted.cells.snapshots(), fitted.cells.conditions
+    about: dict[str, Any] = {"key": fitted.keys.uns, "time": at, "time_unit": fitted.cells.unit, "random_state": seed}
+    context = None
+    if condition is not None:
+        features = fitted.asked(condition)
+        about["condition"] = fitted.values(features)
+        context = np.broadcast_to(features, (n, len(features)))
+    elif conditions is not None:
+        context = draw_conditions(snapshots, at, n, random_state=seed)
+    x = generated(fitted.flow, at, n_obs=n, context=context, random_state=seed)
+    about["extrapolated"] = warn_outside(fitted, at)
+    columns = {"time": np.full(n, at), **({} if conditions is None or context is None else conditions.decode(context))}
+    obs = pd.DataFrame(columns, index=[f"generated-{i}" for i in range(n)])
+    uns = {fitted.keys.own("generation"): about}
+    return made_cells(adata, x, obs, use_rep=fitted.cells.use_rep, decoder=fitted.flow.decoder, uns=uns)
