@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import numpy as np
-
 from cellflow._typing import FloatArray
 from cellflow.errors import CouplingError, InputError
+from cellflow.metrics._clouds import cloud, require_one_space
 
 __all__ = ["wasserstein"]
 
@@ -57,17 +56,16 @@ def wasserstein(
 
     Examples
     --------
+    >>> import numpy as np
     >>> wasserstein(np.zeros((3, 2)), np.array([[3.0, 4.0]]))
     5.0
     """
     if p not in (1, 2):
         msg = f"p={p!r} is not supported; pass 1 or 2."
         raise InputError(msg)
-    x, a = _cloud("x", x, x_weight)
-    y, b = _cloud("y", y, y_weight)
-    if x.shape[1] != y.shape[1]:
-        msg = f"`x` has {x.shape[1]} dimensions and `y` has {y.shape[1]}; both must live in one space."
-        raise InputError(msg)
+    x, a = cloud("x", x, x_weight)
+    y, b = cloud("y", y, y_weight)
+    require_one_space(x=x, y=y)
     n_bytes = 8 * len(x) * len(y)
     if n_bytes > _MAX_BYTES:
         msg = (
@@ -85,20 +83,3 @@ def wasserstein(
         msg = f"Exact transport between {len(x)} and {len(y)} cells did not finish: {log['warning']}"
         raise CouplingError(msg)
     return float(value) if p == 1 else math.sqrt(max(float(value), 0.0))
-
-
-def _cloud(name: str, x: FloatArray, weight: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-    """Check one cloud; return positions in float64 and weights that sum to one."""
-    x = np.ascontiguousarray(x, dtype=np.float64)
-    if x.ndim != 2 or 0 in x.shape:
-        msg = f"`{name}` has shape {x.shape}; expected (n, d) with at least one cell."
-        raise InputError(msg)
-    if not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
-        msg = f"`{name}` has {x[row, column]} in row {row}, column {column}; remove such cells."
-        raise InputError(msg)
-    weight = np.ones(len(x)) if weight is None else np.asarray(weight, dtype=np.float64)
-    if weight.shape != (len(x),) or not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
-        msg = f"`{name}_weight` must be {len(x)} non-negative finite numbers, not all zero."
-        raise InputError(msg)
-    return x, weight / weight.sum()

@@ -1,0 +1,48 @@
+"""Two clouds as arguments: checked, or refused by name."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cellflow._typing import FloatArray
+from cellflow.errors import InputError
+
+__all__ = ["cloud", "require_one_space"]
+
+
+def cloud(name: str, x: FloatArray, weight: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+    """Return positions in float64 and weights that sum to one.
+
+    Raises
+    ------
+    InputError
+        A cloud that is empty, no matrix or not finite, or weights that do not fit.
+    """
+    x = np.ascontiguousarray(x, dtype=np.float64)
+    if x.ndim != 2 or 0 in x.shape:
+        msg = f"`{name}` has shape {x.shape}; expected (n, d) with at least one cell."
+        raise InputError(msg)
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        msg = f"`{name}` has {x[row, column]} in row {row}, column {column}; remove such cells."
+        raise InputError(msg)
+    weight = np.ones(len(x)) if weight is None else np.asarray(weight, dtype=np.float64)
+    if weight.shape != (len(x),) or not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
+        msg = f"`{name}_weight` must be {len(x)} non-negative finite numbers, not all zero."
+        raise InputError(msg)
+    return x, weight / weight.sum()
+
+
+def require_one_space(**clouds: FloatArray) -> None:
+    """Make sure that all clouds have the same number of dimensions.
+
+    Raises
+    ------
+    InputError
+        They do not.
+    """
+    (name, first), *others = clouds.items()
+    for other, x in others:
+        if x.shape[1] != first.shape[1]:
+            msg = f"`{name}` has {first.shape[1]} dimensions and `{other}` has {x.shape[1]}; both must live in one space."
+            raise InputError(msg)

@@ -1,0 +1,199 @@
+"""Whether two populations can be told apart at all."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellflow._numbers import as_count
+from cellflow._random import as_seed, stream
+from cellflow._typing import FloatArray, IntArray, RandomState
+from cellflow.errors import InputError
+from cellflow.metrics._clouds import cloud, require_one_space
+
+__all__ = ["TwoSample", "c2st"]
+
+#: Fewer different cells than this tell nothing, and are too few for the folds.
+_LEAST = 20
+#: Trees of the boosting; more only fit the noise of a few thousand cells.
+_N_TREES = 40
+#: Landmarks of the kernel.
+_N_LANDMARKS = 200
+
+
+@dataclass(frozen=True)
+class TwoSample:
+    """How well two populations can be told apart.
+
+    Parameters
+    ----------
+    accuracy
+        Balanced accuracy on cells that the classifier has not seen: 0.5 where they cannot be told apart, 1 where always.
+    standard_error
+        Of the accuracy; 0 where no cell was mistaken.
+    n_points
+        Points that were drawn from either population.
+    n_folds
+        Of the cross-validation.
+    """
+
+    accuracy: float
+    standard_error: float
+    n_points: int
+    n_folds: int
+
+
+def c2st(
+    x: FloatArray,
+    y: FloatArray,
+    *,
+    x_weight: FloatArray | None = None,
+    y_weight: FloatArray | None = None,
+    n_folds: int = 5,
+    max_cells: int = 2000,
+    random_state: RandomState = 0,
+) -> TwoSample:
+    """Classifier two-sample test: train a classifier to tell two clouds apart, and see how often it is right on other cells.
+
+    Unlike a distance, the result has no unit and no noise floor: 0.5 is the goal, whatever the dimension or the number of
+    cells. It does not say what differs, and in many dimensions a small difference in each adds up to an accuracy near 1.
+
+    Parameters
+    ----------
+    x, y
+        Positions, shapes `(n, d)` and `(m, d)`, finite.
+    x_weight, y_weight
+        Shapes `(n,)` and `(m,)`, non-negative. Uniform by default.
+    n_folds
+        Of the cross-validation, 2 to 20. Equal positions are in one fold, so that a cell that is drawn twice, or is in both
+        clouds, is never known from training.
+    max_cells
+        Points of either cloud at most; as many are drawn from both, by their weights (each cell once, where all count the
+        same and there are no more).
+    random_state
+        Seed of the draw, of the folds and of the classifier.
+
+    Returns
+    -------
+    Accuracy and standard error. Neither depends on the order of the rows, nor on which cloud comes first.
+
+    Raises
+    ------
+    InputError
+        Clouds of fewer than 20 different cells, not finite or of different dimensions; weights that do not fit.
+
+    Notes
+    -----
+    The classifier adds up the log-odds of two that fail on different things. Boosted trees (on histograms, 40 of them) see
+    lost modes and bends along single coordinates, even one among fifty, but nothing oblique. Logistic regression on a Gaussian
+    kernel (Nyström, 200 landmarks, as wide as two cells are apart) sees smooth differences in any direction, but nothing
+    sharp. On one thread it takes 2 seconds for 2,000 + 2,000 points in 5 dimensions and 4 in 50.
+
+    The folds share their training cells, so the mean of their accuracies varies more than a binomial does, by a factor of 1.2
+    to 1.4 between equal Gaussians. The standard error holds the correction of Nadeau and Bengio for this: 1.5 with five folds.
+
+    An accuracy clearly below 0.5 means that nearly every cell has its double, at nearly its own position, in the other cloud,
+    whose label the classifier then learns.
+
+    References
+    ----------
+    Lopez-Paz and Oquab, Revisiting classifier two-sample tests, ICLR 2017; Nadeau and Bengio, Inference for the generalization
+    error, Machine Learning 2003.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> c2st(rng.normal(size=(100, 2)), rng.normal(size=(300, 2)) + 100.0)
+    TwoSample(accuracy=1.0, standard_error=0.0, n_points=100, n_folds=5)
+    """
+    clouds = {"x": cloud("x", x, x_weight), "y": cloud("y", y, y_weight)}
+    require_one_space(**{name: positions for name, (positions, _) in clouds.items()})
+    n_folds, max_cells = as_count("n_folds", n_folds, least=2), as_count("max_cells", max_cells, least=_LEAST)
+    seed = as_seed(random_state)
+    if n_folds > _LEAST:
+        msg = f"n_folds={n_folds}; expected 2 to {_LEAST}."
+        raise InputError(msg)
+    sizes = {name: int((weight > 0).sum()) for name, (_, weight) in clouds.items()}
+    n_points = min(max_cells, *sizes.values())
+    drawn = []
+    for name in sorted(sizes, key=sizes.__getitem__):  # the smaller first, since it is what may be too small
+        drawn.append(_drawn(*clouds[name], n_points, stream(seed, 0)))
+        n_different = len(np.unique(drawn[-1], axis=0))
+        if n_different < _LEAST:
+            msg = (
+                f"`{name}` has {n_different} different cells among the {n_points} that were drawn by weight; expected at "
+                f"least {_LEAST} to tell two clouds apart. Pass more cells, or weights that leave more of them."
+            )
+            raise InputError(msg)
+    # Neither cloud is the first one, so that exchanging them changes nothing.
+    points = np.concatenate(sorted(drawn, key=lambda p: p.tobytes()))
+    label = np.repeat([0, 1], n_points)
+    group, fold = _folds(points, label, n_folds, stream(seed, 1))
+    right = np.zeros(2 * n_points, dtype=bool)
+    for k in range(n_folds):
+        train = fold != k
+        says = _trained(points[train], label[train], int(stream(seed, 2, k).integers(2**31)))
+        right[~train] = (says(points[~train]) > 0) == label[~train]
+    # Copies of one cell are right or wrong together.
+    errors = np.bincount(group, right - np.array([right[label == c].mean() for c in (0, 1)])[label])
+    shared = 1.0 + n_folds / (n_folds - 1.0)  # Nadeau and Bengio: 1 / n_folds + n_test / n_train, over 1 / n_folds
+    standard_error = math.sqrt(shared * float((errors**2).sum())) / (2 * n_points)
+    return TwoSample(float(right.mean()), standard_error, n_points, n_folds)
+
+
+def _drawn(x: FloatArray, weight: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
+    """Draw `n` points by weight, each as often as its share says up to rounding (systematic resampling), in no order."""
+    order = np.lexsort((weight, *x.T))
+    x, weight = x[order] + 0.0, weight[order]  # there is one zero
+    order = rng.permutation(len(x))
+    reached = np.cumsum(weight[order])
+    rows = np.searchsorted(reached, reached[-1] * (np.arange(n) + rng.random()) / n, side="right")
+    return np.asarray(x[order[np.minimum(rows, len(x) - 1)]])
+
+
+def _folds(points: FloatArray, label: IntArray, n_folds: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Number of the distinct position, and the fold, of each point; either label is spread evenly over the folds."""
+    _, group = np.unique(points, axis=0, return_inverse=True)
+    group = group.ravel()
+    counts = np.stack([np.bincount(group, label == c) for c in (0, 1)])
+    shuffled = rng.permutation(counts.shape[1])
+    dealt = shuffled[np.lexsort(counts[:, shuffled])]
+    fold = np.empty(len(dealt), dtype=np.int64)
+    fold[dealt] = np.arange(len(dealt)) % n_folds
+    return group, fold[group]
+
+
+def _trained(x: FloatArray, label: IntArray, seed: int) -> Callable[[FloatArray], FloatArray]:
+    """Train on points `(n, d)`; returns the log-odds of label 1 as a function of points."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.kernel_approximation import Nystroem
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    parts = (
+        HistGradientBoostingClassifier(max_iter=_N_TREES, max_leaf_nodes=15, early_stopping=False, random_state=seed),
+        make_pipeline(
+            StandardScaler(),
+            Nystroem(gamma=0.5 / x.shape[1], n_components=min(_N_LANDMARKS, len(x)), random_state=seed),
+            StandardScaler(with_std=False),
+            LogisticRegression(C=10.0, max_iter=100),
+        ),
+    )
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Short of its optimum, it is a classifier all the same.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for part in parts:
+            part.fit(x, label)
+
+    def log_odds(points: FloatArray) -> FloatArray:
+        with threadpool_limits(1):
+            return np.asarray(sum(part.decision_function(points) for part in parts))
+
+    return log_odds
