@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,17 +13,74 @@ from cellflow._typing import FloatArray, RandomState
 from cellflow.analysis.prediction import sources
 from cellflow.conditions import scaled_time
 from cellflow.errors import InputError
+from cellflow.metrics import c2st, nearest_neighbour_novelty
 from cellflow.population import Snapshots
 
 if TYPE_CHECKING:
     from cellflow.flow import Flow
 
-__all__ = ["draw_conditions", "generate", "noise_and_features"]
+__all__ = ["Resemblance", "compare", "draw_conditions", "generate", "noise_and_features"]
 
 #: Step of the solver in the artificial time from 0 to 1.
 STEP = 0.05
+#: Different cells that a comparison needs on either side.
+_LEAST = 20
+#: Share of copies beyond that of chance from which generated cells are pointed out.
+_MANY_COPIES = 0.1
 # First keys of the random streams.
 _NOISE, _CONDITIONS = 0, 1
+
+
+@dataclass(frozen=True)
+class Resemblance:
+    """How generated cells compare with the real ones of the same time and condition, which the generator was trained on.
+
+    Parameters
+    ----------
+    n_real
+        Number of the real cells.
+    c2st, c2st_standard_error
+        Accuracy of a classifier that tells generated from real cells: 0.5 where it cannot. A generator that returns its
+        training cells reaches that too; the other numbers tell.
+    copies, real_copies
+        Share of generated cells that lie at most a third as far from their nearest real cell as from the second; and the same
+        share of real cells beside the others, which is what chance makes.
+    nearer
+        Probability that a generated cell is nearer to the real ones than these are to each other: 0.5 where they are alike, 1
+        where all are copies, 0 where all lie outside.
+    """
+
+    n_real: int
+    c2st: float
+    c2st_standard_error: float
+    copies: float
+    real_copies: float
+    nearer: float
+
+    def many_copies(self, n: int) -> bool:
+        """Whether there are more copies among `n` generated cells than chance makes."""
+        chance = 3.0 * np.sqrt(self.real_copies * (1.0 - self.real_copies) / n)
+        return bool(self.copies > self.real_copies + _MANY_COPIES + chance)
+
+
+def compare(
+    made: FloatArray, real: FloatArray, *, weight: FloatArray | None = None, random_state: RandomState = 0
+) -> Resemblance | None:
+    """Compare generated cells `(n, d)` with real ones `(m, d)` of some weights `(m,)`; None where either are too few."""
+    alive = np.ones(len(real), dtype=bool) if weight is None else weight > 0
+    real, weight = real[alive], None if weight is None else weight[alive]
+    if min(len(np.unique(made, axis=0)), len(np.unique(real, axis=0))) < _LEAST:
+        return None
+    alike = c2st(made, real, y_weight=weight, random_state=random_state)
+    novelty = nearest_neighbour_novelty(made, real)
+    return Resemblance(
+        n_real=len(real),
+        c2st=alike.accuracy,
+        c2st_standard_error=alike.standard_error,
+        copies=novelty.copies,
+        real_copies=novelty.real_copies,
+        nearer=novelty.nearer,
+    )
 
 
 def generate(

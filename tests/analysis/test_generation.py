@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellflow.analysis.generation import draw_conditions, generate
+from cellflow.analysis.generation import compare, draw_conditions, generate
 from cellflow.errors import InputError
 from cellflow.fitting import fit
 from cellflow.metrics import wasserstein
@@ -105,6 +105,24 @@ def test_conditions_are_drawn_as_they_were_measured():
         drawn = draw_conditions(snapshots, time, 4_000)
         assert drawn.shape == (4_000, 2)
         assert drawn[:, 0].mean() == pytest.approx(share, abs=0.03)
+
+
+def test_copies_are_told_from_new_cells():
+    """A generator that returns its training cells, with or without a little noise, fools the classifier but not the novelty."""
+    rng = np.random.default_rng(0)
+    real, new = rng.standard_normal((2, 200, 5))
+    copied = real[rng.integers(200, size=150)]
+    for made, copies in [(copied, True), (copied + 0.01 * rng.standard_normal((150, 5)), True), (new, False)]:
+        found = compare(made, real)
+        assert found.many_copies(len(made)) is copies
+        assert (found.copies > 0.95) is copies
+        assert (found.nearer > 0.9) is copies
+        assert abs(found.c2st - 0.5) < 0.1
+    assert compare(new + 5.0, real).nearer < 0.1
+    assert compare(new[:19], real) is None
+    assert compare(new, np.repeat(real[:5], 10, axis=0)) is None
+    # Cells that weigh nothing are no reference.
+    assert compare(new, real, weight=np.r_[np.ones(19), np.zeros(181)]) is None
 
 
 def test_what_cannot_be_generated(flow):
