@@ -6,51 +6,94 @@ import logging
 import time
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from cellflow._devices import choose_device
 from cellflow._random import as_seed
 from cellflow._threads import as_threads, choose_threads, torch_threads
 from cellflow._typing import RandomState
-from cellflow.couplings import Auto
+from cellflow.conditions import scaled_time, shared_conditions
+from cellflow.couplings import Auto, Coupling
 from cellflow.dynamics import Dynamics
 from cellflow.errors import InputTypeError
 from cellflow.flow import Flow
 from cellflow.frame import Frame, Scale
 from cellflow.ladder import Ladder
-from cellflow.plan import Plan
-from cellflow.population import Snapshots
+from cellflow.plan import BlockPlan, EdgePlan, Plan
+from cellflow.population import Clock, Population, Snapshots
 from cellflow.recipes import Recipe, by_name, describe, ot_cfm
 from cellflow.training import Callback, Stream, train
 
 __all__ = ["fit"]
 
+#: The time in which noise becomes cells.
+_ARTIFICIAL = Clock(0.0, 1.0, 1.0, 1.0)
+
 logger = logging.getLogger("cellflow")
 
 
 def _couple(snapshots: Snapshots, recipe: Recipe) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
-    """Solve every interval's plan, once, on the whole populations."""
+    """Solve every interval's plan, once, on the whole populations; with conditions, on those of each condition."""
     plans, summaries = [], {}
     for source, target in snapshots.intervals:
-        coupling, reason = recipe.coupling, "as the recipe says"
-        if isinstance(coupling, Auto):
-            coupling, reason = coupling.choose(len(source), len(target), snapshots.n_dims)
+        key = f"{source.time}_to_{target.time}"
         start = time.perf_counter()
-        plan = coupling(source, target)
-        summary = {
-            "coupling": describe(coupling),
-            "reason": reason,
+        if snapshots.n_context == 0:
+            plan, choice = _solved(source, target, recipe.coupling, key)
+        else:
+            plan, choice = _solved_inside(source, target, recipe.coupling, key)
+        plans.append(plan)
+        summaries[key] = choice | {
             "n_source": len(source),
             "n_target": len(target),
             "cost": plan.cost,
             "gap": plan.gap,
             "seconds": time.perf_counter() - start,
         }
-        key = f"{source.time}_to_{target.time}"
-        logger.info("plan %s: %s (%s), cost %.4g, gap %s", key, type(coupling).__name__, reason, plan.cost, plan.gap)
-        plans.append(plan)
-        summaries[key] = summary
     return plans, summaries
+
+
+def _solved(source: Population, target: Population, coupling: Coupling, key: str) -> tuple[Plan, dict[str, Any]]:
+    """One plan, with the coupling that solved it and why it was chosen."""
+    reason = "as the recipe says"
+    if isinstance(coupling, Auto):
+        coupling, reason = coupling.choose(len(source), len(target), source.x.shape[1])
+    plan = coupling(source, target)
+    logger.info("plan %s: %s (%s), cost %.4g, gap %s", key, type(coupling).__name__, reason, plan.cost, plan.gap)
+    return plan, {"coupling": describe(coupling), "reason": reason}
+
+
+def _solved_inside(source: Population, target: Population, coupling: Coupling, key: str) -> tuple[Plan, dict[str, Any]]:
+    """A plan inside each condition, weighted by the share of the condition among the source cells."""
+    plans, rows, columns, conditions = [], [], [], {}
+    for features, here, there in shared_conditions(source, target):
+        name = " ".join(f"{value:g}" for value in features)
+        plan, choice = _solved(source.part(here), target.part(there), coupling, f"{key}, condition {name}")
+        plans.append(plan)
+        rows.append(here)
+        columns.append(there)
+        conditions[name] = choice | {"n_source": len(here), "n_target": len(there), "cost": plan.cost, "gap": plan.gap}
+    shares = np.array([source.weight[here].sum() for here in rows])
+    joined = BlockPlan((len(source), len(target)), plans, rows, columns, shares)
+    return joined, {"coupling": describe(coupling), "reason": "inside each condition", "conditions": conditions}
+
+
+def _beside_noise(snapshots: Snapshots) -> tuple[Snapshots, list[Plan]]:
+    """All cells at the end of an artificial time, each with a place in the noise at its start; time becomes a feature."""
+    share = np.array([p.mass for p in snapshots.populations])
+    cells = snapshots.populations
+    weight = np.concatenate([s * p.weight for s, p in zip(share / share.sum(), cells, strict=True)])
+    features = [np.full((len(p), 1), scaled_time(p.time, snapshots.times)) for p in cells]
+    context = np.concatenate(
+        [f if p.context is None else np.hstack([f, p.context]) for f, p in zip(features, cells, strict=True)]
+    )
+    x = np.concatenate([p.x for p in cells])
+    # The path does not look at where it starts. A place for each cell lets a share of the cells be kept for validation.
+    noise = Population(np.zeros_like(x), _ARTIFICIAL.start, weight, context=context)
+    each = np.arange(len(x))
+    plan = EdgePlan((len(x), len(x)), each, each, weight, cost=0.0)
+    return Snapshots((noise, Population(x, _ARTIFICIAL.stop, weight, context=context))), [plan]
 
 
 def fit(
@@ -72,7 +115,7 @@ def fit(
     Parameters
     ----------
     snapshots
-        At least two populations, in data coordinates.
+        At least two populations, in data coordinates; for a recipe that generates, one will do.
     recipe
         The method, or its name; `ot_cfm()` by default.
     scale
@@ -109,11 +152,16 @@ def fit(
     if callback is not None and not callable(callback):
         msg = f"callback={callback!r}; expected a function of the step and the loss, or None."
         raise InputTypeError(msg)
-    clock, seed, place, threads = snapshots.clock, as_seed(random_state), choose_device(device), as_threads(threads)
-    recipe = (ot_cfm() if recipe is None else by_name(recipe)).resolved(clock)
-    frame = Frame.fitted(snapshots, scale)
+    seed, place, threads = as_seed(random_state), choose_device(device), as_threads(threads)
+    recipe = ot_cfm() if recipe is None else by_name(recipe)
+    clock = _ARTIFICIAL if recipe.generates else snapshots.clock
+    recipe, frame = recipe.resolved(clock), Frame.fitted(snapshots, scale)
     inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])
-    plans, summaries = _couple(inside, recipe)
+    summaries: dict[str, dict[str, Any]] = {}
+    if recipe.generates:
+        inside, plans = _beside_noise(inside)
+    else:
+        plans, summaries = _couple(inside, recipe)
 
     training = recipe.training
     stream = Stream(

@@ -102,6 +102,11 @@ class Flow:
         return len(self.frame.shift)
 
     @property
+    def generates(self) -> bool:
+        """Whether it makes cells from noise, in an artificial time from 0 to 1, instead of moving them; see `recipes.fm`."""
+        return bool(self.recipe["path"].get("type") == "FromNoise")
+
+    @property
     def step(self) -> float:
         """Step of the fixed-step solvers, in units of time: a tenth of the mean interval."""
         return self.clock.unit / _STEPS_PER_UNIT

@@ -120,5 +120,5 @@ def velocity(adata: AnnData, genes: Selection | None = None, *, key: str = DEFAU
         msg = f"genes= holds {len(unknown)} genes that the fit has not seen: {unknown[:5]}. Expected its own; fit again."
         raise InputError(msg)
     chosen = decoder.only(np.array([position[int(c)] for c in columns], dtype=np.int64))
-    values = chosen.velocities(fitted.flow.velocity(fitted.x, fitted.times))
+    values = chosen.velocities(fitted.flow.velocity(fitted.x, fitted.times, context=fitted.cells.context))
     return pd.DataFrame(values, index=adata.obs_names, columns=adata.var_names[columns])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from cellflow._neighbors import squared_distances
 from cellflow._typing import FloatArray, IntArray
 from cellflow.errors import CouplingError
 
-__all__ = ["AliasTable", "EdgePlan", "Plan", "PotentialPlan", "ProductPlan", "Side"]
+__all__ = ["AliasTable", "BlockPlan", "EdgePlan", "Plan", "PotentialPlan", "ProductPlan", "Side"]
 
 #: Numbers in one tile of a plan that is never held whole: small enough to stay in the cache (1 MiB).
 _TILE = 2**17
@@ -306,3 +306,96 @@ class PotentialPlan:
         mass = self.row_mass if side == "source" else self.col_mass
         with np.errstate(invalid="ignore"):
             return total / mass[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockPlan:
+    """Plans of groups of cells, side by side: what leaves a group stays in it.
+
+    Parameters
+    ----------
+    shape
+        Numbers of source and target cells of the whole.
+    plans
+        One plan per group.
+    rows, columns
+        Source and target cells of each group, in the order of its plan; no cell is in two groups. Cells that are in none have
+        no mass.
+    shares
+        Mass of each group, not negative; normalised to sum to one.
+    """
+
+    shape: tuple[int, int]
+    plans: Sequence[Plan]
+    rows: Sequence[IntArray]
+    columns: Sequence[IntArray]
+    shares: FloatArray
+
+    def __post_init__(self) -> None:
+        shares = np.asarray(self.shares, dtype=np.float64)
+        total = shares.sum()
+        sizes = [(len(i), len(j)) for i, j in zip(self.rows, self.columns, strict=True)]
+        fits = len(shares) == len(sizes) and sizes == [plan.shape for plan in self.plans]
+        if not (fits and np.isfinite(total) and total > 0 and (shares >= 0).all()):
+            msg = f"{len(self.plans)} plans for groups of {sizes} cells with shares {shares.tolist()} are no plan."
+            raise CouplingError(msg)
+        for side, n, parts in zip(("source", "target"), self.shape, (self.rows, self.columns), strict=True):
+            if np.bincount(np.concatenate(list(parts)), minlength=n).max() > 1:
+                msg = f"A {side} cell is in two groups of a plan; groups must not overlap."
+                raise CouplingError(msg)
+        object.__setattr__(self, "shares", shares / total)
+
+    @cached_property
+    def row_mass(self) -> FloatArray:
+        """Mass that leaves each source cell, shape `(n,)`."""
+        mass = np.zeros(self.shape[0])
+        for share, plan, rows in zip(self.shares, self.plans, self.rows, strict=True):
+            mass[rows] = share * plan.row_mass
+        return mass
+
+    @cached_property
+    def col_mass(self) -> FloatArray:
+        """Mass that reaches each target cell, shape `(m,)`."""
+        mass = np.zeros(self.shape[1])
+        for share, plan, columns in zip(self.shares, self.plans, self.columns, strict=True):
+            mass[columns] = share * plan.col_mass
+        return mass
+
+    @property
+    def cost(self) -> float:
+        """Mean transport cost of all groups."""
+        return float(sum(share * plan.cost for share, plan in zip(self.shares, self.plans, strict=True)))
+
+    @property
+    def gap(self) -> float | None:
+        """Certified bound on (cost - optimum) / cost among plans that keep to the groups; None if any group has none."""
+        gaps = [plan.gap for plan in self.plans]
+        if any(gap is None for gap in gaps):
+            return None
+        excess = sum(s * gap * plan.cost for s, gap, plan in zip(self.shares, gaps, self.plans, strict=True) if gap)
+        return float(excess / self.cost) if self.cost > 0 else 0.0
+
+    @cached_property
+    def _table(self) -> AliasTable:
+        return AliasTable(self.shares)
+
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+        """Draw `n` pairs; see `Plan.sample`."""
+        group = self._table.draw(n, rng)
+        i, j = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+        for k, (plan, rows, columns) in enumerate(zip(self.plans, self.rows, self.columns, strict=True)):
+            here = np.flatnonzero(group == k)
+            source, target = plan.sample(len(here), rng)
+            i[here], j[here] = rows[source], columns[target]
+        return i, j
+
+    def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
+        """Conditional mean of the other side; see `Plan.barycentre`."""
+        values = np.asarray(values, dtype=np.float64)
+        source = side == "source"
+        mean = np.full((self.shape[0 if source else 1], values.shape[1]), np.nan)
+        for share, plan, rows, columns in zip(self.shares, self.plans, self.rows, self.columns, strict=True):
+            if share > 0:
+                here, there = (rows, columns) if source else (columns, rows)
+                mean[here] = plan.barycentre(values[there], side)
+        return mean

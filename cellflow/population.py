@@ -78,6 +78,10 @@ class Population:
     def __len__(self) -> int:
         return len(self.x)
 
+    def part(self, rows: IntArray) -> Population:
+        """Some of the cells, with their weights in proportion."""
+        return Population(self.x[rows], self.time, self.weight[rows], self.index[rows], self.mass, _rows(self.context, rows))
+
     @property
     def is_uniform(self) -> bool:
         """Whether every cell counts the same."""

@@ -17,11 +17,11 @@ from cellflow.errors import InputError, closest
 from cellflow.fields import MLP, Builder
 from cellflow.ladder import Ladder
 from cellflow.objectives import Objective, denoising_score_matching, velocity_matching
-from cellflow.paths import BrownianBridge, Linear, Path, Trigonometric
+from cellflow.paths import BrownianBridge, FromNoise, Linear, Path, Trigonometric
 from cellflow.population import Clock
 from cellflow.training import Training
 
-__all__ = ["Recipe", "by_name", "describe", "from_description", "i_cfm", "ot_cfm", "sb_cfm", "sf2m", "vp_cfm"]
+__all__ = ["Recipe", "by_name", "describe", "fm", "from_description", "i_cfm", "ot_cfm", "sb_cfm", "sf2m", "vp_cfm"]
 
 T = TypeVar("T")
 
@@ -72,6 +72,11 @@ class Recipe:
     def resolved(self, clock: Clock) -> Recipe:
         """Replace every `sigma="auto"` by the number that it stands for in this experiment."""
         return replace(self, coupling=_with_sigma(self.coupling, clock), path=_with_sigma(self.path, clock))
+
+    @property
+    def generates(self) -> bool:
+        """Whether cells are made from noise, in an artificial time, instead of moved between snapshots."""
+        return isinstance(self.path, FromNoise)
 
     @property
     def sigma(self) -> float:
@@ -161,7 +166,21 @@ def vp_cfm(*, smoothing: float = 0.1, field: Builder = MLP, training: Training =
     return Recipe("vp-cfm", Independent(), Trigonometric(smoothing), field, training=training)
 
 
-_METHODS = {recipe().name: recipe for recipe in (i_cfm, ot_cfm, sb_cfm, sf2m, vp_cfm)}
+def fm(*, smallest: float = 0.01, field: Builder = MLP, training: Training = _TRAINING) -> Recipe:
+    """Flow matching from noise: cells of any measured time and condition are generated, and none is moved.
+
+    Noise becomes cells in an artificial time from 0 to 1; the experiment's time is a feature beside the condition's. There is
+    nothing to couple: every cell is the end of paths from all of the noise.
+
+    References
+    ----------
+    Lipman et al., Flow matching for generative modeling, ICLR 2023 (arXiv 2210.02747), the conditional paths that it calls
+    optimal transport.
+    """
+    return Recipe("fm", Independent(), FromNoise(smallest), field, training=training)
+
+
+_METHODS = {recipe().name: recipe for recipe in (fm, i_cfm, ot_cfm, sb_cfm, sf2m, vp_cfm)}
 
 
 def by_name(method: str | Recipe) -> Recipe:

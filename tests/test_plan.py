@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from cellflow.errors import CouplingError
-from cellflow.plan import AliasTable, EdgePlan, Plan, PotentialPlan, ProductPlan
+from cellflow.plan import AliasTable, BlockPlan, EdgePlan, Plan, PotentialPlan, ProductPlan
 
 
 def dense(plan: Plan) -> np.ndarray:
@@ -13,6 +13,9 @@ def dense(plan: Plan) -> np.ndarray:
     matrix = np.zeros(plan.shape)
     if isinstance(plan, EdgePlan):
         np.add.at(matrix, (plan.i, plan.j), plan.mass)
+    elif isinstance(plan, BlockPlan):
+        for share, part, rows, columns in zip(plan.shares, plan.plans, plan.rows, plan.columns, strict=True):
+            matrix[np.ix_(rows, columns)] = share * dense(part)
     elif isinstance(plan, ProductPlan):
         matrix = np.outer(plan.row_mass, plan.col_mass)
     else:
@@ -46,7 +49,14 @@ def potential() -> PotentialPlan:
     return PotentialPlan(x, y, a, b, f, g, epsilon=1.0, marginal_error=0.0)
 
 
-PLANS = [edges, product, potential]
+def blocks() -> BlockPlan:
+    # Groups in another order than the cells; source cell 4, target cell 0 and the cells without mass in a part are in none.
+    rows = [np.array([9, 0, 7, 2, 11, 5, 1]), np.array([3, 10, 6, 8])]
+    columns = [np.array([4, 8, 1, 5, 2]), np.array([7, 3, 6])]
+    return BlockPlan((12, 9), [edges(), product()], rows, columns, np.array([3.0, 1.0]))
+
+
+PLANS = [edges, product, potential, blocks]
 
 
 @pytest.mark.parametrize("make", PLANS)
@@ -83,7 +93,7 @@ def test_barycentre_keeps_constants_and_the_mean(make) -> None:
     np.testing.assert_allclose(mean, plan.col_mass @ values, atol=1e-9)
 
 
-@pytest.mark.parametrize("make", [edges, product])
+@pytest.mark.parametrize("make", [edges, product, blocks])
 def test_frequencies_of_pairs_are_their_masses(make) -> None:
     plan, n = make(), 200_000
     matrix = dense(plan)
@@ -155,3 +165,43 @@ def test_a_plan_without_mass_is_refused() -> None:
     for mass in ([], [0.0], [np.nan], [-1.0, 2.0]):
         with pytest.raises(CouplingError, match="no plan"):
             EdgePlan((2, 2), np.arange(len(mass)), np.arange(len(mass)), np.array(mass), cost=0.0)
+
+
+def test_a_plan_of_blocks_keeps_to_its_groups() -> None:
+    plan = blocks()
+    i, j = plan.sample(2_000, np.random.default_rng(0))
+    for rows, columns, share in zip(plan.rows, plan.columns, [0.75, 0.25], strict=True):
+        np.testing.assert_array_equal(np.isin(i, rows), np.isin(j, columns))
+        assert plan.row_mass[rows].sum() == pytest.approx(share)
+    assert plan.row_mass[4] == plan.col_mass[0] == 0
+
+
+def test_cost_and_gap_of_blocks_are_bounds_on_the_whole() -> None:
+    def edge(cost: float, gap: float | None) -> EdgePlan:
+        return EdgePlan((1, 1), np.array([0]), np.array([0]), np.array([1.0]), cost=cost, gap=gap)
+
+    def joined(*parts: EdgePlan) -> BlockPlan:
+        each = [np.array([k]) for k in range(len(parts))]
+        return BlockPlan((len(parts), len(parts)), parts, each, each, np.array([1.0, 3.0])[: len(parts)])
+
+    plan = joined(edge(4.0, 0.5), edge(2.0, 0.1))
+    assert plan.cost == pytest.approx(0.25 * 4.0 + 0.75 * 2.0)
+    optimum = 0.25 * 4.0 * (1 - 0.5) + 0.75 * 2.0 * (1 - 0.1)
+    assert plan.gap == pytest.approx((plan.cost - optimum) / plan.cost)
+    assert joined(edge(4.0, 0.5), edge(2.0, None)).gap is None
+    assert joined(edge(0.0, 0.0)).gap == 0.0
+
+
+@pytest.mark.parametrize(
+    ("rows", "shares", "message"),
+    [
+        ([[0, 1], [1]], [1.0, 1.0], "source cell is in two groups"),
+        ([[0, 1], [2, 3]], [1.0, 1.0], "are no plan"),
+        ([[0, 1], [2]], [1.0, -1.0], "are no plan"),
+        ([[0, 1], [2]], [0.0, 0.0], "are no plan"),
+    ],
+)
+def test_blocks_that_make_no_plan_are_refused(rows, shares, message) -> None:
+    uniform = [ProductPlan(np.full(2, 0.5), np.ones(1), cost=1.0), ProductPlan(np.ones(1), np.ones(1), cost=1.0)]
+    with pytest.raises(CouplingError, match=message):
+        BlockPlan((4, 2), uniform, list(map(np.array, rows)), [np.array([0]), np.array([1])], np.array(shares))

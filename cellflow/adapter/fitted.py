@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow._typing import FloatArray, IntArray
+from cellflow.adapter.conditioned import with_conditions
 from cellflow.adapter.keys import Keys, basis_of
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.read import Cells, examine_cells, examine_column, require_anndata
 from cellflow.adapter.store import load_flow, record_of, require_same, require_seen
 from cellflow.adapter.times import ParsedTimes
 from cellflow.analysis.following import nearest_station
-from cellflow.errors import ModelFileError
+from cellflow.conditions import Condition, Conditions
+from cellflow.errors import InputError, ModelFileError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from cellflow.flow import Flow
 
 __all__ = ["Fitted", "inferred_times", "read_fitted"]
+
+logger = logging.getLogger("cellflow")
 
 #: Cells whose times a cell without one takes the mean of.
 _NEIGHBORS = 30
@@ -80,6 +86,43 @@ class Fitted:
         """Time that every cell is followed from, shape `(n,)`; an inferred one is only known to a step of the solver."""
         return np.where(self.cells.timed, self.times, nearest_station(self.flow, self.times))
 
+    def features(self, condition: Condition | None, rows: IntArray) -> FloatArray | None:
+        """Features of some cells, `(m, c)`: of their own conditions, or of `condition` for all of them.
+
+        Raises
+        ------
+        InputError
+            A condition that cannot be asked of this fit.
+        """
+        context = self.cells.context
+        if condition is None:
+            return context if context is None else context[rows]
+        asked = self.asked(condition)
+        return np.broadcast_to(asked, (len(rows), len(asked)))
+
+    def values(self, features: FloatArray) -> dict[str, Any]:
+        """What the features of one condition, `(c,)`, stand for, by column."""
+        return {} if self.cells.conditions is None else self.cells.conditions.values(features)
+
+    def asked(self, condition: Condition) -> FloatArray:
+        """Features of a condition, shape `(c,)`; says so in the log where none of the cells has it.
+
+        Raises
+        ------
+        InputError
+            The fit knows no conditions, or not this one.
+        """
+        if self.cells.conditions is None or self.cells.context is None:
+            msg = (
+                f"condition={condition!r}, but the fit in adata.uns[{self.keys.uns!r}] was made without conditions. Expected "
+                "one with condition_key=; fit again with the column of obs that holds them."
+            )
+            raise InputError(msg)
+        features = self.cells.conditions.encode_one(condition)
+        if not (self.cells.context == features).all(axis=1).any():
+            logger.info("No cell has %s: a combination that was not measured.", self.cells.conditions.label(features))
+        return features
+
 
 def inferred_times(cells: Cells) -> FloatArray:
     """Times without gaps, shape `(n,)`.
@@ -95,15 +138,25 @@ def inferred_times(cells: Cells) -> FloatArray:
     return times
 
 
-def read_fitted(adata: AnnData, key: str) -> Fitted:
+def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted:
     """Read a fit, the cells, and their times, and make sure that they belong together.
 
     Times come from the columns that the fit wrote, or, for cells that it has not seen, from the column that it read.
 
+    Parameters
+    ----------
+    adata
+        With a fit.
+    key
+        Where it is.
+    generating
+        Whether a fit is needed that makes cells from noise, or one that moves cells.
+
     Raises
     ------
     InputError
-        No fit, another representation, cells of another fit, or unusable data; see `cellflow.adapter.read.read`.
+        No fit, or of the other kind, another representation, cells of another fit, or unusable data; see
+        `cellflow.adapter.read.read`.
     ModelFileError
         A model that is damaged or of a newer format.
     """
@@ -115,12 +168,32 @@ def read_fitted(adata: AnnData, key: str) -> Fitted:
         msg = f"adata.uns[{keys.uns!r}] lacks {missing}, which cf.tl.flow wrote. Restore it from a copy, or fit again."
         raise ModelFileError(msg)
     params, flow = record["params"], load_flow(adata, keys)
+    _require_kind(flow, keys, generating=generating)
     cells, times = settle(_examine(adata, keys, params, flow.n_dims), again=True)
     seen, names = record["fingerprint"], adata.obs_names.to_numpy()
     require_same(seen, names, cells.x, cells.use_rep)
     if times is not None:
         require_seen(seen, names, cells.x, keys, str(params["time_key"]))
+    if "conditions" in record:
+        cells = with_conditions(adata, cells, Conditions.from_state(json.loads(str(record["conditions"]))))
     return Fitted(keys, flow, params, cells, inferred_times(cells) if times is None else times, names)
+
+
+def _require_kind(flow: Flow, keys: Keys, *, generating: bool) -> None:
+    if flow.generates == generating:
+        return
+    found = f"The fit in adata.uns[{keys.uns!r}] (method {flow.recipe['name']!r})"
+    if generating:
+        msg = (
+            f"{found} moves cells between snapshots and cannot make new ones. Expected a fit that generates: call "
+            "cf.tl.flow(..., method='fm', key_added=...) and pass its key."
+        )
+    else:
+        msg = (
+            f"{found} generates cells from noise and moves none: it has no velocities in the experiment's time. Expected "
+            "another method: call cf.tl.generate, or fit again, under another key_added to keep this fit."
+        )
+    raise InputError(msg)
 
 
 def _examine(

@@ -1,4 +1,4 @@
-"""States as an AnnData of their own: predicted populations, descendants, ancestors, paths, drawn cells."""
+"""Cells that nobody measured, as an AnnData of their own: predicted, descendants, ancestors, paths, generated, translated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["made_cells", "moved_cells"]
+    from cellflow.decoder import Decoder
+
+__all__ = ["cells_of_fit", "made_cells", "moved_cells"]
 
 
 def moved_cells(
@@ -52,26 +54,43 @@ def moved_cells(
 
     columns = {"source_cell": adata.obs_names.to_numpy()[rows], "source_time": fitted.times[rows], **obs}
     frame = pd.DataFrame(columns, index=[f"{name}-{i}" for i, name in enumerate(columns["source_cell"])])
-    return made_cells(adata, fitted, x, frame, {fitted.keys.own("prediction"): provenance})
+    return cells_of_fit(adata, fitted, x, frame, {fitted.keys.own("prediction"): provenance})
+
+
+def cells_of_fit(
+    adata: AnnData, fitted: Fitted, x: FloatArray, obs: pd.DataFrame, uns: Mapping[str, Mapping[str, Any]]
+) -> AnnData:
+    """Return states that come from a fit; see `made_cells`. Every provenance is told where the fit is and its unit of time."""
+    about = {"key": fitted.keys.uns, "time_unit": fitted.cells.unit}
+    told = {name: about | dict(values) for name, values in uns.items()}
+    return made_cells(adata, x, obs, use_rep=fitted.cells.use_rep, decoder=fitted.flow.decoder, uns=told)
 
 
 def made_cells(
-    adata: AnnData, fitted: Fitted, x: FloatArray, obs: pd.DataFrame, provenance: Mapping[str, Mapping[str, Any]]
+    adata: AnnData,
+    x: FloatArray,
+    obs: pd.DataFrame,
+    *,
+    use_rep: str,
+    decoder: Decoder | None,
+    uns: Mapping[str, Mapping[str, Any]],
 ) -> AnnData:
-    """Return states `x (m, d)` as an AnnData, decoded to genes where the fit has a decoder.
+    """Return states that nobody measured as an AnnData with the genes of `adata`.
 
     Parameters
     ----------
     adata
-        What the fit is in.
-    fitted
-        The fit.
+        The measured cells.
     x
-        The states.
+        States, shape `(m, d)`.
     obs
-        What is known of each of them, `m` rows.
-    provenance
-        Plain values by their key in `uns`; where the fit is, its representation, unit and version are added.
+        One row for each.
+    use_rep
+        Name of the representation, for `obsm`.
+    decoder
+        To genes, or None.
+    uns
+        Provenance by key; the representation and the version are added.
 
     Raises
     ------
@@ -80,17 +99,15 @@ def made_cells(
     """
     import anndata as ad
 
-    decoder, keys = fitted.flow.decoder, fitted.keys
-    made = {"key": keys.uns, "use_rep": fitted.cells.use_rep, "time_unit": fitted.cells.unit, "cellflow_version": __version__}
     expression = var = None
     if decoder is not None:
         here, there = shared_genes(adata, decoder.genes)
         expression, var = decoder.only(there).positions(x), adata.var.iloc[here].copy()
-    use_rep = fitted.cells.use_rep
+    about = {"use_rep": use_rep, "cellflow_version": __version__}
     return ad.AnnData(
         expression,
         obs=obs,
         var=var,
         obsm={} if use_rep == "X" else {use_rep: x.astype(np.float32)},
-        uns={name: made | dict(values) for name, values in provenance.items()},
+        uns={key: about | dict(value) for key, value in uns.items()},
     )

@@ -15,6 +15,7 @@ from cellflow._typing import FloatArray
 from cellflow.adapter.positions import examine_positions
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.times import ParsedTimes, examine_times
+from cellflow.conditions import Conditions
 from cellflow.errors import InputError, InputTypeError, MissingDataError, MissingKeyError, closest
 from cellflow.population import Population, Snapshots
 
@@ -56,6 +57,10 @@ class Cells:
         Shape `(n,)`, or None.
     mass
         Size of the whole population at each time, or empty.
+    conditions
+        The columns that make a condition, or None.
+    context
+        Features of each cell's condition, shape `(n, c)`, or None.
     """
 
     x: FloatArray
@@ -66,6 +71,8 @@ class Cells:
     time_key: str
     weight: FloatArray | None = None
     mass: Mapping[float, float] = field(default_factory=dict)
+    conditions: Conditions | None = None
+    context: FloatArray | None = None
 
     @property
     def timed(self) -> np.ndarray:
@@ -83,7 +90,9 @@ class Cells:
         for time in np.unique(self.time[self.timed]):
             rows = np.flatnonzero(self.time == time)
             weight = cast("FloatArray", None if self.weight is None else self.weight[rows])
-            populations.append(Population(self.x[rows], float(time), weight, rows, self.mass.get(float(time), 1.0)))
+            context = None if self.context is None else self.context[rows]
+            mass = self.mass.get(float(time), 1.0)
+            populations.append(Population(self.x[rows], float(time), weight, rows, mass, context))
         return Snapshots(tuple(populations))
 
 

@@ -20,7 +20,9 @@ def nearest_station(flow: Flow, times: FloatArray) -> FloatArray:
     return flow.clock.start + flow.step * np.round((times - flow.clock.start) / flow.step)
 
 
-def follow(flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray) -> FloatArray:
+def follow(
+    flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray, *, context: FloatArray | None = None
+) -> FloatArray:
     """States of cells at common times, each followed forward from its own start and backward before it.
 
     All cells stop at the same stations: the snapshots' times, the solver's steps, and `times`. So they are moved together,
@@ -37,6 +39,8 @@ def follow(flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray) -> 
         Shape `(n,)`.
     times
         Shape `(T,)`, increasing.
+    context
+        Features of the cells' conditions, shape `(n, c)`; of a flow that was fitted with conditions.
 
     Returns
     -------
@@ -58,14 +62,22 @@ def follow(flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray) -> 
     for group in groups:
         route = np.union1d(stations, starts[group])
         for way in (route[route <= times[-1]], route[route >= times[0]][::-1]):
-            for station, cells, positions in _march(flow, x[group], starts[group], way):
+            for station, cells, positions in _march(flow, x[group], starts[group], way, _of(context, group)):
                 if station in column:
                     states[group[cells], column[station]] = positions
     return states
 
 
 def follow_noisily(
-    flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray, *, n_rep: int, seed: int, keys: IntArray
+    flow: Flow,
+    x: FloatArray,
+    starts: FloatArray,
+    times: FloatArray,
+    *,
+    n_rep: int,
+    seed: int,
+    keys: IntArray,
+    context: FloatArray | None = None,
 ) -> FloatArray:
     """States of cells at common times along diffusions: forward from each one's own start, and reversed in time before it.
 
@@ -73,7 +85,7 @@ def follow_noisily(
     ----------
     flow
         With a score.
-    x, starts, times
+    x, starts, times, context
         As of `follow`.
     n_rep
         Paths of each cell.
@@ -96,7 +108,9 @@ def follow_noisily(
     states = np.empty((len(x), n_rep, len(times), x.shape[1]), dtype=np.float32)
     for start in np.unique(starts):
         group = np.flatnonzero(starts == start)
-        paths = flow.diffuse(x[group], float(start), times, n_rep=n_rep, random_state=seed, keys=keys[group])
+        paths = flow.diffuse(
+            x[group], float(start), times, n_rep=n_rep, random_state=seed, keys=keys[group], context=_of(context, group)
+        )
         states[group] = paths.x.transpose(1, 0, 2).reshape(len(group), n_rep, len(times), -1)
     return states
 
@@ -112,7 +126,13 @@ def _stations(flow: Flow, starts: FloatArray, times: FloatArray) -> FloatArray:
     return np.unique(np.concatenate([steps, flow.times, times]))
 
 
-def _march(flow: Flow, x: FloatArray, starts: FloatArray, way: FloatArray) -> Iterator[tuple[float, IntArray, FloatArray]]:
+def _of(context: FloatArray | None, rows: IntArray) -> FloatArray | None:
+    return None if context is None else context[rows]
+
+
+def _march(
+    flow: Flow, x: FloatArray, starts: FloatArray, way: FloatArray, context: FloatArray | None
+) -> Iterator[tuple[float, IntArray, FloatArray]]:
     """Move cells along the stations of a way, each from its start on; yields every station, who is there, and where."""
     place = {station: k for k, station in enumerate(way.tolist())}
     joins = np.array([place.get(start, len(way)) for start in starts.tolist()])
@@ -120,6 +140,6 @@ def _march(flow: Flow, x: FloatArray, starts: FloatArray, way: FloatArray) -> It
     for k, station in enumerate(way.tolist()):
         moving = np.flatnonzero(joins < k)
         if len(moving):
-            current[moving] = flow.simulate(current[moving], way[k - 1], [station]).x[0]
+            current[moving] = flow.simulate(current[moving], way[k - 1], [station], context=_of(context, moving)).x[0]
         there = np.flatnonzero(joins <= k)
         yield station, there, current[there]

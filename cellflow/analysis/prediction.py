@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ from cellflow.population import Population, Snapshots
 if TYPE_CHECKING:
     from cellflow.flow import Flow
 
-__all__ = ["Prediction", "Source", "predict", "sources"]
+__all__ = ["Prediction", "Source", "of_condition", "predict", "sources"]
 
 #: Which snapshots a prediction starts from: both neighbours, one of them, or the snapshot at a time.
 Source: TypeAlias = "Literal['both', 'earlier', 'later'] | float"
@@ -84,6 +84,27 @@ def sources(snapshots: Snapshots, time: float, source: Source = "both") -> list[
     return [(chosen[0], 1.0)]
 
 
+def of_condition(snapshots: Snapshots, features: FloatArray) -> tuple[Snapshots, bool]:
+    """Choose the cells that a prediction for one condition starts from; returns them, and whether they are of it.
+
+    Where some snapshot has cells of the condition, these are chosen, and snapshots without any are left out. Where none has,
+    all cells are, as if they were of that condition: an answer about a combination that nobody measured.
+
+    Parameters
+    ----------
+    snapshots
+        With `context`.
+    features
+        Of the condition, shape `(c,)`.
+    """
+    of_it = [np.flatnonzero((np.asarray(p.context) == features).all(axis=1)) for p in snapshots.populations]
+    parts = [p.part(r) for p, r in zip(snapshots.populations, of_it, strict=True) if p.weight[r].sum() > 0]
+    if parts:
+        return Snapshots(tuple(parts)), True
+    told = [replace(p, context=np.broadcast_to(features, (len(p), len(features)))) for p in snapshots.populations]
+    return Snapshots(tuple(told)), False
+
+
 def predict(
     flow: Flow,
     snapshots: Snapshots,
@@ -102,7 +123,7 @@ def predict(
     flow
         The fitted dynamics.
     snapshots
-        Measured cells in data coordinates; `Population.index` holds their rows.
+        Measured cells in data coordinates; `Population.index` holds their rows, `Population.context` their conditions.
     time
         Where to predict.
     n_obs
@@ -131,6 +152,7 @@ def predict(
     start = np.concatenate([p.x for p in cells])
     weight = np.concatenate([share * p.weight for p, share in chosen])
     origin, origin_time = np.concatenate([p.index for p in cells]), np.repeat([p.time for p in cells], [len(p) for p in cells])
+    context = None if snapshots.n_context == 0 else np.concatenate([p.context for p in cells if p.context is not None])
     again = np.zeros(len(start), dtype=np.int64)
     if n_obs is not None:
         rows = _drawn(weight, n_obs, rng)
@@ -140,26 +162,35 @@ def predict(
         again = np.empty(n_obs, dtype=np.int64)
         again[order] = np.arange(n_obs) - first
         start, origin, origin_time = start[rows], origin[rows], origin_time[rows]
+        context = None if context is None else context[rows]
         weight = np.full(n_obs, 1.0 / n_obs)
     x = np.array(start, dtype=np.float64)
     for since in np.unique(origin_time[origin_time != time]):
         group = np.flatnonzero(origin_time == since)
         names = origin[group] if keys is None else keys[origin[group]]
-        x[group] = _moved(flow, start[group], float(since), time, seed, names, again[group])
+        told = None if context is None else context[group]
+        x[group] = _moved(flow, start[group], float(since), time, seed, names, again[group], told)
     outside = not snapshots.times[0] <= time <= snapshots.times[-1]
     return Prediction(x, weight / weight.sum(), origin, origin_time, outside)
 
 
 def _moved(
-    flow: Flow, x: FloatArray, since: float, time: float, seed: int | None, names: IntArray, again: IntArray
+    flow: Flow,
+    x: FloatArray,
+    since: float,
+    time: float,
+    seed: int | None,
+    names: IntArray,
+    again: IntArray,
+    context: FloatArray | None,
 ) -> FloatArray:
     """Move cells from one time to another, by the flow, or with a seed by the diffusion."""
     moved: FloatArray
     if seed is None:
-        moved = flow.simulate(x, since, [time]).x[0]
+        moved = flow.simulate(x, since, [time], context=context).x[0]
     else:
         n_rep = int(again.max()) + 1
-        paths = flow.diffuse(x, since, [time], n_rep=n_rep, random_state=seed, keys=names).x[0]
+        paths = flow.diffuse(x, since, [time], n_rep=n_rep, random_state=seed, keys=names, context=context).x[0]
         moved = paths.reshape(len(x), n_rep, -1)[np.arange(len(x)), again]
     return moved
 

@@ -3,6 +3,7 @@
 from cellflow.paths.base import Path, PathSample, sample
 from cellflow.paths.bridge import BrownianBridge
 from cellflow.paths.linear import Linear
+from cellflow.paths.noise import FromNoise
 from cellflow.paths.trigonometric import Trigonometric
 
-__all__ = ["BrownianBridge", "Linear", "Path", "PathSample", "Trigonometric", "sample"]
+__all__ = ["BrownianBridge", "FromNoise", "Linear", "Path", "PathSample", "Trigonometric", "sample"]

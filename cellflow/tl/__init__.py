@@ -2,6 +2,7 @@
 
 from cellflow.tl._density import density
 from cellflow.tl._flow import flow
+from cellflow.tl._generate import generate
 from cellflow.tl._log_density import age, log_density
 from cellflow.tl._predict import predict
 from cellflow.tl._push import pull, push
@@ -10,4 +11,17 @@ from cellflow.tl._sample import sample
 from cellflow.tl._trajectories import trajectories
 from cellflow.tl._velocity import velocity
 
-__all__ = ["age", "density", "flow", "log_density", "predict", "pull", "push", "refine", "sample", "trajectories", "velocity"]
+__all__ = [
+    "age",
+    "density",
+    "flow",
+    "generate",
+    "log_density",
+    "predict",
+    "pull",
+    "push",
+    "refine",
+    "sample",
+    "trajectories",
+    "velocity",
+]

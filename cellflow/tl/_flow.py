@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from cellflow._typing import RandomState
+from cellflow.adapter.conditioned import read_conditions, require_partners
 from cellflow.adapter.fitted import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys, require_free, written
 from cellflow.adapter.positions import expression
@@ -34,6 +37,7 @@ def flow(
     n_dims: int | None = None,
     method: str | Recipe = "ot-cfm",
     score: bool = False,
+    condition_key: str | Sequence[str] | None = None,
     scale: Scale = "joint",
     weight_key: str | None = None,
     mass_key: str | None = None,
@@ -66,9 +70,15 @@ def flow(
         Number of its leading dimensions; all by default.
     method
         Name of a recipe (`"ot-cfm"`, `"i-cfm"`, `"sb-cfm"`, `"sf2m"`, `"vp-cfm"`), or a `cellflow.recipes.Recipe`.
+        `"fm"` makes new cells from noise, for `cf.tl.generate`, and moves none.
     score
         Learn the score of the population at every time and noise level beside the velocity, for stochastic trajectories,
         `cf.tl.refine` and `cf.tl.sample`; takes about twice the time. `"sf2m"` always has one.
+    condition_key
+        Column of `adata.obs` with the condition of each cell (a drug, a donor, a dose), or several: text and categoricals are
+        kinds, numbers are numbers. Cells are coupled within equal conditions only, so every condition must be there at both
+        ends of an interval; the field is told the condition. Columns are encoded one by one, so that combinations of values
+        that no cell had can be asked for.
     scale
         Scaling of the model's coordinates: `"joint"` (one number), `"each"` (whitening), or `"none"`.
     weight_key
@@ -128,10 +138,13 @@ def flow(
         mass_key=mass_key,
         force_rep=force_rep,
     )
+    cells = read_conditions(adata, cells, condition_key)
     places = [("uns", keys.uns), ("obs", keys.time), ("obs", keys.time_inferred)]
     require_free(adata, keys, places, overwrite=overwrite)
     recipe, decoder = by_name(method), _decoder(adata, cells, layer)
     recipe = recipe.with_score() if score and recipe.score is None else recipe
+    if not recipe.generates:
+        require_partners(cells)
     target = target_of(adata, copy=copy)
     fitted = fit(
         cells.snapshots(),
@@ -177,11 +190,13 @@ def _record(fitted: Flow, cells: Cells, names: np.ndarray, choices: dict[str, An
         "threads": fitted.threads,
         "score": fitted.dynamics.score is not None,
         "seconds": fitted.seconds,
+        "condition_key": None if cells.conditions is None else cells.conditions.names,
         **choices,
     }
     if fitted.decoder is not None:
         params |= {"decoder": fitted.decoder.kind, "decoder_r2": fitted.decoder.r2}
-    return {
+    conditions = {} if cells.conditions is None else {"conditions": json.dumps(cells.conditions.state())}
+    return conditions | {
         "cellflow_version": fitted.version,
         "params": plain(params),
         "model": pack(fitted),

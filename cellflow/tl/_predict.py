@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.analysis.prediction import Source
+    from cellflow.conditions import Condition
 
 __all__ = ["predict"]
 
@@ -24,6 +25,7 @@ def predict(
     adata: AnnData,
     *,
     time: float,
+    condition: Condition | None = None,
     n_obs: int | None = None,
     source: Source = "both",
     stochastic: bool = False,
@@ -39,6 +41,10 @@ def predict(
     time
         In the unit of the fit. At a snapshot's own time the prediction is made from its neighbours; beyond the observed times
         it is an extrapolation, which is allowed and said.
+    condition
+        Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone where there is one column.
+        Cells of that condition are moved. If the fit saw no cell of this combination, all cells of the sources are, as if they
+        were of it, which the log and `uns` say. By default every cell is moved in its own condition.
     n_obs
         Cells to draw, in proportion to their weights; by default every cell of the sources comes back once, with its weight.
     source
@@ -55,12 +61,12 @@ def predict(
     -------
     A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation,
     `obs["weight", "source_cell", "source_time"]`, and `uns["cf_prediction"]` with the time, the source, the seed, and whether
-    it is `extrapolated`.
+    it is `extrapolated`; with a `condition`, its values and whether cells of it were measured (`condition_measured`).
 
     Raises
     ------
     InputError
-        No fit, no such source, a time that is no number, or a result above 2 GB.
+        No fit, no such source, a condition that the fit does not know, a time that is no number, or a result above 2 GB.
     IntegrationError
         A state that stops being finite.
 
@@ -69,13 +75,19 @@ def predict(
     IntegrationWarning
         A time outside the observed ones.
     """
+    from cellflow.analysis.prediction import of_condition
     from cellflow.analysis.prediction import predict as predicted
 
     at = as_number("time", time, remedy=" in the unit of the fit")
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
+    snapshots, about = fitted.cells.snapshots(), {}
+    if condition is not None:
+        features = fitted.asked(condition)
+        snapshots, measured = of_condition(snapshots, features)
+        about = {"condition": fitted.values(features), "condition_measured": measured}
     cells = predicted(
         fitted.flow,
-        fitted.cells.snapshots(),
+        snapshots,
         at,
         n_obs=n_obs,
         rng=stream(seed),
@@ -83,7 +95,7 @@ def predict(
         seed=seed if stochastic else None,
         keys=fitted.noise_keys,
     )
-    provenance: dict[str, Any] = {
+    provenance: dict[str, Any] = about | {
         "time": at,
         "source": source if isinstance(source, str) else float(source),
         "stochastic": stochastic,

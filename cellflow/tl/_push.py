@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,10 +18,14 @@ from cellflow.tl._outside import outside, warn_outside
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from cellflow.conditions import Condition
+
 __all__ = ["pull", "push"]
 
 
-def push(adata: AnnData, cells: Selection | None = None, *, time: float, key: str = DEFAULT) -> AnnData:
+def push(
+    adata: AnnData, cells: Selection | None = None, *, time: float, condition: Condition | None = None, key: str = DEFAULT
+) -> AnnData:
     """Move cells forward to a time: their descendants.
 
     Parameters
@@ -32,6 +36,9 @@ def push(adata: AnnData, cells: Selection | None = None, *, time: float, key: st
         A mask, positions or names; by default all cells that were measured before `time`, or at it.
     time
         Where to, in the unit of the fit; not before the cells' own times.
+    condition
+        Of a fit with conditions: move the cells as if they were of this one, a value for each column of `condition_key`. By
+        default each moves in its own.
     key
         Where the fit is.
 
@@ -52,15 +59,24 @@ def push(adata: AnnData, cells: Selection | None = None, *, time: float, key: st
     IntegrationWarning
         A time outside the observed ones.
     """
-    return _moved(adata, cells, time, key, "push")
+    return _moved(adata, cells, time, condition, key, "push")
 
 
-def pull(adata: AnnData, cells: Selection | None = None, *, time: float, key: str = DEFAULT) -> AnnData:
+def pull(
+    adata: AnnData, cells: Selection | None = None, *, time: float, condition: Condition | None = None, key: str = DEFAULT
+) -> AnnData:
     """Move cells backward to a time: their ancestors; see `push`, with before and after exchanged."""
-    return _moved(adata, cells, time, key, "pull")
+    return _moved(adata, cells, time, condition, key, "pull")
 
 
-def _moved(adata: AnnData, cells: Selection | None, time: float, key: str, direction: Literal["push", "pull"]) -> AnnData:
+def _moved(
+    adata: AnnData,
+    cells: Selection | None,
+    time: float,
+    condition: Condition | None,
+    key: str,
+    direction: Literal["push", "pull"],
+) -> AnnData:
     at = as_number("time", time, remedy=" in the unit of the fit")
     fitted = read_fitted(adata, key)
     starts = fitted.starts
@@ -75,9 +91,12 @@ def _moved(adata: AnnData, cells: Selection | None, time: float, key: str, direc
         found = "Every cell is" if first is None else f"Cell {adata.obs_names[first]!r} is of time {starts[first]:g},"
         msg = f"{found} {side} time={at:g}. Expected cells on the other side of it: choose others, or use cf.tl.{other}."
         raise InputError(msg)
-    x = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]))[:, 0]
+    context = fitted.features(condition, rows)
+    x = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]), context=context)[:, 0]
     obs = {"weight": np.full(len(rows), 1.0 / len(rows))}
-    provenance = {"time": at, "direction": direction, "extrapolated": bool(len(outside(fitted, at)))}
+    provenance: dict[str, Any] = {"time": at, "direction": direction, "extrapolated": bool(len(outside(fitted, at)))}
+    if condition is not None and context is not None:
+        provenance["condition"] = fitted.values(context[0])
     moved = moved_cells(adata, fitted, x, rows, obs, provenance)
     warn_outside(fitted, at, stacklevel=4)
     return moved

@@ -12,7 +12,7 @@ from cellflow._random import as_seed
 from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import made_cells
+from cellflow.adapter.moved import cells_of_fit
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import require_anndata
 from cellflow.errors import InputError
@@ -101,7 +101,7 @@ def refine(
             "" if helps else "; it does not help and is left out",
         )  # fmt: skip
     before = {str(name): dict(value) for name, value in predicted.uns.items() if name == fitted.keys.own("prediction")}
-    return made_cells(
+    return cells_of_fit(
         adata, fitted, moved if helps else x, predicted.obs.copy(), before | {fitted.keys.own("refinement"): provenance}
     )
 

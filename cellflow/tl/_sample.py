@@ -11,7 +11,7 @@ from cellflow._random import as_seed
 from cellflow._typing import RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import made_cells
+from cellflow.adapter.moved import cells_of_fit
 from cellflow.tl._outside import require_inside
 
 if TYPE_CHECKING:
@@ -71,4 +71,4 @@ def sample(
     x = fitted.flow.sample(n, at, n_steps=as_count("n_steps", n_steps), random_state=seed)
     obs = pd.DataFrame({"time": np.full(n, at)}, index=[f"sample-{i}" for i in range(n)])
     provenance = {"time": at, "random_state": seed, "n_steps": n_steps, "noise_levels": np.array(levels)}
-    return made_cells(adata, fitted, x, obs, {fitted.keys.own("sample"): provenance})
+    return cells_of_fit(adata, fitted, x, obs, {fitted.keys.own("sample"): provenance})

@@ -44,7 +44,8 @@ def trajectories(
 ) -> AnnData | None:
     """Follow every cell forward from its own time and backward before it, over one grid of times.
 
-    A cell whose time was inferred is followed from the nearest step of the solver.
+    A cell whose time was inferred is followed from the nearest step of the solver. Of a fit with conditions, every cell
+    stays in its own.
 
     Parameters
     ----------
@@ -105,11 +106,12 @@ def trajectories(
     if cells is None:
         require_free(adata, fitted.keys, [place], overwrite=overwrite)
     _require_room(len(rows) * n_rep, len(grid), fitted.flow.n_dims)
-    x, starts = fitted.x[rows], fitted.starts[rows]
+    x, starts, context = fitted.x[rows], fitted.starts[rows], fitted.features(None, rows)
     if stochastic:
-        states = follow_noisily(fitted.flow, x, starts, grid, n_rep=n_rep, seed=seed, keys=fitted.noise_keys[rows])
+        keys = fitted.noise_keys[rows]
+        states = follow_noisily(fitted.flow, x, starts, grid, n_rep=n_rep, seed=seed, keys=keys, context=context)
     else:
-        states = follow(fitted.flow, x, starts, grid)
+        states = follow(fitted.flow, x, starts, grid, context=context)
     if cells is not None:
         paths = _as_cells(adata, fitted, np.repeat(rows, n_rep), grid, states.reshape(-1, *states.shape[-2:]), n_rep)
         warn_outside(fitted, grid)

@@ -88,7 +88,7 @@ def velocity(
     with_expression = len(columns) > 0 and _may_write_expression(adata, fitted)
     target = target_of(adata, copy=copy)
 
-    latent = fitted.flow.velocity(fitted.x, fitted.times)
+    latent = fitted.flow.velocity(fitted.x, fitted.times, context=fitted.cells.context)
     arrows = {keys.velocity(n): project(fitted.x, latent, xy, n_neighbors=n_neighbors) for n, xy in pictures.items()}
     staged: Staged = {"obsm": {keys.velocity(fitted.basis): _padded(adata, fitted, latent), **arrows}}
     if len(columns) and fitted.flow.decoder is not None:

@@ -12,7 +12,7 @@ from cellflow.simulation import Trajectories
 class Drift:
     """A stand-in for a fitted flow: everything moves by +1 per unit of time."""
 
-    def simulate(self, x, t0, times):
+    def simulate(self, x, t0, times, *, context=None):
         moved = np.stack([x + (t - t0) for t in times])
         return Trajectories(np.asarray(times), moved, np.zeros(moved.shape[:2]), np.arange(len(x)))
 

@@ -13,6 +13,7 @@ PATHS = {
     "Linear": paths.Linear(smoothing=0.1),
     "BrownianBridge": paths.BrownianBridge(sigma=0.7),
     "Trigonometric": paths.Trigonometric(smoothing=0.2),
+    "FromNoise": paths.FromNoise(smallest=0.05),
 }
 
 
@@ -42,7 +43,8 @@ def z(pairs):
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_starts_and_ends_at_the_cells_of_the_pair(path, pairs):
-    torch.testing.assert_close(path.mean(pairs.t0, pairs), pairs.x0)
+    start = torch.zeros_like(pairs.x0) if isinstance(path, paths.FromNoise) else pairs.x0
+    torch.testing.assert_close(path.mean(pairs.t0, pairs), start)
     torch.testing.assert_close(path.mean(pairs.t1, pairs), pairs.x1)
 
 
@@ -64,7 +66,9 @@ def test_score_is_the_gradient_of_the_log_density(path, pairs, inside, z):
     torch.testing.assert_close(drawn.score, gradient)
 
 
-@pytest.mark.parametrize("path", [PATHS["Linear"], PATHS["Trigonometric"], paths.BrownianBridge(sigma=0.7 / math.sqrt(60.0))])
+@pytest.mark.parametrize(
+    "path", [*map(PATHS.get, ("Linear", "Trigonometric", "FromNoise")), paths.BrownianBridge(sigma=0.7 / math.sqrt(60.0))]
+)
 def test_rescaling_time_rescales_velocities_and_nothing_else(path, pairs, inside, z):
     slow = path if not isinstance(path, paths.BrownianBridge) else paths.BrownianBridge(sigma=0.7)
     minutes = Pairs(pairs.x0, pairs.x1, 60.0 * pairs.t0, 60.0 * pairs.t1)
@@ -87,6 +91,24 @@ def test_trigonometric_path_preserves_variance():
     middle = paths.Trigonometric(smoothing=0.0).mean(0.5 * one, Pairs(x0, x1, zero, one))
     assert middle.var().item() == pytest.approx(1.0, abs=0.02)
     assert paths.Linear().mean(0.5 * one, Pairs(x0, x1, zero, one)).var().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_path_from_noise_starts_standard_normal_whatever_the_source(pairs, inside, z):
+    path = PATHS["FromNoise"]
+    torch.testing.assert_close(path.std(pairs.t0, pairs), torch.ones_like(pairs.t0))
+    torch.testing.assert_close(path.std(pairs.t1, pairs), torch.full_like(pairs.t1, 0.05))
+    elsewhere = Pairs(pairs.x0 + 5.0, pairs.x1, pairs.t0, pairs.t1)
+    torch.testing.assert_close(paths.sample(path, inside, elsewhere, z).x, paths.sample(path, inside, pairs, z).x)
+    # Every path is a straight line from its noise to near its cell.
+    ends = paths.sample(path, pairs.t1, pairs, z).x
+    drawn = paths.sample(path, inside, pairs, z)
+    torch.testing.assert_close(drawn.velocity * (pairs.t1 - pairs.t0)[:, None], ends - z)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, math.nan, True, "small"])
+def test_bad_smallest_is_refused(value):
+    with pytest.raises(InputError, match="smallest"):
+        paths.FromNoise(value)
 
 
 def test_a_path_without_width_has_no_score(pairs, inside, z):

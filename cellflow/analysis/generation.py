@@ -1,0 +1,156 @@
+"""Cells out of noise, by a flow that was fitted to generate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow._numbers import as_count, as_number
+from cellflow._random import as_seed, stream
+from cellflow._typing import FloatArray, RandomState
+from cellflow.analysis.prediction import sources
+from cellflow.conditions import scaled_time
+from cellflow.errors import InputError
+from cellflow.metrics import c2st, nearest_neighbour_novelty
+from cellflow.population import Snapshots
+
+if TYPE_CHECKING:
+    from cellflow.flow import Flow
+
+__all__ = ["Resemblance", "compare", "draw_conditions", "generate", "noise_and_features"]
+
+#: Step of the solver in the artificial time from 0 to 1.
+STEP = 0.05
+#: Different cells that a comparison needs on either side.
+_LEAST = 20
+#: Share of copies beyond that of chance from which generated cells are pointed out.
+_MANY_COPIES = 0.1
+# First keys of the random streams.
+_NOISE, _CONDITIONS = 0, 1
+
+
+@dataclass(frozen=True)
+class Resemblance:
+    """How generated cells compare with the real ones of the same time and condition, which the generator was trained on.
+
+    Parameters
+    ----------
+    n_real
+        Number of the real cells.
+    c2st, c2st_standard_error
+        Accuracy of a classifier that tells generated from real cells: 0.5 where it cannot. A generator that returns its
+        training cells reaches that too; the other numbers tell.
+    copies, real_copies
+        Share of generated cells that lie at most a third as far from their nearest real cell as from the second; and the same
+        share of real cells beside the others, which is what chance makes.
+    nearer
+        Probability that a generated cell is nearer to the real ones than these are to each other: 0.5 where they are alike, 1
+        where all are copies, 0 where all lie outside.
+    """
+
+    n_real: int
+    c2st: float
+    c2st_standard_error: float
+    copies: float
+    real_copies: float
+    nearer: float
+
+    def many_copies(self, n: int) -> bool:
+        """Whether there are more copies among `n` generated cells than chance makes."""
+        chance = 3.0 * np.sqrt(self.real_copies * (1.0 - self.real_copies) / n)
+        return bool(self.copies > self.real_copies + _MANY_COPIES + chance)
+
+
+def compare(
+    made: FloatArray, real: FloatArray, *, weight: FloatArray | None = None, random_state: RandomState = 0
+) -> Resemblance | None:
+    """Compare generated cells `(n, d)` with real ones `(m, d)` of some weights `(m,)`; None where either are too few."""
+    alive = np.ones(len(real), dtype=bool) if weight is None else weight > 0
+    real, weight = real[alive], None if weight is None else weight[alive]
+    if min(len(np.unique(made, axis=0)), len(np.unique(real, axis=0))) < _LEAST:
+        return None
+    alike = c2st(made, real, y_weight=weight, random_state=random_state)
+    novelty = nearest_neighbour_novelty(made, real)
+    return Resemblance(
+        n_real=len(real),
+        c2st=alike.accuracy,
+        c2st_standard_error=alike.standard_error,
+        copies=novelty.copies,
+        real_copies=novelty.real_copies,
+        nearer=novelty.nearer,
+    )
+
+
+def generate(
+    flow: Flow,
+    time: float,
+    *,
+    n_obs: int,
+    context: FloatArray | None = None,
+    random_state: RandomState = 0,
+) -> FloatArray:
+    r"""Draw cells from :math:`p(x \mid t, c)`: noise moved by the learned probability flow.
+
+    Parameters
+    ----------
+    flow
+        Fitted by a recipe that generates (`recipes.fm`).
+    time
+        Of the experiment, in its own unit.
+    n_obs
+        Number of cells. With one seed, fewer cells are the first of more.
+    context
+        Features of the condition, `(c,)` for all cells or `(n_obs, c)`; of a flow that was fitted with conditions.
+    random_state
+        Seed of the noise.
+
+    Returns
+    -------
+    Positions in data coordinates, shape `(n_obs, d)`.
+
+    Raises
+    ------
+    InputError
+        A flow that does not generate, a time or number that is none, or features that do not fit.
+    IntegrationError
+        Where a state stops being finite.
+
+    References
+    ----------
+    Lipman et al., Flow matching for generative modeling, ICLR 2023.
+    """
+    noise, features = noise_and_features(flow, time, n_obs=n_obs, context=context, random_state=random_state)
+    made: FloatArray = flow.simulate(noise, 0.0, [1.0], step=STEP, context=features).x[0]
+    return made
+
+
+def noise_and_features(
+    flow: Flow, time: float, *, n_obs: int, context: FloatArray | None = None, random_state: RandomState = 0
+) -> tuple[FloatArray, FloatArray]:
+    """Where generated cells start: noise in data coordinates `(n, d)`, and features of time and condition `(n, 1 + c)`."""
+    if not flow.generates:
+        msg = f"The flow (method {flow.recipe['name']!r}) moves cells between snapshots; fit with recipes.fm() to generate."
+        raise InputError(msg)
+    time, n_obs = as_number("time", time), as_count("n_obs", n_obs)
+    n_features = flow.n_context - 1
+    found = np.zeros((0,)) if context is None else np.asarray(context, dtype=np.float64)
+    if found.shape not in ((n_features,), (n_obs, n_features)):
+        msg = f"context has shape {found.shape}; the flow was fitted with {n_features} features of the cells' condition."
+        raise InputError(msg)
+    z = stream(as_seed(random_state), _NOISE).standard_normal((n_obs, flow.n_dims))
+    when = np.full((n_obs, 1), scaled_time(time, flow.times))
+    return flow.frame.to_data(z), np.hstack([when, np.broadcast_to(found, (n_obs, n_features))])
+
+
+def draw_conditions(snapshots: Snapshots, time: float, n: int, *, random_state: RandomState = 0) -> FloatArray:
+    """Features of `n` cells' conditions, `(n, c)`, in the proportions that were measured.
+
+    At the time of a snapshot these are its own; between two snapshots, those of both, weighted by closeness in time.
+    """
+    here = [(p, 1.0) for p in snapshots.populations if p.time == time] or sources(snapshots, time)
+    context = np.concatenate([np.zeros((len(p), 0)) if p.context is None else p.context for p, _ in here])
+    weight = np.concatenate([share * p.weight for p, share in here])
+    rows = stream(as_seed(random_state), _CONDITIONS).choice(len(weight), n, p=weight / weight.sum())
+    return context[rows]

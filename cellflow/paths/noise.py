@@ -1,0 +1,46 @@
+"""From noise to a cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from cellflow.errors import InputError
+from cellflow.paths.base import elapsed
+from cellflow.population import Pairs
+
+__all__ = ["FromNoise"]
+
+
+@dataclass(frozen=True)
+class FromNoise:
+    r""":math:`x_t \sim \mathcal N(s\, x_1, (1 - (1 - \mathrm{smallest})\, s)^2 I)`: standard normal noise becomes a cell.
+
+    The path of generation: :math:`s` is the elapsed fraction of an artificial time, and the source cell is not looked at. The
+    marginal at the end is the population, blurred by `smallest`.
+
+    Parameters
+    ----------
+    smallest
+        Width at the end, in model coordinates; positive, or the velocity has no bound there.
+
+    References
+    ----------
+    Lipman et al., Flow matching for generative modeling, ICLR 2023, section 4.1, example II.
+    """
+
+    smallest: float = 0.01
+
+    def __post_init__(self) -> None:
+        if isinstance(self.smallest, bool) or not isinstance(self.smallest, int | float) or not 0 < self.smallest < 1:
+            msg = f"smallest={self.smallest!r}; expected a number between 0 and 1, such as 0.01."
+            raise InputError(msg)
+
+    def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Centre, shape `(n, d)`."""
+        return elapsed(t, pairs)[:, None] * pairs.x1
+
+    def std(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Width, shape `(n,)`."""
+        return 1.0 - (1.0 - self.smallest) * (t - pairs.t0) / (pairs.t1 - pairs.t0)

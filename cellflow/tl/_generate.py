@@ -1,0 +1,127 @@
+"""New cells from noise."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow._numbers import as_count, as_number
+from cellflow._random import as_seed
+from cellflow._typing import FloatArray, RandomState
+from cellflow.adapter.fitted import read_fitted
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.moved import cells_of_fit
+from cellflow.analysis.generation import compare, draw_conditions
+from cellflow.analysis.prediction import of_condition
+from cellflow.errors import InputWarning
+from cellflow.population import Snapshots
+from cellflow.tl._outside import outside, warn_outside
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from cellflow.conditions import Condition
+
+__all__ = ["generate"]
+
+
+def generate(
+    adata: AnnData,
+    *,
+    time: float,
+    n_obs: int,
+    condition: Condition | None = None,
+    random_state: RandomState = 0,
+    key: str = DEFAULT,
+) -> AnnData:
+    r"""Generate cells of a time, and of a condition: draws from :math:`p(x \mid t, c)`.
+
+    Joined to measured cells (`anndata.concat`), they augment a group that is rare. Look at the report first: a generator of
+    few cells may return the cells that it was trained on, and whatever it returns is no new evidence about the group.
+
+    Parameters
+    ----------
+    adata
+        With a fit of `method="fm"`.
+    time
+        In the unit of the fit. Between snapshots the generator interpolates; beyond them it extrapolates, which is said.
+    n_obs
+        Number of cells.
+    condition
+        Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone where there is one column.
+        A combination that no cell had can be asked for. By default the conditions are drawn in the proportions of the
+        snapshot, or between two snapshots of both, the nearer one counting more.
+    random_state
+        Seed; with one seed, fewer cells are the first of more.
+    key
+        Where the fit is.
+
+    Returns
+    -------
+    A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation, `obs["time"]` and
+    the columns of the condition, and `uns["cf_generation"]` with the time, the condition and the seed. Where the fit has at
+    least 20 cells of that very time and condition, also how the generated ones compare with them: `n_real`; `c2st` with its
+    standard error, 0.5 where a classifier cannot tell them apart; `copies` beside `real_copies`, which is what chance makes;
+    `nearer`, 0.5 where generated cells are as far from real ones as these from each other, 1 where they are copies.
+
+    Raises
+    ------
+    InputError
+        No fit, or one of another method; a condition that it does not know; a time or number that is none.
+    IntegrationError
+        A state that stops being finite.
+
+    Warns
+    -----
+    IntegrationWarning
+        A time outside the observed ones.
+    InputWarning
+        Many generated cells are copies of measured ones.
+    """
+    import pandas as pd
+
+    from cellflow.analysis.generation import generate as generated
+
+    at = as_number("time", time, remedy=" in the unit of the fit")
+    n, seed = as_count("n_obs", n_obs), as_seed(random_state)
+    fitted = read_fitted(adata, key, generating=True)
+    snapshots, conditions = fitted.cells.snapshots(), fitted.cells.conditions
+    about: dict[str, Any] = {"time": at, "random_state": seed}
+    context = features = None
+    if condition is not None:
+        features = fitted.asked(condition)
+        about["condition"] = fitted.values(features)
+        context = np.broadcast_to(features, (n, len(features)))
+    elif conditions is not None:
+        context = draw_conditions(snapshots, at, n, random_state=seed)
+    x = generated(fitted.flow, at, n_obs=n, context=context, random_state=seed)
+    about |= _compared(snapshots, at, features, x, seed)
+    about["extrapolated"] = bool(len(outside(fitted, at)))
+    columns = {"time": np.full(n, at), **({} if conditions is None or context is None else conditions.decode(context))}
+    obs = pd.DataFrame(columns, index=[f"generated-{i}" for i in range(n)])
+    cells = cells_of_fit(adata, fitted, x, obs, {fitted.keys.own("generation"): about})
+    warn_outside(fitted, at)
+    return cells
+
+
+def _compared(
+    snapshots: Snapshots, time: float, condition: FloatArray | None, made: FloatArray, seed: int
+) -> dict[str, float | int]:
+    """How generated cells compare with the real ones of their time and condition, as far as there are any."""
+    here = [p for p in snapshots.populations if p.time == time]
+    if here and condition is not None:
+        chosen, measured = of_condition(Snapshots(tuple(here)), condition)
+        here = list(chosen.populations) if measured else []
+    found = compare(made, here[0].x, weight=here[0].weight, random_state=seed) if here else None
+    if found is None:
+        return {}
+    if found.many_copies(len(made)):
+        msg = (
+            f"{found.copies:.0%} of the {len(made):,} generated cells are copies of one of {found.n_real:,} measured cells; "
+            f"expected about {found.real_copies:.0%}, by chance. Train shorter or with more cells, or take the measured ones."
+        )
+        warnings.warn(msg, InputWarning, stacklevel=3)
+    return asdict(found)
