@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from cellflow.fields import Builder, NoiseConditional
-from cellflow.ladder import Ladder
+from cellflow.ladder import Ladder, Moments
 from cellflow.population import Clock
 
 __all__ = ["Dynamics"]
@@ -54,14 +54,15 @@ class Dynamics(nn.Module):
         field: Builder,
         score: Builder | None = None,
         ladder: Ladder | None = None,
+        moments: Moments | None = None,
         n_context: int = 0,
         sigma: float = 0.0,
     ) -> Dynamics:
-        """Make the networks of a dynamics in `dim` dimensions; the score, if any, over the levels of `ladder`."""
+        """Make the networks of a dynamics in `dim` dimensions; a score needs the levels of a ladder and the cells' moments."""
         velocity = field(dim, clock, **({"n_context": n_context} if n_context else {}))
         head = None
-        if score is not None and ladder is not None:
-            head = NoiseConditional(dim, clock, ladder=ladder, field=score, n_context=n_context)
+        if score is not None and ladder is not None and moments is not None:
+            head = NoiseConditional(dim, clock, ladder=ladder, moments=moments, field=score, n_context=n_context)
         return cls(velocity, head, unit=clock.unit, sigma=sigma)
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -19,7 +19,7 @@ from cellflow.dynamics import Dynamics
 from cellflow.errors import InputTypeError
 from cellflow.flow import Flow
 from cellflow.frame import Frame, Scale
-from cellflow.ladder import Ladder
+from cellflow.ladder import Ladder, Moments
 from cellflow.plan import BlockPlan, EdgePlan, Plan
 from cellflow.population import Clock, Population, Snapshots
 from cellflow.recipes import Recipe, by_name, describe, ot_cfm
@@ -183,6 +183,7 @@ def fit(
             field=recipe.field,
             score=recipe.score,
             ladder=ladder,
+            moments=None if ladder is None else Moments.fitted(inside, noise=max(stream.path_variance(), ladder.smallest**2)),
             n_context=inside.n_context,
             sigma=recipe.sigma,
         ).to(place)

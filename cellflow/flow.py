@@ -31,7 +31,7 @@ from cellflow.errors import InputError, ModelFileError
 from cellflow.fields import AtNoise, NoiseConditional
 from cellflow.fields.base import Builder, padded_chunks
 from cellflow.frame import Frame
-from cellflow.ladder import Ladder
+from cellflow.ladder import Ladder, Moments
 from cellflow.population import Clock
 from cellflow.simulation import Method, Scheme, Trajectories, annealed_langevin, integrate, integrate_sde
 from cellflow.simulation.langevin import LevelScore
@@ -360,7 +360,8 @@ class Flow:
         Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019.
         """
         ladder, seed = self.score_network.ladder, as_seed(random_state)
-        start = ladder.start(as_count("n", n), self.n_dims, stream(seed))
+        z = torch.from_numpy(stream(seed).standard_normal((as_count("n", n), self.n_dims))).to(self.device)
+        start = self.score_network.starting_points(torch.tensor(float(t), device=self.device), z).cpu().numpy()
         with torch_threads(self.threads):
             drawn = annealed_langevin(self.at_level(t, context), ladder, start, n_steps=n_steps, seed=seed, device=self.device)
         return self.frame.to_data(drawn)
@@ -455,7 +456,7 @@ class Flow:
             raise ModelFileError(msg)
         try:
             clock = Clock(**config["clock"])
-            dynamics = _untrained(config, clock, fields or {})
+            dynamics = _untrained(config, clock, len(arrays["times"]), fields or {})
             weights = {
                 k.removeprefix(_WEIGHTS): torch.from_numpy(np.array(v)) for k, v in arrays.items() if k.startswith(_WEIGHTS)
             }
@@ -569,7 +570,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _untrained(config: Mapping[str, Any], clock: Clock, own: Mapping[str, type[nn.Module]]) -> Dynamics:
+def _untrained(config: Mapping[str, Any], clock: Clock, n_times: int, own: Mapping[str, type[nn.Module]]) -> Dynamics:
     """The networks of a stored flow; format 1 knew neither score nor context."""
     recipe, ladder = config["recipe"], config.get("ladder")
     # Initial weights are overwritten; the user's generator must not notice.
@@ -579,7 +580,8 @@ def _untrained(config: Mapping[str, Any], clock: Clock, own: Mapping[str, type[n
             clock,
             field=_builder(recipe["field"], own),
             score=_builder(recipe["score"], own) if ladder else None,
-            ladder=Ladder(tuple(ladder["levels"]), ladder["spread"]) if ladder else None,
+            ladder=Ladder(tuple(ladder["levels"])) if ladder else None,
+            moments=Moments.blank(n_times, config["n_dims"]) if ladder else None,
             n_context=config.get("n_context", 0),
             sigma=config["sigma"],
         ).eval()

@@ -1,4 +1,4 @@
-"""The ladder of noise levels over which a score is learned."""
+"""What is known of a score before it is learned: the ladder of noise levels, and where the cells are at each time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cellflow._typing import FloatArray
 from cellflow.errors import InputError
 from cellflow.population import Snapshots
 
-__all__ = ["Ladder"]
+__all__ = ["Ladder", "Moments"]
 
 #: Neighbouring levels differ by at most this factor: below some 18 dimensions the overlap alone would allow far larger ones.
 _LARGEST_RATIO = 2.0
@@ -35,8 +35,6 @@ class Ladder:
     ----------
     levels
         Standard deviations per coordinate, at least two, strictly decreasing.
-    spread
-        Standard deviation of a coordinate of the data, which networks use to scale their inputs.
 
     Raises
     ------
@@ -50,7 +48,6 @@ class Ladder:
     """
 
     levels: tuple[float, ...]
-    spread: float = 1.0
 
     def __post_init__(self) -> None:
         levels = np.asarray(self.levels, dtype=np.float64)
@@ -58,11 +55,7 @@ class Ladder:
         if not usable or len(levels) < 2:
             msg = f"levels={self.levels!r}; expected at least two positive, finite, strictly decreasing noise levels."
             raise InputError(msg)
-        if not 0 < self.spread < np.inf:
-            msg = f"spread={self.spread!r}; expected a positive finite number."
-            raise InputError(msg)
         object.__setattr__(self, "levels", tuple(levels.tolist()))
-        object.__setattr__(self, "spread", float(self.spread))
 
     @property
     def largest(self) -> float:
@@ -73,10 +66,6 @@ class Ladder:
     def smallest(self) -> float:
         """The last level."""
         return self.levels[-1]
-
-    def start(self, n: int, n_dims: int, rng: np.random.Generator) -> FloatArray:
-        """Where sampling starts: normal noise as wide as the data under the largest level, shape `(n, n_dims)`."""
-        return float(np.hypot(self.spread, self.largest)) * rng.standard_normal((n, n_dims))
 
     @classmethod
     def fitted(cls, snapshots: Snapshots) -> Ladder:
@@ -94,17 +83,59 @@ class Ladder:
             raise InputError(msg)
         largest = max(_diameter(cloud) for cloud in clouds)
         between = np.concatenate([_to_nearest(cloud) for cloud in clouds])
-        spread = float(np.sqrt(np.mean([cloud.var(axis=0).mean() for cloud in clouds])))
-        return cls.between(float(np.median(between)) / np.sqrt(n_dims), largest, n_dims=n_dims, spread=spread)
+        return cls.between(float(np.median(between)) / np.sqrt(n_dims), largest, n_dims=n_dims)
 
     @classmethod
-    def between(cls, smallest: float, largest: float, *, n_dims: int, spread: float = 1.0) -> Ladder:
+    def between(cls, smallest: float, largest: float, *, n_dims: int) -> Ladder:
         """Levels from `largest` to `smallest`, whose noise overlaps from each to the next in `n_dims` dimensions."""
         if not 0 < smallest < largest < np.inf:
             msg = f"Noise levels from {smallest!r} to {largest!r}; expected two finite numbers, 0 < smallest < largest."
             raise InputError(msg)
         steps = max(1, int(np.ceil(np.log(largest / smallest) / np.log(overlapping_ratio(n_dims)) - 1e-9)))
-        return cls(tuple(np.geomspace(largest, smallest, steps + 1).tolist()), spread)
+        return cls(tuple(np.geomspace(largest, smallest, steps + 1).tolist()))
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and variances of the cells at the times of the snapshots, in model coordinates; in between, they change linearly.
+
+    For straight paths and Brownian bridges the mean does so exactly. Variances are taken along common axes, because the
+    components of a representation differ in width by orders of magnitude.
+
+    Parameters
+    ----------
+    times
+        Shape `(k,)`, increasing.
+    mean
+        Shape `(k, d)`.
+    axes
+        Principal axes of the covariance within snapshots, orthonormal columns, shape `(d, d)`.
+    variance
+        Along the axes, shape `(k, d)`, positive.
+    """
+
+    times: FloatArray
+    mean: FloatArray
+    axes: FloatArray
+    variance: FloatArray
+
+    @classmethod
+    def fitted(cls, snapshots: Snapshots, *, noise: float) -> Moments:
+        """Take them from the cells, under noise of a typical variance: that of the paths between them, or of the ladder's end.
+
+        It keeps directions in which no cell of a snapshot varies from being taken for infinitely steep ones.
+        """
+        mean = np.array([p.weight @ p.x.astype(np.float64) for p in snapshots.populations])
+        centred = [p.x - m for p, m in zip(snapshots.populations, mean, strict=True)]
+        within = np.mean([(c.T * p.weight) @ c for p, c in zip(snapshots.populations, centred, strict=True)], axis=0)
+        axes = np.linalg.eigh(within)[1]
+        variance = np.array([p.weight @ (c @ axes) ** 2 for p, c in zip(snapshots.populations, centred, strict=True)])
+        return cls(snapshots.times, mean, axes, variance + noise)
+
+    @classmethod
+    def blank(cls, n_times: int, n_dims: int) -> Moments:
+        """Room for `n_times` of them, to be filled from a file."""
+        return cls(np.zeros(n_times), np.zeros((n_times, n_dims)), np.eye(n_dims), np.ones((n_times, n_dims)))
 
 
 def overlapping_ratio(n_dims: int) -> float:

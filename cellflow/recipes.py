@@ -64,10 +64,20 @@ class Recipe:
     ladder: Ladder | None = None
 
     def with_score(
-        self, score: Builder = MLP, *, ladder: Ladder | None = None, objective: Objective = denoising_score_matching
+        self,
+        score: Builder = MLP,
+        *,
+        ladder: Ladder | None = None,
+        objective: Objective = denoising_score_matching,
+        training: Training | None = None,
     ) -> Recipe:
-        """Return the same method, which learns the score of the marginals beside the velocity."""
-        return replace(self, score=score, ladder=ladder, objectives={**self.objectives, "score": objective})
+        """Return the same method, which learns the score of the marginals beside the velocity.
+
+        A score at all noise levels is more to learn than a velocity: by default, training takes twice the steps.
+        """
+        longer = replace(self.training, steps=2 * self.training.steps) if training is None else training
+        objectives = {**self.objectives, "score": objective}
+        return replace(self, score=score, ladder=ladder, objectives=objectives, training=longer)
 
     def resolved(self, clock: Clock) -> Recipe:
         """Replace every `sigma="auto"` by the number that it stands for in this experiment."""
@@ -139,7 +149,7 @@ def sf2m(
     sigma: float | Literal["auto"] = "auto",
     field: Builder = MLP,
     score: Builder = MLP,
-    training: Training = _TRAINING,
+    training: Training | None = None,
 ) -> Recipe:
     """Schroedinger bridge by flow and score matching: velocity and score of one mixture of Brownian bridges.
 
@@ -151,8 +161,7 @@ def sf2m(
     Tong, Malkin, Fatras, Atanackovic, Zhang, Huguet, Wolf, Bengio, Simulation-free Schrödinger bridges via score and flow
     matching, AISTATS 2024 (arXiv 2307.03672).
     """
-    recipe = Recipe("sf2m", coupling or Entropic(sigma=sigma), BrownianBridge(sigma), field, training=training)
-    return recipe.with_score(score)
+    return Recipe("sf2m", coupling or Entropic(sigma=sigma), BrownianBridge(sigma), field).with_score(score, training=training)
 
 
 def vp_cfm(*, smoothing: float = 0.1, field: Builder = MLP, training: Training = _TRAINING) -> Recipe:

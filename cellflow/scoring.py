@@ -15,7 +15,7 @@ from cellflow._typing import FloatArray, RandomState
 from cellflow.dynamics import Dynamics
 from cellflow.fields import MLP, Builder, NoiseConditional
 from cellflow.frame import Frame, Scale
-from cellflow.ladder import Ladder
+from cellflow.ladder import Ladder, Moments
 from cellflow.objectives import Objective, denoising_score_matching
 from cellflow.population import Clock, Population, Snapshots
 from cellflow.simulation import annealed_langevin
@@ -70,7 +70,8 @@ class PopulationScore:
     def sample(self, n: int, *, random_state: RandomState = 0, n_steps: int = 10) -> FloatArray:
         """Draw `n` cells by annealed Langevin dynamics, shape `(n, d)`; see `cellflow.simulation.annealed_langevin`."""
         seed = as_seed(random_state)
-        start = self.ladder.start(as_count("n", n), len(self.frame.shift), stream(seed))
+        z = torch.from_numpy(stream(seed).standard_normal((as_count("n", n), len(self.frame.shift))))
+        start = self.network.starting_points(torch.tensor(self.time), z).numpy()
         return self.frame.to_data(annealed_langevin(self.at_level, self.ladder, start, n_steps=n_steps, seed=seed))
 
 
@@ -141,7 +142,9 @@ def fit_score(
     clock = Clock(population.time - 1.0, population.time + 1.0, 1.0, 1.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = NoiseConditional(inside.n_dims, clock, ladder=ladder, field=field)
+        network = NoiseConditional(
+            inside.n_dims, clock, ladder=ladder, moments=Moments.fitted(inside, noise=ladder.smallest**2), field=field
+        )
     source = PopulationStream(
         inside[0], batch_size=training.batch_size, validation=training.validation, seed=seed, levels=levels
     )

@@ -4,7 +4,8 @@ All three perturb the states of a sample further. A state of a path is :math:`x_
 :math:`\sigma_k` on top it is distributed as :math:`\mu_t + \tau z`, :math:`\tau^2 = \sigma_t^2 + \sigma_k^2`, so that the same
 `z` serves. Half of the rows that lie on a path of positive width keep :math:`\sigma_k = 0`, which is where the score of the
 marginals themselves is learned; all others get a level of the ladder. Every loss is weighted by :math:`\tau^2`: near the
-observed times, where a bridge has no width, the levels of the ladder keep it from vanishing.
+observed times, where a bridge has no width, the levels of the ladder keep it from vanishing, and cells of the snapshots
+themselves are added, of which paths that are looked at at random times hardly see any.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError
 from cellflow.fields.noise import NoiseConditional
-from cellflow.objectives.base import weighted_mean
+from cellflow.objectives.base import Objective, weighted_mean
 from cellflow.paths.base import PathSample
 
 __all__ = ["denoising_score_matching", "implicit_score_matching", "sliced_score_matching"]
@@ -51,6 +52,14 @@ def _perturbed(dynamics: Dynamics, sample: PathSample) -> _Perturbed:
     return _Perturbed(sample.x + (tau - std)[:, None] * sample.z, noise, tau)
 
 
+def _with_observed(loss: Objective, dynamics: Dynamics, sample: PathSample) -> Tensor:
+    """Mean of a loss over points on paths and, one for every two of them, cells of the snapshots themselves."""
+    value = loss(dynamics, sample)
+    if sample.observed is None:
+        return value
+    return (2 * value + loss(dynamics, sample.observed.rows(0, (len(sample.x) + 1) // 2))) / 3
+
+
 def _score(dynamics: Dynamics, sample: PathSample, x: Tensor, noise: Tensor) -> Tensor:
     if dynamics.score is None:
         msg = "Score matching needs a dynamics with a score; give the recipe one (score=MLP)."
@@ -82,6 +91,10 @@ def denoising_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     Vincent, A connection between score matching and denoising autoencoders, 2011; Song and Ermon, Generative modeling by
     estimating gradients of the data distribution, NeurIPS 2019, eq. (5) and (6).
     """
+    return _with_observed(_denoising, dynamics, sample)
+
+
+def _denoising(dynamics: Dynamics, sample: PathSample) -> Tensor:
     x, noise, tau = _perturbed(dynamics, sample)
     if sample.z is None or not bool((tau > 0).all()):
         msg = (
@@ -112,6 +125,10 @@ def sliced_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     ----------
     Song, Garg, Shi and Ermon, Sliced score matching, UAI 2019, eq. (8).
     """
+    return _with_observed(_sliced, dynamics, sample)
+
+
+def _sliced(dynamics: Dynamics, sample: PathSample) -> Tensor:
     if sample.probe is None:
         msg = "Sliced score matching needs random directions; give the sample a `probe`."
         raise InputError(msg)
@@ -142,6 +159,10 @@ def implicit_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     ----------
     Hyvärinen, Estimation of non-normalized statistical models by score matching, JMLR 2005, eq. (4).
     """
+    return _with_observed(_implicit, dynamics, sample)
+
+
+def _implicit(dynamics: Dynamics, sample: PathSample) -> Tensor:
     x, noise, tau = _perturbed(dynamics, sample)
     training = torch.is_grad_enabled()
     with torch.enable_grad():

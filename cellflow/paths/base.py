@@ -47,6 +47,9 @@ class PathSample:
     level, probe
         Fresh randomness for objectives that need their own: uniform on [0, 1), shape `(n,)`, and standard normal, shape
         `(n, d)`; None unless somebody asked for it.
+    observed
+        As many cells of the snapshots themselves, at their own times, for objectives that are defined there; None unless
+        somebody asked for it.
     """
 
     t: Tensor
@@ -59,11 +62,14 @@ class PathSample:
     context: Tensor | None = None
     level: Tensor | None = None
     probe: Tensor | None = None
+    observed: PathSample | None = None
 
     def rows(self, start: int, stop: int) -> PathSample:
         """Rows `start ... stop - 1`."""
         given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-        return PathSample(**{name: value[start:stop] for name, value in given.items()})
+        observed = given.pop("observed", None)
+        rows = {name: value[start:stop] for name, value in given.items()}
+        return PathSample(**rows, observed=None if observed is None else observed.rows(start, stop))
 
 
 def elapsed(t: Tensor, pairs: Pairs) -> Tensor:

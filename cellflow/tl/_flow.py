@@ -73,7 +73,7 @@ def flow(
         `"fm"` makes new cells from noise, for `cf.tl.generate`, and moves none.
     score
         Learn the score of the population at every time and noise level beside the velocity, for stochastic trajectories,
-        `cf.tl.refine` and `cf.tl.sample`; takes about twice the time. `"sf2m"` always has one.
+        `cf.tl.refine` and `cf.tl.sample`; takes about four times as long to train. `"sf2m"` always has one.
     condition_key
         Column of `adata.obs` with the condition of each cell (a drug, a donor, a dose), or several: text and categoricals are
         kinds, numbers are numbers. Cells are coupled within equal conditions only, so every condition must be there at both

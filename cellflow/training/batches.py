@@ -58,7 +58,8 @@ class Stream:
     seed
         Key of the whole stream.
     fresh
-        Whether points carry fresh randomness for their objectives (`level` and `probe`).
+        Whether points carry fresh randomness for their objectives (`level` and `probe`), and with them as many cells at the
+        ends of their pairs (`observed`).
     device
         Where the points are needed.
     """
@@ -139,7 +140,19 @@ class Stream:
             None if self._context is None else self._context[end],
         )
         points = sample(self._path, self._tensor(t), pairs, self._tensor(z))
-        return _refreshed(points, rng) if self._fresh else points
+        if not self._fresh:
+            return points
+        first = rng.random(n) < 0.5
+        ends = self._tensor(np.where(first, source, target))
+        observed = PathSample(
+            self._tensor(np.where(first, t0, t1)),
+            self._cells[ends],
+            torch.zeros_like(points.velocity),
+            std=torch.zeros_like(points.t, dtype=points.x.dtype),
+            z=self._tensor(rng.standard_normal(z.shape, dtype=np.float32)),
+            context=pairs.context,
+        )
+        return replace(_refreshed(points, rng), observed=_refreshed(observed, rng))
 
     def _tensor(self, a: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(a).to(self._device)
@@ -148,6 +161,11 @@ class Stream:
         """Block `k` of the stream: `batch_size * batches_per_block` points."""
         n = self.batch_size * self.batches_per_block
         return self._points(n, stream(self._seed, _BLOCK, k), range(len(self._plans)), aside=False)
+
+    def path_variance(self) -> float:
+        """Mean variance of the paths' own noise."""
+        std = self.block(0).std
+        return 0.0 if std is None else float(std.square().mean())
 
     def batches(self) -> Iterator[PathSample]:
         """Batches without end."""

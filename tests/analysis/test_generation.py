@@ -108,7 +108,7 @@ def test_conditions_are_drawn_as_they_were_measured():
 
 
 def test_copies_are_told_from_new_cells():
-    """A generator that returns its training cells, with or without a little noise, fools the classifier but not the novelty."""
+    """A generator that returns its training cells, as they are or nearly, fools the classifier but not the novelty."""
     rng = np.random.default_rng(0)
     real, new = rng.standard_normal((2, 200, 5))
     copied = real[rng.integers(200, size=150)]

@@ -68,7 +68,7 @@ def test_the_exact_score_is_the_minimum(loss, std):
 
 
 def test_the_three_differ_by_a_constant():
-    # Vincent 2011, Hyvärinen 2005: as functions of the score, at one level, the losses are equal up to a constant and a factor.
+    # Vincent 2011, Hyvärinen 2005: as functions of the score, at one level, the losses are equal up to constant and factor.
     dynamics = Dynamics(nn.Identity(), GaussianScore())
     points = sample(400_000, std=0.4, levels=False)
     values = []

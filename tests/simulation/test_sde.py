@@ -1,10 +1,10 @@
 """Laws of stochastic simulation, on the Ornstein-Uhlenbeck process and its time reversal."""
 
 import numpy as np
-import problems
 import pytest
 import torch
 
+import problems
 from cellflow.errors import InputError, IntegrationError
 from cellflow.simulation import integrate, integrate_sde
 from cellflow.simulation.sde import march
