@@ -201,7 +201,7 @@ def _order_of_rk4(rng: np.random.Generator, _: int) -> tuple[float, float]:
 
 
 def _small_fit(rng: np.random.Generator, seed: int) -> tuple[float, float]:
-    """A small fit between Gaussians, W1 of moved cells over the noise floor. Cells that stay are at 12 times that floor."""
+    """A small fit between Gaussians, W1 of moved cells over the noise floor. Cells that stay are at 18 times that floor."""
     from dataclasses import replace
 
     from cellflow.fitting import fit
