@@ -47,7 +47,7 @@ class Finding:
 
 
 def selftest(*, random_state: RandomState = 0) -> list[Finding]:
-    """Compare the installed package with closed forms: transport, paths, solvers, a small fit.
+    """Compare the installed package with closed forms: transport, paths, solvers, likelihood, a small fit.
 
     Needs no data, no network and no test runner, and takes about 15 seconds on one thread. Where something fails, the
     installation does (a solver, a numerical library), or a bug has been found: please report it with the table.
@@ -91,10 +91,17 @@ class _Gaussian:
         whitened = z @ np.linalg.inv(np.linalg.cholesky(z.T @ z / n)).T
         return np.asarray(self.mean + whitened @ np.linalg.cholesky(self.cov).T)
 
+    def log_density(self, x: FloatArray) -> FloatArray:
+        centred = x - self.mean
+        square = (centred @ np.linalg.inv(self.cov) * centred).sum(axis=1)
+        return np.asarray(-0.5 * (square + np.linalg.slogdet(2 * np.pi * self.cov)[1]))
+
 
 #: Two Gaussians whose covariances do not commute.
 _EARLY = _Gaussian(np.array([0.0, 1.0]), np.array([[1.0, -0.4], [-0.4, 0.6]]))
 _LATE = _Gaussian(np.array([2.0, -1.0]), np.array([[0.5, 0.3], [0.3, 1.2]]))
+
+_THETA, _SIGMA = 0.8, 0.7
 
 
 def _root(matrix: FloatArray) -> FloatArray:
@@ -200,6 +207,41 @@ def _order_of_rk4(rng: np.random.Generator, _: int) -> tuple[float, float]:
     return abs(float(np.log2(errors[0] / errors[1])) - 4.0), 0.3
 
 
+def _relaxed(t: float) -> _Gaussian:
+    """Law at `t` of the Ornstein-Uhlenbeck process dx = -THETA x dt + SIGMA dW that starts as `_EARLY`."""
+    decay, rest = np.exp(-_THETA * t), _SIGMA**2 / (2 * _THETA) * np.eye(2)
+    return _Gaussian(decay * _EARLY.mean, rest + decay**2 * (_EARLY.cov - rest))
+
+
+def _diffusion(rng: np.random.Generator, seed: int) -> tuple[float, float]:
+    """Ornstein-Uhlenbeck process, mean and covariance of simulated cells. In steps of a twentieth."""
+    from cellflow.simulation import integrate_sde
+
+    t, n = 1.5, 20_000
+    moved = integrate_sde(
+        lambda _t, x: -_THETA * x, _EARLY.sample(n, rng), 0.0, np.array([t]), sigma=_SIGMA, step=0.05, seed=seed
+    ).x[0]
+    law = _relaxed(t)
+    return float(max(np.abs(moved.mean(axis=0) - law.mean).max(), np.abs(np.cov(moved.T) - law.cov).max())), 0.03
+
+
+def _likelihood(rng: np.random.Generator, _: int) -> tuple[float, float]:
+    """Log-density carried along the probability flow of that process, in nats. The law is Gaussian at every time."""
+    import torch
+
+    from cellflow.simulation import log_likelihood
+
+    def velocity(t: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        law = _relaxed(float(t))
+        score = (torch.from_numpy(law.mean) - x) @ torch.from_numpy(np.linalg.inv(law.cov))
+        return -_THETA * x - 0.5 * _SIGMA**2 * score
+
+    t, law = 1.5, _relaxed(1.5)
+    x = law.sample(50, rng)
+    found = log_likelihood(velocity, x, t, 0.0, _EARLY.log_density, step=0.05, dtype=torch.float64)
+    return float(np.abs(found - law.log_density(x)).max()), 1e-5
+
+
 def _small_fit(rng: np.random.Generator, seed: int) -> tuple[float, float]:
     """A small fit between Gaussians, W1 of moved cells over the noise floor. Cells that stay are at 18 times that floor."""
     from dataclasses import replace
@@ -243,6 +285,8 @@ _ORACLES: tuple[Oracle, ...] = (
     _schroedinger_bridge,
     _bridge_drift,
     _order_of_rk4,
+    _diffusion,
+    _likelihood,
     _small_fit,
     _state_round_trip,
 )

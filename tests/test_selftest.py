@@ -60,6 +60,17 @@ def lower_order(monkeypatch):
 integrate = simulation.integrate
 
 
+def less_noise(monkeypatch):
+    monkeypatch.setattr(simulation, "integrate_sde", lambda *a, sigma, **kw: integrate_sde(*a, sigma=0.9 * sigma, **kw))
+
+
+integrate_sde = simulation.integrate_sde
+
+
+def no_volume(monkeypatch):
+    monkeypatch.setattr(simulation, "log_likelihood", lambda f, x, t, t0, p, **_: p(integrate(f, x, t, [t0], step=0.05).x[0]))
+
+
 def no_learning(monkeypatch):
     recipe = recipes.ot_cfm()
     monkeypatch.setattr(recipes, "ot_cfm", lambda: replace(recipe, training=replace(recipe.training, lr=1e-9)))
@@ -81,6 +92,8 @@ SABOTAGE = {
     wrong_diffusion: {"_schroedinger_bridge"},
     wrong_width: {"_schroedinger_bridge", "_bridge_drift"},
     lower_order: {"_order_of_rk4"},
+    less_noise: {"_diffusion"},
+    no_volume: {"_likelihood"},
     no_learning: {"_small_fit"},
     lost_digits: {"_state_round_trip"},
 }
