@@ -1,7 +1,8 @@
 """cellflow: from time-labelled single-cell snapshots to a continuous dynamics, and back into the AnnData.
 
 `cf.pp` prepare, `cf.tl` compute and write, `cf.pl` draw, `cf.datasets` load, `cf.get` read out. For people who write methods:
-`cf.fit` with `cf.recipes`, and the families `couplings`, `paths`, `fields`, `objectives`, `metrics`.
+`cf.fit` with `cf.recipes`, and the families `couplings`, `paths`, `fields`, `objectives`, `metrics`. `cf.selftest()` compares
+the installed package with closed forms.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         synthetic,
         tl,
     )
+    from cellflow._selftest import selftest
     from cellflow.fitting import fit
     from cellflow.flow import Flow
     from cellflow.population import Population, Snapshots
@@ -52,6 +54,7 @@ __all__ = [
     "pl",
     "pp",
     "recipes",
+    "selftest",
     "synthetic",
     "tl",
 ]
@@ -64,6 +67,7 @@ _HOMES = {
     "Population": "cellflow.population",
     "Snapshots": "cellflow.population",
     "fit": "cellflow.fitting",
+    "selftest": "cellflow._selftest",
 }
 
 

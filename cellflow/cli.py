@@ -97,7 +97,7 @@ def _run(argv: list[str]) -> int:
     elif "table" in result:
         print(result["table"])
     print(result["message"], file=sys.stderr)
-    return 0
+    return int(result.get("code", 0))
 
 
 def _suggest(argv: list[str], parser: _Parser, commands: dict[str, _Parser]) -> None:
@@ -151,11 +151,15 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     predict.add_argument("--time", type=float, required=True, metavar="T", help="in the unit of the time column")
     predict.add_argument("--n-obs", type=int, metavar="N", help="cells to predict (default: as many as the snapshots hold)")
 
+    selftest = command(
+        "selftest", _selftest, "Compare the installed package with closed forms, in seconds; exit code 1 if it fails."
+    )
+
     for sub in (fit, annotate):
         sub.add_argument("--overwrite", action="store_true", help="replace results of other programs under the same keys")
     for sub in (fit, annotate, predict):
         sub.add_argument("--out", required=True, metavar="OUT.h5ad", help="where to write; may be the input file")
-    return parser, {"demo": demo, "fit": fit, "annotate": annotate, "predict": predict}
+    return parser, {"demo": demo, "fit": fit, "annotate": annotate, "predict": predict, "selftest": selftest}
 
 
 def _seed(text: str) -> int:
@@ -216,6 +220,29 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
     later = tl.predict(adata, time=arguments.time, n_obs=arguments.n_obs, random_state=arguments.seed)
     write_h5ad(later, arguments.out)
     return _wrote(arguments, later, time=arguments.time)
+
+
+def _selftest(arguments: argparse.Namespace) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from cellflow._selftest import selftest
+
+    findings = selftest(random_state=arguments.seed)
+    failed = [finding for finding in findings if not finding.passed]
+    width = max(len(finding.name) for finding in findings)
+    lines = [f"{'':8}{'':{width}}  {'measured':>9}  {'bound':>7}  seconds"]
+    for f in findings:
+        lines.append(
+            f"{'ok' if f.passed else 'FAILED':8}{f.name:{width}}  {f.measured:9.2g}  {f.bound:7.2g}  {f.seconds:7.1f}"
+        )
+        lines += [f"{'':8}{f.error}"] if f.error else []
+    rows = [{k: None if v != v else v for k, v in asdict(finding).items()} for finding in findings]  # JSON has no NaN
+    values = {"command": "selftest", "version": __version__, "passed": not failed, "findings": rows, "seed": arguments.seed}
+    agree = f"{len(findings) - len(failed)} of {len(findings)} comparisons with closed forms passed"
+    advice = (
+        "; reinstall cellflow-trajectory and what it needs, and if that does not help, report this table" if failed else ""
+    )
+    return {"values": values, "table": "\n".join(lines), "message": f"{agree}{advice}.", "code": int(bool(failed))}
 
 
 @contextmanager

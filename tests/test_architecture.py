@@ -31,7 +31,7 @@ synthetic | analysis | recipes -> flow -> fitting | scoring
 benchmark
 adapter
 datasets | pp | tl | pl | get | bench | interop
-_demo -> cli | __init__
+_demo | _selftest -> cli | __init__
 """
 
 #: Families: their members are alternatives to each other, and share nothing but their `base`.

@@ -103,7 +103,7 @@ def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixt
     assert "--help" in err
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["fit"], ["annotate"], ["predict"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["fit"], ["annotate"], ["predict"], ["selftest"]])
 def test_help_and_version_are_data(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*command, "--help"]) == 0
     assert "usage: cellflow" in capsys.readouterr().out
