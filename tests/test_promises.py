@@ -37,6 +37,14 @@ QUICK = quick_recipe()
 
 def everything(adata):
     """Every public call on an AnnData, as a clean run makes them; returns what it computed."""
+    results = everything_but_densities(adata)
+    cf.tl.density(adata, "hours", method="gmm")
+    cf.tl.log_density(adata, source="gmm")
+    cf.tl.age(adata, cells=["cell1"], n_times=3)
+    return [*results, cf.get.density(adata)]
+
+
+def everything_but_densities(adata):
     cf.pp.check(adata, time_key="hours")
     cf.tl.flow(adata, "hours", method=QUICK)
     cf.tl.velocity(adata, basis="umap")
@@ -52,11 +60,15 @@ def everything(adata):
 CALLS = {
     "pp.check": lambda a, **kw: cf.pp.check(a, **({"time_key": "hours"} | kw)),
     "tl.flow": lambda a, **kw: cf.tl.flow(a, kw.pop("time_key", "hours"), method=QUICK, **kw),
+    "tl.age": cf.tl.age,
+    "tl.density": lambda a, **kw: cf.tl.density(a, kw.pop("time_key", "hours"), method="gmm", **kw),
+    "tl.log_density": lambda a, **kw: cf.tl.log_density(a, source="gmm", **kw),
     "tl.velocity": cf.tl.velocity,
     "tl.trajectories": lambda a, **kw: cf.tl.trajectories(a, **({"n_times": 3} | kw)),
     "tl.predict": lambda a, **kw: cf.tl.predict(a, **({"time": 30.0} | kw)),
     "tl.push": lambda a, **kw: cf.tl.push(a, **({"time": 48.0} | kw)),
     "tl.pull": lambda a, **kw: cf.tl.pull(a, **({"time": 0.0} | kw)),
+    "get.density": cf.get.density,
     "get.flow": cf.get.flow,
     "get.velocity": cf.get.velocity,
 }
@@ -93,6 +105,8 @@ def damaged_model(adata):
 def foreign_results(adata):
     adata.obsm["velocity_pca"] = np.zeros((90, 4))
     adata.obsm["cf_trajectory"] = np.zeros((90, 3, 4))
+    for name in ("age", "log_density", "snapshot_log_density"):
+        adata.obs[f"cf_{name}"] = 1.0
     adata.uns["mine"] = "hand-made"
 
 
@@ -100,12 +114,21 @@ def untouched(adata):
     pass
 
 
-AFTER_A_FIT = ["tl.velocity", "tl.trajectories", "tl.predict", "tl.push", "tl.pull", "get.velocity"]
+AFTER_A_FIT = [
+    "tl.age",
+    "tl.log_density",
+    "tl.velocity",
+    "tl.trajectories",
+    "tl.predict",
+    "tl.push",
+    "tl.pull",
+    "get.velocity",
+]
 #: What is spoilt; the calls it spoils; their arguments; and what their messages name: key, finding, remedy.
 FAILURES = {
     "NaN": (
         nan_in_positions,
-        ["tl.flow", *AFTER_A_FIT],
+        ["tl.density", "tl.flow", *AFTER_A_FIT],
         {},
         r"obsm\['X_pca'\]",
         r"1 NaN \(first: cell 'cell5', column 2\)",
@@ -118,7 +141,7 @@ FAILURES = {
     "no such fit": (untouched, ["get.flow", *AFTER_A_FIT], {"key": "celflow"}, "'celflow'", "holds no fit", "Fit first"),
     "no such cell": (
         untouched,
-        ["tl.push", "tl.pull", "tl.trajectories"],
+        ["tl.age", "tl.push", "tl.pull", "tl.trajectories"],
         {"cells": ["Cell1"]},
         "obs_names",
         "Cell1",
@@ -149,6 +172,14 @@ FAILURES = {
         "was not written by",
         "overwrite=True",
     ),
+    "foreign densities": (
+        foreign_results,
+        ["tl.age", "tl.density", "tl.log_density"],
+        {},
+        r"obs\['cf_\w+'\]",
+        "was not written by",
+        "overwrite=True",
+    ),
     "foreign key": (
         foreign_results,
         ["tl.flow"],
@@ -157,8 +188,15 @@ FAILURES = {
         "was not written by",
         "another key_added",
     ),
-    "bad name": (untouched, ["tl.flow"], {"key_added": "a/b"}, "key_added", "'a/b'", "without '/'"),
-    "no such column": (untouched, ["tl.flow"], {"time_key": "hour"}, r"obs\['hour'\]", "is missing", "did you mean 'hours'"),
+    "bad name": (untouched, ["tl.density", "tl.flow"], {"key_added": "a/b"}, "key_added", "'a/b'", "without '/'"),
+    "no such column": (
+        untouched,
+        ["tl.density", "tl.flow"],
+        {"time_key": "hour"},
+        r"obs\['hour'\]",
+        "is missing",
+        "did you mean 'hours'",
+    ),
     "no such method": (untouched, ["tl.flow"], {"scale": "jiont"}, "scale", "'jiont'", "did you mean 'joint'"),
     "no number": (
         untouched,
@@ -352,4 +390,4 @@ def test_P12_warnings_can_be_filtered_by_category():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", errors.InputWarning)
-        everything(adata)
+        everything_but_densities(adata)  # a column that does not vary has no density

@@ -54,9 +54,7 @@ class EvolvingDensity:
     step: float | None = None
 
     def __post_init__(self) -> None:
-        if self.flow.n_context:
-            msg = f"The flow is conditional on {self.flow.n_context} context features; expected none. Fit one per condition."
-            raise InputError(msg)
+        _require_unconditional(self.flow)
         self._times(as_number("time", self.time))
         if self.step is not None:
             as_number("step", self.step, above=0.0, remedy=", in units of time, or None")
@@ -93,6 +91,7 @@ class EvolvingDensity:
         """
         from cellflow.densities import fit_density
 
+        _require_unconditional(flow)
         density = fit_density(
             population.x, method=source, weight=population.weight, random_state=random_state, threads=flow.threads
         )
@@ -307,3 +306,9 @@ def _by_time(t: FloatArray) -> Iterator[tuple[float, np.ndarray]]:
     """Each distinct time with its rows."""
     for time in np.unique(t):
         yield float(time), np.flatnonzero(t == time)
+
+
+def _require_unconditional(flow: Flow) -> None:
+    if flow.n_context:
+        msg = f"The flow is conditional on {flow.n_context} context features; expected none. Fit one per condition."
+        raise InputError(msg)

@@ -42,7 +42,7 @@ class NSF(NormalizingFlow):
         self, dim: int, n_context: int = 0, *, transforms: int = 3, hidden: Sequence[int] = (64, 64), bins: int = 8
     ) -> None:
         transforms = as_count("transforms", transforms)
-        hidden = [as_count("hidden", width) for width in hidden or (0,)]
+        hidden = [as_count("hidden", width) for width in (hidden if len(hidden) else (0,))]
         bins = as_count("bins", bins, least=2)
         orders = torch.arange(dim), torch.arange(dim).flip(0)
         layers = [

@@ -84,12 +84,12 @@ def check_shape(*, dim: int, width: int, depth: int, n_context: int) -> None:
             raise InputError(msg)
 
 
-def padded_chunks(x: Tensor) -> Iterator[tuple[Tensor, int]]:
+def padded_chunks(x: Tensor, size: int = _CHUNK) -> Iterator[tuple[Tensor, int]]:
     """Split rows into chunks of one width, the last one filled up by repeating a row; yields each with its true size.
 
     The last bit of a matrix product depends on its shape. At one shape for every query, a cell's result does not depend on
     the cells that are asked with it.
     """
-    for chunk in x.split(_CHUNK):
-        missing = _CHUNK - len(chunk)
+    for chunk in x.split(size):
+        missing = size - len(chunk)
         yield torch.cat([chunk, chunk[-1:].expand(missing, *chunk.shape[1:])]) if missing else chunk, len(chunk)

@@ -21,6 +21,8 @@ from cellflow.simulation.trajectories import Trajectories
 
 __all__ = ["Divergence", "Exact", "Hutchinson", "log_likelihood", "push_with_log_prob"]
 
+#: Rows per solve: a backward pass for each dimension makes a row dear, and a chunk is filled up for a handful of cells too.
+_CHUNK = 256
 #: Above this many dimensions the trace is estimated by default.
 _EXACT_DIMS = 100
 #: Cells that are integrated again with half the step; from these differences, relative and in nats, a warning is due.
@@ -237,7 +239,7 @@ def _solve(
         return _both_ways(augmented, began, t0, distinct, largest, "rk4", {}).cpu()
 
     with torch.no_grad():
-        parts = [solve(chunk, step)[:, :n] for chunk, n in padded_chunks(start)] if len(start) else []
+        parts = [solve(chunk, step)[:, :n] for chunk, n in padded_chunks(start, _CHUNK)] if len(start) else []
         solved = torch.cat([torch.empty(len(distinct), 0, x.shape[1] + 1, dtype=dtype), *parts], dim=1)
         check_finite(solved, distinct, t0, "rk4")
         error = 0.0

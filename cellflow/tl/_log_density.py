@@ -47,7 +47,7 @@ def log_density(
     a lineage that the first snapshot does not explain, a batch effect, doublets. `cf.tl.density` knows no dynamics; the
     difference of the two is a likelihood ratio.
 
-    It costs one backward pass for every dimension, four times per step of the solver: on one core about 4 seconds for each
+    It costs one backward pass for every dimension, four times per step of the solver: on one core about 6 seconds for each
     interval between 10,000 cells of 5 dimensions and the first snapshot, and ten times as much for 50 dimensions.
 
     Parameters

@@ -190,6 +190,7 @@ def test_ends_and_plateaus():
         (lambda d: EvolvingDensity(d.flow, SOURCE, 0.0), "Time 0 "),
         (lambda d: EvolvingDensity(d.flow, SOURCE, 1.0, step=0.0), r"step=0\.0"),
         (lambda _d: EvolvingDensity(make_flow(Linear(), n_context=2), SOURCE, 1.0), "conditional on 2 context features"),
+        (lambda _d: EvolvingDensity.fitted(make_flow(Linear(), n_context=1), Population(X, 1.0)), "conditional on 1 context"),
         (lambda d: EvolvingDensity.fitted(d.flow, Population(X, 1.0)), "7 cells"),
     ],
 )

@@ -219,7 +219,7 @@ def test_an_explosion_names_the_time_and_the_cell():
         ({"t0": np.inf}, InputError, "finite; found"),
         ({"t": 1e9}, InputError, "limit is 10,000"),
         ({"x": np.zeros(3)}, InputError, r"shape \(3,\); expected \(n, d\)"),
-        ({"field": lambda _t, x: x[:, :1]}, InputError, r"returned shape \(1024, 1\)"),
+        ({"field": lambda _t, x: x[:, :1]}, InputError, r"returned shape \(256, 1\)"),
         ({"field": lambda _t, x: torch.ones_like(x)}, InputError, r"not connected .* may add 0 \* x"),
         ({"field": lambda _t, x: x.detach() * torch.ones(1, requires_grad=True)}, InputError, "not connected"),
         ({"log_prob0": lambda x: x}, InputError, r"log_prob0\(x\(t0\)\) has shape \(6, 2\); expected \(6,\)"),

@@ -189,6 +189,7 @@ def test_each_cell_at_its_own_time(asked):
 def test_other_cells_and_a_displaced_one(asked, frozen):
     new = asked[::2].copy()
     new.obs_names = [f"new{i}" for i in range(new.n_obs)]
+    del new.obs["cf_time"], new.obs["cf_time_inferred"]
     new.obsm["X_pca"][40] += 50.0
     with frozen(new):
         answered = cf.tl.log_density(new, source="kde", copy=True)
