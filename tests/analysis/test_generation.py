@@ -108,7 +108,7 @@ def test_conditions_are_drawn_as_they_were_measured():
 
 
 def test_copies_are_told_from_new_cells():
-    """A generator that returns its training cells, with or without a little noise, fools the classifier but not the novelty."""
+    """A generator that returns its training cells, a little blurred or not, fools the classifier but not the novelty."""
     rng = np.random.default_rng(0)
     real, new = rng.standard_normal((2, 200, 5))
     copied = real[rng.integers(200, size=150)]
@@ -117,7 +117,7 @@ def test_copies_are_told_from_new_cells():
         assert found.many_copies(len(made)) is copies
         assert (found.copies > 0.95) is copies
         assert (found.nearer > 0.9) is copies
-        assert abs(found.c2st - 0.5) < 0.1
+        assert found.c2st < 0.6
     assert compare(new + 5.0, real).nearer < 0.1
     assert compare(new[:19], real) is None
     assert compare(new, np.repeat(real[:5], 10, axis=0)) is None
