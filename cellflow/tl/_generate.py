@@ -14,7 +14,7 @@ from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cells_of_fit
-from cellflow.analysis.generation import compare, draw_conditions
+from cellflow.analysis.generation import Resemblance, compare, draw_conditions
 from cellflow.analysis.prediction import of_condition
 from cellflow.errors import InputWarning
 from cellflow.population import Snapshots
@@ -98,30 +98,28 @@ def generate(
     elif conditions is not None:
         context = draw_conditions(snapshots, at, n, random_state=seed)
     x = generated(fitted.flow, at, n_obs=n, context=context, random_state=seed)
-    about |= _compared(snapshots, at, features, x, seed)
+    found = _compared(snapshots, at, features, x, seed)
+    about |= {} if found is None else asdict(found)
     about["extrapolated"] = bool(len(outside(fitted, at)))
     columns = {"time": np.full(n, at), **({} if conditions is None or context is None else conditions.decode(context))}
     obs = pd.DataFrame(columns, index=[f"generated-{i}" for i in range(n)])
     cells = cells_of_fit(adata, fitted, x, obs, {fitted.keys.own("generation"): about})
     warn_outside(fitted, at)
+    if found is not None and found.many_copies(n):
+        msg = (
+            f"{found.copies:.0%} of the {n:,} generated cells are copies of one of {found.n_real:,} measured cells; expected "
+            f"about {found.real_copies:.0%}, by chance. Train shorter or with more cells, or take the measured ones."
+        )
+        warnings.warn(msg, InputWarning, stacklevel=2)
     return cells
 
 
 def _compared(
     snapshots: Snapshots, time: float, condition: FloatArray | None, made: FloatArray, seed: int
-) -> dict[str, float | int]:
+) -> Resemblance | None:
     """How generated cells compare with the real ones of their time and condition, as far as there are any."""
     here = [p for p in snapshots.populations if p.time == time]
     if here and condition is not None:
         chosen, measured = of_condition(Snapshots(tuple(here)), condition)
         here = list(chosen.populations) if measured else []
-    found = compare(made, here[0].x, weight=here[0].weight, random_state=seed) if here else None
-    if found is None:
-        return {}
-    if found.many_copies(len(made)):
-        msg = (
-            f"{found.copies:.0%} of the {len(made):,} generated cells are copies of one of {found.n_real:,} measured cells; "
-            f"expected about {found.real_copies:.0%}, by chance. Train shorter or with more cells, or take the measured ones."
-        )
-        warnings.warn(msg, InputWarning, stacklevel=3)
-    return asdict(found)
+    return compare(made, here[0].x, weight=here[0].weight, random_state=seed) if here else None
