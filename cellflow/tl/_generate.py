@@ -34,6 +34,7 @@ def generate(
     time: float,
     n_obs: int,
     condition: Condition | None = None,
+    return_log_prob: bool = False,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -54,6 +55,9 @@ def generate(
         Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone where there is one column.
         A combination that no cell had can be asked for. By default the conditions are drawn in the proportions of the
         snapshot, or between two snapshots of both, the nearer one counting more.
+    return_log_prob
+        Add `obs["log_density"]`: nats of each cell under the generator at its time and condition, in the coordinates of the
+        representation. Exact up to 100 dimensions, but for the solver's error; takes several times longer.
     random_state
         Seed; with one seed, fewer cells are the first of more.
     key
@@ -84,6 +88,7 @@ def generate(
     import pandas as pd
 
     from cellflow.analysis.generation import generate as generated
+    from cellflow.analysis.generation import generate_with_log_prob
 
     at = as_number("time", time, remedy=" in the unit of the fit")
     n, seed = as_count("n_obs", n_obs), as_seed(random_state)
@@ -97,11 +102,16 @@ def generate(
         context = np.broadcast_to(features, (n, len(features)))
     elif conditions is not None:
         context = draw_conditions(snapshots, at, n, random_state=seed)
-    x = generated(fitted.flow, at, n_obs=n, context=context, random_state=seed)
+    log_p = None
+    if return_log_prob:
+        x, log_p = generate_with_log_prob(fitted.flow, at, n_obs=n, context=context, random_state=seed)
+    else:
+        x = generated(fitted.flow, at, n_obs=n, context=context, random_state=seed)
     found = _compared(snapshots, at, features, x, seed)
     about |= {} if found is None else asdict(found)
     about["extrapolated"] = bool(len(outside(fitted, at)))
     columns = {"time": np.full(n, at), **({} if conditions is None or context is None else conditions.decode(context))}
+    columns |= {} if log_p is None else {"log_density": log_p}
     obs = pd.DataFrame(columns, index=[f"generated-{i}" for i in range(n)])
     cells = cells_of_fit(adata, fitted, x, obs, {fitted.keys.own("generation"): about})
     warn_outside(fitted, at)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellflow.analysis.generation import compare, draw_conditions, generate
+from cellflow.analysis.generation import compare, draw_conditions, generate, generate_with_log_prob
 from cellflow.errors import InputError
 from cellflow.fitting import fit
 from cellflow.metrics import wasserstein
@@ -93,6 +93,23 @@ def test_seeds_decide_and_fewer_cells_are_the_first_of_more(flow):
     mixed = generate(flow, 2.0, n_obs=7, context=rows, random_state=3)
     np.testing.assert_array_equal(mixed[:4], few[:4])
     assert (np.abs(mixed[4:] - few[4:]) > 0).all()
+
+
+def test_the_log_density_is_a_density_and_of_these_cells(flow):
+    condition = np.array([1.0, 0.0])
+    made, log_p = generate_with_log_prob(flow, 2.0, n_obs=100, context=condition, random_state=3)
+    np.testing.assert_allclose(made, generate(flow, 2.0, n_obs=100, context=condition, random_state=3), atol=1e-4)
+    # Against the density of the truth, which the generator has learned only roughly.
+    rare = np.exp(-0.5 * ((made - [3.0, 0.0]) / 0.3) ** 2).prod(axis=1)
+    common = np.exp(-0.5 * ((made - [0.0, 1.0]) / 0.3) ** 2).prod(axis=1)
+    truth = np.log((0.3 * rare + 0.7 * common) / (2 * np.pi * 0.09) + 1e-12)
+    assert np.median(np.abs(log_p - truth)) < 0.5
+    # In one dimension the density of drawn cells, over where they lie, sums to one.
+    cells = Population(5.0 + 3.0 * np.random.default_rng(0).standard_normal((200, 1)), 0.0)
+    line = fit(Snapshots((cells,)), fm(training=Training(steps=200, batch_size=128)))
+    x, log_p = generate_with_log_prob(line, 0.0, n_obs=4_000)
+    order = np.argsort(x[:, 0])
+    assert np.trapezoid(np.exp(log_p[order]), x[order, 0]) == pytest.approx(1.0, abs=0.01)
 
 
 def test_conditions_are_drawn_as_they_were_measured():

@@ -66,6 +66,15 @@ def test_without_a_condition_the_proportions_are_the_measured_ones(generator):
     assert abs(made.uns["cf_generation"]["c2st"] - 0.5) < 0.15
 
 
+def test_log_densities_on_request(generator):
+    made = cf.tl.generate(generator, time=12.0, condition="drug", n_obs=30, return_log_prob=True)
+    plain = cf.tl.generate(generator, time=12.0, condition="drug", n_obs=30)
+    np.testing.assert_allclose(made.obsm["X_pca"], plain.obsm["X_pca"], atol=1e-4)
+    centre = np.linalg.norm(made.obsm["X_pca"] - made.obsm["X_pca"].mean(axis=0), axis=1)
+    assert np.corrcoef(made.obs["log_density"], centre)[0, 1] < -0.4
+    assert "log_density" not in plain.obs
+
+
 def test_a_rare_group_is_augmented(generator):
     rare = generator[(generator.obs["hours"] == 12.0) & (generator.obs["drug"] == "drug")]
     made = cf.tl.generate(generator, time=12.0, condition={"drug": "drug"}, n_obs=50, random_state=1)
