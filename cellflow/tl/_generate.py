@@ -68,8 +68,9 @@ def generate(
     A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation, `obs["time"]` and
     the columns of the condition, and `uns["cf_generation"]` with the time, the condition and the seed. Where the fit has at
     least 20 cells of that very time and condition, also how the generated ones compare with them: `n_real`; `c2st` with its
-    standard error, 0.5 where a classifier cannot tell them apart; `copies` beside `real_copies`, which is what chance makes;
-    `nearer`, 0.5 where generated cells are as far from real ones as these from each other, 1 where they are copies.
+    standard error, 0.5 where a classifier cannot tell them apart (and below it, where few cells were learned too closely);
+    `copies` beside `real_copies`, which is what chance makes; `nearer`, 0.5 where generated cells are as far from real ones as
+    these from each other, 1 where they are copies.
 
     Raises
     ------

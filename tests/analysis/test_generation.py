@@ -7,7 +7,7 @@ from scipy.integrate import trapezoid
 from cellflow.analysis.generation import compare, draw_conditions, generate, generate_with_log_prob
 from cellflow.errors import InputError
 from cellflow.fitting import fit
-from cellflow.metrics import wasserstein
+from cellflow.metrics import c2st, wasserstein
 from cellflow.population import Population, Snapshots
 from cellflow.recipes import fm, ot_cfm
 from cellflow.training import Training
@@ -42,6 +42,8 @@ def test_generated_cells_are_those_of_their_time_and_condition(flow, time, kind)
     again = mixture(600, time, kind, np.random.default_rng(8))
     np.testing.assert_allclose(made.mean(axis=0), truth.mean(axis=0), atol=0.2)
     np.testing.assert_allclose(made.std(axis=0), truth.std(axis=0), rtol=0.2)
+    # A classifier does not tell them from new cells of the truth, up to a tenth.
+    assert c2st(made, truth).accuracy < 0.6
     # The floor is the distance between two draws of the truth itself.
     assert wasserstein(made, truth) < wasserstein(again, truth) + 0.2
     sign = 1.0 if kind == 0 else -1.0
