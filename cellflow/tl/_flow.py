@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cellflow._typing import RandomState
-from cellflow.adapter.conditioned import read_conditions, require_partners
+from cellflow.adapter.conditioned import named_plans, read_conditions, require_partners
 from cellflow.adapter.decoding import fitted_decoder
 from cellflow.adapter.fitted import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys, require_free, written
@@ -191,6 +191,6 @@ def _record(fitted: Flow, cells: Cells, names: np.ndarray, choices: dict[str, An
         "params": plain(params),
         "model": pack(fitted),
         "history": dict(fitted.history),
-        "plans": plain(fitted.plans),
+        "plans": plain(named_plans(fitted.plans, cells)),
         "fingerprint": sketch(names, cells.x),
     }

@@ -99,6 +99,8 @@ def test_a_conditional_fit_answers_from_a_file(conditional, tmp_path):
     conditional.write_h5ad(tmp_path / "a.h5ad")
     again = ad.read_h5ad(tmp_path / "a.h5ad")
     assert list(again.uns["cellflow"]["params"]["condition_key"]) == ["drug"]
+    parts = again.uns["cellflow"]["plans"]["0.0_to_12.0"]["conditions"]
+    assert sorted(part["condition"] for part in parts.values()) == ["drug='control'", "drug='drug'"]
     np.testing.assert_array_equal(cf.tl.predict(again, time=30.0, condition="drug").obsm["X_pca"], expected)
 
 
