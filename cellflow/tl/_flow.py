@@ -16,6 +16,7 @@ from cellflow.adapter.keys import DEFAULT, Keys, require_free, written
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.store import pack, plain, sketch
 from cellflow.adapter.write import target_of, write
+from cellflow.errors import InputError
 from cellflow.frame import Scale
 
 if TYPE_CHECKING:
@@ -144,6 +145,9 @@ def flow(
     recipe = recipe.with_score() if score and recipe.score is None else recipe
     if not recipe.generates:
         require_partners(cells)
+    elif score:
+        msg = f"score=True with method={recipe.name!r}, which makes cells from noise; no call asks for its score. Omit it."
+        raise InputError(msg)
     target = target_of(adata, copy=copy)
     fitted = fit(
         cells.snapshots(),

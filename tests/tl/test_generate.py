@@ -165,6 +165,11 @@ def test_what_cannot_be_generated(generator, arguments, error, message, frozen):
         cf.tl.generate(generator, **({"time": 12.0, "n_obs": 5} | arguments))
 
 
+def test_a_generator_has_no_score_to_ask_for(cells, frozen):
+    with frozen(cells), pytest.raises(InputError, match="score=True with method='fm'"):
+        cf.tl.flow(cells, "hours", method="fm", score=True)
+
+
 def test_a_fit_of_another_method_cannot_generate(fitted, frozen):
     with frozen(fitted), pytest.raises(InputError, match=r"method 'ot-cfm'\) moves cells.*method='fm'"):
         cf.tl.generate(fitted, time=12.0, n_obs=5)
