@@ -74,9 +74,7 @@ def main() -> None:
     parser.add_argument("--evaluate", type=int, default=1_000_000)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     options = parser.parse_args()
-    print(
-        f"{'d':>3} {'seed':>4} {'method':<9} {'KL end':>8} {'floor':>8} {'excess':>8} {'KL mean':>8} {'fit s':>6} {'eval s':>6}"
-    )
+    print("  d seed method      KL end    floor   excess  KL mean  fit s eval s")
     for d in options.dims:
         for seed in options.seeds:
             rng = np.random.default_rng([seed, d])

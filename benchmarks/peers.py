@@ -34,6 +34,7 @@ class Peer:
     seconds: float
 
     def at(self, network: nn.Module, t: float, x: Tensor) -> Tensor:
+        """A network's output at one time."""
         return network(torch.cat([x, torch.full((len(x), 1), t)], dim=1))
 
     @torch.no_grad()
@@ -82,7 +83,7 @@ def train(
     start, generator = time.perf_counter(), torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        np.random.seed(seed)  # its plans are drawn with numpy's own generator
+        np.random.seed(seed)  # noqa: NPY002 (its plans are drawn with numpy's own generator)
         velocity = MLP(dim=dim, w=width, time_varying=True)
         score = MLP(dim=dim, w=width, time_varying=True) if method == "sf2m" else None
         networks = nn.ModuleList([n for n in (velocity, score) if n is not None])

@@ -67,8 +67,8 @@ def _solved(source: Population, target: Population, coupling: Coupling, key: str
 def _solved_inside(source: Population, target: Population, coupling: Coupling, key: str) -> tuple[Plan, dict[str, Any]]:
     """A plan inside each condition, weighted by the share of the condition among the source cells."""
     plans, rows, columns, conditions = [], [], [], {}
-    for features, here, there in shared_conditions(source, target):
-        name = " ".join(f"{value:g}" for value in features)
+    for k, (_, here, there) in enumerate(shared_conditions(source, target)):
+        name = str(k)  # in the order of `shared_conditions`; features may be too many for a name
         plan, choice = _solved(source.part(here), target.part(there), coupling, f"{key}, condition {name}")
         plans.append(plan)
         rows.append(here)

@@ -1,9 +1,9 @@
 """A flow with a score: diffusions with its marginals, samples of a time, refinement, storage."""
 
 import numpy as np
-import problems
 import pytest
 
+import problems
 from cellflow import Flow, Snapshots, fit, recipes
 from cellflow.analysis.refinement import noise_carried, refine
 from cellflow.errors import InputError

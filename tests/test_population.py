@@ -38,6 +38,16 @@ def test_uniform_by_default():
     assert not Population(cloud(2), 0.0, np.array([1.0, 2.0])).is_uniform
 
 
+def test_a_part_keeps_everything_of_its_cells():
+    whole = Population(cloud(4), 3.0, np.array([1.0, 2.0, 3.0, 4.0]), np.arange(10, 14), 7.0, np.eye(4))
+    part = whole.part(np.array([3, 1]))
+    np.testing.assert_array_equal(part.x, whole.x[[3, 1]])
+    np.testing.assert_allclose(part.weight, [2 / 3, 1 / 3])
+    np.testing.assert_array_equal(part.context, np.eye(4)[[3, 1]])
+    assert (part.time, part.mass, part.index.tolist()) == (3.0, 7.0, [13, 11])
+    assert Population(cloud(4), 3.0).part(np.array([0])).context is None
+
+
 def test_memory_maps_are_not_copied(tmp_path):
     x = np.memmap(tmp_path / "x", dtype=np.float32, mode="w+", shape=(4, 2))
     assert Population(x, 0.0).x is x

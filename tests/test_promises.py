@@ -29,10 +29,12 @@ import torch
 import cellflow as cf
 from cellflow import errors
 from cellflow.adapter.write import write_h5ad
+from cellflow.recipes import fm
 from conftest import make_cells, quick_recipe
 
 PACKAGE = Path(cf.__file__).parent
 QUICK = quick_recipe()
+GENERATOR = fm(training=QUICK.training)
 
 
 def everything(adata):
@@ -54,6 +56,13 @@ def everything_but_densities(adata):
         cf.tl.push(adata, ["cell1"], time=30.0),
         cf.tl.pull(adata, ["cell80"], time=30.0),
     ]
+    cf.tl.flow(adata, "hours", method=GENERATOR, key_added="noise")
+    halves = adata.copy()
+    halves.obs["half"] = np.arange(adata.n_obs) % 2
+    results += [
+        cf.tl.generate(adata, time=12.0, n_obs=30, key="noise"),
+        cf.tl.translate(halves, "half", source=0, target=1, method=QUICK),
+    ]
     return [*results, cf.get.flow(adata), cf.get.velocity(adata, ["gene1"])]
 
 
@@ -69,6 +78,8 @@ CALLS = {
     "tl.push": lambda a, **kw: cf.tl.push(a, **({"time": 48.0} | kw)),
     "tl.pull": lambda a, **kw: cf.tl.pull(a, **({"time": 0.0} | kw)),
     "get.density": cf.get.density,
+    "tl.generate": lambda a, **kw: cf.tl.generate(a, **({"time": 12.0, "n_obs": 5} | kw)),
+    "tl.translate": lambda a, **kw: cf.tl.translate(a, "hours", source=0.0, target=12.0, method=QUICK, **kw),
     "get.flow": cf.get.flow,
     "get.velocity": cf.get.velocity,
 }
@@ -128,7 +139,7 @@ AFTER_A_FIT = [
 FAILURES = {
     "NaN": (
         nan_in_positions,
-        ["tl.density", "tl.flow", *AFTER_A_FIT],
+        ["tl.density", "tl.flow", "tl.translate", *AFTER_A_FIT],
         {},
         r"obsm\['X_pca'\]",
         r"1 NaN \(first: cell 'cell5', column 2\)",
@@ -138,7 +149,14 @@ FAILURES = {
     "fewer dimensions": (fewer_dimensions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "n_dims is 4", "n_dims=2"),
     "no representation": (no_representation, ["tl.flow", *AFTER_A_FIT], {}, r"obsm\['X_pca'\]", "is missing", "Pass use_rep="),
     "damaged model": (damaged_model, ["get.flow", *AFTER_A_FIT], {}, r"uns\['cellflow'\]", "is damaged", "fit again"),
-    "no such fit": (untouched, ["get.flow", *AFTER_A_FIT], {"key": "celflow"}, "'celflow'", "holds no fit", "Fit first"),
+    "no such fit": (
+        untouched,
+        ["get.flow", "tl.generate", *AFTER_A_FIT],
+        {"key": "celflow"},
+        "'celflow'",
+        "holds no fit",
+        "Fit first",
+    ),
     "no such cell": (
         untouched,
         ["tl.age", "tl.push", "tl.pull", "tl.trajectories"],

@@ -1,9 +1,9 @@
 """A score of one population: three objectives, each alone; sampling; a sheet in many dimensions."""
 
 import numpy as np
-import problems
 import pytest
 
+import problems
 from cellflow import Population
 from cellflow.errors import InputError
 from cellflow.ladder import Ladder

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellflow.adapter.read import Cells
 from cellflow.conditions import Conditions, shared_conditions
@@ -13,7 +13,7 @@ from cellflow.errors import InputTypeError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["read_conditions", "require_partners", "with_conditions"]
+__all__ = ["named_plans", "read_conditions", "require_partners", "with_conditions"]
 
 
 def read_conditions(adata: AnnData, cells: Cells, condition_key: str | Sequence[str] | None) -> Cells:
@@ -49,3 +49,15 @@ def require_partners(cells: Cells) -> None:
     if cells.conditions is not None:
         for source, target in cells.snapshots().intervals:
             shared_conditions(source, target, label=cells.conditions.label)
+
+
+def named_plans(plans: Mapping[str, Mapping[str, Any]], cells: Cells) -> dict[str, dict[str, Any]]:
+    """Return the summaries of a fit's plans, those inside conditions with the values of each condition."""
+    named = {key: dict(summary) for key, summary in plans.items()}
+    if cells.conditions is None:
+        return named
+    for (source, target), summary in zip(cells.snapshots().intervals, named.values(), strict=False):
+        shared = [cells.conditions.label(features) for features, _, _ in shared_conditions(source, target)]
+        parts = summary.get("conditions", {}).items()
+        summary["conditions"] = {k: {"condition": name, **part} for name, (k, part) in zip(shared, parts, strict=True)}
+    return named

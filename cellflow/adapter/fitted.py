@@ -100,6 +100,24 @@ class Fitted:
         asked = self.asked(condition)
         return np.broadcast_to(asked, (len(rows), len(asked)))
 
+    def required_features(self, condition: Condition | None) -> FloatArray | None:
+        """Features `(c,)` of the one condition that a question is about; None for a fit without conditions.
+
+        Raises
+        ------
+        InputError
+            A fit with conditions and no condition, or one that cannot be asked of this fit.
+        """
+        if condition is not None:
+            return self.asked(condition)
+        if self.cells.conditions is None:
+            return None
+        msg = (
+            f"condition=None, but the fit in adata.uns[{self.keys.uns!r}] was made with the conditions "
+            f"{self.cells.conditions.names}. Expected one of them: pass condition=, a value for each column."
+        )
+        raise InputError(msg)
+
     def values(self, features: FloatArray) -> dict[str, Any]:
         """What the features of one condition, `(c,)`, stand for, by column."""
         return {} if self.cells.conditions is None else self.cells.conditions.values(features)

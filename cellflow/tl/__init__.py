@@ -9,6 +9,7 @@ from cellflow.tl._push import pull, push
 from cellflow.tl._refine import refine
 from cellflow.tl._sample import sample
 from cellflow.tl._trajectories import trajectories
+from cellflow.tl._translate import translate
 from cellflow.tl._velocity import velocity
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "refine",
     "sample",
     "trajectories",
+    "translate",
     "velocity",
 ]

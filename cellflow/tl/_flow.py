@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cellflow._typing import RandomState
-from cellflow.adapter.conditioned import read_conditions, require_partners
+from cellflow.adapter.conditioned import named_plans, read_conditions, require_partners
+from cellflow.adapter.decoding import fitted_decoder
 from cellflow.adapter.fitted import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys, require_free, written
-from cellflow.adapter.positions import expression
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.store import pack, plain, sketch
 from cellflow.adapter.write import target_of, write
-from cellflow.decoder import Decoder
+from cellflow.errors import InputError
 from cellflow.frame import Scale
 
 if TYPE_CHECKING:
@@ -141,10 +141,13 @@ def flow(
     cells = read_conditions(adata, cells, condition_key)
     places = [("uns", keys.uns), ("obs", keys.time), ("obs", keys.time_inferred)]
     require_free(adata, keys, places, overwrite=overwrite)
-    recipe, decoder = by_name(method), _decoder(adata, cells, layer)
+    recipe, decoder = by_name(method), fitted_decoder(adata, cells.x, cells.use_rep, layer)
     recipe = recipe.with_score() if score and recipe.score is None else recipe
     if not recipe.generates:
         require_partners(cells)
+    elif score:
+        msg = f"score=True with method={recipe.name!r}, which makes cells from noise; no call asks for its score. Omit it."
+        raise InputError(msg)
     target = target_of(adata, copy=copy)
     fitted = fit(
         cells.snapshots(),
@@ -165,15 +168,6 @@ def flow(
         remove=written(target, keys),
     )
     return target if copy else None
-
-
-def _decoder(adata: AnnData, cells: Cells, layer: str | None) -> Decoder | None:
-    """Fit the decoder from the representation to genes, where there are genes."""
-    rows = expression(adata, layer)
-    if rows is None:
-        return None
-    axes = np.eye(adata.n_vars) if cells.use_rep == "X" else adata.varm.get("PCs")
-    return Decoder.fitted(cells.x, rows, adata.var_names.tolist(), loadings=axes)
 
 
 def _record(fitted: Flow, cells: Cells, names: np.ndarray, choices: dict[str, Any]) -> dict[str, Any]:
@@ -201,6 +195,6 @@ def _record(fitted: Flow, cells: Cells, names: np.ndarray, choices: dict[str, An
         "params": plain(params),
         "model": pack(fitted),
         "history": dict(fitted.history),
-        "plans": plain(fitted.plans),
+        "plans": plain(named_plans(fitted.plans, cells)),
         "fingerprint": sketch(names, cells.x),
     }

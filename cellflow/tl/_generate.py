@@ -14,7 +14,7 @@ from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cells_of_fit
-from cellflow.analysis.generation import compare, draw_conditions
+from cellflow.analysis.generation import Resemblance, compare, draw_conditions
 from cellflow.analysis.prediction import of_condition
 from cellflow.errors import InputWarning
 from cellflow.population import Snapshots
@@ -34,6 +34,7 @@ def generate(
     time: float,
     n_obs: int,
     condition: Condition | None = None,
+    return_log_prob: bool = False,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -54,6 +55,9 @@ def generate(
         Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone where there is one column.
         A combination that no cell had can be asked for. By default the conditions are drawn in the proportions of the
         snapshot, or between two snapshots of both, the nearer one counting more.
+    return_log_prob
+        Add `obs["log_density"]`: nats of each cell under the generator at its time and condition, in the coordinates of the
+        representation. Exact up to 100 dimensions, but for the solver's error; takes several times longer.
     random_state
         Seed; with one seed, fewer cells are the first of more.
     key
@@ -64,8 +68,9 @@ def generate(
     A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation, `obs["time"]` and
     the columns of the condition, and `uns["cf_generation"]` with the time, the condition and the seed. Where the fit has at
     least 20 cells of that very time and condition, also how the generated ones compare with them: `n_real`; `c2st` with its
-    standard error, 0.5 where a classifier cannot tell them apart; `copies` beside `real_copies`, which is what chance makes;
-    `nearer`, 0.5 where generated cells are as far from real ones as these from each other, 1 where they are copies.
+    standard error, 0.5 where a classifier cannot tell them apart (and below it, where few cells were learned too closely);
+    `copies` beside `real_copies`, which is what chance makes; `nearer`, 0.5 where generated cells are as far from real ones as
+    these from each other, 1 where they are copies.
 
     Raises
     ------
@@ -84,6 +89,7 @@ def generate(
     import pandas as pd
 
     from cellflow.analysis.generation import generate as generated
+    from cellflow.analysis.generation import generate_with_log_prob
 
     at = as_number("time", time, remedy=" in the unit of the fit")
     n, seed = as_count("n_obs", n_obs), as_seed(random_state)
@@ -97,31 +103,34 @@ def generate(
         context = np.broadcast_to(features, (n, len(features)))
     elif conditions is not None:
         context = draw_conditions(snapshots, at, n, random_state=seed)
-    x = generated(fitted.flow, at, n_obs=n, context=context, random_state=seed)
-    about |= _compared(snapshots, at, features, x, seed)
+    log_p = None
+    if return_log_prob:
+        x, log_p = generate_with_log_prob(fitted.flow, at, n_obs=n, context=context, random_state=seed)
+    else:
+        x = generated(fitted.flow, at, n_obs=n, context=context, random_state=seed)
+    found = _compared(snapshots, at, features, x, seed)
+    about |= {} if found is None else asdict(found)
     about["extrapolated"] = bool(len(outside(fitted, at)))
     columns = {"time": np.full(n, at), **({} if conditions is None or context is None else conditions.decode(context))}
+    columns |= {} if log_p is None else {"log_density": log_p}
     obs = pd.DataFrame(columns, index=[f"generated-{i}" for i in range(n)])
     cells = cells_of_fit(adata, fitted, x, obs, {fitted.keys.own("generation"): about})
     warn_outside(fitted, at)
+    if found is not None and found.many_copies(n):
+        msg = (
+            f"{found.copies:.0%} of the {n:,} generated cells are copies of one of {found.n_real:,} measured cells; expected "
+            f"about {found.real_copies:.0%}, by chance. Train shorter or with more cells, or take the measured ones."
+        )
+        warnings.warn(msg, InputWarning, stacklevel=2)
     return cells
 
 
 def _compared(
     snapshots: Snapshots, time: float, condition: FloatArray | None, made: FloatArray, seed: int
-) -> dict[str, float | int]:
+) -> Resemblance | None:
     """How generated cells compare with the real ones of their time and condition, as far as there are any."""
     here = [p for p in snapshots.populations if p.time == time]
     if here and condition is not None:
         chosen, measured = of_condition(Snapshots(tuple(here)), condition)
         here = list(chosen.populations) if measured else []
-    found = compare(made, here[0].x, weight=here[0].weight, random_state=seed) if here else None
-    if found is None:
-        return {}
-    if found.many_copies(len(made)):
-        msg = (
-            f"{found.copies:.0%} of the {len(made):,} generated cells are copies of one of {found.n_real:,} measured cells; "
-            f"expected about {found.real_copies:.0%}, by chance. Train shorter or with more cells, or take the measured ones."
-        )
-        warnings.warn(msg, InputWarning, stacklevel=3)
-    return asdict(found)
+    return compare(made, here[0].x, weight=here[0].weight, random_state=seed) if here else None

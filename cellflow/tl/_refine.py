@@ -74,7 +74,7 @@ def refine(
     Raises
     ------
     InputError
-        No fit, a fit without a score, no time, a time outside the observed ones, or another representation.
+        No fit, a fit without a score or with conditions, no time, a time outside the observed ones, or another representation.
 
     References
     ----------
@@ -84,6 +84,12 @@ def refine(
     from cellflow.analysis.refinement import refine as refined
 
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
+    if fitted.cells.conditions is not None:
+        msg = (
+            f"The fit in adata.uns[{key!r}] was made with the conditions {fitted.cells.conditions.names}, and a population of "
+            "several cannot be refined by one score. Expected a fit without: fit the cells of one condition by themselves."
+        )
+        raise InputError(msg)
     x, at = _states(fitted, predicted, "predicted"), _time(fitted, predicted, time)
     real = None if against is None else Population(_states(fitted, against, "against"), at)
     snapshots = fitted.cells.snapshots()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from cellflow.tl._outside import require_inside
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from cellflow.conditions import Condition
+
 __all__ = ["sample"]
 
 
@@ -25,6 +27,7 @@ def sample(
     time: float,
     *,
     n_obs: int,
+    condition: Condition | None = None,
     n_steps: int = 10,
     random_state: RandomState = 0,
     key: str = DEFAULT,
@@ -41,6 +44,9 @@ def sample(
         Within the observed times, in the unit of the fit.
     n_obs
         Cells to draw.
+    condition
+        Of a fit with conditions, and needed there: a value for each column of `condition_key`, as a mapping, or alone where
+        there is one column.
     n_steps
         Langevin steps per noise level.
     random_state
@@ -56,7 +62,7 @@ def sample(
     Raises
     ------
     InputError
-        No fit, a fit without a score, or a time outside the observed ones.
+        No fit, a fit without a score, a time outside the observed ones, or a condition that the fit does not know.
 
     References
     ----------
@@ -67,8 +73,11 @@ def sample(
 
     fitted, n, seed = read_fitted(adata, key), as_count("n_obs", n_obs), as_seed(random_state)
     at = require_inside(fitted, time)
+    context = fitted.required_features(condition)
     levels = fitted.flow.score_network.ladder.levels
-    x = fitted.flow.sample(n, at, n_steps=as_count("n_steps", n_steps), random_state=seed)
+    x = fitted.flow.sample(n, at, n_steps=as_count("n_steps", n_steps), random_state=seed, context=context)
     obs = pd.DataFrame({"time": np.full(n, at)}, index=[f"sample-{i}" for i in range(n)])
-    provenance = {"time": at, "random_state": seed, "n_steps": n_steps, "noise_levels": np.array(levels)}
+    provenance: dict[str, Any] = {"time": at, "random_state": seed, "n_steps": n_steps, "noise_levels": np.array(levels)}
+    if context is not None:
+        provenance["condition"] = fitted.values(context)
     return cells_of_fit(adata, fitted, x, obs, {fitted.keys.own("sample"): provenance})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellflow.analysis.prediction import predict, sources
+from cellflow.analysis.prediction import of_condition, predict, sources
 from cellflow.errors import InputError
 from cellflow.population import Population, Snapshots
 from cellflow.simulation import Trajectories
@@ -87,3 +87,47 @@ def test_few_draws_do_not_repeat_a_cell():
 def test_bad_questions_are_refused(snapshots, options, message):
     with pytest.raises(InputError, match=message):
         predict(Drift(), snapshots, **({"time": 2.0} | options))
+
+
+# Conditions -----------------------------------------------------------------------------------------------------------
+
+
+class Told:
+    """A stand-in for a conditional flow: the first feature is the velocity."""
+
+    def simulate(self, x, t0, times, *, context=None):
+        moved = np.stack([x + (t - t0) * context[:, :1] for t in times])
+        return Trajectories(np.asarray(times), moved, np.zeros(moved.shape[:2]), np.arange(len(x)))
+
+
+@pytest.fixture
+def conditional():
+    def snapshot(time, features, weight):
+        return Population(np.zeros((3, 1)), time, np.array(weight), context=np.array(features)[:, None])
+
+    return Snapshots((snapshot(0.0, [1.0, 2.0, 2.0], [1.0, 1.0, 2.0]), snapshot(1.0, [1.0, 1.0, 2.0], [1.0, 1.0, 0.0])))
+
+
+@pytest.mark.parametrize("n_obs", [None, 8])
+def test_every_cell_is_moved_in_its_own_condition(conditional, n_obs):
+    found = predict(Told(), conditional, 3.0, source=0.0, n_obs=n_obs, rng=np.random.default_rng(0))
+    own = conditional[0].context[found.origin, 0]
+    np.testing.assert_allclose(found.x[:, 0], 3.0 * own)
+    assert set(own) == {1.0, 2.0}
+
+
+def test_cells_of_one_condition_are_chosen_where_there_are_any(conditional):
+    chosen, measured = of_condition(conditional, np.array([2.0]))
+    assert measured
+    # At time 1 the only cell of it weighs nothing.
+    assert chosen.times.tolist() == [0.0]
+    np.testing.assert_allclose(chosen[0].weight, [1 / 3, 2 / 3])
+    found = predict(Told(), chosen, 3.0)
+    assert (found.origin.tolist(), found.x[:, 0].tolist()) == ([1, 2], [6.0, 6.0])
+
+
+def test_all_cells_stand_in_for_a_condition_that_none_has(conditional):
+    told, measured = of_condition(conditional, np.array([5.0]))
+    assert not measured
+    assert [len(p) for p in told.populations] == [3, 3]
+    assert predict(Told(), told, 2.0, source=1.0).x[:, 0].tolist() == [5.0, 5.0, 5.0]

@@ -99,6 +99,8 @@ def test_a_conditional_fit_answers_from_a_file(conditional, tmp_path):
     conditional.write_h5ad(tmp_path / "a.h5ad")
     again = ad.read_h5ad(tmp_path / "a.h5ad")
     assert list(again.uns["cellflow"]["params"]["condition_key"]) == ["drug"]
+    parts = again.uns["cellflow"]["plans"]["0.0_to_12.0"]["conditions"]
+    assert sorted(part["condition"] for part in parts.values()) == ["drug='control'", "drug='drug'"]
     np.testing.assert_array_equal(cf.tl.predict(again, time=30.0, condition="drug").obsm["X_pca"], expected)
 
 
@@ -186,3 +188,10 @@ def test_a_score_is_conditional_too():
     assert np.isfinite(paths.obsm["X_pca"]).all()
     both = [cf.tl.predict(adata, time=30.0, condition=c, stochastic=True, n_obs=10).obsm["X_pca"] for c in MOVE]
     assert not np.allclose(*both)
+    drawn = [cf.tl.sample(adata, 30.0, n_obs=10, condition=c, n_steps=2) for c in MOVE]
+    assert [d.uns["cf_sample"]["condition"]["drug"] for d in drawn] == list(MOVE)
+    assert not np.allclose(*(d.obsm["X_pca"] for d in drawn))
+    with pytest.raises(InputError, match=r"condition=None, but the fit .* conditions \['drug'\]. Expected one of them"):
+        cf.tl.sample(adata, 30.0, n_obs=10)
+    with pytest.raises(InputError, match=r"conditions \['drug'\], and a population of several cannot be refined"):
+        cf.tl.refine(adata, cf.tl.predict(adata, time=30.0))

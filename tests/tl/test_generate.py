@@ -66,6 +66,15 @@ def test_without_a_condition_the_proportions_are_the_measured_ones(generator):
     assert abs(made.uns["cf_generation"]["c2st"] - 0.5) < 0.15
 
 
+def test_log_densities_on_request(generator):
+    made = cf.tl.generate(generator, time=12.0, condition="drug", n_obs=30, return_log_prob=True)
+    plain = cf.tl.generate(generator, time=12.0, condition="drug", n_obs=30)
+    np.testing.assert_allclose(made.obsm["X_pca"], plain.obsm["X_pca"], atol=1e-4)
+    centre = np.linalg.norm(made.obsm["X_pca"] - made.obsm["X_pca"].mean(axis=0), axis=1)
+    assert np.corrcoef(made.obs["log_density"], centre)[0, 1] < -0.4
+    assert "log_density" not in plain.obs
+
+
 def test_a_rare_group_is_augmented(generator):
     rare = generator[(generator.obs["hours"] == 12.0) & (generator.obs["drug"] == "drug")]
     made = cf.tl.generate(generator, time=12.0, condition={"drug": "drug"}, n_obs=50, random_state=1)
@@ -154,6 +163,11 @@ def test_a_generator_moves_no_cells_and_says_so(generator, question, frozen):
 def test_what_cannot_be_generated(generator, arguments, error, message, frozen):
     with frozen(generator), pytest.raises(error, match=message):
         cf.tl.generate(generator, **({"time": 12.0, "n_obs": 5} | arguments))
+
+
+def test_a_generator_has_no_score_to_ask_for(cells, frozen):
+    with frozen(cells), pytest.raises(InputError, match="score=True with method='fm'"):
+        cf.tl.flow(cells, "hours", method="fm", score=True)
 
 
 def test_a_fit_of_another_method_cannot_generate(fitted, frozen):
