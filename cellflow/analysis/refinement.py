@@ -49,10 +49,11 @@ def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> 
     near = _around(snapshots, t)
     with torch_threads(flow.threads):
         excess = np.array([_log_norm(flow, cells, t, s) - np.mean([_noisy(flow, p, s) for p in near]) for s in levels])
-    below = np.flatnonzero(excess >= 0)
-    if len(below) == 0:
+    # From the smallest level up, as long as the cells look too noisy; far above, small errors of the score decide the sign.
+    noisy = np.cumprod(excess[::-1] >= 0)[::-1]
+    if not noisy[-1]:
         return 0.0
-    k = int(below[0])
+    k = int(noisy.argmax())
     if k == 0:
         return float(levels[0])
     # Between the level above, where the cells look too clean, and this one, where they look too noisy.

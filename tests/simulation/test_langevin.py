@@ -10,7 +10,11 @@ from cellflow.simulation import annealed_langevin, denoise, langevin
 from cellflow.simulation.langevin import relative_step
 
 MODES, SHARES = torch.tensor([[-5.0, -5.0], [5.0, 5.0]]), torch.tensor([0.2, 0.8])
-LADDER = Ladder.between(0.1, 60.0, n_dims=2, spread=5.0)
+LADDER = Ladder.between(0.1, 60.0, n_dims=2)
+
+
+def starting_points(n):
+    return np.hypot(5, LADDER.largest) * np.random.default_rng(1).normal(size=(n, 2))
 
 
 def two_modes(x, noise):
@@ -32,7 +36,7 @@ def first_share(x):
 def test_plain_langevin_gets_the_weights_wrong_and_annealed_right():
     start = np.random.default_rng(0).uniform(-8, 8, (4000, 2))
     plain = langevin(two_modes, start, noise=0.0, step=0.05, n_steps=300, seed=1)
-    annealed = annealed_langevin(two_modes, LADDER, LADDER.start(4000, 2, np.random.default_rng(1)), n_steps=20, seed=1)
+    annealed = annealed_langevin(two_modes, LADDER, starting_points(4000), n_steps=20, seed=1)
     assert first_share(plain) > 0.4  # half, as it started: no path leads from mode to mode
     assert first_share(annealed) == pytest.approx(0.2, abs=0.01)  # 5 % of it
     for sign in (-1, 1):
@@ -42,7 +46,7 @@ def test_plain_langevin_gets_the_weights_wrong_and_annealed_right():
 
 
 def test_the_published_method_alone_gets_them_less_right():
-    start = LADDER.start(4000, 2, np.random.default_rng(1))
+    start = starting_points(4000)
     published = annealed_langevin(two_modes, LADDER, start, n_steps=20, seed=1, predictor=False)
     assert first_share(published) > 0.23
 
