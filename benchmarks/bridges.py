@@ -59,7 +59,7 @@ def theirs(x0: np.ndarray, x1: np.ndarray, seed: int) -> tuple[Callable[[np.ndar
     import peers
 
     peer = peers.train(
-        "sf2m", peers.from_set(x0, x1), x0.shape[1], sigma=1.0, steps=10_000, batch_size=512, lr=1e-3, width=64, seed=seed
+        "sf2m", peers.from_set(x0, x1), x0.shape[1], sigma=1.0, steps=10_000, batch_size=256, lr=1e-3, width=64, seed=seed
     )
     return lambda x, k: peer.diffuse(x, TIMES, n_steps=100, seed=seed + k), peer.seconds
 

@@ -86,11 +86,11 @@ def _fitted():
 
     adata = make_cells()
     adata.obs.loc[adata.obs_names[7::40], "hours"] = np.nan
-    cf.tl.flow(adata, "hours", method=quick_recipe())
+    cf.tl.flow(adata, "hours", method=quick_recipe(), score=True)
     return adata
 
 
 @pytest.fixture
 def fitted(_fitted):
-    """A small AnnData with a fit under the default key, three of its cells without a time; a copy for every test."""
+    """A small AnnData with a fit (and its score) under the default key, three of its cells without a time; always a copy."""
     return _fitted.copy()

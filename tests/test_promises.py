@@ -48,13 +48,17 @@ def everything(adata):
 
 def everything_but_densities(adata):
     cf.pp.check(adata, time_key="hours")
-    cf.tl.flow(adata, "hours", method=QUICK)
+    cf.tl.flow(adata, "hours", method=QUICK, score=True)
     cf.tl.velocity(adata, basis="umap")
     cf.tl.trajectories(adata, n_times=3)
+    cf.tl.trajectories(adata, n_times=3, stochastic=True, n_rep=2)
     results = [
         cf.tl.predict(adata, time=30.0),
         cf.tl.push(adata, ["cell1"], time=30.0),
         cf.tl.pull(adata, ["cell80"], time=30.0),
+        cf.tl.predict(adata, time=30.0, stochastic=True),
+        cf.tl.sample(adata, 12.0, n_obs=20),
+        cf.tl.refine(adata, adata[:30].copy(), time=12.0),
     ]
     cf.tl.flow(adata, "hours", method=GENERATOR, key_added="noise")
     halves = adata.copy()
@@ -77,6 +81,8 @@ CALLS = {
     "tl.predict": lambda a, **kw: cf.tl.predict(a, **({"time": 30.0} | kw)),
     "tl.push": lambda a, **kw: cf.tl.push(a, **({"time": 48.0} | kw)),
     "tl.pull": lambda a, **kw: cf.tl.pull(a, **({"time": 0.0} | kw)),
+    "tl.refine": lambda a, **kw: cf.tl.refine(a, make_cells()[:10].copy(), **({"time": 12.0, "check": False} | kw)),
+    "tl.sample": lambda a, **kw: cf.tl.sample(a, **({"time": 12.0, "n_obs": 5} | kw)),
     "get.density": cf.get.density,
     "tl.generate": lambda a, **kw: cf.tl.generate(a, **({"time": 12.0, "n_obs": 5} | kw)),
     "tl.translate": lambda a, **kw: cf.tl.translate(a, "hours", source=0.0, target=12.0, method=QUICK, **kw),
@@ -133,6 +139,8 @@ AFTER_A_FIT = [
     "tl.predict",
     "tl.push",
     "tl.pull",
+    "tl.refine",
+    "tl.sample",
     "get.velocity",
 ]
 #: What is spoilt; the calls it spoils; their arguments; and what their messages name: key, finding, remedy.
@@ -216,9 +224,17 @@ FAILURES = {
         "did you mean 'hours'",
     ),
     "no such method": (untouched, ["tl.flow"], {"scale": "jiont"}, "scale", "'jiont'", "did you mean 'joint'"),
+    "beyond the data": (
+        untouched,
+        ["tl.refine", "tl.sample"],
+        {"time": 99.0},
+        "time=99",
+        "outside the observed times",
+        "0 to 48",
+    ),
     "no number": (
         untouched,
-        ["tl.predict", "tl.push", "tl.pull"],
+        ["tl.predict", "tl.push", "tl.pull", "tl.refine", "tl.sample"],
         {"time": "soon"},
         "time=",
         "'soon'",

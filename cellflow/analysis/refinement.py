@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+from scipy.optimize import brentq
 
+from cellflow._neighbors import nearest
 from cellflow._random import stream
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray
-from cellflow.population import Population, Snapshots
+from cellflow.analysis.prediction import predict
+from cellflow.errors import InputError
+from cellflow.population import Snapshots
 from cellflow.simulation import denoise
 
 if TYPE_CHECKING:
@@ -18,16 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["noise_carried", "refine"]
 
-#: Measured cells per snapshot that stand for what noise does to a score.
+#: Cells on either side of the comparison.
 _REFERENCE = 1000
 
 
 def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> float:
     r"""Estimate how far a population lies off the data: the standard deviation of the noise that it seems to carry.
 
-    At the level of the noise that cells carry, the mean of :math:`\|\sigma\, s(x, \sigma)\|^2` is that of measured cells
-    under noise of this level; at smaller levels it is larger, at larger ones smaller. The crossing is found on the ladder,
-    between levels by interpolation of the logarithms.
+    Cells that live at this time are halved. The noise is found under which one half lies as far from the other as the given
+    cells do, by the median distance to the nearest cell. (The size of a learned score says less: off the shell of noise on
+    which a level was trained, a network is free.)
 
     Parameters
     ----------
@@ -38,27 +41,37 @@ def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> 
     t
         Its time.
     snapshots
-        Measured cells; the snapshots around `t` are looked at, each at its own time.
+        Measured cells. Those of the snapshot at `t` are taken to live there; between snapshots, what the flow makes of the
+        cells around, so that a prediction of the flow itself counts as clean.
 
     Returns
     -------
-    Standard deviation per coordinate, in model coordinates; 0 for a population that lies on the data, to the smallest level.
+    Standard deviation per coordinate, in model coordinates; 0 for a population that lies on the data, to the smallest level
+    of the ladder.
     """
-    levels = flow.score_network.ladder.levels
-    cells = flow.frame.to_model(x)
-    near = _around(snapshots, t)
-    with torch_threads(flow.threads):
-        excess = np.array([_log_norm(flow, cells, t, s) - np.mean([_noisy(flow, p, s) for p in near]) for s in levels])
-    # From the smallest level up, as long as the cells look too noisy; far above, small errors of the score decide the sign.
-    noisy = np.cumprod(excess[::-1] >= 0)[::-1]
-    if not noisy[-1]:
+    ladder, rng = flow.score_network.ladder, stream(0)
+    there = next((p for p in snapshots.populations if p.time == t), None) or predict(flow, snapshots, t)
+    alive = np.flatnonzero(there.weight > 0)
+    rows = rng.permutation(alive)[: 2 * _REFERENCE]
+    cells = flow.frame.to_model(there.x[rows])
+    known, others = cells[: len(cells) // 2], cells[len(cells) // 2 :]
+    if len(known) < 2:
+        msg = f"{len(alive)} cells live at time {t:g}; expected four or more to tell noise from data. Pool snapshots."
+        raise InputError(msg)
+    asked = flow.frame.to_model(x)
+    asked = asked[rng.permutation(len(asked))[:_REFERENCE]]
+    z = rng.standard_normal(others.shape)
+
+    def distance(y: FloatArray) -> float:
+        return float(np.median(nearest(known, y, 1)[0]))
+
+    found = distance(asked)
+    if found <= distance(others + ladder.smallest * z):
         return 0.0
-    k = int(noisy.argmax())
-    if k == 0:
-        return float(levels[0])
-    # Between the level above, where the cells look too clean, and this one, where they look too noisy.
-    share = excess[k] / (excess[k] - excess[k - 1])
-    return float(np.exp((1 - share) * np.log(levels[k]) + share * np.log(levels[k - 1])))
+    if found >= distance(others + ladder.largest * z):
+        return ladder.largest
+    ends = np.log([ladder.smallest, ladder.largest])
+    return float(np.exp(brentq(lambda s: distance(others + np.exp(s) * z) - found, *ends, xtol=1e-3)))
 
 
 def refine(flow: Flow, x: FloatArray, t: float, *, noise: float) -> FloatArray:
@@ -84,24 +97,3 @@ def refine(flow: Flow, x: FloatArray, t: float, *, noise: float) -> FloatArray:
     with torch_threads(flow.threads):
         clean = denoise(flow.at_level(t), flow.score_network.ladder, flow.frame.to_model(x), noise=noise, device=flow.device)
     return flow.frame.to_data(clean)
-
-
-def _around(snapshots: Snapshots, t: float) -> list[Population]:
-    """The snapshot at a time, or else the nearest ones before and after it."""
-    at = [p for p in snapshots.populations if p.time == t]
-    before = [p for p in snapshots.populations if p.time < t][-1:]
-    return at or before + [p for p in snapshots.populations if p.time > t][:1]
-
-
-def _noisy(flow: Flow, population: Population, noise: float) -> float:
-    rng = stream(0)
-    rows = rng.choice(len(population), min(_REFERENCE, len(population)), replace=False)
-    cells = flow.frame.to_model(population.x[rows])
-    return _log_norm(flow, cells + noise * rng.standard_normal(cells.shape), population.time, noise)
-
-
-def _log_norm(flow: Flow, z: FloatArray, t: float, noise: float) -> float:
-    """Logarithm of the mean squared score at a noise level, in units of the noise."""
-    with torch.no_grad():
-        score = flow.at_level(t)(torch.from_numpy(np.ascontiguousarray(z)).float().to(flow.device), noise)
-    return float(np.log(noise**2 * score.square().sum(dim=1).mean().item()))

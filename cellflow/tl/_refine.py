@@ -41,10 +41,10 @@ def refine(
 ) -> AnnData:
     """Pull a predicted or perturbed population back to where cells live at its time, along the score.
 
-    How much noise the population carries is estimated from the score itself, level by level; a population that lies on the
-    data is left alone. Noise is then taken away along the probability flow of the ladder, so that every cell keeps its
-    identity. Whether this helps is measured on cells that the model has not seen, and where it does not, the states come back
-    as they were.
+    How much noise the population carries is estimated by its distance from the cells that live at that time, measured ones
+    or, between snapshots, what the flow makes of these; a population that lies on the data is left alone. The noise is taken
+    away along the probability flow of the ladder, so that every cell keeps its identity. Whether this helps is measured on
+    cells that the model has not seen, and where it does not, the states come back as they were.
 
     Parameters
     ----------
