@@ -76,8 +76,9 @@ def ours(source: Sampler, target: Sampler, seed: int, cells: int) -> tuple[Calla
 
 
 def theirs(source: Sampler, target: Sampler, seed: int, cells: int) -> tuple[Callable, float]:  # noqa: ARG001 (same call)
-    import peers
     import torch
+
+    import peers
 
     def fresh(n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))

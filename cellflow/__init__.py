@@ -1,7 +1,8 @@
 """cellflow: from time-labelled single-cell snapshots to a continuous dynamics, and back into the AnnData.
 
 `cf.pp` prepare, `cf.tl` compute and write, `cf.pl` draw, `cf.datasets` load, `cf.get` read out. For people who write methods:
-`cf.fit` with `cf.recipes`, and the families `couplings`, `paths`, `fields`, `objectives`, `metrics`. `cf.selftest()` compares
+`cf.fit` with `cf.recipes`, `cf.fit_score`, `cf.simulation`, and the families `couplings`, `paths`, `fields`, `objectives`,
+`densities`, `metrics`. `cf.selftest()` compares
 the installed package with closed forms.
 """
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         benchmark,
         couplings,
         datasets,
+        densities,
         errors,
         fields,
         get,
@@ -28,25 +30,31 @@ if TYPE_CHECKING:
         pl,
         pp,
         recipes,
+        simulation,
         synthetic,
         tl,
     )
     from cellflow._selftest import selftest
     from cellflow.fitting import fit
     from cellflow.flow import Flow
+    from cellflow.ladder import Ladder
     from cellflow.population import Population, Snapshots
+    from cellflow.scoring import fit_score
 
 __all__ = [
     "Flow",
+    "Ladder",
     "Population",
     "Snapshots",
     "__version__",
     "benchmark",
     "couplings",
     "datasets",
+    "densities",
     "errors",
     "fields",
     "fit",
+    "fit_score",
     "get",
     "metrics",
     "objectives",
@@ -55,6 +63,7 @@ __all__ = [
     "pp",
     "recipes",
     "selftest",
+    "simulation",
     "synthetic",
     "tl",
 ]
@@ -66,7 +75,9 @@ _HOMES = {
     "Flow": "cellflow.flow",
     "Population": "cellflow.population",
     "Snapshots": "cellflow.population",
+    "Ladder": "cellflow.ladder",
     "fit": "cellflow.fitting",
+    "fit_score": "cellflow.scoring",
     "selftest": "cellflow._selftest",
 }
 

@@ -139,6 +139,8 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     fit.add_argument("--use-rep", default="X_pca", metavar="KEY", help="representation in obsm, or X (default: X_pca)")
     fit.add_argument("--n-dims", type=int, metavar="N", help="leading dimensions to use (default: all)")
     fit.add_argument("--method", default="ot-cfm", metavar="NAME", help="recipe (default: ot-cfm)")
+    fit.add_argument("--score", action="store_true", help="learn the score too, for stochastic questions")
+    fit.add_argument("--condition-key", nargs="+", metavar="COLUMN", help="columns of obs with conditions (drug, donor)")
     fit.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1 or auto (default: cpu)")
 
     annotate = command("annotate", _annotate, "Add velocities and trajectories to fitted cells.")
@@ -194,6 +196,8 @@ def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
             n_dims=arguments.n_dims,
             method=arguments.method,
             random_state=arguments.seed,
+            score=arguments.score,
+            condition_key=arguments.condition_key,
             device=arguments.device,
             overwrite=arguments.overwrite,
         )
