@@ -118,9 +118,9 @@ def translate(
     if recipe.generates:
         msg = f"method={recipe.name!r} makes new cells from noise; expected one that moves cells, such as 'ot-cfm'."
         raise InputError(msg)
-    groups = _groups(adata, key)
+    groups, (source, target) = _groups(adata, key), (_label(source), _label(target))
     rows = {name: _rows_of(groups, key, name, argument) for name, argument in ((source, "source"), (target, "target"))}
-    if str(source) == str(target):
+    if source == target:
         msg = f"source and target are both {source!r}; expected two groups of adata.obs[{key!r}]."
         raise InputError(msg)
     chosen = rows[source] if cells is None else cell_rows(adata, cells)
@@ -134,21 +134,21 @@ def translate(
     fitting = partial(fit, recipe=recipe, scale=scale, random_state=seed, threads=threads, device=device, progress=progress)
     flow = fit_translation(here, there, fitting)
     moved = moved_over(flow, x[chosen])
-    others = {group: x[groups == group] for group in sorted(set(groups[groups != ""]) - {str(source), str(target)})}
+    others = {group: x[groups == group] for group in sorted(set(groups[groups != ""]) - {source, target})}
     checks = check_translation(flow, here, there, fitting, others=others, random_state=seed)
     obs = pd.DataFrame(
         {
             "source_cell": adata.obs_names.to_numpy()[chosen],
             key: groups[chosen],
-            "translated_to": str(target),
+            "translated_to": target,
             "displacement": np.linalg.norm(moved - x[chosen], axis=1),
         },
         index=[f"{cell}-{i}" for i, cell in enumerate(adata.obs_names[chosen])],
     )
     about: dict[str, Any] = {
         "key": key,
-        "source": str(source),
-        "target": str(target),
+        "source": source,
+        "target": target,
         "n_source": len(here),
         "n_target": len(there),
         "method": recipe.name,
@@ -161,6 +161,12 @@ def translate(
     return made_cells(adata, moved, obs, use_rep=name, decoder=decoder, uns={keys.own("translation"): about})
 
 
+def _label(group: object) -> str:
+    """A group as text; numbers by their value, so that 24 and 24.0 are one group."""
+    number = isinstance(group, int | float | np.number) and not isinstance(group, bool | np.bool_)
+    return f"{group:g}" if number else str(group)
+
+
 def _groups(adata: AnnData, key: object) -> np.ndarray:
     """The group of each cell as text, empty for cells in none."""
     known = list(map(str, adata.obs.columns))
@@ -168,7 +174,7 @@ def _groups(adata: AnnData, key: object) -> np.ndarray:
         msg = f"adata.obs[{key!r}] is missing. Expected a column of groups, one of {known}{closest(key, known)}."
         raise MissingKeyError(msg)
     column = adata.obs[key]
-    return np.where(column.isna().to_numpy(), "", column.astype(object).map(str).to_numpy(dtype=object)).astype(object)
+    return np.where(column.isna().to_numpy(), "", column.astype(object).map(_label).to_numpy(dtype=object)).astype(object)
 
 
 def _rows_of(groups: np.ndarray, key: str, name: object, argument: str) -> IntArray:

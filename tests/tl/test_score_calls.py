@@ -108,6 +108,10 @@ def test_refinement_is_left_out_where_it_does_not_help(learned):
 
 def test_a_prediction_is_judged_on_a_snapshot_held_out(fitted, tmp_path):
     later = cf.tl.predict(fitted, time=20.0)
+    clean = cf.tl.refine(fitted, later)
+    assert clean.uns["cf_refinement"]["noise"] == 0.0  # the flow's own prediction, with which there is nothing to do
+    np.testing.assert_array_equal(clean.obsm["X_pca"], later.obsm["X_pca"])
+    later.obsm["X_pca"] += 2.0 * np.random.default_rng(0).normal(size=later.obsm["X_pca"].shape).astype(np.float32)
     back = cf.tl.refine(fitted, later)
     about = back.uns["cf_refinement"]
     assert about["judged_at"] == 12.0  # the one inner snapshot

@@ -125,7 +125,7 @@ def test_numbers_name_groups_too_and_genes_are_optional():
         ({"source": "Healthy"}, InputError, r"source='Healthy' is no group of adata\.obs\['state'\].*did you mean 'healthy'"),
         ({"target": "dead"}, InputError, r"target='dead' is no group.*one of \['b/t cells', 'healthy', 'ill'\]"),
         ({"target": "healthy"}, InputError, "source and target are both 'healthy'"),
-        ({"target": None}, InputError, "target=None is no group"),
+        ({"target": None}, InputError, "target=.None. is no group"),
         ({"cells": ["Cell4"]}, MissingKeyError, "did you mean 'cell4'"),
         ({"cells": []}, InputError, "chooses no cell"),
         ({"use_rep": "X_pac"}, MissingKeyError, "did you mean 'X_pca'"),
