@@ -1,8 +1,8 @@
 """The plan of the house, read off the source tree: who may import whom, what stays light, how public functions look.
 
 The table is the one of ARCHITECTURE.md, and whoever changes it changes both. Beside the plan that the project started from:
-`_numbers`, `_threads`, `_devices` and `_namesake` are on the ground floor; a row is read from left to right, so that helpers
-of one floor may use each other in one direction only; `fit` lives in `fitting`, because a module `fit` would hide the function
+`_numbers`, `_threads`, `_devices`, `_namesake` and `_progress` are on the ground floor; a row is read from left to right, so
+that helpers of one floor may use each other in one direction only; `fit` lives in `fitting`, because a module `fit` would hide the function
 `cf.fit`; the demo has its own module beside the command line. `cellflow.__version__` is a constant that every floor may name.
 """
 
@@ -22,7 +22,7 @@ import pytest
 #: One floor a row: a module imports only from the rows above it and, in its own row, from what stands before an arrow.
 #: Names that are joined by a bar are siblings and never import each other.
 LAYERS = """
-_typing | errors -> _numbers -> _random | _neighbors | _threads | _devices | _namesake
+_typing | errors -> _numbers -> _random | _neighbors | _threads | _devices | _namesake | _progress
 population -> plan | frame | decoder | ladder | conditions
 couplings | paths | fields | densities | metrics
 dynamics -> objectives

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow._numbers import as_count
+from cellflow._progress import is_shown
 from cellflow._random import as_seed
 from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import Fitted, read_fitted
@@ -164,7 +165,6 @@ def age(
     from tqdm import tqdm
 
     from cellflow.densities import from_state
-    from cellflow.training.loop import _is_shown
 
     fitted = read_fitted(adata, key)
     place = ("obs", fitted.keys.age)
@@ -183,7 +183,7 @@ def age(
     stored = from_state(*opened(record[_SOURCE], where, again="cf.tl.log_density"))
     density = EvolvingDensity(fitted.flow, stored, float(fitted.flow.times[0]))
     target = target_of(adata, copy=copy)
-    shown = tqdm(grid, desc="age", unit="time", disable=not _is_shown(progress))
+    shown = tqdm(grid, desc="age", unit="time", disable=not is_shown(progress))
     log_p = np.column_stack([density.log_prob(fitted.x[rows], float(t)) for t in shown])
     ages = np.full(adata.n_obs, np.nan)
     ages[rows] = most_likely_time(log_p, grid)

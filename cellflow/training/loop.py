@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
@@ -14,6 +13,7 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from cellflow._progress import is_shown
 from cellflow._typing import FloatArray
 from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError, TrainingError, closest
@@ -174,7 +174,7 @@ def train(
     best_loss, best_step, best = math.inf, 0, None
     pending: list[torch.Tensor] = []
 
-    with tqdm(total=training.steps, desc="fit", unit="step", disable=not _is_shown(progress), mininterval=0.2) as bar:
+    with tqdm(total=training.steps, desc="fit", unit="step", disable=not is_shown(progress), mininterval=0.2) as bar:
         for step in range(training.steps):
             batch = next(batches)
             losses = torch.stack([objective(dynamics, batch) for objective in objectives.values()])
@@ -235,11 +235,3 @@ def _checked_means(losses: torch.Tensor, *, first_step: int, lr: float) -> list[
 def _evaluate(dynamics: Dynamics, sample: PathSample, objectives: Mapping[str, Objective]) -> float:
     with torch.no_grad():
         return float(sum(objective(dynamics, sample) for objective in objectives.values()))
-
-
-def _is_shown(progress: bool | None) -> bool:  # noqa: FBT001 (the public argument as it came)
-    if progress is not None:
-        return progress
-    # In a notebook IPython knows a kernel; that ipykernel was imported by somebody says nothing.
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return sys.stderr.isatty() or hasattr(shell, "kernel")
