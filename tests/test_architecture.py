@@ -2,8 +2,9 @@
 
 The table is the one of ARCHITECTURE.md, and whoever changes it changes both. Beside the plan that the project started from:
 `_numbers`, `_threads`, `_devices`, `_namesake` and `_progress` are on the ground floor; a row is read from left to right, so
-that helpers of one floor may use each other in one direction only; `fit` lives in `fitting`, because a module `fit` would hide the function
-`cf.fit`; the demo has its own module beside the command line. `cellflow.__version__` is a constant that every floor may name.
+that helpers of one floor may use each other in one direction only; `fit` lives in `fitting`, because a module `fit` would hide
+the function `cf.fit`; the demo has its own module beside the command line. `cellflow.__version__` is a constant that every
+floor may name.
 """
 
 import ast
