@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -168,7 +168,7 @@ def reliability(points: FloatArray, queries: FloatArray, k: int, rng: np.random.
 
 def n_neighbors(n: int, d: int) -> int:
     r"""Neighbours for the gradient of a density: :math:`n^{6/(d+6)}`, the rate at which bias and noise balance."""
-    return max(1, min(max(_NEIGHBORS, round(float(n) ** (6.0 / (d + 6.0)))), int(_LARGEST_SHARE * n)))
+    return max(1, min(max(_NEIGHBORS, int(float(n) ** (6.0 / (d + 6.0)))), int(_LARGEST_SHARE * n)))
 
 
 # Paths --------------------------------------------------------------------------------------------------------------
@@ -356,7 +356,9 @@ class Diagnosis:
           with the mean shift (see `reliability`); `bandwidth` is the median of its kernel, `noise` the level of the ladder
           nearest to it, which the score is taken at;
         - `unreached`: share of cells that no path from any other snapshot comes near, 0.01 by chance;
-        - `from_time`: start of the interval; `round_trip`, `energy_ratio` (path energy over the squared distance);
+        - `from_time`: start of the interval; `round_trip`;
+        - `energy_ratio`: path energy over the squared distance W2 of the two snapshots, and `detour`: over that of the cells
+          and where their own paths end, at least 1;
         - `end_distance`, `end_distance_expected`: Wasserstein distance W1 from pushed to measured cells, and between halves of
           the measured ones;
         - `imbalance`, `imbalance_expected`, `imbalance_limit`: see `MassBalance`; `region_cell` (row of origin, -1 for none),
@@ -382,6 +384,7 @@ _COLUMNS = (
     "from_time",
     "round_trip",
     "energy_ratio",
+    "detour",
     "end_distance",
     "end_distance_expected",
     "imbalance",
@@ -434,7 +437,8 @@ def diagnose(
     -----
     The squared distance of an interval is the cost of the fit's own plan where its optimality is certified and the cells are
     as many as then, else that of an optimal plan that is solved here. Finite clouds are farther apart than their populations,
-    so the energy ratio of a good fit is below one where cells are few or dimensions many.
+    so the energy ratio of a good fit is below one where cells are few or dimensions many. `detour` has no such bias, because
+    cells and the ends of their paths are paired already.
     """
     n_cells, seed = as_count("n_cells", n_cells, least=FEW), as_seed(random_state)
     some = [_some(p, n_cells, stream(seed, _CELLS, k)) for k, p in enumerate(snapshots.populations)]
@@ -536,9 +540,12 @@ def _interval(
         "from_time": source.time,
         "round_trip": round_trip(start, flow.frame.to_model(back), weight=source.weight),
     }
-    distance = _squared_distance(flow, *snapshots.populations[k - 1 : k + 1])
-    if distance > 0:
-        row["energy_ratio"] = _energy(flow, source, target.time) / distance
+    energy, ended = _energy(flow, source, target.time), replace(source, x=pushed, time=target.time)
+    distances = {
+        "energy_ratio": _squared_distance(flow, *snapshots.populations[k - 1 : k + 1]),
+        "detour": _optimal(flow, source, ended),
+    }
+    row |= {name: energy / square for name, square in distances.items() if square > 0}
     if len(target) < FEW or len(source) < FEW:
         return row
     rng = stream(seed, _END, k)
@@ -570,10 +577,15 @@ def _energy(flow: Flow, source: Population, stop: float) -> float:
 
 
 def _squared_distance(flow: Flow, source: Population, target: Population) -> float:
-    """Squared distance W2 between two snapshots in model coordinates, inside conditions where there are some."""
+    """Squared distance W2 between two snapshots in model coordinates: the cost of the fit's plan, where it is that."""
     known = flow.plans.get(f"{source.time}_to_{target.time}", {})
     if known.get("gap") is not None and (known["n_source"], known["n_target"]) == (len(source), len(target)):
         return float(known["cost"])
+    return _optimal(flow, source, target)
+
+
+def _optimal(flow: Flow, source: Population, target: Population) -> float:
+    """Cost of optimal transport in model coordinates, inside conditions where there are some."""
     total = 0.0
     for _, here, there in shared_conditions(source, target):
         parts = [

@@ -14,7 +14,7 @@ __all__ = ["FEW", "verdict"]
 FEW = 10
 #: What the verdict calls good: a round trip below this share of the spread, ...
 _REVERSIBLE = 0.02
-#: ... energies between these multiples of the squared distance, ...
+#: ... energies between these multiples of the squared distances (of snapshots; of cells and their ends), ...
 _SHORT, _LONG = 0.75, 1.5
 #: ... ends at most this many times as far from the cells as these are from each other, ...
 _REACHED = 1.5
@@ -26,7 +26,7 @@ _AGREES, _BLURRED = 0.5, 0.3
 
 def verdict(table: Mapping[str, np.ndarray], *, has_score: bool, has_density: bool) -> tuple[str, ...]:
     """The table in sentences: each with its number, and with what to do where something is wrong."""
-    said = [_on_return(table), _on_energy(table), _on_ends(table), *_on_mass(table), _on_reach(table)]
+    said = [_on_return(table), *_on_energy(table), _on_ends(table), *_on_mass(table), _on_reach(table)]
     if has_score:
         said.append(
             _on_agreement(table, "cosine_score_shift", "The score head", "the mean shift of the cells", "Train longer")
@@ -34,7 +34,9 @@ def verdict(table: Mapping[str, np.ndarray], *, has_score: bool, has_density: bo
     else:
         said.append("There is no score to compare with: fit with score=True, or method='sf2m'.")
     if has_density:
-        remedy = "Look at cf.tl.log_density and the mass balance, and learn the density of the first snapshot again"
+        remedy = (
+            "Look at cf.tl.log_density and the mass balance, and learn the density of the first snapshot by another source="
+        )
         said.append(
             _on_agreement(table, "cosine_density_shift", "The density of the dynamics", "the mean shift of the cells", remedy)
         )
@@ -55,30 +57,33 @@ def _on_return(table: Mapping[str, np.ndarray]) -> str:
         return ""
     worst = int(np.nanargmax(found))
     if found[worst] <= _REVERSIBLE:
-        return f"Velocities are reversible: going forward and back returns cells to within {found[worst]:.1%} of their spread."
+        return f"Velocities are reversible: going forward and back returns cells to within {_percent(found[worst])} of their spread."
     return (
         f"Velocities are too steep for the solver between {_span(table, worst)}: going forward and back misses by "
-        f"{found[worst]:.1%} of the cells' spread. Train longer or with more cells, or simulate with a smaller step."
+        f"{_percent(found[worst])} of the cells' spread. Train longer or with more cells, or simulate with a smaller step."
     )
 
 
-def _on_energy(table: Mapping[str, np.ndarray]) -> str:
-    found = table["energy_ratio"]
-    if np.isnan(found).all():
-        return ""
-    low, high = int(np.nanargmin(found)), int(np.nanargmax(found))
-    if found[high] > _LONG:
-        return (
-            f"Paths take detours between {_span(table, high)}: they use {found[high]:.2f} times the energy of optimal "
-            "transport. Use a method with optimal couplings (ot-cfm, sf2m), or train longer; cells that really turn need "
+def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
+    detour, ratio = table["detour"], table["energy_ratio"]
+    if np.isnan(detour).all():
+        return []
+    worst = int(np.nanargmax(detour))
+    if detour[worst] <= _LONG:
+        said = [f"Paths are close to optimal: {_range(detour)} times the energy that takes cells to where they go."]
+    else:
+        said = [
+            f"Paths take detours between {_span(table, worst)}: they use {detour[worst]:.2f} times the energy that takes cells to "
+            "where they go. Use a method with optimal couplings (ot-cfm, sf2m), or train longer; cells that really turn need "
             "another snapshot there."
+        ]
+    if (ratio < _SHORT).any():
+        low = int(np.nanargmin(ratio))
+        said.append(
+            f"Cells move less than measured ones are apart between {_span(table, low)}: {ratio[low]:.2f} times the squared "
+            "distance. Where paths arrive nevertheless, the distance is the scatter of few cells; where not, train longer."
         )
-    if found[low] < _SHORT:
-        return (
-            f"Paths are shorter than optimal transport between {_span(table, low)}: {found[low]:.2f} of its energy. The fit "
-            "smooths over the scatter of few cells, or does not arrive: see where paths end."
-        )
-    return f"Paths are close to optimal: {_range(found)} times the energy of optimal transport."
+    return said
 
 
 def _on_ends(table: Mapping[str, np.ndarray]) -> str:
@@ -153,6 +158,10 @@ def _span(table: Mapping[str, np.ndarray], k: int) -> str:
 def _range(values: FloatArray) -> str:
     low, high = f"{np.nanmin(values):.2f}", f"{np.nanmax(values):.2f}"
     return low if low == high else f"{low} to {high}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _listed(times: FloatArray) -> str:
