@@ -57,7 +57,8 @@ def _on_return(table: Mapping[str, np.ndarray]) -> str:
         return ""
     worst = int(np.nanargmax(found))
     if found[worst] <= _REVERSIBLE:
-        return f"Velocities are reversible: going forward and back returns cells to within {_percent(found[worst])} of their spread."
+        within = _percent(found[worst])
+        return f"Velocities are reversible: going forward and back returns cells to within {within} of their spread."
     return (
         f"Velocities are too steep for the solver between {_span(table, worst)}: going forward and back misses by "
         f"{_percent(found[worst])} of the cells' spread. Train longer or with more cells, or simulate with a smaller step."
@@ -73,9 +74,9 @@ def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
         said = [f"Paths are close to optimal: {_range(detour)} times the energy that takes cells to where they go."]
     else:
         said = [
-            f"Paths take detours between {_span(table, worst)}: they use {detour[worst]:.2f} times the energy that takes cells to "
-            "where they go. Use a method with optimal couplings (ot-cfm, sf2m), or train longer; cells that really turn need "
-            "another snapshot there."
+            f"Paths take detours between {_span(table, worst)}: they use {detour[worst]:.2f} times the energy that takes "
+            "cells to where they go. Use a method with optimal couplings (ot-cfm, sf2m), or train longer; cells that really "
+            "turn need another snapshot there."
         ]
     if (ratio < _SHORT).any():
         low = int(np.nanargmin(ratio))
