@@ -22,6 +22,8 @@ _REACHED = 1.5
 _MISSED = 0.05
 #: ... and cosines of at least this share of what the kernel estimate allows; less than `_BLURRED` of it tells nothing.
 _AGREES, _BLURRED = 0.5, 0.3
+#: A gradient by importance sampling that is worth fewer samples is not judged.
+_WORTH = 3.0
 
 
 def verdict(table: Mapping[str, np.ndarray], *, has_score: bool, has_density: bool) -> tuple[str, ...]:
@@ -140,6 +142,8 @@ def _on_reach(table: Mapping[str, np.ndarray]) -> str:
 def _on_agreement(table: Mapping[str, np.ndarray], column: str, one: str, other: str, remedy: str) -> str:
     limit, times = table["cosine_limit"], table["time"]
     usable = np.isfinite(table[column]) & np.isfinite(limit) & (limit >= _BLURRED)
+    if "density" in column:
+        usable &= table["effective_samples"] >= _WORTH
     if not usable.any():
         return f"{one} and {other} cannot be compared: neighbourhoods are too few or too noisy at every time."
     # Between two estimates that the kernel has no part in, it sets no limit.

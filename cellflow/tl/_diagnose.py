@@ -57,8 +57,8 @@ def diagnose(
       grows, dies or is missing shows up as a region with too little or too much.
     - Cells that no path from any other snapshot comes near.
 
-    It takes seconds for a few snapshots; the density of the dynamics up to 3,000 evaluations for each of them, on one core
-    about 2 seconds for every interval back to the first snapshot in 5 dimensions, and 20 in 50.
+    It takes seconds for a few snapshots. The density of the dynamics adds, on one core, about 4 seconds in 5 dimensions and 8
+    in 50 for every interval between a snapshot and the first one.
 
     Parameters
     ----------

@@ -155,9 +155,19 @@ def test_the_gradient_of_the_dynamics():
     source = GaussianMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
     density = EvolvingDensity(make_flow(Straight()), source, 0.0)
     x = SYSTEM.mean(0.5) + SYSTEM.sd(0.5) * np.random.default_rng(0).normal(size=(5, 2))
-    found = density_gradient(density, x, 0.5, np.linspace(0.2, 1.0, 5))
-    exact = -(x - SYSTEM.mean(0.5)) / SYSTEM.sd(0.5) ** 2 * FRAME.scale
+    z, mean, sd = FRAME.to_model(x), FRAME.to_model(SYSTEM.mean(0.5)), SYSTEM.sd(0.5) / FRAME.scale
+    width = np.linspace(0.1, 1.0, 5)
+    # Under a normal kernel, variances add.
+    exact = -(z - mean) / (sd**2 + width[:, None] ** 2)
+    rng = np.random.default_rng(0)
+    found, worth = density_gradient(density, x, 0.5, width, mean=mean, cov=np.diag(sd**2), rng=rng, n_samples=4)
     np.testing.assert_allclose(found, exact, rtol=1e-3, atol=2e-3)
+    np.testing.assert_allclose(worth, 4.0, rtol=1e-3)
+    # Moments that are wrong choose worse samples, and give the same gradient.
+    turned = np.array([[1.0, 0.4], [0.4, 0.8]])
+    found, worth = density_gradient(density, x, 0.5, width, mean=mean + 0.2, cov=turned, rng=rng, n_samples=4000)
+    np.testing.assert_allclose(found, exact, rtol=0.05, atol=0.05)
+    assert (worth < 3900).all()
 
 
 # Paths ----------------------------------------------------------------------------------------------------------------
