@@ -41,7 +41,7 @@ __all__ = [
 _NEIGHBORS, _LARGEST_SHARE = 15, 0.25
 #: Evaluations of the density of the dynamics for each gradient; the fewest and the most gradients per snapshot, and the number
 #: of them times dimensions in between: each evaluation costs a backward pass for every dimension.
-_SAMPLES, _FEWEST, _MOST, _GRADIENT_DIMS = 64, 20, 200, 500
+_SAMPLES, _FEWEST, _MOST, _GRADIENT_DIMS = 128, 10, 100, 250
 #: Directions are taken for at least so wide, as a share of the widest variance.
 _THIN = 1e-8
 #: Random halves that say how far apart cells of one population are, and the quantile that counts as near.
@@ -135,7 +135,8 @@ def density_gradient(
     width
         :math:`h` of each cell in model coordinates, shape `(n,)`, positive.
     mean, cov
-        Of the population in model coordinates, shapes `(d,)` and `(d, d)`: they choose the samples and do not enter the result.
+        Of the population in model coordinates, shapes `(d,)` and `(d, d)`: they choose the samples and do not enter the
+        result, but for the noise of sampling.
     rng
         Draws them.
     n_samples
@@ -446,8 +447,8 @@ def diagnose(
     snapshots
         Measured cells in data coordinates, with their conditions where the fit has them; usually those it was made with.
     density
-        Of the dynamics, from a learned source; without it, its gradient is left out. It takes 64 evaluations for each of 100
-        cells of a snapshot in 5 dimensions, and of 20 in 25 dimensions and more: on one core about 4 and, in 50 dimensions,
+        Of the dynamics, from a learned source; without it, its gradient is left out. It takes 128 evaluations for each of 50
+        cells of a snapshot in 5 dimensions, and of 10 in 25 dimensions and more: on one core about 4 and, in 50 dimensions,
         8 seconds for every interval back to the source.
     n_cells
         Cells of each snapshot that are looked at, at least ten; drawn without replacement.

@@ -23,7 +23,7 @@ _MISSED = 0.05
 #: ... and cosines of at least this share of what the kernel estimate allows; less than `_BLURRED` of it tells nothing.
 _AGREES, _BLURRED = 0.5, 0.3
 #: A gradient by importance sampling that is worth fewer samples is not judged.
-_WORTH = 3.0
+_WORTH = 5.0
 
 
 def verdict(table: Mapping[str, np.ndarray], *, has_score: bool, has_density: bool) -> tuple[str, ...]:
@@ -145,14 +145,15 @@ def _on_agreement(table: Mapping[str, np.ndarray], column: str, one: str, other:
     if "density" in column:
         usable &= table["effective_samples"] >= _WORTH
     if not usable.any():
-        return f"{one} and {other} cannot be compared: neighbourhoods are too few or too noisy at every time."
+        return f"{one} and {other} cannot be compared: cells are too few, or dimensions too many, at every time."
     # Between two estimates that the kernel has no part in, it sets no limit.
     allowed = np.where(usable, limit if column.endswith("_shift") else 1.0, np.nan)
     share = np.where(usable, table[column], np.nan) / allowed
     worst = int(np.nanargmin(share))
     found = f"cosine {table[column][worst]:.2f}" + (f" of {allowed[worst]:.2f} possible" if column.endswith("_shift") else "")
     if share[worst] >= _AGREES:
-        return f"{one} and {other} agree at every time: {found} where they agree least, at time {times[worst]:g}."
+        when = "every time" if usable.all() else f"the {usable.sum()} times of {len(usable)} that can be told"
+        return f"{one} and {other} agree at {when}: {found} where they agree least, at time {times[worst]:g}."
     return f"{one} and {other} disagree at time {times[worst]:g}: {found}. {remedy}."
 
 
