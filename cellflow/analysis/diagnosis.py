@@ -451,7 +451,7 @@ def diagnose(
         cells of a snapshot in 5 dimensions, and of 10 in 25 dimensions and more: on one core about 4 and, in 50 dimensions,
         8 seconds for every interval back to the source.
     n_cells
-        Cells of each snapshot that are looked at, at least ten; drawn without replacement.
+        Cells of each snapshot that are looked at, at least ten; drawn without replacement, of every condition its share.
     random_state
         Seed of that draw and of all others.
 
@@ -495,9 +495,12 @@ def _column(name: str, rows: list[dict[str, float]]) -> np.ndarray:
 
 
 def _some(population: Population, n: int, rng: np.random.Generator) -> Population:
-    """At most `n` of the cells that weigh anything."""
-    rows = np.flatnonzero(population.weight > 0)
-    return population.part(np.sort(rng.permutation(rows)[:n]))
+    """About `n` of the cells that weigh anything, or all; of every condition its share, and at least one cell."""
+    rows = rng.permutation(np.flatnonzero(population.weight > 0))
+    share = min(1.0, n / len(rows))
+    context = None if population.context is None else population.context[rows]
+    groups = [group[: int(np.ceil(share * len(group)))] for group, _ in _same(context, len(rows), context, len(rows))]
+    return population.part(np.sort(rows[np.concatenate(groups)]))
 
 
 def _gradients(
@@ -634,7 +637,8 @@ def _optimal(flow: Flow, source: Population, target: Population) -> float:
         parts = [
             Population(flow.frame.to_model(p.x[rows]), p.time, p.weight[rows]) for p, rows in ((source, here), (target, there))
         ]
-        total += source.weight[here].sum() * Auto()(*parts).cost
+        coupling, _ = Auto().choose(len(here), len(there), flow.n_dims)
+        total += source.weight[here].sum() * coupling(*parts).cost
     return total
 
 

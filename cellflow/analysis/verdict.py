@@ -82,10 +82,13 @@ def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
         ]
     if (ratio < _SHORT).any():
         low = int(np.nanargmin(ratio))
-        said.append(
-            f"Cells move less than measured ones are apart between {_span(table, low)}: {ratio[low]:.2f} times the squared "
-            "distance. Where paths arrive nevertheless, the distance is the scatter of few cells; where not, train longer."
+        found = f"Cells move less than measured ones are apart between {_span(table, low)}: {ratio[low]:.2f} times the squared distance"
+        # Of two finite samples of one population, each cell is as far from the other sample as cells are from each other.
+        arrives = table["end_distance"][low] <= _REACHED * table["end_distance_expected"][low]
+        scatter = (
+            "Paths arrive nevertheless, so the rest of the distance is the scatter of two samples, which no path follows."
         )
+        said.append(f"{found}. {scatter if arrives else 'Paths do not arrive there: train longer.'}")
     return said
 
 

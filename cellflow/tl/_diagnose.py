@@ -91,6 +91,11 @@ def diagnose(
     IntegrationError
         A state that stops being finite.
 
+    Warns
+    -----
+    IntegrationWarning
+        Steps that are too long for the field; see `cellflow.simulation.integrate`.
+
     See Also
     --------
     cellflow.get.diagnosis

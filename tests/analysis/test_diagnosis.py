@@ -295,7 +295,21 @@ def test_a_flow_that_does_not_arrive_says_so():
     said = " ".join(found.verdict)
     assert "do not arrive" in said
     assert "move less than measured ones are apart" in said
+    assert "Paths do not arrive there: train longer" in said
     assert found.table["energy_ratio"][1] < 0.3
+
+
+def test_scatter_is_told_from_a_way_that_is_left_out():
+    """Two samples of one population: nothing has to move, although the clouds are apart."""
+    rng = np.random.default_rng(0)
+    snapshots = Snapshots(tuple(Population(rng.normal(size=(60, 2)), t) for t in (0.0, 0.5)))
+    creeping = make_flow(lambda t, x: np.full_like(x, 1e-3), times=(0.0, 0.5))
+    found = diagnose(creeping, snapshots)
+    assert found.table["energy_ratio"][1] < 1e-3
+    assert found.table["detour"][1] == pytest.approx(1.0, abs=0.01)
+    said = " ".join(found.verdict)
+    assert "is the scatter of two samples" in said
+    assert "train longer" not in said
 
 
 def test_growth_and_a_lineage_out_of_nowhere_are_in_the_verdict():
@@ -361,6 +375,10 @@ def test_every_cell_stays_in_its_condition():
     found = diagnose(make_flow(apart, n_context=2), right)
     np.testing.assert_allclose(found.table["detour"][1:], 1.0, atol=1e-3)
     assert (found.table["unreached"] < 0.05).all()
+    # Of every condition some cells are drawn, however few.
+    few = Population(right[0].x, 0.0, context=np.where(np.arange(200)[:, None] < 195, [[1.0, 0.0]], [[0.0, 1.0]]))
+    rare = diagnose(make_flow(apart, n_context=2), Snapshots((few, right[1])), n_cells=10)
+    np.testing.assert_array_equal(rare.table["n_cells"], [11, 10])
     # The same cells with the conditions of the last snapshot exchanged: its places are reached, but by the wrong ones.
     wrong = Snapshots((right[0], right[1], cells(1.0, -sign)))
     assert diagnose(make_flow(apart, n_context=2), wrong).table["unreached"][2] > 0.9
