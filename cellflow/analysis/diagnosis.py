@@ -50,6 +50,8 @@ _HALVES, _NEAR = 5, 0.99
 _PER_REGION, _REGIONS = 25, 20
 #: Draws that say what imbalance chance makes.
 _DRAWS = 500
+#: Squared distances below this share of what there is to go are rounding, in single precision.
+_ROUNDING = 1e-12
 #: Streams of the seed.
 _CELLS, _GRADIENT_CELLS, _RELIABILITY, _UNREACHED, _REGION, _CHANCE, _END = range(7)
 
@@ -591,7 +593,9 @@ def _interval(
         "energy_ratio": _squared_distance(flow, *snapshots.populations[k - 1 : k + 1]),
         "detour": _optimal(flow, source, ended),
     }
-    row |= {name: energy / square for name, square in distances.items() if square > 0}
+    # Cells that move by rounding only have no way that could be straight.
+    rounding = _ROUNDING * max(distances.values())
+    row |= {name: energy / square for name, square in distances.items() if square > rounding}
     if len(target) < FEW or len(source) < FEW:
         return row
     rng = stream(seed, _END, k)

@@ -69,26 +69,24 @@ def _on_return(table: Mapping[str, np.ndarray]) -> str:
 
 def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
     detour, ratio = table["detour"], table["energy_ratio"]
-    if np.isnan(detour).all():
-        return []
-    worst = int(np.nanargmax(detour))
-    if detour[worst] <= _LONG:
-        said = [f"Paths are close to optimal: {_range(detour)} times the energy that takes cells to where they go."]
-    else:
-        said = [
+    said = []
+    if (detour > _LONG).any():
+        worst = int(np.nanargmax(detour))
+        said.append(
             f"Paths take detours between {_span(table, worst)}: they use {detour[worst]:.2f} times the energy that takes "
             "cells to where they go. Use a method with optimal couplings (ot-cfm, sf2m), or train longer; cells that really "
             "turn need another snapshot there."
-        ]
+        )
+    elif np.isfinite(detour).any():
+        said.append(f"Paths are close to optimal: {_range(detour)} times the energy that takes cells to where they go.")
     if (ratio < _SHORT).any():
         low = int(np.nanargmin(ratio))
-        found = f"Cells move less than measured ones are apart between {_span(table, low)}: {ratio[low]:.2f} times the squared distance"
+        found = f"{ratio[low]:.2f} times the squared distance"
         # Of two finite samples of one population, each cell is as far from the other sample as cells are from each other.
-        arrives = table["end_distance"][low] <= _REACHED * table["end_distance_expected"][low]
-        scatter = (
-            "Paths arrive nevertheless, so the rest of the distance is the scatter of two samples, which no path follows."
-        )
-        said.append(f"{found}. {scatter if arrives else 'Paths do not arrive there: train longer.'}")
+        misses = table["end_distance"][low] > _REACHED * table["end_distance_expected"][low]
+        scatter = "Nothing shows that paths stop short; the rest is the scatter of two samples, which no path follows."
+        why = "Paths do not arrive there: train longer." if misses else scatter
+        said.append(f"Cells move less than measured ones are apart between {_span(table, low)}: {found}. {why}")
     return said
 
 

@@ -312,6 +312,12 @@ def test_scatter_is_told_from_a_way_that_is_left_out():
     assert "train longer" not in said
 
 
+def test_cells_that_stay_where_they_are_do_not_pass_for_optimal():
+    said = " ".join(diagnose(make_flow(still), snapshots_of(n=60)).verdict)
+    assert "0.00 times the squared distance. Paths do not arrive there" in said
+    assert "close to optimal" not in said
+
+
 def test_growth_and_a_lineage_out_of_nowhere_are_in_the_verdict():
     rng = np.random.default_rng(0)
     clouds = [two_clouds(300, share, rng) for share in (0.0, 0.0, 0.4)]
