@@ -8,7 +8,7 @@ from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT, Keys, is_ours
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.selection import Selection, gene_columns, shared_genes
-from cellflow.adapter.store import load_flow, opened
+from cellflow.adapter.store import load_flow, opened, record_of
 from cellflow.errors import InputError, MissingKeyError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cellflow.densities import Density
     from cellflow.flow import Flow
 
-__all__ = ["density", "flow", "velocity"]
+__all__ = ["density", "diagnosis", "flow", "velocity"]
 
 
 def density(adata: AnnData, *, key: str = DEFAULT) -> dict[float, Density]:
@@ -60,6 +60,42 @@ def density(adata: AnnData, *, key: str = DEFAULT) -> dict[float, Density]:
     if record["params"]["pooled"]:
         return {float(t): Conditioned(found["pooled"], np.array([t])) for t in record["times"]}
     return {float(t): found[str(float(t))] for t in record["times"]}
+
+
+def diagnosis(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
+    """Return what `cf.tl.diagnose` found, with its verdict in `.attrs["verdict"]`.
+
+    Parameters
+    ----------
+    adata
+        With a diagnosis.
+    key
+        Where the fit is.
+
+    Returns
+    -------
+    One row per snapshot; what is said of an interval is in the row of its end. The columns are explained at
+    `cellflow.analysis.diagnosis.Diagnosis`; `region_cell` names the cell in the middle of the region. `.attrs["verdict"]` is
+    text, one sentence a line.
+
+    Raises
+    ------
+    MissingKeyError
+        No fit under this key, or no diagnosis of it.
+    """
+    import numpy as np
+    import pandas as pd
+
+    require_anndata(adata)
+    record = record_of(adata, Keys(key))
+    if "diagnosis" not in record:
+        call = "cf.tl.diagnose(adata)" if key == DEFAULT else f"cf.tl.diagnose(adata, key={key!r})"
+        msg = f"adata.uns[{key!r}] holds no 'diagnosis' of its fit. Make it first: {call}."
+        raise MissingKeyError(msg)
+    found = record["diagnosis"]
+    table = pd.DataFrame({str(name): np.asarray(found["table"][str(name)]) for name in found["columns"]})
+    table.attrs["verdict"] = str(found["verdict"])
+    return table
 
 
 def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:

@@ -43,7 +43,8 @@ def everything(adata):
     cf.tl.density(adata, "hours", method="gmm")
     cf.tl.log_density(adata, source="gmm")
     cf.tl.age(adata, cells=["cell1"], n_times=3)
-    return [*results, cf.get.density(adata)]
+    cf.tl.diagnose(adata, n_cells=20)
+    return [*results, cf.get.density(adata), cf.get.diagnosis(adata)]
 
 
 def everything_but_densities(adata):
@@ -75,6 +76,7 @@ CALLS = {
     "tl.flow": lambda a, **kw: cf.tl.flow(a, kw.pop("time_key", "hours"), method=QUICK, **kw),
     "tl.age": cf.tl.age,
     "tl.density": lambda a, **kw: cf.tl.density(a, kw.pop("time_key", "hours"), method="gmm", **kw),
+    "tl.diagnose": lambda a, **kw: cf.tl.diagnose(a, n_cells=20, **kw),
     "tl.log_density": lambda a, **kw: cf.tl.log_density(a, source="gmm", **kw),
     "tl.velocity": cf.tl.velocity,
     "tl.trajectories": lambda a, **kw: cf.tl.trajectories(a, **({"n_times": 3} | kw)),
@@ -84,6 +86,7 @@ CALLS = {
     "tl.refine": lambda a, **kw: cf.tl.refine(a, make_cells()[:10].copy(), **({"time": 12.0, "check": False} | kw)),
     "tl.sample": lambda a, **kw: cf.tl.sample(a, **({"time": 12.0, "n_obs": 5} | kw)),
     "get.density": cf.get.density,
+    "get.diagnosis": cf.get.diagnosis,
     "tl.generate": lambda a, **kw: cf.tl.generate(a, **({"time": 12.0, "n_obs": 5} | kw)),
     "tl.translate": lambda a, **kw: cf.tl.translate(a, "hours", source=0.0, target=12.0, method=QUICK, **kw),
     "get.flow": cf.get.flow,
@@ -133,6 +136,7 @@ def untouched(adata):
 
 AFTER_A_FIT = [
     "tl.age",
+    "tl.diagnose",
     "tl.log_density",
     "tl.velocity",
     "tl.trajectories",
@@ -159,7 +163,7 @@ FAILURES = {
     "damaged model": (damaged_model, ["get.flow", *AFTER_A_FIT], {}, r"uns\['cellflow'\]", "is damaged", "fit again"),
     "no such fit": (
         untouched,
-        ["get.flow", "tl.generate", *AFTER_A_FIT],
+        ["get.diagnosis", "get.flow", "tl.generate", *AFTER_A_FIT],
         {"key": "celflow"},
         "'celflow'",
         "holds no fit",

@@ -1,6 +1,7 @@
 """Compute and write: fit a flow to the cells of an AnnData, and ask it questions."""
 
 from cellflow.tl._density import density
+from cellflow.tl._diagnose import diagnose
 from cellflow.tl._flow import flow
 from cellflow.tl._generate import generate
 from cellflow.tl._log_density import age, log_density
@@ -15,6 +16,7 @@ from cellflow.tl._velocity import velocity
 __all__ = [
     "age",
     "density",
+    "diagnose",
     "flow",
     "generate",
     "log_density",

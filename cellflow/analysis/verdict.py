@@ -1,0 +1,175 @@
+"""A diagnosis in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cellflow._typing import FloatArray
+
+__all__ = ["FEW", "verdict"]
+
+#: Fewer cells than this have no neighbourhoods to speak of; what would need them is NaN.
+FEW = 10
+#: What the verdict calls good: a round trip below this share of the spread, ...
+_REVERSIBLE = 0.02
+#: ... energies between these multiples of the squared distances (of snapshots; of cells and their ends), ...
+_SHORT, _LONG = 0.75, 1.5
+#: ... ends at most this many times as far from the cells as these are from each other, ...
+_REACHED = 1.5
+#: ... this share of cells that no path comes near (chance alone makes one in a hundred), ...
+_MISSED = 0.05
+#: ... and cosines of at least this share of what the kernel estimate allows; less than `_BLURRED` of it tells nothing.
+_AGREES, _BLURRED = 0.5, 0.3
+#: A gradient by importance sampling that is worth fewer samples is not judged.
+_WORTH = 5.0
+
+
+def verdict(table: Mapping[str, np.ndarray], *, has_score: bool, has_density: bool) -> tuple[str, ...]:
+    """The table in sentences: each with its number, and with what to do where something is wrong."""
+    said = [_on_return(table), *_on_energy(table), _on_ends(table), *_on_mass(table), _on_reach(table)]
+    if has_score:
+        said.append(
+            _on_agreement(table, "cosine_score_shift", "The score head", "the mean shift of the cells", "Train longer")
+        )
+    else:
+        said.append("There is no score to compare with: fit with score=True, or method='sf2m'.")
+    if has_density:
+        remedy = (
+            "Look at cf.tl.log_density and the mass balance, and learn the density of the first snapshot by another source="
+        )
+        said.append(
+            _on_agreement(table, "cosine_density_shift", "The density of the dynamics", "the mean shift of the cells", remedy)
+        )
+        if has_score:
+            remedy = "One of the two is wrong: see which agrees with the mean shift"
+            said.append(_on_agreement(table, "cosine_score_density", "The score head", "the density of the dynamics", remedy))
+    else:
+        said.append("The density of the dynamics was not compared: cf.tl.log_density learns it, of fits without conditions.")
+    few = table["time"][table["n_cells"] < FEW]
+    if len(few):
+        said.append(f"Snapshots of fewer than {FEW} cells are not judged by their neighbourhoods: {_listed(few)}.")
+    return tuple(sentence for sentence in said if sentence)
+
+
+def _on_return(table: Mapping[str, np.ndarray]) -> str:
+    found = table["round_trip"]
+    if np.isnan(found).all():
+        return ""
+    worst = int(np.nanargmax(found))
+    if found[worst] <= _REVERSIBLE:
+        within = _percent(found[worst])
+        return f"Velocities are reversible: going forward and back returns cells to within {within} of their spread."
+    return (
+        f"Velocities are too steep for the solver between {_span(table, worst)}: going forward and back misses by "
+        f"{_percent(found[worst])} of the cells' spread. Train longer or with more cells, or simulate with a smaller step."
+    )
+
+
+def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
+    detour, ratio = table["detour"], table["energy_ratio"]
+    said = []
+    if (detour > _LONG).any():
+        worst = int(np.nanargmax(detour))
+        said.append(
+            f"Paths take detours between {_span(table, worst)}: they use {detour[worst]:.2f} times the energy that takes "
+            "cells to where they go. Use a method with optimal couplings (ot-cfm, sf2m), or train longer; cells that really "
+            "turn need another snapshot there."
+        )
+    elif np.isfinite(detour).any():
+        said.append(f"Paths are close to optimal: {_range(detour)} times the energy that takes cells to where they go.")
+    if (ratio < _SHORT).any():
+        low = int(np.nanargmin(ratio))
+        found = f"{ratio[low]:.2f} times the squared distance"
+        # Of two finite samples of one population, each cell is as far from the other sample as cells are from each other.
+        misses = table["end_distance"][low] > _REACHED * table["end_distance_expected"][low]
+        scatter = "Nothing shows that paths stop short; the rest is the scatter of two samples, which no path follows."
+        why = "Paths do not arrive there: train longer." if misses else scatter
+        said.append(f"Cells move less than measured ones are apart between {_span(table, low)}: {found}. {why}")
+    return said
+
+
+def _on_ends(table: Mapping[str, np.ndarray]) -> str:
+    ratio = table["end_distance"] / table["end_distance_expected"]
+    if np.isnan(ratio).all():
+        return ""
+    worst = int(np.nanargmax(ratio))
+    if ratio[worst] <= _REACHED:
+        return f"Paths arrive: pushed cells are {_range(ratio)} times as far from measured ones as these are from each other."
+    return (
+        f"Paths do not arrive at time {table['time'][worst]:g}: pushed cells are {ratio[worst]:.1f} times as far from the "
+        "measured ones as these are from each other. Train longer, or see the mass balance for a population that "
+        "grows or is missing."
+    )
+
+
+def _on_mass(table: Mapping[str, np.ndarray]) -> list[str]:
+    found, limit = table["imbalance"], table["imbalance_limit"]
+    if np.isnan(found).all():
+        return []
+    wrong = np.flatnonzero(found > limit)
+    if len(wrong) == 0:
+        expected = float(np.nanmax(table["imbalance_expected"]))
+        return [
+            f"Mass arrives where the cells are: {np.nanmax(found):.1%} is in a wrong region, {expected:.1%} by chance alone."
+        ]
+    said = []
+    for k in wrong.tolist():
+        pushed, observed = table["region_pushed"][k], table["region_observed"][k]
+        cause = "a population that grows or is not foreseen" if pushed < observed else "a population that dies or is missing"
+        said.append(
+            f"Mass is out of balance at time {table['time'][k]:g}: {found[k]:.1%} is in a wrong region, where chance makes "
+            f"{table['imbalance_expected'][k]:.1%}; a region with {observed:.1%} of the cells is sent {pushed:.1%} "
+            f"({pushed / observed:.2f} times): {cause}. Give cells weights or growth rates, or check the sampling."
+        )
+    return said
+
+
+def _on_reach(table: Mapping[str, np.ndarray]) -> str:
+    found = table["unreached"]
+    if np.isnan(found).all():
+        return ""
+    missed = np.flatnonzero(found > _MISSED)
+    if len(missed) == 0:
+        return f"Paths cover the cells: at most {np.nanmax(found):.1%} of a snapshot lie where no path comes near."
+    listed = ", ".join(f"{found[k]:.1%} at time {table['time'][k]:g}" for k in missed.tolist())
+    return (
+        f"No path comes near some cells: {listed} (1 % by chance). They may be a lineage that other snapshots lack, "
+        "doublets or a batch: look at them before you believe their velocities."
+    )
+
+
+def _on_agreement(table: Mapping[str, np.ndarray], column: str, one: str, other: str, remedy: str) -> str:
+    limit, times = table["cosine_limit"], table["time"]
+    usable = np.isfinite(table[column]) & np.isfinite(limit) & (limit >= _BLURRED)
+    if "density" in column:
+        usable &= table["effective_samples"] >= _WORTH
+    if not usable.any():
+        return f"{one} and {other} cannot be compared: cells are too few, or dimensions too many, at every time."
+    # Between two estimates that the kernel has no part in, it sets no limit.
+    allowed = np.where(usable, limit if column.endswith("_shift") else 1.0, np.nan)
+    share = np.where(usable, table[column], np.nan) / allowed
+    worst = int(np.nanargmin(share))
+    found = f"cosine {table[column][worst]:.2f}" + (f" of {allowed[worst]:.2f} possible" if column.endswith("_shift") else "")
+    if share[worst] >= _AGREES:
+        when = "every time" if usable.all() else f"the {usable.sum()} times of {len(usable)} that can be told"
+        return f"{one} and {other} agree at {when}: {found} where they agree least, at time {times[worst]:g}."
+    return f"{one} and {other} disagree at time {times[worst]:g}: {found}. {remedy}."
+
+
+def _span(table: Mapping[str, np.ndarray], k: int) -> str:
+    return f"times {table['from_time'][k]:g} and {table['time'][k]:g}"
+
+
+def _range(values: FloatArray) -> str:
+    low, high = f"{np.nanmin(values):.2f}", f"{np.nanmax(values):.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
+
+
+def _listed(times: FloatArray) -> str:
+    return ", ".join(f"time {t:g}" for t in times.tolist())

@@ -1,0 +1,126 @@
+"""Diagnoses of a fit on an AnnData: what is read, what is written, when they refuse."""
+
+import logging
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import cellflow as cf
+from cellflow.adapter.fitted import read_fitted
+from cellflow.analysis.diagnosis import diagnose
+from cellflow.errors import InputError, MissingKeyError
+from cellflow.recipes import sf2m
+from cellflow.training import Training
+from conftest import make_cells, quick_recipe
+
+
+@pytest.fixture(scope="module")
+def _scored():
+    """A fit with a score and the density of its first snapshot."""
+    adata = make_cells()
+    cf.tl.flow(adata, "hours", method=sf2m(training=Training(steps=40, batch_size=64, record_every=20)))
+    cf.tl.log_density(adata, source="gmm")
+    return adata
+
+
+@pytest.fixture
+def scored(_scored):
+    return _scored.copy()
+
+
+def test_the_table_is_that_of_the_fit(fitted):
+    assert cf.tl.diagnose(fitted, n_cells=20, random_state=3) is None
+    read = read_fitted(fitted, "cellflow")
+    expected = diagnose(read.flow, read.cells.snapshots(), n_cells=20, random_state=3)
+    table = cf.get.diagnosis(fitted)
+    assert table.attrs["verdict"].split("\n") == list(expected.verdict)
+    assert list(table) == list(expected.table)
+    for name in set(table) - {"region_cell"}:
+        np.testing.assert_array_equal(table[name], expected.table[name], err_msg=name)
+    # Rows are told by the names of cells, and cells without a time are in no snapshot.
+    times = fitted.obs["hours"]
+    assert table["time"].tolist() == [0.0, 12.0, 48.0]
+    assert table["region_cell"][0] == ""
+    assert [times[cell] for cell in table["region_cell"][1:]] == [12.0, 48.0]
+    assert fitted.uns["cellflow"]["diagnosis"]["params"] == {"n_cells": 20, "random_state": 3, "density": False}
+
+
+def test_score_and_density_are_compared_where_they_are(scored):
+    cf.tl.diagnose(scored)
+    table = cf.get.diagnosis(scored)
+    for column in ("cosine_score_shift", "cosine_density_shift", "cosine_score_density", "effective_samples"):
+        assert table[column].notna().all()
+    levels = cf.get.flow(scored).score_network.ladder.levels
+    assert set(table["noise"]) <= set(levels)
+    assert "no score" not in table.attrs["verdict"]
+    # A new fit has not been diagnosed, and has no density.
+    cf.tl.flow(scored, "hours", method=quick_recipe())
+    with pytest.raises(MissingKeyError, match=r"no 'diagnosis'.*cf.tl.diagnose"):
+        cf.get.diagnosis(scored)
+
+
+def test_it_survives_a_file(scored, tmp_path):
+    cf.tl.diagnose(scored, n_cells=20)
+    scored.write_h5ad(tmp_path / "a.h5ad")
+    again = ad.read_h5ad(tmp_path / "a.h5ad")
+    pd.testing.assert_frame_equal(cf.get.diagnosis(again), cf.get.diagnosis(scored))
+    assert cf.get.diagnosis(again).attrs == cf.get.diagnosis(scored).attrs
+    before = cf.get.diagnosis(again)
+    cf.tl.diagnose(again, n_cells=20)
+    pd.testing.assert_frame_equal(cf.get.diagnosis(again), before)
+
+
+def test_a_copy_leaves_the_original_alone(fitted, frozen, caplog):
+    with frozen(fitted), caplog.at_level(logging.INFO, logger="cellflow"):
+        copy = cf.tl.diagnose(fitted, n_cells=20, copy=True)
+    for sentence in cf.get.diagnosis(copy).attrs["verdict"].split("\n"):
+        assert sentence in caplog.text
+
+
+def test_only_the_diagnosis_is_written(fitted):
+    before = fitted.copy()
+    cf.tl.diagnose(fitted, n_cells=20)
+    assert set(fitted.uns["cellflow"]) == set(before.uns["cellflow"]) | {"diagnosis"}
+    pd.testing.assert_frame_equal(fitted.obs, before.obs)
+    # What is computed from the fit afterwards does not touch it.
+    cf.tl.velocity(fitted)
+    cf.get.diagnosis(fitted)
+
+
+def test_conditions_stay_apart():
+    adata = make_cells(120)
+    adata.obs["drug"] = np.tile(["control", "drug"], 60)
+    cf.tl.flow(adata, "hours", method=quick_recipe(), condition_key="drug")
+    cf.tl.diagnose(adata)
+    table = cf.get.diagnosis(adata)
+    assert table[["round_trip", "energy_ratio", "detour", "imbalance", "end_distance"]].notna().all(axis=1).tolist()[1:] == [
+        True,
+        True,
+    ]
+    # Without its partners, a condition cannot be judged.
+    alone = adata[~((adata.obs["drug"] == "drug") & (adata.obs["hours"] == 12.0)).to_numpy()].copy()
+    with pytest.raises(InputError, match="drug"):
+        cf.tl.diagnose(alone)
+
+
+def test_what_it_refuses(fitted, frozen):
+    with frozen(fitted), pytest.raises(InputError, match="at least 10"):
+        cf.tl.diagnose(fitted, n_cells=5)
+    untimed = fitted[fitted.obs["hours"].isna().to_numpy()].copy()
+    with frozen(untimed), pytest.raises(InputError, match="has a time of its own"):
+        cf.tl.diagnose(untimed)
+    later = fitted.copy()
+    later.obs = later.obs.drop(columns=["cf_time", "cf_time_inferred"])
+    later.obs["hours"] = later.obs["hours"] + 1.0
+    with frozen(later), pytest.raises(InputError, match="Time 49 of 29 cells lies outside the times of the fit, 0 to 48"):
+        cf.tl.diagnose(later)
+
+
+def test_a_foreign_entry_is_replaced_only_when_asked(fitted, frozen):
+    fitted.uns["cellflow"]["diagnosis"] = "acute"
+    with frozen(fitted), pytest.raises(InputError, match=r"\['diagnosis'\] exists.*overwrite=True"):
+        cf.tl.diagnose(fitted, n_cells=20)
+    cf.tl.diagnose(fitted, n_cells=20, overwrite=True)
+    assert len(cf.get.diagnosis(fitted)) == 3
