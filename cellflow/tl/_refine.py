@@ -59,8 +59,7 @@ def refine(
         compared with these.
     check
         Without `against`, leave out the inner snapshot nearest in time, fit again, and see whether refinement brings its
-        prediction nearer. Takes as long as a fit. With False, with two snapshots only, or where the
-        population carries no noise, nothing is measured.
+        prediction nearer. Takes as long as a fit. With False, or with two snapshots only, nothing is measured.
     random_state
         Seed of the second fit and of the classifier.
     key
@@ -96,10 +95,7 @@ def refine(
     snapshots = fitted.cells.snapshots()
     noise = noise_carried(fitted.flow, x, at, snapshots)
     moved = refined(fitted.flow, x, at, noise=noise)
-    asked = real is not None or (
-        check and noise > 0
-    )  # where nothing is taken away, there is nothing to hold a snapshot out for
-    judged = _judged(fitted, x, moved, at, noise, real, seed) if asked else None
+    judged = _judged(fitted, x, moved, at, noise, real, seed) if check or real is not None else None
     helps = judged is None or judged.helps
     provenance: dict[str, Any] = {"time": at, "noise": noise, "refined": bool(noise > 0 and helps), "random_state": seed}
     if judged is not None:
