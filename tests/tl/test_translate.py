@@ -118,6 +118,17 @@ def test_numbers_name_groups_too_and_genes_are_optional():
     assert made.uns["mine_translation"]["others"].tolist() == []
 
 
+@pytest.mark.parametrize("kind", ["float64", "category"])
+def test_whole_numbers_name_groups_of_hours(adata, kind):
+    hours = adata.obs["state"].map({"healthy": 0.0, "ill": 72.0, "b/t cells": 24.0}).astype(float)
+    adata.obs["hours"] = hours.astype(kind)
+    made = cf.tl.translate(adata, "hours", source=0, target=72, method=ot_cfm(training=Training(steps=20)))
+    assert made.obs["source_cell"].tolist() == adata.obs_names[hours == 0].tolist()
+    assert made.uns["cf_translation"]["target"] == "72.0"
+    with pytest.raises(InputError, match=r"source=48 is no group.*'24\.0'"):
+        cf.tl.translate(adata, "hours", source=48, target=72)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
