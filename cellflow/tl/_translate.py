@@ -163,8 +163,8 @@ def translate(
 
 def _label(group: object) -> str:
     """A group as text; numbers by their value, so that 24 and 24.0 are one group."""
-    number = isinstance(group, int | float | np.number) and not isinstance(group, bool | np.bool_)
-    return f"{group:g}" if number else str(group)
+    whole = isinstance(group, float | np.floating) and group.is_integer()
+    return str(int(group)) if whole else str(group)
 
 
 def _groups(adata: AnnData, key: object) -> np.ndarray:

@@ -124,9 +124,15 @@ def test_whole_numbers_name_groups_of_hours(adata, kind):
     adata.obs["hours"] = hours.astype(kind)
     made = cf.tl.translate(adata, "hours", source=0, target=72, method=ot_cfm(training=Training(steps=20)))
     assert made.obs["source_cell"].tolist() == adata.obs_names[hours == 0].tolist()
-    assert made.uns["cf_translation"]["target"] == "72.0"
-    with pytest.raises(InputError, match=r"source=48 is no group.*'24\.0'"):
+    assert made.uns["cf_translation"]["target"] == "72"
+    with pytest.raises(InputError, match="source='48' is no group.*'24'"):
         cf.tl.translate(adata, "hours", source=48, target=72)
+
+
+def test_long_numbers_stay_apart(adata):
+    adata.obs["donor"] = adata.obs["state"].map({"healthy": 1234567, "ill": 1234568, "b/t cells": 1234569}).astype(float)
+    with pytest.raises(InputError, match=r"source='12345' is no group.*\['1234567', '1234568', '1234569'\]"):
+        cf.tl.translate(adata, "donor", source=12345, target=1234568)
 
 
 @pytest.mark.parametrize(
