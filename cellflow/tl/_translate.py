@@ -163,8 +163,9 @@ def translate(
 
 def _label(group: object) -> str:
     """A group as text; numbers by their value, so that 24 and 24.0 are one group."""
-    whole = isinstance(group, float | np.floating) and group.is_integer()
-    return str(int(group)) if whole else str(group)
+    if isinstance(group, float | np.floating) and group.is_integer():
+        return str(int(group))
+    return str(group)
 
 
 def _groups(adata: AnnData, key: object) -> np.ndarray:

@@ -125,7 +125,7 @@ def test_whole_numbers_name_groups_of_hours(adata, kind):
     made = cf.tl.translate(adata, "hours", source=0, target=72, method=ot_cfm(training=Training(steps=20)))
     assert made.obs["source_cell"].tolist() == adata.obs_names[hours == 0].tolist()
     assert made.uns["cf_translation"]["target"] == "72"
-    with pytest.raises(InputError, match="source='48' is no group.*'24'"):
+    with pytest.raises(InputError, match=r"source='48' is no group.*'24'"):
         cf.tl.translate(adata, "hours", source=48, target=72)
 
 
