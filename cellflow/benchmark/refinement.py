@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cellflow._random import as_seed
+from cellflow._random import as_seed, stream
 from cellflow._typing import FloatArray, RandomState
 from cellflow.analysis.prediction import predict
 from cellflow.analysis.refinement import noise_carried, refine
@@ -83,13 +83,14 @@ def held_out_refinement(
     snapshots: Snapshots,
     time: float,
     *,
+    noise: float = 0.0,
     recipe: Recipe | None = None,
     scale: Scale = "joint",
     random_state: RandomState = 0,
     threads: int = 1,
     progress: bool | None = None,
 ) -> RefinementScore:
-    """Fit without one snapshot, predict it, refine the prediction, and compare both with its cells.
+    """Fit without one snapshot, predict it, spoil the prediction, refine it, and compare before and after with its cells.
 
     Parameters
     ----------
@@ -97,6 +98,9 @@ def held_out_refinement(
         All populations, in data coordinates.
     time
         Of the snapshot to leave out; one before and one after it must remain.
+    noise
+        Standard deviation of the noise that spoils the prediction, in the coordinates of the representation: as much as the
+        population carries that the question is about. With 0, whatever the prediction itself carries is taken away.
     recipe
         A method with a score; `sf2m()` by default.
     scale, random_state, threads, progress
@@ -113,6 +117,7 @@ def held_out_refinement(
         rest, sf2m() if recipe is None else recipe, scale=scale, random_state=seed, threads=threads, progress=progress
     )
     predicted = predict(flow, rest, time)
-    noise = noise_carried(flow, predicted.x, time, rest)
-    refined = refine(flow, predicted.x, time, noise=noise)
-    return score_refinement(held_out, predicted.x, refined, noise=noise, weight=predicted.weight, seed=seed)
+    spoilt = predicted.x + noise * stream(seed).standard_normal(predicted.x.shape)
+    carried = noise_carried(flow, spoilt, time, rest)
+    refined = refine(flow, spoilt, time, noise=carried)
+    return score_refinement(held_out, spoilt, refined, noise=carried, weight=predicted.weight, seed=seed)

@@ -129,6 +129,9 @@ def age(
     A cell that is ahead of its snapshot gets a later time, one that lags behind an earlier one. The maximum is taken over a
     grid of times and refined by the parabola through the best of them and its neighbours.
 
+    For cells that took part in the fit this is mostly memory: the flow has passed through each of them at its time. Put some
+    aside (leave their times missing) before you believe an age.
+
     Every time of the grid is a solve of its own from that time back to the first snapshot, so this costs about `n_times / 2`
     times as much as following all cells through all snapshots with `cf.tl.log_density`. Choose cells where there are many.
 

@@ -59,7 +59,8 @@ def refine(
         compared with these.
     check
         Without `against`, leave out the inner snapshot nearest in time, fit again, and see whether refinement brings its
-        prediction nearer. Takes as long as a fit. With False, or with two snapshots only, nothing is measured.
+        prediction nearer, made as noisy as the population was found to be. Takes as long as a fit. With False, or with two
+        snapshots only, nothing is measured.
     random_state
         Seed of the second fit and of the classifier.
     key
@@ -148,6 +149,7 @@ def _judged(
     return held_out_refinement(
         fitted.cells.snapshots(),
         float(inner[np.abs(inner - at).argmin()]),
+        noise=noise * float(np.sqrt(np.mean(fitted.flow.frame.scale**2))),
         recipe=from_description(fitted.flow.recipe),
         scale=str(fitted.params["scale"]),  # type: ignore[arg-type] # as `tl.flow` took it
         random_state=seed,

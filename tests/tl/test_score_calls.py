@@ -115,6 +115,8 @@ def test_a_prediction_is_judged_on_a_snapshot_held_out(fitted, tmp_path):
     back = cf.tl.refine(fitted, later)
     about = back.uns["cf_refinement"]
     assert about["judged_at"] == 12.0  # the one inner snapshot
+    assert about["noise"] > 0
+    assert about["judged_noise"] == pytest.approx(about["noise"], rel=0.5)  # its prediction was spoilt as much
     assert np.isfinite([about["w1_before"], about["w1_after"]]).all()
     assert back.uns["cf_prediction"]["time"] == 20.0
     back.write_h5ad(tmp_path / "a.h5ad")
