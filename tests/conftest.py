@@ -8,6 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from hypothesis import settings
+
+# A failure is the change's, not the day's: the same examples at every run, and no deadline on a machine that may be busy.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 def _digest(value):
