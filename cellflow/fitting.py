@@ -16,7 +16,7 @@ from cellflow._typing import RandomState
 from cellflow.conditions import scaled_time, shared_conditions
 from cellflow.couplings import Auto, Coupling
 from cellflow.dynamics import Dynamics
-from cellflow.errors import InputTypeError
+from cellflow.errors import InputError, InputTypeError
 from cellflow.flow import Flow
 from cellflow.frame import Frame, Scale
 from cellflow.ladder import Ladder, Moments
@@ -154,6 +154,9 @@ def fit(
         raise InputTypeError(msg)
     seed, place, threads = as_seed(random_state), choose_device(device), as_threads(threads)
     recipe = ot_cfm() if recipe is None else by_name(recipe)
+    if recipe.generates and recipe.score is not None:
+        msg = f"The recipe {recipe.name!r} generates cells from noise; expected no score. Fit it with another method."
+        raise InputError(msg)
     clock = _ARTIFICIAL if recipe.generates else snapshots.clock
     recipe, frame = recipe.resolved(clock), Frame.fitted(snapshots, scale)
     inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])

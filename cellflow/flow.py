@@ -171,7 +171,11 @@ class Flow:
         -------
         Shape `(n, d)`, float64.
         """
-        return self.frame.score_to_data(self._evaluated(AtNoise(self.score_network, noise), x, t, context))
+        level = as_number("noise", noise)
+        if level < 0:
+            msg = f"noise={noise!r}; expected a level of at least 0, in model coordinates."
+            raise InputError(msg)
+        return self.frame.score_to_data(self._evaluated(AtNoise(self.score_network, level), x, t, context))
 
     def _evaluated(
         self, field: Callable[..., Tensor], x: FloatArray, t: float | FloatArray, context: FloatArray | None
@@ -251,6 +255,7 @@ class Flow:
         scheme: Scheme = "heun",
         step: float | None = None,
         keys: IntArray | None = None,
+        replicate: IntArray | None = None,
         context: FloatArray | None = None,
     ) -> Trajectories:
         r"""Move cells by a diffusion that has the marginals of the flow: forward, or reversed in time.
@@ -277,6 +282,8 @@ class Flow:
             See `cellflow.simulation.integrate_sde`; the step is 1/25 of the mean interval between snapshots by default.
         keys
             What finds the noise of each cell: non-negative integers, shape `(n,)`; the row numbers by default.
+        replicate
+            Which of its paths each cell is to follow, shape `(n,)`, with `n_rep=1`; the first by default.
         context
             Features of the cells' condition, shape `(n, c)` or `(c,)`.
 
@@ -299,7 +306,16 @@ class Flow:
         seed, n_rep, z = as_seed(random_state), as_count("n_rep", n_rep), self._checked(x)
         rows = np.repeat(np.arange(len(z)), n_rep)
         names = np.arange(len(z)) if keys is None else np.asarray(keys)
-        features, times = self._features(context, len(z)), np.asarray(times, dtype=np.float64)
+        paths = np.tile(np.arange(n_rep), len(z)) if replicate is None else np.asarray(replicate)
+        if len(paths) != len(rows):
+            msg = (
+                f"replicate has {len(paths)} entries for {len(z)} cells and n_rep={n_rep}; expected one per cell, and n_rep=1."
+            )
+            raise InputError(msg)
+        features, times = self._features(context, len(z)), np.atleast_1d(np.asarray(times, dtype=np.float64))
+        if not (np.isfinite(times).all() and np.isfinite(t0)):
+            msg = f"Times to move cells to must be finite; found {times[~np.isfinite(times)].tolist()} (start {t0})."
+            raise InputError(msg)
         width = self.sigma if sigma is None else as_number("sigma", sigma)
         states = np.empty((len(times), len(rows), self.n_dims), dtype=np.float32)
         with torch_threads(self.threads):
@@ -314,7 +330,7 @@ class Flow:
                         step=self.clock.unit / _NOISY_STEPS_PER_UNIT if step is None else step,
                         seed=seed,
                         scheme=scheme,
-                        keys=[(int(names[row]), k % n_rep, (1 - direction) // 2) for k, row in enumerate(rows.tolist())],
+                        keys=[(int(names[r]), int(p), (1 - direction) // 2) for r, p in zip(rows, paths, strict=True)],
                         context=None if features is None else features[rows],
                         device=self.device,
                     ).x

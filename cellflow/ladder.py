@@ -83,7 +83,9 @@ class Ladder:
             raise InputError(msg)
         largest = max(_diameter(cloud) for cloud in clouds)
         between = np.concatenate([_to_nearest(cloud) for cloud in clouds])
-        return cls.between(float(np.median(between)) / np.sqrt(n_dims), largest, n_dims=n_dims)
+        # Two cells are as far apart as they are near.
+        smallest = min(float(np.median(between)) / np.sqrt(n_dims), 0.5 * largest)
+        return cls.between(smallest, largest, n_dims=n_dims)
 
     @classmethod
     def between(cls, smallest: float, largest: float, *, n_dims: int) -> Ladder:

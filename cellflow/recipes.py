@@ -261,7 +261,7 @@ def _made(described: Any) -> Any:
     for family in (couplings, paths, fields, objectives):
         kind = getattr(family, name) if name in family.__all__ else kind
     if kind is None:
-        msg = f"The recipe has a part of type {name!r}, which cellflow does not have; pass the recipe itself."
+        msg = f"The recipe has a part of type {name!r}, which cellflow does not have and cannot bring back."
         raise InputError(msg)
     if isinstance(kind, type) and is_dataclass(kind):
         return kind(**parts)

@@ -8,12 +8,13 @@ from functools import partial
 import torch
 from torch import nn
 
-from cellflow._numbers import as_count
+from cellflow._numbers import as_count, as_number
 from cellflow._random import as_seed, stream
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
 from cellflow.dynamics import Dynamics
 from cellflow.fields import MLP, Builder, NoiseConditional
+from cellflow.fields.base import padded_chunks
 from cellflow.frame import Frame, Scale
 from cellflow.ladder import Ladder, Moments
 from cellflow.objectives import Objective, denoising_score_matching
@@ -64,15 +65,19 @@ class PopulationScore:
     def score(self, x: FloatArray, *, noise: float) -> FloatArray:
         """Score of the population under noise of a level (in model coordinates), at `x (n, d)`, shape `(n, d)`."""
         z = torch.from_numpy(self.frame.to_model(x)).float()
-        with torch.no_grad():
-            return self.frame.score_to_data(self.at_level(z, noise).numpy())
+        level = as_number("noise", noise)
+        with torch_threads(), torch.no_grad():
+            parts = [self.at_level(chunk, level)[:n] for chunk, n in padded_chunks(z)]
+        return self.frame.score_to_data(torch.cat(parts).numpy())
 
     def sample(self, n: int, *, random_state: RandomState = 0, n_steps: int = 10) -> FloatArray:
         """Draw `n` cells by annealed Langevin dynamics, shape `(n, d)`; see `cellflow.simulation.annealed_langevin`."""
         seed = as_seed(random_state)
         z = torch.from_numpy(stream(seed).standard_normal((as_count("n", n), len(self.frame.shift))))
         start = self.network.starting_points(torch.tensor(self.time), z).numpy()
-        return self.frame.to_data(annealed_langevin(self.at_level, self.ladder, start, n_steps=n_steps, seed=seed))
+        with torch_threads():
+            drawn = annealed_langevin(self.at_level, self.ladder, start, n_steps=n_steps, seed=seed)
+        return self.frame.to_data(drawn)
 
 
 def _at(network: nn.Module, t: torch.Tensor, x: torch.Tensor, noise: float) -> torch.Tensor:

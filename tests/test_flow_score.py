@@ -155,3 +155,27 @@ def test_cells_on_the_sheet_are_left_alone(on_sheet):
     noise = noise_carried(flow, there, 1.0, snapshots)
     assert noise == 0.0
     np.testing.assert_array_equal(refine(flow, there, 1.0, noise=noise), there)
+
+
+def test_the_noise_of_a_population_does_not_depend_on_the_order_of_rows(on_sheet):
+    snapshots, flow = on_sheet
+    rng = np.random.default_rng(1)
+    off = sheet(300, 0.5, rng) + 0.1 * rng.normal(size=(300, DIMS))
+    turned = Snapshots.from_arrays(
+        np.concatenate([p.x[rng.permutation(len(p))] for p in snapshots.populations]), np.repeat([0.0, 1.0], 800)
+    )
+    found = noise_carried(flow, off, 1.0, snapshots)
+    assert noise_carried(flow, off[rng.permutation(300)], 1.0, turned) == found > 0
+
+
+@pytest.mark.parametrize("times", [[np.nan, 1.0], [np.inf]])
+def test_times_that_are_none_are_refused(bridge, times):
+    with pytest.raises(InputError, match="finite"):
+        bridge.diffuse(np.zeros((2, 2)), 0.0, times)
+    with pytest.raises(InputError, match="noise"):
+        bridge.score(np.zeros((2, 2)), 1.0, noise=-1.0)
+
+
+def test_a_generator_has_no_score(snapshots):
+    with pytest.raises(InputError, match="generates cells from noise"):
+        fit(snapshots, recipes.fm().with_score(), progress=False)

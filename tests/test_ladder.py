@@ -61,3 +61,8 @@ def test_cells_that_all_coincide_have_no_ladder():
         Ladder.fitted(Snapshots.from_arrays(np.zeros((4, 2)), np.array([0.0, 0.0, 1.0, 1.0])))
     with pytest.raises(InputError, match="smallest < largest"):
         Ladder.between(1.0, 1.0, n_dims=2)
+
+
+def test_two_cells_a_snapshot_are_enough():
+    ladder = Ladder.fitted(Snapshots.from_arrays(np.array([[0.0], [1.0], [5.0], [6.0]]), np.array([0.0, 0.0, 1.0, 1.0])))
+    assert ladder.levels == pytest.approx((1.0, 0.5))

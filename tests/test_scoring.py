@@ -61,3 +61,12 @@ def test_denoising_without_noise_levels_is_refused():
         Population(x, 0.0), levels=False, objective=implicit_score_matching, training=Training(steps=5), progress=False
     )
     assert np.isfinite(model.score(x, noise=0.0)).all()
+
+
+def test_cells_without_weight_take_no_part():
+    x = problems.SOURCE.sample(40, np.random.default_rng(0))
+    weight = np.zeros(40)
+    weight[:4] = 1.0
+    model = fit_score(Population(x, 0.0, weight), training=Training(steps=5, validation=0.5), progress=False)
+    assert np.isfinite(model.score(x, noise=0.5)).all()
+    np.testing.assert_array_equal(model.score(x, noise=0.5)[:3], model.score(x[:3], noise=0.5))

@@ -17,7 +17,10 @@ __all__ = ["follow", "follow_noisily", "nearest_station"]
 
 def nearest_station(flow: Flow, times: FloatArray) -> FloatArray:
     """Round times to the solver's steps, counted from the first snapshot; cells that start there are moved together."""
-    return flow.clock.start + flow.step * np.round((times - flow.clock.start) / flow.step)
+    stations: FloatArray = flow.clock.start + flow.step * np.round((times - flow.clock.start) / flow.step)
+    # A station that is a snapshot's time but for rounding is that time, or a cell could lie outside the observed ones.
+    nearest = flow.times[np.abs(stations[:, None] - flow.times).argmin(axis=1)]
+    return np.where(np.abs(stations - nearest) < 1e-6 * flow.step, nearest, stations)
 
 
 def follow(

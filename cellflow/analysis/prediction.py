@@ -189,9 +189,7 @@ def _moved(
     if seed is None:
         moved = flow.simulate(x, since, [time], context=context).x[0]
     else:
-        n_rep = int(again.max()) + 1
-        paths = flow.diffuse(x, since, [time], n_rep=n_rep, random_state=seed, keys=names, context=context).x[0]
-        moved = paths.reshape(len(x), n_rep, -1)[np.arange(len(x)), again]
+        moved = flow.diffuse(x, since, [time], random_state=seed, keys=names, replicate=again, context=context).x[0]
     return moved
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["noise_carried", "refine"]
 
-#: Cells on either side of the comparison.
-_REFERENCE = 1000
+#: Cells on either side of the comparison, and ways to halve them.
+_REFERENCE, _SPLITS = 1000, 4
 
 
 def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> float:
@@ -47,31 +47,38 @@ def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> 
     Returns
     -------
     Standard deviation per coordinate, in model coordinates; 0 for a population that lies on the data, to the smallest level
-    of the ladder.
+    of the ladder. It belongs to the population as a whole, whatever the order of its rows.
     """
-    ladder, rng = flow.score_network.ladder, stream(0)
+    ladder = flow.score_network.ladder
     there = next((p for p in snapshots.populations if p.time == t), None) or predict(flow, snapshots, t)
-    alive = np.flatnonzero(there.weight > 0)
-    rows = rng.permutation(alive)[: 2 * _REFERENCE]
-    cells = flow.frame.to_model(there.x[rows])
-    known, others = cells[: len(cells) // 2], cells[len(cells) // 2 :]
-    if len(known) < 2:
-        msg = f"{len(alive)} cells live at time {t:g}; expected four or more to tell noise from data. Pool snapshots."
+    cells = _shuffled(flow.frame.to_model(there.x[there.weight > 0]))[: 2 * _REFERENCE]
+    if len(cells) < 4:
+        msg = f"{len(cells)} cells live at time {t:g}; expected four or more to tell noise from data. Pool snapshots."
         raise InputError(msg)
-    asked = flow.frame.to_model(x)
-    asked = asked[rng.permutation(len(asked))[:_REFERENCE]]
-    z = rng.standard_normal(others.shape)
+    asked = _shuffled(flow.frame.to_model(x))[:_REFERENCE]
+    splits = [(np.roll(cells, k * len(cells) // (2 * _SPLITS), axis=0), stream(1, k)) for k in range(_SPLITS)]
+    halves = [
+        (c[: len(c) // 2], c[len(c) // 2 :], rng.standard_normal((len(c) - len(c) // 2, c.shape[1]))) for c, rng in splits
+    ]
 
-    def distance(y: FloatArray) -> float:
+    def distance(known: FloatArray, y: FloatArray) -> float:
         return float(np.median(nearest(known, y, 1)[0]))
 
-    found = distance(asked)
-    if found <= distance(others + ladder.smallest * z):
+    def excess(noise: float) -> float:
+        """How much farther away half of the cells lie under this noise than the cells that are asked for."""
+        return float(np.mean([distance(known, rest + noise * z) - distance(known, asked) for known, rest, z in halves]))
+
+    if excess(ladder.smallest) >= 0:
         return 0.0
-    if found >= distance(others + ladder.largest * z):
+    if excess(ladder.largest) <= 0:
         return ladder.largest
     ends = np.log([ladder.smallest, ladder.largest])
-    return float(np.exp(brentq(lambda s: distance(others + np.exp(s) * z) - found, *ends, xtol=1e-3)))
+    return float(np.exp(brentq(lambda s: excess(float(np.exp(s))), *ends, xtol=1e-3)))
+
+
+def _shuffled(x: FloatArray) -> FloatArray:
+    """Rows in a random order that depends on what they are, not on how they came."""
+    return x[np.lexsort(x.T)][stream(0).permutation(len(x))]
 
 
 def refine(flow: Flow, x: FloatArray, t: float, *, noise: float) -> FloatArray:

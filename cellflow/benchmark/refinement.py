@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cellflow._random import as_seed, stream
 from cellflow._typing import FloatArray, RandomState
 from cellflow.analysis.prediction import predict
-from cellflow.analysis.refinement import noise_carried, refine
+from cellflow.analysis.refinement import refine
 from cellflow.benchmark.baselines import around
 from cellflow.errors import InputError
 from cellflow.fitting import fit
@@ -99,8 +99,8 @@ def held_out_refinement(
     time
         Of the snapshot to leave out; one before and one after it must remain.
     noise
-        Standard deviation of the noise that spoils the prediction, in the coordinates of the representation: as much as the
-        population carries that the question is about. With 0, whatever the prediction itself carries is taken away.
+        Standard deviation of the noise that spoils the prediction, and is then taken away, in model coordinates: as much as
+        the population carries that the question is about. With 0, before and after are the same.
     recipe
         A method with a score; `sf2m()` by default.
     scale, random_state, threads, progress
@@ -117,7 +117,7 @@ def held_out_refinement(
         rest, sf2m() if recipe is None else recipe, scale=scale, random_state=seed, threads=threads, progress=progress
     )
     predicted = predict(flow, rest, time)
-    spoilt = predicted.x + noise * stream(seed).standard_normal(predicted.x.shape)
-    carried = noise_carried(flow, spoilt, time, rest)
-    refined = refine(flow, spoilt, time, noise=carried)
-    return score_refinement(held_out, spoilt, refined, noise=carried, weight=predicted.weight, seed=seed)
+    spoilt = predicted.x + noise * flow.frame.scale * stream(seed).standard_normal(predicted.x.shape)
+    noise = min(noise, flow.score_network.ladder.largest)
+    refined = refine(flow, spoilt, time, noise=noise)
+    return score_refinement(held_out, spoilt, refined, noise=noise, weight=predicted.weight, seed=seed)

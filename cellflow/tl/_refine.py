@@ -96,7 +96,13 @@ def refine(
     snapshots = fitted.cells.snapshots()
     noise = noise_carried(fitted.flow, x, at, snapshots)
     moved = refined(fitted.flow, x, at, noise=noise)
-    judged = _judged(fitted, x, moved, at, noise, real, seed) if check or real is not None else None
+    weight = predicted.obs["weight"].to_numpy(dtype=np.float64) if "weight" in predicted.obs else None
+    if real is not None:
+        from cellflow.benchmark.refinement import score_refinement
+
+        judged: RefinementScore | None = score_refinement(real, x, moved, noise=noise, weight=weight, seed=seed)
+    else:
+        judged = _held_out(fitted, at, noise, seed) if check else None
     helps = judged is None or judged.helps
     provenance: dict[str, Any] = {"time": at, "noise": noise, "refined": bool(noise > 0 and helps), "random_state": seed}
     if judged is not None:
@@ -133,24 +139,25 @@ def _time(fitted: Fitted, predicted: AnnData, time: float | None) -> float:
     return require_inside(fitted, time)
 
 
-def _judged(
-    fitted: Fitted, x: FloatArray, moved: FloatArray, at: float, noise: float, real: Population | None, seed: int
-) -> RefinementScore | None:
-    """Compare with real cells: those given, or those of the inner snapshot nearest in time, held out of a second fit."""
-    from cellflow.benchmark.refinement import held_out_refinement, score_refinement
+def _held_out(fitted: Fitted, at: float, noise: float, seed: int) -> RefinementScore | None:
+    """Whether taking as much noise away helps the prediction of the nearest inner snapshot, held out of a second fit."""
+    from cellflow.benchmark.refinement import held_out_refinement
     from cellflow.recipes import from_description
 
-    if real is not None:
-        return score_refinement(real, x, moved, noise=noise, seed=seed)
     inner = fitted.flow.times[1:-1]
     if len(inner) == 0:
         logger.info("refinement is not judged: of two snapshots, none can be held out")
         return None
+    try:
+        recipe = from_description(fitted.flow.recipe)
+    except InputError as cause:
+        msg = f"check=True needs a second fit by the same recipe, which cannot be made: {cause} Pass check=False, or against=."
+        raise InputError(msg) from cause
     return held_out_refinement(
         fitted.cells.snapshots(),
         float(inner[np.abs(inner - at).argmin()]),
-        noise=noise * float(np.sqrt(np.mean(fitted.flow.frame.scale**2))),
-        recipe=from_description(fitted.flow.recipe),
+        noise=noise,
+        recipe=recipe,
         scale=str(fitted.params["scale"]),  # type: ignore[arg-type] # as `tl.flow` took it
         random_state=seed,
         threads=fitted.flow.threads,

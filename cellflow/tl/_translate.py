@@ -118,6 +118,9 @@ def translate(
     if recipe.generates:
         msg = f"method={recipe.name!r} makes new cells from noise; expected one that moves cells, such as 'ot-cfm'."
         raise InputError(msg)
+    if key in {"source_cell", "translated_to", "displacement"}:
+        msg = f"key={key!r} is a column that the result has of its own; expected another. Rename it in adata.obs."
+        raise InputError(msg)
     groups, (source, target) = _groups(adata, key), (_label(source), _label(target))
     rows = {name: _rows_of(groups, key, name, argument) for name, argument in ((source, "source"), (target, "target"))}
     if source == target:

@@ -202,8 +202,8 @@ class PopulationStream:
     """
 
     def __init__(self, population: Population, *, batch_size: int, validation: float, seed: int, levels: bool = True) -> None:
-        order = stream(seed, _ASIDE).permutation(len(population))
-        n_aside = round(validation * len(population))
+        order = stream(seed, _ASIDE).permutation(np.flatnonzero(population.weight > 0))
+        n_aside = round(validation * len(order))
         self._aside, self._kept = order[:n_aside], order[n_aside:]
         self._population, self._batch_size, self._seed, self._levels = population, batch_size, seed, levels
 

@@ -1,6 +1,7 @@
 """Cells of many start times, followed together; the dynamics is a rotation with a known answer."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,3 +74,10 @@ def test_stations_are_shared_and_starts_are_rounded_to_them():
     follow(flow, X, STARTS["rounded"], np.array([4.0]))
     assert len(flow.asked) <= len(np.arange(0.0, 4.0, 0.2)) + 2
     np.testing.assert_allclose(nearest_station(flow, np.array([0.29, 0.31])), [0.2, 0.4])
+
+
+def test_a_station_that_is_a_snapshot_but_for_rounding_is_that_snapshot():
+    clock = Clock(4.1, 20.7, 8.3, 8.3)
+    flow = SimpleNamespace(clock=clock, step=clock.unit / 10, times=np.array([4.1, 11.7, 20.7]))
+    assert nearest_station(flow, np.array([4.1, 20.69, 20.7])).tolist() == [4.1, 20.7, 20.7]
+    assert nearest_station(flow, np.array([11.0]))[0] == pytest.approx(4.1 + 8 * 0.83)
