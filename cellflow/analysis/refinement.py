@@ -23,14 +23,16 @@ __all__ = ["noise_carried", "refine"]
 
 #: Cells on either side of the comparison, and ways to halve them.
 _REFERENCE, _SPLITS = 1000, 4
+#: Distances are to this neighbour: cells that are asked for may be among the known ones, which should hardly matter.
+_NEIGHBOR = 5
 
 
 def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> float:
     r"""Estimate how far a population lies off the data: the standard deviation of the noise that it seems to carry.
 
     Cells that live at this time are halved. The noise is found under which one half lies as far from the other as the given
-    cells do, by the median distance to the nearest cell. (The size of a learned score says less: off the shell of noise on
-    which a level was trained, a network is free.)
+    cells do, by the median distance to the fifth nearest cell. (The size of a learned score says less: off the shell of noise
+    on which a level was trained, a network is free.)
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> 
     ]
 
     def distance(known: FloatArray, y: FloatArray) -> float:
-        return float(np.median(nearest(known, y, 1)[0]))
+        return float(np.median(nearest(known, y, _NEIGHBOR)[0][:, -1]))
 
     def excess(noise: float) -> float:
         """How much farther away half of the cells lie under this noise than the cells that are asked for."""
