@@ -20,6 +20,8 @@ from cellflow.errors import InputError, InputTypeError
 from cellflow.flow import Flow
 from cellflow.frame import Frame, Scale
 from cellflow.ladder import Ladder, Moments
+from cellflow.paths import Surveyed
+from cellflow.paths._chain import chained
 from cellflow.plan import BlockPlan, EdgePlan, Plan
 from cellflow.population import Clock, Population, Snapshots
 from cellflow.recipes import Recipe, by_name, describe, ot_cfm
@@ -166,11 +168,14 @@ def fit(
     else:
         plans, summaries = _couple(inside, recipe)
 
-    training = recipe.training
+    training, path, pairs = recipe.training, recipe.path, plans
+    if isinstance(path, Surveyed):
+        chains, pairs = chained(inside, plans, seed)
+        path = path.prepared(chains)
     stream = Stream(
         inside,
-        plans,
-        recipe.path,
+        pairs,
+        path,
         batch_size=training.batch_size,
         validation=training.validation,
         seed=seed,
