@@ -34,7 +34,20 @@ from cellflow.paths.base import innermost
 from cellflow.population import Clock
 from cellflow.training import Training
 
-__all__ = ["Recipe", "by_name", "curved_cfm", "describe", "fm", "from_description", "i_cfm", "ot_cfm", "sb_cfm", "sf2m", "vp_cfm"]
+__all__ = [
+    "DEFAULT",
+    "Recipe",
+    "by_name",
+    "curved_cfm",
+    "describe",
+    "fm",
+    "from_description",
+    "i_cfm",
+    "ot_cfm",
+    "sb_cfm",
+    "sf2m",
+    "vp_cfm",
+]
 
 T = TypeVar("T")
 
@@ -166,8 +179,7 @@ def curved_cfm(
     ----------
     The parts' own (see `cellflow.paths`). The combination is ours.
     """
-    path = LimitedHermite(smoothing)
-    path = TimeWarped(ResidualRotated(OverlapAttracted(DensityCorrected(path))))
+    path = TimeWarped(ResidualRotated(OverlapAttracted(DensityCorrected(LimitedHermite(smoothing)))))
     training = replace(_TRAINING, steps=2 * _TRAINING.steps) if training is None else training
     return Recipe("curved-cfm", coupling or Auto(), path, field, training=training)
 
@@ -230,6 +242,9 @@ def fm(*, smallest: float = 0.01, field: Builder = MLP, training: Training = _TR
     """
     return Recipe("fm", Independent(), FromNoise(smallest), field, training=training)
 
+
+#: The method of a fit that names none: the winner over all benchmark sets (benchmarks/README.md).
+DEFAULT = "ot-cfm"
 
 _METHODS = {recipe().name: recipe for recipe in (curved_cfm, fm, i_cfm, ot_cfm, sb_cfm, sf2m, vp_cfm)}
 

@@ -160,7 +160,8 @@ def predict(
         if rng is None:
             msg = "Drawing n_obs cells needs a generator."
             raise InputError(msg)
-        rows = systematic(weight, n_obs, rng)
+        order = rng.permutation(len(weight))
+        rows = rng.permutation(order[systematic(weight[order], n_obs, rng)])
         # Which time a cell is drawn: a second draw of it gets noise of its own.
         order = np.argsort(rows, kind="stable")
         first = np.searchsorted(rows[order], rows[order])

@@ -47,8 +47,10 @@ class Bent:
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre, shape `(n, d)`."""
         angle = math.pi * elapsed(t, pairs)[:, None]
-        bend = [torch.sin((j + 1) * angle) * c[pairs.row].to(angle.dtype) for j, c in enumerate(self.coefficients)]
-        return self.path.mean(t, pairs) + bend[0] + bend[1] + bend[2]
+        x = self.path.mean(t, pairs)
+        for j, coefficient in enumerate(self.coefficients, start=1):
+            x = x + torch.sin(j * angle) * coefficient[pairs.row].to(angle.dtype)
+        return x
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Width, shape `(n,)`."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from cellflow.chain import Chain
 from cellflow.population import Pairs
-
-if TYPE_CHECKING:
-    from cellflow.paths._chain import Chain
 
 __all__ = ["Path", "PathSample", "Surveyed", "elapsed", "innermost", "moved", "prepared", "sample"]
 

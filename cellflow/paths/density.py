@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from cellflow._numbers import as_number
+from cellflow.chain import Chain
 from cellflow.paths._bent import QUARTERS, Bent, at, sines
-from cellflow.paths._chain import Chain
 from cellflow.paths.base import Path, Surveyed, prepared
 
 __all__ = ["DensityCorrected"]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from cellflow._numbers import as_count, as_number
 from cellflow._typing import FloatArray
+from cellflow.chain import Chain, smoothed
 from cellflow.errors import InputError
-from cellflow.paths._chain import Chain, smoothed
-from cellflow.paths.base import Path, elapsed, moved
+from cellflow.paths.base import Path, elapsed
 from cellflow.population import Pairs
 
 __all__ = ["LimitedHermite"]
@@ -28,8 +28,8 @@ class LimitedHermite:
     :math:`A` and :math:`B` are what the velocity at either end exceeds :math:`D` by. Velocities of a cell come from the plans
     of the intervals before and after it, by barycentric projection, averaged over its neighbours; that of the interval in
     question is in them by the three-point formula. A soft limiter keeps both below `limit` times :math:`|D|`. At the first and
-    the last snapshot, where one neighbour is missing, the bend is that of a parabola; between two snapshots alone, paths are
-    straight.
+    the last snapshot, where one neighbour is missing, the path ends without curvature, as a natural spline does; between two
+    snapshots alone, paths are straight.
 
     Parameters
     ----------
@@ -95,7 +95,8 @@ class LimitedHermite:
         length = np.linalg.norm(straight, axis=1, keepdims=True)
         most = self.limit * length
         total = most + np.linalg.norm(excess, axis=1, keepdims=True)
-        return excess * np.divide(most, total, out=np.zeros_like(most), where=length > 0)
+        limited: FloatArray = excess * np.divide(most, total, out=np.zeros_like(most), where=length > 0)
+        return limited
 
 
 @dataclass(frozen=True, eq=False)

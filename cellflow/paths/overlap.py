@@ -13,8 +13,8 @@ from cellflow._neighbors import squared_distances
 from cellflow._numbers import as_number
 from cellflow._random import stream, systematic
 from cellflow._typing import FloatArray
+from cellflow.chain import Chain, Pool
 from cellflow.paths._bent import QUARTERS, Bent, at, sines
-from cellflow.paths._chain import Chain, Pool
 from cellflow.paths.base import Path, Surveyed, prepared
 
 __all__ = ["OverlapAttracted"]
@@ -27,6 +27,8 @@ _FEWEST, _MOST = 200, 1000
 _EPSILON, _TAU, _N_SCALINGS = 0.02, 0.1, 60
 #: Paths that the columns' potential is solved for; it then serves all.
 _MAX_ROWS = 16384
+#: Logarithm of the smallest kernel value that counts.
+_LEAST = -69.0
 # First key of the random streams.
 _OVERLAP = 1
 
@@ -96,7 +98,8 @@ def _posterior(pool: Pool, n_knots: int) -> FloatArray:
     """Probability that a cell like each of the pool's belongs to each snapshot, shape `(n, n_knots)`."""
     rows, share = pool.kernel(_N_NEIGHBORS)
     place = np.arange(len(pool))[:, None] * n_knots + pool.knot[rows]
-    return np.bincount(place.ravel(), share.ravel(), minlength=len(pool) * n_knots).reshape(len(pool), n_knots)
+    mass = np.bincount(place.ravel(), weights=share.ravel(), minlength=len(pool) * n_knots)
+    return mass.astype(np.float64, copy=False).reshape(len(pool), n_knots)
 
 
 def _partners(points: FloatArray, cells: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -105,7 +108,7 @@ def _partners(points: FloatArray, cells: FloatArray, rng: np.random.Generator) -
     cost = squared_distances(some, cells)
     unit = max(float(cost.mean()), np.finfo(float).tiny)
     kernel = _kernel(cost, unit)
-    column = np.ones(len(cells), dtype=np.float32)
+    column: FloatArray = np.ones(len(cells), dtype=np.float32)
     for _ in range(_N_SCALINGS):
         row = 1.0 / (len(some) * (kernel @ column))
         column = (1.0 / (len(cells) * np.maximum(row @ kernel, np.finfo(np.float32).tiny))) ** (_TAU / (_TAU + _EPSILON))
@@ -121,6 +124,7 @@ def _partners(points: FloatArray, cells: FloatArray, rng: np.random.Generator) -
 
 def _kernel(cost: FloatArray, unit: float) -> FloatArray:
     """Entropic kernel of costs `(n, m)`, each row in units of its largest entry: rows are scaled to their mass anyway."""
-    nearest = cost.min(axis=1, keepdims=True)
-    kernel: FloatArray = np.exp((nearest - cost) / (_EPSILON * unit)).astype(np.float32)
+    exponent = ((cost.min(axis=1, keepdims=True) - cost) / (_EPSILON * unit)).astype(np.float32)
+    # What is next to nothing is nothing: subnormal numbers would cost ten times the time.
+    kernel: FloatArray = np.exp(exponent, where=exponent > _LEAST, out=np.zeros_like(exponent))
     return kernel

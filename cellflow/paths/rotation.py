@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cellflow._numbers import as_count
-from cellflow.paths._chain import Chain, smoothed
+from cellflow.chain import Chain, smoothed
 from cellflow.paths.base import Path, Surveyed, elapsed, moved, prepared
 from cellflow.population import Pairs
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from cellflow.chain import Chain
 from cellflow.errors import InputError
-from cellflow.paths._chain import Chain
 from cellflow.paths.base import Path, Surveyed, moved, prepared
 from cellflow.population import Pairs
 
@@ -41,9 +41,18 @@ class TimeWarped:
 
     def prepared(self, chains: Sequence[Chain]) -> Path:
         """Prepare the path inside."""
-        return replace(self, path=prepared(self.path, chains))
+        return _Warped(prepared(self.path, chains), self.width)
 
-    def _warped(self, t: Tensor, pairs: Pairs) -> Tensor:
+
+@dataclass(frozen=True, eq=False)
+class _Warped:
+    """A prepared path, warped by `Pairs.lead`; where there is none, cells are in step."""
+
+    path: Path
+    width: float
+
+    def _place(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """The time at which a cell in step is where this one is at `t`."""
         if pairs.lead is None:
             return t
         u = (t - pairs.t0) / (pairs.t1 - pairs.t0)
@@ -51,12 +60,12 @@ class TimeWarped:
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre, shape `(n, d)`."""
-        return self.path.mean(self._warped(t, pairs), pairs)
+        return self.path.mean(self._place(t, pairs), pairs)
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Width, shape `(n,)`."""
-        return self.path.std(self._warped(t, pairs), pairs)
+        return self.path.std(self._place(t, pairs), pairs)
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> TimeWarped:
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> _Warped:
         """The same path with its constants elsewhere."""
         return replace(self, path=moved(self.path, device, dtype))

@@ -11,8 +11,8 @@ import torch
 
 from cellflow._random import stream
 from cellflow._typing import IntArray
+from cellflow.chain import Table
 from cellflow.paths.base import Path, PathSample, moved, sample
-from cellflow.paths._chain import Table
 from cellflow.plan import Plan
 from cellflow.population import Pairs, Population, Snapshots
 
@@ -83,8 +83,8 @@ class Stream:
         self._context = torch.from_numpy(np.concatenate(context).astype(np.float32)).to(device) if context else None
         self._starts = np.concatenate([[0], np.cumsum([len(p) for p in snapshots.populations])])
         self._times = snapshots.times
-        self._plans = [plan.plan if isinstance(plan, Table) else plan for plan in plans]
-        self._rows = [plan.row for plan in plans if isinstance(plan, Table)]
+        self._tables = [plan for plan in plans if isinstance(plan, Table)]
+        self._plans: list[Plan] = [plan.plan if isinstance(plan, Table) else plan for plan in plans]
         self._path = moved(path, device, self._cells.dtype)
         self._seed = seed
         self._fresh = fresh
@@ -105,11 +105,11 @@ class Stream:
 
     def _draw(self, interval: int, n: int, rng: np.random.Generator) -> list[IntArray]:
         """Draw `n` pairs of an interval: source rows, target rows and, of a table, their numbers."""
-        plan = self._plans[interval]
-        if not self._rows:
-            return list(plan.sample(n, rng))
-        edge = plan.edges(n, rng)
-        return [plan.i[edge], plan.j[edge], self._rows[interval][edge]]
+        if not self._tables:
+            return list(self._plans[interval].sample(n, rng))
+        table = self._tables[interval]
+        edge = table.plan.edges(n, rng)
+        return [table.plan.i[edge], table.plan.j[edge], table.row[edge]]
 
     def _pairs(self, interval: int, n: int, rng: np.random.Generator, *, aside: bool) -> list[IntArray]:
         """Draw `n` pairs that start among the cells set aside, or among the others; see `_draw`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -54,8 +55,8 @@ class Pool:
         A normal kernel whose width is half the distance to the last of them, times the weights of the cells; rows sum to one.
         """
         k = min(k, len(self))
-        distances, rows = self._own if queries is None and k <= _N_NEIGHBORS else nearest(
-            self.x, self.x if queries is None else queries, k
+        distances, rows = (
+            self._own if queries is None and k <= _N_NEIGHBORS else nearest(self.x, self.x if queries is None else queries, k)
         )
         distances, rows = distances[:, :k], rows[:, :k]
         # Where all neighbours coincide, the width is zero, and all of them count the same.
@@ -66,7 +67,7 @@ class Pool:
     def shift(self, k: int, queries: FloatArray | None = None) -> FloatArray:
         """Kernel mean of the `k` nearest cells minus the query itself: towards where the cells are, shape `(m, d)`."""
         rows, share = self.kernel(k, queries)
-        mean = np.einsum("mk,mkd->md", share, self.x[rows])
+        mean: FloatArray = np.einsum("mk,mkd->md", share, self.x[rows])
         return mean - (self.x if queries is None else queries)
 
 
@@ -99,7 +100,7 @@ class Chain:
     def rows(self) -> list[slice]:
         """The pairs of each interval, counted from the first of the chain."""
         ends = np.concatenate([[0], np.cumsum([len(i) for i in self.i])])
-        return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -181,7 +182,9 @@ def chained(snapshots: Snapshots, plans: Sequence[Plan], seed: int) -> tuple[lis
 def _drawn(plan: Plan, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     n = max(plan.shape)
     if isinstance(plan, EdgePlan):
-        edge = np.sort(systematic(plan.mass, n, rng))
+        # In the order of the source cells, so that each of them gets its share.
+        order = np.lexsort((plan.j, plan.i))
+        edge = order[systematic(plan.mass[order], n, rng)]
         return plan.i[edge], plan.j[edge]
     return plan.sample(n, rng)
 
