@@ -28,12 +28,16 @@ def nearest(points: FloatArray, queries: FloatArray, k: int) -> tuple[FloatArray
     -------
     Euclidean distances and row numbers into `points`, both `(m, k)`, nearest first.
     """
+    k = min(k, len(points))
+    points, queries = np.asarray(points, dtype=np.float64), np.asarray(queries, dtype=np.float64)
+    if points.shape[1] <= _TREE_MAX_DIMS:
+        from scipy.spatial import cKDTree
+
+        distances, rows = cKDTree(points).query(queries, np.arange(1, k + 1))
+        return distances, rows
     from sklearn.neighbors import NearestNeighbors
 
-    k = min(k, len(points))
-    algorithm = "kd_tree" if points.shape[1] <= _TREE_MAX_DIMS else "brute"
-    index = NearestNeighbors(n_neighbors=k, algorithm=algorithm).fit(np.asarray(points, dtype=np.float64))
-    distances, rows = index.kneighbors(np.asarray(queries, dtype=np.float64))
+    distances, rows = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors(queries)
     return distances, rows
 
 

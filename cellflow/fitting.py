@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from cellflow._devices import choose_device
 from cellflow._random import as_seed
 from cellflow._threads import as_threads, choose_threads, torch_threads
 from cellflow._typing import RandomState
+from cellflow.chain import Table, chained
 from cellflow.conditions import scaled_time, shared_conditions
 from cellflow.couplings import Auto, Coupling
 from cellflow.dynamics import Dynamics
@@ -20,17 +23,93 @@ from cellflow.errors import InputError, InputTypeError
 from cellflow.flow import Flow
 from cellflow.frame import Frame, Scale
 from cellflow.ladder import Ladder, Moments
+from cellflow.paths import Surveyed
 from cellflow.plan import BlockPlan, EdgePlan, Plan
 from cellflow.population import Clock, Population, Snapshots
-from cellflow.recipes import Recipe, by_name, describe, ot_cfm
+from cellflow.recipes import DEFAULT, Recipe, by_name, describe
 from cellflow.training import Callback, Stream, train
 
-__all__ = ["fit"]
+__all__ = ["Coupled", "couple", "fit"]
 
 #: The time in which noise becomes cells.
 _ARTIFICIAL = Clock(0.0, 1.0, 1.0, 1.0)
 
 logger = logging.getLogger("cellflow")
+
+
+@dataclass(frozen=True, eq=False)
+class Coupled:
+    """The plans between snapshots, for several fits that share them: other seeds, paths or networks.
+
+    Parameters
+    ----------
+    plans
+        One per interval.
+    summaries
+        What a fit records of each.
+    coupling
+        Description of the coupling that solved them.
+    frame
+        The model coordinates that they were solved in.
+    """
+
+    plans: Sequence[Plan]
+    summaries: Mapping[str, Mapping[str, Any]]
+    coupling: Mapping[str, Any]
+    frame: Frame
+
+    def require_for(self, snapshots: Snapshots, recipe: Recipe, frame: Frame) -> None:
+        """Make sure that the plans are those of a recipe on these snapshots.
+
+        Raises
+        ------
+        InputError
+            Another coupling, other sizes, or other model coordinates.
+        """
+        shapes = [plan.shape for plan in self.plans]
+        found = [(len(a), len(b)) for a, b in snapshots.intervals]
+        same = frame.shift.shape == self.frame.shift.shape and np.allclose(
+            [frame.shift, frame.scale], [self.frame.shift, self.frame.scale], rtol=1e-12
+        )
+        if shapes != found or describe(recipe.coupling) != self.coupling or not same:
+            msg = (
+                f"`plans` are those of the coupling {dict(self.coupling)} between {shapes} cells; the fit has "
+                f"{describe(recipe.coupling)} and {found} cells{'' if same else ' in other model coordinates'}. "
+                "Pass what `couple` returns for the same snapshots, coupling and scale."
+            )
+            raise InputError(msg)
+
+
+def couple(snapshots: Snapshots, recipe: str | Recipe | None = None, *, scale: Scale = "joint") -> Coupled:
+    """Solve the plans of a recipe, for `fit(..., plans=)`.
+
+    Parameters
+    ----------
+    snapshots
+        At least two populations, in data coordinates.
+    recipe
+        The method, or its name.
+    scale
+        Of the model's frame.
+
+    Raises
+    ------
+    InputError
+        One snapshot only, or a recipe that generates and couples nothing.
+    CouplingError
+        A plan that cannot be had.
+    """
+    recipe, clock = _recipe(recipe), snapshots.clock
+    if recipe.generates:
+        msg = f"The recipe {recipe.name!r} generates cells from noise and couples nothing; fit it without plans."
+        raise InputError(msg)
+    recipe, frame = recipe.resolved(clock), Frame.fitted(snapshots, scale)
+    plans, summaries = _couple(snapshots.moved([frame.to_model(p.x) for p in snapshots.populations]), recipe)
+    return Coupled(plans, summaries, describe(recipe.coupling), frame)
+
+
+def _recipe(recipe: str | Recipe | None) -> Recipe:
+    return by_name(DEFAULT if recipe is None else recipe)
 
 
 def _couple(snapshots: Snapshots, recipe: Recipe) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
@@ -102,6 +181,7 @@ def fit(
     *,
     scale: Scale = "joint",
     random_state: RandomState = 0,
+    plans: Coupled | None = None,
     threads: int | Literal["auto"] = 1,
     device: torch.device | str = "cpu",
     progress: bool | None = None,
@@ -117,11 +197,13 @@ def fit(
     snapshots
         At least two populations, in data coordinates; for a recipe that generates, one will do.
     recipe
-        The method, or its name; `ot_cfm()` by default.
+        The method, or its name; `recipes.DEFAULT` by default.
     scale
         Of the model's frame, see `Frame.fitted`.
     random_state
         Seed of the run; two runs with one seed on one machine are identical.
+    plans
+        What `couple` returned for the same snapshots, coupling and scale; None solves them here.
     threads
         Torch threads; `"auto"` times one against all and records its choice.
     device
@@ -153,7 +235,7 @@ def fit(
         msg = f"callback={callback!r}; expected a function of the step and the loss, or None."
         raise InputTypeError(msg)
     seed, place, threads = as_seed(random_state), choose_device(device), as_threads(threads)
-    recipe = ot_cfm() if recipe is None else by_name(recipe)
+    recipe = _recipe(recipe)
     if recipe.generates and recipe.score is not None:
         msg = f"The recipe {recipe.name!r} generates cells from noise; expected no score. Fit it with another method."
         raise InputError(msg)
@@ -161,16 +243,24 @@ def fit(
     recipe, frame = recipe.resolved(clock), Frame.fitted(snapshots, scale)
     inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])
     summaries: dict[str, dict[str, Any]] = {}
+    solved: Sequence[Plan]
     if recipe.generates:
-        inside, plans = _beside_noise(inside)
+        inside, solved = _beside_noise(inside)
+    elif plans is None:
+        solved, summaries = _couple(inside, recipe)
     else:
-        plans, summaries = _couple(inside, recipe)
+        plans.require_for(inside, recipe, frame)
+        solved, summaries = plans.plans, {key: dict(summary) for key, summary in plans.summaries.items()}
 
-    training = recipe.training
+    training, path = recipe.training, recipe.path
+    pairs: Sequence[Plan] | Sequence[Table] = solved
+    if isinstance(path, Surveyed):
+        chains, pairs = chained(inside, solved, seed)
+        path = path.prepared(chains)
     stream = Stream(
         inside,
-        plans,
-        recipe.path,
+        pairs,
+        path,
         batch_size=training.batch_size,
         validation=training.validation,
         seed=seed,

@@ -144,8 +144,12 @@ class EdgePlan:
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
         """Draw `n` pairs; see `Plan.sample`."""
-        edge = self._table.draw(n, rng)
+        edge = self.edges(n, rng)
         return self.i[edge], self.j[edge]
+
+    def edges(self, n: int, rng: np.random.Generator) -> IntArray:
+        """Draw the numbers of `n` edges."""
+        return self._table.draw(n, rng)
 
     def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
         """Conditional mean of the other side; see `Plan.barycentre`."""

@@ -227,6 +227,12 @@ class Pairs:
         Their times, shape `(n,)`.
     context
         Features of the pairs' condition, shape `(n, c)`, or None.
+    row
+        Numbers of the pairs in the table that a prepared path keeps its constants by, shape `(n,)`; None where pairs are drawn
+        from plans afresh.
+    lead
+        How far each pair is ahead of its snapshots, for paths that are warped in time: uniform on [-1, 1], shape `(n,)`; None
+        for cells in step.
     """
 
     x0: Tensor
@@ -234,3 +240,5 @@ class Pairs:
     t0: Tensor
     t1: Tensor
     context: Tensor | None = None
+    row: Tensor | None = None
+    lead: Tensor | None = None

@@ -24,7 +24,7 @@ import pytest
 #: Names that are joined by a bar are siblings and never import each other.
 LAYERS = """
 _typing | errors -> _numbers -> _random | _neighbors | _threads | _devices | _namesake | _progress
-population -> plan | frame | decoder | ladder | conditions
+population -> plan | frame | decoder | ladder | conditions -> chain
 couplings | paths | fields | densities | metrics
 dynamics -> objectives
 training | simulation

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from cellflow._numbers import as_count, as_number
+from cellflow._random import systematic
 from cellflow._typing import FloatArray, IntArray
 from cellflow.errors import InputError, closest
 from cellflow.population import Population, Snapshots
@@ -155,7 +156,12 @@ def predict(
     context = None if snapshots.n_context == 0 else np.concatenate([p.context for p in cells if p.context is not None])
     again = np.zeros(len(start), dtype=np.int64)
     if n_obs is not None:
-        rows = _drawn(weight, n_obs, rng)
+        n_obs = as_count("n_obs", n_obs)
+        if rng is None:
+            msg = "Drawing n_obs cells needs a generator."
+            raise InputError(msg)
+        order = rng.permutation(len(weight))
+        rows = rng.permutation(order[systematic(weight[order], n_obs, rng)])
         # Which time a cell is drawn: a second draw of it gets noise of its own.
         order = np.argsort(rows, kind="stable")
         first = np.searchsorted(rows[order], rows[order])
@@ -191,15 +197,3 @@ def _moved(
     else:
         moved = flow.diffuse(x, since, [time], random_state=seed, keys=names, replicate=again, context=context).x[0]
     return moved
-
-
-def _drawn(weight: FloatArray, n: int, rng: np.random.Generator | None) -> IntArray:
-    """Systematic resampling in random order: each row is drawn `n * weight` times, rounded up or down at random."""
-    n = as_count("n_obs", n)
-    if rng is None:
-        msg = "Drawing n_obs cells needs a generator."
-        raise InputError(msg)
-    order = rng.permutation(len(weight))
-    edges = np.cumsum(weight[order])
-    points = (rng.random() + np.arange(n)) / n * edges[-1]
-    return rng.permutation(order[np.minimum(np.searchsorted(edges, points, side="right"), len(weight) - 1)])

@@ -2,6 +2,7 @@
 
 from cellflow.benchmark.baselines import noise_floor, ot_interpolation, previous_snapshot
 from cellflow.benchmark.holdout import Score, leave_one_out, score_held_out
+from cellflow.benchmark.interpolation import path_interpolation
 from cellflow.benchmark.likelihood import Likelihood, held_out_nll
 from cellflow.benchmark.refinement import RefinementScore, held_out_refinement, score_refinement
 
@@ -14,6 +15,7 @@ __all__ = [
     "leave_one_out",
     "noise_floor",
     "ot_interpolation",
+    "path_interpolation",
     "previous_snapshot",
     "score_held_out",
     "score_refinement",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from cellflow.chain import Chain
 from cellflow.population import Pairs
 
-__all__ = ["Path", "PathSample", "elapsed", "sample"]
+__all__ = ["Path", "PathSample", "Surveyed", "elapsed", "innermost", "moved", "prepared", "sample"]
 
 
 @runtime_checkable
@@ -22,6 +24,31 @@ class Path(Protocol):
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Width of the path at times `t (n,)`, shape `(n,)`."""
+
+
+@runtime_checkable
+class Surveyed(Protocol):
+    """A path that looks at the snapshots and their plans first: what it finds, it keeps as constants of every pair."""
+
+    def prepared(self, chains: Sequence[Chain]) -> Path:
+        """Return the path of the pairs of these chains; it finds their constants by `Pairs.row`."""
+
+
+def prepared(path: Path | Surveyed, chains: Sequence[Chain]) -> Path:
+    """Prepare a path that has to see the snapshots; any other is ready."""
+    return path.prepared(chains) if isinstance(path, Surveyed) else path
+
+
+def moved(path: Path, device: torch.device | str, dtype: torch.dtype) -> Path:
+    """Return the path with its constants on another device and in another precision."""
+    return path.to(device, dtype) if hasattr(path, "to") else path
+
+
+def innermost(path: Path | Surveyed) -> Path | Surveyed:
+    """Return what wrappers are wrapped around."""
+    while hasattr(path, "path"):
+        path = path.path
+    return path
 
 
 @dataclass(frozen=True, eq=False)

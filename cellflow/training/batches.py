@@ -11,7 +11,8 @@ import torch
 
 from cellflow._random import stream
 from cellflow._typing import IntArray
-from cellflow.paths.base import Path, PathSample, sample
+from cellflow.chain import Table
+from cellflow.paths.base import Path, PathSample, moved, sample
 from cellflow.plan import Plan
 from cellflow.population import Pairs, Population, Snapshots
 
@@ -48,7 +49,7 @@ class Stream:
     snapshots
         Training populations in model coordinates, `k` of them.
     plans
-        One plan per interval, `k - 1`.
+        One plan per interval, `k - 1`; or, for a path that was prepared, the table of its pairs.
     path
         How a cell moves between the ends of a pair.
     batch_size
@@ -67,7 +68,7 @@ class Stream:
     def __init__(
         self,
         snapshots: Snapshots,
-        plans: Sequence[Plan],
+        plans: Sequence[Plan] | Sequence[Table],
         path: Path,
         *,
         batch_size: int,
@@ -82,12 +83,13 @@ class Stream:
         self._context = torch.from_numpy(np.concatenate(context).astype(np.float32)).to(device) if context else None
         self._starts = np.concatenate([[0], np.cumsum([len(p) for p in snapshots.populations])])
         self._times = snapshots.times
-        self._plans = plans
-        self._path = path
+        self._tables = [plan for plan in plans if isinstance(plan, Table)]
+        self._plans: list[Plan] = [plan.plan if isinstance(plan, Table) else plan for plan in plans]
+        self._path = moved(path, device, self._cells.dtype)
         self._seed = seed
         self._fresh = fresh
         self._device = device
-        self._aside = [self._set_aside(k, plan, validation) for k, plan in enumerate(plans)]
+        self._aside = [self._set_aside(k, plan, validation) for k, plan in enumerate(self._plans)]
         self.batch_size = batch_size
         self.batches_per_block = max(1, min(_MAX_BATCHES, _BLOCK_NUMBERS // (batch_size * snapshots.n_dims)))
 
@@ -101,21 +103,28 @@ class Stream:
             aside[chosen] = plan.row_mass[chosen].sum() <= 0.5 * plan.row_mass.sum()
         return aside
 
-    def _pairs(self, interval: int, n: int, rng: np.random.Generator, *, aside: bool) -> tuple[IntArray, IntArray]:
-        """Draw `n` pairs that start among the cells set aside, or among the others."""
+    def _draw(self, interval: int, n: int, rng: np.random.Generator) -> list[IntArray]:
+        """Draw `n` pairs of an interval: source rows, target rows and, of a table, their numbers."""
+        if not self._tables:
+            return list(self._plans[interval].sample(n, rng))
+        table = self._tables[interval]
+        edge = table.plan.edges(n, rng)
+        return [table.plan.i[edge], table.plan.j[edge], table.row[edge]]
+
+    def _pairs(self, interval: int, n: int, rng: np.random.Generator, *, aside: bool) -> list[IntArray]:
+        """Draw `n` pairs that start among the cells set aside, or among the others; see `_draw`."""
         plan, mark = self._plans[interval], self._aside[interval]
         if n == 0 or not mark.any():
-            return plan.sample(n, rng)
+            return self._draw(interval, n, rng)
         share = float(plan.row_mass[mark == aside].sum() / plan.row_mass.sum())
-        found: list[tuple[IntArray, IntArray]] = []
+        found: list[list[IntArray]] = []
         missing = n
         while missing > 0:
-            i, j = plan.sample(int(1.1 * missing / share) + 16, rng)
-            keep = np.flatnonzero(mark[i] == aside)[:missing]
-            found.append((i[keep], j[keep]))
+            drawn = self._draw(interval, int(1.1 * missing / share) + 16, rng)
+            keep = np.flatnonzero(mark[drawn[0]] == aside)[:missing]
+            found.append([side[keep] for side in drawn])
             missing -= len(keep)
-        i, j = (np.concatenate(side) for side in zip(*found, strict=True))
-        return i, j
+        return [np.concatenate(side) for side in zip(*found, strict=True)]
 
     def _points(self, n: int, rng: np.random.Generator, intervals: Sequence[int], *, aside: bool) -> PathSample:
         """Draw `n` points of some intervals, in random order."""
@@ -123,10 +132,10 @@ class Stream:
         counts = rng.multinomial(n, gaps / gaps.sum())
         rows = []
         for k, count in zip(intervals, counts.tolist(), strict=True):
-            i, j = self._pairs(k, count, rng, aside=aside)
-            rows.append((i + self._starts[k], j + self._starts[k + 1], np.full(count, k)))
+            i, j, *row = self._pairs(k, count, rng, aside=aside)
+            rows.append((i + self._starts[k], j + self._starts[k + 1], np.full(count, k), *row))
         order = rng.permutation(n)
-        source, target, interval = (np.concatenate(side)[order] for side in zip(*rows, strict=True))
+        source, target, interval, *row = (np.concatenate(side)[order] for side in zip(*rows, strict=True))
         # Times stay float64 until the network's clock has scaled them: a minute after a million hours is still a minute.
         t0, t1 = self._times[interval], self._times[interval + 1]
         t = t0 + (_MARGIN + (1.0 - 2.0 * _MARGIN) * rng.random(n)) * (t1 - t0)
@@ -138,6 +147,8 @@ class Stream:
             self._tensor(t0),
             self._tensor(t1),
             None if self._context is None else self._context[end],
+            self._tensor(row[0]) if row else None,
+            self._tensor(2.0 * rng.random(n) - 1.0) if row else None,
         )
         points = sample(self._path, self._tensor(t), pairs, self._tensor(z))
         if not self._fresh:

@@ -1,0 +1,71 @@
+"""A method's paths without its network: interpolation along pairs of the plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from cellflow._random import as_seed
+from cellflow._typing import RandomState
+from cellflow.benchmark.baselines import around
+from cellflow.chain import chained
+from cellflow.fitting import Coupled, couple
+from cellflow.paths.base import prepared
+from cellflow.population import Pairs, Population, Snapshots
+from cellflow.recipes import Recipe, by_name
+
+__all__ = ["path_interpolation"]
+
+
+def path_interpolation(
+    snapshots: Snapshots,
+    time: float,
+    recipe: str | Recipe,
+    *,
+    plans: Coupled | None = None,
+    random_state: RandomState = 0,
+) -> Population:
+    """Put the pairs of a plan where a method's paths are at a time, without learning anything.
+
+    What a method owes to its paths and what to its network is seen beside it. Cells are in step with their snapshots, and the
+    width of the paths is left out.
+
+    Parameters
+    ----------
+    snapshots
+        The populations, in data coordinates; one at `time` itself must not be among them.
+    time
+        Strictly inside the observed times.
+    recipe
+        The method, or its name.
+    plans
+        Of the recipe on these snapshots (`couple`); None solves them.
+    random_state
+        Of the pairs.
+
+    Returns
+    -------
+    As many cells as the larger neighbouring snapshot has.
+
+    Raises
+    ------
+    InputError
+        A time that has no snapshot on both sides.
+    """
+    source, target = around(snapshots, time)
+    solved = couple(snapshots, recipe) if plans is None else plans
+    inside = snapshots.moved([solved.frame.to_model(p.x) for p in snapshots.populations])
+    chains, tables = chained(inside, solved.plans, as_seed(random_state))
+    path = prepared(by_name(recipe).path, chains)
+    k = int(np.flatnonzero(snapshots.times == source.time)[0])
+    a, b, table = inside[k], inside[k + 1], tables[k]
+    n = len(table.row)
+    pairs = Pairs(
+        torch.from_numpy(a.x[table.plan.i]),
+        torch.from_numpy(b.x[table.plan.j]),
+        torch.full((n,), source.time, dtype=torch.float64),
+        torch.full((n,), target.time, dtype=torch.float64),
+        row=torch.from_numpy(table.row),
+    )
+    x = path.mean(torch.full((n,), float(time), dtype=torch.float64), pairs).numpy()
+    return Population(solved.frame.to_data(x), float(time), table.plan.mass)

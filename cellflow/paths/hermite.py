@@ -1,0 +1,122 @@
+"""Curved paths that leave and arrive with the velocities of the neighbouring intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellflow._numbers import as_count, as_number
+from cellflow._typing import FloatArray
+from cellflow.chain import Chain, smoothed
+from cellflow.errors import InputError
+from cellflow.paths.base import Path, elapsed
+from cellflow.population import Pairs
+
+__all__ = ["LimitedHermite"]
+
+
+@dataclass(frozen=True)
+class LimitedHermite:
+    r"""Cubic paths through three or four snapshots, whose bend is limited by their length.
+
+    .. math::  p(s) = x_0 + s D + s (1 - s)^2 A - s^2 (1 - s) B, \qquad D = x_1 - x_0
+
+    :math:`A` and :math:`B` are what the velocity at either end exceeds :math:`D` by. Velocities of a cell come from the plans
+    of the intervals before and after it, by barycentric projection, averaged over its neighbours; that of the interval in
+    question is in them by the three-point formula. A soft limiter keeps both below `limit` times :math:`|D|`. At the first and
+    the last snapshot, where one neighbour is missing, the path ends without curvature, as a natural spline does; between two
+    snapshots alone, paths are straight.
+
+    Parameters
+    ----------
+    smoothing
+        Constant width of the regression path, in model coordinates.
+    limit
+        Largest excess of a velocity, as a multiple of the mean one.
+    n_neighbors
+        Cells that velocities are averaged over: at most these, and at most a quarter of the smaller snapshot.
+
+    References
+    ----------
+    Multi-marginal splines: Rohbeck et al., Modeling complex system dynamics with flow matching across time and conditions,
+    ICLR 2025; Chewi et al., Fast and smooth interpolation on Wasserstein space, AISTATS 2021. The limiter is ours, after those
+    of monotone interpolation (Fritsch and Carlson 1980).
+    """
+
+    smoothing: float = 0.1
+    limit: float = 4.0
+    n_neighbors: int = 100
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < float("inf"):
+            msg = f"smoothing={self.smoothing!r}; expected a finite number that is not negative."
+            raise InputError(msg)
+        as_number("limit", self.limit, above=0.0)
+        as_count("n_neighbors", self.n_neighbors)
+
+    def prepared(self, chains: Sequence[Chain]) -> Path:
+        """Find the excess of every pair's end velocities."""
+        excess = [self._excess(chain) for chain in chains]
+        start, stop = (torch.from_numpy(np.concatenate(side)) for side in zip(*excess, strict=True))
+        return _Hermite(self.smoothing, start, stop)
+
+    def _excess(self, chain: Chain) -> tuple[FloatArray, FloatArray]:
+        """The excess `A` and `B` of all pairs of a chain, both `(N, d)`."""
+        populations, times = chain.snapshots.populations, chain.snapshots.times
+        gaps = np.diff(times)
+        backward, forward = [], []
+        for k, plan in enumerate(chain.plans):
+            source, target = populations[k], populations[k + 1]
+            n_neighbors = min(self.n_neighbors, min(plan.shape) // 4)
+            ahead = (plan.barycentre(target.x) - source.x) / gaps[k]
+            behind = (target.x - plan.barycentre(source.x, "target")) / gaps[k]
+            forward.append(smoothed(source, ahead, n_neighbors))
+            backward.append(smoothed(target, behind, n_neighbors))
+
+        starts, stops = [], []
+        for k, (i, j) in enumerate(zip(chain.i, chain.j, strict=True)):
+            straight, h = populations[k + 1].x[j] - populations[k].x[i], gaps[k]
+            start = stop = None
+            if k > 0:
+                start = self._limited((h * backward[k - 1][i] - straight) * h / (gaps[k - 1] + h), straight)
+            if k < len(gaps) - 1:
+                stop = self._limited((h * forward[k + 1][j] - straight) * h / (h + gaps[k + 1]), straight)
+            if start is None:
+                start = np.zeros_like(straight) if stop is None else -0.5 * stop
+            starts.append(start)
+            stops.append(-0.5 * start if stop is None else stop)
+        return np.concatenate(starts), np.concatenate(stops)
+
+    def _limited(self, excess: FloatArray, straight: FloatArray) -> FloatArray:
+        length = np.linalg.norm(straight, axis=1, keepdims=True)
+        most = self.limit * length
+        total = most + np.linalg.norm(excess, axis=1, keepdims=True)
+        limited: FloatArray = excess * np.divide(most, total, out=np.zeros_like(most), where=length > 0)
+        return limited
+
+
+@dataclass(frozen=True, eq=False)
+class _Hermite:
+    """Cubic paths with the excess of their end velocities, `(N, d)` each."""
+
+    smoothing: float
+    start: Tensor
+    stop: Tensor
+
+    def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Centre, shape `(n, d)`."""
+        s = elapsed(t, pairs)[:, None]
+        start, stop = (c[pairs.row].to(s.dtype) for c in (self.start, self.stop))
+        return pairs.x0 + s * (pairs.x1 - pairs.x0) + s * (1 - s) ** 2 * start - s**2 * (1 - s) * stop
+
+    def std(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
+        """Width, shape `(n,)`."""
+        return torch.full_like(t, self.smoothing)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> _Hermite:
+        """The same path with its constants elsewhere."""
+        return replace(self, start=self.start.to(device, dtype), stop=self.stop.to(device, dtype))

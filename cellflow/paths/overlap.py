@@ -1,0 +1,130 @@
+"""Paths that are drawn to the cells which two snapshots share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellflow._neighbors import squared_distances
+from cellflow._numbers import as_number
+from cellflow._random import stream, systematic
+from cellflow._typing import FloatArray
+from cellflow.chain import Chain, Pool
+from cellflow.paths._bent import QUARTERS, Bent, at, sines
+from cellflow.paths.base import Path, Surveyed, prepared
+
+__all__ = ["OverlapAttracted"]
+
+#: Neighbours that tell when a cell may have lived.
+_N_NEIGHBORS = 50
+#: Fewest and most cells of the overlap that stand for it.
+_FEWEST, _MOST = 200, 1000
+#: Of the plan from paths to overlap: regularisation in units of the mean cost, relaxation of its columns, scalings.
+_EPSILON, _TAU, _N_SCALINGS = 0.02, 0.1, 60
+#: Paths that the columns' potential is solved for; it then serves all.
+_MAX_ROWS = 16384
+#: Logarithm of the smallest kernel value that counts.
+_LEAST = -69.0
+# First key of the random streams.
+_OVERLAP = 1
+
+
+@dataclass(frozen=True)
+class OverlapAttracted:
+    r"""A path that bends towards cells which could belong to either end of its interval.
+
+    A cell whose neighbourhood cannot tell the earlier from the later snapshot is ahead of the one or late in the other: it
+    lies where the cells of the times between are. Points of the paths are coupled to a sample of such cells by entropic
+    transport that keeps the paths' masses and relaxes the others', and each is drawn by
+
+    .. math::  \beta \exp\bigl(-|e|^2 / (2 g^2 |D|^2)\bigr)\, e
+
+    where :math:`e` leads to its partner: nearly not at all when the partner is further than about `reach` times the length of
+    the path.
+
+    Parameters
+    ----------
+    path
+        What is bent.
+    strength
+        :math:`\beta`.
+    reach
+        :math:`g`.
+
+    References
+    ----------
+    Semi-relaxed transport: Chizat et al., Scaling algorithms for unbalanced optimal transport problems, Math. Comp. 2018.
+    """
+
+    path: Path | Surveyed
+    strength: float = 0.5
+    reach: float = 0.33
+
+    def __post_init__(self) -> None:
+        as_number("strength", self.strength, above=0.0)
+        as_number("reach", self.reach, above=0.0)
+
+    def prepared(self, chains: Sequence[Chain]) -> Path:
+        """Find the attraction of every pair at its quarters."""
+        inner = prepared(self.path, chains)
+        return Bent(inner, sines(torch.cat([self._pulls(inner, chain, c) for c, chain in enumerate(chains)], dim=1)))
+
+    def _pulls(self, path: Path, chain: Chain, number: int) -> Tensor:
+        pairs, posterior = chain.pairs, _posterior(chain.pool, len(chain.snapshots))
+        length = (pairs.x1 - pairs.x0).norm(dim=1).numpy()
+        pulls = np.zeros((len(QUARTERS), *pairs.x0.shape))
+        points = [at(path, s, pairs).numpy() for s in QUARTERS]
+        for k, rows in enumerate(chain.rows):
+            shared = chain.pool.weight * posterior[:, k] * posterior[:, k + 1]
+            if not shared.sum() > 0:
+                continue
+            rng = stream(chain.seed, _OVERLAP, number, k)
+            n = int(np.clip(rows.stop - rows.start, _FEWEST, _MOST))
+            overlap = chain.pool.x[systematic(shared, n, rng)]
+            for q, y in enumerate(points):
+                away = _partners(y[rows], overlap, rng) - y[rows]
+                # A path without length is not drawn anywhere.
+                reach = np.maximum(self.reach * length[rows, None], np.finfo(float).tiny ** 0.25)
+                with np.errstate(under="ignore"):
+                    pulls[q, rows] = self.strength * np.exp(-0.5 * (away**2).sum(axis=1, keepdims=True) / reach**2) * away
+        return torch.from_numpy(pulls)
+
+
+def _posterior(pool: Pool, n_knots: int) -> FloatArray:
+    """Probability that a cell like each of the pool's belongs to each snapshot, shape `(n, n_knots)`."""
+    rows, share = pool.kernel(_N_NEIGHBORS)
+    place = np.arange(len(pool))[:, None] * n_knots + pool.knot[rows]
+    mass = np.bincount(place.ravel(), weights=share.ravel(), minlength=len(pool) * n_knots)
+    return mass.astype(np.float64, copy=False).reshape(len(pool), n_knots)
+
+
+def _partners(points: FloatArray, cells: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Draw a partner among the cells `(m, d)` for each point `(n, d)`, under the semi-relaxed entropic plan."""
+    some = points if len(points) <= _MAX_ROWS else points[np.sort(rng.permutation(len(points))[:_MAX_ROWS])]
+    cost = squared_distances(some, cells)
+    unit = max(float(cost.mean()), np.finfo(float).tiny)
+    kernel = _kernel(cost, unit)
+    column: FloatArray = np.ones(len(cells), dtype=np.float32)
+    for _ in range(_N_SCALINGS):
+        row = 1.0 / (len(some) * (kernel @ column))
+        column = (1.0 / (len(cells) * np.maximum(row @ kernel, np.finfo(np.float32).tiny))) ** (_TAU / (_TAU + _EPSILON))
+    chosen = np.empty(len(points), dtype=np.intp)
+    for start in range(0, len(points), _MAX_ROWS):
+        rows = slice(start, start + _MAX_ROWS)
+        part = kernel if some is points else _kernel(squared_distances(points[rows], cells), unit)
+        ends = np.cumsum(part * column, axis=1, dtype=np.float64)
+        place = rng.random(len(ends))[:, None] * ends[:, -1:]
+        chosen[rows] = np.minimum((ends <= place).sum(axis=1), len(cells) - 1)
+    return cells[chosen]
+
+
+def _kernel(cost: FloatArray, unit: float) -> FloatArray:
+    """Entropic kernel of costs `(n, m)`, each row in units of its largest entry: rows are scaled to their mass anyway."""
+    exponent = ((cost.min(axis=1, keepdims=True) - cost) / (_EPSILON * unit)).astype(np.float32)
+    # What is next to nothing is nothing: subnormal numbers would cost ten times the time.
+    kernel: FloatArray = np.exp(exponent, where=exponent > _LEAST, out=np.zeros_like(exponent))
+    return kernel

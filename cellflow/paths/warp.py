@@ -1,0 +1,71 @@
+"""Cells of one snapshot are not in step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from cellflow.chain import Chain
+from cellflow.errors import InputError
+from cellflow.paths.base import Path, Surveyed, moved, prepared
+from cellflow.population import Pairs
+
+__all__ = ["TimeWarped"]
+
+
+@dataclass(frozen=True)
+class TimeWarped:
+    r"""A path whose cells are ahead or late between the snapshots, each by an amount of its own.
+
+    The place on the path at elapsed fraction :math:`u` is that of :math:`z = u + 2 \xi u (1 - u)`, where :math:`\xi` is drawn
+    anew for every point, uniformly between `-width` and `width`. The ends stay where they are.
+
+    Parameters
+    ----------
+    path
+        What is warped.
+    width
+        Largest :math:`|\xi|`, below 0.5, so that time never runs backward.
+    """
+
+    path: Path | Surveyed
+    width: float = 0.4
+
+    def __post_init__(self) -> None:
+        if isinstance(self.width, bool) or not isinstance(self.width, int | float) or not 0 < self.width < 0.5:
+            msg = f"width={self.width!r}; expected a number between 0 and 0.5, such as 0.4."
+            raise InputError(msg)
+
+    def prepared(self, chains: Sequence[Chain]) -> Path:
+        """Prepare the path inside."""
+        return _Warped(prepared(self.path, chains), self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class _Warped:
+    """A prepared path, warped by `Pairs.lead`; where there is none, cells are in step."""
+
+    path: Path
+    width: float
+
+    def _place(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """The time at which a cell in step is where this one is at `t`."""
+        if pairs.lead is None:
+            return t
+        u = (t - pairs.t0) / (pairs.t1 - pairs.t0)
+        return t + 2 * self.width * pairs.lead * u * (1 - u) * (pairs.t1 - pairs.t0)
+
+    def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Centre, shape `(n, d)`."""
+        return self.path.mean(self._place(t, pairs), pairs)
+
+    def std(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Width, shape `(n,)`."""
+        return self.path.std(self._place(t, pairs), pairs)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> _Warped:
+        """The same path with its constants elsewhere."""
+        return replace(self, path=moved(self.path, device, dtype))
