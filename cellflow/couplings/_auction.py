@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow._compiled import compiled
 from cellflow._typing import FloatArray, IntArray
-from cellflow.couplings.base import compiled
 from cellflow.errors import CouplingError
 
 __all__ = ["Arcs", "auction"]

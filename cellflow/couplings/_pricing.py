@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cellflow._compiled import compiled
 from cellflow._typing import FloatArray, IntArray
-from cellflow.couplings.base import compiled
 
 __all__ = ["Priced", "price"]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from cellflow.errors import CouplingError, InputError
 from cellflow.plan import Plan
 from cellflow.population import Population
 
-__all__ = ["Cloud", "Coupling", "arc_costs", "cloud", "compiled", "guard_memory", "positive", "whole"]
+__all__ = ["Cloud", "Coupling", "arc_costs", "cloud", "guard_memory", "positive", "whole"]
 
 
 @runtime_checkable
@@ -78,16 +77,3 @@ def whole(**arguments: int) -> None:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             msg = f"{name}={value!r} must be a whole number of at least 1."
             raise InputError(msg)
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile by numba at the first call, and keep the machine code beside the module or in the user's cache.
-
-    Where neither can be written (containers, read-only homes), it is compiled anew in each process.
-    """
-    import numba
-
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba found no folder to keep its cache in
-        return numba.njit(nogil=True)(function)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
-from math import gcd
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from cellflow._mass import monotone, whole_units
 from cellflow._random import as_seed, stream
 from cellflow._typing import FloatArray, IntArray
 from cellflow.couplings.base import arc_costs, cloud, positive, whole
@@ -39,8 +39,6 @@ _MAX_BIDS = 20_000
 _HALVINGS = 2
 #: Rounding, relative to the largest cost there could be: nothing is resolved below.
 _ROUNDING = 1e-12
-#: Units of mass where weights are no small fractions.
-_UNITS = 2**52
 
 
 @dataclass(frozen=True)
@@ -114,30 +112,6 @@ class Sparse:
             )
             warnings.warn(msg, CouplingWarning, stacklevel=2)
         return EdgePlan((len(source), len(target)), a.rows[i], b.rows[j], units.astype(np.float64), cost, gap)
-
-
-def whole_units(a: FloatArray, b: FloatArray) -> tuple[IntArray, IntArray]:
-    """Express two distributions in whole units of one size, so that no rounding ever separates them."""
-    n, m = len(a), len(b)
-    if np.ptp(a) <= 1e-12 * a.max() and np.ptp(b) <= 1e-12 * b.max():
-        common = gcd(n, m)
-        return np.full(n, m // common), np.full(m, n // common)
-
-    def rounded(weight: FloatArray) -> IntArray:
-        # Differences of the rounded cumulative sum: every cell is within one unit, and the total is exact.
-        total = np.cumsum(weight)
-        ends: IntArray = np.rint(total / total[-1] * _UNITS).astype(np.int64)
-        return np.diff(ends, prepend=0)
-
-    return rounded(a), rounded(b)
-
-
-def monotone(supply: IntArray, demand: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Couple two sequences of equal sum in their order (the north-west corner rule): fewer edges than members."""
-    ends, other_ends = np.cumsum(supply), np.cumsum(demand)
-    cuts = np.union1d(ends, other_ends)
-    cuts = cuts[cuts > 0]
-    return np.searchsorted(ends, cuts), np.searchsorted(other_ends, cuts), np.diff(cuts, prepend=0)
 
 
 def _sorted(x: FloatArray, y: FloatArray, supply: IntArray, demand: IntArray) -> tuple[IntArray, IntArray, IntArray, float]:

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError
 
-__all__ = ["cloud", "require_one_space"]
+__all__ = ["Statistic", "Two", "cloud", "require_one_space", "two_clouds"]
+
+
+class Statistic(NamedTuple):
+    """A number that compares two clouds, and its derivative by the weight of each cell, up to a constant per cloud."""
+
+    value: float
+    u: FloatArray
+    v: FloatArray
+
+
+class Two(NamedTuple):
+    """Two clouds of one space: the cells that carry weight, and their weights, of sum one."""
+
+    x: FloatArray
+    y: FloatArray
+    a: FloatArray
+    b: FloatArray
 
 
 def cloud(name: str, x: FloatArray, weight: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
@@ -46,3 +65,18 @@ def require_one_space(**clouds: FloatArray) -> None:
         if x.shape[1] != first.shape[1]:
             msg = f"`{name}` has {first.shape[1]} dimensions and `{other}` has {x.shape[1]}; both must live in one space."
             raise InputError(msg)
+
+
+def two_clouds(x: FloatArray, y: FloatArray, x_weight: FloatArray | None, y_weight: FloatArray | None) -> Two:
+    """Check two clouds; cells of weight zero are left out.
+
+    Raises
+    ------
+    InputError
+        As `cloud` and `require_one_space` do.
+    """
+    (x, a), (y, b) = cloud("x", x, x_weight), cloud("y", y, y_weight)
+    require_one_space(x=x, y=y)
+    if a.min() > 0.0 and b.min() > 0.0:
+        return Two(x, y, a, b)
+    return Two(x[a > 0], y[b > 0], a[a > 0], b[b > 0])

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from cellflow._typing import FloatArray
-from cellflow.errors import CouplingError, InputError
-from cellflow.metrics._clouds import cloud, require_one_space
+from cellflow.errors import InputError
+from cellflow.metrics._clouds import two_clouds
+from cellflow.metrics._transport import solve
 
 __all__ = ["wasserstein"]
-
-#: The default limit of POT leaves the plan a few percent short on thousands of cells.
-_MAX_ITER = 10_000_000
-#: Largest dense cost matrix that is built without asking.
-_MAX_BYTES = 8 * 2**30
 
 
 def wasserstein(
@@ -47,12 +42,19 @@ def wasserstein(
     InputError
         Clouds that are empty, not finite or of different dimensions; weights that do not fit; another `p`.
     CouplingError
-        A cost matrix above 8 GiB, or a solver that did not finish.
+        A solver that did not finish.
 
     Notes
     -----
-    The network simplex (Bonneel et al. 2011, from POT) on the dense cost matrix: 0.2 s for 1,000 x 1,000 cells, seconds for
-    4,000 x 4,000.
+    Up to 250,000 pairs the network simplex runs on the dense cost matrix (Bonneel et al. 2011, from POT). Beyond, it runs on a
+    few arcs per cell, to which the pairs of negative reduced cost are added until a pass over all pairs finds none (column
+    generation): as exact (the certified gap is below 1e-9 of the cost, else the dense solver takes over), about five times
+    faster (1.5 s for 4,000 x 3,300 cells in 5 dimensions), and in memory that grows with the number of cells, not of pairs.
+    One dimension is solved by sorting.
+
+    The distance depends on how many cells were drawn: of two samples of one population it is not zero, but falls with their
+    size (as slowly as n to the power -1/d from three dimensions on). Compare clouds of equal sizes; `estimate` returns the
+    sizes with the value.
 
     Examples
     --------
@@ -60,26 +62,8 @@ def wasserstein(
     >>> wasserstein(np.zeros((3, 2)), np.array([[3.0, 4.0]]))
     5.0
     """
+    two = two_clouds(x, y, x_weight, y_weight)
     if p not in (1, 2):
         msg = f"p={p!r} is not supported; pass 1 or 2."
         raise InputError(msg)
-    x, a = cloud("x", x, x_weight)
-    y, b = cloud("y", y, y_weight)
-    require_one_space(x=x, y=y)
-    n_bytes = 8 * len(x) * len(y)
-    if n_bytes > _MAX_BYTES:
-        msg = (
-            f"The exact distance between {len(x)} and {len(y)} cells needs a cost matrix of {n_bytes / 2**30:.1f} GiB, above "
-            f"the limit of {_MAX_BYTES / 2**30:.0f}; draw fewer cells."
-        )
-        raise CouplingError(msg)
-    import ot
-    from scipy.spatial.distance import cdist
-
-    # By differences, not by products: coinciding cells are at distance zero, to the last bit.
-    cost = cdist(x, y, "euclidean" if p == 1 else "sqeuclidean")
-    value, log = ot.emd2(a, b, cost, numItermax=_MAX_ITER, return_matrix=False, log=True)
-    if log["warning"] is not None:
-        msg = f"Exact transport between {len(x)} and {len(y)} cells did not finish: {log['warning']}"
-        raise CouplingError(msg)
-    return float(value) if p == 1 else math.sqrt(max(float(value), 0.0))
+    return float(max(solve(*two, p=p).value, 0.0) ** (1 / p))

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from cellflow._mass import monotone, whole_units
 from cellflow.couplings import Exact, Sparse
-from cellflow.couplings.sparse import monotone, whole_units
 from cellflow.population import Population
 
 
@@ -160,7 +160,7 @@ import numba.core.caching as caching
 caching.CacheImpl._locator_classes = []
 caching.CodeLibraryCacheImpl._locator_classes = []
 import numpy as np
-from cellflow.couplings.base import compiled
+from cellflow._compiled import compiled
 @compiled
 def twice(x):
     return 2 * x

@@ -9,7 +9,7 @@ from scipy.stats import wasserstein_distance
 
 import problems
 from cellflow.errors import CouplingError, InputError
-from cellflow.metrics import transport as module
+from cellflow.metrics import _transport as module
 from cellflow.metrics import wasserstein
 
 coordinate = st.floats(-10, 10).map(lambda v: round(v, 3))
@@ -111,10 +111,110 @@ def test_unusable_input_is_refused(arguments, said):
         wasserstein(X, **arguments)
 
 
-def test_the_cost_matrix_is_guarded(monkeypatch):
+def cells(n, m, d=3, shift=0.5, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, d)), shift + 1.2 * rng.standard_normal((m, d))
+
+
+def clustered(n, m):
+    """Ten narrow clusters, far from one another and of other sizes on the other side."""
+    rng = np.random.default_rng(0)
+    return tuple(0.01 * rng.standard_normal((k, 3)) + 10.0 * rng.integers(0, 10, (k, 1)) for k in (n, m))
+
+
+def far(n, m):
+    x, y = cells(n, m)
+    return 1e5 + x, 1e5 + y
+
+
+def repeated(n, m):
+    """Few positions, so that nearly everything is tied."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 4, (n, 3)).astype(float), rng.integers(1, 5, (m, 3)).astype(float)
+
+
+def mass(n, seed):
+    return np.random.default_rng(seed).gamma(0.5, size=n)
+
+
+def brute_force(x, y, a, b, p):
+    """The dense linear program."""
+    import ot
+
+    return ot.emd2(a / a.sum(), b / b.sum(), cdist(x, y) ** p, numItermax=10**7) ** (1 / p)
+
+
+@orders
+@pytest.mark.parametrize("layout", [cells, clustered, far, repeated])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_few_arcs_are_as_exact_as_all(p, layout, weighted):
+    x, y = layout(700, 500)
+    a, b = (mass(700, 1), mass(500, 2)) if weighted else (np.ones(700), np.ones(500))
+    ours = wasserstein(x, y, p=p, x_weight=a, y_weight=b)
+    assert ours == pytest.approx(brute_force(x, y, a, b, p), rel=1e-9)
+
+
+@orders
+@pytest.mark.parametrize(("n", "m", "d"), [(40, 30, 2), (700, 500, 4), (60, 90, 1)])
+def test_potentials_prove_the_optimum(p, n, m, d):
+    """Feasible on every pair, and worth the cost: so no plan is cheaper, and no potentials are better."""
+    x, y = cells(n, m, d)
+    a, b = mass(n, 1), mass(m, 2)
+    a[:5] = 1e-30  # rounds to no mass
+    a, b = a / a.sum(), b / b.sum()
+    found = module.solve(x, y, a, b, p=p)
+    cost = cdist(x, y) ** p
+    assert (found.u[:, None] + found.v - cost).max() < 1e-12
+    assert a @ found.u + b @ found.v == pytest.approx(found.value, rel=1e-9)
+    assert found.value == pytest.approx(brute_force(x, y, a, b, p) ** p, rel=1e-9)
+
+
+@orders
+def test_large_clouds_cost_nothing_on_themselves(p):
+    x, _ = cells(600, 1)
+    assert wasserstein(x, np.random.default_rng(1).permutation(x), p=p) == pytest.approx(0.0, abs=1e-9)
+
+
+@orders
+def test_large_clouds_are_translated_at_the_length_of_the_step(p):
+    x, _ = cells(600, 1)
+    assert wasserstein(x, x + [3.0, 4.0, 0.0], p=p) == pytest.approx(5.0, rel=1e-9)
+
+
+@orders
+def test_row_order_changes_nothing_in_large_clouds(p):
+    x, y = cells(600, 500)
+    assert wasserstein(x[::-1], y, p=p) == pytest.approx(wasserstein(x, y, p=p), rel=1e-9)
+    assert wasserstein(y, x, p=p) == pytest.approx(wasserstein(x, y, p=p), rel=1e-9)
+
+
+def test_memory_grows_with_the_cells_and_not_with_the_pairs():
+    import tracemalloc
+
+    x, y = cells(3000, 3000, 2)
+    wasserstein(x[:600], y[:600])  # compiled
+    tracemalloc.start()
+    wasserstein(x, y)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 3000 * 3000 / 2
+
+
+def test_where_few_arcs_are_not_certified_the_dense_solver_takes_over(monkeypatch):
+    x, y = cells(600, 500)
+    exact = wasserstein(x, y)
+    monkeypatch.setattr(module, "_ROUNDS", 1)
+    assert wasserstein(x, y) == pytest.approx(exact, rel=1e-9)
     monkeypatch.setattr(module, "_MAX_BYTES", 1000)
     with pytest.raises(CouplingError, match="draw fewer cells"):
-        wasserstein(np.zeros((20, 2)), np.zeros((20, 2)))
+        wasserstein(x, y)
+
+
+def test_smaller_samples_are_farther_apart():
+    """Of one population: the value belongs to a size, and falls with it."""
+    rng = np.random.default_rng(0)
+    found = [wasserstein(*rng.standard_normal((2, n, 5))) for n in (50, 200, 800)]
+    assert found[0] > 1.2 * found[1] > 1.2**2 * found[2] > 0
 
 
 @pytest.mark.filterwarnings("ignore:numItermax reached:UserWarning")  # POT warns too, before we raise

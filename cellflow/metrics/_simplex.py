@@ -1,0 +1,201 @@
+"""The network simplex for transport on a growing set of arcs.
+
+Loaded only when a solver runs, because numba is slow to import.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from cellflow._compiled import compiled
+from cellflow._typing import FloatArray, IntArray
+
+__all__ = ["Tree"]
+
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
+#: Arcs that are looked at for one pivot, in terms of the root of their number. Large, because a pivot costs far more.
+_BLOCK = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A spanning tree of cells, which every pivot changes in place: the basis of the simplex.
+
+    Nodes are the sources `0 ... n - 1`, the targets `n ... n + m - 1` and a root beyond both. At first every cell hangs on the
+    root by an artificial arc, which carries all its mass at a price above any real one; whatever has left the tree never comes
+    back, so that at the optimum over all pairs only real arcs carry mass. Zero flows point to the root (a strongly feasible
+    tree), which is what keeps pivots without gain from going round in circles.
+
+    Parameters
+    ----------
+    parent, depth
+        Of each node; the root has none and 0.
+    arc
+        The arc that joins a node with its parent, -1 for an artificial one.
+    upward
+        Whether this arc leads from the node to its parent.
+    flow
+        Units on it.
+    potential
+        Such that `cost + potential[source] - potential[target]` is 0 on the tree.
+    child, left, right
+        First child, and neighbours among the children of one parent; -1 for none.
+    """
+
+    parent: IntArray
+    depth: IntArray
+    arc: IntArray
+    upward: BoolArray
+    flow: IntArray
+    potential: FloatArray
+    child: IntArray
+    left: IntArray
+    right: IntArray
+
+    @classmethod
+    def start(cls, supply: IntArray, demand: IntArray, u: FloatArray, v: FloatArray, price: float) -> Tree:
+        """Hang all cells on the root, with the potentials `u + price` and `v + price`."""
+        n, size = len(supply), len(supply) + len(demand)
+        nodes, none = np.arange(size, dtype=np.int32), np.full(1, -1, np.int32)
+        return cls(
+            parent=np.append(np.full(size, size, np.int32), none),
+            depth=np.append(np.ones(size, np.int32), np.int32(0)),
+            arc=np.full(size + 1, -1, np.int64),
+            upward=np.arange(size + 1) < n,
+            flow=np.concatenate([supply, demand, [0]]).astype(np.int64),
+            potential=np.concatenate([-(u + price), v + price, [0.0]]),
+            child=np.append(np.full(size, -1, np.int32), np.int32(0)),
+            left=np.concatenate([none, nodes[:-1], none]),
+            right=np.concatenate([nodes[1:], none, none]),
+        )
+
+    def unplaced(self) -> tuple[IntArray, IntArray]:
+        """Nodes whose mass an artificial arc still carries, and how much of it."""
+        nodes = np.flatnonzero((self.arc[:-1] < 0) & (self.flow[:-1] > 0))
+        return nodes, self.flow[nodes]
+
+    def plan(self) -> tuple[IntArray, IntArray]:
+        """Real arcs that carry mass, and how much."""
+        nodes = np.flatnonzero((self.arc[:-1] >= 0) & (self.flow[:-1] > 0))
+        return self.arc[nodes], self.flow[nodes]
+
+    def solve(self, source: IntArray, target: IntArray, cost: FloatArray, *, tol: float, max_pivots: int) -> bool:
+        """Pivot until no arc has a reduced cost below `-tol`; say whether that was reached in `max_pivots`.
+
+        Arcs `source[e] -> target[e]` are given by node. Arcs that were there at an earlier call must keep their numbers.
+        """
+        block = max(20, int(_BLOCK * len(cost) ** 0.5))
+        tree = (self.parent, self.depth, self.arc, self.upward, self.flow, self.potential, self.child, self.left, self.right)
+        done = _pivot(source.astype(np.int32), target.astype(np.int32), cost, *tree, tol, block, max_pivots)
+        return bool(done)
+
+
+@compiled
+def _pivot(
+    source: IntArray,
+    target: IntArray,
+    cost: FloatArray,
+    parent: IntArray,
+    depth: IntArray,
+    arc: IntArray,
+    upward: BoolArray,
+    flow: IntArray,
+    potential: FloatArray,
+    child: IntArray,
+    left: IntArray,
+    right: IntArray,
+    tol: float,
+    block: int,
+    max_pivots: int,
+) -> bool:
+    """Primal simplex: the best arc of a block enters, the first arc of its cycle to run dry leaves."""
+    stack = np.empty(len(potential), np.int32)
+    n_arcs, position = len(cost), 0
+    for _ in range(max_pivots):
+        entering, lowest, left_in_block = -1, -tol, block
+        for _ in range(n_arcs):
+            reduced = cost[position] + potential[source[position]] - potential[target[position]]
+            if reduced < lowest:
+                lowest, entering = reduced, position
+            position += 1
+            if position == n_arcs:
+                position = 0
+            left_in_block -= 1
+            if left_in_block == 0:
+                if entering >= 0:
+                    break
+                left_in_block = block
+        if entering < 0:
+            return True
+        s, t = source[entering], target[entering]
+        a, b = s, t
+        while a != b:
+            if depth[a] >= depth[b]:
+                a = parent[a]
+            else:
+                b = parent[b]
+        join = a
+        # Mass goes s -> t and back through the tree. Of several arcs that run dry the last one on this way, from the join on,
+        # leaves: the tree stays strongly feasible.
+        units, leaving, on_source_side = np.int64(2**62), -1, True
+        a = s
+        while a != join:
+            if upward[a] and flow[a] < units:
+                units, leaving = flow[a], a
+            a = parent[a]
+        a = t
+        while a != join:
+            if not upward[a] and flow[a] <= units:
+                units, leaving, on_source_side = flow[a], a, False
+            a = parent[a]
+        if units > 0:
+            a = s
+            while a != join:
+                flow[a] += -units if upward[a] else units
+                a = parent[a]
+            a = t
+            while a != join:
+                flow[a] += units if upward[a] else -units
+                a = parent[a]
+        # The part below the leaving arc is hung up again by its end of the entering arc.
+        top, hook = (s, t) if on_source_side else (t, s)
+        shift = potential[t] - cost[entering] - potential[s]
+        if not on_source_side:
+            shift = -shift
+        node, new_parent, new_arc, new_flow, new_upward = top, hook, entering, units, on_source_side
+        while True:
+            old_parent, old_arc, old_flow, old_upward = parent[node], arc[node], flow[node], upward[node]
+            if left[node] >= 0:
+                right[left[node]] = right[node]
+            else:
+                child[old_parent] = right[node]
+            if right[node] >= 0:
+                left[right[node]] = left[node]
+            parent[node], arc[node], flow[node], upward[node] = new_parent, new_arc, new_flow, new_upward
+            left[node], right[node] = -1, child[new_parent]
+            if child[new_parent] >= 0:
+                left[child[new_parent]] = node
+            child[new_parent] = node
+            if node == leaving:
+                break
+            new_parent, new_arc, new_flow, new_upward = node, old_arc, old_flow, not old_upward
+            node = old_parent
+        potential[top] += shift
+        depth[top] = depth[hook] + 1
+        stack[0], size = top, 1
+        while size > 0:
+            size -= 1
+            node = stack[size]
+            below, deeper = child[node], depth[node] + 1
+            while below >= 0:
+                potential[below] += shift
+                depth[below] = deeper
+                stack[size] = below
+                size += 1
+                below = right[below]
+    return False
