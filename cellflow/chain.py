@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +19,32 @@ from cellflow.conditions import shared_conditions
 from cellflow.plan import BlockPlan, EdgePlan, Plan
 from cellflow.population import Pairs, Population, Snapshots
 
-__all__ = ["Chain", "Pool", "Table", "chained", "smoothed"]
+__all__ = ["Chain", "Neighborhood", "Pool", "Table", "chained", "smoothed"]
 
 #: Neighbours in the pool that are found once, for everybody who asks for fewer.
 _N_NEIGHBORS = 100
+
+
+class Neighborhood(NamedTuple):
+    """The nearest cells of `m` places.
+
+    Parameters
+    ----------
+    rows
+        Their numbers in the pool, shape `(m, k)`.
+    share
+        Their kernel weights, shape `(m, k)`: of a normal kernel whose width is half the distance to the last of them, times
+        the weights of the cells; rows sum to one.
+    shift
+        Their kernel mean minus the place itself: towards where the cells are, shape `(m, d)`.
+    radius
+        Distance to the last of them, shape `(m,)`.
+    """
+
+    rows: IntArray
+    share: FloatArray
+    shift: FloatArray
+    radius: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,26 +72,21 @@ class Pool:
     def _own(self) -> tuple[FloatArray, IntArray]:
         return nearest(self.x, self.x, _N_NEIGHBORS)
 
-    def kernel(self, k: int, queries: FloatArray | None = None) -> tuple[IntArray, FloatArray]:
-        """Rows of the `k` nearest cells of each query (of each cell), and their kernel weights, both `(m, k)`.
-
-        A normal kernel whose width is half the distance to the last of them, times the weights of the cells; rows sum to one.
-        """
+    def near(self, k: int, queries: FloatArray | None = None) -> Neighborhood:
+        """Look at the `k` nearest cells of each query, or of each cell of the pool, itself among them."""
         k = min(k, len(self))
-        distances, rows = (
-            self._own if queries is None and k <= _N_NEIGHBORS else nearest(self.x, self.x if queries is None else queries, k)
-        )
+        if queries is None and k <= _N_NEIGHBORS:
+            distances, rows = self._own
+        else:
+            distances, rows = nearest(self.x, self.x if queries is None else queries, k)
         distances, rows = distances[:, :k], rows[:, :k]
+        radius = distances[:, -1]
         # Where all neighbours coincide, the width is zero, and all of them count the same.
-        width = np.maximum(0.5 * distances[:, -1:], np.finfo(np.float64).tiny ** 0.25)
+        width = np.maximum(0.5 * radius, np.finfo(np.float64).tiny ** 0.25)[:, None]
         share = self.weight[rows] * np.exp(-0.5 * (distances / width) ** 2)
-        return rows, share / share.sum(axis=1, keepdims=True)
-
-    def shift(self, k: int, queries: FloatArray | None = None) -> FloatArray:
-        """Kernel mean of the `k` nearest cells minus the query itself: towards where the cells are, shape `(m, d)`."""
-        rows, share = self.kernel(k, queries)
-        mean: FloatArray = np.einsum("mk,mkd->md", share, self.x[rows])
-        return mean - (self.x if queries is None else queries)
+        share /= share.sum(axis=1, keepdims=True)
+        shift: FloatArray = np.einsum("mk,mkd->md", share, self.x[rows]) - (self.x if queries is None else queries)
+        return Neighborhood(rows, share, shift, radius)
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,17 +71,18 @@ def test_values_of_the_pool_arrive_at_the_ends_of_pairs():
 def test_the_mean_shift_vanishes_where_cells_are_symmetric_and_leads_to_them_elsewhere():
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     pool = Pool(np.stack([np.cos(angle), np.sin(angle)], axis=1), np.ones(40), np.zeros(40, dtype=int))
-    np.testing.assert_allclose(pool.shift(40, np.zeros((1, 2))), 0.0, atol=1e-12)
-    outside = pool.shift(5, np.array([[3.0, 0.0]]))
+    np.testing.assert_allclose(pool.near(40, np.zeros((1, 2))).shift, 0.0, atol=1e-12)
+    outside = pool.near(5, np.array([[3.0, 0.0]])).shift
     assert outside[0, 0] < -1.5
     np.testing.assert_allclose(outside[0, 1], 0.0, atol=1e-9)
 
 
 def test_cells_at_one_place_have_finite_kernels():
     pool = Pool(np.zeros((7, 3)), np.ones(7), np.zeros(7, dtype=int))
-    _, share = pool.kernel(5)
-    np.testing.assert_allclose(share, 0.2)
-    np.testing.assert_allclose(pool.shift(5), 0.0)
+    found = pool.near(5)
+    np.testing.assert_allclose(found.share, 0.2)
+    np.testing.assert_allclose(found.shift, 0.0)
+    np.testing.assert_allclose(found.radius, 0.0)
 
 
 def test_smoothing_takes_the_mean_of_neighbours_with_weight():

@@ -12,7 +12,7 @@ from cellflow import recipes
 from cellflow.decoder import Decoder
 from cellflow.errors import InputError, ModelFileError, SetupError
 from cellflow.fields import MLP, Potential
-from cellflow.fitting import fit
+from cellflow.fitting import couple, fit
 from cellflow.flow import FORMAT, Flow
 from cellflow.population import Population, Snapshots
 from cellflow.training import Training
@@ -67,6 +67,46 @@ def test_rescaling_time_rescales_velocities_and_nothing_else():
     np.testing.assert_array_equal(fits[1.0].velocity(x, 0.75), 64.0 * fits[64.0].velocity(x, 48.0))
     np.testing.assert_array_equal(fits[1.0].history["loss"], fits[64.0].history["loss"])
     np.testing.assert_allclose(fits[1.0].simulate(x, 0.0, [2.0]).x, fits[64.0].simulate(x, 0.0, [128.0]).x, rtol=1e-6)
+
+
+def test_plans_that_were_solved_before_give_the_same_fit_and_no_other_is_taken():
+    snapshots = gaussians(80, times=(0.0, 1.0, 3.0))
+    plans = couple(snapshots, recipes.curved_cfm())
+    given, own = (fit(snapshots, recipes.curved_cfm(training=QUICK), plans=p) for p in (plans, None))
+    x = np.random.default_rng(3).normal(size=(20, 2))
+    np.testing.assert_array_equal(given.velocity(x, 0.5), own.velocity(x, 0.5))
+    assert given.plans.keys() == own.plans.keys()
+    # The same coupling serves every path.
+    fit(snapshots, recipes.ot_cfm(training=QUICK), plans=plans)
+    for other, recipe, scale in (
+        (gaussians(81, times=(0.0, 1.0, 3.0)), "curved-cfm", "joint"),
+        (gaussians(80, times=(0.0, 1.0, 3.0), seed=1), "curved-cfm", "joint"),
+        (snapshots, "sb-cfm", "joint"),
+        (snapshots, "curved-cfm", "each"),
+    ):
+        with pytest.raises(InputError, match="Pass what `couple` returns"):
+            fit(other, recipe, plans=plans, scale=scale)
+    with pytest.raises(InputError, match="couples nothing"):
+        couple(snapshots, "fm")
+
+
+def test_curved_paths_carry_populations_round_a_bend():
+    rng = np.random.default_rng(0)
+    angles = np.linspace(0, 0.5 * np.pi, 4)
+    snapshots = Snapshots(
+        tuple(
+            Population(rng.normal(size=(300, 2)) * 0.3 + 5 * np.array([np.cos(a), np.sin(a)]), float(t))
+            for t, a in enumerate(angles)
+        )
+    )
+    rest = snapshots.without(1.0)
+    errors = {}
+    for method in ("ot-cfm", "curved-cfm"):
+        flow = fit(rest, replace(recipes.by_name(method), training=Training(steps=500)))
+        errors[method] = np.linalg.norm(
+            flow.simulate(rest[0].x, 0.0, [1.0]).x[0].mean(axis=0) - snapshots.at(1.0).x.mean(axis=0)
+        )
+    assert errors["curved-cfm"] < 0.65 * errors["ot-cfm"]
 
 
 def test_moving_and_scaling_the_data_moves_and_scales_the_flow():

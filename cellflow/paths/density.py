@@ -18,6 +18,8 @@ __all__ = ["DensityCorrected"]
 
 #: One neighbour for so many cells of the pool, within these limits.
 _CELLS_PER_NEIGHBOR, _FEWEST, _MOST = 25, 15, 100
+#: A place whose neighbours are so many times as far as those of the path's ends lies in a void.
+_VOID = 3.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class DensityCorrected:
 
     with :math:`m(x)` the mean shift of a kernel estimate of the pooled cells. Its values at the ends are subtracted, so that a
     cell which lies at the rim of its own population stays there and the variance is kept; the part along the path is left
-    out, so that the speed is.
+    out, so that the speed is. Where a path crosses a void, whose nearest cells are several times as far as those around the
+    path's ends, the shift fades: there they are the ends themselves, and would straighten every bend.
 
     Parameters
     ----------
@@ -57,13 +60,19 @@ class DensityCorrected:
     def _shift(self, path: Path, chain: Chain) -> Tensor:
         pool, pairs = chain.pool, chain.pairs
         k = int(np.clip(len(pool) // _CELLS_PER_NEIGHBOR, _FEWEST, _MOST))
-        start, stop = chain.at_ends(torch.from_numpy(pool.shift(k)))
+        cells = pool.near(k)
+        shift = chain.at_ends(torch.from_numpy(cells.shift))
+        radius = chain.at_ends(torch.from_numpy(cells.radius))
         straight = pairs.x1 - pairs.x0
         length = straight.norm(dim=1, keepdim=True)
         along = torch.where(length > 0, straight / length.clamp_min(torch.finfo(length.dtype).tiny), 0.0)
-        shifts = []
+        found = []
         for s in QUARTERS:
-            here = torch.from_numpy(pool.shift(k, at(path, s, pairs).numpy()))
-            shift = here - (1 - s) * start - s * stop
-            shifts.append(self.strength * (shift - (shift * along).sum(dim=1, keepdim=True) * along))
-        return torch.stack(shifts)
+            here = pool.near(k, at(path, s, pairs).numpy())
+            sideways = torch.from_numpy(here.shift) - (1 - s) * shift[0] - s * shift[1]
+            sideways -= (sideways * along).sum(dim=1, keepdim=True) * along
+            # No larger than neighbourhoods where cells are: in a void between snapshots, the nearest cells say nothing.
+            near = _VOID * ((1 - s) * radius[0] + s * radius[1])
+            trust = (near / torch.from_numpy(here.radius).clamp_min(torch.finfo(near.dtype).tiny)).clamp_max(1.0).square()
+            found.append(self.strength * trust[:, None] * sideways)
+        return torch.stack(found)

@@ -21,6 +21,8 @@ __all__ = ["OverlapAttracted"]
 
 #: Neighbours that tell when a cell may have lived.
 _N_NEIGHBORS = 50
+#: Mass of the product of both probabilities from which on two clouds overlap; it is a half for clouds that are the same.
+_OVERLAP_OF_CLOUDS = 0.02
 #: Fewest and most cells of the overlap that stand for it.
 _FEWEST, _MOST = 200, 1000
 #: Of the plan from paths to overlap: regularisation in units of the mean cost, relaxation of its columns, scalings.
@@ -44,7 +46,7 @@ class OverlapAttracted:
     .. math::  \beta \exp\bigl(-|e|^2 / (2 g^2 |D|^2)\bigr)\, e
 
     where :math:`e` leads to its partner: nearly not at all when the partner is further than about `reach` times the length of
-    the path.
+    the path. Where less than a few percent of the cells are such, the attraction is weaker in proportion.
 
     Parameters
     ----------
@@ -80,7 +82,9 @@ class OverlapAttracted:
         points = [at(path, s, pairs).numpy() for s in QUARTERS]
         for k, rows in enumerate(chain.rows):
             shared = chain.pool.weight * posterior[:, k] * posterior[:, k + 1]
-            if not shared.sum() > 0:
+            # Clouds that hardly overlap have no cells between them, only outliers.
+            strength = self.strength * min(1.0, float(shared.sum()) / _OVERLAP_OF_CLOUDS)
+            if not strength > 0:
                 continue
             rng = stream(chain.seed, _OVERLAP, number, k)
             n = int(np.clip(rows.stop - rows.start, _FEWEST, _MOST))
@@ -90,15 +94,15 @@ class OverlapAttracted:
                 # A path without length is not drawn anywhere.
                 reach = np.maximum(self.reach * length[rows, None], np.finfo(float).tiny ** 0.25)
                 with np.errstate(under="ignore"):
-                    pulls[q, rows] = self.strength * np.exp(-0.5 * (away**2).sum(axis=1, keepdims=True) / reach**2) * away
+                    pulls[q, rows] = strength * np.exp(-0.5 * (away**2).sum(axis=1, keepdims=True) / reach**2) * away
         return torch.from_numpy(pulls)
 
 
 def _posterior(pool: Pool, n_knots: int) -> FloatArray:
     """Probability that a cell like each of the pool's belongs to each snapshot, shape `(n, n_knots)`."""
-    rows, share = pool.kernel(_N_NEIGHBORS)
-    place = np.arange(len(pool))[:, None] * n_knots + pool.knot[rows]
-    mass = np.bincount(place.ravel(), weights=share.ravel(), minlength=len(pool) * n_knots)
+    near = pool.near(_N_NEIGHBORS)
+    place = np.arange(len(pool))[:, None] * n_knots + pool.knot[near.rows]
+    mass = np.bincount(place.ravel(), weights=near.share.ravel(), minlength=len(pool) * n_knots)
     return mass.astype(np.float64, copy=False).reshape(len(pool), n_knots)
 
 

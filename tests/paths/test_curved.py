@@ -11,6 +11,7 @@ from cellflow.chain import Chain, chained
 from cellflow.couplings import Exact
 from cellflow.errors import InputError
 from cellflow.paths import DensityCorrected, LimitedHermite, Linear, OverlapAttracted, ResidualRotated, TimeWarped
+from cellflow.paths.base import prepared as ready
 from cellflow.population import Population, Snapshots
 
 CURVED = {
@@ -37,12 +38,12 @@ def snapshots_of(n: int = 60, *, times=(0.0, 1.0, 3.0, 4.5), seed: int = 0) -> S
 
 def prepared(path, snapshots: Snapshots, seed: int = 0) -> tuple[paths.Path, Chain]:
     (chain,), _ = chained(snapshots, [Exact()(a, b) for a, b in snapshots.intervals], seed)
-    return path.prepared([chain]), chain
+    return ready(path, [chain]), chain
 
 
 def curve(path, snapshots: Snapshots, s: float = 0.4) -> np.ndarray:
-    ready, chain = prepared(path, snapshots)
-    return ready.mean(chain.pairs.t0 + s * (chain.pairs.t1 - chain.pairs.t0), chain.pairs).numpy()
+    path, chain = prepared(path, snapshots)
+    return path.mean(chain.pairs.t0 + s * (chain.pairs.t1 - chain.pairs.t0), chain.pairs).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -52,21 +53,21 @@ def snapshots() -> Snapshots:
 
 @pytest.mark.parametrize("path", CURVED.values(), ids=CURVED)
 def test_starts_and_ends_at_the_cells_of_the_pair(path, snapshots):
-    ready, chain = prepared(path, snapshots)
+    path, chain = prepared(path, snapshots)
     pairs = replace(chain.pairs, lead=torch.linspace(-1, 1, len(chain.pairs.x0), dtype=torch.float64))
-    torch.testing.assert_close(ready.mean(pairs.t0, pairs), pairs.x0)
-    torch.testing.assert_close(ready.mean(pairs.t1, pairs), pairs.x1)
+    torch.testing.assert_close(path.mean(pairs.t0, pairs), pairs.x0)
+    torch.testing.assert_close(path.mean(pairs.t1, pairs), pairs.x1)
 
 
 @pytest.mark.parametrize("path", CURVED.values(), ids=CURVED)
 def test_velocity_is_the_time_derivative(path, snapshots):
-    ready, chain = prepared(path, snapshots)
+    path, chain = prepared(path, snapshots)
     n = len(chain.pairs.x0)
     pairs = replace(chain.pairs, lead=torch.linspace(-1, 1, n, dtype=torch.float64))
     gap, z = pairs.t1 - pairs.t0, torch.randn(n, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     inside = pairs.t0 + torch.linspace(0.05, 0.95, n, dtype=torch.float64) * gap
-    before, after = (paths.sample(ready, inside + s * 1e-6 * gap, pairs, z).x for s in (-1, 1))
-    velocity = paths.sample(ready, inside, pairs, z).velocity
+    before, after = (paths.sample(path, inside + s * 1e-6 * gap, pairs, z).x for s in (-1, 1))
+    velocity = paths.sample(path, inside, pairs, z).velocity
     torch.testing.assert_close(velocity * gap[:, None], (after - before) / 2e-6, rtol=1e-6, atol=1e-6)
 
 
@@ -90,9 +91,9 @@ def test_cells_without_weight_change_nothing(path, snapshots):
     with_stray = Population(np.vstack([stray.x, [[1.5, 0.8]]]), stray.time, weight)
     populations = list(snapshots.populations)
     populations[1] = with_stray
-    ready, chain = prepared(path, Snapshots(tuple(populations)))
+    path, chain = prepared(path, Snapshots(tuple(populations)))
     assert max(chain.i[1].max(), chain.j[0].max()) < len(stray)
-    assert torch.isfinite(ready.mean(0.5 * (chain.pairs.t0 + chain.pairs.t1), chain.pairs)).all()
+    assert torch.isfinite(path.mean(0.5 * (chain.pairs.t0 + chain.pairs.t1), chain.pairs)).all()
 
 
 @pytest.mark.parametrize("path", CURVED.values(), ids=CURVED)
@@ -107,13 +108,13 @@ def test_duplicates_and_single_cells_give_finite_paths(path):
 
 @pytest.mark.parametrize("path", CURVED.values(), ids=CURVED)
 def test_precision_follows_the_cells(path, snapshots):
-    ready, chain = prepared(path, snapshots)
+    path, chain = prepared(path, snapshots)
     p = chain.pairs
     single = replace(p, x0=p.x0.float(), x1=p.x1.float())
-    ready32 = ready.to("cpu", torch.float32) if hasattr(ready, "to") else ready
+    single_path = path.to("cpu", torch.float32)
     middle = 0.5 * (p.t0 + p.t1)
-    assert ready32.mean(middle, single).dtype == torch.float32
-    torch.testing.assert_close(ready32.mean(middle, single).double(), ready.mean(middle, p), rtol=1e-4, atol=1e-4)
+    assert single_path.mean(middle, single).dtype == torch.float32
+    torch.testing.assert_close(single_path.mean(middle, single).double(), path.mean(middle, p), rtol=1e-4, atol=1e-4)
 
 
 # The cubic ----------------------------------------------------------------------------------------------------------
@@ -128,39 +129,39 @@ def parabolas(times) -> Snapshots:
 
 def test_parabolas_are_followed_exactly_between_inner_snapshots_whatever_the_gaps():
     times = (0.0, 1.0, 1.5, 4.0, 4.2)
-    ready, chain = prepared(LimitedHermite(limit=1e12, n_neighbors=1), parabolas(times))
+    path, chain = prepared(LimitedHermite(limit=1e12, n_neighbors=1), parabolas(times))
     for s in (0.2, 0.5, 0.9):
         t = chain.pairs.t0 + s * (chain.pairs.t1 - chain.pairs.t0)
-        found = ready.mean(t, chain.pairs).numpy()
+        found = path.mean(t, chain.pairs).numpy()
         for k, rows in list(enumerate(chain.rows))[1:-1]:
             truth = parabolas([float(t[rows][0])])[0].x[chain.i[k]]
             np.testing.assert_allclose(found[rows], truth, atol=1e-8)
 
 
 def test_paths_leave_the_first_snapshot_without_curvature():
-    ready, chain = prepared(LimitedHermite(), snapshots_of())
+    path, chain = prepared(LimitedHermite(), snapshots_of())
     p = chain.pairs
-    x = [ready.mean(p.t0 + s * (p.t1 - p.t0), p)[chain.rows[0]] for s in (0.0, 1e-4, 2e-4)]
+    x = [path.mean(p.t0 + s * (p.t1 - p.t0), p)[chain.rows[0]] for s in (0.0, 1e-4, 2e-4)]
     bend = (x[2] - 2 * x[1] + x[0]) / 1e-8
     assert float(bend.norm(dim=1).max()) < 0.01
-    inner = [ready.mean(p.t0 + s * (p.t1 - p.t0), p)[chain.rows[1]] for s in (0.0, 1e-4, 2e-4)]
+    inner = [path.mean(p.t0 + s * (p.t1 - p.t0), p)[chain.rows[1]] for s in (0.0, 1e-4, 2e-4)]
     assert float(((inner[2] - 2 * inner[1] + inner[0]) / 1e-8).norm(dim=1).mean()) > 0.1
 
 
 def test_between_two_snapshots_alone_paths_are_straight():
     two = Snapshots(snapshots_of().populations[:2])
-    ready, chain = prepared(LimitedHermite(), two)
+    path, chain = prepared(LimitedHermite(), two)
     p = chain.pairs
-    torch.testing.assert_close(ready.mean(p.t0 + 0.3 * (p.t1 - p.t0), p), p.x0 + 0.3 * (p.x1 - p.x0))
+    torch.testing.assert_close(path.mean(p.t0 + 0.3 * (p.t1 - p.t0), p), p.x0 + 0.3 * (p.x1 - p.x0))
 
 
 def test_the_bend_is_limited_by_the_length():
     limit = 0.5
-    ready, chain = prepared(LimitedHermite(limit=limit), snapshots_of())
+    path, chain = prepared(LimitedHermite(limit=limit), snapshots_of())
     length = (chain.pairs.x1 - chain.pairs.x0).norm(dim=1)
     # Each of the two excesses is below the limit, and s (1 - s)^2 + s^2 (1 - s) is at most a quarter.
     p = chain.pairs
-    bend = (ready.mean(0.5 * (p.t0 + p.t1), p) - 0.5 * (p.x0 + p.x1)).norm(dim=1)
+    bend = (path.mean(0.5 * (p.t0 + p.t1), p) - 0.5 * (p.x0 + p.x1)).norm(dim=1)
     assert bool((bend <= 0.25 * limit * length + 1e-12).all())
     assert float(bend.max()) > 0
 
@@ -177,9 +178,9 @@ def ring(n: int, low: float, high: float, t: float, seed: int) -> Population:
 def test_paths_keep_to_where_cells_are_and_keep_their_speed():
     # Cells wander along an arc, of which every snapshot sees a broad part; chords cut it short.
     snapshots = Snapshots(tuple(ring(300, 0.7 * k, 0.7 * k + 1.4, float(k), k) for k in range(3)))
-    ready, chain = prepared(DensityCorrected(Linear(smoothing=0.0)), snapshots)
+    path, chain = prepared(DensityCorrected(Linear(smoothing=0.0)), snapshots)
     p = chain.pairs
-    straight, corrected = 0.5 * (p.x0 + p.x1), ready.mean(0.5 * (p.t0 + p.t1), p)
+    straight, corrected = 0.5 * (p.x0 + p.x1), path.mean(0.5 * (p.t0 + p.t1), p)
     assert float((corrected.norm(dim=1) - 1).abs().mean()) < 0.6 * float((straight.norm(dim=1) - 1).abs().mean())
     along = (p.x1 - p.x0) / (p.x1 - p.x0).norm(dim=1, keepdim=True)
     torch.testing.assert_close(((corrected - straight) * along).sum(dim=1), torch.zeros(len(p.x0), dtype=torch.float64))
@@ -192,25 +193,41 @@ def test_paths_are_drawn_to_cells_that_two_snapshots_share():
     early = np.vstack([rng.normal(size=(200, 2)) * 0.2, between[:30]])
     late = np.vstack([rng.normal(size=(200, 2)) * 0.2 + [4.0, 0.0], between[30:]])
     snapshots = Snapshots((Population(early, 0.0), Population(late, 1.0)))
-    ready, chain = prepared(OverlapAttracted(Linear(smoothing=0.0)), snapshots)
+    path, chain = prepared(OverlapAttracted(Linear(smoothing=0.0)), snapshots)
     p = chain.pairs
     far = (p.x1 - p.x0)[:, 0] > 3
-    middle = ready.mean(0.5 * (p.t0 + p.t1), p)[far]
+    middle = path.mean(0.5 * (p.t0 + p.t1), p)[far]
     straight = (0.5 * (p.x0 + p.x1))[far]
     centre = torch.tensor([2.0, 0.6], dtype=torch.float64)
     assert float((middle - centre).norm(dim=1).mean()) < 0.7 * float((straight - centre).norm(dim=1).mean())
 
 
+def test_a_void_between_snapshots_straightens_no_bend():
+    # Clouds of radius a half, seven apart, on a circle: the nearest cells of a path's middle are those of its own ends.
+    rng = np.random.default_rng(0)
+    angles = np.linspace(0, 0.75 * np.pi, 4)
+    snapshots = Snapshots(
+        tuple(
+            Population(rng.normal(size=(200, 2)) * 0.5 + 10 * np.array([np.cos(a), np.sin(a)]), float(k))
+            for k, a in enumerate(angles)
+        )
+    )
+    bend = [
+        curve(path, snapshots, 0.5) - curve(Linear(), snapshots, 0.5) for path in (LimitedHermite(), recipes.curved_cfm().path)
+    ]
+    assert np.linalg.norm(bend[1], axis=1).mean() > 0.7 * np.linalg.norm(bend[0], axis=1).mean()
+
+
 def test_snapshots_without_overlap_attract_nothing():
     rng = np.random.default_rng(0)
     apart = Snapshots((Population(rng.normal(size=(80, 2)), 0.0), Population(rng.normal(size=(80, 2)) + 1000.0, 1.0)))
-    ready, chain = prepared(OverlapAttracted(Linear()), apart)
+    path, chain = prepared(OverlapAttracted(Linear()), apart)
     p = chain.pairs
-    torch.testing.assert_close(ready.mean(0.5 * (p.t0 + p.t1), p), 0.5 * (p.x0 + p.x1))
+    torch.testing.assert_close(path.mean(0.5 * (p.t0 + p.t1), p), 0.5 * (p.x0 + p.x1))
 
 
 def test_time_is_warped_between_the_ends_and_never_runs_backward(snapshots):
-    ready, chain = prepared(TimeWarped(Linear(smoothing=0.0), width=0.49), snapshots)
+    path, chain = prepared(TimeWarped(Linear(smoothing=0.0), width=0.49), snapshots)
     p = chain.pairs
     gap = (p.t1 - p.t0)[:, None]
     for lead in (-1.0, 0.3, 1.0):
@@ -218,8 +235,8 @@ def test_time_is_warped_between_the_ends_and_never_runs_backward(snapshots):
         for u in (0.1, 0.5, 0.8):
             t = p.t0 + u * (p.t1 - p.t0)
             z = u + 2 * 0.49 * lead * u * (1 - u)
-            torch.testing.assert_close(ready.mean(t, pairs), p.x0 + z * (p.x1 - p.x0))
-            rate = paths.sample(ready, t, pairs, torch.zeros_like(p.x0)).velocity
+            torch.testing.assert_close(path.mean(t, pairs), p.x0 + z * (p.x1 - p.x0))
+            rate = paths.sample(path, t, pairs, torch.zeros_like(p.x0)).velocity
             assert bool((((p.x1 - p.x0) * rate * gap).sum(dim=1) >= 0).all())
 
 
