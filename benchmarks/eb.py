@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 
-import pandas as pd
-
 import sets
 from cellflow.benchmark import hold_out
 

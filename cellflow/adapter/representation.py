@@ -118,8 +118,8 @@ def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = N
     whole = smallest >= 0 and largest >= 2 and bool((stored == np.round(stored)).all())
     if not whole and largest > _LARGEST_LOG:
         msg = (
-            f"{where} goes up to {largest:.4g} and holds no counts; expected raw counts or log expression. The PCA without the "
-            "held-out cells is made from it as it is: pass layer= with log expression if the stored one was not."
+            f"{where} goes up to {largest:.4g} and holds no counts; expected raw counts or log expression. The PCA without "
+            "the held-out cells is made from it as it is: pass layer= with log expression if the stored one was not."
         )
         warnings.warn(msg, InputWarning, stacklevel=3)
     loadings = adata.varm.get("PCs")

@@ -210,7 +210,7 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
 
 
 def _check_plain(key: object, value: Any, parent: str) -> None:
-    """Make sure that a value of `uns` survives writing and reading: text, numbers, arrays of them, tables, and groups of those."""
+    """Make sure that a value of `uns` survives a file: text, numbers, arrays of them, tables, and groups of those."""
     import pandas as pd
 
     where = f"{parent}[{key!r}]"

@@ -117,8 +117,8 @@ def holdout(
       `skill = (OT interpolation - this) / (OT interpolation - noise floor)` with its interval `skill_low` to `skill_high`;
     - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why something is missing).
 
-    Written is `uns["cf_holdout"]`: this `table`, the `verdict`, `params`, and `clouds`: at most 2,000 cells of every population
-    by time and name, for pictures.
+    Written is `uns["cf_holdout"]`: this `table`, the `verdict`, `params`, and `clouds`: by time and name, at most 2,000 cells
+    of every population, for pictures.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def holdout(
         The representation cannot be made again, so that it has seen the hidden cells; and what `cf.pp.check` lists.
     """
     from cellflow.benchmark import hold_out
-    from cellflow.benchmark.holdout import inner_times
+    from cellflow.benchmark.problem import inner_times
 
     keys = Keys(key_added)
     cells = read(adata, time_key=time_key, use_rep=use_rep, n_dims=n_dims, weight_key=weight_key, force_rep=force_rep)
@@ -195,8 +195,8 @@ def _problems(adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free
     refit, reason = refit_of(adata, use_rep=cells.use_rep, n_dims=cells.x.shape[1], layer=layer)
     if refit is None:
         msg = (
-            f"leak_free=True, but {reason}. The representation stays as it is and has seen the held-out cells, which makes every "
-            "method look better than it is. Pass leak_free=False to say so yourself, or expression and a PCA of it."
+            f"leak_free=True, but {reason}. The representation stays as it is and has seen the held-out cells, which "
+            "flatters every method. Pass leak_free=False to say so yourself, or expression and a PCA of it."
         )
         warnings.warn(msg, InputWarning, stacklevel=3)
         return [Problem(snapshots, t, LEAKY) for t in times]

@@ -8,12 +8,15 @@ from cellflow.benchmark.baselines import (
     previous_snapshot,
     random_interpolation,
 )
-from cellflow.benchmark.holdout import BASELINES, HeldOut, Problem, Score, hold_out, leave_one_out, score_held_out
+from cellflow.benchmark.holdout import HeldOut, hold_out
 from cellflow.benchmark.interpolation import path_interpolation
+from cellflow.benchmark.judging import BASELINES
 from cellflow.benchmark.likelihood import Likelihood, held_out_nll
 from cellflow.benchmark.methods import PROTOCOLS, Method
+from cellflow.benchmark.problem import Problem
 from cellflow.benchmark.refinement import RefinementScore, held_out_refinement, score_refinement
 from cellflow.benchmark.scores import METRICS
+from cellflow.benchmark.short import Score, leave_one_out, score_held_out
 
 __all__ = [
     "BASELINES",

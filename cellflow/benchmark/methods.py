@@ -11,7 +11,7 @@ import numpy as np
 
 from cellflow.analysis.prediction import predict
 from cellflow.errors import InputError, InputTypeError, closest
-from cellflow.fitting import fit
+from cellflow.fitting import Coupled, fit
 from cellflow.flow import Flow
 from cellflow.frame import Scale
 from cellflow.population import Population, Snapshots
@@ -30,7 +30,9 @@ PROTOCOLS: tuple[Protocols, ...] = get_args(Protocols)
 class Method(Protocol):
     """Anything with a name that predicts a population from the others; it need not be ours."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
 
     def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:
         """Learn from the snapshots `rest`, and predict the population at `time`: one for each protocol that it can."""
@@ -61,15 +63,37 @@ class Trained:
 
     def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:
         """Fit, and predict by all protocols."""
-        flow = fit(rest, self.recipe, scale=self.scale, random_state=random_state, threads=self.threads, progress=False)
-        return Fitted(flow)(rest, time, random_state=random_state)
+        return self.fitted(rest, random_state=random_state)(rest, time, random_state=random_state)
+
+    def fitted(self, rest: Snapshots, *, random_state: int, plans: Coupled | None = None) -> Fitted:
+        """Fit; with plans that are there, if any."""
+        flow = fit(
+            rest,
+            self.recipe,
+            scale=self.scale,
+            random_state=random_state,
+            plans=plans,
+            threads=self.threads,
+            progress=False,
+        )
+        solved = 0.0 if plans is None else sum(float(summary["seconds"]) for summary in plans.summaries.values())
+        return Fitted(flow, flow.seconds + solved)
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A flow that is there as a method; whether it has seen the held-out snapshot is for the caller to know."""
+    """A flow that is there as a method; whether it has seen the held-out snapshot is for the caller to know.
+
+    Parameters
+    ----------
+    flow
+        What was fitted.
+    seconds
+        What it took, plans included.
+    """
 
     flow: Flow
+    seconds: float
 
     @property
     def name(self) -> str:
@@ -86,7 +110,7 @@ class Fitted:
         first = float(rest.times[0])
         source = {"P1": "earlier", "P2": first, "two-sided": "both"}[protocol]
         cells = predict(self.flow, rest, time, source=source)  # type: ignore[arg-type] # one of the three, each a Source
-        seconds = self.flow.seconds + clock.perf_counter() - begun
+        seconds = self.seconds + clock.perf_counter() - begun
         return Population(cells.x, time, cells.weight), seconds
 
 
@@ -152,7 +176,7 @@ def description(method: Method) -> Any:
     """What tells a method from others, as plain values: of a recipe all of it, of a foreign object name, type and fields."""
     if isinstance(method, Trained):
         return describe(method)
-    constants = {}
+    constants: dict[str, Any] = {}
     if is_dataclass(method):
         constants = {f.name: _plain(getattr(method, f.name)) for f in fields(method)}
     return {"type": f"{type(method).__module__}.{type(method).__qualname__}", "name": method.name, "constants": constants}

@@ -20,11 +20,11 @@ from cellflow.population import Population
 __all__ = ["METRICS", "Halves", "Scores", "as_metrics", "columns", "halves", "score", "score_floor", "thinned"]
 
 #: Columns of the table that are measured at full size, in its order.
-METRICS = ("w1", "w1_interval", "w2", "energy", "mmd", "sliced_w1", "variance_ratio", "mean_error", "c2st")
+METRICS = ("w1", "w2", "energy", "mmd", "sliced_w1", "variance_ratio", "mean_error", "c2st")
 #: First keys of the random streams.
 _SPLIT, _DRAW, _METRIC = 0, 1, 2
 
-Measure: TypeAlias = Callable[[Population, Population, int], "float | Mapping[str, float]"]
+Number: TypeAlias = Callable[[Population, Population, int], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,33 +68,32 @@ class Scores:
     notes: tuple[str, ...] = field(default=())
 
 
-def _weighted(function: Callable[..., float]) -> Measure:
+def _weighted(function: Callable[..., float]) -> Number:
     def measure(x: Population, y: Population, seed: int) -> float:  # noqa: ARG001 (as every measure)
         return float(function(x.x, y.x, x_weight=x.weight, y_weight=y.weight))
 
     return measure
 
 
-def _seeded(function: Callable[..., float]) -> Measure:
+def _seeded(function: Callable[..., float]) -> Number:
     def measure(x: Population, y: Population, seed: int) -> float:
         return float(function(x.x, y.x, x_weight=x.weight, y_weight=y.weight, random_state=seed))
 
     return measure
 
 
-def _interval(x: Population, y: Population, seed: int) -> Mapping[str, float]:
-    found = metrics.estimate("wasserstein", x.x, y.x, x_weight=x.weight, y_weight=y.weight, random_state=seed)
-    return {"w1_low": found.low, "w1_high": found.high}
+def _with_interval(x: Population, y: Population, seed: int) -> Mapping[str, float]:
+    found = metrics.estimate("w1", x.x, y.x, x_weight=x.weight, y_weight=y.weight, random_state=seed)
+    return {"w1": found.value, "w1_low": found.low, "w1_high": found.high}
 
 
 def _accuracy(x: Population, y: Population, seed: int) -> float:
     return metrics.c2st(x.x, y.x, x_weight=x.weight, y_weight=y.weight, random_state=seed).accuracy
 
 
-def _measures() -> dict[str, Measure]:
+def _measures() -> dict[str, Callable[[Population, Population, int], float | Mapping[str, float]]]:
     return {
-        "w1": _weighted(metrics.wasserstein),
-        "w1_interval": _interval,
+        "w1": _with_interval,
         "w2": _weighted(partial(metrics.wasserstein, p=2)),
         "energy": _weighted(metrics.energy_distance),
         "mmd": _weighted(metrics.mmd),
@@ -186,7 +185,7 @@ def score_floor(held_out: Population, splits: Sequence[Halves], *, chosen: Seque
     if not splits:
         reason = f"{len(held_out)} held-out cells have no halves"
         return Scores(dict.fromkeys([*columns(METRICS), "w1_half", "energy_half"], math.nan) | {"n_half": 0}, (), (reason,))
-    measured = [_full(s.other, s.seen, [m for m in chosen if m != "w1_interval"], seed) for s in splits]
+    measured = [_full(s.other, s.seen, chosen, seed) for s in splits]
     names = measured[0][0]
     values = {name: float(np.mean([found[name] for found, _ in measured])) for name in names}
     n = len(splits[0])
@@ -197,7 +196,7 @@ def score_floor(held_out: Population, splits: Sequence[Halves], *, chosen: Seque
 
 def columns(chosen: Sequence[str]) -> list[str]:
     """Columns of the table that metrics fill."""
-    return [column for name in chosen for column in (("w1_low", "w1_high") if name == "w1_interval" else (name,))]
+    return [column for name in chosen for column in (("w1", "w1_low", "w1_high") if name == "w1" else (name,))]
 
 
 def _full(x: Population, y: Population, chosen: Sequence[str], seed: int) -> tuple[dict[str, Any], list[str]]:
@@ -216,10 +215,9 @@ def _full(x: Population, y: Population, chosen: Sequence[str], seed: int) -> tup
 def _half(pairs: Sequence[tuple[Population, Population]]) -> tuple[dict[str, float], tuple[float, ...], list[str]]:
     """W1 and energy distance of clouds of one size: means, W1 of each pair, and what went wrong."""
     notes, found = [], {}
-    measures = _measures()
-    for name in ("w1", "energy"):
+    for name, measure in (("w1", _weighted(metrics.wasserstein)), ("energy", _weighted(metrics.energy_distance))):
         try:
-            found[name] = tuple(float(measures[name](x, y, 0)) for x, y in pairs)  # type: ignore[arg-type] # of one number
+            found[name] = tuple(measure(x, y, 0) for x, y in pairs)
         except CellFlowError as error:
             notes.append(f"no {name} at the half size: {error}")
             found[name] = ()

@@ -119,7 +119,7 @@ class Cache:
         """Keep a result; the JSON comes last and says that both files are whole."""
         text, arrays = self._files(key)
         with _replaced(arrays) as name, name.open("wb") as file:
-            np.savez_compressed(file, **dict(outcome.arrays))
+            np.savez_compressed(file, **outcome.arrays)  # type: ignore[arg-type] # names of arrays, none of which is an option
         with _replaced(text) as name:
             name.write_text(json.dumps({"format": _FORMAT, "key": key, "values": outcome.values}), encoding="utf-8")
 
@@ -211,5 +211,5 @@ def as_jobs(n_jobs: object) -> int | None:
     """
     if n_jobs is None or (isinstance(n_jobs, int | np.integer) and not isinstance(n_jobs, bool) and n_jobs != 0):
         return None if n_jobs is None else int(n_jobs)
-    msg = f"n_jobs={n_jobs!r}; expected a number of processes, -1 for one per core, or None for what joblib.parallel_config says."
+    msg = f"n_jobs={n_jobs!r}; expected a number, -1 for one per core, or None for what joblib.parallel_config says."
     raise InputError(msg)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow._typing import FloatArray
+from cellflow.benchmark.judging import FLOOR, STRAIGHT, Row
 from cellflow.benchmark.scores import METRICS, columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cellflow.benchmark.holdout import Row
 
 __all__ = ["COLUMNS", "table", "verdict"]
 
@@ -58,21 +58,19 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
         if math.isnan(skill[0]) and row.scores.w1_splits:
             notes.append("no skill: OT interpolation is missing, or not told from the noise floor")
         made.append(
-            {column: math.nan for column in columns(METRICS)}
+            dict.fromkeys(columns(METRICS), math.nan)
             | {"n_predicted": 0, "n_observed": 0, "n_half": 0}
             | values
             | dict(zip(("skill", "skill_low", "skill_high"), skill, strict=True))
             | {name: getattr(row, name) for name in ("time", "method", "protocol", "kind", "seconds", "representation")}
             | {"seed": pd.NA if row.seed is None else row.seed, "note": "; ".join(notes)}
         )
-    whole = {name: "int64" for name in ("n_predicted", "n_observed", "n_half")}
+    whole = dict.fromkeys(("n_predicted", "n_observed", "n_half"), "int64")
     return pd.DataFrame(made, columns=list(COLUMNS)).astype(whole | {"seed": "Int64"})
 
 
 def _skill(row: Row, rows: Sequence[Row]) -> tuple[float, float, float]:
     """Skill of a row, and its interval; NaN where there is none."""
-    from cellflow.benchmark.holdout import FLOOR, STRAIGHT
-
     straight, floor = (_splits(rows, row.time, method) for method in (STRAIGHT, FLOOR))
     own = np.array(row.scores.w1_splits)
     if not (len(own) == len(straight) == len(floor) > 0):
@@ -120,8 +118,6 @@ def verdict(rows: Sequence[Row]) -> str:
 
 
 def _sentence(name: str, own: Sequence[Row], rows: Sequence[Row]) -> str:
-    from cellflow.benchmark.holdout import STRAIGHT
-
     protocols = list(dict.fromkeys(row.protocol for row in own if row.scores.w1_splits))
     if not protocols:
         reason = next((note for row in own for note in row.scores.notes), "no reason was given")

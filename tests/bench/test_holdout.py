@@ -66,8 +66,8 @@ def test_a_copy_leaves_the_cells_alone(cells, frozen):
     with frozen(cells):
         table = cf.bench.holdout(cells, "hours", copy=True, **FEW)
     assert len(table) == 9
+    cells.uns["cf_holdout"] = "mine"
     with pytest.raises(InputError, match="another key_added"):
-        cells.uns["cf_holdout"] = "mine"
         cf.bench.holdout(cells, "hours", **FEW)
     cf.bench.holdout(cells, "hours", overwrite=True, **FEW)
     assert "table" in cells.uns["cf_holdout"]
@@ -205,6 +205,6 @@ def test_an_interruption_changes_nothing(cells, frozen, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cellflow.benchmark.holdout.fit", stop)
+    monkeypatch.setattr("cellflow.benchmark.methods.fit", stop)
     with frozen(cells), pytest.raises(KeyboardInterrupt):
         cf.bench.holdout(cells, "hours", **FEW)

@@ -7,18 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellflow.benchmark import BASELINES, METRICS, Problem, hold_out
+from cellflow.benchmark import BASELINES, METRICS, Problem, hold_out, judging
 from cellflow.benchmark import holdout as module
 from cellflow.benchmark.methods import Method, as_methods, description
 from cellflow.benchmark.scores import halves, score, score_floor
 from cellflow.benchmark.verdict import COLUMNS
 from cellflow.errors import InputError, InputTypeError
 from cellflow.population import Population, Snapshots
-from cellflow.recipes import fm, i_cfm, ot_cfm
+from cellflow.recipes import curved_cfm, fm, i_cfm, ot_cfm
 from cellflow.training import Training
 
 QUICK = Training(steps=40, batch_size=64, record_every=20)
 FEW = ("w1", "energy")
+#: Those that need no recipe.
+ALWAYS = BASELINES[:-1]
 
 
 def drifting(n=60, times=(0.0, 1.0, 2.0, 4.0), bend=0.0, seed=0):
@@ -71,12 +73,12 @@ def test_one_row_per_time_seed_method_and_protocol(table):
     for time in (1.0, 2.0):
         here = table[table["time"] == time]
         assert here["method"].value_counts(sort=False).to_dict() == {
-            **dict.fromkeys(BASELINES, 1), "ot-cfm": 6, "oracle": 2, "noise floor": 1,
+            **dict.fromkeys(ALWAYS, 1), "ot-cfm": 6, "oracle": 2, "noise floor": 1,
         }  # fmt: skip
         assert here.loc[here["kind"] == "model", "seed"].unique().tolist() == [0, 1]
         assert here.loc[here["kind"] != "model", "seed"].isna().all()
     assert set(table["protocol"]) == {"", "P1", "P2", "two-sided"}
-    assert np.isfinite(table[["w1", "energy", "w1_half", "energy_half", "seconds"]].to_numpy()).all()
+    assert np.isfinite(table[["w1", "w1_half", "energy_half", "seconds"]].to_numpy()).all()
     assert table["w2"].isna().all(), "it was not asked for"
 
 
@@ -147,7 +149,7 @@ def test_nobody_sees_the_held_out_cells(snapshots):
 def test_the_clouds_are_those_that_were_scored(found, snapshots):
     assert set(found.clouds) == {"time_1.0", "time_2.0"}
     cloud = found.clouds["time_2.0"]
-    assert set(cloud) == {*BASELINES, "observed", "oracle, P1", *(f"ot-cfm, {p}" for p in ("P1", "P2", "two-sided"))}
+    assert set(cloud) == {*ALWAYS, "observed", "oracle, P1", *(f"ot-cfm, {p}" for p in ("P1", "P2", "two-sided"))}
     np.testing.assert_array_equal(cloud["observed"]["x"], snapshots[2].x.astype(np.float32))
     assert all(c["x"].dtype == np.float32 and c["weight"].sum() == pytest.approx(1) for c in cloud.values())
 
@@ -255,7 +257,7 @@ def test_two_snapshots_have_nothing_to_hold_out(snapshots):
 def test_a_resumed_run_is_the_same(snapshots, tmp_path, monkeypatch):
     arguments = {"methods": [ot_cfm(training=QUICK), Oracle()], "metrics": FEW, "cache": tmp_path}
     first = hold_out(snapshots, **arguments)
-    monkeypatch.setattr(module, "fit", lambda *_, **__: pytest.fail("fitted again"))
+    monkeypatch.setattr("cellflow.benchmark.methods.fit", lambda *_, **__: pytest.fail("fitted again"))
     again = hold_out(snapshots, **arguments)
     pd.testing.assert_frame_equal(first.table(), again.table())
     assert first.verdict == again.verdict
@@ -294,6 +296,34 @@ def test_failures_are_tried_again(snapshots, tmp_path):
     assert len(list(tmp_path.glob("*.json"))) == 1, "the floor"
 
 
+# Plans --------------------------------------------------------------------------------------------------------------
+
+
+def test_plans_are_solved_once_for_all_seeds_and_recipes(snapshots, monkeypatch):
+    solved = []
+    couple = judging.couple
+
+    def counted(rest, recipe, *, scale):
+        solved.append(rest.times.tolist())
+        return couple(rest, recipe, scale=scale)
+
+    monkeypatch.setattr(judging, "couple", counted)
+    methods = [ot_cfm(training=QUICK), curved_cfm(training=QUICK)]
+    found = hold_out(snapshots, methods=methods, seeds=(0, 1), metrics="w1", protocols="P1")
+    assert sorted(solved) == [[0.0, 1.0, 4.0], [0.0, 2.0, 4.0]]
+    alone = hold_out(snapshots, methods=methods[0], metrics="w1", protocols="P1")
+    assert len(solved) == 2, "one fit solves its own"
+    one, other = (f.table().query("method == 'ot-cfm' and seed == 0")["w1"] for f in (found, alone))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_curved_paths_have_a_row_of_their_own(snapshots):
+    rows = hold_out(snapshots, methods=curved_cfm(training=QUICK), metrics="w1", protocols="P1").table()
+    own = rows[rows["method"] == "curved-cfm, no network"]
+    assert own["kind"].tolist() == ["baseline"] * 2
+    assert np.isfinite(own[["w1", "w1_half", "seconds"]].to_numpy()).all()
+
+
 # The parts ----------------------------------------------------------------------------------------------------------
 
 
@@ -317,7 +347,7 @@ def test_a_perfect_prediction_scores_zero_at_full_size_and_the_floor_at_half():
 def test_every_metric_is_a_column(snapshots):
     splits = halves(snapshots[1], 30, n_splits=1)
     values = score(snapshots[0], snapshots[1], splits).values
-    assert {m for m in METRICS if m != "w1_interval"} < set(values)
+    assert set(METRICS) < set(values) < set(COLUMNS)
     assert values["w1_low"] <= values["w1"] <= values["w1_high"]
     assert values["mean_error"] == pytest.approx(np.linalg.norm(snapshots[0].x.mean(0) - snapshots[1].x.mean(0)))
 
