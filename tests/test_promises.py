@@ -45,6 +45,7 @@ def everything(adata):
     cf.tl.age(adata, cells=["cell1"], n_times=3)
     cf.tl.diagnose(adata, n_cells=20)
     cf.bench.holdout(adata, "hours", methods=QUICK, metrics=("w1", "energy"))
+    cf.bench.tune(adata, "hours", methods=QUICK)
     return [*results, cf.get.density(adata), cf.get.diagnosis(adata)]
 
 
@@ -74,6 +75,8 @@ def everything_but_densities(adata):
 
 CALLS = {
     "bench.holdout": lambda a, **kw: cf.bench.holdout(a, kw.pop("time_key", "hours"), methods=QUICK, metrics="w1", **kw),
+    "bench.literature": lambda a, **kw: cf.bench.literature("eb", **({"data": a, "methods": QUICK, "seeds": 0} | kw)),
+    "bench.tune": lambda a, **kw: cf.bench.tune(a, kw.pop("time_key", "hours"), methods=QUICK, **kw),
     "pp.check": lambda a, **kw: cf.pp.check(a, **({"time_key": "hours"} | kw)),
     "tl.flow": lambda a, **kw: cf.tl.flow(a, kw.pop("time_key", "hours"), method=QUICK, **kw),
     "tl.age": cf.tl.age,
@@ -153,7 +156,7 @@ AFTER_A_FIT = [
 FAILURES = {
     "NaN": (
         nan_in_positions,
-        ["bench.holdout", "tl.density", "tl.flow", "tl.translate", *AFTER_A_FIT],
+        ["bench.holdout", "bench.tune", "tl.density", "tl.flow", "tl.translate", *AFTER_A_FIT],
         {},
         r"obsm\['X_pca'\]",
         r"1 NaN \(first: cell 'cell5', column 2\)",
@@ -163,7 +166,7 @@ FAILURES = {
     "fewer dimensions": (fewer_dimensions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "n_dims is 4", "n_dims=2"),
     "no representation": (
         no_representation,
-        ["bench.holdout", "tl.flow", *AFTER_A_FIT],
+        ["bench.holdout", "bench.tune", "tl.flow", *AFTER_A_FIT],
         {},
         r"obsm\['X_pca'\]",
         "is missing",
@@ -221,7 +224,7 @@ FAILURES = {
     ),
     "foreign key": (
         foreign_results,
-        ["bench.holdout", "tl.flow"],
+        ["bench.holdout", "bench.tune", "tl.flow"],
         {"key_added": "mine"},
         r"uns\['mine'\]",
         "was not written by",
@@ -229,7 +232,7 @@ FAILURES = {
     ),
     "bad name": (
         untouched,
-        ["bench.holdout", "tl.density", "tl.flow"],
+        ["bench.holdout", "bench.tune", "tl.density", "tl.flow"],
         {"key_added": "a/b"},
         "key_added",
         "'a/b'",
@@ -237,7 +240,7 @@ FAILURES = {
     ),
     "no such column": (
         untouched,
-        ["bench.holdout", "tl.density", "tl.flow"],
+        ["bench.holdout", "bench.tune", "tl.density", "tl.flow"],
         {"time_key": "hour"},
         r"obs\['hour'\]",
         "is missing",
