@@ -85,8 +85,8 @@ def tune(
     -------
     One row per candidate and round of training, in the order of the trials: `method`, `n_dims`, `smoothing` and `sigma` (where
     they were set), `steps`, `w1_ratio`, `energy_ratio`, their geometric mean `score` (below 1 is better than no model),
-    `seconds`, `best` (the one that was chosen), `note` (why there is no score). `attrs["recipe"]` is the choice as plain values:
-    `cf.tl.flow(..., method=cf.recipes.from_description(table.attrs["recipe"]), n_dims=table.attrs["n_dims"])` fits it.
+    `seconds`, `best` (the one that was chosen), `note` (why there is no score). `attrs["recipe"]` is the choice as plain
+    values: `cf.tl.flow(..., method=cf.recipes.from_description(table.attrs["recipe"]), n_dims=table.attrs["n_dims"])`.
 
     Written is `uns["cf_tune"]`: this `table`, the `recipe` as JSON, and `params`.
 
