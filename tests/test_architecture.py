@@ -31,7 +31,7 @@ training | simulation
 synthetic | analysis | recipes -> flow -> fitting | scoring
 benchmark
 adapter
-datasets | pp | tl | pl | get | bench | interop
+datasets -> pp | tl | pl | get | bench | interop
 _demo | _selftest -> cli | __init__
 """
 
