@@ -139,7 +139,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     fit.add_argument("--time-key", required=True, metavar="COLUMN", help="column of obs with the times")
     fit.add_argument("--use-rep", default="X_pca", metavar="KEY", help="representation in obsm, or X (default: X_pca)")
     fit.add_argument("--n-dims", type=int, metavar="N", help="leading dimensions to use (default: all)")
-    fit.add_argument("--method", default="ot-cfm", metavar="NAME", help="recipe (default: ot-cfm)")
+    fit.add_argument("--method", default="curved-cfm", metavar="NAME", help="recipe (default: curved-cfm)")
     fit.add_argument("--score", action="store_true", help="learn the score too, for stochastic questions")
     fit.add_argument("--condition-key", nargs="+", metavar="COLUMN", help="columns of obs with conditions (drug, donor)")
     fit.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1 or auto (default: cpu)")

@@ -350,8 +350,8 @@ def test_demo_runs_within_its_budget_and_writes_what_it_says(tmp_path: Path) -> 
     said = json.loads(done.stdout)
     assert {p.name for p in (tmp_path / "demo").iterdir()} == set(said["files"])
     w1 = said["w1"]
-    assert set(w1) == {"previous snapshot", "OT interpolation", "ot-cfm", "ot-cfm, two-sided", "noise floor"}
-    assert w1["ot-cfm"]["mean"] < 0.85 * w1["previous snapshot"]["mean"]
+    assert set(w1) == {"previous snapshot", "OT interpolation", "curved-cfm", "curved-cfm, two-sided", "noise floor"}
+    assert w1["curved-cfm"]["mean"] < 0.85 * w1["previous snapshot"]["mean"]
     assert "without a model" in said["verdict"]
     adata = ad.read_h5ad(tmp_path / "demo" / "myoblasts.h5ad")
     assert {"velocity_umap", "cf_trajectory"} <= set(adata.obsm)
