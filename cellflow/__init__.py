@@ -1,9 +1,9 @@
 """cellflow: from time-labelled single-cell snapshots to a continuous dynamics, and back into the AnnData.
 
-`cf.pp` prepare, `cf.tl` compute and write, `cf.pl` draw, `cf.datasets` load, `cf.get` read out. For people who write methods:
-`cf.fit` with `cf.recipes`, `cf.fit_score`, `cf.simulation`, and the families `couplings`, `paths`, `fields`, `objectives`,
-`densities`, `metrics`. `cf.selftest()` compares
-the installed package with closed forms.
+`cf.pp` prepare, `cf.tl` compute and write, `cf.pl` draw, `cf.datasets` load, `cf.get` read out, `cf.bench`
+compare with cells that were held out. For people who write methods: `cf.fit` with `cf.recipes`, `cf.fit_score`,
+`cf.simulation`, and the families `couplings`, `paths`, `fields`, `objectives`, `densities`, `metrics`. `cf.selftest()`
+compares the installed package with closed forms.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cellflow._namesake import refuse_namesake
 
 if TYPE_CHECKING:
     from cellflow import (
+        bench,
         benchmark,
         couplings,
         datasets,
@@ -47,6 +48,7 @@ __all__ = [
     "Population",
     "Snapshots",
     "__version__",
+    "bench",
     "benchmark",
     "couplings",
     "datasets",

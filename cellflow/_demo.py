@@ -140,7 +140,7 @@ def demo(folder: Path, *, seed: int = 0) -> Demo:
     tl.trajectories(adata)
     logger.info("Hiding 24 and 48 hours in turn, to see what a fit without them predicts")
     rest = {hidden: fitted_without(adata, hidden, seed=seed) for hidden in HELD_OUT}
-    table, method = held_out_table(adata, rest, seed=seed)
+    table, method = held_out_table(adata, rest)
     write_h5ad(adata, folder / "myoblasts.h5ad", compression="gzip")
     table.to_csv(folder / "held_out.csv", float_format="%.4f")
     logger.info("Drawing")
@@ -177,7 +177,7 @@ def fitted_without(adata: AnnData, held_out: float, *, seed: int) -> AnnData:
     return rest
 
 
-def held_out_table(adata: AnnData, rest: Mapping[float, AnnData], *, seed: int) -> tuple[pd.DataFrame, str]:
+def held_out_table(adata: AnnData, rest: Mapping[float, AnnData]) -> tuple[pd.DataFrame, str]:
     """W1 by method and time, of the fits to all cells `rest` but those of that time; and the name of the model's row."""
     import pandas as pd
 
@@ -187,7 +187,7 @@ def held_out_table(adata: AnnData, rest: Mapping[float, AnnData], *, seed: int) 
 
     snapshots = read(adata, time_key=TIME_KEY, use_rep=USE_REP).snapshots()
     flows = {t: get.flow(others) for t, others in rest.items()}
-    scores = [score for t, flow in flows.items() for score in score_held_out(flow, snapshots, t, random_state=seed)]
+    scores = [score for t, flow in flows.items() for score in score_held_out(flow, snapshots, t)]
     rows = pd.DataFrame({"method": s.method, "time": f"{s.time:g} h", "w1": s.w1} for s in scores)
     table = rows.pivot_table(index="method", columns="time", values="w1", sort=False)
     table["mean"] = table.mean(axis=1)

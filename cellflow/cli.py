@@ -26,6 +26,7 @@ from cellflow import __version__, errors
 if TYPE_CHECKING:
     from types import FrameType
 
+    import pandas as pd
     from anndata import AnnData
 
 __all__ = ["main"]
@@ -138,7 +139,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     fit.add_argument("--time-key", required=True, metavar="COLUMN", help="column of obs with the times")
     fit.add_argument("--use-rep", default="X_pca", metavar="KEY", help="representation in obsm, or X (default: X_pca)")
     fit.add_argument("--n-dims", type=int, metavar="N", help="leading dimensions to use (default: all)")
-    fit.add_argument("--method", default="ot-cfm", metavar="NAME", help="recipe (default: ot-cfm)")
+    fit.add_argument("--method", default="curved-cfm", metavar="NAME", help="recipe (default: curved-cfm)")
     fit.add_argument("--score", action="store_true", help="learn the score too, for stochastic questions")
     fit.add_argument("--condition-key", nargs="+", metavar="COLUMN", help="columns of obs with conditions (drug, donor)")
     fit.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1 or auto (default: cpu)")
@@ -153,6 +154,26 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     predict.add_argument("--time", type=float, required=True, metavar="T", help="in the unit of the time column")
     predict.add_argument("--n-obs", type=int, metavar="N", help="cells to predict (default: as many as the snapshots hold)")
 
+    bench = command("bench", _bench, "Hide snapshots in turn, predict them, and compare; or run a table of the literature.")
+    bench.add_argument("input", nargs="?", metavar="IN.h5ad", help="cells with times and a representation")
+    bench.add_argument("--time-key", metavar="COLUMN", help="column of obs with the times")
+    bench.add_argument("--use-rep", default="X_pca", metavar="KEY", help="representation in obsm, or X (default: X_pca)")
+    bench.add_argument("--n-dims", type=int, metavar="N", help="leading dimensions to use (default: all)")
+    bench.add_argument("--methods", nargs="+", metavar="NAME", help="recipes (default: the default one)")
+    bench.add_argument("--times", nargs="+", type=float, metavar="T", help="snapshots to hide (default: all inner ones)")
+    bench.add_argument(
+        "--seeds", nargs="+", type=_seed, metavar="N", help="of the fits (default: --seed; literature: 42 to 46)"
+    )
+    bench.add_argument("--as-given", action="store_true", help="keep a representation that has seen the hidden cells")
+    bench.add_argument("--literature", choices=["eb", "cite", "multi"], help="run the published protocol on a published set")
+    bench.add_argument("--dims", type=int, choices=[5, 50, 100], help="principal components of the published set (default: 5)")
+    bench.add_argument("--protocol", choices=["P1", "P2"], help="from the snapshot before, or from the first (default: P1)")
+    bench.add_argument("--data", metavar="PATH", help="file or folder of the published set (default: fetched once)")
+    bench.add_argument("--n-jobs", type=int, metavar="N", help="tasks at once, -1 for one per core (default: 1)")
+    bench.add_argument("--cache", metavar="FOLDER", help="keep finished tasks here, so that a run can be resumed")
+    bench.add_argument("--out", metavar="OUT.h5ad", help="write the cells with the result; may be the input file")
+    bench.set_defaults(parser=bench)
+
     selftest = command(
         "selftest", _selftest, "Compare the installed package with closed forms, in seconds; exit code 1 if it fails."
     )
@@ -161,7 +182,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
         sub.add_argument("--overwrite", action="store_true", help="replace results of other programs under the same keys")
     for sub in (fit, annotate, predict):
         sub.add_argument("--out", required=True, metavar="OUT.h5ad", help="where to write; may be the input file")
-    return parser, {"demo": demo, "fit": fit, "annotate": annotate, "predict": predict, "selftest": selftest}
+    return parser, {"demo": demo, "fit": fit, "annotate": annotate, "predict": predict, "bench": bench, "selftest": selftest}
 
 
 def _seed(text: str) -> int:
@@ -224,6 +245,91 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
     later = tl.predict(adata, time=arguments.time, n_obs=arguments.n_obs, random_state=arguments.seed)
     write_h5ad(later, arguments.out)
     return _wrote(arguments, later, time=arguments.time)
+
+
+#: Options of `cellflow bench` that belong to a file of one's own, and to the literature.
+_OWN, _PUBLISHED = ("input", "time_key", "n_dims", "out"), ("dims", "protocol", "data")
+#: Columns of the table that fit on a screen.
+_SHOWN = (
+    "time",
+    "method",
+    "protocol",
+    "seed",
+    "w1",
+    "w1_low",
+    "w1_high",
+    "energy",
+    "variance_ratio",
+    "c2st",
+    "skill",
+    "seconds",
+)
+
+
+def _bench(arguments: argparse.Namespace) -> dict[str, Any]:
+    published = arguments.literature is not None
+    for name in _OWN if published else _PUBLISHED:
+        if getattr(arguments, name) is not None:
+            other = "without --literature" if published else "with --literature"
+            flag = "an input file" if name == "input" else f"--{name.replace('_', '-')}"
+            arguments.parser.error(f"{flag} goes {other} only")
+    if not published and (arguments.input is None or arguments.time_key is None):
+        arguments.parser.error("give IN.h5ad and --time-key, or --literature")
+    return _literature(arguments) if published else _holdout(arguments)
+
+
+def _holdout(arguments: argparse.Namespace) -> dict[str, Any]:
+    from cellflow import bench
+    from cellflow.adapter.read import read_h5ad
+    from cellflow.adapter.write import check_writable, write_h5ad
+
+    if arguments.out is not None:
+        check_writable(arguments.out)
+    adata = read_h5ad(arguments.input)
+    table = bench.holdout(
+        adata,
+        arguments.time_key,
+        use_rep=arguments.use_rep,
+        n_dims=arguments.n_dims,
+        methods=arguments.methods,
+        times=arguments.times,
+        seeds=arguments.seeds or (arguments.seed,),
+        leak_free=not arguments.as_given,
+        n_jobs=arguments.n_jobs,
+        cache=arguments.cache,
+    )
+    if arguments.out is not None:
+        write_h5ad(adata, arguments.out)
+    about = "; ".join(dict.fromkeys(table["representation"]))
+    return _benched(arguments, table, table[list(_SHOWN)], about)
+
+
+def _literature(arguments: argparse.Namespace) -> dict[str, Any]:
+    from cellflow import bench
+
+    table = bench.literature(
+        arguments.literature,
+        data=arguments.data,
+        dims=arguments.dims or 5,
+        protocol=arguments.protocol or "P1",
+        methods=arguments.methods,
+        times=arguments.times,
+        seeds=arguments.seeds or (42, 43, 44, 45, 46),
+        n_jobs=arguments.n_jobs,
+        cache=arguments.cache,
+    )
+    return _benched(arguments, table, table.drop(columns=["n_predicted", "n_observed", "note"]), table.attrs["about"])
+
+
+def _benched(arguments: argparse.Namespace, table: pd.DataFrame, shown: pd.DataFrame, about: str) -> dict[str, Any]:
+    """A table with what it means, for people and for programs."""
+    rows = json.loads(table.to_json(orient="records", double_precision=6))
+    lines = shown.dropna(axis=1, how="all").to_string(index=False, na_rep="", float_format="{:.4g}".format)
+    notes = [f"{n}: {note}" for note, n in table["note"].value_counts().items() if note]
+    text = "\n".join([lines, "", *(f"note on rows, {note}" for note in notes), table.attrs["verdict"]])
+    values = {"command": "bench", "version": __version__, "about": about, "verdict": table.attrs["verdict"], "table": rows}
+    seeds = list(arguments.seeds or ((42, 43, 44, 45, 46) if arguments.literature else (arguments.seed,)))
+    return {"values": values | {"seeds": seeds}, "table": text, "message": about}
 
 
 def _selftest(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ __all__ = ["Coupled", "couple", "fit"]
 
 #: The time in which noise becomes cells.
 _ARTIFICIAL = Clock(0.0, 1.0, 1.0, 1.0)
+
+#: Weights are drawn from torch's own generator, which threads share.
+_DRAWING = threading.Lock()
 
 logger = logging.getLogger("cellflow")
 
@@ -268,7 +272,7 @@ def fit(
         device=place,
     )
     ladder = None if recipe.score is None else recipe.ladder or Ladder.fitted(inside)
-    with torch.random.fork_rng(devices=[]):
+    with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         dynamics = Dynamics.built(
             inside.n_dims,

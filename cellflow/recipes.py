@@ -146,7 +146,7 @@ def ot_cfm(
     field: Builder = MLP,
     training: Training = _TRAINING,
 ) -> Recipe:
-    """Flow matching along straight paths between cells paired by optimal transport: the default.
+    """Flow matching along straight paths between cells paired by optimal transport.
 
     The paper solves transport within minibatches; here the plan is that of the whole populations, solved once.
 
@@ -244,7 +244,7 @@ def fm(*, smallest: float = 0.01, field: Builder = MLP, training: Training = _TR
 
 
 #: The method of a fit that names none: the winner over all benchmark sets (benchmarks/README.md).
-DEFAULT = "ot-cfm"
+DEFAULT = "curved-cfm"
 
 _METHODS = {recipe().name: recipe for recipe in (curved_cfm, fm, i_cfm, ot_cfm, sb_cfm, sf2m, vp_cfm)}
 

@@ -80,6 +80,69 @@ def test_the_output_may_be_the_input(fitted: Path, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["same.h5ad"]
 
 
+def test_bench_prints_a_table_and_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_cells().write_h5ad(tmp_path / "cells.h5ad")
+    arguments = [
+        "bench",
+        tmp_path / "cells.h5ad",
+        "--time-key",
+        "hours",
+        "--methods",
+        "ot-cfm",
+        "i-cfm",
+        "--cache",
+        tmp_path / "c",
+    ]
+    assert run(*arguments, "--out", tmp_path / "out.h5ad") == 0
+    out, err = capsys.readouterr()
+    for name in ("OT interpolation", "previous snapshot", "noise floor", "two-sided", "i-cfm (P1) comes"):
+        assert name in out
+    assert "without the held-out cells" in err
+    assert "i-cfm (P1)" in ad.read_h5ad(tmp_path / "out.h5ad").uns["cf_holdout"]["verdict"]
+    assert run(*arguments, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert {row["method"] for row in said["table"]} > {"ot-cfm", "i-cfm", "noise floor"}
+    assert said["seeds"] == [0]
+    assert said["verdict"].splitlines()[0] in out
+
+
+def test_bench_of_the_literature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    day, rng = np.repeat([2, 3, 4, 7], 40), np.random.default_rng(0)
+    cells = ad.AnnData(obs={"day": day}, obsm={"X_pca": rng.normal(size=(160, 6)) + day[:, None]})
+    cells.obs_names = [f"c{i}" for i in range(160)]
+    cells.write_h5ad(tmp_path / "op_cite_inputs_0.h5ad")
+    assert run("bench", "--literature", "cite", "--data", tmp_path, "--methods", "ot-cfm", "--seeds", 42, "--times", 1) == 0
+    out, err = capsys.readouterr()
+    for name in ("OT-MFM", "2405.14780", "w1 at 1 (day 3)", "metric parameters set per held-out time"):
+        assert name in out
+    assert "standardised over all cells" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bench"], "give IN.h5ad and --time-key, or --literature"),
+        (["bench", "in.h5ad"], "give IN.h5ad and --time-key"),
+        (["bench", "in.h5ad", "--time-key", "t", "--dims", "5"], "--dims goes with --literature only"),
+        (["bench", "in.h5ad", "--literature", "eb"], "an input file goes without --literature only"),
+        (["bench", "--literature", "eb", "--time-key", "t"], "--time-key goes without --literature only"),
+        (["bench", "--literature", "ebb"], "invalid choice: 'ebb'"),
+    ],
+)
+def test_wrong_usage_of_bench(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [(["--times", "13"], "inner times [12.0]"), (["--methods", "ot-cmf"], "did you mean")]
+)
+def test_bench_of_what_cannot_be(option: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_cells().write_h5ad(tmp_path / "cells.h5ad")
+    assert run("bench", tmp_path / "cells.h5ad", "--time-key", "hours", *option) == 4
+    assert said in capsys.readouterr().err
+
+
 # Usage: 2 -----------------------------------------------------------------------------------------------------------
 
 
@@ -103,7 +166,7 @@ def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixt
     assert "--help" in err
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["fit"], ["annotate"], ["predict"], ["selftest"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["fit"], ["annotate"], ["predict"], ["bench"], ["selftest"]])
 def test_help_and_version_are_data(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*command, "--help"]) == 0
     assert "usage: cellflow" in capsys.readouterr().out
@@ -287,8 +350,8 @@ def test_demo_runs_within_its_budget_and_writes_what_it_says(tmp_path: Path) -> 
     said = json.loads(done.stdout)
     assert {p.name for p in (tmp_path / "demo").iterdir()} == set(said["files"])
     w1 = said["w1"]
-    assert set(w1) == {"previous snapshot", "OT interpolation", "ot-cfm", "ot-cfm, two-sided", "noise floor"}
-    assert w1["ot-cfm"]["mean"] < 0.85 * w1["previous snapshot"]["mean"]
+    assert set(w1) == {"previous snapshot", "OT interpolation", "curved-cfm", "curved-cfm, two-sided", "noise floor"}
+    assert w1["curved-cfm"]["mean"] < 0.85 * w1["previous snapshot"]["mean"]
     assert "without a model" in said["verdict"]
     adata = ad.read_h5ad(tmp_path / "demo" / "myoblasts.h5ad")
     assert {"velocity_umap", "cf_trajectory"} <= set(adata.obsm)

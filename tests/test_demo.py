@@ -62,7 +62,7 @@ def test_a_hidden_snapshot_is_fitted_around_once(cells, tmp_path, monkeypatch):
     cf.tl.trajectories(cells)
     monkeypatch.setattr("cellflow.fitting.train", lambda *_, **__: pytest.fail("trained again"))
     monkeypatch.setattr(_demo, "HELD_OUT", (12.0,))
-    table, method = _demo.held_out_table(cells, {12.0: rest}, seed=0)
+    table, method = _demo.held_out_table(cells, {12.0: rest})
     assert (method, list(table.columns)) == ("ot-cfm", ["12 h", "mean"])
     drawn = _demo.draw(cells, rest, tmp_path, seed=0)
     assert {p.name for p in tmp_path.iterdir()} == set(drawn) > {"held_out_12h.png"}

@@ -47,7 +47,7 @@ def test_fit_is_a_function_whatever_was_imported_before(first: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("family", ["pl", "tl", "pp"])
+@pytest.mark.parametrize("family", ["bench", "pl", "tl", "pp"])
 def test_functions_are_not_hidden_behind_modules_of_their_name(family: str) -> None:
     space = getattr(cf, family)
     assert all(callable(getattr(space, name)) for name in space.__all__)

@@ -44,6 +44,8 @@ def everything(adata):
     cf.tl.log_density(adata, source="gmm")
     cf.tl.age(adata, cells=["cell1"], n_times=3)
     cf.tl.diagnose(adata, n_cells=20)
+    cf.bench.holdout(adata, "hours", methods=QUICK, metrics=("w1", "energy"))
+    cf.bench.tune(adata, "hours", methods=QUICK)
     return [*results, cf.get.density(adata), cf.get.diagnosis(adata)]
 
 
@@ -72,6 +74,9 @@ def everything_but_densities(adata):
 
 
 CALLS = {
+    "bench.holdout": lambda a, **kw: cf.bench.holdout(a, kw.pop("time_key", "hours"), methods=QUICK, metrics="w1", **kw),
+    "bench.literature": lambda a, **kw: cf.bench.literature("eb", **({"data": a, "methods": QUICK, "seeds": 0} | kw)),
+    "bench.tune": lambda a, **kw: cf.bench.tune(a, kw.pop("time_key", "hours"), methods=QUICK, **kw),
     "pp.check": lambda a, **kw: cf.pp.check(a, **({"time_key": "hours"} | kw)),
     "tl.flow": lambda a, **kw: cf.tl.flow(a, kw.pop("time_key", "hours"), method=QUICK, **kw),
     "tl.age": cf.tl.age,
@@ -95,7 +100,7 @@ CALLS = {
 
 
 def test_every_public_call_is_covered():
-    families = {"pp": cf.pp, "tl": cf.tl, "get": cf.get}
+    families = {"bench": cf.bench, "pp": cf.pp, "tl": cf.tl, "get": cf.get}
     assert set(CALLS) == {f"{family}.{name}" for family, module in families.items() for name in module.__all__}
 
 
@@ -151,7 +156,7 @@ AFTER_A_FIT = [
 FAILURES = {
     "NaN": (
         nan_in_positions,
-        ["tl.density", "tl.flow", "tl.translate", *AFTER_A_FIT],
+        ["bench.holdout", "bench.tune", "tl.density", "tl.flow", "tl.translate", *AFTER_A_FIT],
         {},
         r"obsm\['X_pca'\]",
         r"1 NaN \(first: cell 'cell5', column 2\)",
@@ -159,7 +164,14 @@ FAILURES = {
     ),
     "other positions": (other_positions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "other values for", "fit again"),
     "fewer dimensions": (fewer_dimensions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "n_dims is 4", "n_dims=2"),
-    "no representation": (no_representation, ["tl.flow", *AFTER_A_FIT], {}, r"obsm\['X_pca'\]", "is missing", "Pass use_rep="),
+    "no representation": (
+        no_representation,
+        ["bench.holdout", "bench.tune", "tl.flow", *AFTER_A_FIT],
+        {},
+        r"obsm\['X_pca'\]",
+        "is missing",
+        "Pass use_rep=",
+    ),
     "damaged model": (damaged_model, ["get.flow", *AFTER_A_FIT], {}, r"uns\['cellflow'\]", "is damaged", "fit again"),
     "no such fit": (
         untouched,
@@ -212,22 +224,29 @@ FAILURES = {
     ),
     "foreign key": (
         foreign_results,
-        ["tl.flow"],
+        ["bench.holdout", "bench.tune", "tl.flow"],
         {"key_added": "mine"},
         r"uns\['mine'\]",
         "was not written by",
         "another key_added",
     ),
-    "bad name": (untouched, ["tl.density", "tl.flow"], {"key_added": "a/b"}, "key_added", "'a/b'", "without '/'"),
+    "bad name": (
+        untouched,
+        ["bench.holdout", "bench.tune", "tl.density", "tl.flow"],
+        {"key_added": "a/b"},
+        "key_added",
+        "'a/b'",
+        "without '/'",
+    ),
     "no such column": (
         untouched,
-        ["tl.density", "tl.flow"],
+        ["bench.holdout", "bench.tune", "tl.density", "tl.flow"],
         {"time_key": "hour"},
         r"obs\['hour'\]",
         "is missing",
         "did you mean 'hours'",
     ),
-    "no such method": (untouched, ["tl.flow"], {"scale": "jiont"}, "scale", "'jiont'", "did you mean 'joint'"),
+    "no such scale": (untouched, ["tl.flow"], {"scale": "jiont"}, "scale", "'jiont'", "did you mean 'joint'"),
     "beyond the data": (
         untouched,
         ["tl.refine", "tl.sample"],

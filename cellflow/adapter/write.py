@@ -210,7 +210,9 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
 
 
 def _check_plain(key: object, value: Any, parent: str) -> None:
-    """Make sure that a value of `uns` survives writing and reading: text, numbers, arrays of them, and groups of those."""
+    """Make sure that a value of `uns` survives a file: text, numbers, arrays of them, tables, and groups of those."""
+    import pandas as pd
+
     where = f"{parent}[{key!r}]"
     if not isinstance(key, str) or not key or "/" in key:
         msg = f"{where} has a key that an h5ad cannot hold; expected text without '/'."
@@ -218,10 +220,14 @@ def _check_plain(key: object, value: Any, parent: str) -> None:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             _check_plain(name, inner, where)
+    elif isinstance(value, pd.DataFrame):
+        for name in value.columns:
+            if pd.api.types.is_object_dtype(value[name]):
+                _check_plain(name, value[name].to_numpy(), where)
     elif isinstance(value, np.ndarray):
         if value.dtype.kind not in "biufU" and not all(isinstance(v, str) for v in value.ravel().tolist()):
             msg = f"{where} is an array of dtype {value.dtype}, which an h5ad cannot hold."
             raise InputError(msg)
     elif not isinstance(value, str | bool | int | float | np.bool_ | np.integer | np.floating):
-        msg = f"{where} is a {type(value).__name__}; expected text, a number, an array or a dictionary of those."
+        msg = f"{where} is a {type(value).__name__}; expected text, a number, an array, a table or a dictionary of those."
         raise InputError(msg)

@@ -1,22 +1,44 @@
 """How good a prediction is: held-out snapshots beside baselines and the noise floor."""
 
-from cellflow.benchmark.baselines import noise_floor, ot_interpolation, previous_snapshot
-from cellflow.benchmark.holdout import Score, leave_one_out, score_held_out
+from cellflow.benchmark.baselines import (
+    mixture,
+    next_snapshot,
+    noise_floor,
+    ot_interpolation,
+    previous_snapshot,
+    random_interpolation,
+)
+from cellflow.benchmark.holdout import HeldOut, hold_out
 from cellflow.benchmark.interpolation import path_interpolation
+from cellflow.benchmark.judging import BASELINES
 from cellflow.benchmark.likelihood import Likelihood, held_out_nll
+from cellflow.benchmark.methods import PROTOCOLS, Method
+from cellflow.benchmark.problem import Problem
 from cellflow.benchmark.refinement import RefinementScore, held_out_refinement, score_refinement
+from cellflow.benchmark.scores import METRICS
+from cellflow.benchmark.short import Score, leave_one_out, score_held_out
 
 __all__ = [
+    "BASELINES",
+    "METRICS",
+    "PROTOCOLS",
+    "HeldOut",
     "Likelihood",
+    "Method",
+    "Problem",
     "RefinementScore",
     "Score",
     "held_out_nll",
     "held_out_refinement",
+    "hold_out",
     "leave_one_out",
+    "mixture",
+    "next_snapshot",
     "noise_floor",
     "ot_interpolation",
     "path_interpolation",
     "previous_snapshot",
+    "random_interpolation",
     "score_held_out",
     "score_refinement",
 ]

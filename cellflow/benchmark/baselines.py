@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellflow._random import systematic
+from cellflow._typing import FloatArray, IntArray
 from cellflow.couplings import Auto
 from cellflow.errors import InputError
 from cellflow.metrics import wasserstein
 from cellflow.plan import EdgePlan
 from cellflow.population import Population, Snapshots
 
-__all__ = ["around", "noise_floor", "ot_interpolation", "previous_snapshot"]
+__all__ = [
+    "around",
+    "drawn",
+    "mixture",
+    "next_snapshot",
+    "noise_floor",
+    "ot_interpolation",
+    "previous_snapshot",
+    "random_interpolation",
+]
 
 
 def around(snapshots: Snapshots, time: float) -> tuple[Population, Population]:
@@ -32,6 +43,37 @@ def around(snapshots: Snapshots, time: float) -> tuple[Population, Population]:
 def previous_snapshot(snapshots: Snapshots, time: float) -> Population:
     """Predict that nothing happens: the cells of the last snapshot before `time`."""
     return around(snapshots, time)[0]
+
+
+def next_snapshot(snapshots: Snapshots, time: float) -> Population:
+    """Predict that everything has happened: the cells of the first snapshot after `time`."""
+    return around(snapshots, time)[1]
+
+
+def mixture(snapshots: Snapshots, time: float) -> Population:
+    """Mix the cells of both neighbours, weighted by closeness in time: nobody moves, but the shares of the two change."""
+    source, target = around(snapshots, time)
+    share = (time - source.time) / (target.time - source.time)
+    weight = np.concatenate([(1.0 - share) * source.weight, share * target.weight])
+    return Population(np.concatenate([source.x, target.x]), time, weight)
+
+
+def random_interpolation(snapshots: Snapshots, time: float, rng: np.random.Generator) -> Population:
+    """Interpolate between cells of both neighbours that were paired at random: what a coupling has to beat.
+
+    As many pairs as the larger cloud has cells are drawn, every cell as often as its weight says.
+    """
+    source, target = around(snapshots, time)
+    n = max(len(source), len(target))
+    i, j = (drawn(p.weight, n, rng) for p in (source, target))
+    s = (time - source.time) / (target.time - source.time)
+    return Population((1 - s) * source.x[i] + s * target.x[j], time)
+
+
+def drawn(weight: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
+    """Draw `n` rows by weight, in random order: each `n * share` times, rounded up or down at random."""
+    order = rng.permutation(len(weight))
+    return rng.permutation(order[systematic(weight[order], n, rng)])
 
 
 def ot_interpolation(snapshots: Snapshots, time: float, rng: np.random.Generator) -> Population:

@@ -1,148 +1,201 @@
-"""Leave one snapshot out, and predict the population that the model has not seen."""
+"""Leave snapshots out, and compare what methods predict with the cells that they have not seen."""
 
 from __future__ import annotations
 
-import time as clock
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cellflow._random import as_seed, stream
-from cellflow._typing import RandomState
-from cellflow.analysis.prediction import Prediction, Source, predict
-from cellflow.benchmark.baselines import around, noise_floor, ot_interpolation, previous_snapshot
-from cellflow.errors import InputError
-from cellflow.fitting import fit
-from cellflow.flow import Flow
+import numpy as np
+
+from cellflow._numbers import as_count
+from cellflow._random import as_seed
+from cellflow._typing import FloatArray
+from cellflow.benchmark.judging import BASELINES, FLOOR, OWN_PATH, Baseline, Model, OwnPath, Plans, Row, read_row
+from cellflow.benchmark.methods import PROTOCOLS, Trained, as_methods, as_protocols
+from cellflow.benchmark.problem import Problem, inner_times
+from cellflow.benchmark.scores import as_metrics
+from cellflow.benchmark.tasks import Cache, Outcome, as_jobs, run
+from cellflow.benchmark.verdict import table, verdict
+from cellflow.errors import InputError, closest
+from cellflow.fitting import Coupled
 from cellflow.frame import Scale
-from cellflow.metrics import wasserstein
-from cellflow.population import Population, Snapshots
-from cellflow.recipes import Recipe, ot_cfm
+from cellflow.paths import Surveyed
+from cellflow.population import Snapshots
+from cellflow.recipes import DEFAULT
 
-__all__ = ["Score", "leave_one_out", "score_held_out"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-#: Suffix of the row, and the snapshots that the prediction starts from.
-_SIDES: dict[str, Source] = {"": "earlier", ", two-sided": "both"}
+__all__ = ["HeldOut", "as_seeds", "hold_out"]
 
 
-@dataclass(frozen=True)
-class Score:
-    """How one method did on one held-out snapshot: a row of the table.
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """All rows, and the clouds that pictures are drawn from.
 
     Parameters
     ----------
-    time
-        The held-out time.
-    method
-        `"previous snapshot"`, `"OT interpolation"`, `"noise floor"`, or the recipe's name, alone for the push of the earlier
-        cells and with `", two-sided"` for both neighbours.
-    w1
-        Exact Wasserstein distance to all held-out cells, in data coordinates; for the noise floor between its two halves.
-    n_predicted, n_observed
-        Sizes of the two clouds; small clouds are far from anything, so compare like with like.
-    seconds
-        To predict, training and plans included; not to score.
+    rows
+        By time: baselines, models by seed and protocol, the floor.
+    clouds
+        By `"time_1.0"`, then by `"observed"`, the name of a baseline, or `"method, protocol"` (of the first seed): positions
+        `x` of at most 2,000 cells in single precision, and their `weight`.
     """
 
-    time: float
-    method: str
-    w1: float
-    n_predicted: int
-    n_observed: int
-    seconds: float
+    rows: tuple[Row, ...]
+    clouds: Mapping[str, Mapping[str, Mapping[str, FloatArray]]]
+
+    def table(self) -> pd.DataFrame:
+        """One row per time, seed, method and protocol; see `cellflow.bench.holdout` for the columns."""
+        return table(self.rows)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the models are better than interpolation without one, in plain sentences."""
+        return verdict(self.rows)
 
 
-def leave_one_out(
-    snapshots: Snapshots,
-    time: float,
-    *,
-    recipe: Recipe | None = None,
-    scale: Scale = "joint",
-    random_state: RandomState = 0,
-    threads: int = 1,
-    progress: bool | None = None,
-) -> list[Score]:
-    """Fit without one snapshot, predict it, and compare with all of its cells.
-
-    Protocol P1 of the literature's tables (Tong et al. 2020): the real cells of the last snapshot before the held-out one are
-    pushed to its time. The model sees nothing of the held-out snapshot, its frame included; a representation that was
-    computed on all cells has.
-
-    Parameters
-    ----------
-    snapshots
-        All populations, in data coordinates.
-    time
-        Of the snapshot to leave out; one before and one after it must remain.
-    recipe
-        The method; `ot_cfm()` by default.
-    scale
-        Of the model's frame; distances are in data coordinates whatever it is.
-    random_state, threads
-        Of the fit.
-    progress
-        A progress bar of the training; None shows it only to somebody who is watching.
-
-    Returns
-    -------
-    One `Score` each for: the previous snapshot, transport without a model, the model's push (P1), the model's push and pull
-    together, and the noise floor.
+def as_seeds(seeds: object) -> tuple[int, ...]:
+    """Return the argument `seeds`: one seed, or several that differ.
 
     Raises
     ------
     InputError
-        No snapshot at this time, or none on one of its sides.
+        No seed, or something that is none.
     """
-    seed, rest = as_seed(random_state), snapshots.without(time)
-    around(rest, time)  # before any work
-    recipe = ot_cfm() if recipe is None else recipe
-    flow = fit(rest, recipe, scale=scale, random_state=seed, threads=threads, progress=progress)
-    return score_held_out(flow, snapshots, time, random_state=seed)
-
-
-def score_held_out(flow: Flow, snapshots: Snapshots, time: float, *, random_state: RandomState = 0) -> list[Score]:
-    """Compare what a fit says about a snapshot that it has not seen with all of its cells; see `leave_one_out`.
-
-    Parameters
-    ----------
-    flow
-        A fit to the other snapshots.
-    snapshots
-        All populations, in data coordinates.
-    time
-        Of the snapshot that was left out.
-    random_state
-        Of the noise floor, and of transport without a model where that has to draw.
-
-    Returns
-    -------
-    As `leave_one_out`.
-
-    Raises
-    ------
-    InputError
-        No snapshot at this time, none on one of its sides, or a fit that has seen it.
-    """
-    held_out, seed = snapshots.at(time), as_seed(random_state)
-    rest = snapshots.without(time)
-    around(rest, time)  # before any work
-    if time in flow.times:
-        msg = f"The flow was fitted to times {flow.times.tolist()}, so it has seen time {time:g}; fit without that snapshot."
+    given = list(seeds) if isinstance(seeds, Sequence | np.ndarray | range) and not isinstance(seeds, str) else [seeds]
+    if not given:
+        msg = "seeds is empty; expected at least one seed, such as (0,)."
         raise InputError(msg)
-    name = str(flow.recipe["name"])
+    return tuple(dict.fromkeys(as_seed(s) for s in given))  # type: ignore[arg-type] # which checks it
 
-    def score(method: str, predicted: Population | Prediction, seconds: float) -> Score:
-        w1 = wasserstein(predicted.x, held_out.x, x_weight=predicted.weight, y_weight=held_out.weight)
-        return Score(held_out.time, method, w1, len(predicted.x), len(held_out), seconds)
 
-    rows = [score("previous snapshot", previous_snapshot(rest, time), 0.0)]
-    start = clock.perf_counter()
-    straight = ot_interpolation(rest, time, stream(seed, 0))
-    rows.append(score("OT interpolation", straight, clock.perf_counter() - start))
+def hold_out(
+    problems: Snapshots | Sequence[Problem],
+    *,
+    methods: object = None,
+    times: object = None,
+    seeds: object = (0,),
+    protocols: object = PROTOCOLS,
+    baselines: Sequence[str] = BASELINES,
+    metrics: object = None,
+    n_splits: int = 3,
+    scale: Scale = "joint",
+    n_jobs: int | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> HeldOut:
+    """Hold snapshots out one by one, let every method predict them, and score it beside baselines and the noise floor.
 
-    for suffix, source in _SIDES.items():
-        begun = clock.perf_counter()
-        predicted = predict(flow, rest, time, source=source)
-        rows.append(score(name + suffix, predicted, flow.seconds + clock.perf_counter() - begun))
+    Parameters
+    ----------
+    problems
+        All populations, in data coordinates; or what to hold out from what, one `Problem` per time, where the coordinates
+        depend on the snapshot that is held out.
+    methods
+        Names of recipes, `Recipe`s, or objects with a `name` that are called as `(rest, time, *, random_state)` and return
+        populations by protocol (see `cellflow.benchmark.Method`). The default method alone, if None.
+    times
+        Which of the inner times to hold out; all by default.
+    seeds
+        Of the methods; every seed is a row. Baselines are scored once.
+    protocols
+        Some of `"P1"` (real cells of the last snapshot before, pushed), `"P2"` (cells of the first snapshot, rolled out) and
+        `"two-sided"` (both neighbours, weighted by closeness in time).
+    baselines
+        Some of `BASELINES`; the skill needs `"OT interpolation"`. `"own path"` is a row for each recipe whose paths are not
+        straight: the paths themselves, without a network. The noise floor is always there.
+    metrics
+        What is measured at full size, some of `cellflow.benchmark.METRICS`; all by default. Distances at the half size are
+        always measured.
+    n_splits
+        Random halvings of the held-out cells that distances at the half size are averaged over.
+    scale
+        Of the model's frame, for recipes.
+    n_jobs
+        Tasks at once, as joblib counts; None takes number and backend from a surrounding `joblib.parallel_config`, else 1. A
+        task is one (time, seed, method), on one torch thread.
+    cache
+        A folder in which results of finished tasks are kept, so that an interrupted run can be resumed; keyed by data, method,
+        time, seed and version. A foreign method is known there by its type, name and, if it is a dataclass, its fields.
+    progress
+        A progress bar; None shows it only to somebody who is watching.
 
-    half = len(held_out) // 2
-    rows.append(Score(held_out.time, "noise floor", noise_floor(held_out, stream(seed, 1)), half, half, 0.0))
-    return rows
+    Returns
+    -------
+    The rows, `HeldOut.table()` and `HeldOut.verdict`. A task that fails, or a metric that refuses the clouds, is NaN with its
+    reason in the column `note`.
+
+    Raises
+    ------
+    InputError
+        Nothing to hold out, a time that cannot be, or an argument that is not usable; before any work.
+    OutputError
+        A cache that cannot be written.
+    """
+    chosen = as_methods(DEFAULT if methods is None else methods, scale=scale)
+    ways, measured = as_protocols(protocols), as_metrics(metrics)
+    starts, n_splits, jobs = as_seeds(seeds), as_count("n_splits", n_splits), as_jobs(n_jobs)
+    for name in baselines:
+        if name not in BASELINES:
+            msg = f"baselines={list(baselines)!r}: {name!r} is none of {list(BASELINES)}{closest(name, BASELINES)}."
+            raise InputError(msg)
+    if isinstance(problems, Snapshots):
+        problems = [Problem(problems, t) for t in inner_times(problems, times)]
+    folder = None if cache is None else Cache(Path(cache))
+    tasks: list[Baseline | Model | OwnPath] = []
+    for problem in problems:
+        judged = (problem, measured, n_splits)
+        tasks += [Baseline(*judged, name) for name in BASELINES if name in baselines and name != OWN_PATH]
+        if OWN_PATH in baselines:
+            tasks += [OwnPath(*judged, m) for m in chosen if isinstance(m, Trained) and isinstance(m.recipe.path, Surveyed)]
+        tasks += [Model(*judged, method, seed, ways) for method in chosen for seed in starts]
+        tasks += [Baseline(*judged, FLOOR)]
+    outcomes = _run(tasks, n_jobs=jobs, cache=folder, progress=progress)
+    rows: list[Row] = []
+    clouds: dict[str, dict[str, dict[str, FloatArray]]] = {}
+    for task, outcome in zip(tasks, outcomes, strict=True):
+        rows += [read_row(task.problem, row) for row in outcome.values]
+        if not isinstance(task, Model) or task.seed == starts[0]:
+            _sort(clouds.setdefault(f"time_{task.problem.time}", {}), outcome.arrays)
+    return HeldOut(tuple(rows), clouds)
+
+
+def _run(
+    tasks: Sequence[Baseline | Model | OwnPath], *, n_jobs: int | None, cache: Cache | None, progress: bool | None
+) -> list[Outcome]:
+    """Plans that several tasks share and what needs no plans first, then the others; results in the order of the tasks."""
+    wanted: dict[str, list[Plans]] = {}
+    for task in tasks:
+        if (
+            not isinstance(task, Baseline)
+            and isinstance(task.method, Trained)
+            and (cache is None or cache.get(task.key) is None)
+        ):
+            plans = Plans(task.problem, task.method)
+            wanted.setdefault(plans.key, []).append(plans)
+    shared = {key: plans[0] for key, plans in wanted.items() if len(plans) > 1}
+    first = [task for task in tasks if isinstance(task, Baseline)]
+    begun = run([*shared.values(), *first], n_jobs=n_jobs, cache=cache, progress=progress, name="holdout: baselines")
+    solved = {key: outcome.values for key, outcome in zip(shared, begun, strict=False)}
+    done = dict(zip(map(id, first), begun[len(shared) :], strict=True))
+    others = [task for task in tasks if not isinstance(task, Baseline)]
+    ready = [_with_plans(task, solved) for task in others]
+    ended = run(ready, n_jobs=n_jobs, cache=cache, progress=progress, name="holdout: methods")
+    done |= dict(zip(map(id, others), ended, strict=True))
+    return [done[id(task)] for task in tasks]
+
+
+def _with_plans(task: Model | OwnPath, solved: Mapping[str, Coupled | None]) -> Model | OwnPath:
+    if not isinstance(task.method, Trained):
+        return task
+    return replace(task, plans=solved.get(Plans(task.problem, task.method).key))
+
+
+def _sort(into: dict[str, dict[str, FloatArray]], arrays: Mapping[str, FloatArray]) -> None:
+    for name, values in arrays.items():
+        cloud, _, part = name.rpartition("|")
+        into.setdefault(cloud.replace("/", "_"), {})[part] = values

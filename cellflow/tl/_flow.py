@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ from cellflow.adapter.keys import DEFAULT, Keys, require_free, written
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.store import pack, plain, sketch
 from cellflow.adapter.write import target_of, write
-from cellflow.errors import InputError
+from cellflow.errors import InputError, InputWarning
 from cellflow.frame import Scale
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def flow(
     *,
     use_rep: str = "X_pca",
     n_dims: int | None = None,
-    method: str | Recipe = "ot-cfm",
+    method: str | Recipe = "curved-cfm",
     score: bool = False,
     condition_key: str | Sequence[str] | None = None,
     scale: Scale = "joint",
@@ -69,8 +70,12 @@ def flow(
     n_dims
         Number of its leading dimensions; all by default.
     method
-        Name of a recipe (`"ot-cfm"`, `"i-cfm"`, `"sb-cfm"`, `"sf2m"`, `"vp-cfm"`), or a `cellflow.recipes.Recipe`.
-        `"fm"` makes new cells from noise, for `cf.tl.generate`, and moves none.
+        Name of a recipe (`"curved-cfm"`, which did best on the benchmark sets, `"ot-cfm"`, `"i-cfm"`, `"sb-cfm"`, `"sf2m"`,
+        `"vp-cfm"`), or a `cellflow.recipes.Recipe`.
+        `"fm"` makes new cells from noise, for `cf.tl.generate`, and moves none. `"auto"` takes up to two minutes, and the fits
+        that it has begun, to choose among several by how well they predict inner snapshots that are held out (see
+        `cf.bench.tune`, which also chooses dimensions and takes as long as it is given); with two snapshots only, there are
+        none, and it takes the default.
     score
         Learn the score of the population at every time and noise level beside the velocity, for stochastic trajectories,
         `cf.tl.refine` and `cf.tl.sample`; takes about four times as long to train. `"sf2m"` always has one.
@@ -111,6 +116,7 @@ def flow(
     None, or the copy. Written are
 
     - `uns["cellflow"]`: the model as plain arrays, `params`, the loss `history`, a summary of each of the `plans`;
+      `"auto"` adds its `selection`: the `table` of what was tried, and the `best`;
     - `obs["cf_time"]`: time of every cell as a number; `obs["cf_time_inferred"]`: whether it is the mean of its neighbours'.
 
     Raises
@@ -125,8 +131,8 @@ def flow(
     InputWarning
         What is usable but looks wrong; `cf.pp.check` lists all of it.
     """
+    from cellflow import recipes
     from cellflow.fitting import fit
-    from cellflow.recipes import by_name
 
     keys = Keys(key_added)
     cells = read(
@@ -141,7 +147,11 @@ def flow(
     cells = read_conditions(adata, cells, condition_key)
     places = [("uns", keys.uns), ("obs", keys.time), ("obs", keys.time_inferred)]
     require_free(adata, keys, places, overwrite=overwrite)
-    recipe, decoder = by_name(method), fitted_decoder(adata, cells.x, cells.use_rep, layer)
+    auto = isinstance(method, str) and method == "auto"
+    recipe, decoder = (
+        recipes.by_name(recipes.DEFAULT if auto else method),
+        fitted_decoder(adata, cells.x, cells.use_rep, layer),
+    )
     recipe = recipe.with_score() if score and recipe.score is None else recipe
     if not recipe.generates:
         require_partners(cells)
@@ -149,6 +159,10 @@ def flow(
         msg = f"score=True with method={recipe.name!r}, which makes cells from noise; no call asks for its score. Omit it."
         raise InputError(msg)
     target = target_of(adata, copy=copy)
+    selection: dict[str, Any] = {}
+    if auto:
+        recipe, selection = _chosen(cells, recipe, scale=scale, random_state=random_state, progress=progress)
+        recipe = recipe.with_score() if score and recipe.score is None else recipe
     fitted = fit(
         cells.snapshots(),
         recipe,
@@ -161,6 +175,7 @@ def flow(
     ).with_decoder(decoder)
     choices = {"scale": scale, "layer": layer, "weight_key": weight_key, "mass_key": mass_key, "device": str(device)}
     record = _record(fitted, cells, adata.obs_names.to_numpy(), choices)
+    record |= selection
     record["written"] = np.array([f"{slot}/{key}" for slot, key in places[1:]], dtype=object)
     write(
         target,
@@ -168,6 +183,24 @@ def flow(
         remove=written(target, keys),
     )
     return target if copy else None
+
+
+def _chosen(
+    cells: Cells, default: Recipe, *, scale: Scale, random_state: RandomState, progress: bool | None
+) -> tuple[Recipe, dict[str, Any]]:
+    """The method that predicts inner snapshots best, and what is kept of the choice."""
+    from cellflow.benchmark.selection import curve, select
+
+    snapshots = cells.snapshots()
+    if len(snapshots) < 3:
+        msg = (
+            f"method='auto' with {len(snapshots)} snapshots: nothing can be held out, so nothing can be chosen. It takes the "
+            f"default, {default.name!r}; name a method to say so yourself."
+        )
+        warnings.warn(msg, InputWarning, stacklevel=3)
+        return default, {}
+    found = select(snapshots, scale=scale, random_state=random_state, progress=progress)
+    return found.best.recipe, {"selection": {"table": curve(found), "best": found.best.name}}
 
 
 def _record(fitted: Flow, cells: Cells, names: np.ndarray, choices: dict[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def test_the_bar_is_shown_on_request(snapshots, progress, capsys):
 def test_a_fit_that_is_there_is_not_made_again(snapshots):
     recipe = short(i_cfm(), 20)
     flow = fit(snapshots.without(0.5), recipe, random_state=3)
-    rows = score_held_out(flow, snapshots, 0.5, random_state=3)
+    rows = score_held_out(flow, snapshots, 0.5)
     made = leave_one_out(snapshots, 0.5, recipe=recipe, random_state=3)
     assert [replace(row, seconds=0.0) for row in rows] == [replace(row, seconds=0.0) for row in made]
     assert all(row.seconds > flow.seconds for row in rows if row.method.startswith("i-cfm"))

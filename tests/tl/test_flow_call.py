@@ -20,6 +20,14 @@ def latent(adata, time=6.0):
     return cf.get.flow(adata).velocity(adata.obsm["X_pca"][:5, : cf.get.flow(adata).n_dims], time)
 
 
+def test_the_default_method_is_the_recipes_default():
+    from inspect import signature
+
+    from cellflow.recipes import DEFAULT
+
+    assert signature(cf.tl.flow).parameters["method"].default == DEFAULT
+
+
 def test_what_is_written(fitted):
     record = fitted.uns["cellflow"]
     assert set(fitted.obs) == {"hours", "cf_time", "cf_time_inferred"}

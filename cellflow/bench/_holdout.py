@@ -1,0 +1,215 @@
+"""Is the model any good on these cells? Snapshots that it has not seen, beside baselines."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow import __version__
+from cellflow._typing import FloatArray
+from cellflow.adapter.keys import Keys, require_free
+from cellflow.adapter.read import Cells, read
+from cellflow.adapter.representation import LEAKY, refit_of
+from cellflow.adapter.store import plain
+from cellflow.adapter.write import write
+from cellflow.errors import InputWarning
+from cellflow.frame import Scale
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from cellflow.benchmark import Method, Problem
+    from cellflow.population import Snapshots
+    from cellflow.recipes import Recipe
+
+__all__ = ["holdout"]
+
+logger = logging.getLogger("cellflow")
+
+
+def holdout(
+    adata: AnnData,
+    time_key: str,
+    *,
+    use_rep: str = "X_pca",
+    n_dims: int | None = None,
+    methods: str | Recipe | Method | Sequence[str | Recipe | Method] | None = None,
+    times: float | Sequence[float] | None = None,
+    seeds: int | Sequence[int] = (0,),
+    protocols: str | Sequence[str] = ("P1", "P2", "two-sided"),
+    metrics: str | Sequence[str] | None = None,
+    leak_free: bool = True,
+    layer: str | None = None,
+    weight_key: str | None = None,
+    force_rep: bool = False,
+    scale: Scale = "joint",
+    n_splits: int = 3,
+    n_jobs: int | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    key_added: str = "cf_holdout",
+    overwrite: bool = False,
+    progress: bool | None = None,
+    copy: bool = False,
+) -> pd.DataFrame:
+    """Hide every inner snapshot in turn, let each method predict it, and compare with its cells.
+
+    Beside each method stand what it has to beat (the snapshot before, the one after, their mixture by closeness in time,
+    interpolation along exact optimal transport without a model, interpolation between random pairs), and what nobody can: the
+    noise floor, one half of the hidden cells against the other.
+
+    Parameters
+    ----------
+    adata, time_key, use_rep, n_dims, weight_key, force_rep
+        As for `cf.tl.flow`. Cells without a time take no part.
+    methods
+        Names of recipes, `cellflow.recipes.Recipe`s, or anything with a `name` that is called as
+        `(rest, time, *, random_state)` with `cellflow.Snapshots` and returns a `cellflow.Population` by protocol. The default
+        method alone, if None.
+    times
+        Which of the inner times to hide, as numbers in the unit of the column; all by default.
+    seeds
+        Of the fits. Baselines are scored once.
+    protocols
+        `"P1"`: the real cells of the last snapshot before are pushed, as in the published tables. `"P2"`: the cells of the
+        first snapshot are rolled out. `"two-sided"`: the neighbours before and after together, weighted by closeness in time,
+        which is what `cf.tl.predict` does.
+    metrics
+        What is measured at full size, some of `cellflow.benchmark.METRICS`; all by default. W1 between thousands of cells is
+        what takes the time.
+    leak_free
+        Make the PCA again for every hidden snapshot, from the other cells only (counts are normalised, logged and reduced to
+        variable genes on the way; other values are taken as log expression), and project the hidden cells. False takes
+        `use_rep` as it is, the literature's way.
+    layer
+        Expression for that; `adata.X` by default.
+    scale
+        Of the model's frame; distances are in the coordinates of the representation whatever it is.
+    n_splits
+        Random halvings of the hidden cells that everything at the half size is averaged over.
+    n_jobs
+        Tasks at once, as joblib counts. None takes number and backend from a surrounding `joblib.parallel_config`, else 1.
+    cache
+        A folder for the results of finished tasks, so that an interrupted run can be resumed.
+    key_added
+        Where in `adata.uns` the result goes.
+    overwrite
+        Replace what somebody else wrote there.
+    progress
+        A progress bar; None shows it only to somebody who is watching.
+    copy
+        Leave `adata` alone; the table comes back all the same.
+
+    Returns
+    -------
+    One row per time, method, protocol and seed, with `attrs["verdict"]`, a sentence for each method that says whether it is
+    better than interpolation without a model, which is also logged. Columns:
+
+    - `time`, `method`, `protocol`, `seed`, `kind` (`"model"`, `"baseline"` or `"floor"`);
+    - at full size: `w1` with its interval `w1_low` to `w1_high`, `w2`, `energy`, `mmd`, `sliced_w1`, `variance_ratio`
+      (predicted over observed), `mean_error`, `c2st` (0.5 where nobody can tell), of `n_predicted` against `n_observed` cells;
+    - at one size `n_half` for all rows, since distances depend on it: `w1_half`, `energy_half`, and
+      `skill = (OT interpolation - this) / (OT interpolation - noise floor)` with its interval `skill_low` to `skill_high`;
+    - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why something is missing).
+
+    Written is `uns["cf_holdout"]`: this `table`, the `verdict`, `params`, and `clouds`: by time and name, at most 2,000 cells
+    of every population, for pictures.
+
+    Raises
+    ------
+    InputError
+        Anything about the data or an argument that is not usable; two snapshots only; a time that is not an inner one. Nothing
+        is written then. A fit that fails is a row without numbers.
+    OutputError
+        A cache that cannot be written.
+
+    Warns
+    -----
+    InputWarning
+        The representation cannot be made again, so that it has seen the hidden cells; and what `cf.pp.check` lists.
+    """
+    from cellflow.benchmark import hold_out
+    from cellflow.benchmark.problem import inner_times
+
+    keys = Keys(key_added)
+    cells = read(adata, time_key=time_key, use_rep=use_rep, n_dims=n_dims, weight_key=weight_key, force_rep=force_rep)
+    require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite)
+    hidden = inner_times(cells.snapshots(), times)
+    problems = _problems(adata, cells, hidden, leak_free=leak_free, layer=layer)
+    found = hold_out(
+        problems,
+        methods=methods,
+        seeds=seeds,
+        protocols=protocols,
+        metrics=metrics,
+        n_splits=n_splits,
+        scale=scale,
+        n_jobs=n_jobs,
+        cache=cache,
+        progress=progress,
+    )
+    table, verdict = found.table(), found.verdict
+    if not copy:
+        params = {
+            "time_key": cells.time_key,
+            "time_unit": cells.unit,
+            "use_rep": cells.use_rep,
+            "n_dims": cells.x.shape[1],
+            "methods": list(dict.fromkeys(table.loc[table["kind"] == "model", "method"])),
+            "times": hidden,
+            "seeds": sorted({int(s) for s in table["seed"].dropna()}),
+            "protocols": list(dict.fromkeys(p for p in table["protocol"] if p)),
+            "leak_free": bool(leak_free),
+            "layer": layer,
+            "weight_key": weight_key,
+            "scale": scale,
+            "n_splits": n_splits,
+        }
+        record = {
+            "cellflow_version": __version__,
+            "table": table.copy(),
+            "params": plain(params),
+            "verdict": verdict,
+            "clouds": _plain_clouds(found.clouds),
+        }
+        write(adata, {"uns": {keys.uns: record}})
+    logger.info(verdict)
+    table.attrs["verdict"] = verdict
+    return table
+
+
+def _problems(adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free: bool, layer: str | None) -> list[Problem]:
+    """What to hold out, each in the coordinates that it is judged in."""
+    from cellflow.benchmark import Problem
+
+    snapshots = cells.snapshots()
+    if cells.use_rep == "X":
+        return [Problem(snapshots, t, "X: nothing is fitted") for t in times]
+    if not leak_free:
+        return [Problem(snapshots, t, LEAKY) for t in times]
+    refit, reason = refit_of(adata, use_rep=cells.use_rep, n_dims=cells.x.shape[1], layer=layer)
+    if refit is None:
+        msg = (
+            f"leak_free=True, but {reason}. The representation stays as it is and has seen the held-out cells, which "
+            "flatters every method. Pass leak_free=False to say so yourself, or expression and a PCA of it."
+        )
+        warnings.warn(msg, InputWarning, stacklevel=3)
+        return [Problem(snapshots, t, LEAKY) for t in times]
+    made = []
+    for t in times:
+        positions = refit.coordinates(np.flatnonzero(cells.timed & (cells.time != t)))
+        made.append(Problem(_moved(snapshots, positions), t, refit.label))
+    return made
+
+
+def _moved(snapshots: Snapshots, positions: FloatArray) -> Snapshots:
+    return snapshots.moved([positions[p.index] for p in snapshots.populations])
+
+
+def _plain_clouds(clouds: Mapping[str, Mapping[str, Mapping[str, FloatArray]]]) -> dict[str, Any]:
+    return {time: {name: dict(cloud) for name, cloud in named.items()} for time, named in clouds.items()}

@@ -1,0 +1,144 @@
+"""One snapshot and one recipe, in short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cellflow._typing import RandomState
+from cellflow.benchmark.holdout import hold_out
+from cellflow.benchmark.judging import STRAIGHT, Row
+from cellflow.benchmark.methods import Fitted
+from cellflow.benchmark.problem import Problem
+from cellflow.errors import InputError
+from cellflow.fitting import fit
+from cellflow.flow import Flow
+from cellflow.frame import Scale
+from cellflow.population import Snapshots
+from cellflow.recipes import DEFAULT, Recipe, by_name
+
+__all__ = ["Score", "leave_one_out", "score_held_out"]
+
+#: Protocols that are shown, and how the method's name goes on.
+_SUFFIX: dict[str, str] = {"P1": "", "two-sided": ", two-sided"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """How one method did on one held-out snapshot, in short.
+
+    Parameters
+    ----------
+    time
+        The held-out time.
+    method
+        `"previous snapshot"`, `"OT interpolation"`, `"noise floor"`, or the recipe's name, alone for the push of the earlier
+        cells and with `", two-sided"` for both neighbours.
+    w1
+        Exact Wasserstein distance to all held-out cells, in data coordinates; for the noise floor between its two halves.
+    n_predicted, n_observed
+        Sizes of the two clouds; small clouds are far from anything, so compare like with like.
+    seconds
+        To predict, training and plans included; not to score.
+    """
+
+    time: float
+    method: str
+    w1: float
+    n_predicted: int
+    n_observed: int
+    seconds: float
+
+
+def leave_one_out(
+    snapshots: Snapshots,
+    time: float,
+    *,
+    recipe: Recipe | None = None,
+    scale: Scale = "joint",
+    random_state: RandomState = 0,
+    threads: int = 1,
+    progress: bool | None = None,
+) -> list[Score]:
+    """Fit without one snapshot, predict it, and compare with all of its cells.
+
+    Protocol P1 of the literature's tables (Tong et al. 2020): the real cells of the last snapshot before the held-out one are
+    pushed to its time. The model sees nothing of the held-out snapshot, its frame included; a representation that was
+    computed on all cells has. `hold_out` does the same for many times, seeds and methods, with more metrics.
+
+    Parameters
+    ----------
+    snapshots
+        All populations, in data coordinates.
+    time
+        Of the snapshot to leave out; one before and one after it must remain.
+    recipe
+        The method; the default one (`cellflow.recipes.DEFAULT`), if None.
+    scale
+        Of the model's frame; distances are in data coordinates whatever it is.
+    random_state, threads
+        Of the fit.
+    progress
+        A progress bar of the training; None shows it only to somebody who is watching.
+
+    Returns
+    -------
+    One `Score` each for: the previous snapshot, transport without a model, the model's push (P1), the model's push and pull
+    together, and the noise floor.
+
+    Raises
+    ------
+    InputError
+        No snapshot at this time, or none on one of its sides.
+    """
+    problem = Problem(snapshots, time)  # before any work
+    recipe = by_name(DEFAULT) if recipe is None else recipe
+    flow = fit(problem.rest, recipe, scale=scale, random_state=random_state, threads=threads, progress=progress)
+    return score_held_out(flow, snapshots, time)
+
+
+def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]:
+    """Compare what a fit says about a snapshot that it has not seen with all of its cells; see `leave_one_out`.
+
+    Parameters
+    ----------
+    flow
+        A fit to the other snapshots.
+    snapshots
+        All populations, in data coordinates.
+    time
+        Of the snapshot that was left out.
+
+    Returns
+    -------
+    As `leave_one_out`.
+
+    Raises
+    ------
+    InputError
+        No snapshot at this time, none on one of its sides, or a fit that has seen it.
+    """
+    problem = Problem(snapshots, time)  # before any work
+    if time in flow.times:
+        msg = f"The flow was fitted to times {flow.times.tolist()}, so it has seen time {time:g}; fit without that snapshot."
+        raise InputError(msg)
+    rows = hold_out(
+        [problem],
+        methods=[Fitted(flow, flow.seconds)],
+        protocols=tuple(_SUFFIX),
+        baselines=("previous snapshot", STRAIGHT),
+        metrics=("w1",),
+        progress=False,
+    ).rows
+    return [_short(row) for row in rows]
+
+
+def _short(row: Row) -> Score:
+    values = row.scores.values
+    return Score(
+        row.time,
+        row.method + _SUFFIX.get(row.protocol, ""),
+        values["w1"],
+        int(values["n_predicted"]),
+        int(values["n_observed"]),
+        row.seconds,
+    )

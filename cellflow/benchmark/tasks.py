@@ -1,0 +1,215 @@
+"""Independent pieces of a benchmark: run by joblib on any of its backends, and kept in a folder when they are done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cellflow._progress import is_shown
+from cellflow._threads import torch_threads
+from cellflow.errors import InputError, OutputError
+
+__all__ = ["Cache", "Outcome", "Task", "as_jobs", "digest", "run"]
+
+logger = logging.getLogger("cellflow")
+
+#: Layout of the files; grows when it changes, and older files are passed over.
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of a task.
+
+    Parameters
+    ----------
+    values
+        Plain values, as JSON has them.
+    arrays
+        By name.
+    complete
+        Whether it may be kept; a failure is tried again by the next run.
+    """
+
+    values: Any
+    arrays: Mapping[str, np.ndarray]
+    complete: bool = True
+
+
+class Task(Protocol):
+    """One independent piece of work; travels to other processes."""
+
+    @property
+    def key(self) -> str:
+        """What its result depends on, as a hash."""
+
+    def run(self) -> Outcome:
+        """Do it."""
+
+
+def digest(*parts: object) -> str:
+    """Hash plain values and arrays (their type, shape and bytes)."""
+    state = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            state.update(f"{part.dtype.str} {part.shape} ".encode())
+            state.update(np.ascontiguousarray(part).tobytes())
+        else:
+            state.update(json.dumps(part, sort_keys=True).encode())
+        state.update(b"\0")
+    return state.hexdigest()
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder with the results of finished tasks, one JSON and one npz each; written under another name, then moved.
+
+    Parameters
+    ----------
+    folder
+        Made where missing.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made or written to.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        folder = Path(self.folder)
+        object.__setattr__(self, "folder", folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as cause:
+            msg = f"The folder cache={str(folder)!r} cannot be made ({cause.strerror}); choose another, or pass cache=None."
+            raise OutputError(msg) from cause
+        if not os.access(folder, os.W_OK | os.X_OK):
+            msg = f"The folder cache={str(folder)!r} cannot be written to; choose another, or pass cache=None."
+            raise OutputError(msg)
+
+    def get(self, key: str) -> Outcome | None:
+        """Return what was kept under a key; None where there is nothing, or nothing whole."""
+        text, arrays = self._files(key)
+        if not text.is_file():
+            return None
+        try:
+            stored = json.loads(text.read_text(encoding="utf-8"))
+            if stored["format"] != _FORMAT or stored["key"] != key:
+                return None
+            with np.load(arrays, allow_pickle=False) as opened:
+                return Outcome(stored["values"], {name: opened[name] for name in opened.files})
+        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as cause:
+            logger.info("%s is damaged (%s) and is computed again", text, cause)
+            return None
+
+    def put(self, key: str, outcome: Outcome) -> None:
+        """Keep a result; the JSON comes last and says that both files are whole."""
+        text, arrays = self._files(key)
+        with _replaced(arrays) as name, name.open("wb") as file:
+            np.savez_compressed(file, **outcome.arrays)  # type: ignore[arg-type] # names of arrays, none of which is an option
+        with _replaced(text) as name:
+            name.write_text(json.dumps({"format": _FORMAT, "key": key, "values": outcome.values}), encoding="utf-8")
+
+    def _files(self, key: str) -> tuple[Path, Path]:
+        return self.folder / f"{key[:32]}.json", self.folder / f"{key[:32]}.npz"
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """A temporary name beside the file, which takes its place if the block succeeds."""
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(6)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def run(
+    tasks: Sequence[Task],
+    *,
+    n_jobs: int | None = None,
+    cache: Cache | None = None,
+    progress: bool | None = None,
+    name: str = "tasks",
+) -> list[Outcome]:
+    """Run tasks, in parallel where asked; results are in their order.
+
+    Parameters
+    ----------
+    tasks
+        What to do.
+    n_jobs
+        As joblib counts: processes or threads, -1 for one per core. None takes the number and the backend from a surrounding
+        `joblib.parallel_config`, and else runs one after the other.
+    cache
+        Tasks that it knows are not run again; finished ones are kept at once, so that an interrupted run can be resumed.
+    progress
+        A progress bar; None shows it only to somebody who is watching.
+    name
+        Beside the bar.
+    """
+    known = [None if cache is None else cache.get(task.key) for task in tasks]
+    missing = [k for k, outcome in enumerate(known) if outcome is None]
+    if len(missing) < len(tasks):
+        logger.info("%d of %d %s were found in the cache", len(tasks) - len(missing), len(tasks), name)
+    done = {k: outcome for k, outcome in enumerate(known) if outcome is not None}
+    from tqdm import tqdm
+
+    with tqdm(total=len(tasks), initial=len(done), desc=name, unit="task", disable=not is_shown(progress)) as bar:
+        for k, outcome in _results([(k, tasks[k]) for k in missing], n_jobs, cache):
+            if cache is not None and outcome.complete and cache.get(tasks[k].key) is None:
+                cache.put(tasks[k].key, outcome)  # the worker's folder was on another machine
+            done[k] = outcome
+            bar.update()
+    return [done[k] for k in range(len(tasks))]
+
+
+def _results(tasks: Sequence[tuple[int, Task]], n_jobs: int | None, cache: Cache | None) -> Iterator[tuple[int, Outcome]]:
+    """Results as they come, where the backend can hand them over one by one."""
+    if not tasks:
+        return
+    from joblib import Parallel, delayed
+    from joblib.parallel import SequentialBackend, get_active_backend
+
+    backend, _ = get_active_backend()
+    streams = isinstance(backend, SequentialBackend) or backend.supports_return_generator
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered" if streams else "list", batch_size=1)
+    # Here too, and not only in every worker: threads that put the number back one after the other would leave any of them.
+    with torch_threads(1):
+        yield from parallel(delayed(_finished)(k, task, cache) for k, task in tasks)
+
+
+def _finished(k: int, task: Task, cache: Cache | None) -> tuple[int, Outcome]:
+    with torch_threads(1):
+        outcome = task.run()
+    if cache is not None and outcome.complete:
+        cache.put(task.key, outcome)
+    return k, outcome
+
+
+def as_jobs(n_jobs: object) -> int | None:
+    """Return the argument `n_jobs`.
+
+    Raises
+    ------
+    InputError
+        Neither None nor an integer that joblib takes; it does not take 0.
+    """
+    if n_jobs is None or (isinstance(n_jobs, int | np.integer) and not isinstance(n_jobs, bool) and n_jobs != 0):
+        return None if n_jobs is None else int(n_jobs)
+    msg = f"n_jobs={n_jobs!r}; expected a number, -1 for one per core, or None for what joblib.parallel_config says."
+    raise InputError(msg)
