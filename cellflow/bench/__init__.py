@@ -1,4 +1,4 @@
-"""Is it any good? Held-out snapshots beside baselines, the report, the tables of the literature, and the choice of a method."""
+"""Is it any good? Held-out snapshots beside baselines, the report, the literature's tables, and the choice of a method."""
 
 from cellflow.bench._holdout import holdout
 from cellflow.bench._literature import literature

@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import cellflow as cf
 from cellflow.bench import _pictures, report
 from cellflow.bench._held import Held
 from cellflow.errors import InputError, MissingKeyError, OutputError
+from conftest import make_cells, quick_recipe
 
 N, D = 40, 3
 NASTY = '<script>alert("x")</script> & co'
@@ -222,6 +224,22 @@ def test_other_coordinates_than_those_that_are_there(with_rows, tmp_path):
     if with_rows:
         plain = report(benchmarked(), tmp_path / "b.html", cluster_key="kind").read_text()
         assert cells_of(page, "Cell types")[2][:2] == cells_of(plain, "Cell types")[2][:2]
+
+
+def test_from_the_benchmark_to_the_page(tmp_path):
+    """Without the hidden cells in the representation, and with what `cf.bench.holdout` really writes."""
+    cells = make_cells()
+    cells.obs["kind"] = pd.Categorical(np.where(cells.obsm["X_pca"][:, 1] > 0, "up", "down"))
+    table = cf.bench.holdout(cells, "hours", methods=quick_recipe(), metrics=("w1", "energy"))
+    page = report(cells, tmp_path / "a.html", cluster_key="kind").read_text()
+    assert page.count("<img") == 5
+    assert table.attrs["verdict"] in "".join(Tags(page).text)
+    shown = {(row[0], row[1]): row for row in cells_of(page, "The table")[2:]}
+    assert len(shown) == len(table)
+    for _, row in table.iterrows():
+        assert shown[row["method"], row["protocol"]][3] == f"{row['w1_half']:.3f}"
+    here = cells.obs["kind"][cells.obs["hours"] == 12.0]
+    assert cells_of(page, "Cell types")[2][:2] == ["down", f"{100 * (here == 'down').mean():.1f}"]
 
 
 def test_rows_of_other_cells_are_refused(tmp_path):
