@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 __all__ = ["Markup", "definitions", "document", "element", "figure", "table"]
 
+#: Width of one inch of a picture.
+_REM = 6.05
 #: Text of more characters is broken into lines.
 _LONG = 36
 _STYLE = """
@@ -32,7 +34,6 @@ p { margin: .5rem 0; max-width: 46rem; }
 .tile span { color: var(--soft); font-size: .85rem; line-height: 1.35; display: block; margin-top: .15rem; }
 figure { margin: 1.2rem 0 1.6rem; break-inside: avoid; }
 figure img { display: block; width: 100%; height: auto; }
-figure.narrow img { max-width: 34rem; }
 figcaption { font-size: .88rem; max-width: 46rem; margin-top: .4rem; }
 .scroll { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; width: 100%; }
@@ -76,11 +77,12 @@ def _escaped(text: str) -> str:
     return text if isinstance(text, Markup) else html.escape(text, quote=True)
 
 
-def figure(png: str, caption: str, *, alt: str, class_: str = "") -> Markup:
-    """A picture, given as base64, with what it shows in words."""
+def figure(png: str, caption: str, *, alt: str, inches: float) -> Markup:
+    """A picture, given as base64, with what it shows in words; its letters have one size whatever its width."""
     source = html.escape(f"data:image/png;base64,{png}", quote=True)
-    image = Markup(f'<img alt="{html.escape(alt, quote=True)}" src="{source}">')
-    return element("figure", image, element("figcaption", caption), class_=class_)
+    width = f"max-width: {_REM * inches:.1f}rem"
+    image = Markup(f'<img alt="{html.escape(alt, quote=True)}" style="{width}" src="{source}">')
+    return element("figure", image, element("figcaption", caption))
 
 
 def table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], *, text: Sequence[int] = (0,)) -> Markup:

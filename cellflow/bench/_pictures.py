@@ -16,16 +16,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Mark", "Panel", "calibration_curves", "clouds", "composition_bars", "distances", "training"]
+__all__ = ["Mark", "Panel", "Picture", "calibration_curves", "clouds", "composition_bars", "distances", "training"]
 
 _INK, _SOFT, _FAINT = "#262626", "#8a8a8a", "#dcdcdc"
-_OBSERVED, _PREDICTED, _BEFORE, _AFTER = "#0072b2", "#d55e00", "#b8a9c9", "#a9c3a0"
+_OBSERVED, _PREDICTED, _BEFORE, _AFTER = "#0072b2", "#d55e00", "#a58bbf", "#86ae78"
 _SHADES = {"observed": _OBSERVED, "predicted": _PREDICTED, "before": _BEFORE, "after": _AFTER}
 _NAMES = {"observed": "hidden cells", "predicted": "predicted", "before": "snapshot before", "after": "snapshot after"}
 _DPI = 160
 #: Most cells of one colour in a panel; more only cover each other.
 _MAX_POINTS = 1500
 _WIDTH = 10.4
+
+
+class Picture(NamedTuple):
+    """A PNG in base64, and its width."""
+
+    png: str
+    inches: float
 
 
 class Panel(NamedTuple):
@@ -45,7 +52,7 @@ class Mark(NamedTuple):
     high: float
 
 
-def clouds(panels: Sequence[Panel], *, axes: tuple[str, str]) -> str:
+def clouds(panels: Sequence[Panel], *, axes: tuple[str, str]) -> Picture:
     """Draw panels side by side, at one scale; cells of all clouds in random order, so that none hides another."""
     every = np.concatenate([points for panel in panels for _, points in panel.clouds])
     # A few cells far out would leave the others a dot.
@@ -86,12 +93,12 @@ def _scatter(ax: Axes, panel: Panel, n: int) -> None:
     ax.scatter(xy[order, 0], xy[order, 1], s=size, c=np.array(shades)[order], alpha=0.55, linewidths=0)
 
 
-def distances(panels: Mapping[str, Sequence[Mark]], *, floor: Mapping[str, float], straight: Mapping[str, float]) -> str:
+def distances(panels: Mapping[str, Sequence[Mark]], *, floor: Mapping[str, float], straight: Mapping[str, float]) -> Picture:
     """Draw the distance of every method to the hidden cells, one panel per hidden time."""
     values: dict[str, list[float]] = {}
     for mark in (mark for marks in panels.values() for mark in marks):
         values.setdefault(mark.name, []).append(mark.value)
-    means = {name: float(np.mean([v for v in found if np.isfinite(v)] or [np.inf])) for name, found in values.items()}
+    means = {name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()}
     names = sorted(means, key=means.__getitem__)
     width = max(_WIDTH, 2.4 + 2.2 * len(panels))
     figure = _figure(width, 0.95 + 0.27 * len(names))
@@ -120,7 +127,7 @@ def distances(panels: Mapping[str, Sequence[Mark]], *, floor: Mapping[str, float
     return _png(figure)
 
 
-def composition_bars(panels: Mapping[str, tuple[Sequence[str], FloatArray, FloatArray, FloatArray | None]]) -> str:
+def composition_bars(panels: Mapping[str, tuple[Sequence[str], FloatArray, FloatArray, FloatArray | None]]) -> Picture:
     """Draw shares of labels, observed beside predicted, and those of interpolation where given; one panel per hidden time."""
     labels = list(dict.fromkeys(name for names, *_ in panels.values() for name in names))
     figure = _figure(max(_WIDTH, 2.4 + 2.2 * len(panels)), 1.1 + 0.36 * len(labels))
@@ -143,7 +150,7 @@ def composition_bars(panels: Mapping[str, tuple[Sequence[str], FloatArray, Float
     return _png(figure)
 
 
-def calibration_curves(panels: Mapping[str, tuple[FloatArray, FloatArray, FloatArray | None]]) -> str:
+def calibration_curves(panels: Mapping[str, tuple[FloatArray, FloatArray, FloatArray | None]]) -> Picture:
     """Draw the share of hidden cells inside central intervals over their level; the diagonal is a calibrated prediction.
 
     Panels hold levels `(k,)`, coverage by dimension `(k, d)`, and that of interpolation averaged over dimensions `(k,)`.
@@ -169,7 +176,7 @@ def calibration_curves(panels: Mapping[str, tuple[FloatArray, FloatArray, FloatA
     return _png(figure)
 
 
-def training(history: Mapping[str, FloatArray]) -> str:
+def training(history: Mapping[str, FloatArray]) -> Picture:
     """Draw the loss over training steps."""
     figure = _figure(6.2, 2.6)
     ax = figure.add_subplot()
@@ -194,8 +201,8 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
 
 
-def _png(figure: Figure) -> str:
-    """A figure as base64, in 256 colours: a third of the bytes, and no difference to the eye."""
+def _png(figure: Figure) -> Picture:
+    """A figure in 256 colours: a third of the bytes, and no difference to the eye."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -205,7 +212,7 @@ def _png(figure: Figure) -> str:
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     picture = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     picture.save(file, format="png", optimize=True)
-    return base64.b64encode(file.getvalue()).decode("ascii")
+    return Picture(base64.b64encode(file.getvalue()).decode("ascii"), float(figure.get_figwidth()))
 
 
 def _legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from cellflow.bench import _pictures
 from cellflow.bench._format import digits, number, plain, with_interval
 from cellflow.bench._held import FLOOR, STRAIGHT, Cloud, Held
 from cellflow.bench._page import Markup, definitions, element, figure, table
-from cellflow.bench._pictures import Mark, Panel
+from cellflow.bench._pictures import Mark, Panel, Picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,8 @@ __all__ = ["calibrated", "composition", "distances", "fit", "maps", "numbers"]
 
 #: What is said of a plan, in this order; whatever else there is follows.
 _PLAN = ("coupling", "n_source", "n_target", "cost", "gap", "seconds")
+#: Rows with one note that are named.
+_FEW = 3
 _LEVELS = (0.5, 0.8, 0.95)
 #: Hidden times side by side in one picture.
 _ABREAST = 5
@@ -108,7 +110,11 @@ def distances(held: Held) -> Iterator[Markup]:
             "splits of the hidden cells. Orange: models. Black: no model."
         )
         picture = _pictures.distances(part, floor=floor, straight=straight)
-        yield figure(picture, caption, alt="Distance of every method to the hidden cells, by hidden time")
+        yield _figure(picture, caption, alt="Distance of every method to the hidden cells, by hidden time")
+
+
+def _figure(picture: Picture, caption: str, *, alt: str) -> Markup:
+    return figure(picture.png, caption, alt=alt, inches=picture.inches)
 
 
 def _mark(row: pd.Series, room: float, straight: float) -> Mark:
@@ -121,7 +127,7 @@ def numbers(held: Held) -> Iterator[Markup]:
     """The table, averaged over seeds; each column explained; and all rows as they are."""
     summaries = {time: held.summary(time) for time in held.times}
     shown = [c for c in _MEANING if any(s[c[0]].notna().any() for s in summaries.values())]
-    decimals = {column: digits([s[column] for s in summaries.values()]) for column, _, _ in shown}
+    decimals = {column: digits([s[column] for s in summaries.values()]) for column, _, _ in shown} | {"seconds": 1}
     rows: list[tuple[str, list[str]]] = []
     for time, summary in summaries.items():
         n, n_half = int(summary["n_observed"].max()), int(summary["n_half"].max())
@@ -136,12 +142,21 @@ def numbers(held: Held) -> Iterator[Markup]:
     yield table(["method", "protocol", *(heading for _, heading, _ in shown)], rows, text=(0, 1))
     yield element("h3", "What the numbers mean")
     yield definitions([*_MORE, *((heading, said) for _, heading, said in shown)])
-    noted = held.table[held.table["note"] != ""]
-    if len(noted):
-        named = [(f"{row['method']} {row['protocol']}, {held.at(row['time'])}", row["note"]) for _, row in noted.iterrows()]
+    notes = list(_notes(held))
+    if notes:
         yield element("h3", "Notes")
-        yield definitions(list(dict.fromkeys(named)))
+        yield definitions(notes)
     yield _every_row(held.table)
+
+
+def _notes(held: Held) -> Iterator[tuple[str, str]]:
+    """What went wrong, once, and in which rows."""
+    found: dict[str, dict[str, None]] = {}
+    for _, row in held.table[held.table["note"] != ""].iterrows():
+        who = " ".join(filter(None, (row["method"], row["protocol"])))
+        found.setdefault(row["note"], {})[f"{who}, {held.at(row['time'])}"] = None
+    for note, rows in found.items():
+        yield ("; ".join(rows) if len(rows) <= _FEW else f"{len(rows)} of {len(held.table)} rows"), note
 
 
 def _every_row(rows: pd.DataFrame) -> Markup:
@@ -207,7 +222,7 @@ def _map(held: Held, time: float, place: Callable[[FloatArray], FloatArray], axi
         if cloud is not None:
             panels.append(Panel(name, [here, ("predicted", place(cloud.evenly()))]))
     picture = _pictures.clouds(panels, axes=(f"{axis} 1", f"{axis} 2"))
-    yield figure(picture, f"{held.at(time)}. {caption}", alt=f"{axis}: cells of {held.at(time)}, real and predicted")
+    yield _figure(picture, f"{held.at(time)}. {caption}", alt=f"{axis}: cells of {held.at(time)}, real and predicted")
 
 
 def composition(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator[Markup]:
@@ -253,7 +268,7 @@ def composition(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator
     )
     for part in _parts(panels):
         caption = f"Shares of cell types: hidden cells, the prediction of {names[0]}, and OT interpolation without a model."
-        yield figure(_pictures.composition_bars(part), caption, alt="Shares of cell types, real beside predicted")
+        yield _figure(_pictures.composition_bars(part), caption, alt="Shares of cell types, real beside predicted")
     yield table([cluster_key, "hidden, %", "predicted, %", "OT interpolation, %"], rows)
 
 
@@ -279,7 +294,7 @@ def calibrated(held: Held) -> Iterator[Markup]:
     )
     for part in _parts(panels):
         caption = f"{names[0]}: hidden cells inside central intervals of the prediction. Thin lines: single dimensions."
-        yield figure(_pictures.calibration_curves(part), caption, alt="Coverage of central intervals over their level")
+        yield _figure(_pictures.calibration_curves(part), caption, alt="Coverage of central intervals over their level")
     yield table(["hidden", *(f"inside the central {100 * level:.0f} %" for level in _LEVELS)], rows)
     yield element("p", "Percent of the hidden cells, mean over dimensions, in brackets the least and the most.", class_="soft")
 
@@ -309,7 +324,7 @@ def fit(adata: AnnData, fit_key: str) -> Iterator[Markup]:
             "Training. The loss does not go to zero, because several cells pass one place at different velocities; what to "
             "look for is a flat end, and no rise of the held-out curve."
         )
-        yield figure(_pictures.training(history), caption, alt="Training loss over steps", class_="narrow")
+        yield _figure(_pictures.training(history), caption, alt="Training loss over steps")
     plans = record.get("plans", {})
     if isinstance(plans, Mapping) and plans:
         there = {str(name) for plan in plans.values() for name in plan}

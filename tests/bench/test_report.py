@@ -167,7 +167,7 @@ def test_numbers_are_those_of_the_table(page, adata):
     w1, low, high = (first[c].mean() for c in ("w1", "w1_low", "w1_high"))
     row = shown["ot-cfm", "P1"]
     assert row[2] == f"{w1:.3f} ({low:.3f} to {high:.3f})"
-    assert row[3:] == ["0.712", "0.400 (0.200 to 0.600)", "0.051", "0.910", "0.220", "0.600", "40", "1.500"]
+    assert row[3:] == ["0.712", "0.400 (0.200 to 0.600)", "0.051", "0.910", "0.220", "0.600", "40", "1.5"]
     assert shown["noise floor", ""][2] == "0.400 (0.300 to 0.500)"
     assert shown[NASTY, "P1"][2:4] == ["–", "–"]
     assert [r[0] for r in body[1:4]] == ["noise floor", "ot-cfm", "ot-cfm"]
