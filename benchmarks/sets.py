@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def _pca(x: np.ndarray, n_dims: int) -> np.ndarray:
+def pca(x: np.ndarray, n_dims: int) -> np.ndarray:
     """Scores on the first principal axes."""
     centred = np.asarray(x, dtype=np.float64) - x.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
@@ -80,7 +80,7 @@ def guo() -> Snapshots:
     import anndata as ad
 
     adata = ad.read_h5ad(DATA / "guo2010_embryo" / "guo_qpcr48.h5ad")
-    return Snapshots.from_arrays(_pca(np.asarray(adata.X), 5), adata.obs["time"].to_numpy(float))
+    return Snapshots.from_arrays(pca(np.asarray(adata.X), 5), adata.obs["time"].to_numpy(float))
 
 
 def emt() -> Snapshots:
@@ -151,7 +151,7 @@ def reprogramming() -> Snapshots:
     import anndata as ad
 
     adata = ad.read_h5ad(DATA / "peer_fixtures" / "moscot_temporal_tests.h5ad")
-    return Snapshots.from_arrays(_pca(adata.X.toarray(), 10), adata.obs["day"].astype(float).to_numpy())
+    return Snapshots.from_arrays(pca(adata.X.toarray(), 10), adata.obs["day"].astype(float).to_numpy())
 
 
 def cospar() -> Snapshots:
@@ -162,7 +162,7 @@ def cospar() -> Snapshots:
     adata = ad.read_h5ad(DATA / "larry_cospar" / "test_adata_preprocessed.h5ad")
     sc.pp.log1p(adata)
     x = adata.X.toarray() if hasattr(adata.X, "toarray") else np.asarray(adata.X)
-    return Snapshots.from_arrays(_pca(x, 10), adata.obs["time_info"].astype(float).to_numpy())
+    return Snapshots.from_arrays(pca(x, 10), adata.obs["time_info"].astype(float).to_numpy())
 
 
 def myoblasts() -> Snapshots:
