@@ -65,12 +65,12 @@ class Straight:
     name: str = "straight"
 
     def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:  # noqa: ARG002
-        """Interpolate along the plan; the same in both protocols."""
+        """Interpolate along the plan."""
         source, target = around(rest, time)
         plan = Auto()(source, target)
         order = np.lexsort((plan.j, plan.i))
         i, j, s = plan.i[order], plan.j[order], (time - source.time) / (target.time - source.time)
-        return dict.fromkeys(("P1", "P2"), Population((1 - s) * source.x[i] + s * target.x[j], time, plan.mass[order]))
+        return {"P1": Population((1 - s) * source.x[i] + s * target.x[j], time, plan.mass[order])}
 
 
 @dataclass(frozen=True)

@@ -145,12 +145,21 @@ class Torchcfm:
         """Fit without a snapshot and predict it: from the snapshot before (P1), and from the first one (P2)."""
         return self.predict(self.course(rest, random_state).stopped, rest, time, random_state=random_state)
 
-    def predict(self, peer: Peer, rest: Snapshots, time: float, *, random_state: int) -> dict[str, Population]:
+    def predict(
+        self,
+        peer: Peer,
+        rest: Snapshots,
+        time: float,
+        *,
+        random_state: int,
+        protocols: Sequence[str] = ("P1", "P2"),
+    ) -> dict[str, Population]:
         """Move the cells before a time to it, with networks of `course`."""
         frame, unit = Frame.fitted(rest, self.scale), float(np.median(np.diff(rest.times)))
         before = [p for p in rest.populations if p.time < time]
         found = {}
-        for protocol, start, n in (("P1", before[-1], 1), ("P2", before[0], len(before))):
+        for protocol in protocols:
+            start, n = (before[-1], 1) if protocol == "P1" else (before[0], len(before))
             span = [(t - rest.times[0]) / unit for t in (start.time, time)]
             x = peer.move(frame.to_model(start.x), *span, n_steps=n * self.euler_steps, seed=random_state)
             found[protocol] = Population(frame.to_data(x), time, start.weight)
