@@ -1,22 +1,10 @@
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def reference(monkeypatch):
-    """The script, which finds its neighbours in its own folder."""
-    if not (SCRIPTS / "moscot_reference.py").exists():
-        pytest.skip("the benchmark scripts are not part of this copy of the repository")
-    monkeypatch.syspath_prepend(SCRIPTS)
-    yield importlib.import_module("moscot_reference")
-    for name in ("moscot_reference", "sets"):
-        sys.modules.pop(name, None)
+def reference(script):
+    return script("moscot_reference")
 
 
 def test_the_divergence_of_a_translation_is_its_square(reference):
