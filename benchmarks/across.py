@@ -24,7 +24,7 @@ from scipy.spatial.distance import cdist
 
 import methods
 import sets
-from cellflow._random import stream
+from cellflow._random import stream, systematic
 from cellflow.metrics import wasserstein
 from cellflow.population import Population, Snapshots
 
@@ -49,9 +49,7 @@ def drawn(population: Population, n: int, rng: np.random.Generator) -> np.ndarra
     each of `n` source cells gives one point, as it does in a push.
     """
     order = rng.permutation(len(population)) if population.is_uniform else np.arange(len(population))
-    edges = np.cumsum(population.weight[order])
-    points = (rng.random() + np.arange(n)) / n * edges[-1]
-    return population.x[order[np.minimum(np.searchsorted(edges, points, side="right"), len(order) - 1)]]
+    return population.x[order[systematic(population.weight[order], n, rng)]]
 
 
 def scored(predicted: Population, held_out: Population, n: int) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Methods by name, ours and others', all called the same way: `(rest, time, *, random_state) -> {protocol: Population}`.
 
-Names are those of recipes (`"ot-cfm"`), `"straight"` for optimal transport interpolation without a model, `"previous"` for the
-cells of the snapshot before, and `"torchcfm"` (OT-CFM), `"torchcfm i-cfm"`, `"torchcfm ot-cfm"`, `"torchcfm sf2m"`.
+Names are those of recipes (`"ot-cfm"`), `"path curved-cfm"` for a recipe's paths without a network, `"straight"` for optimal
+transport interpolation without a model, `"previous"` for the cells of the snapshot before, and `"torchcfm"` (OT-CFM),
+`"torchcfm i-cfm"`, `"torchcfm ot-cfm"`, `"torchcfm sf2m"`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from cellflow import recipes
 from cellflow.analysis.prediction import Source, predict
 from cellflow.benchmark.baselines import around, previous_snapshot
+from cellflow.benchmark.interpolation import path_interpolation
 from cellflow.couplings import Auto
 from cellflow.fitting import fit
 from cellflow.frame import Scale
@@ -74,6 +76,22 @@ class Straight:
 
 
 @dataclass(frozen=True)
+class Bare:
+    """A recipe's paths without its network."""
+
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """The recipe's, marked."""
+        return f"path {self.recipe.name}"
+
+    def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:
+        """Put the pairs of the plan where the paths are at `time`."""
+        return {"P1": path_interpolation(rest, time, self.recipe, random_state=random_state)}
+
+
+@dataclass(frozen=True)
 class Previous:
     """The cells of the snapshot before, unmoved."""
 
@@ -90,11 +108,13 @@ def named(name: str, *, scale: Scale = "none") -> Method:
         from peers import Torchcfm
 
         return Torchcfm(name.removeprefix("torchcfm").strip() or "ot-cfm", scale=scale)  # type: ignore[arg-type]
-    fixed = {"straight": Straight(), "previous": Previous()}
-    return fixed[name] if name in fixed else Ours(recipes.by_name(name))
+    if name in ("straight", "previous"):
+        return Straight() if name == "straight" else Previous()
+    bare = name.startswith("path ")
+    return (Bare if bare else Ours)(recipes.by_name(name.removeprefix("path ")))
 
 
 def configuration(method: Method) -> str:
     """A short hash of everything that a method's results depend on beside data, seed and code."""
-    part = describe(method.recipe if isinstance(method, Ours) else method)
+    part = describe(getattr(method, "recipe", method))
     return hashlib.sha1(json.dumps(part, sort_keys=True).encode(), usedforsecurity=False).hexdigest()[:8]
