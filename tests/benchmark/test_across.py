@@ -87,14 +87,14 @@ def test_a_peer_learns_a_translation_and_leaves_global_seeds_alone(script):
     pytest.importorskip("torchcfm")
     peers = script("peers")
     snapshots = translated(60)
-    method = peers.Torchcfm("ot-cfm", scale="joint", batch_size=32, max_steps=300)
+    method = peers.Torchcfm("ot-cfm", scale="joint", batch_size=32, max_steps=120)
     np.random.seed(5)  # noqa: NPY002
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     found = method(snapshots.without(1.0), 1.0, random_state=0)
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
     again = method(snapshots.without(1.0), 1.0, random_state=0)
     np.testing.assert_array_equal(found["P1"].x, again["P1"].x)
-    assert np.abs(found["P1"].x - snapshots.at(1.0).x).mean() < 0.2
+    assert np.abs(found["P1"].x - snapshots.at(1.0).x).mean() < 0.3
     assert found["P1"].time == 1.0
     assert set(found) == {"P1", "P2"}
 
