@@ -20,12 +20,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import cdist
 
 import methods
 import sets
 from cellflow._random import stream, systematic
-from cellflow.metrics import wasserstein
+from cellflow.metrics import energy_distance, wasserstein
 from cellflow.population import Population, Snapshots
 
 #: Points that repeated draws should add up to, and the most draws.
@@ -35,11 +34,6 @@ LARGE = 100
 #: The bars of the project, for the judged sets.
 BARS = {"w1": 0.90, "energy": 0.75}
 KEY = ("set", "time", "seed", "method", "protocol", "configuration")
-
-
-def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'| between uniform clouds."""
-    return float(2 * cdist(x, y).mean() - cdist(x, x).mean() - cdist(y, y).mean())
 
 
 def drawn(population: Population, n: int, rng: np.random.Generator) -> np.ndarray:

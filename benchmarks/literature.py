@@ -25,11 +25,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import cdist
 
 import methods
 import sets
-from cellflow.metrics import wasserstein
+from cellflow.metrics import energy_distance, variance_ratio, wasserstein
 from cellflow.population import Population, Snapshots
 
 #: Checkpoints of the curves.
@@ -74,20 +73,14 @@ def child(name: str, time: float, seed: int, method_name: str, steps: tuple[int,
     told["curve"] = {step: _w1(p, held_out) for step, p in curve.items()}
     for protocol, predicted in found.items():
         told[protocol] = _w1(predicted, held_out)
-    return told | _shape(found["P1"], held_out)
+    push, weights = found["P1"], {"x_weight": found["P1"].weight, "y_weight": held_out.weight}
+    told["energy"] = energy_distance(push.x, held_out.x, **weights)
+    told["variance"] = variance_ratio(push.x, held_out.x, **weights)
+    return told
 
 
 def _w1(predicted: Population, held_out: Population) -> float:
     return wasserstein(predicted.x, held_out.x, x_weight=predicted.weight, y_weight=held_out.weight)
-
-
-def _shape(predicted: Population, held_out: Population) -> dict[str, float]:
-    """Energy distance and variance ratio of weighted clouds."""
-    a, b = predicted.weight, held_out.weight
-    pairs = [(predicted.x, held_out.x, a, b), (predicted.x, predicted.x, a, a), (held_out.x, held_out.x, b, b)]
-    between, *within = (float(p @ cdist(x, y) @ q) for x, y, p, q in pairs)
-    spread, spread_held_out = (p.weight @ ((p.x - p.weight @ p.x) ** 2).sum(axis=1) for p in (predicted, held_out))
-    return {"energy": 2 * between - sum(within), "variance": float(spread / spread_held_out)}
 
 
 def spawned(*arguments: object) -> dict[str, Any]:
