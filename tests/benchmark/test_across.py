@@ -48,7 +48,14 @@ def test_the_straight_path_of_a_translation_is_the_truth(across, methods):
     snapshots = translated()
     predicted = methods.named("straight")(snapshots.without(1.0), 1.0, random_state=0)["P1"]
     found = across.scored(predicted, snapshots.at(1.0), 30)
-    assert found == pytest.approx({"w1": 0.0, "energy": 0.0}, abs=1e-8)
+    assert (found["w1"], found["energy"]) == pytest.approx((0.0, 0.0), abs=1e-8)
+
+
+def test_two_samples_of_one_law_have_no_unbiased_energy_distance_on_average(across):
+    x = [Population(RNG(k).normal(size=(12, 2)), 0.0) for k in range(400)]
+    found = [across.scored(a, b, 12) for a, b in zip(x[::2], x[1::2], strict=True)]
+    assert abs(np.mean([f["unbiased"] for f in found])) < 0.03
+    assert np.mean([f["energy"] for f in found]) > 0.2
 
 
 def test_rows_are_not_computed_twice(across, methods):
@@ -68,8 +75,11 @@ def test_another_configuration_is_another_result(methods):
 
 
 def test_ratios_are_geometric_means(across):
+    more = {"unbiased": 1.0, "cells": 10, "least": 5}
     rows = [
-        {"set": "s", "time": t, "seed": 0, "method": m, "protocol": "P1", "configuration": "", "n": 5, "seconds": 1.0} | values
+        {"set": "s", "time": t, "seed": 0, "method": m, "protocol": "P1", "configuration": "", "n": 5, "seconds": 1.0}
+        | more
+        | values
         for t, m, values in [
             (1.0, "straight", {"w1": 1.0, "energy": 1.0}),
             (2.0, "straight", {"w1": 2.0, "energy": 1.0}),
