@@ -36,6 +36,8 @@ POINTS, MOST_DRAWS = 1000, 10
 LARGE = 100
 #: The bars of the project, for the judged sets.
 BARS = {"w1": 0.90, "energy": 0.75}
+#: Of an unbiased energy distance, which may be negative, in a geometric mean.
+LEAST = 0.01
 KEY = ("set", "time", "seed", "method", "protocol", "configuration")
 
 
@@ -139,13 +141,9 @@ def summary(name: str, table: pd.DataFrame) -> None:
     judged = [s for s in sets.JUDGED if s in mine.index]
     large = list(mine.index[mine["least"] >= LARGE])
     print(f"\n{name}: {mine['fits'].sum()} fits, {mine['seconds'].mean():.1f} s each")
-    for metric, bar in BARS.items():
-        ratio = mine[metric]
-        told = (
-            [f"{mean(ratio[judged]):.3f} over {len(judged)} of {len(sets.JUDGED)} judged sets (bar {bar:.2f})"]
-            if judged
-            else []
-        )
+    for metric in (*BARS, "unbiased"):
+        ratio, bar = mine[metric].clip(lower=LEAST), f" (bar {BARS[metric]:.2f})" if metric in BARS else ""
+        told = [f"{mean(ratio[judged]):.3f} over {len(judged)} of {len(sets.JUDGED)} judged sets{bar}"] if judged else []
         told += [f"{mean(ratio):.3f} over all {len(ratio)}"]
         told += [f"worst of {len(large)} large sets {ratio[large].max():.3f} ({ratio[large].idxmax()})"] if large else []
         print(f"  {metric:9s}" + "; ".join([*told, f"worst of all {ratio.max():.3f} ({ratio.idxmax()})"]))
