@@ -59,7 +59,7 @@ FRAME = {scale: (BASE, scale) for scale in ("joint", "each", "none")}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", nargs="+", default=[name for name in sets.SETS if name != "eb"])
+    parser.add_argument("--sets", nargs="+", default=["guo", "emt", "larry", "dyngen", "worm", "myoblasts"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", choices=["training", "frame"])
     arguments = parser.parse_args()

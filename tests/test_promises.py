@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import warnings
 from pathlib import Path
@@ -45,8 +46,14 @@ def everything(adata):
     cf.tl.age(adata, cells=["cell1"], n_times=3)
     cf.tl.diagnose(adata, n_cells=20)
     cf.bench.holdout(adata, "hours", methods=QUICK, metrics=("w1", "energy"))
+    reported(adata)
     cf.bench.tune(adata, "hours", methods=QUICK)
     return [*results, cf.get.density(adata), cf.get.diagnosis(adata)]
+
+
+def reported(adata, **arguments):
+    with tempfile.TemporaryDirectory() as folder:
+        return cf.bench.report(adata, Path(folder) / "report.html", **arguments)
 
 
 def everything_but_densities(adata):
@@ -76,6 +83,7 @@ def everything_but_densities(adata):
 CALLS = {
     "bench.holdout": lambda a, **kw: cf.bench.holdout(a, kw.pop("time_key", "hours"), methods=QUICK, metrics="w1", **kw),
     "bench.literature": lambda a, **kw: cf.bench.literature("eb", **({"data": a, "methods": QUICK, "seeds": 0} | kw)),
+    "bench.report": reported,
     "bench.tune": lambda a, **kw: cf.bench.tune(a, kw.pop("time_key", "hours"), methods=QUICK, **kw),
     "pp.check": lambda a, **kw: cf.pp.check(a, **({"time_key": "hours"} | kw)),
     "tl.flow": lambda a, **kw: cf.tl.flow(a, kw.pop("time_key", "hours"), method=QUICK, **kw),

@@ -1,4 +1,4 @@
-"""Back into the AnnData, all or nothing; and AnnData into files, the same."""
+"""Back into the AnnData, all or nothing; and into files, the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cellflow.errors import InputError, OutputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Staged", "check_writable", "target_of", "write", "write_h5ad"]
+__all__ = ["Staged", "check_writable", "target_of", "write", "write_h5ad", "write_text"]
 
 logger = logging.getLogger("cellflow")
 
@@ -159,6 +159,34 @@ def write_h5ad(adata: AnnData, path: str | os.PathLike[str], *, compression: Lit
     finally:
         temporary.unlink(missing_ok=True)
     _sync(target.parent)
+
+
+def write_text(text: str, path: str | os.PathLike[str], *, suffix: str) -> Path:
+    """Write a text file the same way, in UTF-8; returns the path, links resolved.
+
+    Raises
+    ------
+    OutputError
+        As `write_h5ad`.
+    """
+    target = check_writable(path, suffix=suffix)
+    temporary = target.parent / f".cellflow-{secrets.token_hex(6)}.tmp"
+    try:
+        try:
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as cause:
+            _raise_if_full(cause, target, temporary)
+            raise
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(target.parent)
+    return target
 
 
 def _raise_if_full(cause: BaseException, target: Path, temporary: Path) -> None:

@@ -118,7 +118,7 @@ def holdout(
     - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why something is missing).
 
     Written is `uns["cf_holdout"]`: this `table`, the `verdict`, `params`, and `clouds`: by time and name, at most 2,000 cells
-    of every population, for pictures.
+    of every population, for pictures, and of measured ones their rows in `adata`.
 
     Raises
     ------

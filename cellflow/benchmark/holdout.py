@@ -42,7 +42,8 @@ class HeldOut:
         By time: baselines, models by seed and protocol, the floor.
     clouds
         By `"time_1.0"`, then by `"observed"`, the name of a baseline, or `"method, protocol"` (of the first seed): positions
-        `x` of at most 2,000 cells in single precision, and their `weight`.
+        `x` of at most 2,000 cells in single precision, their `weight`, and of measured cells (`"observed"` and both
+        neighbouring snapshots) their `rows` of origin.
     """
 
     rows: tuple[Row, ...]

@@ -42,6 +42,10 @@ _BASELINES: dict[str, Callable[[Snapshots, float, np.random.Generator], Populati
 OWN_PATH = "own path"
 #: Rows without a model that stand beside every model.
 BASELINES = (*_BASELINES, OWN_PATH)
+#: The cells that were held out, among the clouds.
+_OBSERVED = "observed"
+#: Clouds of cells that were measured.
+_REAL = (_OBSERVED, "previous snapshot", "next snapshot")
 #: Cells of a cloud that are kept for pictures.
 _DRAWN = 2000
 
@@ -105,8 +109,10 @@ def _without_model(name: str) -> dict[str, Any]:
 
 
 def _cloud(name: str, cloud: Population) -> dict[str, FloatArray]:
-    x, weight = thinned(cloud, _DRAWN, seed=SEED)
-    return {f"{name}|x": x, f"{name}|weight": weight}
+    """A cloud for pictures; real cells say which ones they are."""
+    few = thinned(cloud, _DRAWN, seed=SEED)
+    made: dict[str, Any] = {f"{name}|x": few.x.astype(np.float32), f"{name}|weight": few.weight}
+    return made | ({f"{name}|rows": few.index} if name in _REAL else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +132,7 @@ class Baseline(Judged):
         about: dict[str, Any] = _without_model(self.name)
         if self.name == FLOOR:
             found = score_floor(problem.held_out, problem.halves(self.n_splits), chosen=self.metrics, seed=SEED)
-            cloud = _cloud("observed", problem.held_out)
+            cloud = _cloud(_OBSERVED, problem.held_out)
             return Outcome([_as_plain(found) | about | {"kind": "floor"}], cloud)
         begun = clock.perf_counter()
         try:

@@ -12,7 +12,6 @@ import numpy as np
 
 from cellflow import metrics
 from cellflow._random import stream
-from cellflow._typing import FloatArray
 from cellflow.benchmark.baselines import drawn
 from cellflow.errors import CellFlowError, InputError, closest
 from cellflow.population import Population
@@ -230,8 +229,9 @@ def _drawn(cloud: Population, n: int, seed: int, key: int) -> Population:
     return Population(cloud.x[rows], cloud.time)
 
 
-def thinned(cloud: Population, n: int, *, seed: int = 0) -> tuple[FloatArray, FloatArray]:
-    """At most `n` cells of a cloud for a picture, drawn by weight: positions in single precision, and weights."""
+def thinned(cloud: Population, n: int, *, seed: int = 0) -> Population:
+    """At most `n` cells of a cloud for a picture, drawn by weight."""
     if len(cloud) <= n:
-        return cloud.x.astype(np.float32), cloud.weight
-    return cloud.x[drawn(cloud.weight, n, stream(seed, _METRIC))].astype(np.float32), np.full(n, 1.0 / n)
+        return cloud
+    rows = drawn(cloud.weight, n, stream(seed, _METRIC))
+    return Population(cloud.x[rows], cloud.time, index=cloud.index[rows])

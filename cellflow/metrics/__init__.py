@@ -2,6 +2,7 @@
 
 from cellflow.metrics.composition import Composition, composition_error
 from cellflow.metrics.estimates import Estimate, estimate
+from cellflow.metrics.intervals import Calibration, calibration
 from cellflow.metrics.kernels import energy_distance, mmd
 from cellflow.metrics.likelihood import NLL, negative_log_likelihood
 from cellflow.metrics.moments import MomentErrors, mean_error, moment_errors, variance_ratio
@@ -12,12 +13,14 @@ from cellflow.metrics.two_sample import TwoSample, c2st
 
 __all__ = [
     "NLL",
+    "Calibration",
     "Composition",
     "Estimate",
     "MomentErrors",
     "Novelty",
     "TwoSample",
     "c2st",
+    "calibration",
     "composition_error",
     "energy_distance",
     "estimate",

@@ -67,16 +67,23 @@ def require_one_space(**clouds: FloatArray) -> None:
             raise InputError(msg)
 
 
-def two_clouds(x: FloatArray, y: FloatArray, x_weight: FloatArray | None, y_weight: FloatArray | None) -> Two:
-    """Check two clouds; cells of weight zero are left out.
+def two_clouds(
+    x: FloatArray,
+    y: FloatArray,
+    x_weight: FloatArray | None,
+    y_weight: FloatArray | None,
+    *,
+    names: tuple[str, str] = ("x", "y"),
+) -> Two:
+    """Check two clouds, which messages call by `names`; cells of weight zero are left out.
 
     Raises
     ------
     InputError
         As `cloud` and `require_one_space` do.
     """
-    (x, a), (y, b) = cloud("x", x, x_weight), cloud("y", y, y_weight)
-    require_one_space(x=x, y=y)
+    (x, a), (y, b) = cloud(names[0], x, x_weight), cloud(names[1], y, y_weight)
+    require_one_space(**dict(zip(names, (x, y), strict=True)))
     if a.min() > 0.0 and b.min() > 0.0:
         return Two(x, y, a, b)
     return Two(x[a > 0], y[b > 0], a[a > 0], b[b > 0])

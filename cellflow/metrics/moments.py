@@ -116,7 +116,7 @@ def moment_errors(
     >>> moment_errors(np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[0.0, 0.0], [0.0, 2.0]])).mean
     array([1., 0.])
     """
-    two = two_clouds(predicted, observed, predicted_weight, observed_weight)
+    two = two_clouds(predicted, observed, predicted_weight, observed_weight, names=("predicted", "observed"))
     means = two.a @ two.x, two.b @ two.y
     variances = two.a @ (two.x - means[0]) ** 2, two.b @ (two.y - means[1]) ** 2
     mean, variance = means[0] - means[1], variances[0] - variances[1]

@@ -151,6 +151,9 @@ def test_the_clouds_are_those_that_were_scored(found, snapshots):
     cloud = found.clouds["time_2.0"]
     assert set(cloud) == {*ALWAYS, "observed", "oracle, P1", *(f"ot-cfm, {p}" for p in ("P1", "P2", "two-sided"))}
     np.testing.assert_array_equal(cloud["observed"]["x"], snapshots[2].x.astype(np.float32))
+    for name, population in (("observed", snapshots[2]), ("previous snapshot", snapshots[1]), ("next snapshot", snapshots[3])):
+        np.testing.assert_array_equal(cloud[name]["rows"], population.index)
+    assert sum("rows" in c for c in cloud.values()) == 3
     assert all(c["x"].dtype == np.float32 and c["weight"].sum() == pytest.approx(1) for c in cloud.values())
 
 

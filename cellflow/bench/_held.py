@@ -1,0 +1,261 @@
+"""What `cf.bench.holdout` left in an AnnData, read and checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow._neighbors import nearest
+from cellflow._random import stream
+from cellflow._typing import FloatArray, IntArray
+from cellflow.adapter.positions import read_positions
+from cellflow.errors import CellFlowError, InputError, MissingKeyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["FLOOR", "STRAIGHT", "Cloud", "Held", "Reference"]
+
+STRAIGHT, FLOOR = "OT interpolation", "noise floor"
+#: Real cells that speak for a predicted one.
+_NEIGHBOURS = 15
+#: Snapshots whose cells are real ones.
+_REAL = ("observed", "previous snapshot", "next snapshot")
+_TEXT = ("method", "protocol", "kind", "representation", "note")
+_NUMBERS = (
+    "time", "seed", "w1", "w1_low", "w1_high", "w2", "energy", "mmd", "sliced_w1", "variance_ratio", "mean_error", "c2st",
+    "n_predicted", "n_observed", "w1_half", "energy_half", "n_half", "skill", "skill_low", "skill_high", "seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """Drawn cells of one population: positions `(n, d)`, weights `(n,)`, and, of real cells, their rows in the AnnData."""
+
+    x: FloatArray
+    weight: FloatArray
+    rows: IntArray | None = None
+
+    def evenly(self) -> FloatArray:
+        """Positions for a picture, which shows no weights: drawn by weight where these differ."""
+        if np.ptp(self.weight) <= 1e-9 * self.weight.max():
+            return self.x
+        return self.x[stream(0).choice(len(self.x), len(self.x), p=self.weight / self.weight.sum())]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Real cells in the coordinates of a prediction: positions `(n, d)`, and their rows in the AnnData."""
+
+    x: FloatArray
+    rows: IntArray
+
+    def placed(self, x: FloatArray, embedding: FloatArray) -> FloatArray:
+        """Coordinates in an embedding of all cells for states `(m, d)`."""
+        from cellflow.analysis.embedding import place
+
+        return place(x, self.x, embedding[self.rows], n_neighbors=min(_NEIGHBOURS, len(self.x)))
+
+    def rows_of(self, cloud: Cloud) -> IntArray | None:
+        """Rows of real cells; None where they are not among these."""
+        if cloud.rows is not None:
+            return cloud.rows
+        distance, found = nearest(self.x, cloud.x, 1)
+        return self.rows[found[:, 0]] if _coincide(distance, self.x) else None
+
+    def voted(self, x: FloatArray, labels: np.ndarray) -> np.ndarray:
+        """The label that most of the nearest real cells have, of as many the one of the nearest, `(m,)`."""
+        names, code = np.unique(labels[self.rows], return_inverse=True)
+        _, near = nearest(self.x, x, _NEIGHBOURS)
+        votes = np.zeros((len(x), len(names)))
+        for k in range(near.shape[1]):
+            votes[np.arange(len(x)), code[near[:, k]]] += 1.0 + 1e-3 * 2.0**-k
+        return np.asarray(names[votes.argmax(axis=1)])
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A held-out benchmark.
+
+    Parameters
+    ----------
+    table
+        Every row, text and numbers in their types, whatever file it came from.
+    params
+        What it was made with.
+    verdict
+        In words.
+    clouds
+        By time, then by name.
+    version
+        Of the package that made it.
+    """
+
+    table: pd.DataFrame
+    params: Mapping[str, Any]
+    verdict: str
+    clouds: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    version: str
+    _references: dict[float, Reference | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, adata: AnnData, key: str) -> Held:
+        """Read the record at `adata.uns[key]`.
+
+        Raises
+        ------
+        MissingKeyError
+            There is none.
+        InputError
+            It is not what `cf.bench.holdout` writes.
+        """
+        record = adata.uns.get(key)
+        again = "Run cf.bench.holdout(adata, time_key=...) first"
+        if not isinstance(record, Mapping) or "table" not in record:
+            found = [str(k) for k in adata.uns]
+            others = [k for k in found if isinstance(adata.uns[k], Mapping) and {"table", "clouds"} <= set(adata.uns[k])]
+            there = f"benchmarks are at {others}; pass key=" if others else f"found {found}"
+            msg = f"No held-out benchmark in adata.uns[{key!r}]; {there}. {again}."
+            raise MissingKeyError(msg)
+        missing = [name for name in ("params", "verdict", "clouds") if name not in record]
+        columns = {*_TEXT, *_NUMBERS} - {"note", "seed", "w2", "mmd", "sliced_w1", "representation", "energy_half"}
+        missing += sorted(f"table[{c!r}]" for c in columns - set(record["table"]))
+        missing += sorted(f"params[{name!r}]" for name in {"use_rep", "n_dims", "time_key"} - set(record.get("params", ())))
+        if missing or not len(record["table"]):
+            what = f"lacks {', '.join(missing)}" if missing else "has no rows"
+            msg = f"The benchmark in adata.uns[{key!r}] {what}, so it is damaged or of another version. {again}, again."
+            raise InputError(msg)
+        params = {str(k): v for k, v in dict(record["params"]).items()}
+        version = str(record.get("cellflow_version", "unknown"))
+        return cls(_typed(record["table"]), params, str(record["verdict"]), record["clouds"], version)
+
+    @property
+    def times(self) -> list[float]:
+        """The hidden times, increasing."""
+        return [float(t) for t in sorted(self.table["time"].unique())]
+
+    @property
+    def representation(self) -> str:
+        """Whether the coordinates have seen the hidden cells."""
+        return "; ".join(dict.fromkeys(r for r in self.table["representation"] if r)) or "not stated"
+
+    def at(self, time: float) -> str:
+        """A time in words."""
+        unit = str(self.params.get("time_unit", "") or "")
+        return f"{time:g} {unit}" if unit else f"{self.params['time_key']} {time:g}"
+
+    def summary(self, time: float) -> pd.DataFrame:
+        """Rows of one hidden time, averaged over seeds: the floor first, then by distance at equal numbers of cells."""
+        import pandas as pd
+
+        here = self.table[self.table["time"] == time]
+        columns = [c for c in _NUMBERS if c in here and c not in ("time", "seed")]
+        mean = here.groupby(["kind", "method", "protocol"], sort=False, observed=True)[columns].mean().reset_index()
+        first = (mean["kind"] == "floor").to_numpy()
+        mean = mean.iloc[np.lexsort((mean["w1_half"].to_numpy(), ~first))]
+        return pd.DataFrame(mean).reset_index(drop=True)
+
+    def half(self, time: float, method: str) -> float:
+        """W1 at equal numbers of cells of the floor or of a baseline; NaN where it is missing."""
+        here = self.table[(self.table["time"] == time) & (self.table["method"] == method) & (self.table["kind"] != "model")]
+        return float(here["w1_half"].mean()) if len(here) else math.nan
+
+    @cached_property
+    def main(self) -> tuple[str, str] | None:
+        """Method and protocol that stand first: the first method that was asked for, by the first protocol that it has."""
+        models = self.table[(self.table["kind"] == "model") & self.table["w1_half"].notna()]
+        return None if models.empty else (str(models.iloc[0]["method"]), str(models.iloc[0]["protocol"]))
+
+    def drawn(self, n: int) -> list[str]:
+        """Names of the first `n` predictions with clouds: each method by its first protocol, then two-sided, then others."""
+        models = self.table[self.table["kind"] == "model"]
+        pairs = list(dict.fromkeys(zip(models["method"], models["protocol"], strict=True)))
+        firsts = dict.fromkeys(m for m, _ in pairs)
+        protocols = {m: [p for other, p in pairs if other == m] for m in firsts}
+        rank = {m: [ps[0], *sorted(ps[1:], key=lambda p: p != "two-sided")] for m, ps in protocols.items()}
+        ordered = sorted(pairs, key=lambda pair: (rank[pair[0]].index(pair[1]), list(firsts).index(pair[0])))
+        names = [f"{method}, {protocol}".replace("/", "_") for method, protocol in ordered]
+        return [name for name in names if any(name in clouds for clouds in self.clouds.values())][:n]
+
+    def cloud(self, time: float, name: str) -> Cloud | None:
+        """The drawn cells of one population; None where there are none."""
+        found = self.clouds.get(f"time_{time}", {}).get(name)
+        if found is None:
+            return None
+        rows = found.get("rows")
+        x = np.asarray(found["x"], dtype=np.float64)
+        weight = np.asarray(found["weight"], dtype=np.float64)
+        return Cloud(x, weight, None if rows is None else np.asarray(rows, dtype=np.int64))
+
+    def reference(self, adata: AnnData, time: float, usable: np.ndarray) -> Reference | None:
+        """Real cells in the coordinates of the predictions for one time, those that are `usable` `(n_obs,)`.
+
+        All cells, where the benchmark was run in the representation that is there; else those of the drawn ones whose rows are
+        known, None without any.
+
+        Raises
+        ------
+        InputError
+            The benchmark was made with other cells.
+        """
+        if time not in self._references:
+            self._references[time] = self._all_cells(adata, time) or self._drawn_cells(adata, time)
+        found = self._references[time]
+        if found is None:
+            return None
+        kept = usable[found.rows]
+        return Reference(found.x[kept], found.rows[kept]) if kept.any() else None
+
+    def _all_cells(self, adata: AnnData, time: float) -> Reference | None:
+        observed = self.cloud(time, "observed")
+        if observed is None:
+            return None
+        try:
+            found = read_positions(adata, use_rep=str(self.params["use_rep"]), n_dims=int(self.params["n_dims"]))
+        except CellFlowError:
+            return None
+        x = found.astype(np.float64)
+        rows = np.flatnonzero(np.isfinite(x).all(axis=1))
+        if not len(rows) or x.shape[1] != observed.x.shape[1]:
+            return None
+        distance, _ = nearest(x[rows], observed.x, 1)
+        return Reference(x[rows], rows) if _coincide(distance, x[rows]) else None
+
+    def _drawn_cells(self, adata: AnnData, time: float) -> Reference | None:
+        found = [c for name in _REAL if (c := self.cloud(time, name)) is not None and c.rows is not None]
+        if not found:
+            return None
+        rows = np.concatenate([c.rows for c in found if c.rows is not None])
+        if rows.max() >= adata.n_obs:
+            msg = (
+                f"The benchmark was made with at least {rows.max() + 1:,} cells and adata has {adata.n_obs:,}; pass the "
+                "AnnData that it was made with, or run cf.bench.holdout again."
+            )
+            raise InputError(msg)
+        return Reference(np.concatenate([c.x for c in found]), rows)
+
+
+def _coincide(distance: FloatArray, x: FloatArray) -> bool:
+    """Whether positions are the same ones, to single precision."""
+    return bool(distance.max() <= 1e-5 * max(float(np.abs(x).max()), 1e-30))
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with numbers as float64 and text as text; missing columns are empty."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for name in table.columns:
+        if name in _NUMBERS:
+            columns[name] = table[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            columns[str(name)] = ["" if pd.isna(value) else str(value) for value in table[name]]
+    for name in (*_NUMBERS, *_TEXT):
+        columns.setdefault(name, np.full(len(table), np.nan) if name in _NUMBERS else [""] * len(table))
+    return pd.DataFrame(columns)

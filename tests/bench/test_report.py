@@ -1,0 +1,365 @@
+"""The report: one file that needs no other, whose numbers are those of the table."""
+
+import base64
+import html
+import os
+import re
+import sys
+from html.parser import HTMLParser
+from io import BytesIO
+
+import anndata as ad
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+import cellflow as cf
+from cellflow.bench import _pictures, report
+from cellflow.bench._held import Held
+from cellflow.errors import InputError, MissingKeyError, OutputError
+from conftest import make_cells, quick_recipe
+
+N, D = 40, 3
+NASTY = '<script>alert("x")</script> & co'
+
+
+def population(time, n=N, seed=0):
+    rng = np.random.default_rng([seed, int(time)])
+    x = rng.normal(scale=0.4, size=(n, D))
+    x[:, 0] += time / 12
+    return x.astype(np.float32)
+
+
+def rows():
+    """Two hidden times, a model with two seeds and two protocols, one that failed, baselines and the floor."""
+    made = []
+    for time, shift in ((12.0, 0.0), (24.0, 0.1)):
+        about = {"time": time, "n_observed": N, "n_half": N // 2, "representation": "made without", "note": ""}
+        for seed in (0, 1):
+            for protocol, w1 in (("P1", 0.61234), ("two-sided", 0.56789)):
+                made.append(about | {"method": "ot-cfm", "protocol": protocol, "seed": seed, "kind": "model",
+                                     "w1": w1 + shift + 0.01 * seed, "w1_low": w1 + shift - 0.05, "w1_high": w1 + shift + 0.07,
+                                     "w1_half": w1 + shift + 0.1, "skill": 0.4 - shift, "skill_low": 0.2, "skill_high": 0.6,
+                                     "energy": 0.051, "variance_ratio": 0.91, "mean_error": 0.22, "c2st": 0.6,
+                                     "n_predicted": N, "seconds": 1.5})  # fmt: skip
+            made.append(about | {"method": NASTY, "protocol": "P1", "seed": seed, "kind": "model", "note": f"failed: {NASTY}"})
+        for method, kind, w1 in (("previous snapshot", "baseline", 1.5), ("next snapshot", "baseline", 1.6),
+                                 ("OT interpolation", "baseline", 0.8), ("noise floor", "floor", 0.4)):  # fmt: skip
+            made.append(about | {"method": method, "protocol": "", "seed": pd.NA, "kind": kind, "w1": w1, "w1_low": w1 - 0.1,
+                                 "w1_high": w1 + 0.1, "w1_half": w1, "skill": (0.8 - w1) / 0.4, "energy": w1 / 5,
+                                 "variance_ratio": 1.0, "mean_error": w1 / 2, "c2st": 0.7,
+                                 "n_predicted": N, "seconds": 0.0})  # fmt: skip
+    table = pd.DataFrame(made)
+    return table.astype({"seed": "Int64", "n_predicted": "Int64", "n_observed": "int64", "n_half": "int64"})
+
+
+def cloud(x, rows=None):
+    made = {"x": x, "weight": np.full(len(x), 1.0 / len(x))}
+    return made if rows is None else made | {"rows": rows}
+
+
+def benchmarked(*, with_rows=False, moved=0.0):
+    """Cells with a benchmark, whose coordinates are those of `X_pca`, or moved by a constant."""
+    hours = np.repeat([0.0, 12.0, 24.0, 36.0], N)
+    x = np.concatenate([population(t) for t in (0, 12, 24, 36)])
+    obs = pd.DataFrame({"hours": hours}, index=[f"cell{i}" for i in range(len(x))])
+    obs["kind"] = pd.Categorical(np.where(x[:, 1] > 0, "up <1>", "down"))
+    adata = ad.AnnData(obs=obs)
+    adata.obsm["X_pca"], adata.obsm["X_umap"] = x, x[:, :2].astype(np.float64) * 2
+    clouds = {}
+    for time in (12.0, 24.0):
+        at = {name: np.flatnonzero(hours == t) for name, t in
+              (("observed", time), ("previous snapshot", time - 12), ("next snapshot", time + 12))}  # fmt: skip
+        clouds[f"time_{time}"] = {
+            **{name: cloud(x[some] + np.float32(moved), some if with_rows else None) for name, some in at.items()},
+            "ot-cfm, P1": cloud(population(time, 30, seed=1) + np.float32(moved)),
+            "ot-cfm, two-sided": cloud(population(time, 50, seed=2) + np.float32(moved)),
+            "OT interpolation": cloud(population(time, 30, seed=3) + np.float32(moved)),
+        }
+    adata.uns["cf_holdout"] = {
+        "cellflow_version": "0.1.0",
+        "table": rows(),
+        "params": {"time_key": "hours", "time_unit": "h", "use_rep": "X_pca", "n_dims": D, "seeds": np.array([0, 1])},
+        "verdict": f"ot-cfm (P1) comes nearer than {NASTY}: it is better.\nother: it is worse, so use the interpolation.",
+        "clouds": clouds,
+    }
+    return adata
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_pictures():
+    """Fewer pixels, since they are what takes the time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_pictures, "_DPI", 50)
+        yield
+
+
+@pytest.fixture(scope="module")
+def adata():
+    return benchmarked()
+
+
+@pytest.fixture(scope="module")
+def page(adata, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    assert report(adata, path, cluster_key="kind", title=NASTY) == path.resolve()
+    return path.read_text(encoding="utf-8")
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes; and that each is closed where it should be."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open, self.text = [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in {"meta", "img"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def cells_of(page, heading):
+    """Rows of the first table after a heading, as lists of text."""
+    after = page[page.index(f">{heading}<") :]
+    body = after[: after.index("</table>")]
+    return [[html.unescape(re.sub("<[^>]+>", "", c)) for c in re.findall(r"<t[dh].*?</t[dh]>", row)]
+            for row in re.findall(r"<tr.*?</tr>", body)]  # fmt: skip
+
+
+def test_one_file_that_needs_nothing_else(page):
+    tags = Tags(page)
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", page)
+    assert {tag for tag, _ in tags.found} & {"script", "link", "iframe", "object", "base"} == set()
+    for tag, attributes in tags.found:
+        assert not {"href", "srcset", "action"} & set(attributes)
+        if "src" in attributes:
+            assert (tag, attributes["src"][:22]) == ("img", "data:image/png;base64,")
+            assert attributes["alt"]
+
+
+def test_pictures_are_pictures(page):
+    """Distances, two maps and two on the embedding, composition, calibration; none of them blank."""
+    found = re.findall(r"base64,([^\"]+)", page)
+    assert len(found) == 7
+    for picture in found:
+        pixels = mpl.image.imread(BytesIO(base64.b64decode(picture)))
+        assert min(pixels.shape[:2]) > 80
+        assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 20
+
+
+def test_numbers_are_those_of_the_table(page, adata):
+    table = adata.uns["cf_holdout"]["table"]
+    head, *body = cells_of(page, "The table")
+    assert head[:5] == ["method", "protocol", "W1", "W1, equal n", "skill"]
+    shown = {(row[0], row[1]): row for row in body[1 : 1 + 7]}
+    assert body[0] == ["Hidden: 12 h (40 cells; equal n: 20)"]
+    first = table[(table["time"] == 12.0) & (table["method"] == "ot-cfm") & (table["protocol"] == "P1")]
+    w1, low, high = (first[c].mean() for c in ("w1", "w1_low", "w1_high"))
+    row = shown["ot-cfm", "P1"]
+    assert row[2] == f"{w1:.3f} ({low:.3f} to {high:.3f})"
+    assert row[3:] == ["0.712", "0.400 (0.200 to 0.600)", "0.051", "0.910", "0.220", "0.600", "40", "1.5"]
+    assert shown["noise floor", ""][2] == "0.400 (0.300 to 0.500)"
+    assert shown[NASTY, "P1"][2:4] == ["–", "–"]
+    assert [r[0] for r in body[1:4]] == ["noise floor", "ot-cfm", "ot-cfm"]
+    head, *every = cells_of(page, f"All {len(table)} rows and columns")
+    assert len(every) == len(table)
+    column = head.index("w1_half")
+    assert [r[column] for r in every] == ["–" if np.isnan(v) else f"{v:.3f}" for v in table["w1_half"].astype(float)]
+
+
+def test_tiles_are_means_over_times_and_seeds(page, adata):
+    table = adata.uns["cf_holdout"]["table"]
+    own = table[(table["method"] == "ot-cfm") & (table["protocol"] == "P1")]
+    tiles = re.findall(r'class="tile"><b>([^<]+)</b>', page)
+    assert tiles == [f"{own['w1_half'].mean():.3f}", "0.800", "0.400", f"{own['skill'].mean():.3f}"]
+
+
+def test_whatever_users_wrote_is_text(page):
+    assert "<script" not in page
+    text = "".join(Tags(page).text)
+    assert text.count(NASTY) >= 6
+    assert "up <1>" in text
+
+
+def test_the_verdict_has_the_colour_of_what_it_says(page):
+    assert re.findall(r'class="verdict([^"]*)"', page) == [" better", " worse"]
+
+
+def test_shares_of_cell_types(page, adata):
+    """The observed ones are exact; those of predicted cells are what their nearest neighbours say."""
+    rows = cells_of(page, "Cell types")
+    assert rows[0] == ["kind", "hidden, %", "predicted, %", "OT interpolation, %"]
+    here = adata.obs["kind"][adata.obs["hours"] == 12.0]
+    assert [row[:2] for row in rows[2:4]] == [[k, f"{100 * (here == k).mean():.1f}"] for k in ("down", "up <1>")]
+    predicted = adata.uns["cf_holdout"]["clouds"]["time_12.0"]["ot-cfm, P1"]["x"]
+    assert float(rows[3][2]) == pytest.approx(100 * (predicted[:, 1] > 0).mean(), abs=12)
+    assert float(rows[2][2]) + float(rows[3][2]) == pytest.approx(100.0, abs=0.11)
+    assert rows[4][0] == "wrong in all"
+    assert float(rows[4][2]) == pytest.approx(abs(float(rows[3][1]) - float(rows[3][2])), abs=0.11)
+
+
+def test_coverage_of_a_right_prediction_is_near_the_level(page):
+    rows = cells_of(page, "Is the prediction as wide as the cells are?")
+    for k, level in enumerate((50, 80, 95)):
+        assert float(rows[1][1 + k].split()[0]) == pytest.approx(level, abs=15)
+
+
+@pytest.mark.parametrize("with_rows", [False, True])
+def test_other_coordinates_than_those_that_are_there(with_rows, tmp_path):
+    """A representation that was made again: neighbours are known where the benchmark says which cells it drew."""
+    moved = benchmarked(with_rows=with_rows, moved=5.0)
+    page = report(moved, tmp_path / "a.html", cluster_key="kind").read_text()
+    assert page.count("<img") == (7 if with_rows else 4)
+    assert ("cannot be laid beside" in page) is not with_rows
+    if with_rows:
+        plain = report(benchmarked(), tmp_path / "b.html", cluster_key="kind").read_text()
+        assert cells_of(page, "Cell types")[2][:2] == cells_of(plain, "Cell types")[2][:2]
+
+
+def test_from_the_benchmark_to_the_page(tmp_path):
+    """Without the hidden cells in the representation, and with what `cf.bench.holdout` really writes."""
+    cells = make_cells()
+    cells.obs["kind"] = pd.Categorical(np.where(cells.obsm["X_pca"][:, 1] > 0, "up", "down"))
+    table = cf.bench.holdout(cells, "hours", methods=quick_recipe(), metrics=("w1", "energy"))
+    page = report(cells, tmp_path / "a.html", cluster_key="kind").read_text()
+    assert page.count("<img") == 5
+    assert table.attrs["verdict"] in "".join(Tags(page).text)
+    shown = {(row[0], row[1]): row for row in cells_of(page, "The table")[2:]}
+    assert len(shown) == len(table)
+    for _, row in table.iterrows():
+        assert shown[row["method"], row["protocol"]][3] == f"{row['w1_half']:.3f}"
+    here = cells.obs["kind"][cells.obs["hours"] == 12.0]
+    assert cells_of(page, "Cell types")[2][:2] == ["down", f"{100 * (here == 'down').mean():.1f}"]
+
+
+def test_rows_of_other_cells_are_refused(tmp_path):
+    moved = benchmarked(with_rows=True, moved=5.0)[:50].copy()
+    with pytest.raises(InputError, match="made with at least 120 cells and adata has 50"):
+        report(moved, tmp_path / "a.html", cluster_key="kind")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_embedding_cell_types_or_predictions(tmp_path, adata):
+    bare = adata.copy()
+    del bare.obsm["X_umap"]
+    page = report(bare, tmp_path / "a.html").read_text()
+    assert page.count("<img") == 4
+    assert "Cell types" not in page
+    bare.uns["cf_holdout"]["clouds"] = {}
+    page = report(bare, tmp_path / "b.html", cluster_key="kind").read_text()
+    assert page.count("<img") == 1
+    assert "No method gave a prediction that could be drawn." in page
+    Tags(page)
+
+
+def test_the_fit_is_shown_where_there_is_one(tmp_path, adata, fitted):
+    both = adata.copy()
+    both.uns["cellflow"] = fitted.uns["cellflow"]
+    page = report(both, tmp_path / "a.html").read_text()
+    assert "The fit to all snapshots" in page
+    plans = cells_of(page, "Transport plans")
+    assert [row[0] for row in plans[1:]] == [name.replace("_", " ") for name in fitted.uns["cellflow"]["plans"]]
+    assert "The fit to all snapshots" not in report(both, tmp_path / "b.html", fit_key="other").read_text()
+
+
+@pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # zarr's and anndata's own, about formats
+def test_a_file_in_between_changes_nothing(suffix, tmp_path, adata, page):
+    getattr(adata, f"write_{suffix}")(tmp_path / f"cells.{suffix}")
+    again = getattr(ad, f"read_{suffix}")(tmp_path / f"cells.{suffix}")
+    assert report(again, tmp_path / "again.html", cluster_key="kind", title=NASTY).read_text() == page
+
+
+def test_nothing_else_changes(tmp_path, adata, frozen):
+    before, filters = dict(mpl.rcParams), mpl.get_backend()
+    with frozen(adata):
+        report(adata, tmp_path / "a.html", cluster_key="kind")
+    assert (dict(mpl.rcParams), mpl.get_backend()) == (before, filters)
+    if "matplotlib.pyplot" in sys.modules:
+        assert not sys.modules["matplotlib.pyplot"].get_fignums()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
+
+
+def test_an_old_report_is_replaced_as_a_whole_or_not_at_all(tmp_path, adata, monkeypatch):
+    path = tmp_path / "a.html"
+    path.write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match="disk full"):
+            report(adata, path)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
+    report(adata, path)
+    assert path.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_paths_that_cannot_be_written_are_refused(tmp_path, adata):
+    (tmp_path / "folder.html").mkdir()
+    for path, said in (
+        (tmp_path / "folder.html", "is a folder"),
+        (tmp_path / "none" / "a.html", "does not exist"),
+        (tmp_path / "a.txt", "does not end in '.html'"),
+    ):
+        with pytest.raises(OutputError, match=said):
+            report(adata, path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        (
+            {"key": "other"},
+            MissingKeyError,
+            r"adata.uns\['other'\]; benchmarks are at \['cf_holdout'\]",
+        ),
+        ({"cluster_key": "Kind"}, MissingKeyError, "'Kind' is no column of adata.obs; found .*did you mean 'kind'"),
+        ({"basis": "tsne"}, MissingKeyError, "No 'tsne' in adata.obsm"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path, adata, arguments, error, said):
+    with pytest.raises(error, match=said):
+        report(adata, tmp_path / "a.html", **arguments)
+
+
+def test_a_benchmark_has_to_be_run_first(tmp_path, cells):
+    with pytest.raises(MissingKeyError, match=r"Run cf.bench.holdout\(adata, time_key=...\) first"):
+        report(cells, tmp_path / "a.html")
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda record: record.pop("clouds"), "lacks clouds"),
+        (lambda record: record["params"].pop("n_dims"), r"lacks params\['n_dims'\]"),
+        (lambda record: record.update(table=record["table"].drop(columns=["w1_half"])), r"lacks table\['w1_half'\]"),
+        (lambda record: record.update(table=record["table"].iloc[:0]), "has no rows"),
+    ],
+)
+def test_a_damaged_benchmark_is_refused(tmp_path, broken, said):
+    adata = benchmarked()
+    broken(adata.uns["cf_holdout"])
+    with pytest.raises(InputError, match=said):
+        report(adata, tmp_path / "a.html")
+
+
+def test_the_first_method_stands_first_and_two_sided_second():
+    held = Held.of(benchmarked(), "cf_holdout")
+    assert held.main == ("ot-cfm", "P1")
+    assert held.drawn(1) == ["ot-cfm, P1"]
+    assert held.drawn(9) == ["ot-cfm, P1", "ot-cfm, two-sided"]
+    assert held.times == [12.0, 24.0]
+    assert held.at(12.0) == "12 h"
