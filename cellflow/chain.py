@@ -80,13 +80,12 @@ class Pool:
         else:
             distances, rows = nearest(self.x, self.x if queries is None else queries, k)
         distances, rows = distances[:, :k], rows[:, :k]
-        radius = distances[:, -1]
         # Where all neighbours coincide, the width is zero, and all of them count the same.
-        width = np.maximum(0.5 * radius, np.finfo(np.float64).tiny ** 0.25)[:, None]
+        width = np.maximum(0.5 * distances[:, -1:], np.finfo(np.float64).tiny ** 0.25)
         share = self.weight[rows] * np.exp(-0.5 * (distances / width) ** 2)
         share /= share.sum(axis=1, keepdims=True)
         shift: FloatArray = np.einsum("mk,mkd->md", share, self.x[rows]) - (self.x if queries is None else queries)
-        return Neighborhood(rows, share, shift, radius)
+        return Neighborhood(rows, share, shift, distances[:, -1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,8 @@ __all__ = ["DensityCorrected"]
 _CELLS_PER_NEIGHBOR, _FEWEST, _MOST = 25, 15, 100
 #: A place whose neighbours are so many times as far as those of the path's ends lies in a void.
 _VOID = 3.0
+#: Keeps divisions by lengths that may be zero finite.
+_TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class DensityCorrected:
     with :math:`m(x)` the mean shift of a kernel estimate of the pooled cells. Its values at the ends are subtracted, so that a
     cell which lies at the rim of its own population stays there and the variance is kept; the part along the path is left
     out, so that the speed is. Where a path crosses a void, whose nearest cells are several times as far as those around the
-    path's ends, the shift fades: there they are the ends themselves, and would straighten every bend.
+    path's ends, what would undo its bend fades.
 
     Parameters
     ----------
@@ -61,18 +63,29 @@ class DensityCorrected:
         pool, pairs = chain.pool, chain.pairs
         k = int(np.clip(len(pool) // _CELLS_PER_NEIGHBOR, _FEWEST, _MOST))
         cells = pool.near(k)
-        shift = chain.at_ends(torch.from_numpy(cells.shift))
+        start, stop = chain.at_ends(torch.from_numpy(cells.shift))
         radius = chain.at_ends(torch.from_numpy(cells.radius))
-        straight = pairs.x1 - pairs.x0
-        length = straight.norm(dim=1, keepdim=True)
-        along = torch.where(length > 0, straight / length.clamp_min(torch.finfo(length.dtype).tiny), 0.0)
+        along = _direction(pairs.x1 - pairs.x0)
         found = []
         for s in QUARTERS:
-            here = pool.near(k, at(path, s, pairs).numpy())
-            sideways = torch.from_numpy(here.shift) - (1 - s) * shift[0] - s * shift[1]
-            sideways -= (sideways * along).sum(dim=1, keepdim=True) * along
-            # No larger than neighbourhoods where cells are: in a void between snapshots, the nearest cells say nothing.
+            place = at(path, s, pairs)
+            here = pool.near(k, place.numpy())
+            shift = _without(along, torch.from_numpy(here.shift) - (1 - s) * start - s * stop)
+            # In a void, the nearest cells are those of the path's own ends, and would straighten every bend.
+            bend = _direction(_without(along, place - (1 - s) * pairs.x0 - s * pairs.x1))
+            against = (shift * bend).sum(dim=1, keepdim=True).clamp_max(0.0) * bend
             near = _VOID * ((1 - s) * radius[0] + s * radius[1])
-            trust = (near / torch.from_numpy(here.radius).clamp_min(torch.finfo(near.dtype).tiny)).clamp_max(1.0).square()
-            found.append(self.strength * trust[:, None] * sideways)
+            trust = (near / torch.from_numpy(here.radius).clamp_min(_TINY)).clamp_max(1.0).square()
+            found.append(self.strength * (shift - (1.0 - trust)[:, None] * against))
         return torch.stack(found)
+
+
+def _direction(x: Tensor) -> Tensor:
+    """Unit vectors `(n, d)`; zero where there is no direction."""
+    length = x.norm(dim=1, keepdim=True)
+    return torch.where(length > 0, x / length.clamp_min(_TINY), 0.0)
+
+
+def _without(direction: Tensor, x: Tensor) -> Tensor:
+    """What is left of vectors without their part along a unit vector, all `(n, d)`."""
+    return x - (x * direction).sum(dim=1, keepdim=True) * direction

@@ -212,10 +212,24 @@ def test_a_void_between_snapshots_straightens_no_bend():
             for k, a in enumerate(angles)
         )
     )
-    bend = [
-        curve(path, snapshots, 0.5) - curve(Linear(), snapshots, 0.5) for path in (LimitedHermite(), recipes.curved_cfm().path)
-    ]
-    assert np.linalg.norm(bend[1], axis=1).mean() > 0.7 * np.linalg.norm(bend[0], axis=1).mean()
+    straight, cubic, whole = (curve(p, snapshots, 0.5) for p in (Linear(), LimitedHermite(), recipes.curved_cfm().path))
+    bend = [np.linalg.norm(x - straight, axis=1).mean() for x in (cubic, whole)]
+    assert bend[1] > 0.7 * bend[0]
+
+
+def test_outliers_of_clouds_that_hardly_overlap_attract_little():
+    # Clouds of radius one, seven apart, on a circle: a few outliers meet halfway, on the chord.
+    rng = np.random.default_rng(0)
+    angles = np.linspace(0, 0.75 * np.pi, 4)
+    snapshots = Snapshots(
+        tuple(
+            Population(rng.normal(size=(300, 2)) + 10 * np.array([np.cos(a), np.sin(a)]), float(k))
+            for k, a in enumerate(angles)
+        )
+    )
+    both = (LimitedHermite(), OverlapAttracted(LimitedHermite()))
+    bend = [curve(path, snapshots, 0.5) - curve(Linear(), snapshots, 0.5) for path in both]
+    assert np.linalg.norm(bend[1] - bend[0], axis=1).mean() < 0.1 * np.linalg.norm(bend[0], axis=1).mean()
 
 
 def test_snapshots_without_overlap_attract_nothing():
