@@ -93,7 +93,8 @@ def inner_times(snapshots: Snapshots, times: object = None) -> list[float]:
         raise InputError(msg)
     if times is None:
         return inner
-    given = list(times) if isinstance(times, Sequence | np.ndarray) and not isinstance(times, str) else [times]
+    times = times.tolist() if isinstance(times, np.ndarray) else times
+    given = list(times) if isinstance(times, Sequence) and not isinstance(times, str) else [times]
     chosen = [as_number("times", t, remedy=f", of {inner}") for t in given]
     for t in chosen:
         if t not in inner:
