@@ -65,8 +65,8 @@ class Problem:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of all cells."""
-        arrays = [a for p in self.snapshots.populations for a in (p.x, p.weight, p.context) if a is not None]
+        """Hash of all cells, and of where they are from: clouds that are kept name their rows."""
+        arrays = [a for p in self.snapshots.populations for a in (p.x, p.weight, p.index, p.context) if a is not None]
         return digest(self.snapshots.times, self.time, *arrays)
 
     def halves(self, n_splits: int) -> list[Halves]:

@@ -295,8 +295,11 @@ def test_the_cache_knows_what_a_result_depends_on(snapshots, tmp_path):
         hold_out(snapshots, **(base | change))
         counts.append(files())
     shifted = snapshots.moved([p.x + 1.0 for p in snapshots.populations])
-    hold_out(shifted, **base)
-    counts.append(files())
+    elsewhere = Snapshots(tuple(replace(p, index=p.index + 7) for p in snapshots.populations))
+    for other in (shifted, elsewhere):
+        found = hold_out(other, **base)
+        counts.append(files())
+    assert found.clouds["time_1.0"]["observed"]["rows"].min() == 7
     assert counts == sorted(set(counts))
     hold_out(snapshots, **base)
     assert files() == counts[-1]
