@@ -207,11 +207,14 @@ def _drawn(plan: Plan, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
 
 
 def smoothed(population: Population, values: FloatArray, k: int) -> FloatArray:
-    """Mean of the values `(n, m)` of the `k` nearest cells of the same snapshot; zero for cells without weight."""
+    """Mean of the values `(n, m)` of the `k` nearest cells of the same snapshot; zero for cells without weight.
+
+    NaN stands for a cell that a plan moves nowhere, because its weight rounds to nothing there: it counts for no other.
+    """
     alive = np.flatnonzero(population.weight > 0)
-    x = population.x[alive]
-    _, rows = nearest(x, x, max(1, k))
-    weight = population.weight[alive][rows]
+    known = alive[~np.isnan(values[alive]).any(axis=1)]
+    _, rows = nearest(population.x[known], population.x[alive], max(1, k))
+    weight = population.weight[known][rows]
     mean = np.zeros_like(values)
-    mean[alive] = np.einsum("nk,nkm->nm", weight / weight.sum(axis=1, keepdims=True), values[alive][rows])
+    mean[alive] = np.einsum("nk,nkm->nm", weight / weight.sum(axis=1, keepdims=True), values[known][rows])
     return mean

@@ -72,8 +72,9 @@ class Coupled:
         """
         shapes = [plan.shape for plan in self.plans]
         found = [(len(a), len(b)) for a, b in snapshots.intervals]
-        same = frame.shift.shape == self.frame.shift.shape and np.allclose(
-            [frame.shift, frame.scale], [self.frame.shift, self.frame.scale], rtol=1e-12
+        same = frame.shift.shape == self.frame.shift.shape and all(
+            np.all(np.abs(a - b) <= 1e-12 * (np.abs(b) + self.frame.scale))
+            for a, b in ((frame.shift, self.frame.shift), (frame.scale, self.frame.scale))
         )
         if shapes != found or describe(recipe.coupling) != self.coupling or not same:
             msg = (

@@ -91,3 +91,5 @@ def test_smoothing_takes_the_mean_of_neighbours_with_weight():
     np.testing.assert_allclose(smoothed(population, values, 2)[:2], 3.0)
     np.testing.assert_allclose(smoothed(population, values, 1)[:3], values[:3])
     assert smoothed(population, values, 1)[3] == 0.0
+    # What a plan moves nowhere counts for no other, and takes what its neighbours have.
+    np.testing.assert_allclose(smoothed(population, np.where(values == values[1], np.nan, values), 1)[:2], values[[0, 0]])

@@ -15,7 +15,7 @@ from cellflow._typing import FloatArray
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.representation import LEAKY, refit_of
-from cellflow.adapter.store import plain
+from cellflow.adapter.store import order_of, plain
 from cellflow.adapter.write import write
 from cellflow.errors import InputWarning
 from cellflow.frame import Scale
@@ -118,7 +118,8 @@ def holdout(
     - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why something is missing).
 
     Written is `uns["cf_holdout"]`: this `table`, the `verdict`, `params`, and `clouds`: by time and name, at most 2,000 cells
-    of every population, for pictures, and of measured ones their rows in `adata`.
+    of every population, for pictures, and of measured ones their rows in `adata`;
+    `order` is a hash of the cells' names, by which `cf.bench.report` tells that rows are still theirs.
 
     Raises
     ------
@@ -176,6 +177,7 @@ def holdout(
             "params": plain(params),
             "verdict": verdict,
             "clouds": _plain_clouds(found.clouds),
+            "order": order_of(adata.obs_names.to_numpy()),
         }
         write(adata, {"uns": {keys.uns: record}})
     logger.info(verdict)

@@ -9,6 +9,7 @@ from cellflow._random import as_seed
 from cellflow._typing import RandomState
 from cellflow.benchmark.baselines import around
 from cellflow.chain import chained
+from cellflow.errors import InputError
 from cellflow.fitting import Coupled, couple
 from cellflow.paths.base import prepared
 from cellflow.population import Pairs, Population, Snapshots
@@ -50,13 +51,18 @@ def path_interpolation(
     Raises
     ------
     InputError
-        A time that has no snapshot on both sides.
+        A time that has no snapshot on both sides, or one itself; plans of another coupling or of other snapshots.
     """
     source, target = around(snapshots, time)
+    if time in snapshots.times:
+        msg = f"There is a snapshot at time {time:g} itself, which the paths would end at; pass snapshots.without({time:g})."
+        raise InputError(msg)
     solved = couple(snapshots, recipe) if plans is None else plans
     inside = snapshots.moved([solved.frame.to_model(p.x) for p in snapshots.populations])
+    resolved = by_name(recipe).resolved(snapshots.clock)
+    solved.require_for(inside, resolved, solved.frame)
     chains, tables = chained(inside, solved.plans, as_seed(random_state))
-    path = prepared(by_name(recipe).path, chains)
+    path = prepared(resolved.path, chains)
     k = int(np.flatnonzero(snapshots.times == source.time)[0])
     a, b, table = inside[k], inside[k + 1], tables[k]
     n = len(table.row)

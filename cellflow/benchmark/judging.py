@@ -93,7 +93,8 @@ class Judged:
         if isinstance(predicted, Exception):
             notes = (f"{type(predicted).__name__}: {predicted}",)
             empty = dict.fromkeys([*columns(self.metrics), "w1_half", "energy_half"], math.nan)
-            found = Scores(empty | {"n_observed": len(self.problem.held_out)}, (), notes)
+            counts = {"n_predicted": 0, "n_observed": len(self.problem.held_out), "n_half": 0}
+            found = Scores(empty | counts, (), notes)
         else:
             splits = self.problem.halves(self.n_splits)
             found = score(predicted, self.problem.held_out, splits, chosen=self.metrics, seed=SEED)

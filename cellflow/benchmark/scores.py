@@ -183,7 +183,8 @@ def score_floor(held_out: Population, splits: Sequence[Halves], *, chosen: Seque
     """
     if not splits:
         reason = f"{len(held_out)} held-out cells have no halves"
-        return Scores(dict.fromkeys([*columns(METRICS), "w1_half", "energy_half"], math.nan) | {"n_half": 0}, (), (reason,))
+        counts = {"n_predicted": 0, "n_observed": len(held_out), "n_half": 0}
+        return Scores(dict.fromkeys([*columns(METRICS), "w1_half", "energy_half"], math.nan) | counts, (), (reason,))
     measured = [_full(s.other, s.seen, chosen, seed) for s in splits]
     names = measured[0][0]
     values = {name: float(np.mean([found[name] for found, _ in measured])) for name in names}

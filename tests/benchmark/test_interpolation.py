@@ -45,6 +45,14 @@ def test_plans_are_reused_and_checked():
     np.testing.assert_array_equal(
         path_interpolation(rest, 1.0, "curved-cfm", plans=plans).x, path_interpolation(rest, 1.0, "curved-cfm").x
     )
+    for other, recipe in ((on_an_arc(61).without(1.0), "curved-cfm"), (rest, "sb-cfm")):
+        with pytest.raises(InputError, match="Pass what `couple` returns"):
+            path_interpolation(other, 1.0, recipe, plans=plans)
+
+
+def test_a_snapshot_at_the_time_itself_is_left_out_first():
+    with pytest.raises(InputError, match=r"pass snapshots\.without\(1\)"):
+        path_interpolation(on_an_arc(20), 1.0, "curved-cfm")
 
 
 @pytest.mark.parametrize("time", [0.0, 3.0, 5.0])

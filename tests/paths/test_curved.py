@@ -8,7 +8,7 @@ import torch
 
 from cellflow import paths, recipes
 from cellflow.chain import Chain, chained
-from cellflow.couplings import Exact
+from cellflow.couplings import Exact, Sparse
 from cellflow.errors import InputError
 from cellflow.paths import DensityCorrected, LimitedHermite, Linear, OverlapAttracted, ResidualRotated, TimeWarped
 from cellflow.paths.base import prepared as ready
@@ -285,3 +285,18 @@ def test_in_few_dimensions_nothing_is_rotated(snapshots):
 def test_arguments_are_checked(make):
     with pytest.raises(InputError, match="expected"):
         make()
+
+
+def test_a_cell_whose_weight_rounds_to_nothing_changes_nothing():
+    """Its plan moves it nowhere, which is no number; its neighbours' velocities are numbers all the same."""
+    weight = np.r_[1e-20, np.ones(59)]
+    light = Snapshots(tuple(Population(p.x, p.time, weight) for p in snapshots_of().populations))
+    gone = Snapshots(tuple(Population(p.x[1:], p.time) for p in light.populations))
+    made = {}
+    for name, snapshots in (("light", light), ("gone", gone)):
+        (chain,), _ = chained(snapshots, [Sparse()(a, b) for a, b in snapshots.intervals], 0)
+        path = ready(LimitedHermite(n_neighbors=5), [chain])
+        made[name] = path.mean(chain.pairs.t0 + 0.4 * (chain.pairs.t1 - chain.pairs.t0), chain.pairs).numpy()
+    assert np.isfinite(made["light"]).all()
+    paired = {tuple(np.round(x, 6)) for x in made["gone"]}
+    assert np.mean([tuple(np.round(x, 6)) in paired for x in made["light"]]) > 0.9
