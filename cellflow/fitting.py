@@ -94,7 +94,8 @@ class Coupled:
         if known is not None:
             return known.prepared
         path = recipe.resolved(inside.clock).path
-        return path.prepared(chained(inside, self.plans)[0]) if isinstance(path, Surveyed) else path
+        with torch_threads(1):
+            return path.prepared(chained(inside, self.plans)[0]) if isinstance(path, Surveyed) else path
 
     def _known(self, recipe: Recipe) -> Ready | None:
         return next((ready for ready in self.ready if ready.path == recipe.path), None)
@@ -297,7 +298,8 @@ def fit(
     training, path, pairs = recipe.training, recipe.path, solved
     if isinstance(path, Surveyed):
         chains, pairs = chained(inside, solved)
-        path = path.prepared(chains) if plans is None else plans.path(inside, given)
+        with torch_threads(1):
+            path = path.prepared(chains) if plans is None else plans.path(inside, given)
     stream = Stream(
         inside,
         pairs,

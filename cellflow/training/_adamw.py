@@ -51,7 +51,7 @@ class AdamW:
     def step(self, loss: Tensor, lr: float) -> None:
         """Go one step down the gradient of a loss."""
         self._gradient.zero_()
-        loss.backward()  # type: ignore[no-untyped-call] # torch's own
+        loss.backward()
         self._gradient *= (self._clip / (torch.linalg.vector_norm(self._gradient) + 1e-6)).clamp_max(1.0)
         self._n_steps += 1
         self._mean.lerp_(self._gradient, 1 - _FIRST)
