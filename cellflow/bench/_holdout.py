@@ -112,7 +112,8 @@ def holdout(
 
     - `time`, `method`, `protocol`, `seed`, `kind` (`"model"`, `"baseline"` or `"floor"`);
     - at full size: `w1` with its interval `w1_low` to `w1_high`, `w2`, `energy`, `mmd`, `sliced_w1`, `variance_ratio`
-      (predicted over observed), `mean_error`, `c2st` (0.5 where nobody can tell), of `n_predicted` against `n_observed` cells;
+      (predicted over observed), `mean_error`, `c2st` (0.5 where nobody can tell), of `n_predicted` against `n_observed` cells,
+      except that `mmd`, `sliced_w1` and `c2st` are of at most 2,000 cells a side, drawn by weight;
     - at one size `n_half` for all rows, since distances depend on it: `w1_half`, `energy_half`, and
       `skill = (OT interpolation - this) / (OT interpolation - noise floor)` with its interval `skill_low` to `skill_high`;
     - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why something is missing).

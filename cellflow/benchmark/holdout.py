@@ -185,9 +185,13 @@ def _run(
             and isinstance(task.method, Trained)
             and (cache is None or cache.get(task.key) is None)
         ):
-            plans = Plans(task.problem, task.method)
+            plans = Plans(task.problem, (task.method,))
             wanted.setdefault(plans.key, []).append(plans)
-    shared = {key: plans[0] for key, plans in wanted.items() if len(plans) > 1}
+    shared = {
+        key: replace(plans[0], methods=tuple(method for p in plans for method in p.methods))
+        for key, plans in wanted.items()
+        if len(plans) > 1
+    }
     first = [task for task in tasks if isinstance(task, Baseline)]
     begun = run([*shared.values(), *first], n_jobs=n_jobs, cache=cache, progress=progress, name="holdout: baselines")
     solved = {key: outcome.values for key, outcome in zip(shared, begun, strict=False)}
@@ -202,7 +206,7 @@ def _run(
 def _with_plans(task: Model | OwnPath, solved: Mapping[str, Coupled | None]) -> Model | OwnPath:
     if not isinstance(task.method, Trained):
         return task
-    return replace(task, plans=solved.get(Plans(task.problem, task.method).key))
+    return replace(task, plans=solved.get(Plans(task.problem, (task.method,)).key))
 
 
 def _sort(into: dict[str, dict[str, FloatArray]], arrays: Mapping[str, FloatArray]) -> None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cellflow._random import as_seed
-from cellflow._typing import RandomState
 from cellflow.benchmark.baselines import around
 from cellflow.chain import chained
 from cellflow.errors import InputError
 from cellflow.fitting import Coupled, couple
-from cellflow.paths.base import prepared
 from cellflow.population import Pairs, Population, Snapshots
 from cellflow.recipes import Recipe, by_name
 
@@ -24,7 +21,6 @@ def path_interpolation(
     recipe: str | Recipe,
     *,
     plans: Coupled | None = None,
-    random_state: RandomState = 0,
 ) -> Population:
     """Put the pairs of a plan where a method's paths are at a time, without learning anything.
 
@@ -41,8 +37,6 @@ def path_interpolation(
         The method, or its name.
     plans
         Of the recipe on these snapshots (`couple`); None solves them.
-    random_state
-        Of the pairs.
 
     Returns
     -------
@@ -59,10 +53,10 @@ def path_interpolation(
         raise InputError(msg)
     solved = couple(snapshots, recipe) if plans is None else plans
     inside = snapshots.moved([solved.frame.to_model(p.x) for p in snapshots.populations])
-    resolved = by_name(recipe).resolved(snapshots.clock)
-    solved.require_for(inside, resolved, solved.frame)
-    chains, tables = chained(inside, solved.plans, as_seed(random_state))
-    path = prepared(resolved.path, chains)
+    chosen = by_name(recipe)
+    solved.require_for(inside, chosen.resolved(snapshots.clock), solved.frame)
+    path = solved.path(inside, chosen)
+    _, tables = chained(inside, solved.plans)
     k = int(np.flatnonzero(snapshots.times == source.time)[0])
     a, b, table = inside[k], inside[k + 1], tables[k]
     n = len(table.row)

@@ -36,8 +36,8 @@ def snapshots_of(n: int = 60, *, times=(0.0, 1.0, 3.0, 4.5), seed: int = 0) -> S
     return Snapshots(tuple(Population(rng.normal(size=(n, 2)) * 0.5 + c, t) for c, t in zip(centres, times, strict=True)))
 
 
-def prepared(path, snapshots: Snapshots, seed: int = 0) -> tuple[paths.Path, Chain]:
-    (chain,), _ = chained(snapshots, [Exact()(a, b) for a, b in snapshots.intervals], seed)
+def prepared(path, snapshots: Snapshots) -> tuple[paths.Path, Chain]:
+    (chain,), _ = chained(snapshots, [Exact()(a, b) for a, b in snapshots.intervals])
     return ready(path, [chain]), chain
 
 
@@ -257,7 +257,7 @@ def test_time_is_warped_between_the_ends_and_never_runs_backward(snapshots):
 def test_rotation_keeps_the_variance_that_averaging_loses():
     rng = np.random.default_rng(0)
     snapshots = Snapshots(tuple(Population(rng.normal(size=(400, 30)), float(k)) for k in range(2)))
-    (chain,), _ = chained(snapshots, [Exact()(*snapshots.intervals[0])], 0)
+    (chain,), _ = chained(snapshots, [Exact()(*snapshots.intervals[0])])
     middle = 0.5 * (chain.pairs.t0 + chain.pairs.t1)
     rotated = ResidualRotated(Linear()).prepared([chain]).mean(middle, chain.pairs).var(dim=0).mean()
     straight = Linear().mean(middle, chain.pairs).var(dim=0).mean()
