@@ -294,7 +294,7 @@ def test_a_cell_whose_weight_rounds_to_nothing_changes_nothing():
     gone = Snapshots(tuple(Population(p.x[1:], p.time) for p in light.populations))
     made = {}
     for name, snapshots in (("light", light), ("gone", gone)):
-        (chain,), _ = chained(snapshots, [Sparse()(a, b) for a, b in snapshots.intervals], 0)
+        (chain,), _ = chained(snapshots, [Sparse()(a, b) for a, b in snapshots.intervals])
         path = ready(LimitedHermite(n_neighbors=5), [chain])
         made[name] = path.mean(chain.pairs.t0 + 0.4 * (chain.pairs.t1 - chain.pairs.t0), chain.pairs).numpy()
     assert np.isfinite(made["light"]).all()
