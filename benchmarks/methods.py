@@ -86,7 +86,7 @@ class Bare:
         """The recipe's, marked."""
         return f"path {self.recipe.name}"
 
-    def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:  # noqa: ARG002 (as methods are called)
+    def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:  # noqa: ARG002 (as every method)
         """Put the pairs of the plan where the paths are at `time`."""
         return {"P1": path_interpolation(rest, time, self.recipe)}
 
