@@ -110,7 +110,8 @@ def report(rows: pd.DataFrame, name: str) -> None:
     )
     for method, group in rows.groupby("method", sort=False):
         by_time = group.groupby("time")["P1"].mean().reindex(times)
-        sd = group.groupby("seed")["P1"].mean().std(ddof=0)
+        per_seed = group.groupby("seed")["P1"].mean()
+        sd = per_seed.std(ddof=0) if len(per_seed) > 1 else float("nan")
         numbers = [*by_time, by_time.mean(), sd, *group[["P2", "energy", "variance"]].mean()]
         use = f"{group['peak_mib'].max():.0f} ({group['imports_mib'].max():.0f})"
         published = ""

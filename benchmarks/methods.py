@@ -86,9 +86,9 @@ class Bare:
         """The recipe's, marked."""
         return f"path {self.recipe.name}"
 
-    def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:
+    def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:  # noqa: ARG002 (as every method)
         """Put the pairs of the plan where the paths are at `time`."""
-        return {"P1": path_interpolation(rest, time, self.recipe, random_state=random_state)}
+        return {"P1": path_interpolation(rest, time, self.recipe)}
 
 
 @dataclass(frozen=True)

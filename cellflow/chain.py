@@ -23,6 +23,8 @@ __all__ = ["Chain", "Neighborhood", "Pool", "Table", "chained", "smoothed"]
 
 #: Neighbours in the pool that are found once, for everybody who asks for fewer.
 _N_NEIGHBORS = 100
+# Seed of the pairs.
+_PAIRS = 0
 
 
 class Neighborhood(NamedTuple):
@@ -102,8 +104,6 @@ class Chain:
         Rows of the pairs of each interval in its two snapshots.
     first
         Number of the first pair in the table of all chains; the pairs of the intervals follow each other.
-    seed
-        Of what a path has to draw.
     """
 
     snapshots: Snapshots
@@ -111,7 +111,6 @@ class Chain:
     i: Sequence[IntArray]
     j: Sequence[IntArray]
     first: int
-    seed: int
 
     @property
     def rows(self) -> list[slice]:
@@ -158,10 +157,11 @@ class Table:
     row: IntArray
 
 
-def chained(snapshots: Snapshots, plans: Sequence[Plan], seed: int) -> tuple[list[Chain], list[Table]]:
+def chained(snapshots: Snapshots, plans: Sequence[Plan]) -> tuple[list[Chain], list[Table]]:
     """Draw the pairs that a curved path is prepared for: a chain for each condition, a table for each interval.
 
-    As many pairs are drawn from a plan as its larger side has cells, by systematic resampling where the plan has edges.
+    As many pairs are drawn from a plan as its larger side has cells, by systematic resampling where the plan has edges. They
+    depend on the plans alone, so that all fits that share plans share what is prepared from them.
 
     Parameters
     ----------
@@ -169,8 +169,6 @@ def chained(snapshots: Snapshots, plans: Sequence[Plan], seed: int) -> tuple[lis
         In model coordinates.
     plans
         One per interval.
-    seed
-        Of the draws.
     """
     parts = [shared_conditions(a, b) for a, b in snapshots.intervals]
     chains: list[Chain] = []
@@ -180,8 +178,8 @@ def chained(snapshots: Snapshots, plans: Sequence[Plan], seed: int) -> tuple[lis
         members = [parts[0][c][1], *(part[c][2] for part in parts)]
         inside = Snapshots(tuple(p.part(rows) for p, rows in zip(snapshots.populations, members, strict=True)))
         own = [plan.plans[c] if isinstance(plan, BlockPlan) else plan for plan in plans]
-        drawn = [_drawn(plan, stream(seed, c, k)) for k, plan in enumerate(own)]
-        chains.append(Chain(inside, own, [i for i, _ in drawn], [j for _, j in drawn], first, seed))
+        drawn = [_drawn(plan, stream(_PAIRS, c, k)) for k, plan in enumerate(own)]
+        chains.append(Chain(inside, own, [i for i, _ in drawn], [j for _, j in drawn], first))
         first += sum(len(i) for i, _ in drawn)
 
     tables = []
@@ -207,11 +205,14 @@ def _drawn(plan: Plan, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
 
 
 def smoothed(population: Population, values: FloatArray, k: int) -> FloatArray:
-    """Mean of the values `(n, m)` of the `k` nearest cells of the same snapshot; zero for cells without weight."""
+    """Mean of the values `(n, m)` of the `k` nearest cells of the same snapshot; zero for cells without weight.
+
+    NaN stands for a cell that a plan moves nowhere, because its weight rounds to nothing there: it counts for no other.
+    """
     alive = np.flatnonzero(population.weight > 0)
-    x = population.x[alive]
-    _, rows = nearest(x, x, max(1, k))
-    weight = population.weight[alive][rows]
+    known = alive[~np.isnan(values[alive]).any(axis=1)]
+    _, rows = nearest(population.x[known], population.x[alive], max(1, k))
+    weight = population.weight[known][rows]
     mean = np.zeros_like(values)
-    mean[alive] = np.einsum("nk,nkm->nm", weight / weight.sum(axis=1, keepdims=True), values[alive][rows])
+    mean[alive] = np.einsum("nk,nkm->nm", weight / weight.sum(axis=1, keepdims=True), values[known][rows])
     return mean

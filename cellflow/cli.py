@@ -172,6 +172,8 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     bench.add_argument("--n-jobs", type=int, metavar="N", help="tasks at once, -1 for one per core (default: 1)")
     bench.add_argument("--cache", metavar="FOLDER", help="keep finished tasks here, so that a run can be resumed")
     bench.add_argument("--out", metavar="OUT.h5ad", help="write the cells with the result; may be the input file")
+    bench.add_argument("--report", metavar="OUT.html", help="write the result as one page that explains itself")
+    bench.add_argument("--cluster-key", metavar="COLUMN", help="column of obs with cell types, for the report")
     bench.set_defaults(parser=bench)
 
     selftest = command(
@@ -248,7 +250,7 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 #: Options of `cellflow bench` that belong to a file of one's own, and to the literature.
-_OWN, _PUBLISHED = ("input", "time_key", "n_dims", "out"), ("dims", "protocol", "data")
+_OWN, _PUBLISHED = ("input", "time_key", "n_dims", "out", "report", "cluster_key"), ("dims", "protocol", "data")
 #: Columns of the table that fit on a screen.
 _SHOWN = (
     "time",
@@ -285,7 +287,15 @@ def _holdout(arguments: argparse.Namespace) -> dict[str, Any]:
 
     if arguments.out is not None:
         check_writable(arguments.out)
+    if arguments.report is not None:
+        check_writable(arguments.report, suffix=".html")
+    elif arguments.cluster_key is not None:
+        arguments.parser.error("--cluster-key goes with --report only")
     adata = read_h5ad(arguments.input)
+    if arguments.cluster_key is not None and arguments.cluster_key not in adata.obs:
+        known = sorted(map(str, adata.obs))
+        msg = f"--cluster-key: adata.obs has no column {arguments.cluster_key!r}{errors.closest(arguments.cluster_key, known)}"
+        raise errors.MissingKeyError(msg)
     table = bench.holdout(
         adata,
         arguments.time_key,
@@ -300,6 +310,8 @@ def _holdout(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     if arguments.out is not None:
         write_h5ad(adata, arguments.out)
+    if arguments.report is not None:
+        bench.report(adata, arguments.report, cluster_key=arguments.cluster_key)
     about = "; ".join(dict.fromkeys(table["representation"]))
     return _benched(arguments, table, table[list(_SHOWN)], about)
 

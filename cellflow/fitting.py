@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ from cellflow.errors import InputError, InputTypeError
 from cellflow.flow import Flow
 from cellflow.frame import Frame, Scale
 from cellflow.ladder import Ladder, Moments
-from cellflow.paths import Surveyed
+from cellflow.paths import Path, Surveyed
 from cellflow.plan import BlockPlan, EdgePlan, Plan
 from cellflow.population import Clock, Population, Snapshots
 from cellflow.recipes import DEFAULT, Recipe, by_name, describe
@@ -42,6 +42,15 @@ logger = logging.getLogger("cellflow")
 
 
 @dataclass(frozen=True, eq=False)
+class Ready:
+    """A path of a recipe that has seen the snapshots and their plans, and how long it looked."""
+
+    path: Path | Surveyed
+    prepared: Path
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
 class Coupled:
     """The plans between snapshots, for several fits that share them: other seeds, paths or networks.
 
@@ -55,12 +64,41 @@ class Coupled:
         Description of the coupling that solved them.
     frame
         The model coordinates that they were solved in.
+    ready
+        Paths that were prepared on these plans, which fits of other seeds and networks share.
     """
 
     plans: Sequence[Plan]
     summaries: Mapping[str, Mapping[str, Any]]
     coupling: Mapping[str, Any]
     frame: Frame
+    ready: tuple[Ready, ...] = ()
+
+    def seconds(self, recipe: Recipe) -> float:
+        """What was spent on plans and on the path of a recipe."""
+        known = self._known(recipe)
+        return sum(float(s["seconds"]) for s in self.summaries.values()) + (0.0 if known is None else known.seconds)
+
+    def prepared(self, snapshots: Snapshots, recipe: Recipe) -> Coupled:
+        """Return the same plans beside the recipe's path as it is after it has seen these snapshots, in data coordinates."""
+        if self._known(recipe) is not None or not isinstance(recipe.path, Surveyed):
+            return self
+        start = time.perf_counter()
+        inside = snapshots.moved([self.frame.to_model(p.x) for p in snapshots.populations])
+        path = self.path(inside, recipe)
+        return replace(self, ready=(*self.ready, Ready(recipe.path, path, time.perf_counter() - start)))
+
+    def path(self, inside: Snapshots, recipe: Recipe) -> Path:
+        """Return the path of a recipe on these plans, prepared now unless it is ready; the snapshots in model coordinates."""
+        known = self._known(recipe)
+        if known is not None:
+            return known.prepared
+        path = recipe.resolved(inside.clock).path
+        with torch_threads(1):
+            return path.prepared(chained(inside, self.plans)[0]) if isinstance(path, Surveyed) else path
+
+    def _known(self, recipe: Recipe) -> Ready | None:
+        return next((ready for ready in self.ready if ready.path == recipe.path), None)
 
     def require_for(self, snapshots: Snapshots, recipe: Recipe, frame: Frame) -> None:
         """Make sure that the plans are those of a recipe on these snapshots.
@@ -72,8 +110,9 @@ class Coupled:
         """
         shapes = [plan.shape for plan in self.plans]
         found = [(len(a), len(b)) for a, b in snapshots.intervals]
-        same = frame.shift.shape == self.frame.shift.shape and np.allclose(
-            [frame.shift, frame.scale], [self.frame.shift, self.frame.scale], rtol=1e-12
+        same = frame.shift.shape == self.frame.shift.shape and all(
+            np.all(np.abs(a - b) <= 1e-12 * (np.abs(b) + self.frame.scale))
+            for a, b in ((frame.shift, self.frame.shift), (frame.scale, self.frame.scale))
         )
         if shapes != found or describe(recipe.coupling) != self.coupling or not same:
             msg = (
@@ -85,7 +124,7 @@ class Coupled:
 
 
 def couple(snapshots: Snapshots, recipe: str | Recipe | None = None, *, scale: Scale = "joint") -> Coupled:
-    """Solve the plans of a recipe, for `fit(..., plans=)`.
+    """Solve the plans of a recipe and prepare its path on them, for `fit(..., plans=)`.
 
     Parameters
     ----------
@@ -107,9 +146,9 @@ def couple(snapshots: Snapshots, recipe: str | Recipe | None = None, *, scale: S
     if recipe.generates:
         msg = f"The recipe {recipe.name!r} generates cells from noise and couples nothing; fit it without plans."
         raise InputError(msg)
-    recipe, frame = recipe.resolved(clock), Frame.fitted(snapshots, scale)
-    plans, summaries = _couple(snapshots.moved([frame.to_model(p.x) for p in snapshots.populations]), recipe)
-    return Coupled(plans, summaries, describe(recipe.coupling), frame)
+    resolved, frame = recipe.resolved(clock), Frame.fitted(snapshots, scale)
+    plans, summaries = _couple(snapshots.moved([frame.to_model(p.x) for p in snapshots.populations]), resolved)
+    return Coupled(plans, summaries, describe(resolved.coupling), frame).prepared(snapshots, recipe)
 
 
 def _recipe(recipe: str | Recipe | None) -> Recipe:
@@ -244,10 +283,11 @@ def fit(
         msg = f"The recipe {recipe.name!r} generates cells from noise; expected no score. Fit it with another method."
         raise InputError(msg)
     clock = _ARTIFICIAL if recipe.generates else snapshots.clock
-    recipe, frame = recipe.resolved(clock), Frame.fitted(snapshots, scale)
+    given, recipe, frame = recipe, recipe.resolved(clock), Frame.fitted(snapshots, scale)
     inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])
     summaries: dict[str, dict[str, Any]] = {}
     solved: Sequence[Plan]
+    pairs: Sequence[Plan] | Sequence[Table]
     if recipe.generates:
         inside, solved = _beside_noise(inside)
     elif plans is None:
@@ -256,11 +296,11 @@ def fit(
         plans.require_for(inside, recipe, frame)
         solved, summaries = plans.plans, {key: dict(summary) for key, summary in plans.summaries.items()}
 
-    training, path = recipe.training, recipe.path
-    pairs: Sequence[Plan] | Sequence[Table] = solved
+    training, path, pairs = recipe.training, recipe.path, solved
     if isinstance(path, Surveyed):
-        chains, pairs = chained(inside, solved, seed)
-        path = path.prepared(chains)
+        chains, pairs = chained(inside, solved)
+        with torch_threads(1):
+            path = path.prepared(chains) if plans is None else plans.path(inside, given)
     stream = Stream(
         inside,
         pairs,

@@ -22,7 +22,7 @@ def plans_of(snapshots: Snapshots, coupling=None) -> list:
 def test_pairs_are_drawn_by_the_mass_of_the_plan(coupling):
     snapshots = snapshots_of(30, 50, 40)
     plans = plans_of(snapshots, coupling)
-    chains, tables = chained(snapshots, plans, 0)
+    chains, tables = chained(snapshots, plans)
     assert [len(t.row) for t in tables] == [50, 50]
     assert np.array_equal(np.concatenate([t.row for t in tables]), np.arange(100))
     for plan, table in zip(plans, tables, strict=True):
@@ -44,7 +44,7 @@ def test_conditions_have_chains_of_their_own():
         rows = [np.flatnonzero(kind[:, 0] == c) for c in (0, 1)]
         inside = [Exact()(a.part(r), b.part(r)) for r in rows]
         plans.append(BlockPlan((30, 30), inside, rows, rows, np.array([2 / 3, 1 / 3])))
-    chains, tables = chained(snapshots, plans, 0)
+    chains, tables = chained(snapshots, plans)
     assert [len(c.snapshots[0]) for c in chains] == [20, 10]
     assert sorted(np.concatenate([t.row for t in tables]).tolist()) == list(range(60))
     for k, table in enumerate(tables):
@@ -61,7 +61,7 @@ def test_values_of_the_pool_arrive_at_the_ends_of_pairs():
     weight = np.array([0.0, 1.0, 1.0, 0.0, 2.0])
     rng = np.random.default_rng(1)
     snapshots = Snapshots(tuple(Population(rng.normal(size=(5, 2)), float(k), weight) for k in range(3)))
-    (chain,), _ = chained(snapshots, plans_of(snapshots), 0)
+    (chain,), _ = chained(snapshots, plans_of(snapshots))
     assert len(chain.pool) == 9
     start, stop = chain.at_ends(torch.from_numpy(chain.pool.x))
     assert torch.equal(start, chain.pairs.x0)
@@ -91,3 +91,5 @@ def test_smoothing_takes_the_mean_of_neighbours_with_weight():
     np.testing.assert_allclose(smoothed(population, values, 2)[:2], 3.0)
     np.testing.assert_allclose(smoothed(population, values, 1)[:3], values[:3])
     assert smoothed(population, values, 1)[3] == 0.0
+    # What a plan moves nowhere counts for no other, and takes what its neighbours have.
+    np.testing.assert_allclose(smoothed(population, np.where(values == values[1], np.nan, values), 1)[:2], values[[0, 0]])

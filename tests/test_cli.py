@@ -93,8 +93,13 @@ def test_bench_prints_a_table_and_a_verdict(tmp_path: Path, capsys: pytest.Captu
         "--cache",
         tmp_path / "c",
     ]
-    assert run(*arguments, "--out", tmp_path / "out.h5ad") == 0
+    page = tmp_path / "report.html"
+    assert run(*arguments, "--out", tmp_path / "out.h5ad", "--report", page) == 0
     out, err = capsys.readouterr()
+    assert "noise floor" in page.read_text(encoding="utf-8")
+    assert run(*arguments, "--report", tmp_path / "none" / "report.html") == 3
+    assert run(*arguments, "--report", page, "--cluster-key", "cell_tpye") == 4
+    assert "cell_tpye" in capsys.readouterr().err
     for name in ("OT interpolation", "previous snapshot", "noise floor", "two-sided", "i-cfm (P1) comes"):
         assert name in out
     assert "without the held-out cells" in err

@@ -86,6 +86,9 @@ def test_plans_that_were_solved_before_give_the_same_fit_and_no_other_is_taken()
     ):
         with pytest.raises(InputError, match="Pass what `couple` returns"):
             fit(other, recipe, plans=plans, scale=scale)
+    tiny, twice = (snapshots.moved([c * p.x for p in snapshots.populations]) for c in (1e-12, 2e-12))
+    with pytest.raises(InputError, match="in other model coordinates"):
+        fit(twice, "curved-cfm", plans=couple(tiny, "curved-cfm"))
     with pytest.raises(InputError, match="couples nothing"):
         couple(snapshots, "fm")
 

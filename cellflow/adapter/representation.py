@@ -26,6 +26,8 @@ _N_GENES = 2000
 _TARGET = 1e4
 #: Values above this are no logarithms of anything that was sequenced.
 _LARGEST_LOG = 30.0
+#: Means of genes below this share of their standard deviations are no accident: somebody has subtracted them.
+_CENTRED = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,18 +44,22 @@ class Refit:
         How many variable genes enter; all of them, if there are no more.
     n_dims
         Number of components.
+    centred
+        Whether the mean of all cells, held-out ones included, was subtracted before.
     """
 
     values: Any
     counts: bool
     n_genes: int
     n_dims: int
+    centred: bool = False
 
     @property
     def label(self) -> str:
         """What it is, in words."""
         made = "normalised, logged counts" if self.counts else "the expression"
-        return f"PCA of {made}, made without the held-out cells"
+        seen = ", which was centred with them" if self.centred else ""
+        return f"PCA of {made}, made without the held-out cells{seen}"
 
     def coordinates(self, seen: IntArray, *, random_state: int = 0) -> FloatArray:
         """Find genes, centre and axes from the cells `seen`, and project all cells; shape `(n, n_dims)`, float32.
@@ -99,11 +105,13 @@ def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = N
     ------
     MissingKeyError
         There is no such layer.
+    InputError
+        Expression that is not finite.
 
     Warns
     -----
     InputWarning
-        Expression that is neither counts nor, by its size, a logarithm.
+        Expression that is neither counts nor, by its size, a logarithm; expression that was centred on all cells.
     """
     key = spelled(adata, use_rep) or use_rep
     if basis_of(key).casefold() != "pca":
@@ -115,13 +123,35 @@ def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = N
     values = rows[slice(0, adata.n_obs)]
     stored = values.data if hasattr(values, "nnz") else np.asarray(values)
     largest, smallest = (float(stored.max()), float(stored.min())) if stored.size else (0.0, 0.0)
+    if not (np.isfinite(largest) and np.isfinite(smallest)):
+        msg = f"{where} is not finite everywhere, and no PCA can be made of it; remove such values, or pass leak_free=False."
+        raise InputError(msg)
+    centred = smallest < 0 and _centred(values)
+    if centred:
+        msg = (
+            f"The genes of {where} have mean zero over all cells: they were scaled or centred with the held-out cells among "
+            "them, which the PCA without these cells cannot undo. Pass layer= with counts or log expression."
+        )
+        warnings.warn(msg, InputWarning, stacklevel=4)
     whole = smallest >= 0 and largest >= 2 and bool((stored == np.round(stored)).all())
-    if not whole and largest > _LARGEST_LOG:
+    if not whole and not centred and largest > _LARGEST_LOG:
         msg = (
             f"{where} goes up to {largest:.4g} and holds no counts; expected raw counts or log expression. The PCA without "
             "the held-out cells is made from it as it is: pass layer= with log expression if the stored one was not."
         )
-        warnings.warn(msg, InputWarning, stacklevel=3)
+        warnings.warn(msg, InputWarning, stacklevel=4)
+    return Refit(values, whole, _genes(adata), n_dims, centred), ""
+
+
+def _genes(adata: AnnData) -> int:
+    """How many variable genes to choose."""
     loadings = adata.varm.get("PCs")
-    n_genes = _N_GENES if loadings is None else int(np.count_nonzero(np.any(np.asarray(loadings) != 0, axis=1)))
-    return Refit(values, whole, max(n_genes, 1), n_dims), ""
+    return _N_GENES if loadings is None else max(1, int(np.count_nonzero(np.any(np.asarray(loadings) != 0, axis=1))))
+
+
+def _centred(values: Any) -> bool:
+    """Whether the genes have mean zero over all cells."""
+    mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
+    square = values.multiply(values) if hasattr(values, "nnz") else np.square(values, dtype=np.float64)
+    width = np.sqrt(np.asarray(square.mean(axis=0), dtype=np.float64).ravel())
+    return bool(np.median(np.abs(mean) - _CENTRED * width) <= 0.0)

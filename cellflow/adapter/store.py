@@ -24,6 +24,7 @@ __all__ = [
     "amended",
     "load_flow",
     "opened",
+    "order_of",
     "pack",
     "plain",
     "record_of",
@@ -147,6 +148,11 @@ def sketch(names: np.ndarray, x: FloatArray) -> Fingerprint:
         "positions": _row_hashes(x[rows]),
         "cells": np.unique(_shuffled(_row_hashes(x)))[:_SKETCH],
     }
+
+
+def order_of(names: np.ndarray) -> str:
+    """Hash of the names of all cells in their order: rows mean the same cells where it is the same."""
+    return hashlib.sha256(_name_hashes(names).astype("<u8").tobytes()).hexdigest()
 
 
 def require_same(known: Mapping[str, Any], names: np.ndarray, x: FloatArray, use_rep: str) -> None:

@@ -14,6 +14,7 @@ from cellflow._neighbors import nearest
 from cellflow._random import stream
 from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.positions import read_positions
+from cellflow.adapter.store import order_of
 from cellflow.errors import CellFlowError, InputError, MissingKeyError
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class Held:
         By time, then by name.
     version
         Of the package that made it.
+    order
+        Hash of the names of the cells that rows are counted in, or empty where it was not kept.
     """
 
     table: pd.DataFrame
@@ -102,6 +105,7 @@ class Held:
     verdict: str
     clouds: Mapping[str, Mapping[str, Mapping[str, Any]]]
     version: str
+    order: str = ""
     _references: dict[float, Reference | None] = field(default_factory=dict)
 
     @classmethod
@@ -133,7 +137,9 @@ class Held:
             raise InputError(msg)
         params = {str(k): v for k, v in dict(record["params"]).items()}
         version = str(record.get("cellflow_version", "unknown"))
-        return cls(_typed(record["table"]), params, str(record["verdict"]), record["clouds"], version)
+        return cls(
+            _typed(record["table"]), params, str(record["verdict"]), record["clouds"], version, str(record.get("order", ""))
+        )
 
     @property
     def times(self) -> list[float]:
@@ -204,6 +210,12 @@ class Held:
         InputError
             The benchmark was made with other cells.
         """
+        if self.order not in ("", order_of(adata.obs_names.to_numpy())):
+            msg = (
+                "The benchmark was made with other cells than adata holds, or with the same in another order; pass the "
+                "AnnData that it was made with, or run cf.bench.holdout again."
+            )
+            raise InputError(msg)
         if time not in self._references:
             self._references[time] = self._all_cells(adata, time) or self._drawn_cells(adata, time)
         found = self._references[time]

@@ -15,7 +15,7 @@ from cellflow._typing import FloatArray
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.representation import LEAKY, refit_of
-from cellflow.adapter.store import plain
+from cellflow.adapter.store import order_of, plain
 from cellflow.adapter.write import write
 from cellflow.errors import InputWarning
 from cellflow.frame import Scale
@@ -112,13 +112,15 @@ def holdout(
 
     - `time`, `method`, `protocol`, `seed`, `kind` (`"model"`, `"baseline"` or `"floor"`);
     - at full size: `w1` with its interval `w1_low` to `w1_high`, `w2`, `energy`, `mmd`, `sliced_w1`, `variance_ratio`
-      (predicted over observed), `mean_error`, `c2st` (0.5 where nobody can tell), of `n_predicted` against `n_observed` cells;
+      (predicted over observed), `mean_error`, `c2st` (0.5 where nobody can tell), of `n_predicted` against `n_observed` cells,
+      except that `mmd`, `sliced_w1` and `c2st` are of at most 2,000 cells a side, drawn by weight;
     - at one size `n_half` for all rows, since distances depend on it: `w1_half`, `energy_half`, and
       `skill = (OT interpolation - this) / (OT interpolation - noise floor)` with its interval `skill_low` to `skill_high`;
     - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why something is missing).
 
     Written is `uns["cf_holdout"]`: this `table`, the `verdict`, `params`, and `clouds`: by time and name, at most 2,000 cells
-    of every population, for pictures, and of measured ones their rows in `adata`.
+    of every population, for pictures, and of measured ones their rows in `adata`;
+    `order` is a hash of the cells' names, by which `cf.bench.report` tells that rows are still theirs.
 
     Raises
     ------
@@ -176,6 +178,7 @@ def holdout(
             "params": plain(params),
             "verdict": verdict,
             "clouds": _plain_clouds(found.clouds),
+            "order": order_of(adata.obs_names.to_numpy()),
         }
         write(adata, {"uns": {keys.uns: record}})
     logger.info(verdict)

@@ -45,8 +45,8 @@ _MEANING = (
     (
         "w1_half",
         "W1, equal n",
-        "The same with one number of cells for all rows, half of the hidden ones; only at equal numbers can distances be "
-        "compared, because small clouds are far from anything.",
+        "The same with one number of cells for all rows, at most half of the hidden ones; only at equal numbers can distances "
+        "be compared, because small clouds are far from anything.",
     ),
     (
         "skill",

@@ -67,7 +67,8 @@ def as_seeds(seeds: object) -> tuple[int, ...]:
     InputError
         No seed, or something that is none.
     """
-    given = list(seeds) if isinstance(seeds, Sequence | np.ndarray | range) and not isinstance(seeds, str) else [seeds]
+    seeds = seeds.tolist() if isinstance(seeds, np.ndarray) else seeds
+    given = list(seeds) if isinstance(seeds, Sequence) and not isinstance(seeds, str) else [seeds]
     if not given:
         msg = "seeds is empty; expected at least one seed, such as (0,)."
         raise InputError(msg)
@@ -100,7 +101,7 @@ def hold_out(
         Names of recipes, `Recipe`s, or objects with a `name` that are called as `(rest, time, *, random_state)` and return
         populations by protocol (see `cellflow.benchmark.Method`). The default method alone, if None.
     times
-        Which of the inner times to hold out; all by default.
+        Which of the inner times to hold out; all by default. For `Snapshots` only.
     seeds
         Of the methods; every seed is a row. Baselines are scored once.
     protocols
@@ -144,6 +145,14 @@ def hold_out(
         if name not in BASELINES:
             msg = f"baselines={list(baselines)!r}: {name!r} is none of {list(BASELINES)}{closest(name, BASELINES)}."
             raise InputError(msg)
+    taken = {*BASELINES, FLOOR}
+    for method in chosen:
+        if method.name in taken:
+            msg = f"The method {method.name!r} has the name of a row that is always there; expected none of {sorted(taken)}."
+            raise InputError(msg)
+    if times is not None and not isinstance(problems, Snapshots):
+        msg = f"times={times!r} with problems, each of which has its time; expected None. Pass those problems alone."
+        raise InputError(msg)
     if isinstance(problems, Snapshots):
         problems = [Problem(problems, t) for t in inner_times(problems, times)]
     folder = None if cache is None else Cache(Path(cache))
@@ -176,9 +185,13 @@ def _run(
             and isinstance(task.method, Trained)
             and (cache is None or cache.get(task.key) is None)
         ):
-            plans = Plans(task.problem, task.method)
+            plans = Plans(task.problem, (task.method,))
             wanted.setdefault(plans.key, []).append(plans)
-    shared = {key: plans[0] for key, plans in wanted.items() if len(plans) > 1}
+    shared = {
+        key: replace(plans[0], methods=tuple(method for p in plans for method in p.methods))
+        for key, plans in wanted.items()
+        if len(plans) > 1
+    }
     first = [task for task in tasks if isinstance(task, Baseline)]
     begun = run([*shared.values(), *first], n_jobs=n_jobs, cache=cache, progress=progress, name="holdout: baselines")
     solved = {key: outcome.values for key, outcome in zip(shared, begun, strict=False)}
@@ -193,7 +206,7 @@ def _run(
 def _with_plans(task: Model | OwnPath, solved: Mapping[str, Coupled | None]) -> Model | OwnPath:
     if not isinstance(task.method, Trained):
         return task
-    return replace(task, plans=solved.get(Plans(task.problem, task.method).key))
+    return replace(task, plans=solved.get(Plans(task.problem, (task.method,)).key))
 
 
 def _sort(into: dict[str, dict[str, FloatArray]], arrays: Mapping[str, FloatArray]) -> None:

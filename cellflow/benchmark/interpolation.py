@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cellflow._random import as_seed
-from cellflow._typing import RandomState
 from cellflow.benchmark.baselines import around
 from cellflow.chain import chained
+from cellflow.errors import InputError
 from cellflow.fitting import Coupled, couple
-from cellflow.paths.base import prepared
 from cellflow.population import Pairs, Population, Snapshots
 from cellflow.recipes import Recipe, by_name
 
@@ -23,7 +21,6 @@ def path_interpolation(
     recipe: str | Recipe,
     *,
     plans: Coupled | None = None,
-    random_state: RandomState = 0,
 ) -> Population:
     """Put the pairs of a plan where a method's paths are at a time, without learning anything.
 
@@ -40,8 +37,6 @@ def path_interpolation(
         The method, or its name.
     plans
         Of the recipe on these snapshots (`couple`); None solves them.
-    random_state
-        Of the pairs.
 
     Returns
     -------
@@ -50,13 +45,18 @@ def path_interpolation(
     Raises
     ------
     InputError
-        A time that has no snapshot on both sides.
+        A time that has no snapshot on both sides, or one itself; plans of another coupling or of other snapshots.
     """
     source, target = around(snapshots, time)
+    if time in snapshots.times:
+        msg = f"There is a snapshot at time {time:g} itself, which the paths would end at; pass snapshots.without({time:g})."
+        raise InputError(msg)
     solved = couple(snapshots, recipe) if plans is None else plans
     inside = snapshots.moved([solved.frame.to_model(p.x) for p in snapshots.populations])
-    chains, tables = chained(inside, solved.plans, as_seed(random_state))
-    path = prepared(by_name(recipe).path, chains)
+    chosen = by_name(recipe)
+    solved.require_for(inside, chosen.resolved(snapshots.clock), solved.frame)
+    path = solved.path(inside, chosen)
+    _, tables = chained(inside, solved.plans)
     k = int(np.flatnonzero(snapshots.times == source.time)[0])
     a, b, table = inside[k], inside[k + 1], tables[k]
     n = len(table.row)

@@ -93,7 +93,8 @@ class Judged:
         if isinstance(predicted, Exception):
             notes = (f"{type(predicted).__name__}: {predicted}",)
             empty = dict.fromkeys([*columns(self.metrics), "w1_half", "energy_half"], math.nan)
-            found = Scores(empty | {"n_observed": len(self.problem.held_out)}, (), notes)
+            counts = {"n_predicted": 0, "n_observed": len(self.problem.held_out), "n_half": 0}
+            found = Scores(empty | counts, (), notes)
         else:
             splits = self.problem.halves(self.n_splits)
             found = score(predicted, self.problem.held_out, splits, chosen=self.metrics, seed=SEED)
@@ -223,8 +224,8 @@ class OwnPath(Judged):
         begun = clock.perf_counter()
         try:
             plans = couple(problem.rest, self.method.recipe, scale=self.method.scale) if self.plans is None else self.plans
-            solved = 0.0 if self.plans is None else _seconds(self.plans)
-            predicted = path_interpolation(problem.rest, problem.time, self.method.recipe, plans=plans, random_state=SEED)
+            solved = 0.0 if self.plans is None else self.plans.seconds(self.method.recipe)
+            predicted = path_interpolation(problem.rest, problem.time, self.method.recipe, plans=plans)
         except Exception as error:  # noqa: BLE001 (as for a method)
             return Outcome([self._row(error, about)], {}, complete=False)
         seconds = clock.perf_counter() - begun + solved
@@ -233,27 +234,27 @@ class OwnPath(Judged):
 
 @dataclass(frozen=True, eq=False)
 class Plans:
-    """The plans of one coupling around one held-out snapshot, for all that share them."""
+    """The plans of one coupling around one held-out snapshot, with the paths of all methods that share them."""
 
     problem: Problem
-    method: Trained
+    methods: tuple[Trained, ...]
 
     @property
     def key(self) -> str:
         """What its result depends on, as a hash."""
-        return digest(self.problem.fingerprint, describe(self.method.recipe.coupling), self.method.scale)
+        method = self.methods[0]
+        return digest(self.problem.fingerprint, describe(method.recipe.coupling), method.scale)
 
     def run(self) -> Outcome:
-        """Solve; None where that fails, which the fit will meet again and report in its row."""
+        """Solve and prepare; None where that fails, which the fit will meet again and report in its row."""
+        first, rest = self.methods[0], self.problem.rest
         try:
-            plans = couple(self.problem.rest, self.method.recipe, scale=self.method.scale)
+            plans = couple(rest, first.recipe, scale=first.scale)
+            for method in self.methods[1:]:
+                plans = plans.prepared(rest, method.recipe)
         except Exception:  # noqa: BLE001 (said above)
             return Outcome(None, {}, complete=False)
         return Outcome(plans, {}, complete=False)
-
-
-def _seconds(plans: Coupled) -> float:
-    return sum(float(summary["seconds"]) for summary in plans.summaries.values())
 
 
 def _equal(a: Population, b: Population) -> bool:

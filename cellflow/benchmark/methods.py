@@ -76,8 +76,7 @@ class Trained:
             threads=self.threads,
             progress=False,
         )
-        solved = 0.0 if plans is None else sum(float(summary["seconds"]) for summary in plans.summaries.values())
-        return Fitted(flow, flow.seconds + solved)
+        return Fitted(flow, flow.seconds + (0.0 if plans is None else plans.seconds(self.recipe)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,8 +65,8 @@ class Problem:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of all cells."""
-        arrays = [a for p in self.snapshots.populations for a in (p.x, p.weight, p.context) if a is not None]
+        """Hash of all cells, and of where they are from: clouds that are kept name their rows."""
+        arrays = [a for p in self.snapshots.populations for a in (p.x, p.weight, p.index, p.context) if a is not None]
         return digest(self.snapshots.times, self.time, *arrays)
 
     def halves(self, n_splits: int) -> list[Halves]:
@@ -93,7 +93,8 @@ def inner_times(snapshots: Snapshots, times: object = None) -> list[float]:
         raise InputError(msg)
     if times is None:
         return inner
-    given = list(times) if isinstance(times, Sequence | np.ndarray) and not isinstance(times, str) else [times]
+    times = times.tolist() if isinstance(times, np.ndarray) else times
+    given = list(times) if isinstance(times, Sequence) and not isinstance(times, str) else [times]
     chosen = [as_number("times", t, remedy=f", of {inner}") for t in given]
     for t in chosen:
         if t not in inner:

@@ -205,6 +205,11 @@ def candidates(
             maker = getattr(recipes, recipe.name.replace("-", "_"))
             varied = [(maker(**{key: width}), {key: width}) for width in widths[key]]
         made += varied
+    for width in (name for name, values in widths.items() if values):
+        if not any(width in settings for _, settings in made):
+            takers = sorted(_SMOOTHED if width == "smoothing" else _BRIDGES)
+            msg = f"{width}={widths[width]!r}, which none of the methods takes; expected one of {takers} by its name. Omit it."
+            raise InputError(msg)
     combined = [Candidate(recipe, size, settings) for size in sizes for recipe, settings in made]
     names = [candidate.name for candidate in combined]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -391,12 +396,18 @@ def _tried(
         n_jobs=n_jobs,
         progress=False,
     ).rows
-    straight = {row.time: row.scores.values for row in rows if row.method == STRAIGHT}
+    straight = {row.time: row.scores.values for row in rows if row.kind == "baseline"}
     model = [row for row in rows if row.kind == "model"]
+    ours, theirs = [row.scores.values for row in model], [straight[row.time] for row in model]
     notes = "; ".join(dict.fromkeys(note for row in model for note in row.scores.notes))
 
     def ratio(name: str) -> float:
-        """Geometric mean over times."""
-        return float(np.exp(np.mean([np.log(row.scores.values[name] / straight[row.time][name]) for row in model])))
+        """Geometric mean over times; infinite or NaN where the straight path is where the cells are."""
+        own, reference = (np.array([values[name] for values in side]) for side in (ours, theirs))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.exp(np.mean(np.log(own / reference))))
 
-    return Trial(candidate, steps, ratio("w1_half"), ratio("energy_half"), clock.perf_counter() - begun, notes)
+    trial = Trial(candidate, steps, ratio("w1_half"), ratio("energy_half"), clock.perf_counter() - begun, notes)
+    if math.isfinite(trial.score) or notes:
+        return trial
+    return replace(trial, note=f"no ratio: {STRAIGHT} has no distance from the held-out cells, or none could be had")

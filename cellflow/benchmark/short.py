@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cellflow._typing import RandomState
@@ -9,7 +10,7 @@ from cellflow.benchmark.holdout import hold_out
 from cellflow.benchmark.judging import STRAIGHT, Row
 from cellflow.benchmark.methods import Fitted
 from cellflow.benchmark.problem import Problem
-from cellflow.errors import InputError
+from cellflow.errors import CellFlowError, InputError
 from cellflow.fitting import fit
 from cellflow.flow import Flow
 from cellflow.frame import Scale
@@ -34,7 +35,8 @@ class Score:
         `"previous snapshot"`, `"OT interpolation"`, `"noise floor"`, or the recipe's name, alone for the push of the earlier
         cells and with `", two-sided"` for both neighbours.
     w1
-        Exact Wasserstein distance to all held-out cells, in data coordinates; for the noise floor between its two halves.
+        Exact Wasserstein distance to all held-out cells, in data coordinates; for the noise floor between its two halves, NaN
+        where there is one cell only.
     n_predicted, n_observed
         Sizes of the two clouds; small clouds are far from anything, so compare like with like.
     seconds
@@ -116,6 +118,8 @@ def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]
     ------
     InputError
         No snapshot at this time, none on one of its sides, or a fit that has seen it.
+    CellFlowError
+        A prediction that cannot be had.
     """
     problem = Problem(snapshots, time)  # before any work
     if time in flow.times:
@@ -129,6 +133,10 @@ def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]
         metrics=("w1",),
         progress=False,
     ).rows
+    for row in rows:
+        if row.kind != "floor" and math.isnan(row.scores.values["w1"]):
+            msg = f"{row.method} could not be scored at time {time:g} ({'; '.join(row.scores.notes)})."
+            raise CellFlowError(msg)
     return [_short(row) for row in rows]
 
 

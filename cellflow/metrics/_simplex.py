@@ -33,8 +33,8 @@ class Tree:
 
     Parameters
     ----------
-    parent, depth
-        Of each node; the root has none and 0.
+    parent, size
+        Of each node, and how many nodes hang below it, itself among them; the root has no parent.
     arc
         The arc that joins a node with its parent, -1 for an artificial one.
     upward
@@ -48,7 +48,7 @@ class Tree:
     """
 
     parent: IntArray
-    depth: IntArray
+    size: IntArray
     arc: IntArray
     upward: BoolArray
     flow: IntArray
@@ -60,16 +60,16 @@ class Tree:
     @classmethod
     def start(cls, supply: IntArray, demand: IntArray, u: FloatArray, v: FloatArray, price: float) -> Tree:
         """Hang all cells on the root, with the potentials `u + price` and `v + price`."""
-        n, size = len(supply), len(supply) + len(demand)
-        nodes, none = np.arange(size, dtype=np.int32), np.full(1, -1, np.int32)
+        n, count = len(supply), len(supply) + len(demand)
+        nodes, none = np.arange(count, dtype=np.int32), np.full(1, -1, np.int32)
         return cls(
-            parent=np.append(np.full(size, size, np.int32), none),
-            depth=np.append(np.ones(size, np.int32), np.int32(0)),
-            arc=np.full(size + 1, -1, np.int64),
-            upward=np.arange(size + 1) < n,
+            parent=np.append(np.full(count, count, np.int32), none),
+            size=np.append(np.ones(count, np.int32), np.int32(count + 1)),
+            arc=np.full(count + 1, -1, np.int64),
+            upward=np.arange(count + 1) < n,
             flow=np.concatenate([supply, demand, [0]]).astype(np.int64),
             potential=np.concatenate([-(u + price), v + price, [0.0]]),
-            child=np.append(np.full(size, -1, np.int32), np.int32(0)),
+            child=np.append(np.full(count, -1, np.int32), np.int32(0)),
             left=np.concatenate([none, nodes[:-1], none]),
             right=np.concatenate([nodes[1:], none, none]),
         )
@@ -90,7 +90,7 @@ class Tree:
         Arcs `source[e] -> target[e]` are given by node. Arcs that were there at an earlier call must keep their numbers.
         """
         block = max(20, int(_BLOCK * len(cost) ** 0.5))
-        tree = (self.parent, self.depth, self.arc, self.upward, self.flow, self.potential, self.child, self.left, self.right)
+        tree = (self.parent, self.size, self.arc, self.upward, self.flow, self.potential, self.child, self.left, self.right)
         done = _pivot(source.astype(np.int32), target.astype(np.int32), cost, *tree, tol, block, max_pivots)
         return bool(done)
 
@@ -101,7 +101,7 @@ def _pivot(
     target: IntArray,
     cost: FloatArray,
     parent: IntArray,
-    depth: IntArray,
+    size: IntArray,
     arc: IntArray,
     upward: BoolArray,
     flow: IntArray,
@@ -115,6 +115,7 @@ def _pivot(
 ) -> bool:
     """Primal simplex: the best arc of a block enters, the first arc of its cycle to run dry leaves."""
     stack = np.empty(len(potential), np.int32)
+    root = len(potential) - 1
     n_arcs, position = len(cost), 0
     for _ in range(max_pivots):
         entering, lowest, left_in_block = -1, -tol, block
@@ -135,7 +136,7 @@ def _pivot(
         s, t = source[entering], target[entering]
         a, b = s, t
         while a != b:
-            if depth[a] >= depth[b]:
+            if size[a] < size[b]:
                 a = parent[a]
             else:
                 b = parent[b]
@@ -167,8 +168,18 @@ def _pivot(
         shift = potential[t] - cost[entering] - potential[s]
         if not on_source_side:
             shift = -shift
+        moving, above = size[leaving], np.int32(0)
+        a = parent[leaving]
+        while a != join:
+            size[a] -= moving
+            a = parent[a]
+        a = hook
+        while a != join:
+            size[a] += moving
+            a = parent[a]
         node, new_parent, new_arc, new_flow, new_upward = top, hook, entering, units, on_source_side
         while True:
+            above, size[node] = size[node], moving - above
             old_parent, old_arc, old_flow, old_upward = parent[node], arc[node], flow[node], upward[node]
             if left[node] >= 0:
                 right[left[node]] = right[node]
@@ -185,17 +196,19 @@ def _pivot(
                 break
             new_parent, new_arc, new_flow, new_upward = node, old_arc, old_flow, not old_upward
             node = old_parent
-        potential[top] += shift
-        depth[top] = depth[hook] + 1
-        stack[0], size = top, 1
-        while size > 0:
-            size -= 1
-            node = stack[size]
-            below, deeper = child[node], depth[node] + 1
+        # Only differences of potentials matter, so that the smaller part of the tree is shifted.
+        start, skipped = top, -1
+        if 2 * moving > root:
+            start, skipped, shift = root, top, -shift
+        stack[0], waiting = start, 1
+        potential[start] += shift
+        while waiting > 0:
+            waiting -= 1
+            below = child[stack[waiting]]
             while below >= 0:
-                potential[below] += shift
-                depth[below] = deeper
-                stack[size] = below
-                size += 1
+                if below != skipped:
+                    potential[below] += shift
+                    stack[waiting] = below
+                    waiting += 1
                 below = right[below]
     return False

@@ -23,7 +23,7 @@ _DENSE_PAIRS = 250_000
 #: Up to this many pairs, all of them are arcs of the sparse solver.
 _ALL_PAIRS = 300**2
 #: How many times larger a cloud is than the subsample that its first potentials come from.
-_RATIO = 4
+_RATIO = 2
 #: Arcs per cell: the first ones, and what a round adds.
 _FIRST, _ADDED = 12, 4
 #: The certified gap, relative to the cost, at which a solve ends, and the one at which a subsample's does.

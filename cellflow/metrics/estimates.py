@@ -132,9 +132,8 @@ def estimate(
     n_boot, seed = as_count("n_boot", n_boot), as_seed(random_state)
     found = _STATISTICS[metric](two)
     deviation = _resampled(two.a, found.u, n_boot, stream(seed, 0)) + _resampled(two.b, found.v, n_boot, stream(seed, 1))
-    replicates = np.append(found.value + deviation, found.value)
-    if metric != "mean_error" and metric != "variance_ratio":
-        replicates = np.maximum(replicates, 0.0)
+    # None of them is ever negative, however far the derivative reaches.
+    replicates = np.maximum(np.append(found.value + deviation, found.value), 0.0)
     if metric in ("w2", "sliced_w2"):
         replicates = np.sqrt(replicates)
     low, high = np.quantile(replicates[:-1], [(1.0 - level) / 2.0, (1.0 + level) / 2.0])

@@ -41,7 +41,8 @@ def calibration(
 ) -> Calibration:
     """Count the observed cells inside the central intervals of a predicted population.
 
-    The interval of level L runs from the (1 - L) / 2 to the (1 + L) / 2 quantile of the predicted cells in one dimension.
+    The interval of level L runs from the (1 - L) / 2 to the (1 + L) / 2 quantile of the predicted cells in one dimension;
+    that of level 1 is the whole line.
 
     Parameters
     ----------

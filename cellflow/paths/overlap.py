@@ -31,8 +31,8 @@ _EPSILON, _TAU, _N_SCALINGS = 0.02, 0.1, 60
 _MAX_ROWS = 16384
 #: Logarithm of the smallest kernel value that counts.
 _LEAST = -69.0
-# First key of the random streams.
-_OVERLAP = 1
+# Seed and first key of the random streams.
+_SEED, _OVERLAP = 0, 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class OverlapAttracted:
             strength = self.strength * min(1.0, float(shared.sum()) / _OVERLAP_OF_CLOUDS)
             if not strength > 0:
                 continue
-            rng = stream(chain.seed, _OVERLAP, number, k)
+            rng = stream(_SEED, _OVERLAP, number, k)
             n = int(np.clip(rows.stop - rows.start, _FEWEST, _MOST))
             overlap = chain.pool.x[systematic(shared, n, rng)]
             for q, y in enumerate(points):

@@ -10,7 +10,6 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from cellflow._progress import is_shown
@@ -19,6 +18,7 @@ from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError, TrainingError, closest
 from cellflow.objectives.base import Objective
 from cellflow.paths.base import PathSample
+from cellflow.training._adamw import AdamW, joined
 from cellflow.training.batches import Source
 
 __all__ = ["Callback", "History", "Schedule", "Training", "train"]
@@ -163,11 +163,9 @@ def train(
     TrainingError
         A loss that is not finite; names the first such step and the learning rate.
     """
-    parameters = list(dynamics.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=training.lr, weight_decay=training.weight_decay, fused=True)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, training.lr_factor)
     averaged = copy.deepcopy(dynamics) if training.ema else dynamics
-    averages = list(averaged.parameters())
+    average, _ = joined(averaged)
+    optimizer = AdamW(dynamics, weight_decay=training.weight_decay, clip=training.clip)
     held_out = stream.validation()
     batches = stream.batches()
     records: dict[str, list[float]] = {}
@@ -178,17 +176,13 @@ def train(
         for step in range(training.steps):
             batch = next(batches)
             losses = torch.stack([objective(dynamics, batch) for objective in objectives.values()])
-            optimizer.zero_grad(set_to_none=True)
-            losses.sum().backward()
-            torch.nn.utils.clip_grad_norm_(parameters, training.clip)
-            optimizer.step()
+            lr = training.lr * training.lr_factor(step)
+            optimizer.step(losses.sum(), lr)
             if averaged is not dynamics:
                 # A young average forgets faster, or a short run would return its initial weights.
                 decay = min(training.ema, (1 + step) / (10 + step))
-                get_ema_multi_avg_fn(decay)(averages, parameters, step)
+                average.lerp_(optimizer.vector, 1 - decay)
             pending.append(losses.detach())
-            lr = optimizer.param_groups[0]["lr"]
-            scheduler.step()
 
             done = step + 1
             if done % training.record_every and done != training.steps:

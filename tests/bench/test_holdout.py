@@ -171,6 +171,23 @@ def test_expression_that_is_no_logarithm_is_pointed_out(cells):
         cf.bench.holdout(cells, "hours", **FEW)
 
 
+def test_expression_that_was_centred_on_all_cells_is_pointed_out(cells):
+    x = cells.X.toarray()
+    cells.X = (x - x.mean(axis=0)) / x.std(axis=0)
+    with pytest.warns(InputWarning, match="mean zero over all cells"):
+        table = cf.bench.holdout(cells, "hours", **FEW)
+    assert set(table["representation"]) == {
+        "PCA of the expression, made without the held-out cells, which was centred with them"
+    }
+
+
+def test_expression_that_is_not_finite_is_refused(cells, frozen):
+    cells.X = cells.X.toarray()
+    cells.X[3, 4] = np.nan
+    with frozen(cells), pytest.raises(InputError, match="not finite everywhere"):
+        cf.bench.holdout(cells, "hours", **FEW)
+
+
 def test_too_many_dimensions_for_the_other_cells(cells):
     cells.obsm["X_pca"] = np.random.default_rng(0).normal(size=(90, 12)).astype(np.float32)
     with pytest.raises(InputError, match="too few for 12 principal components"):

@@ -50,12 +50,22 @@ def test_published_rows_stand_beside_ours(cite):
     ours = table[table["source"] == "here"].set_index("method")
     assert {"still", "previous snapshot", "OT interpolation", "mixture"} <= set(ours.index)
     assert ours.loc["still", "w1"] == pytest.approx(ours.loc["previous snapshot", "w1"])
-    assert (ours["selected"] == "nothing of the held-out snapshot is seen").all()
+    assert (ours["selected"] == "settings fixed beforehand; the representation has seen the held-out cells").all()
     published = table[table["source"] != "here"].set_index("method")
     assert published.loc["OT-MFM", ["w1", "sd", "source"]].tolist() == [0.724, 0.07, "2405.14780"]
     assert published.loc["OT interpolation, no model", "mark"] == "s"
     assert "WLF-UOT" not in published.index, "it was quoted from memory"
     assert table["w1"].is_monotonic_increasing
+
+
+def test_what_was_developed_on_a_set_says_so(cite):
+    """Curved paths were found with the held-out embryoid bodies in sight; nothing else was."""
+    ours = pd.DataFrame({"method": ["curved-cfm", "curved-cfm, no network", "ot-cfm"], "w1": 1.0, "sd": 0.0, "note": ""})
+    for name, told in (("eb", [True, True, False]), ("cite", [False] * 3)):
+        rows = module._with_published(ours, name, 5, "P1").query("source == 'here'")
+        assert rows["selected"].str.contains("developed").tolist() == told
+    one = cf.bench.literature("cite", data=cite, methods=Still(), seeds=42)
+    assert one.loc[one["source"] == "here", "sd"].isna().all(), "one seed has no spread"
 
 
 def test_index_times_and_days(cite):

@@ -249,6 +249,18 @@ def test_rows_of_other_cells_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_cells_in_another_order_are_refused(tmp_path):
+    """Their rows are other cells, whose types would be told without a word."""
+    cells = make_cells()
+    cells.obs["kind"] = np.where(cells.X.toarray()[:, 0] > 3.0, "up", "down")
+    cf.bench.holdout(cells, "hours", methods=quick_recipe(), metrics="w1")
+    report(cells, tmp_path / "a.html", cluster_key="kind")
+    for other in (cells[::-1].copy(), cells[1:].copy()):
+        with pytest.raises(InputError, match="or with the same in another order"):
+            report(other, tmp_path / "b.html", cluster_key="kind")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+
+
 def test_without_embedding_cell_types_or_predictions(tmp_path, adata):
     bare = adata.copy()
     del bare.obsm["X_umap"]

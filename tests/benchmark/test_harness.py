@@ -223,6 +223,10 @@ def test_a_single_held_out_cell_has_no_halves():
         ({"times": [0.0]}, r"0 is an end"),
         ({"times": []}, "times is empty"),
         ({"times": "soon"}, "times='soon'"),
+        ({"times": np.array(3.0)}, "3 has no snapshot"),
+        ({"seeds": np.array(-1)}, "random_state=-1"),
+        ({"methods": Oracle("mixture")}, "'mixture' has the name of a row that is always there"),
+        ({"methods": Oracle("noise floor")}, "the name of a row that is always there"),
         ({"seeds": ()}, "seeds is empty"),
         ({"seeds": (-1,)}, "random_state=-1"),
         ({"protocols": "p1"}, r"'p1' is none of .*did you mean 'P1'"),
@@ -247,6 +251,11 @@ def test_arguments_that_cannot_be(snapshots, arguments, says, monkeypatch):
 def test_what_is_no_method(snapshots, method):
     with pytest.raises(InputTypeError, match="expected the name of a recipe"):
         hold_out(snapshots, methods=[method])
+
+
+def test_problems_bring_their_times(snapshots):
+    with pytest.raises(InputError, match="each of which has its time"):
+        hold_out([Problem(snapshots, 1.0)], methods=Oracle(), times=2.0)
 
 
 def test_two_snapshots_have_nothing_to_hold_out(snapshots):
@@ -286,8 +295,11 @@ def test_the_cache_knows_what_a_result_depends_on(snapshots, tmp_path):
         hold_out(snapshots, **(base | change))
         counts.append(files())
     shifted = snapshots.moved([p.x + 1.0 for p in snapshots.populations])
-    hold_out(shifted, **base)
-    counts.append(files())
+    elsewhere = Snapshots(tuple(replace(p, index=p.index + 7) for p in snapshots.populations))
+    for other in (shifted, elsewhere):
+        found = hold_out(other, **base)
+        counts.append(files())
+    assert found.clouds["time_1.0"]["observed"]["rows"].min() == 7
     assert counts == sorted(set(counts))
     hold_out(snapshots, **base)
     assert files() == counts[-1]

@@ -6,7 +6,7 @@ import pytest
 
 from cellflow.analysis.prediction import predict
 from cellflow.benchmark import leave_one_out, score_held_out
-from cellflow.errors import InputError
+from cellflow.errors import CellFlowError, InputError, IntegrationError
 from cellflow.fitting import fit
 from cellflow.metrics import wasserstein
 from cellflow.population import Snapshots
@@ -106,3 +106,20 @@ def test_embryoid_bodies_come_out_as_published():
     predicted = predict(fit(rest), rest, 1.0, source="earlier")
     assert len(predicted.x) == 2381
     assert wasserstein(predicted.x, x[labels == 1]) < 0.745
+
+
+def test_a_single_held_out_cell_has_no_floor(snapshots):
+    few = Snapshots(tuple(p.part(np.array([0])) if p.time == 0.5 else p for p in snapshots.populations))
+    rows = {row.method: row for row in leave_one_out(few, 0.5, recipe=short(i_cfm(), 5))}
+    assert np.isnan(rows.pop("noise floor").w1)
+    assert all(np.isfinite(row.w1) and row.n_observed == 1 for row in rows.values())
+
+
+def test_a_prediction_that_fails_says_why(snapshots, monkeypatch):
+    def fail(*_, **__):
+        msg = "no way"
+        raise IntegrationError(msg)
+
+    monkeypatch.setattr("cellflow.benchmark.methods.predict", fail)
+    with pytest.raises(CellFlowError, match=r"i-cfm could not be scored at time 0\.5 \(IntegrationError: no way\)"):
+        leave_one_out(snapshots, 0.5, recipe=short(i_cfm(), 5))

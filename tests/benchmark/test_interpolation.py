@@ -1,5 +1,7 @@
 """A method's paths without its network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from cellflow.benchmark import ot_interpolation, path_interpolation
 from cellflow.errors import InputError
 from cellflow.fitting import couple
 from cellflow.metrics import energy_distance, wasserstein
+from cellflow.paths import LimitedHermite
 from cellflow.population import Population, Snapshots
 
 
@@ -45,6 +48,27 @@ def test_plans_are_reused_and_checked():
     np.testing.assert_array_equal(
         path_interpolation(rest, 1.0, "curved-cfm", plans=plans).x, path_interpolation(rest, 1.0, "curved-cfm").x
     )
+    for other, recipe in ((on_an_arc(61).without(1.0), "curved-cfm"), (rest, "sb-cfm")):
+        with pytest.raises(InputError, match="Pass what `couple` returns"):
+            path_interpolation(other, 1.0, recipe, plans=plans)
+
+
+def test_a_snapshot_at_the_time_itself_is_left_out_first():
+    with pytest.raises(InputError, match=r"pass snapshots\.without\(1\)"):
+        path_interpolation(on_an_arc(20), 1.0, "curved-cfm")
+
+
+def test_what_is_prepared_serves_its_own_path_only():
+    rest = on_an_arc(60).without(1.0)
+    gentle, sharp = (replace(recipes.curved_cfm(), path=LimitedHermite(limit=limit)) for limit in (0.5, 4.0))
+    plans = couple(rest, gentle)
+    alone, both = couple(rest, sharp), plans.prepared(rest, sharp)
+    assert [len(p.ready) for p in (plans, alone, both)] == [1, 1, 2]
+    wanted = path_interpolation(rest, 1.0, sharp, plans=alone).x
+    for shared in (plans, both):
+        np.testing.assert_array_equal(path_interpolation(rest, 1.0, sharp, plans=shared).x, wanted)
+    assert not np.array_equal(path_interpolation(rest, 1.0, gentle, plans=both).x, wanted)
+    assert both.seconds(sharp) > sum(float(s["seconds"]) for s in plans.summaries.values())
 
 
 @pytest.mark.parametrize("time", [0.0, 3.0, 5.0])

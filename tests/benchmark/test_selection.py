@@ -133,9 +133,19 @@ def test_combinations():
     assert candidates()[0] == Candidate(by_name(DEFAULT))
 
 
+def test_where_the_straight_path_is_perfect_nothing_is_chosen():
+    still = Snapshots(tuple(Population(np.zeros((12, 2)), float(t)) for t in range(3)))
+    found = select(still, candidates([i_cfm(training=SHORT), ot_cfm(training=SHORT)]), budget=600)
+    assert found.best.name == "i-cfm"
+    assert all(np.isinf(trial.score) and trial.note.startswith("no ratio") for trial in found.trials)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        ({"methods": "sb-cfm", "smoothing": 0.1}, r"smoothing=\[0\.1\], which none of the methods takes"),
+        ({"methods": ot_cfm(), "smoothing": 0.1}, "which none of the methods takes"),
+        ({"methods": "ot-cfm", "sigma": 0.1}, "which none of the methods takes"),
         ({"methods": "ot-cmf"}, "did you mean 'ot-cfm'"),
         ({"methods": []}, "there is none"),
         ({"methods": ["ot-cfm", "ot_cfm"]}, "'ot-cfm' is there more than once"),

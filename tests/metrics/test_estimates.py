@@ -66,6 +66,13 @@ def test_four_times_the_cells_halve_the_interval(name):
     assert (few.high - few.low) / (many.high - many.low) == pytest.approx(2.0, rel=0.3)
 
 
+@names
+def test_no_end_is_negative(name):
+    """Of two small samples of one population: the derivative reaches below zero, the metric never does."""
+    x, y = np.random.default_rng(0).standard_normal((2, 12, 1))
+    assert estimate(name, x, y).low >= 0.0
+
+
 def test_levels_are_nested_and_seeds_repeat():
     x, y = two(60, 50, np.random.default_rng(0))
     narrow, wide = (estimate("w1", x, y, level=level) for level in (0.5, 0.95))

@@ -8,7 +8,7 @@ import torch
 
 from cellflow import paths, recipes
 from cellflow.chain import Chain, chained
-from cellflow.couplings import Exact
+from cellflow.couplings import Exact, Sparse
 from cellflow.errors import InputError
 from cellflow.paths import DensityCorrected, LimitedHermite, Linear, OverlapAttracted, ResidualRotated, TimeWarped
 from cellflow.paths.base import prepared as ready
@@ -36,8 +36,8 @@ def snapshots_of(n: int = 60, *, times=(0.0, 1.0, 3.0, 4.5), seed: int = 0) -> S
     return Snapshots(tuple(Population(rng.normal(size=(n, 2)) * 0.5 + c, t) for c, t in zip(centres, times, strict=True)))
 
 
-def prepared(path, snapshots: Snapshots, seed: int = 0) -> tuple[paths.Path, Chain]:
-    (chain,), _ = chained(snapshots, [Exact()(a, b) for a, b in snapshots.intervals], seed)
+def prepared(path, snapshots: Snapshots) -> tuple[paths.Path, Chain]:
+    (chain,), _ = chained(snapshots, [Exact()(a, b) for a, b in snapshots.intervals])
     return ready(path, [chain]), chain
 
 
@@ -257,7 +257,7 @@ def test_time_is_warped_between_the_ends_and_never_runs_backward(snapshots):
 def test_rotation_keeps_the_variance_that_averaging_loses():
     rng = np.random.default_rng(0)
     snapshots = Snapshots(tuple(Population(rng.normal(size=(400, 30)), float(k)) for k in range(2)))
-    (chain,), _ = chained(snapshots, [Exact()(*snapshots.intervals[0])], 0)
+    (chain,), _ = chained(snapshots, [Exact()(*snapshots.intervals[0])])
     middle = 0.5 * (chain.pairs.t0 + chain.pairs.t1)
     rotated = ResidualRotated(Linear()).prepared([chain]).mean(middle, chain.pairs).var(dim=0).mean()
     straight = Linear().mean(middle, chain.pairs).var(dim=0).mean()
@@ -285,3 +285,18 @@ def test_in_few_dimensions_nothing_is_rotated(snapshots):
 def test_arguments_are_checked(make):
     with pytest.raises(InputError, match="expected"):
         make()
+
+
+def test_a_cell_whose_weight_rounds_to_nothing_changes_nothing():
+    """Its plan moves it nowhere, which is no number; its neighbours' velocities are numbers all the same."""
+    weight = np.r_[1e-20, np.ones(59)]
+    light = Snapshots(tuple(Population(p.x, p.time, weight) for p in snapshots_of().populations))
+    gone = Snapshots(tuple(Population(p.x[1:], p.time) for p in light.populations))
+    made = {}
+    for name, snapshots in (("light", light), ("gone", gone)):
+        (chain,), _ = chained(snapshots, [Sparse()(a, b) for a, b in snapshots.intervals])
+        path = ready(LimitedHermite(n_neighbors=5), [chain])
+        made[name] = path.mean(chain.pairs.t0 + 0.4 * (chain.pairs.t1 - chain.pairs.t0), chain.pairs).numpy()
+    assert np.isfinite(made["light"]).all()
+    paired = {tuple(np.round(x, 6)) for x in made["gone"]}
+    assert np.mean([tuple(np.round(x, 6)) in paired for x in made["light"]]) > 0.9
