@@ -300,15 +300,13 @@ REFERENCE = {"S": Candidate(S), DEFAULT: Candidate(FULL)}
 
 def metric() -> Family:
     """Metric flow matching alone, on the limited Hermite path, and inside or around all of ours."""
-    shown = {
+    return Family({
         "M": Candidate(MetricBent(Linear())),
         "M wide": Candidate(MetricBent(Linear(), width=2.0)),
         "S + M": Candidate(MetricBent(S)),
         "S + M + N + O": Candidate(curved(MetricBent(S))),
         "curved + M": Candidate(MetricBent(FULL)),
-    }
-    chosen = {name: shown[name] for name in ("S + M + N + O",)}
-    return Family(shown, {"inner: curved or S + M + N + O": chosen})
+    })  # fmt: skip
 
 
 def score() -> Family:
@@ -326,10 +324,9 @@ def score() -> Family:
 
 def marginals() -> Family:
     """Penalties in place of the limited Hermite path, alone and with the corrections, and the penalty chosen inside."""
-    penalties = (0.01, 0.1)
-    shown = {f"F {p:g}": Candidate(MarginalsMet(p)) for p in penalties}
-    shown |= {f"F {p:g} + N + O": Candidate(curved(MarginalsMet(p))) for p in penalties}
-    return Family(shown, {"inner: curved or F + N + O": {f"F {p:g} + N + O": shown[f"F {p:g} + N + O"] for p in penalties}})
+    shown = {f"F {p:g}": Candidate(MarginalsMet(p)) for p in (0.01, 0.1)}
+    shown |= {f"F {p:g} + N + O": Candidate(curved(MarginalsMet(p))) for p in (0.01, 0.03, 0.1)}
+    return Family(shown, {"inner: curved or F + N + O": {f"F {p:g} + N + O": shown[f"F {p:g} + N + O"] for p in (0.01, 0.1)}})
 
 
 def constants() -> Family:

@@ -260,6 +260,7 @@ _SHOWN = (
     "w1",
     "w1_low",
     "w1_high",
+    "w1_half",
     "energy",
     "variance_ratio",
     "c2st",

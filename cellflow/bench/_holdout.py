@@ -199,7 +199,7 @@ def _problems(adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free
     if refit is None:
         msg = (
             f"leak_free=True, but {reason}. The representation stays as it is and has seen the held-out cells, which "
-            "flatters every method. Pass leak_free=False to say so yourself, or expression and a PCA of it."
+            "makes the distances no test of what is new. Pass leak_free=False to say so yourself, or expression and a PCA of it."
         )
         warnings.warn(msg, InputWarning, stacklevel=3)
         return [Problem(snapshots, t, LEAKY) for t in times]
