@@ -43,7 +43,7 @@ __all__ = ["Flow"]
 #: Number of the layout that `Flow.state` returns; grows when the layout changes.
 FORMAT = 2
 #: Steps of a fixed-step solver per mean interval between snapshots.
-_STEPS_PER_UNIT = 10
+_STEPS_PER_UNIT = 20
 #: Of a stochastic one.
 _NOISY_STEPS_PER_UNIT = 25
 _WEIGHTS, _HISTORY, _DECODER = "dynamics.", "history.", "decoder."
@@ -108,7 +108,7 @@ class Flow:
 
     @property
     def step(self) -> float:
-        """Step of the fixed-step solvers, in units of time: a tenth of the mean interval."""
+        """Step of the fixed-step solvers, in units of time: a twentieth of the mean interval."""
         return self.clock.unit / _STEPS_PER_UNIT
 
     @property
@@ -216,7 +216,7 @@ class Flow:
         times
             Times to report, shape `(T,)`, in any order.
         method, step
-            See `cellflow.simulation.integrate`; the step is a tenth of the mean interval between snapshots by default.
+            See `cellflow.simulation.integrate`; the step is a twentieth of the mean interval between snapshots by default.
         context
             Features of the cells' condition, shape `(n, c)` or `(c,)`.
 

@@ -198,8 +198,8 @@ def _problems(adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free
     refit, reason = refit_of(adata, use_rep=cells.use_rep, n_dims=cells.x.shape[1], layer=layer)
     if refit is None:
         msg = (
-            f"leak_free=True, but {reason}. The representation stays as it is and has seen the held-out cells, so "
-            "that distances are no test of what is new. Pass leak_free=False to say so yourself, or expression and a PCA of it."
+            f"leak_free=True, but {reason}. The representation stays as it is and has seen the held-out cells, so that "
+            "distances are no test of what is new. Pass leak_free=False to say so yourself, or expression and a PCA of it."
         )
         warnings.warn(msg, InputWarning, stacklevel=3)
         return [Problem(snapshots, t, LEAKY) for t in times]

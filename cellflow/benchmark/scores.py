@@ -18,6 +18,8 @@ from cellflow.population import Population
 
 __all__ = ["METRICS", "Halves", "Scores", "as_metrics", "columns", "halves", "score", "score_floor", "thinned"]
 
+#: What may go wrong with one metric without costing the others.
+_FAILURES = (CellFlowError, ValueError, ArithmeticError, MemoryError)
 #: Columns of the table that are measured on whole clouds, in its order.
 METRICS = ("w1", "w2", "energy", "mmd", "sliced_w1", "variance_ratio", "mean_error", "c2st")
 #: Those that say in other words what W1 and the energy distance say, and the cells of a cloud that are drawn for them at
@@ -211,7 +213,7 @@ def _full(x: Population, y: Population, chosen: Sequence[str], seed: int) -> tup
         try:
             a, b = few if name in _SECONDARY else (x, y)
             found = measures[name](a, b, seed)
-        except CellFlowError as error:
+        except _FAILURES as error:
             notes.append(f"no {name}: {error}")
             continue
         values |= found if isinstance(found, Mapping) else {name: found}
@@ -224,7 +226,7 @@ def _half(pairs: Sequence[tuple[Population, Population]]) -> tuple[dict[str, flo
     for name, measure in (("w1", _weighted(metrics.wasserstein)), ("energy", _weighted(metrics.energy_distance))):
         try:
             found[name] = tuple(measure(x, y, 0) for x, y in pairs)
-        except CellFlowError as error:
+        except _FAILURES as error:
             notes.append(f"no {name} at the half size: {error}")
             found[name] = ()
     means = {f"{name}_half": float(np.mean(values)) if values else math.nan for name, values in found.items()}
