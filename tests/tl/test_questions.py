@@ -241,7 +241,7 @@ def test_draws_follow_the_seed(fitted):
 
 @pytest.mark.parametrize("call", [cf.tl.predict, cf.tl.push, lambda a, *, time: cf.tl.trajectories(a, times=[0.0, time])])
 def test_a_time_in_another_unit_is_refused_at_once_and_nothing_else_is_said(fitted, call, frozen):
-    with frozen(fitted), pytest.raises(InputError, match=r"steps of 2\.4; the limit is 10,000\. Check the unit"):
+    with frozen(fitted), pytest.raises(InputError, match=r"steps of 1\.2; the limit is 10,000\. Check the unit"):
         call(fitted, time=1e12)
 
 
