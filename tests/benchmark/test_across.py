@@ -94,7 +94,7 @@ def test_ratios_are_geometric_means(across):
 
 
 def test_a_peer_learns_a_translation_and_leaves_global_seeds_alone(script):
-    pytest.importorskip("torchcfm")
+    pytest.importorskip("torchcfm", reason="torchcfm, the peer, is not installed")
     peers = script("peers")
     snapshots = translated(60)
     method = peers.Torchcfm("ot-cfm", scale="joint", batch_size=32, max_steps=120)
@@ -110,7 +110,7 @@ def test_a_peer_learns_a_translation_and_leaves_global_seeds_alone(script):
 
 
 def test_a_course_keeps_its_checkpoints_and_its_best(script):
-    pytest.importorskip("torchcfm")
+    pytest.importorskip("torchcfm", reason="torchcfm, the peer, is not installed")
     peers = script("peers")
     course = peers.Torchcfm("sf2m", batch_size=16, max_steps=56, patience=1).course(translated(40), 0, checkpoints=[20, 70])
     assert {step: peer.steps for step, peer in course.checkpoints.items()} == {20: 20, 70: 70}
