@@ -196,7 +196,8 @@ def _run(
     begun = run([*shared.values(), *first], n_jobs=n_jobs, cache=cache, progress=progress, name="holdout: baselines")
     solved = {key: outcome.values for key, outcome in zip(shared, begun, strict=False)}
     done = dict(zip(map(id, first), begun[len(shared) :], strict=True))
-    others = [task for task in tasks if not isinstance(task, Baseline)]
+    # The longest come first, so that no worker is left alone with one at the end.
+    others = sorted((task for task in tasks if not isinstance(task, Baseline)), key=lambda task: not isinstance(task, Model))
     ready = [_with_plans(task, solved) for task in others]
     ended = run(ready, n_jobs=n_jobs, cache=cache, progress=progress, name="holdout: methods")
     done |= dict(zip(map(id, others), ended, strict=True))

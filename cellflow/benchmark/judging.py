@@ -234,10 +234,21 @@ class OwnPath(Judged):
 
 @dataclass(frozen=True, eq=False)
 class Plans:
-    """The plans of one coupling around one held-out snapshot, with the paths of all methods that share them."""
+    """The plans of one coupling around one held-out snapshot, with the paths of all methods that share them.
+
+    Parameters
+    ----------
+    problem
+        What is held out from what.
+    methods
+        Who shares them.
+    solved
+        The plans, where they are there already and only paths are missing.
+    """
 
     problem: Problem
     methods: tuple[Trained, ...]
+    solved: Coupled | None = None
 
     @property
     def key(self) -> str:
@@ -249,8 +260,8 @@ class Plans:
         """Solve and prepare; None where that fails, which the fit will meet again and report in its row."""
         first, rest = self.methods[0], self.problem.rest
         try:
-            plans = couple(rest, first.recipe, scale=first.scale)
-            for method in self.methods[1:]:
+            plans = couple(rest, first.recipe, scale=first.scale) if self.solved is None else self.solved
+            for method in self.methods:
                 plans = plans.prepared(rest, method.recipe)
         except Exception:  # noqa: BLE001 (said above)
             return Outcome(None, {}, complete=False)

@@ -18,14 +18,15 @@ from cellflow._progress import is_shown
 from cellflow._random import as_seed
 from cellflow._typing import RandomState
 from cellflow.benchmark.holdout import hold_out
-from cellflow.benchmark.judging import STRAIGHT
-from cellflow.benchmark.methods import Fitted, Protocols
+from cellflow.benchmark.judging import STRAIGHT, Plans
+from cellflow.benchmark.methods import Protocols, Trained
 from cellflow.benchmark.problem import Problem, inner_times
+from cellflow.benchmark.tasks import digest, run
 from cellflow.errors import InputError, InputTypeError
-from cellflow.fitting import fit
+from cellflow.fitting import Coupled
 from cellflow.frame import Scale
 from cellflow.population import Population, Snapshots
-from cellflow.recipes import DEFAULT, Recipe, by_name
+from cellflow.recipes import DEFAULT, Recipe, by_name, describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,11 +142,14 @@ class _Truncated:
         The snapshots in all dimensions; the held-out one is not looked at.
     scale
         Of its frame.
+    plans
+        Around each held-out time; None where they could not be had, which the fit meets again and reports.
     """
 
     candidate: Candidate
     full: Snapshots
     scale: Scale
+    plans: Mapping[float, Coupled | None]
 
     @property
     def name(self) -> str:
@@ -155,8 +159,8 @@ class _Truncated:
     def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:
         """Fit in the candidate's dimensions, predict, and keep those of `rest`."""
         own = _leading(self.full.without(time), self.candidate.n_dims)
-        flow = fit(own, self.candidate.recipe, scale=self.scale, random_state=random_state, progress=False)
-        cells, _ = Fitted(flow, flow.seconds).predicted(own, time, _PROTOCOL)
+        trained = Trained(self.candidate.recipe, self.scale).fitted(own, random_state=random_state, plans=self.plans[time])
+        cells, _ = trained.predicted(own, time, _PROTOCOL)
         return {_PROTOCOL: replace(cells, x=cells.x[:, : rest.n_dims])}
 
 
@@ -311,18 +315,23 @@ def select(
         raise InputError(msg)
     n_dims = min((c.n_dims or snapshots.n_dims) for c in chosen)
     problems = [Problem(_leading(snapshots, n_dims), t) for t in times]
+    judge = _Judge(snapshots, problems, scale, seed, n_jobs)
     trials: list[Trial] = []
-    left, slowest = chosen, 0.0
+    left, solving, slowest = chosen, 0.0, 0.0
     total = len(chosen) + max(1, len(chosen) // 2)
     with tqdm(total=total, desc="choose", unit="method", disable=not is_shown(progress)) as bar:
         for share in _ROUNDS:
             done: list[Trial] = []
             for candidate in left:
                 spent = clock.perf_counter() - started
-                if trials and spent + slowest * share > seconds:
+                if trials and spent + solving + slowest * share > seconds:
                     break
-                trial = _tried(candidate, share, snapshots, problems, scale=scale, seed=seed, n_jobs=n_jobs)
+                begun = clock.perf_counter()
+                plans = judge.plans(candidate)
+                solving = max(solving, clock.perf_counter() - begun)
+                trial = judge.tried(candidate, share, plans)
                 slowest = max(slowest, trial.seconds / share)
+                trial = replace(trial, seconds=clock.perf_counter() - begun)
                 done.append(trial)
                 trials.append(trial)
                 bar.update()
@@ -372,42 +381,70 @@ def _best(trials: Sequence[Trial], default: Candidate) -> Candidate:
     return min(survivors, key=lambda trial: trial.score).candidate
 
 
-def _tried(
-    candidate: Candidate,
-    share: float,
-    snapshots: Snapshots,
-    problems: Sequence[Problem],
-    *,
-    scale: Scale,
-    seed: int,
-    n_jobs: int | None,
-) -> Trial:
-    begun = clock.perf_counter()
-    recipe = candidate.recipe
-    steps = max(1, round(share * recipe.training.steps))
-    shorter = replace(candidate, recipe=replace(recipe, training=replace(recipe.training, steps=steps)))
-    rows = hold_out(
-        problems,
-        methods=[_Truncated(shorter, snapshots, scale)],
-        seeds=(seed,),
-        protocols=_PROTOCOL,
-        baselines=(STRAIGHT,),
-        metrics=(),
-        n_jobs=n_jobs,
-        progress=False,
-    ).rows
-    straight = {row.time: row.scores.values for row in rows if row.kind == "baseline"}
-    model = [row for row in rows if row.kind == "model"]
-    ours, theirs = [row.scores.values for row in model], [straight[row.time] for row in model]
-    notes = "; ".join(dict.fromkeys(note for row in model for note in row.scores.notes))
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """Tries candidates on inner hold-outs; what several of them share is found once.
 
-    def ratio(name: str) -> float:
-        """Geometric mean over times; infinite or NaN where the straight path is where the cells are."""
-        own, reference = (np.array([values[name] for values in side]) for side in (ours, theirs))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.exp(np.mean(np.log(own / reference))))
+    Parameters
+    ----------
+    snapshots
+        In all dimensions.
+    problems
+        The inner hold-outs, in the dimensions that all have.
+    scale, seed, n_jobs
+        See `select`.
+    solved
+        The plans that are there, with paths on them, by coupling and dimensions, then by time.
+    straight
+        How far the straight path is from the held-out cells, by time.
+    """
 
-    trial = Trial(candidate, steps, ratio("w1_half"), ratio("energy_half"), clock.perf_counter() - begun, notes)
-    if math.isfinite(trial.score) or notes:
-        return trial
-    return replace(trial, note=f"no ratio: {STRAIGHT} has no distance from the held-out cells, or none could be had")
+    snapshots: Snapshots
+    problems: Sequence[Problem]
+    scale: Scale
+    seed: int
+    n_jobs: int | None
+    solved: dict[str, dict[float, Coupled | None]] = field(default_factory=dict)
+    straight: dict[float, Mapping[str, float]] = field(default_factory=dict)
+
+    def plans(self, candidate: Candidate) -> dict[float, Coupled | None]:
+        """The plans around each held-out time, with the candidate's path on them."""
+        key = digest(describe(candidate.recipe.coupling), candidate.n_dims)
+        known, method = self.solved.get(key, {}), Trained(candidate.recipe, self.scale)
+        own, times = _leading(self.snapshots, candidate.n_dims), [problem.time for problem in self.problems]
+        tasks = [Plans(Problem(own, t), (method,), known.get(t)) for t in times]
+        outcomes = run(tasks, n_jobs=self.n_jobs, progress=False)
+        self.solved[key] = {t: outcome.values for t, outcome in zip(times, outcomes, strict=True)}
+        return self.solved[key]
+
+    def tried(self, candidate: Candidate, share: float, plans: Mapping[float, Coupled | None]) -> Trial:
+        """Try a candidate with a share of its training."""
+        begun = clock.perf_counter()
+        recipe = candidate.recipe
+        steps = max(1, round(share * recipe.training.steps))
+        shorter = replace(candidate, recipe=replace(recipe, training=replace(recipe.training, steps=steps)))
+        rows = hold_out(
+            self.problems,
+            methods=[_Truncated(shorter, self.snapshots, self.scale, plans)],
+            seeds=(self.seed,),
+            protocols=_PROTOCOL,
+            baselines=() if self.straight else (STRAIGHT,),
+            metrics=(),
+            n_jobs=self.n_jobs,
+            progress=False,
+        ).rows
+        self.straight.update({row.time: row.scores.values for row in rows if row.kind == "baseline"})
+        model = [row for row in rows if row.kind == "model"]
+        ours, theirs = [row.scores.values for row in model], [self.straight[row.time] for row in model]
+        notes = "; ".join(dict.fromkeys(note for row in model for note in row.scores.notes))
+
+        def ratio(name: str) -> float:
+            """Geometric mean over times; infinite or NaN where the straight path is where the cells are."""
+            own, reference = (np.array([values[name] for values in side]) for side in (ours, theirs))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return float(np.exp(np.mean(np.log(own / reference))))
+
+        trial = Trial(candidate, steps, ratio("w1_half"), ratio("energy_half"), clock.perf_counter() - begun, notes)
+        if math.isfinite(trial.score) or notes:
+            return trial
+        return replace(trial, note=f"no ratio: {STRAIGHT} has no distance from the held-out cells, or none could be had")

@@ -11,17 +11,18 @@ from torch import Tensor
 from cellflow.paths.base import Path, elapsed, moved
 from cellflow.population import Pairs
 
-__all__ = ["QUARTERS", "Bent", "at", "sines"]
+__all__ = ["QUARTERS", "Bent", "at", "bent"]
 
 #: Where corrections are evaluated.
 QUARTERS = (0.25, 0.5, 0.75)
 
 
-def sines(offsets: Tensor) -> Tensor:
-    r"""Coefficients of :math:`\sin(j \pi s)`, j = 1, 2, 3, that take given values at the quarters; both `(3, n, d)`."""
+def bent(path: Path, offsets: Tensor) -> Bent:
+    r"""Add :math:`\sin(j \pi s)`, j = 1, 2, 3, such that the path is off by these `(3, N, d)` at the quarters."""
     s = torch.tensor(QUARTERS, dtype=offsets.dtype)
     values = torch.sin(math.pi * s[:, None] * torch.arange(1, 4, dtype=offsets.dtype))
-    return torch.einsum("js,snd->jnd", torch.linalg.inv(values), offsets)
+    coefficients = torch.einsum("js,snd->jnd", torch.linalg.inv(values), offsets)
+    return replace(path, coefficients=path.coefficients + coefficients) if isinstance(path, Bent) else Bent(path, coefficients)
 
 
 def at(path: Path, s: float, pairs: Pairs) -> Tensor:

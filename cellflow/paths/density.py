@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cellflow._numbers import as_number
 from cellflow.chain import Chain
-from cellflow.paths._bent import QUARTERS, Bent, at, sines
+from cellflow.paths._bent import QUARTERS, at, bent
 from cellflow.paths.base import Path, Surveyed, prepared
 
 __all__ = ["DensityCorrected"]
@@ -57,7 +57,7 @@ class DensityCorrected:
     def prepared(self, chains: Sequence[Chain]) -> Path:
         """Find the shift of every pair at its quarters."""
         inner = prepared(self.path, chains)
-        return Bent(inner, sines(torch.cat([self._shift(inner, chain) for chain in chains], dim=1)))
+        return bent(inner, torch.cat([self._shift(inner, chain) for chain in chains], dim=1))
 
     def _shift(self, path: Path, chain: Chain) -> Tensor:
         pool, pairs = chain.pool, chain.pairs

@@ -14,7 +14,7 @@ from cellflow._numbers import as_number
 from cellflow._random import stream, systematic
 from cellflow._typing import FloatArray
 from cellflow.chain import Chain, Pool
-from cellflow.paths._bent import QUARTERS, Bent, at, sines
+from cellflow.paths._bent import QUARTERS, at, bent
 from cellflow.paths.base import Path, Surveyed, prepared
 
 __all__ = ["OverlapAttracted"]
@@ -73,7 +73,7 @@ class OverlapAttracted:
     def prepared(self, chains: Sequence[Chain]) -> Path:
         """Find the attraction of every pair at its quarters."""
         inner = prepared(self.path, chains)
-        return Bent(inner, sines(torch.cat([self._pulls(inner, chain, c) for c, chain in enumerate(chains)], dim=1)))
+        return bent(inner, torch.cat([self._pulls(inner, chain, c) for c, chain in enumerate(chains)], dim=1))
 
     def _pulls(self, path: Path, chain: Chain, number: int) -> Tensor:
         pairs, posterior = chain.pairs, _posterior(chain.pool, len(chain.snapshots))

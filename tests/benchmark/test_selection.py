@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cellflow.benchmark import judging
 from cellflow.benchmark import selection as module
 from cellflow.benchmark.selection import Candidate, as_seconds, candidates, select
 from cellflow.errors import InputError, InputTypeError
+from cellflow.fitting import couple
+from cellflow.paths import LimitedHermite
 from cellflow.population import Population, Snapshots
 from cellflow.recipes import DEFAULT, by_name, fm, i_cfm, ot_cfm
 from cellflow.training import Training
@@ -48,6 +51,15 @@ def test_the_coupling_that_does_not_cross_is_chosen(found):
 def test_the_better_half_goes_on_to_all_steps(found):
     assert [(t.candidate.name, t.steps) for t in found.trials] == [("i-cfm", 30), ("ot-cfm", 30), ("ot-cfm", 120)]
     assert not found.untried
+
+
+def test_plans_are_solved_once_for_all_rounds_and_methods(snapshots, monkeypatch):
+    solved = []
+    monkeypatch.setattr(judging, "couple", lambda *args, **options: solved.append(1) or couple(*args, **options))
+    straight = ot_cfm(training=SHORT)
+    found = select(snapshots, candidates([straight, replace(straight, name="curved", path=LimitedHermite())]), budget=600)
+    assert len(found.trials) == 3
+    assert len(solved) == len(found.times)
 
 
 def test_the_same_seed_chooses_the_same(snapshots, found):
