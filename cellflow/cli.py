@@ -427,7 +427,3 @@ def _environment() -> Iterator[None]:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the signature of a signal handler)
     raise SystemExit(_TERMINATED)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

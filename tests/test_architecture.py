@@ -32,7 +32,7 @@ synthetic | analysis | recipes -> flow -> fitting | scoring
 benchmark
 adapter
 datasets -> pp | tl | pl | get | bench | interop
-_demo | _selftest -> cli | __init__
+_demo | _selftest -> cli | __init__ -> __main__
 """
 
 #: Families: their members are alternatives to each other, and share nothing but their `base`.

@@ -18,7 +18,7 @@ from conftest import make_cells
 def cellflow(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the program in a process of its own; warnings are errors."""
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "cellflow.cli", *map(str, arguments)],
+        [sys.executable, "-W", "error", "-m", "cellflow", *map(str, arguments)],
         capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
@@ -298,7 +298,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        command = [sys.executable, "-m", "cellflow.cli", "--help"]
+        command = [sys.executable, "-m", "cellflow", "--help"]
         done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     finally:
         os.close(writer)

@@ -128,7 +128,7 @@ def literature(
     _one_of("clock", clock, ("index", "real"))
     cells = _loaded(name, data, dims)
     standardise = dims == 5 if standardise is None else standardise
-    x = (cells.x - cells.x.mean(axis=0)) / cells.x.std(axis=0) if standardise else cells.x
+    x = _standardised(cells.x, name) if standardise else cells.x
     kept = times if times is None or clock == "index" else _real(cells, times)
     found = hold_out(
         Snapshots.from_arrays(x, cells.rank if clock == "index" else cells.time),
@@ -151,6 +151,16 @@ def literature(
     logger.info("%s\n%s", about, found.verdict)
     table.attrs |= {"verdict": found.verdict, "about": about}
     return table
+
+
+def _standardised(x: FloatArray, name: str) -> FloatArray:
+    spread = x.std(axis=0)
+    if (spread == 0.0).any():
+        constant = np.flatnonzero(spread == 0.0).tolist()
+        msg = f"Components {constant} of {name!r} are constant, so they have no variance to be set to one; expected none such."
+        raise InputError(msg)
+    standard: FloatArray = (x - x.mean(axis=0)) / spread
+    return standard
 
 
 def _one_of(argument: str, value: object, known: Sequence[object]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time as clock
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +21,7 @@ from cellflow.benchmark.methods import PROTOCOLS, Fitted, Method, Protocols, Tra
 from cellflow.benchmark.problem import SEED, Problem
 from cellflow.benchmark.scores import Scores, columns, score, score_floor, thinned
 from cellflow.benchmark.tasks import Outcome, digest
-from cellflow.errors import InputError
+from cellflow.errors import CellFlowWarning, InputError
 from cellflow.fitting import Coupled, couple
 from cellflow.population import Population, Snapshots
 from cellflow.recipes import describe
@@ -101,6 +103,20 @@ class Judged:
         return _as_plain(found) | dict(about or {})
 
 
+@contextmanager
+def _noted() -> Iterator[list[str]]:
+    """Our own warnings as notes, which belong to a row of the table; others are warned of as ever."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield notes
+    for warning in caught:
+        if issubclass(warning.category, CellFlowWarning):
+            notes.append(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
 def _as_plain(scores: Scores) -> dict[str, Any]:
     return {"values": dict(scores.values), "w1_splits": list(scores.w1_splits), "notes": list(scores.notes)}
 
@@ -167,28 +183,35 @@ class Model(Judged):
         rows: list[dict[str, Any]] = []
         clouds: dict[str, FloatArray] = {}
         scored: dict[str, dict[str, Any]] = {}
-        for protocol, (cells, seconds) in predicted.items():
-            same = next((p for p, (other, _) in predicted.items() if p in scored and _equal(other, cells)), None)
+        for protocol, (cells, seconds, said) in predicted.items():
+            same = next((p for p, (other, _, _) in predicted.items() if p in scored and _equal(other, cells)), None)
             if same is None:
                 scored[protocol] = self._row(cells)
-            rows.append(scored[same or protocol] | self._about(protocol, seconds))
+            row = scored[same or protocol]
+            rows.append(row | self._about(protocol, seconds) | {"notes": [*row["notes"], *dict.fromkeys(said)]})
             clouds |= _cloud(f"{self.method.name}, {protocol}", cells)
         return Outcome(rows, clouds)
 
     def _about(self, protocol: str, seconds: float) -> dict[str, Any]:
         return {"method": self.method.name, "protocol": protocol, "seed": self.seed, "kind": "model", "seconds": seconds}
 
-    def _predicted(self) -> dict[Protocols, tuple[Population, float]]:
-        """Populations by protocol with the seconds that they took, in the order of the protocols."""
+    def _predicted(self) -> dict[Protocols, tuple[Population, float, list[str]]]:
+        """Populations by protocol with the seconds that they took and what was warned of, in the order of the protocols."""
         method: Method = self.method
         rest, time = self.problem.rest, self.problem.time
-        if isinstance(method, Trained):
-            method = method.fitted(rest, random_state=self.seed, plans=self.plans)
-        if isinstance(method, Fitted):
-            return {p: method.predicted(rest, time, p) for p in self.protocols}
         begun = clock.perf_counter()
-        found = method(rest, time, random_state=self.seed)
+        with _noted() as said:
+            if isinstance(method, Trained):
+                method = method.fitted(rest, random_state=self.seed, plans=self.plans)
+            found = {} if isinstance(method, Fitted) else method(rest, time, random_state=self.seed)
         seconds = clock.perf_counter() - begun
+        if isinstance(method, Fitted):
+            predicted = {}
+            for way in self.protocols:
+                with _noted() as more:
+                    cells, seconds = method.predicted(rest, time, way)
+                predicted[way] = (cells, seconds, said + more)
+            return predicted
         if not isinstance(found, Mapping) or set(found) - set(PROTOCOLS) or not set(found) & set(self.protocols):
             shown: object = sorted(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
             wanted = list(self.protocols)
@@ -202,7 +225,7 @@ class Model(Judged):
                     "dimensions."
                 )
                 raise InputError(msg)
-        return {p: (found[p], seconds) for p in self.protocols if p in found}
+        return {p: (found[p], seconds, said) for p in self.protocols if p in found}
 
 
 @dataclass(frozen=True, eq=False)

@@ -147,6 +147,14 @@ def test_arguments_that_cannot_be(cite, arguments, says):
         cf.bench.literature(**({"name": "cite", "data": cite, "methods": Still()} | arguments))
 
 
+def test_a_constant_component_has_no_variance_to_set(tmp_path):
+    adata = ad.read_h5ad(challenge(tmp_path / "a.h5ad"))
+    adata.obsm["X_pca"][:, 2] = 1.0
+    with pytest.raises(InputError, match=r"Components \[2\] of 'cite' are constant"):
+        cf.bench.literature("cite", data=adata, methods=Still())
+    assert np.isfinite(cf.bench.literature("cite", data=adata, methods=Still(), standardise=False)["w1"]).all()
+
+
 def test_files_that_cannot_be(tmp_path):
     with pytest.raises(MissingDataError, match="Download"):
         cf.bench.literature("eb", data=tmp_path)

@@ -1,5 +1,6 @@
 """The harness: one table for recipes, foreign methods and baselines."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import joblib
@@ -12,7 +13,7 @@ from cellflow.benchmark import holdout as module
 from cellflow.benchmark.methods import Method, as_methods, description
 from cellflow.benchmark.scores import halves, score, score_floor
 from cellflow.benchmark.verdict import COLUMNS
-from cellflow.errors import InputError, InputTypeError
+from cellflow.errors import InputError, InputTypeError, IntegrationWarning
 from cellflow.population import Population, Snapshots
 from cellflow.recipes import curved_cfm, fm, i_cfm, ot_cfm
 from cellflow.training import Training
@@ -169,6 +170,21 @@ def test_a_failure_leaves_the_rest(snapshots, table):
     oracle, before = rows.xs("oracle", level=1)["w1"], table.set_index("method").loc["oracle", "w1"]
     np.testing.assert_array_equal(oracle, before)
     assert "over 1 held-out time (1 failed)" in found.verdict
+
+
+def test_our_warnings_are_notes_and_others_are_warned_of(snapshots):
+    class Alarmed(Oracle):
+        def __call__(self, rest, time, *, random_state):
+            for _ in range(2):
+                warnings.warn("the step is coarse", IntegrationWarning, stacklevel=1)
+            warnings.warn("this will change", FutureWarning, stacklevel=1)
+            return super().__call__(rest, time, random_state=random_state)
+
+    with pytest.warns(FutureWarning, match="this will change") as caught:
+        found = hold_out(snapshots, methods=Alarmed("oracle"), times=1.0, protocols="P1", baselines=(), metrics=FEW)
+    assert {warning.category for warning in caught} == {FutureWarning}
+    notes = {row.method: row.scores.notes for row in found.rows}
+    assert notes["oracle"] == ("the step is coarse",)
 
 
 def test_a_method_that_never_works_is_said_to(snapshots):
