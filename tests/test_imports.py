@@ -31,7 +31,7 @@ def test_import_is_quick() -> None:
 
 
 def test_p11_help_is_quick() -> None:
-    assert seconds("-m", "cellflow.cli", "--help") < BUDGET
+    assert seconds("-m", "cellflow", "--help") < BUDGET
 
 
 def test_every_name_of_the_face_is_there() -> None:
