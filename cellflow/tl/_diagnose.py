@@ -18,7 +18,7 @@ from cellflow.adapter.store import amended, opened, record_of
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.density import EvolvingDensity
 from cellflow.errors import InputError
-from cellflow.tl._outside import outside
+from cellflow.tl._times import outside
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -18,7 +18,7 @@ from cellflow.analysis.generation import Resemblance, compare, draw_conditions
 from cellflow.analysis.prediction import of_condition
 from cellflow.errors import InputWarning
 from cellflow.population import Snapshots
-from cellflow.tl._outside import outside, warn_outside
+from cellflow.tl._times import outside, warn_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._numbers import as_count
 from cellflow._progress import is_shown
 from cellflow._random import as_seed
 from cellflow._typing import FloatArray, RandomState
-from cellflow.adapter.fitted import Fitted, read_fitted
+from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.store import amended, opened, record_of, sealed
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.density import EvolvingDensity, Source, most_likely_time, require_quantile
 from cellflow.errors import InputError, MissingKeyError
+from cellflow.tl._times import require_known, time_grid
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -89,7 +89,7 @@ def log_density(
     places = [("obs", keys.log_density), ("obs", keys.out_of_distribution)]
     require_free(adata, keys, places, overwrite=overwrite)
     first = float(fitted.flow.times[0])
-    _require_inside(fitted, times)
+    require_known(fitted, times)
     snapshots = fitted.cells.snapshots() if fitted.cells.timed.any() else None
     if snapshots is None or snapshots.times[0] != first:
         msg = (
@@ -176,7 +176,8 @@ def age(
     if len(rows) == 0:
         msg = f"cells={cells!r} chooses no cell; pass at least one, or None for all."
         raise InputError(msg)
-    grid = _grid(fitted, times, n_times)
+    grid = time_grid(fitted, times, n_times, least=3)
+    require_known(fitted, grid)
     record = record_of(adata, fitted.keys)
     if _SOURCE not in record:
         call = "cf.tl.log_density(adata)" if key == DEFAULT else f"cf.tl.log_density(adata, key={key!r})"
@@ -192,30 +193,3 @@ def age(
     ages[rows] = most_likely_time(log_p, grid)
     write(target, {"obs": {fitted.keys.age: ages}, "uns": {fitted.keys.uns: amended(adata, fitted.keys, [place], {})}})
     return target if copy else None
-
-
-def _grid(fitted: Fitted, times: Sequence[float] | FloatArray | None, n_times: int) -> FloatArray:
-    if times is None:
-        return np.linspace(fitted.flow.times[0], fitted.flow.times[-1], as_count("n_times", n_times, least=3))
-    try:
-        grid = np.unique(np.asarray(times, dtype=np.float64))
-    except (TypeError, ValueError) as cause:
-        msg = f"times={times!r}; expected numbers, in the unit of the fit."
-        raise InputError(msg) from cause
-    if grid.size < 3:
-        msg = f"times={times!r}; expected at least three different numbers. Pass n_times= for an even grid."
-        raise InputError(msg)
-    _require_inside(fitted, grid)
-    return grid
-
-
-def _require_inside(fitted: Fitted, times: FloatArray) -> None:
-    """Make sure that the density is known at these times: beyond the observed ones, no data say what it is."""
-    first, last = fitted.flow.times[0], fitted.flow.times[-1]
-    outside = times[~((times >= first) & (times <= last))]
-    if len(outside):
-        msg = (
-            f"Time {outside[0]:g} ({len(outside)} in all) lies outside the times of the fit, {first:g} to {last:g}, where the "
-            "density is not known. Leave it out, or fit with a snapshot there."
-        )
-        raise InputError(msg)

@@ -10,7 +10,7 @@ from cellflow._typing import RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
-from cellflow.tl._outside import outside, warn_outside
+from cellflow.tl._times import outside, warn_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData

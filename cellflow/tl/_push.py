@@ -13,7 +13,7 @@ from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.analysis.following import follow
 from cellflow.errors import InputError
-from cellflow.tl._outside import outside, warn_outside
+from cellflow.tl._times import outside, warn_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -17,7 +17,7 @@ from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import require_anndata
 from cellflow.errors import InputError
 from cellflow.population import Population
-from cellflow.tl._outside import require_inside
+from cellflow.tl._times import require_inside
 
 if TYPE_CHECKING:
     from anndata import AnnData

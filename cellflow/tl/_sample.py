@@ -12,7 +12,7 @@ from cellflow._typing import RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cells_of_fit
-from cellflow.tl._outside import require_inside
+from cellflow.tl._times import require_inside
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -18,7 +18,7 @@ from cellflow.adapter.store import amended
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.following import follow, follow_noisily
 from cellflow.errors import InputError
-from cellflow.tl._outside import warn_outside
+from cellflow.tl._times import time_grid, warn_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -97,7 +97,7 @@ def trajectories(
     if n_rep > 1 and not stochastic:
         msg = f"n_rep={n_rep} without stochastic=True, which would give {n_rep} equal paths. Pass stochastic=True."
         raise InputError(msg)
-    grid = _grid(fitted, times, n_times)
+    grid = time_grid(fitted, times, n_times)
     rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
     name, times_name = fitted.keys.trajectory, "trajectory_times"
     if stochastic:
@@ -121,20 +121,6 @@ def trajectories(
     record = amended(adata, fitted.keys, [place], {times_name: grid})
     write(target, {"obsm": {name: states}, "uns": {fitted.keys.uns: record}})
     return target if copy else None
-
-
-def _grid(fitted: Fitted, times: Sequence[float] | FloatArray | None, n_times: int) -> FloatArray:
-    if times is None:
-        return np.linspace(fitted.flow.times[0], fitted.flow.times[-1], as_count("n_times", n_times, least=2))
-    try:
-        grid = np.unique(np.asarray(times, dtype=np.float64))
-    except (TypeError, ValueError) as cause:
-        msg = f"times={times!r}; expected numbers, in the unit of the fit."
-        raise InputError(msg) from cause
-    if grid.size == 0 or not np.isfinite(grid).all():
-        msg = f"times={times!r}; expected at least one number, all finite. Pass n_times= for an even grid."
-        raise InputError(msg)
-    return grid
 
 
 def _require_room(n: int, n_times: int, d: int) -> None:

@@ -182,8 +182,8 @@ def test_default_grid_and_chosen_paths(fitted, frozen):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"times": []}, "at least one number"),
-        ({"times": [0.0, np.nan]}, "all finite"),
+        ({"times": []}, "at least 1 different and finite"),
+        ({"times": [0.0, np.nan]}, "different and finite"),
         ({"times": ["early"]}, "expected numbers"),
         ({"n_times": 1}, "n_times=1"),
         ({"n_times": 2.5}, r"n_times=2\.5"),
