@@ -1,4 +1,4 @@
-"""Times that a call is asked for: beyond the observed ones the flow goes on, and says so; what only cells can tell does not."""
+"""Times that a call is asked for: beyond the observed ones the flow goes on and says so; what only cells can tell stops."""
 
 from __future__ import annotations
 
