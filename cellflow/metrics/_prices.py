@@ -42,10 +42,11 @@ def price(
     p: int,
     keep: int = 0,
     limit: float = np.inf,
+    exact: bool = True,
 ) -> Priced:
     r"""Find the smallest reduced costs :math:`\|x_i - y_j\|^p - u_i - v_j` of every row and column.
 
-    Distances are taken by differences in float64, so that the result is exact to rounding wherever the cells lie.
+    Distances are taken by differences, so that the result is exact to rounding wherever the cells lie.
 
     Parameters
     ----------
@@ -59,17 +60,19 @@ def price(
         How many pairs to keep per source, and per target.
     limit
         Only reduced costs below it are kept.
+    exact
+        In float64; else in float32, which is faster, and errs by some millionths of the largest cost.
     """
-    n, m = len(x), len(y)
-    row_value, row_arc = np.full((n, keep), limit), np.full((n, keep), -1, np.int32)
-    col_value, col_arc = np.full((m, keep), limit), np.full((m, keep), -1, np.int32)
-    row_min = np.full(n, np.inf)
-    by_dimension = np.ascontiguousarray(y.T)
-    _scan(np.ascontiguousarray(x), by_dimension, u, v, p, row_value, row_arc, col_value, col_arc, row_min)
+    n, m, number = len(x), len(y), np.float64 if exact else np.float32
+    row_value, row_arc = np.full((n, keep), limit, number), np.full((n, keep), -1, np.int32)
+    col_value, col_arc = np.full((m, keep), limit, number), np.full((m, keep), -1, np.int32)
+    row_min = np.full(n, np.inf, number)
+    x, by_dimension, u, v = (np.ascontiguousarray(values, number) for values in (x, y.T, u, v))
+    _scan(x, by_dimension, u, v, p, row_value, row_arc, col_value, col_arc, row_min)
     i, k = np.nonzero(row_arc >= 0)
     j, other_k = np.nonzero(col_arc >= 0)
     keys = np.concatenate([i * np.int64(m) + row_arc[i, k], col_arc[j, other_k] * np.int64(m) + j])
-    return Priced(keys, row_min)
+    return Priced(keys, row_min.astype(np.float64, copy=False))
 
 
 @compiled_for_finite
@@ -88,8 +91,8 @@ def _scan(
     """Fill the lists, which are increasing in value; `y` is given by dimension, `(d, m)`."""
     n, d = x.shape
     m, keep = y.shape[1], row_value.shape[1]
-    tile, potential, found = np.empty((d, _TILE)), np.empty(_TILE), np.empty(_TILE)
-    col_limit = np.empty(m)
+    tile, potential, found = np.empty((d, _TILE), x.dtype), np.empty(_TILE, x.dtype), np.empty(_TILE, x.dtype)
+    col_limit = np.empty(m, x.dtype)
     for j in range(m if keep > 0 else 0):
         col_limit[j] = col_value[j, keep - 1]
     for first in range(0, m, _TILE):
@@ -115,7 +118,7 @@ def _scan(
             own = u[i]
             for j in range(width):
                 found[j] -= own + potential[j]
-            least = np.inf
+            least = found[0]
             for j in range(width):
                 least = min(least, found[j])
             row_min[i] = min(row_min[i], least)
@@ -125,7 +128,7 @@ def _scan(
                 for j in range(width):
                     if found[j] < row_value[i, keep - 1]:
                         _insert(row_value[i], row_arc[i], found[j], first + j)
-            least = np.inf
+            least = found[0] - col_limit[first]
             for j in range(width):
                 least = min(least, found[j] - col_limit[first + j])
             if least < 0.0:

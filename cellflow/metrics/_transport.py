@@ -28,6 +28,8 @@ _RATIO = 2
 _FIRST, _ADDED = 12, 4
 #: The certified gap, relative to the cost, at which a solve ends, and the one at which a subsample's does.
 _GAP, _ROUGH_GAP = 1e-9, 1e-3
+#: Gaps above it, relative to the cost, are looked for in float32, whose reduced costs err by less than so much of the largest.
+_COARSE, _FLOAT32 = 1e-5, 1e-6
 #: What must be certified in the end, when rounding allows no more.
 _ACCEPTED_GAP = 1e-6
 #: Rounds of new arcs; four are usual.
@@ -66,19 +68,24 @@ def solve(x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, *, p: int)
         return solve_line(x[:, 0], y[:, 0], a, b, p=p)
     if len(x) * len(y) <= _DENSE_PAIRS:
         return _dense(x, y, a, b, p)
-    centre = b @ y
+    given, centre = (x, y), b @ y
+    x, y = x - centre, y - centre
+    # A power of two, which takes no digits.
+    unit = 2.0 ** math.frexp(float(max(np.linalg.norm(x, axis=1).max(), np.linalg.norm(y, axis=1).max())))[1]
+    x, y = x / unit, y / unit
     rng = stream(0)  # which arcs are tried first; the result is the optimum either way
     supply, demand = whole_units(a, b)
     # Weights that round to no unit at all carry no mass, but have potentials.
     rows, columns = (rng.permutation(np.flatnonzero(units)) for units in (supply, demand))
-    found = _sparse(x[rows] - centre, y[columns] - centre, supply[rows], demand[columns], p, rng, gap=_GAP, rounds=_ROUNDS)
+    found = _sparse(x[rows], y[columns], supply[rows], demand[columns], p, rng, gap=_GAP, rounds=_ROUNDS)
     if not found.gap <= _ACCEPTED_GAP:
-        return _dense(x, y, a, b, p)
+        return _dense(*given, a, b, p)
     u, v = np.empty(len(x)), np.empty(len(y))
     u[rows], v[columns] = found.u, found.v
     _extend(x, y[columns], found.v, u, supply == 0, p)
     _extend(y, x[rows], found.u, v, demand == 0, p)
-    return Statistic(found.cost, u, v)
+    scale = unit**p
+    return Statistic(scale * found.cost, scale * u, scale * v)
 
 
 def solve_line(x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, *, p: int) -> Statistic:
@@ -168,7 +175,7 @@ def _sparse(
     tol = max(_ROUNDING * largest, 1e-200)
     # Above any detour: two cells that hang on the root are always better served by each other.
     tree = Tree.start(supply, demand, u, v, largest + max(0.0, -float(u.min() + v.min())))
-    value, bound, found = math.inf, -math.inf, math.inf
+    value, bound, found, exact = math.inf, -math.inf, math.inf, False
     for round_ in range(rounds):
         done = tree.solve(keys // m, n + keys % m, cost, tol=tol, max_pivots=1000 * (n + m) + 1_000_000)
         shift = np.median(tree.potential[:n])
@@ -176,13 +183,15 @@ def _sparse(
         arcs, flow = tree.plan()
         unplaced, units = tree.unplaced()
         value = float(flow @ cost[arcs] / total)
-        priced = price(x, y, u, v, p=p, keep=_ADDED, limit=-tol)
+        exact = found <= _COARSE
+        priced = price(x, y, u, v, p=p, keep=_ADDED, limit=-tol if exact else -_FLOAT32 * largest, exact=exact)
         # Lowered by what is missing, the potentials are feasible, and bound the optimum from below.
         u = u + np.minimum(priced.row_min, 0.0)
-        bound = max(bound, float(a @ u + b @ v))
-        found = max(0.0, value - bound - tol) / max(value, tol) if not len(unplaced) else math.inf
+        lower = float(a @ u + b @ v)
+        bound = max(bound, lower) if exact else bound
+        found = max(0.0, value - (bound if exact else lower) - tol) / max(value, tol) if not len(unplaced) else math.inf
         logger.debug("%d x %d cells, round %d: cost %.9g, gap %.2g, %d arcs", n, m, round_, value, found, len(keys))
-        if found <= gap or not done:
+        if not done or (found <= gap and (exact or gap > _COARSE)):
             break
         new = [priced.keys]
         if len(unplaced):
@@ -190,9 +199,11 @@ def _sparse(
         missing = np.unique(np.concatenate(new))
         missing = missing[~np.isin(missing, keys)]
         if not len(missing):
-            break
+            if exact:
+                break
+            found = 0.0  # as far as float32 can tell
         keys, cost = np.concatenate([keys, missing]), np.concatenate([cost, _costs(x, y, missing, p)])
-    return _Certified(value, u, v, found)
+    return _Certified(value, u, v, found if exact else math.inf)
 
 
 def _first_arcs(
@@ -204,9 +215,9 @@ def _first_arcs(
     size = max(len(x), len(y)) // _RATIO
     (rows, drawn), (columns, also_drawn) = _sample(supply, size, rng), _sample(demand, size, rng)
     few = _sparse(x[rows], y[columns], drawn, also_drawn, p, rng, gap=_ROUGH_GAP, rounds=_ROUGH_ROUNDS)
-    v = price(y, x[rows], np.zeros(len(y)), few.u, p=p).row_min
-    u = price(x, y, np.zeros(len(x)), v, p=p).row_min
-    return u, v, np.unique(price(x, y, u, v, p=p, keep=_FIRST).keys)
+    v = price(y, x[rows], np.zeros(len(y)), few.u, p=p, exact=False).row_min
+    u = price(x, y, np.zeros(len(x)), v, p=p, exact=False).row_min
+    return u, v, np.unique(price(x, y, u, v, p=p, keep=_FIRST, exact=False).keys)
 
 
 def _sample(units: IntArray, size: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
