@@ -195,7 +195,7 @@ def score_floor(held_out: Population, splits: Sequence[Halves], *, chosen: Seque
     names = measured[0][0]
     values = {name: float(np.mean([found[name] for found, _ in measured])) for name in names}
     n = len(splits[0])
-    at_half, w1_splits, more = _half([(s.other, s.seen) for s in splits])
+    at_half, w1_splits, more = _half([(s.other, s.seen) for s in splits], [found for found, _ in measured])
     notes = tuple(dict.fromkeys([note for _, found in measured for note in found] + list(more)))
     return Scores(values | {"n_predicted": n, "n_observed": n, "n_half": n} | at_half, w1_splits, notes)
 
@@ -220,12 +220,15 @@ def _full(x: Population, y: Population, chosen: Sequence[str], seed: int) -> tup
     return values, notes
 
 
-def _half(pairs: Sequence[tuple[Population, Population]]) -> tuple[dict[str, float], tuple[float, ...], list[str]]:
-    """W1 and energy distance of clouds of one size: means, W1 of each pair, and what went wrong."""
+def _half(
+    pairs: Sequence[tuple[Population, Population]], known: Sequence[Mapping[str, float]] = ()
+) -> tuple[dict[str, float], tuple[float, ...], list[str]]:
+    """W1 and energy distance of clouds of one size: means, W1 of each pair, and what went wrong; `known` are not measured."""
     notes, found = [], {}
     for name, measure in (("w1", _weighted(metrics.wasserstein)), ("energy", _weighted(metrics.energy_distance))):
+        there = [values[name] for values in known if math.isfinite(values[name])]
         try:
-            found[name] = tuple(measure(x, y, 0) for x, y in pairs)
+            found[name] = tuple(there if len(there) == len(pairs) else [measure(x, y, 0) for x, y in pairs])
         except _FAILURES as error:
             notes.append(f"no {name} at the half size: {error}")
             found[name] = ()

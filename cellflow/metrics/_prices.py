@@ -67,8 +67,8 @@ def price(
     row_value, row_arc = np.full((n, keep), limit, number), np.full((n, keep), -1, np.int32)
     col_value, col_arc = np.full((m, keep), limit, number), np.full((m, keep), -1, np.int32)
     row_min = np.full(n, np.inf, number)
-    x, by_dimension, u, v = (np.ascontiguousarray(values, number) for values in (x, y.T, u, v))
-    _scan(x, by_dimension, u, v, p, row_value, row_arc, col_value, col_arc, row_min)
+    given: list[FloatArray] = [np.asarray(values, number, order="C") for values in (x, y.T, u, v)]
+    _scan(*given, p, row_value, row_arc, col_value, col_arc, row_min)
     i, k = np.nonzero(row_arc >= 0)
     j, other_k = np.nonzero(col_arc >= 0)
     keys = np.concatenate([i * np.int64(m) + row_arc[i, k], col_arc[j, other_k] * np.int64(m) + j])

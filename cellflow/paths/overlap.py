@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ _FEWEST, _MOST = 200, 1000
 _EPSILON, _TAU, _N_SCALINGS = 0.02, 0.1, 60
 #: Paths that the columns' potential is solved for; it then serves all.
 _MAX_ROWS = 16384
+#: Paths that are looked at together.
+_BLOCK = 256
 #: Logarithm of the smallest kernel value that counts.
 _LEAST = -69.0
 # Seed and first key of the random streams.
@@ -114,21 +116,27 @@ def _partners(points: FloatArray, cells: FloatArray, rng: np.random.Generator) -
     kernel = _kernel(cost, unit)
     column: FloatArray = np.ones(len(cells), dtype=np.float32)
     for _ in range(_N_SCALINGS):
-        row = 1.0 / (len(some) * (kernel @ column))
-        column = (1.0 / (len(cells) * np.maximum(row @ kernel, np.finfo(np.float32).tiny))) ** (_TAU / (_TAU + _EPSILON))
+        reached = np.zeros_like(column)
+        for rows in _blocks(len(some)):  # both products of a block, while it is in the cache
+            reached += (1.0 / (len(some) * (kernel[rows] @ column))) @ kernel[rows]
+        column = (1.0 / (len(cells) * np.maximum(reached, np.finfo(np.float32).tiny))) ** (_TAU / (_TAU + _EPSILON))
     chosen = np.empty(len(points), dtype=np.intp)
-    for start in range(0, len(points), _MAX_ROWS):
-        rows = slice(start, start + _MAX_ROWS)
-        part = kernel if some is points else _kernel(squared_distances(points[rows], cells), unit)
+    for rows in _blocks(len(points)):
+        part = kernel[rows] if some is points else _kernel(squared_distances(points[rows], cells), unit)
         ends = np.cumsum(part * column, axis=1, dtype=np.float64)
         place = rng.random(len(ends))[:, None] * ends[:, -1:]
         chosen[rows] = np.minimum((ends <= place).sum(axis=1), len(cells) - 1)
     return cells[chosen]
 
 
+def _blocks(n: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, n, _BLOCK))
+
+
 def _kernel(cost: FloatArray, unit: float) -> FloatArray:
     """Entropic kernel of costs `(n, m)`, each row in units of its largest entry: rows are scaled to their mass anyway."""
     exponent = ((cost.min(axis=1, keepdims=True) - cost) / (_EPSILON * unit)).astype(np.float32)
     # What is next to nothing is nothing: subnormal numbers would cost ten times the time.
-    kernel: FloatArray = np.exp(exponent, where=exponent > _LEAST, out=np.zeros_like(exponent))
+    kernel: FloatArray = np.exp(np.maximum(exponent, _LEAST))
+    kernel *= exponent > _LEAST
     return kernel
