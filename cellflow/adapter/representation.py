@@ -38,8 +38,8 @@ class Refit:
     ----------
     values
         Expression, cells x genes, dense or sparse.
-    counts
-        Whether it is raw counts, which are normalised and logged first.
+    linear
+        Whether it is on a linear scale, as counts are: it is normalised and logged first.
     n_genes
         How many variable genes enter; all of them, if there are no more.
     n_dims
@@ -49,7 +49,7 @@ class Refit:
     """
 
     values: Any
-    counts: bool
+    linear: bool
     n_genes: int
     n_dims: int
     centred: bool = False
@@ -57,7 +57,7 @@ class Refit:
     @property
     def label(self) -> str:
         """What it is, in words."""
-        made = "normalised, logged counts" if self.counts else "the expression"
+        made = "normalised, logged expression" if self.linear else "the expression"
         seen = ", which was centred with them" if self.centred else ""
         return f"PCA of {made}, made without the held-out cells{seen}"
 
@@ -67,20 +67,28 @@ class Refit:
         Raises
         ------
         InputError
-            Fewer cells or genes than dimensions.
+            Fewer cells or genes than dimensions, or values whose variable genes cannot be told.
         """
         import anndata as ad
         import scanpy as sc
 
         everything = ad.AnnData(self.values)
-        if self.counts:
+        if self.linear:
             everything = everything.copy()  # scanpy changes it, and it is the caller's
             # To a fixed total, so that no cell's scale depends on the others.
             sc.pp.normalize_total(everything, target_sum=_TARGET)
             sc.pp.log1p(everything)
         train = everything[seen].copy()
         if self.n_genes < train.n_vars:
-            sc.pp.highly_variable_genes(train, n_top_genes=self.n_genes)
+            try:
+                with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+                    sc.pp.highly_variable_genes(train, n_top_genes=self.n_genes)
+            except ValueError as cause:
+                msg = (
+                    f"The {self.n_genes} most variable of {train.n_vars} genes cannot be told without the held-out cells "
+                    f"({cause}). Pass layer= with counts or log expression, or leak_free=False."
+                )
+                raise InputError(msg) from cause
             genes = train.var["highly_variable"].to_numpy()
             train, everything = train[:, genes].copy(), everything[:, genes]
         if not self.n_dims < min(train.shape):
@@ -98,8 +106,9 @@ class Refit:
 def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = None) -> tuple[Refit | None, str]:
     """Find out how a representation can be made again without some cells; returns that, or None and the reason.
 
-    Counts (whole numbers) are normalised to 10,000 a cell and logged; other values are taken as log expression. As many
-    variable genes are chosen anew as carry the stored loadings (`varm["PCs"]`), 2,000 where there are none.
+    Values on a linear scale (whole numbers, or larger ones than a logarithm has) are normalised to 10,000 a cell and logged;
+    others are taken as log expression. As many variable genes are chosen anew as carry the stored loadings (`varm["PCs"]`),
+    2,000 where there are none.
 
     Raises
     ------
@@ -134,13 +143,15 @@ def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = N
         )
         warnings.warn(msg, InputWarning, stacklevel=4)
     whole = smallest >= 0 and largest >= 2 and bool((stored == np.round(stored)).all())
-    if not whole and not centred and largest > _LARGEST_LOG:
+    large = not whole and not centred and largest > _LARGEST_LOG
+    if large:
+        done = "it is normalised to 10,000 a cell and logged for that" if smallest >= 0 else "it is made from it as it is"
         msg = (
-            f"{where} goes up to {largest:.4g} and holds no counts; expected raw counts or log expression. The PCA without "
-            "the held-out cells is made from it as it is: pass layer= with log expression if the stored one was not."
+            f"{where} goes up to {largest:.4g}: neither whole counts nor a logarithm. The PCA without held-out cells needs "
+            f"log expression; {done}. Pass layer= with counts or log expression to decide it."
         )
         warnings.warn(msg, InputWarning, stacklevel=4)
-    return Refit(values, whole, _genes(adata), n_dims, centred), ""
+    return Refit(values, whole or (large and smallest >= 0), _genes(adata), n_dims, centred), ""
 
 
 def _genes(adata: AnnData) -> int:

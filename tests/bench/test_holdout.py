@@ -1,9 +1,12 @@
 """`cf.bench.holdout`: AnnData in, table out, and what stays in `uns`."""
 
+from dataclasses import replace
+
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
 import scipy.sparse as sp
 
 import cellflow as cf
@@ -122,7 +125,7 @@ def test_counts_are_normalised_and_the_callers_stay_as_they_are(frozen):
     adata.obsm["X_pca"] = rng.normal(size=(90, 4)).astype(np.float32)
     with frozen(adata):
         refit, _ = refit_of(adata, use_rep="X_pca", n_dims=4)
-        assert refit.counts
+        assert refit.linear
         positions = refit.coordinates(np.arange(60))
     assert positions.shape == (90, 4)
     scaled = adata.copy()
@@ -165,9 +168,32 @@ def test_expression_itself_needs_no_refit(cells):
     assert set(table["representation"]) == {"X: nothing is fitted"}
 
 
-def test_expression_that_is_no_logarithm_is_pointed_out(cells):
-    cells.X = cells.X * 100.25
-    with pytest.warns(InputWarning, match="holds no counts"):
+def test_expression_that_is_no_logarithm_is_logged_and_said(cells):
+    logged = cells.copy()
+    cells.X = cells.X.expm1() * 100.25
+    with pytest.warns(InputWarning, match="neither whole counts nor a logarithm.*normalised to 10,000 a cell and logged"):
+        table = cf.bench.holdout(cells, "hours", **FEW)
+    assert set(table["representation"]) == {"PCA of normalised, logged expression, made without the held-out cells"}
+    refit, _ = refit_of(logged, use_rep="X_pca", n_dims=4)
+    logged.X = logged.X.expm1()
+    sc.pp.normalize_total(logged, target_sum=1e4)
+    sc.pp.log1p(logged)
+    seen = np.arange(60)
+    expected = replace(refit, values=logged.X).coordinates(seen)
+    with pytest.warns(InputWarning, match="logged"):
+        found = refit_of(cells, use_rep="X_pca", n_dims=4)[0].coordinates(seen)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_variable_genes_that_cannot_be_told(cells):
+    x = cells.X.toarray() * 1000.0
+    x[0] = -1000.0
+    cells.X = x
+    cells.varm["PCs"][7:] = 0.0
+    with (
+        pytest.warns(InputWarning, match="as it is"),
+        pytest.raises(InputError, match="7 most variable of 12 genes cannot be told"),
+    ):
         cf.bench.holdout(cells, "hours", **FEW)
 
 
