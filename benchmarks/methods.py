@@ -1,8 +1,8 @@
 """Methods by name, ours and others', all called the same way: `(rest, time, *, random_state) -> {protocol: Population}`.
 
-Names are those of recipes (`"ot-cfm"`), `"path curved-cfm"` for a recipe's paths without a network, `"straight"` for optimal
-transport interpolation without a model, `"previous"` for the cells of the snapshot before, and `"torchcfm"` (OT-CFM),
-`"torchcfm i-cfm"`, `"torchcfm ot-cfm"`, `"torchcfm sf2m"`.
+Names are those of recipes (`"ot-cfm"`; `"ot-cfm@500"` takes 500 steps of training), `"path curved-cfm"` for a recipe's paths
+without a network, `"straight"` for optimal transport interpolation without a model, `"previous"` for the cells of the snapshot
+before, and `"torchcfm"` (OT-CFM), `"torchcfm i-cfm"`, `"torchcfm ot-cfm"`, `"torchcfm sf2m"`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -110,8 +110,11 @@ def named(name: str, *, scale: Scale = "none") -> Method:
         return Torchcfm(name.removeprefix("torchcfm").strip() or "ot-cfm", scale=scale)  # type: ignore[arg-type]
     if name in ("straight", "previous"):
         return Straight() if name == "straight" else Previous()
-    bare = name.startswith("path ")
-    return (Bare if bare else Ours)(recipes.by_name(name.removeprefix("path ")))
+    known, _, steps = name.removeprefix("path ").partition("@")
+    recipe = recipes.by_name(known)
+    if steps:
+        recipe = replace(recipe, name=f"{known}@{steps}", training=replace(recipe.training, steps=int(steps)))
+    return (Bare if name.startswith("path ") else Ours)(recipe)
 
 
 def configuration(method: Method) -> str:

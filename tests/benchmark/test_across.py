@@ -67,9 +67,10 @@ def test_rows_are_not_computed_twice(across, methods):
 
 
 def test_another_configuration_is_another_result(methods):
-    names = ["ot-cfm", "path ot-cfm", "i-cfm", "straight", "previous", "torchcfm", "torchcfm i-cfm"]
+    names = ["ot-cfm", "ot-cfm@500", "path ot-cfm", "i-cfm", "straight", "previous", "torchcfm", "torchcfm i-cfm"]
     found = [methods.named(name) for name in names]
     assert len({(method.name, methods.configuration(method)) for method in found}) == len(names)
+    assert found[1].recipe.training.steps == 500
     plain, scaled = (methods.named("torchcfm", scale=scale) for scale in ("none", "joint"))
     assert methods.configuration(plain) != methods.configuration(scaled)
 
