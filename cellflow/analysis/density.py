@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cellflow.flow import Flow
     from cellflow.population import Population
 
-__all__ = ["SAMPLES", "EvolvingDensity", "Source", "most_likely_time", "require_quantile"]
+__all__ = ["SAMPLES", "EvolvingDensity", "Source", "most_likely_time", "require_known", "require_quantile"]
 
 #: How the density of the first snapshot is learned; see `cellflow.densities.fit_density`.
 Source: TypeAlias = "Literal['nsf', 'maf', 'realnvp', 'glow', 'gmm', 'kde'] | Builder"
@@ -243,17 +243,28 @@ class EvolvingDensity:
         return self._times(np.broadcast_to(t, n))
 
     def _times(self, times: float | FloatArray) -> FloatArray:
-        """Make sure that times are inside the observed ones: beyond them, no data say what the density is."""
+        """Times `(k,)` at which the density is known."""
         asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        first, last = self.flow.times[0], self.flow.times[-1]
-        outside = asked[~((asked >= first) & (asked <= last))]
-        if len(outside):
-            msg = (
-                f"Time {outside[0]:g} ({len(outside)} in all) is outside the observed times, {first:g} to {last:g}, where the "
-                "density is not known. Ask for times inside, or fit with a snapshot there."
-            )
-            raise InputError(msg)
+        require_known(self.flow, asked)
         return asked
+
+
+def require_known(flow: Flow, times: FloatArray) -> None:
+    """Make sure that the density is known at `times (k,)`: beyond the observed ones, no data say what it is.
+
+    Raises
+    ------
+    InputError
+        One that is outside, or no number.
+    """
+    first, last = flow.times[0], flow.times[-1]
+    outside = times[~((times >= first) & (times <= last))]
+    if len(outside):
+        msg = (
+            f"Time {outside[0]:g} ({len(outside)} in all) lies outside the times of the fit, {first:g} to {last:g}, where the "
+            "density is not known. Leave it out, or fit with a snapshot there."
+        )
+        raise InputError(msg)
 
 
 def require_quantile(alpha: float, n_samples: int = SAMPLES) -> None:

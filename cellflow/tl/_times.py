@@ -13,7 +13,7 @@ from cellflow._typing import FloatArray
 from cellflow.adapter.fitted import Fitted
 from cellflow.errors import InputError, IntegrationWarning
 
-__all__ = ["outside", "require_inside", "require_known", "time_grid", "warn_outside"]
+__all__ = ["outside", "require_inside", "time_grid", "warn_outside"]
 
 
 def require_inside(fitted: Fitted, time: object) -> float:
@@ -30,24 +30,6 @@ def require_inside(fitted: Fitted, time: object) -> float:
         msg = f"time={at:g} lies outside the observed times, {first:g} to {last:g}; the score knows those only."
         raise InputError(msg)
     return at
-
-
-def require_known(fitted: Fitted, times: FloatArray) -> None:
-    """Make sure that the density is known at these times: beyond the observed ones, no data say what it is.
-
-    Raises
-    ------
-    InputError
-        One that is outside, or no number.
-    """
-    first, last = fitted.flow.times[0], fitted.flow.times[-1]
-    unknown = times[~((times >= first) & (times <= last))]
-    if len(unknown):
-        msg = (
-            f"Time {unknown[0]:g} ({len(unknown)} in all) lies outside the times of the fit, {first:g} to {last:g}, where the "
-            "density is not known. Leave it out, or fit with a snapshot there."
-        )
-        raise InputError(msg)
 
 
 def time_grid(fitted: Fitted, times: Sequence[float] | FloatArray | None, n_times: int, *, least: int = 1) -> FloatArray:

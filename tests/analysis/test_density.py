@@ -178,12 +178,12 @@ def test_ends_and_plateaus():
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        (lambda d: d.log_prob(X, 0.9), r"Time 0\.9 \(7 in all\) is outside the observed times, 1 to 3"),
+        (lambda d: d.log_prob(X, 0.9), r"Time 0\.9 \(7 in all\) lies outside the times of the fit, 1 to 3"),
         (lambda d: d.log_prob(X, np.nan), "Time nan"),
         (lambda d: d.log_prob(X, np.zeros(3)), r"t has shape \(3,\); expected one time, or one per cell \(7,\)"),
         (lambda d: d.log_prob(X[:, :1], 1.0), r"shape \(7, 1\); the flow lives in \(n, 2\)"),
         (lambda d: d.log_prob(X * [1.0, np.inf], 1.0), "cell 0, column 1 .*is not finite"),
-        (lambda d: d.sample(5, 4.0, np.random.default_rng(0)), "outside the observed"),
+        (lambda d: d.sample(5, 4.0, np.random.default_rng(0)), "outside the times of the fit"),
         (lambda d: d.sample(-1, 2.0, np.random.default_rng(0)), "n=-1"),
         (lambda d: d.out_of_distribution(X, 2.0, alpha=1.0), "alpha=1 of"),
         (lambda d: d.out_of_distribution(X, 2.0, alpha=0.001), r"alpha=0\.001 of 2000 samples"),
