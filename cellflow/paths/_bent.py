@@ -11,10 +11,12 @@ from torch import Tensor
 from cellflow.paths.base import Path, elapsed, moved
 from cellflow.population import Pairs
 
-__all__ = ["QUARTERS", "Bent", "at", "bent"]
+__all__ = ["QUARTERS", "Bent", "across", "at", "bent", "direction"]
 
 #: Where corrections are evaluated.
 QUARTERS = (0.25, 0.5, 0.75)
+#: Keeps divisions by lengths that may be zero finite.
+_TINY = 1e-300
 
 
 def bent(path: Path, offsets: Tensor) -> Bent:
@@ -28,6 +30,17 @@ def bent(path: Path, offsets: Tensor) -> Bent:
 def at(path: Path, s: float, pairs: Pairs) -> Tensor:
     """Positions on the paths when a fraction `s` of their intervals has passed, shape `(n, d)`."""
     return path.mean(pairs.t0 + s * (pairs.t1 - pairs.t0), pairs)
+
+
+def direction(x: Tensor) -> Tensor:
+    """Unit vectors `(n, d)`; zero where there is no direction."""
+    length = x.norm(dim=1, keepdim=True)
+    return torch.where(length > 0, x / length.clamp_min(_TINY), 0.0)
+
+
+def across(unit: Tensor, x: Tensor) -> Tensor:
+    """Vectors without their part along a unit vector, all `(n, d)`; nothing is removed where the unit vector is zero."""
+    return x - (x * unit).sum(dim=1, keepdim=True) * unit
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cellflow._numbers import as_number
 from cellflow.chain import Chain
-from cellflow.paths._bent import QUARTERS, at, bent
+from cellflow.paths._bent import QUARTERS, across, at, bent, direction
 from cellflow.paths.base import Path, Surveyed, prepared
 
 __all__ = ["DensityCorrected"]
@@ -65,27 +65,16 @@ class DensityCorrected:
         cells = pool.near(k)
         start, stop = chain.at_ends(torch.from_numpy(cells.shift))
         radius = chain.at_ends(torch.from_numpy(cells.radius))
-        along = _direction(pairs.x1 - pairs.x0)
+        along = direction(pairs.x1 - pairs.x0)
         found = []
         for s in QUARTERS:
             place = at(path, s, pairs)
             here = pool.near(k, place.numpy())
-            shift = _without(along, torch.from_numpy(here.shift) - (1 - s) * start - s * stop)
+            shift = across(along, torch.from_numpy(here.shift) - (1 - s) * start - s * stop)
             # In a void, the nearest cells are those of the path's own ends, and would straighten every bend.
-            bend = _direction(_without(along, place - (1 - s) * pairs.x0 - s * pairs.x1))
+            bend = direction(across(along, place - (1 - s) * pairs.x0 - s * pairs.x1))
             against = (shift * bend).sum(dim=1, keepdim=True).clamp_max(0.0) * bend
             near = _VOID * ((1 - s) * radius[0] + s * radius[1])
             trust = (near / torch.from_numpy(here.radius).clamp_min(_TINY)).clamp_max(1.0).square()
             found.append(self.strength * (shift - (1.0 - trust)[:, None] * against))
         return torch.stack(found)
-
-
-def _direction(x: Tensor) -> Tensor:
-    """Unit vectors `(n, d)`; zero where there is no direction."""
-    length = x.norm(dim=1, keepdim=True)
-    return torch.where(length > 0, x / length.clamp_min(_TINY), 0.0)
-
-
-def _without(direction: Tensor, x: Tensor) -> Tensor:
-    """What is left of vectors without their part along a unit vector, all `(n, d)`."""
-    return x - (x * direction).sum(dim=1, keepdim=True) * direction

@@ -14,7 +14,7 @@ from cellflow._numbers import as_number
 from cellflow._random import stream, systematic
 from cellflow._typing import FloatArray
 from cellflow.chain import Chain, Pool
-from cellflow.paths._bent import QUARTERS, at, bent
+from cellflow.paths._bent import QUARTERS, across, at, bent, direction
 from cellflow.paths.base import Path, Surveyed, prepared
 
 __all__ = ["OverlapAttracted"]
@@ -45,10 +45,12 @@ class OverlapAttracted:
     lies where the cells of the times between are. Points of the paths are coupled to a sample of such cells by entropic
     transport that keeps the paths' masses and relaxes the others', and each is drawn by
 
-    .. math::  \beta \exp\bigl(-|e|^2 / (2 g^2 |D|^2)\bigr)\, e
+    .. math::  \beta \exp\bigl(-|e|^2 / (2 g^2 |D|^2)\bigr)\, (I - u u^\top)\, e, \qquad u = D / |D|
 
     where :math:`e` leads to its partner: nearly not at all when the partner is further than about `reach` times the length of
-    the path. Where less than a few percent of the cells are such, the attraction is weaker in proportion.
+    the path. The part along the path is left out. It would pull cells to the middle of the interval too early and hold them
+    there, so that velocities were too large at the snapshots and too small between them. Where less than a few percent of the
+    cells are such, the attraction is weaker in proportion.
 
     Parameters
     ----------
@@ -79,7 +81,8 @@ class OverlapAttracted:
 
     def _pulls(self, path: Path, chain: Chain, number: int) -> Tensor:
         pairs, posterior = chain.pairs, _posterior(chain.pool, len(chain.snapshots))
-        length = (pairs.x1 - pairs.x0).norm(dim=1).numpy()
+        straight = pairs.x1 - pairs.x0
+        length = straight.norm(dim=1).numpy()
         pulls = np.zeros((len(QUARTERS), *pairs.x0.shape))
         points = [at(path, s, pairs).numpy() for s in QUARTERS]
         for k, rows in enumerate(chain.rows):
@@ -97,7 +100,8 @@ class OverlapAttracted:
                 reach = np.maximum(self.reach * length[rows, None], np.finfo(float).tiny ** 0.25)
                 with np.errstate(under="ignore"):
                     pulls[q, rows] = strength * np.exp(-0.5 * (away**2).sum(axis=1, keepdims=True) / reach**2) * away
-        return torch.from_numpy(pulls)
+        along = direction(straight)
+        return torch.stack([across(along, pull) for pull in torch.from_numpy(pulls)])
 
 
 def _posterior(pool: Pool, n_knots: int) -> FloatArray:
