@@ -23,7 +23,7 @@ import pytest
 #: One floor a row: a module imports only from the rows above it and, in its own row, from what stands before an arrow.
 #: Names that are joined by a bar are siblings and never import each other.
 LAYERS = """
-_typing | errors -> _numbers -> _random | _neighbors | _threads | _devices | _namesake | _progress | _compiled | _mass
+_typing | errors -> _numbers -> _random | _neighbors | _threads | _devices | _namesake | _progress | _compiled | _mass | _text
 population -> plan | frame | decoder | ladder | conditions -> chain
 couplings | paths | fields | densities | metrics
 dynamics -> objectives
@@ -186,7 +186,8 @@ def test_foreign_packages_stay_where_they_belong(path: Path) -> None:
     assert not {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"} & set(roots), "no pickle (promise P6)"
     if unit(module) not in DOOR:
         assert not {"anndata", "scanpy"} & set(roots), "AnnData stops at the door"
-    if unit(module) not in {"pl", "_demo"} and module != "cellflow.bench._pictures":
+    # `_text` only asks which fonts there are.
+    if unit(module) not in {"_text", "pl", "_demo"} and module != "cellflow.bench._pictures":
         assert not {"matplotlib", "seaborn"} & set(roots), "pictures are drawn in cellflow.pl, those of the report beside it"
     if module != "cellflow.simulation.ode":
         assert "torchdiffeq" not in roots, "cellflow.simulation.ode is the only importer of torchdiffeq"

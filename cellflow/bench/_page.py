@@ -1,9 +1,11 @@
-"""Pieces of a page of HTML: whatever is not markup already is escaped on its way in."""
+"""Pieces of a page of HTML: whatever is not markup already is cleaned and escaped on its way in."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+
+from cellflow._text import clean
 
 __all__ = ["Markup", "definitions", "document", "element", "figure", "table"]
 
@@ -69,19 +71,19 @@ class Markup(str):
 
 def element(tag: str, *content: str, **attributes: str) -> Markup:
     """One element around its content; `class_` stands for the attribute `class`."""
-    named = "".join(f' {name.rstrip("_")}="{html.escape(value, quote=True)}"' for name, value in attributes.items())
+    named = "".join(f' {name.rstrip("_")}="{_escaped(value)}"' for name, value in attributes.items())
     return Markup(f"<{tag}{named}>{''.join(_escaped(part) for part in content)}</{tag}>")
 
 
 def _escaped(text: str) -> str:
-    return text if isinstance(text, Markup) else html.escape(text, quote=True)
+    """The one way of text into the page: no tags, and no characters that a page must not hold."""
+    return text if isinstance(text, Markup) else html.escape(clean(text), quote=True)
 
 
 def figure(png: str, caption: str, *, alt: str, inches: float) -> Markup:
     """A picture, given as base64, with what it shows in words; its letters have one size whatever its width."""
-    source = html.escape(f"data:image/png;base64,{png}", quote=True)
     width = f"max-width: {_REM * inches:.1f}rem"
-    image = Markup(f'<img alt="{html.escape(alt, quote=True)}" style="{width}" src="{source}">')
+    image = Markup(f'<img alt="{_escaped(alt)}" style="{width}" src="data:image/png;base64,{_escaped(png)}">')
     return element("figure", image, element("figcaption", caption))
 
 

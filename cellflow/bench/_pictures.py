@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cellflow._random import stream
+from cellflow._text import drawable, font_families
 from cellflow._typing import FloatArray
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _DPI = 160
 #: Most cells of one colour in a panel; more only cover each other.
 _MAX_POINTS = 1500
 _WIDTH = 10.4
+#: Stands for a character that no installed font has; the text of the page has the character itself.
+_NO_GLYPH = "\u25a1"
 
 
 class Picture(NamedTuple):
@@ -33,6 +36,20 @@ class Picture(NamedTuple):
 
     png: str
     inches: float
+
+
+class _Letters(NamedTuple):
+    """Text that can be drawn: the fonts for it, and the characters that none of them has."""
+
+    families: Sequence[str]
+    missing: frozenset[str]
+
+    @classmethod
+    def of(cls, *texts: str) -> _Letters:
+        return cls(*font_families(texts))
+
+    def __call__(self, text: str) -> str:
+        return drawable("".join(_NO_GLYPH if character in self.missing else character for character in text))
 
 
 class Panel(NamedTuple):
@@ -54,6 +71,7 @@ class Mark(NamedTuple):
 
 def clouds(panels: Sequence[Panel], *, axes: tuple[str, str]) -> Picture:
     """Draw panels side by side, at one scale; cells of all clouds in random order, so that none hides another."""
+    letters = _Letters.of(*axes, *(panel.title for panel in panels))
     every = np.concatenate([points for panel in panels for _, points in panel.clouds])
     # A few cells far out would leave the others a dot.
     low, high = np.quantile(every, [0.002, 0.998], axis=0)
@@ -68,18 +86,18 @@ def clouds(panels: Sequence[Panel], *, axes: tuple[str, str]) -> Picture:
         _scatter(ax, panel, n)
         ax.set(xlim=(middle[0] - side[0], middle[0] + side[0]), ylim=(middle[1] - side[1], middle[1] + side[1]))
         ax.set(xticks=[], yticks=[])
-        ax.set_title(panel.title, fontsize=9.5, color=_INK, loc="left", pad=5)
+        ax.set_title(letters(panel.title), fontsize=9.5, color=_INK, loc="left", pad=5)
         for spine in ax.spines.values():
             spine.set_color(_FAINT)
-        ax.set_xlabel(axes[0], fontsize=8, color=_SOFT, loc="left", labelpad=3)
+        ax.set_xlabel(letters(axes[0]), fontsize=8, color=_SOFT, loc="left", labelpad=3)
         if k == 0:
-            ax.set_ylabel(axes[1], fontsize=8, color=_SOFT, loc="bottom", labelpad=3)
+            ax.set_ylabel(letters(axes[1]), fontsize=8, color=_SOFT, loc="bottom", labelpad=3)
     from matplotlib.lines import Line2D
 
     roles = [role for role in _SHADES if any(role == r for panel in panels for r, _ in panel.clouds)]
     dots = [Line2D([], [], ls="", marker="o", ms=5, mew=0, color=_SHADES[role]) for role in roles]
     _legend_below(figure, dots, [_NAMES[role] for role in roles])
-    return _png(figure)
+    return _png(figure, letters)
 
 
 def _scatter(ax: Axes, panel: Panel, n: int) -> None:
@@ -100,6 +118,7 @@ def distances(panels: Mapping[str, Sequence[Mark]], *, floor: Mapping[str, float
         values.setdefault(mark.name, []).append(mark.value)
     means = {name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()}
     names = sorted(means, key=means.__getitem__)
+    letters = _Letters.of(*names, *panels)
     width = max(_WIDTH, 2.4 + 2.2 * len(panels))
     figure = _figure(width, 0.95 + 0.27 * len(names))
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -114,9 +133,9 @@ def distances(panels: Mapping[str, Sequence[Mark]], *, floor: Mapping[str, float
                 if np.isfinite(mark.low) and np.isfinite(mark.high):
                     ax.plot([mark.low, mark.high], [row, row], color=shade, lw=2.2, alpha=0.45, solid_capstyle="round")
                 ax.plot(mark.value, row, "o", color=shade, ms=6, zorder=3)
-        ax.set_title(title, fontsize=9.5, color=_INK, loc="left", pad=5)
+        ax.set_title(letters(title), fontsize=9.5, color=_INK, loc="left", pad=5)
         ax.set_ylim(len(names) - 0.4, -0.6)
-        ax.set_yticks(range(len(names)), names, fontsize=9, color=_INK)
+        ax.set_yticks(range(len(names)), list(map(letters, names)), fontsize=9, color=_INK)
         ax.tick_params(axis="both", length=0, labelsize=8.5, colors=_INK)
         ax.grid(axis="y", color="#f0f0f0", lw=0.8)
         ax.set_axisbelow(True)
@@ -124,12 +143,13 @@ def distances(panels: Mapping[str, Sequence[Mark]], *, floor: Mapping[str, float
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.spines["bottom"].set_color(_FAINT)
     figure.supxlabel("W1 to the hidden cells, equal numbers of cells", fontsize=8.5, color=_SOFT)
-    return _png(figure)
+    return _png(figure, letters)
 
 
 def composition_bars(panels: Mapping[str, tuple[Sequence[str], FloatArray, FloatArray, FloatArray | None]]) -> Picture:
     """Draw shares of labels, observed beside predicted, and those of interpolation where given; one panel per hidden time."""
     labels = list(dict.fromkeys(name for names, *_ in panels.values() for name in names))
+    letters = _Letters.of(*labels, *panels)
     figure = _figure(max(_WIDTH, 2.4 + 2.2 * len(panels)), 1.1 + 0.36 * len(labels))
     grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for k, (ax, (title, (names, observed, predicted, straight))) in enumerate(zip(grid, panels.items(), strict=True)):
@@ -138,16 +158,16 @@ def composition_bars(panels: Mapping[str, tuple[Sequence[str], FloatArray, Float
         ax.barh(rows + 0.19, 100 * predicted, height=0.34, color=_PREDICTED, alpha=0.85, label="predicted")
         if straight is not None:
             ax.plot(100 * straight, rows + 0.19, "|", color=_INK, ms=9, mew=1.4, label="OT interpolation")
-        ax.set_title(title, fontsize=9.5, color=_INK, loc="left", pad=5)
+        ax.set_title(letters(title), fontsize=9.5, color=_INK, loc="left", pad=5)
         ax.set_ylim(len(labels) - 0.45, -0.55)
-        ax.set_yticks(range(len(labels)), labels, fontsize=9, color=_INK)
+        ax.set_yticks(range(len(labels)), list(map(letters, labels)), fontsize=9, color=_INK)
         ax.tick_params(axis="both", length=0, labelsize=8.5, colors=_INK)
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.spines["bottom"].set_color(_FAINT)
         if k == 0:
             _legend_below(figure, *ax.get_legend_handles_labels())
     figure.supxlabel("share of cells, %", fontsize=8.5, color=_SOFT)
-    return _png(figure)
+    return _png(figure, letters)
 
 
 def calibration_curves(panels: Mapping[str, tuple[FloatArray, FloatArray, FloatArray | None]]) -> Picture:
@@ -155,6 +175,7 @@ def calibration_curves(panels: Mapping[str, tuple[FloatArray, FloatArray, FloatA
 
     Panels hold levels `(k,)`, coverage by dimension `(k, d)`, and that of interpolation averaged over dimensions `(k,)`.
     """
+    letters = _Letters.of(*panels)
     width = _WIDTH / max(len(panels), 3)
     figure = _figure(width * len(panels), width + 0.35)
     grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
@@ -165,7 +186,7 @@ def calibration_curves(panels: Mapping[str, tuple[FloatArray, FloatArray, FloatA
             ax.plot(100 * level, 100 * straight, color=_INK, lw=1.2, ls=":", label="OT interpolation")
         ax.plot(100 * level, 100 * coverage.mean(axis=1), color=_PREDICTED, lw=2.2, label="predicted, mean over dimensions")
         ax.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", xticks=[0, 50, 80, 95], yticks=[0, 50, 80, 95])
-        ax.set_title(title, fontsize=9.5, color=_INK, loc="left", pad=5)
+        ax.set_title(letters(title), fontsize=9.5, color=_INK, loc="left", pad=5)
         ax.tick_params(axis="both", length=2, labelsize=8.5, colors=_INK)
         ax.spines[["top", "right"]].set_visible(False)
         ax.spines[["bottom", "left"]].set_color(_FAINT)
@@ -173,7 +194,7 @@ def calibration_curves(panels: Mapping[str, tuple[FloatArray, FloatArray, FloatA
             ax.set_ylabel("hidden cells inside, %", fontsize=8.5, color=_SOFT)
             ax.legend(frameon=False, fontsize=7.5, loc="upper left", labelcolor=_INK, borderaxespad=0.2)
     figure.supxlabel("central interval of the prediction, %", fontsize=8.5, color=_SOFT)
-    return _png(figure)
+    return _png(figure, letters)
 
 
 def training(history: Mapping[str, FloatArray]) -> Picture:
@@ -192,7 +213,7 @@ def training(history: Mapping[str, FloatArray]) -> Picture:
     ax.spines[["bottom", "left"]].set_color(_FAINT)
     ax.margins(x=0.01)
     ax.legend(frameon=False, fontsize=8.5, labelcolor=_INK)
-    return _png(figure)
+    return _png(figure, _Letters.of())
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -201,11 +222,14 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
 
 
-def _png(figure: Figure) -> Picture:
+def _png(figure: Figure, letters: _Letters) -> Picture:
     """A figure in 256 colours: a third of the bytes, and no difference to the eye."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
     from PIL import Image
 
+    for text in figure.findobj(Text):
+        text.set_fontfamily(letters.families)
     canvas: Any = FigureCanvasAgg(figure)
     file = io.BytesIO()
     canvas.draw()

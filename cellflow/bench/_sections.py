@@ -32,6 +32,8 @@ _LEVELS = (0.5, 0.8, 0.95)
 _ABREAST = 5
 #: Predictions that are drawn.
 _DRAWN = 2
+#: Cell types in one picture; the table has all of them.
+_TYPES = 30
 
 #: Column, its heading, and what it says.
 _MEANING = (
@@ -266,10 +268,28 @@ def composition(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator
         f"Every predicted cell takes the label ({cluster_key}) that most of the 15 real cells nearest to it have. “Wrong in "
         "all” is the share of cells that would have to change their label for the shares to be right.",
     )
+    panels, n_labels = _most_common(panels)
+    drawn = "" if n_labels <= _TYPES else f" The {_TYPES} largest of {n_labels} are drawn."
     for part in _parts(panels):
-        caption = f"Shares of cell types: hidden cells, the prediction of {names[0]}, and OT interpolation without a model."
+        caption = (
+            f"Shares of cell types: hidden cells, the prediction of {names[0]}, and OT interpolation without a model.{drawn}"
+        )
         yield _figure(_pictures.composition_bars(part), caption, alt="Shares of cell types, real beside predicted")
     yield table([cluster_key, "hidden, %", "predicted, %", "OT interpolation, %"], rows)
+
+
+def _most_common(panels: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Panels of the labels with the largest shares at any time, observed or predicted; and how many labels there are."""
+    largest: dict[str, float] = {}
+    for labels, observed, predicted, _ in panels.values():
+        for name, share in zip(labels, np.maximum(observed, predicted), strict=True):
+            largest[name] = max(float(share), largest.get(name, 0.0))
+    kept = set(sorted(largest, key=lambda name: -largest[name])[:_TYPES])
+    made = {}
+    for title, (labels, *shares) in panels.items():
+        drawn = np.array([name in kept for name in labels])
+        made[title] = ([name for name in labels if name in kept], *(None if s is None else s[drawn] for s in shares))
+    return made, len(largest)
 
 
 def calibrated(held: Held) -> Iterator[Markup]:

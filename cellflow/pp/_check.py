@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cellflow.adapter.positions import examine_expression
-from cellflow.adapter.problem import problems
+from cellflow.adapter.problem import Problem, problems
 from cellflow.adapter.read import examine
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def check(
     """
     import pandas as pd
 
-    findings = list(
+    findings: list[Problem] = [] if mass_key is None else [_unused(mass_key)]
+    findings += list(
         examine(
             adata,
             time_key=time_key,
@@ -57,3 +58,14 @@ def check(
         # With use_rep="X" the expression has been looked at as positions; once said is enough.
         findings += [p for p in examine_expression(adata, layer) if p.key not in named]
     return pd.DataFrame([asdict(p) for p in problems(findings)], columns=["severity", "key", "found", "expected", "remedy"])
+
+
+def _unused(mass_key: str) -> Problem:
+    """Sizes of populations, which most methods do not look at."""
+    return Problem(
+        f"mass_key={mass_key!r}",
+        "names sizes of whole populations",
+        "None, unless method='fm' is meant: growth is not learned yet, and cf.tl.flow refuses it for other methods",
+        "Omit it.",
+        "warning",
+    )

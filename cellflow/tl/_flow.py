@@ -89,7 +89,8 @@ def flow(
     weight_key
         Column of `adata.obs` with non-negative weights of the cells within their snapshot.
     mass_key
-        Column of `adata.obs` with the size of the whole population, one positive number per snapshot.
+        Column of `adata.obs` with the size of the whole population, one positive number per snapshot. For `"fm"` only, which
+        draws each snapshot by its size. Other methods refuse it: growth is not learned yet.
     force_rep
         Accept a picture (UMAP, t-SNE, ...) as representation.
     layer
@@ -152,6 +153,7 @@ def flow(
         recipes.by_name(recipes.DEFAULT if auto else method),
         fitted_decoder(adata, cells.x, cells.use_rep, layer),
     )
+    _require_use_of_mass(mass_key, recipe)
     recipe = recipe.with_score() if score and recipe.score is None else recipe
     if not recipe.generates:
         require_partners(cells)
@@ -183,6 +185,18 @@ def flow(
         remove=written(target, keys),
     )
     return target if copy else None
+
+
+def _require_use_of_mass(mass_key: str | None, recipe: Recipe) -> None:
+    """Make sure that sizes of populations are not given to a method that does not look at them."""
+    if mass_key is None or recipe.generates:
+        return
+    msg = (
+        f"mass_key={mass_key!r} with method={recipe.name!r}, which would not look at it: sizes of whole populations tell how "
+        "much cells grow between snapshots, and growth is not learned yet. Expected None; only method='fm' uses it, to draw "
+        "each snapshot by its size. Omit mass_key=, or give weights of cells within a snapshot as weight_key=."
+    )
+    raise InputError(msg)
 
 
 def _chosen(

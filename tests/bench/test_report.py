@@ -5,6 +5,7 @@ import html
 import os
 import re
 import sys
+import unicodedata
 from html.parser import HTMLParser
 from io import BytesIO
 
@@ -15,8 +16,12 @@ import pandas as pd
 import pytest
 
 import cellflow as cf
+from cellflow._text import clean
 from cellflow.bench import _pictures, report
 from cellflow.bench._held import Held
+from cellflow.bench._page import definitions, document, element
+from cellflow.bench._page import figure as page_figure
+from cellflow.bench._page import table as page_table
 from cellflow.errors import InputError, MissingKeyError, OutputError
 from conftest import make_cells, quick_recipe
 
@@ -375,3 +380,64 @@ def test_the_first_method_stands_first_and_two_sided_second():
     assert held.drawn(9) == ["ot-cfm, P1", "ot-cfm, two-sided"]
     assert held.times == [12.0, 24.0]
     assert held.at(12.0) == "12 h"
+
+
+# Names that a page or a picture cannot hold as they are ---------------------------------------------------------------
+
+ODD = {
+    "Chinese": "造血干细胞",
+    "an emoji": "T 😀",
+    "NUL": "a\x00b",
+    "escape sequences": "\x1b[31mred\x1b[0m",
+    "a lone surrogate": "a\udcffb",
+    "mathematics": "CD4$^+$ and $\\bad$",
+    "an underscore": "_unknown",
+    "three hundred characters": "x" * 300,
+    "two lines": "first\nsecond",
+    "right to left": "a\u202ebetter",
+    "a tag": "<b>bold</b>",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_any_name_is_right_on_the_page_and_gives_no_warning(name, tmp_path):
+    """As a cell type, as a method, in the verdict and as the title; warnings are errors in these tests."""
+    odd, adata = ODD[name], benchmarked()
+    adata.obs["kind"] = pd.Categorical(np.where(adata.obsm["X_pca"][:, 1] > 0, odd, "down"))
+    record = adata.uns["cf_holdout"]
+    record["table"]["method"] = record["table"]["method"].replace(NASTY, odd)
+    record["verdict"] = f"{odd}: it is better."
+    page = report(adata, tmp_path / "a.html", cluster_key="kind", title=odd).read_text(encoding="utf-8")
+    text = "".join(Tags(page).text)
+    assert text.count(clean(odd)) >= 6
+    assert not [c for c in page if unicodedata.category(c) in {"Cc", "Cs"} and c not in "\t\n"]
+    assert not set("\u202e\x00\x1b") & set(page)
+
+
+@pytest.mark.parametrize("part", ["element", "attribute", "table", "definitions", "caption", "alt", "title"])
+def test_no_way_into_the_page_is_unclean(part):
+    odd = "a\x00\x1b\udcff<b>"
+    made = {
+        "element": lambda: element("p", odd),
+        "attribute": lambda: element("p", "", class_=odd),
+        "table": lambda: page_table([odd], [("", [odd]), (odd, [odd]), ("group", [odd])]),
+        "definitions": lambda: definitions([(odd, odd)]),
+        "caption": lambda: page_figure("", odd, alt="", inches=1.0),
+        "alt": lambda: page_figure("", "", alt=odd, inches=1.0),
+        "title": lambda: document(odd),
+    }[part]()
+    assert "a\ufffd\ufffd\ufffd&lt;b&gt;" in made
+    assert not set("\x00\x1b\udcff") & set(made)
+
+
+def test_two_hundred_cell_types(tmp_path):
+    """The table has them all, the picture those with the largest shares."""
+    adata = benchmarked()
+    adata.obs["kind"] = [f"type {i % 200:03}" for i in range(adata.n_obs)]
+    page = report(adata, tmp_path / "a.html", cluster_key="kind").read_text()
+    rows = cells_of(page, "Cell types")
+    here = {row[0] for row in rows if row[0].startswith("type")}
+    assert len(here) > 60
+    assert f"The 30 largest of {len(here)} are drawn." in page
+    sizes = [mpl.image.imread(BytesIO(base64.b64decode(p))).shape[0] for p in re.findall(r"base64,([^\"]+)", page)]
+    assert max(sizes) < 50 * 15  # inches at the resolution of these tests

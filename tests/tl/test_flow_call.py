@@ -1,6 +1,7 @@
 """`cf.tl.flow`: what it reads, what it writes, and when it refuses."""
 
 import logging
+from dataclasses import replace
 
 import anndata as ad
 import dask.array as da
@@ -236,3 +237,31 @@ def test_snapshots_of_one_cell_warn_and_work():
     with pytest.warns(InputWarning, match=r"1 of 3 snapshots with fewer than 5 cells: 12 \(1\)"):
         cf.tl.flow(adata, "hours", **QUICK)
     assert cf.tl.predict(adata, time=30.0).n_obs == 11
+
+
+# Sizes of populations, which only one method looks at ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["curved-cfm", "ot-cfm", "i-cfm", "sb-cfm", "sf2m", "vp-cfm", "auto", quick_recipe()])
+def test_sizes_that_a_method_does_not_look_at_are_refused(cells, frozen, method):
+    cells.obs["size"] = cells.obs["hours"] + 1.0
+    said = "mass_key='size' with method=.*growth is not learned yet.*Omit mass_key=, or .* as weight_key="
+    with frozen(cells), pytest.raises(InputError, match=said):
+        cf.tl.flow(cells, "hours", method=method, mass_key="size")
+
+
+def test_the_method_that_looks_at_sizes_takes_them(cells):
+    cells.obs["size"] = cells.obs["hours"] + 1.0
+    recipe = replace(cf.recipes.fm(), training=quick_recipe().training)
+    fits = {}
+    for mass_key in (None, "size"):
+        cf.tl.flow(cells, "hours", method=recipe, mass_key=mass_key)
+        fits[mass_key] = cells.uns["cellflow"]["history"]["loss"].copy()
+    assert not np.array_equal(fits[None], fits["size"])
+
+
+def test_the_check_says_that_sizes_are_not_looked_at(cells):
+    cells.obs["size"] = cells.obs["hours"] + 1.0
+    found = cf.pp.check(cells, time_key="hours", mass_key="size")
+    assert found["severity"].tolist().count("warning") == 1
+    assert "growth is not learned yet" in found["expected"].iloc[0]
