@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -33,26 +33,29 @@ class State:
     def __init__(self, what: str, config: object, arrays: object) -> None:
         self.what = what
         self.config = self.mapping("config", config)
-        self.arrays = {str(name): self._numbers(name, value) for name, value in self.mapping("arrays", arrays).items()}
+        self.arrays = {
+            str(name): self._numbers(name, value)
+            for name, value in self.mapping("arrays", arrays).items()
+        }
 
-    def error(self, detail: object) -> ModelFileError:
-        """Return the error that says what is wrong."""
+    def fail(self, detail: object) -> NoReturn:
+        """Say what is wrong."""
         msg = (
-            f"The {self.what}'s configuration and arrays do not fit together ({detail}); fit it again or "
-            "restore the file."
+            f"The {self.what}'s configuration and arrays do not fit together ({detail}); "
+            "fit it again or restore the file."
         )
-        return ModelFileError(msg)
+        raise ModelFileError(msg)
 
     def mapping(self, name: str, value: object) -> Mapping[str, Any]:
         """Return a value that is a mapping."""
         if not isinstance(value, Mapping):
-            raise self.error(f"{name} is of type {type(value).__name__}, expected a mapping")
+            self.fail(f"{name} is of type {type(value).__name__}, expected a mapping")
         return value
 
     def value(self, name: str) -> Any:
         """Return an entry of the configuration."""
         if name not in self.config:
-            raise self.error(f"{name} is missing")
+            self.fail(f"{name} is missing")
         return self.config[name]
 
     def count(self, name: str, value: object, *, least: int = 0, most: float = math.inf) -> int:
@@ -60,25 +63,35 @@ class State:
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or not least <= value <= most:  # type: ignore[operator] # an integer
             limit = "" if most == math.inf else f" and at most {most:g}"
-            raise self.error(f"{name} is {_shown(value)}, expected an integer of at least {least}{limit}")
+            self.fail(f"{name} is {_shown(value)}, expected an integer of at least {least}{limit}")
         return int(value)  # type: ignore[call-overload,no-any-return] # as above
 
-    def number(self, name: str, value: object, *, least: float = -math.inf, above: float = -math.inf) -> float:
+    def number(
+        self, name: str, value: object, *, least: float = -math.inf, above: float = -math.inf
+    ) -> float:
         """Return a value that is a finite number within limits."""
-        real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(
+            value, bool
+        )
         try:
             number = float(value) if real else math.nan  # type: ignore[arg-type] # a number
         except OverflowError:
             number = math.nan
         if not math.isfinite(number) or number < least or number <= above:
-            limit = f" of at least {least:g}" if least > -math.inf else f" above {above:g}" if above > -math.inf else ""
-            raise self.error(f"{name} is {_shown(value)}, expected a finite number{limit}")
+            limit = (
+                f" of at least {least:g}"
+                if least > -math.inf
+                else f" above {above:g}"
+                if above > -math.inf
+                else ""
+            )
+            self.fail(f"{name} is {_shown(value)}, expected a finite number{limit}")
         return number
 
     def text(self, name: str, value: object) -> str:
         """Return a value that is text."""
         if not isinstance(value, str):
-            raise self.error(f"{name} is {_shown(value)}, expected text")
+            self.fail(f"{name} is {_shown(value)}, expected text")
         return value
 
     def array(
@@ -92,35 +105,42 @@ class State:
     ) -> FloatArray:
         """Return an array of a given shape; None stands for any length of at least one."""
         if name not in self.arrays:
-            raise self.error(f"{name} is missing")
+            self.fail(f"{name} is missing")
         found = self.arrays[name]
         fits = found.ndim == len(shape) and all(
-            n > 0 if wanted is None else n == wanted for n, wanted in zip(found.shape, shape, strict=True)
+            n > 0 if wanted is None else n == wanted
+            for n, wanted in zip(found.shape, shape, strict=True)
         )
         if not fits:
             expected = ", ".join("any" if n is None else str(n) for n in shape)
-            raise self.error(f"{name} has shape {found.shape}, expected ({expected})")
+            self.fail(f"{name} has shape {found.shape}, expected ({expected})")
         if finite and not np.isfinite(found).all():
-            raise self.error(f"{name} has {int((~np.isfinite(found)).sum())} values that are not finite")
+            self.fail(f"{name} has {int((~np.isfinite(found)).sum())} values that are not finite")
         if positive and not (found > 0).all():
-            raise self.error(f"{name} has values that are not positive")
+            self.fail(f"{name} has values that are not positive")
         if increasing and not (np.diff(found) > 0).all():
-            raise self.error(f"{name} does not increase strictly")
+            self.fail(f"{name} does not increase strictly")
         return found
 
     def under(self, prefix: str) -> dict[str, FloatArray]:
         """Return the arrays whose names start with a prefix, without it."""
-        return {name.removeprefix(prefix): array for name, array in self.arrays.items() if name.startswith(prefix)}
+        return {
+            name.removeprefix(prefix): array
+            for name, array in self.arrays.items()
+            if name.startswith(prefix)
+        }
 
     def _numbers(self, name: object, value: object) -> FloatArray:
         """Return a copy in memory, in the byte order of this machine."""
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
-            raise self.error(f"{name} has dtype {array.dtype}, expected numbers")
+            self.fail(f"{name} has dtype {array.dtype}, expected numbers")
         return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
-def require_weights(state: State, prefix: str, expected: Mapping[str, tuple[tuple[int, ...], bool]]) -> None:
+def require_weights(
+    state: State, prefix: str, expected: Mapping[str, tuple[tuple[int, ...], bool]]
+) -> None:
     """Make sure that the arrays under a prefix are the weights of a network, all finite.
 
     Parameters
@@ -143,11 +163,11 @@ def require_weights(state: State, prefix: str, expected: Mapping[str, tuple[tupl
     if missing or foreign:
         more = f", {prefix}{foreign[0]} is none of its weights" if foreign else ""
         lacks = f"{prefix}{missing[0]} is missing" if missing else ""
-        raise state.error(f"{lacks}{more}".removeprefix(", "))
+        state.fail(f"{lacks}{more}".removeprefix(", "))
     for name, (shape, real) in expected.items():
         array = state.array(prefix + name, shape)
         if (array.dtype.kind == "f") != real:
-            raise state.error(f"{prefix}{name} has dtype {array.dtype}")
+            state.fail(f"{prefix}{name} has dtype {array.dtype}")
 
 
 def _shown(value: object) -> str:

@@ -23,7 +23,8 @@ import pytest
 #: One floor a row: a module imports only from the rows above it and, in its own row, from what stands before an arrow.
 #: Names that are joined by a bar are siblings and never import each other.
 LAYERS = """
-_typing | errors -> _numbers -> _random | _neighbors | _threads | _devices | _namesake | _progress | _compiled | _mass | _text | _files | _state
+_typing | errors -> _numbers -> _random | _neighbors | _threads | _devices | _namesake | _progress | _compiled | _mass | _text
+_files | _state
 population -> plan | frame | decoder | ladder | conditions -> chain
 couplings | paths | fields | densities | metrics
 dynamics -> objectives
