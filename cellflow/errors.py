@@ -7,7 +7,10 @@ A message names the key, what was found (first cell, column, value), what was ex
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "CellFlowError",
@@ -26,8 +29,12 @@ __all__ = [
     "SetupError",
     "TrainingError",
     "closest",
+    "level_of_caller",
     "nearest_name",
 ]
+
+#: Folder of the package, as it stands in the file names of its frames.
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class CellFlowError(Exception):
@@ -110,3 +117,18 @@ def nearest_name(name: object, known: Iterable[str]) -> str | None:
     names = [str(k) for k in known]
     same = [k for k in names if k.casefold() == str(name).casefold()]
     return next(iter(same or difflib.get_close_matches(str(name), names, n=1)), None)
+
+
+def level_of_caller() -> int:
+    """The `stacklevel` at which `warnings.warn` names the line that called the package, whatever lies between.
+
+    To be asked for in the function that warns.
+    """
+    level = found = 0
+    frame = sys._getframe()  # noqa: SLF001 (the inspect module is not imported for this)
+    while frame.f_back is not None:
+        level += 1
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            found = level
+        frame = frame.f_back
+    return found

@@ -119,7 +119,7 @@ def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
     return load_flow(adata, Keys(key))
 
 
-def velocity(adata: AnnData, genes: Selection | None = None, *, key: str = DEFAULT) -> pd.DataFrame:
+def velocity(adata: AnnData, genes: Selection | None = None, *, extrapolate: bool = False, key: str = DEFAULT) -> pd.DataFrame:
     """Return the velocity of genes in every cell at its own time, in expression per unit of time.
 
     Parameters
@@ -128,6 +128,8 @@ def velocity(adata: AnnData, genes: Selection | None = None, *, key: str = DEFAU
         With a fit.
     genes
         Names, positions or a mask, returned in their order; by default all that the representation can decode.
+    extrapolate
+        Answer for cells of any time. By default at most one mean interval between snapshots outside the times of the fit.
     key
         Where the fit is.
 
@@ -138,12 +140,19 @@ def velocity(adata: AnnData, genes: Selection | None = None, *, key: str = DEFAU
     Raises
     ------
     InputError
-        No fit, no expression to decode to, an unknown gene, or a table above 2 GB.
+        No fit, no expression to decode to, an unknown gene, a table above 2 GB, or cells more than one mean interval outside
+        the times of the fit without `extrapolate`.
+
+    Warns
+    -----
+    IntegrationWarning
+        Cells of a time outside the observed ones.
     """
     import numpy as np
     import pandas as pd
 
     fitted = read_fitted(adata, key)
+    fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
     decoder = fitted.flow.decoder
     if decoder is None:
         msg = f"The fit in adata.uns[{key!r}] has no decoder. Expected expression in adata.X when it was made; fit again."
@@ -157,4 +166,5 @@ def velocity(adata: AnnData, genes: Selection | None = None, *, key: str = DEFAU
         raise InputError(msg)
     chosen = decoder.only(np.array([position[int(c)] for c in columns], dtype=np.int64))
     values = chosen.velocities(fitted.flow.velocity(fitted.x, fitted.times, context=fitted.cells.context))
+    fitted.observed.warn(fitted.times)
     return pd.DataFrame(values, index=adata.obs_names, columns=adata.var_names[columns])

@@ -259,8 +259,8 @@ FAILURES = {
         untouched,
         ["tl.refine", "tl.sample"],
         {"time": 99.0},
-        "time=99",
-        "outside the observed times",
+        "Time 99",
+        "outside the times of the fit",
         "0 to 48",
     ),
     "no number": (

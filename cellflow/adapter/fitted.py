@@ -18,6 +18,7 @@ from cellflow.adapter.read import Cells, examine_cells, examine_column, require_
 from cellflow.adapter.store import load_flow, record_of, require_same, require_seen
 from cellflow.adapter.times import ParsedTimes
 from cellflow.analysis.following import nearest_station
+from cellflow.analysis.observed import Observed
 from cellflow.conditions import Condition, Conditions
 from cellflow.errors import InputError, ModelFileError
 
@@ -85,6 +86,11 @@ class Fitted:
     def starts(self) -> FloatArray:
         """Time that every cell is followed from, shape `(n,)`; an inferred one is only known to a step of the solver."""
         return np.where(self.cells.timed, self.times, nearest_station(self.flow, self.times))
+
+    @property
+    def observed(self) -> Observed:
+        """The times at which the fit has seen cells."""
+        return Observed.by(self.flow)
 
     def features(self, condition: Condition | None, rows: IntArray) -> FloatArray | None:
         """Features of some cells, `(m, c)`: of their own conditions, or of `condition` for all of them.

@@ -12,6 +12,7 @@ from cellflow._numbers import as_count, as_number
 from cellflow._random import as_seed, stream
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
+from cellflow.analysis.observed import Observed
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from cellflow.flow import Flow
     from cellflow.population import Population
 
-__all__ = ["SAMPLES", "EvolvingDensity", "Source", "most_likely_time", "require_known", "require_quantile"]
+__all__ = ["SAMPLES", "EvolvingDensity", "Source", "most_likely_time", "require_quantile"]
 
 #: How the density of the first snapshot is learned; see `cellflow.densities.fit_density`.
 Source: TypeAlias = "Literal['nsf', 'maf', 'realnvp', 'glow', 'gmm', 'kde'] | Builder"
@@ -245,26 +246,8 @@ class EvolvingDensity:
     def _times(self, times: float | FloatArray) -> FloatArray:
         """Times `(k,)` at which the density is known."""
         asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        require_known(self.flow, asked)
+        Observed.by(self.flow).require(asked, "the density")
         return asked
-
-
-def require_known(flow: Flow, times: FloatArray) -> None:
-    """Make sure that the density is known at `times (k,)`: beyond the observed ones, no data say what it is.
-
-    Raises
-    ------
-    InputError
-        One that is outside, or no number.
-    """
-    first, last = flow.times[0], flow.times[-1]
-    outside = times[~((times >= first) & (times <= last))]
-    if len(outside):
-        msg = (
-            f"Time {outside[0]:g} ({len(outside)} in all) lies outside the times of the fit, {first:g} to {last:g}, where the "
-            "density is not known. Leave it out, or fit with a snapshot there."
-        )
-        raise InputError(msg)
 
 
 def require_quantile(alpha: float, n_samples: int = SAMPLES) -> None:

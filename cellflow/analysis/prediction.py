@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -38,7 +39,9 @@ class Prediction:
     origin_time
         Its time, shape `(n,)`.
     extrapolated
-        Whether the time lies outside the observed ones.
+        Whether the time lies outside those of the snapshots.
+    sides
+        Where the cells come from: `"both"`, `"earlier"` or `"later"` snapshots, or `"same"`, the snapshot at that very time.
     """
 
     x: FloatArray
@@ -46,6 +49,7 @@ class Prediction:
     origin: IntArray
     origin_time: FloatArray
     extrapolated: bool
+    sides: str = "both"
 
 
 def sources(snapshots: Snapshots, time: float, source: Source = "both") -> list[tuple[Population, float]]:
@@ -57,7 +61,7 @@ def sources(snapshots: Snapshots, time: float, source: Source = "both") -> list[
     Raises
     ------
     InputError
-        For a source that does not exist.
+        For a source that does not exist, or no snapshot but the one at `time`.
 
     Examples
     --------
@@ -77,6 +81,12 @@ def sources(snapshots: Snapshots, time: float, source: Source = "both") -> list[
         if earlier and later:
             share = (time - earlier[0].time) / (later[0].time - earlier[0].time)
             return [(earlier[0], 1.0 - share), (later[0], share)]
+        if not earlier and not later:
+            msg = (
+                f"The only snapshot is at time {time:g} itself; a prediction there is made from others. Expected cells of "
+                f"another time, or source={time:g} for these cells as they are."
+            )
+            raise InputError(msg)
         return [(p, 1.0) for p in earlier + later]
     chosen = earlier if source == "earlier" else later
     if not chosen:
@@ -177,7 +187,14 @@ def predict(
         told = None if context is None else context[group]
         x[group] = _moved(flow, start[group], float(since), time, seed, names, again[group], told)
     outside = not snapshots.times[0] <= time <= snapshots.times[-1]
-    return Prediction(x, weight / weight.sum(), origin, origin_time, outside)
+    return Prediction(x, weight / weight.sum(), origin, origin_time, outside, _sides(cells, time))
+
+
+def _sides(cells: Sequence[Population], time: float) -> str:
+    if len(cells) == 2:
+        return "both"
+    side = np.sign(cells[0].time - time)
+    return "earlier" if side < 0 else "later" if side > 0 else "same"
 
 
 def _moved(

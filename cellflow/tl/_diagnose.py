@@ -18,7 +18,6 @@ from cellflow.adapter.store import amended, opened, record_of
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.density import EvolvingDensity
 from cellflow.errors import InputError
-from cellflow.tl._times import outside
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -139,7 +138,7 @@ def _require_snapshots(fitted: Fitted) -> None:
     if len(times) == 0:
         msg = f"None of these cells has a time of its own. Expected measured cells, at times between {first:g} and {last:g}."
         raise InputError(msg)
-    beyond = outside(fitted, times)
+    beyond = fitted.observed.outside(times)
     if len(beyond):
         msg = (
             f"Time {beyond[0]:g} of {len(beyond)} cells lies outside the times of the fit, {first:g} to {last:g}, where it "

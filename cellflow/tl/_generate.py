@@ -15,10 +15,10 @@ from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cells_of_fit
 from cellflow.analysis.generation import Resemblance, compare, draw_conditions
+from cellflow.analysis.observed import growth
 from cellflow.analysis.prediction import of_condition
 from cellflow.errors import InputWarning
 from cellflow.population import Snapshots
-from cellflow.tl._times import outside, warn_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -35,6 +35,7 @@ def generate(
     n_obs: int,
     condition: Condition | None = None,
     return_log_prob: bool = False,
+    extrapolate: bool = False,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -48,7 +49,7 @@ def generate(
     adata
         With a fit of `method="fm"`.
     time
-        In the unit of the fit. Between snapshots the generator interpolates; beyond them it extrapolates, which is said.
+        In the unit of the fit. Between snapshots the generator interpolates; outside them it extrapolates, see `extrapolate`.
     n_obs
         Number of cells.
     condition
@@ -58,6 +59,9 @@ def generate(
     return_log_prob
         Add `obs["log_density"]`: nats of each cell under the generator at its time and condition, in the coordinates of the
         representation. Exact up to 100 dimensions, but for the solver's error; takes several times longer.
+    extrapolate
+        Generate cells of any time. By default at most one mean interval between snapshots outside the times of the fit:
+        farther out, what the network returns is arbitrary.
     random_state
         Seed; with one seed, fewer cells are the first of more.
     key
@@ -75,7 +79,8 @@ def generate(
     Raises
     ------
     InputError
-        No fit, or one of another method; a condition that it does not know; a time or number that is none.
+        No fit, or one of another method; a condition that it does not know; a time or number that is none; a time more than
+        one mean interval outside those of the fit without `extrapolate`.
     IntegrationError
         A state that stops being finite.
 
@@ -94,6 +99,7 @@ def generate(
     at = as_number("time", time, remedy=" in the unit of the fit")
     n, seed = as_count("n_obs", n_obs), as_seed(random_state)
     fitted = read_fitted(adata, key, generating=True)
+    fitted.observed.require_reached(at, extrapolate=extrapolate)
     snapshots, conditions = fitted.cells.snapshots(), fitted.cells.conditions
     about: dict[str, Any] = {"time": at, "random_state": seed}
     context = features = None
@@ -110,12 +116,12 @@ def generate(
         x = generated(fitted.flow, at, n_obs=n, context=context, random_state=seed)
     found = _compared(snapshots, at, features, x, seed)
     about |= {} if found is None else asdict(found)
-    about["extrapolated"] = bool(len(outside(fitted, at)))
+    about["extrapolated"] = len(fitted.observed.outside(at)) > 0
     columns = {"time": np.full(n, at), **({} if conditions is None or context is None else conditions.decode(context))}
     columns |= {} if log_p is None else {"log_density": log_p}
     obs = pd.DataFrame(columns, index=[f"generated-{i}" for i in range(n)])
     cells = cells_of_fit(adata, fitted, x, obs, {fitted.keys.own("generation"): about})
-    warn_outside(fitted, at)
+    fitted.observed.warn(at, growth(x, fitted.x) if about["extrapolated"] else None)
     if found is not None and found.many_copies(n):
         msg = (
             f"{found.copies:.0%} of the {n:,} generated cells are copies of one of {found.n_real:,} measured cells; expected "

@@ -15,7 +15,7 @@ from cellflow.adapter.keys import DEFAULT, require_free
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.store import amended, opened, record_of, sealed
 from cellflow.adapter.write import target_of, write
-from cellflow.analysis.density import EvolvingDensity, Source, most_likely_time, require_known, require_quantile
+from cellflow.analysis.density import EvolvingDensity, Source, most_likely_time, require_quantile
 from cellflow.errors import InputError, MissingKeyError
 from cellflow.tl._times import time_grid
 
@@ -89,7 +89,7 @@ def log_density(
     places = [("obs", keys.log_density), ("obs", keys.out_of_distribution)]
     require_free(adata, keys, places, overwrite=overwrite)
     first = float(fitted.flow.times[0])
-    require_known(fitted.flow, times)
+    fitted.observed.require(times, "the density")
     snapshots = fitted.cells.snapshots() if fitted.cells.timed.any() else None
     if snapshots is None or snapshots.times[0] != first:
         msg = (
@@ -177,7 +177,7 @@ def age(
         msg = f"cells={cells!r} chooses no cell; pass at least one, or None for all."
         raise InputError(msg)
     grid = time_grid(fitted, times, n_times, least=3)
-    require_known(fitted.flow, grid)
+    fitted.observed.require(grid, "the density")
     record = record_of(adata, fitted.keys)
     if _SOURCE not in record:
         call = "cf.tl.log_density(adata)" if key == DEFAULT else f"cf.tl.log_density(adata, key={key!r})"

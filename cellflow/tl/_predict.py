@@ -10,7 +10,7 @@ from cellflow._typing import RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
-from cellflow.tl._times import outside, warn_outside
+from cellflow.analysis.observed import Observed, growth
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cellflow.conditions import Condition
 
 __all__ = ["predict"]
+
+#: What to do about a time that is too far outside.
+_REMEDY = "pass extrapolate=True; the descendants of chosen cells are cf.tl.push"
 
 
 def predict(
@@ -29,6 +32,7 @@ def predict(
     n_obs: int | None = None,
     source: Source = "both",
     stochastic: bool = False,
+    extrapolate: bool = False,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -39,8 +43,8 @@ def predict(
     adata
         With a fit.
     time
-        In the unit of the fit. At a snapshot's own time the prediction is made from its neighbours; beyond the observed times
-        it is an extrapolation, which is allowed and said.
+        In the unit of the fit. At a snapshot's own time the prediction is made from its neighbours. Before the first or after
+        the last time, of the fit or of the cells in `adata` (of that `condition`), it is an extrapolation; see `extrapolate`.
     condition
         Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone where there is one column.
         Cells of that condition are moved. If the fit saw no cell of this combination, all cells of the sources are, as if they
@@ -52,6 +56,9 @@ def predict(
         `"later"`, or the time of a snapshot.
     stochastic
         Move cells by the diffusion with the same marginals instead of the flow; needs a fit with a score.
+    extrapolate
+        Answer at any distance outside the observed times. By default at most one mean interval between snapshots beyond them:
+        farther out, the fitted field is arbitrary, and the states that it reaches grow without bound.
     random_state
         Seed of the draw and of the diffusion.
     key
@@ -60,13 +67,16 @@ def predict(
     Returns
     -------
     A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation,
-    `obs["weight", "source_cell", "source_time"]`, and `uns["cf_prediction"]` with the time, the source, the seed, and whether
-    it is `extrapolated`; with a `condition`, its values and whether cells of it were measured (`condition_measured`).
+    `obs["weight", "source_cell", "source_time"]`, and `uns["cf_prediction"]` with the time, the `source` (`"earlier"` or
+    `"later"` where only cells of one side were there), the seed, and whether it is `extrapolated`; if so, its `growth`: how
+    far its cells are from the mean of those in `adata`, relative to these. With a `condition`, its values and whether cells
+    of it were measured (`condition_measured`).
 
     Raises
     ------
     InputError
-        No fit, no such source, a condition that the fit does not know, a time that is no number, or a result above 2 GB.
+        No fit, no such source, a condition that the fit does not know, a time that is no number or more than one mean interval
+        outside without `extrapolate`, or a result above 2 GB.
     IntegrationError
         A state that stops being finite.
 
@@ -85,6 +95,8 @@ def predict(
         features = fitted.asked(condition)
         snapshots, measured = of_condition(snapshots, features)
         about = {"condition": fitted.values(features), "condition_measured": measured}
+    observed = Observed.by(fitted.flow, snapshots)
+    observed.require_reached(at, extrapolate=extrapolate, remedy=_REMEDY)
     cells = predicted(
         fitted.flow,
         snapshots,
@@ -95,13 +107,16 @@ def predict(
         seed=seed if stochastic else None,
         keys=fitted.noise_keys,
     )
+    extrapolated = len(observed.outside(at)) > 0
+    grown = growth(cells.x, fitted.x) if extrapolated else None
     provenance: dict[str, Any] = about | {
         "time": at,
-        "source": source if isinstance(source, str) else float(source),
+        "source": float(source) if not isinstance(source, str) else cells.sides,
         "stochastic": stochastic,
         "random_state": seed,
-        "extrapolated": bool(len(outside(fitted, at))),
+        "extrapolated": extrapolated,
+        **({} if grown is None else {"growth": grown}),
     }
     later = moved_cells(adata, fitted, cells.x, cells.origin, {"weight": cells.weight}, provenance)
-    warn_outside(fitted, at)
+    observed.warn(at, grown)
     return later

@@ -12,8 +12,8 @@ from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.analysis.following import follow
+from cellflow.analysis.observed import growth
 from cellflow.errors import InputError
-from cellflow.tl._times import outside, warn_outside
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -24,7 +24,13 @@ __all__ = ["pull", "push"]
 
 
 def push(
-    adata: AnnData, cells: Selection | None = None, *, time: float, condition: Condition | None = None, key: str = DEFAULT
+    adata: AnnData,
+    cells: Selection | None = None,
+    *,
+    time: float,
+    condition: Condition | None = None,
+    extrapolate: bool = False,
+    key: str = DEFAULT,
 ) -> AnnData:
     """Move cells forward to a time: their descendants.
 
@@ -39,18 +45,23 @@ def push(
     condition
         Of a fit with conditions: move the cells as if they were of this one, a value for each column of `condition_key`. By
         default each moves in its own.
+    extrapolate
+        Move cells to any time. By default at most one mean interval between snapshots beyond the times of the fit: farther
+        out, the fitted field is arbitrary, and the states that it reaches grow without bound.
     key
         Where the fit is.
 
     Returns
     -------
     A new AnnData with one row per given cell, in their order: expression decoded to genes in `X`, states in `obsm`,
-    `obs["source_cell", "source_time", "weight"]`, provenance in `uns`.
+    `obs["source_cell", "source_time", "weight"]`, and `uns["cf_prediction"]` with the time and whether it, or a cell's own
+    time, is outside those of the fit (`extrapolated`); if so, the `growth`, see `cf.tl.predict`.
 
     Raises
     ------
     InputError
-        No fit, no such cells, or cells that were measured later than `time`.
+        No fit, no such cells, cells that were measured later than `time`, or a time more than one mean interval outside
+        those of the fit without `extrapolate`.
     IntegrationError
         A state that stops being finite.
 
@@ -59,14 +70,20 @@ def push(
     IntegrationWarning
         A time outside the observed ones.
     """
-    return _moved(adata, cells, time, condition, key, "push")
+    return _moved(adata, cells, time, condition, key, "push", extrapolate=extrapolate)
 
 
 def pull(
-    adata: AnnData, cells: Selection | None = None, *, time: float, condition: Condition | None = None, key: str = DEFAULT
+    adata: AnnData,
+    cells: Selection | None = None,
+    *,
+    time: float,
+    condition: Condition | None = None,
+    extrapolate: bool = False,
+    key: str = DEFAULT,
 ) -> AnnData:
     """Move cells backward to a time: their ancestors; see `push`, with before and after exchanged."""
-    return _moved(adata, cells, time, condition, key, "pull")
+    return _moved(adata, cells, time, condition, key, "pull", extrapolate=extrapolate)
 
 
 def _moved(
@@ -76,6 +93,8 @@ def _moved(
     condition: Condition | None,
     key: str,
     direction: Literal["push", "pull"],
+    *,
+    extrapolate: bool,
 ) -> AnnData:
     at = as_number("time", time, remedy=" in the unit of the fit")
     fitted = read_fitted(adata, key)
@@ -91,12 +110,17 @@ def _moved(
         found = "Every cell is" if first is None else f"Cell {adata.obs_names[first]!r} is of time {starts[first]:g},"
         msg = f"{found} {side} time={at:g}. Expected cells on the other side of it: choose others, or use cf.tl.{other}."
         raise InputError(msg)
+    times = np.append(starts[rows], at)
+    fitted.observed.require_reached(times, extrapolate=extrapolate)
     context = fitted.features(condition, rows)
     x = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]), context=context)[:, 0]
     obs = {"weight": np.full(len(rows), 1.0 / len(rows))}
-    provenance: dict[str, Any] = {"time": at, "direction": direction, "extrapolated": bool(len(outside(fitted, at)))}
+    extrapolated = len(fitted.observed.outside(times)) > 0
+    grown = growth(x, fitted.x) if extrapolated else None
+    provenance: dict[str, Any] = {"time": at, "direction": direction, "extrapolated": extrapolated}
+    provenance |= {} if grown is None else {"growth": grown}
     if condition is not None and context is not None:
         provenance["condition"] = fitted.values(context[0])
     moved = moved_cells(adata, fitted, x, rows, obs, provenance)
-    warn_outside(fitted, at, stacklevel=4)
+    fitted.observed.warn(times, grown)
     return moved

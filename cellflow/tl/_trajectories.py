@@ -17,8 +17,9 @@ from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.store import amended
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.following import follow, follow_noisily
+from cellflow.analysis.observed import growth
 from cellflow.errors import InputError
-from cellflow.tl._times import time_grid, warn_outside
+from cellflow.tl._times import time_grid
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -37,6 +38,7 @@ def trajectories(
     cells: Selection | None = None,
     stochastic: bool = False,
     n_rep: int = 1,
+    extrapolate: bool = False,
     random_state: RandomState = 0,
     key: str = DEFAULT,
     overwrite: bool = False,
@@ -63,6 +65,9 @@ def trajectories(
         score (`score=True`, or `method="sf2m"`).
     n_rep
         Paths of each cell; more than one needs `stochastic`.
+    extrapolate
+        Follow cells to any time. By default at most one mean interval between snapshots beyond the times of the fit: farther
+        out, the fitted field is arbitrary, and the states that it reaches grow without bound.
     random_state
         Seed of the noise; a cell's paths do not depend on the other cells, nor on the order of the rows.
     key
@@ -75,16 +80,18 @@ def trajectories(
     Returns
     -------
     None, or the copy, or with `cells` the paths: `obs["path", "replicate", "t", "step", "source_cell", "source_time",
-    "weight"]`. Written are
+    "weight", "extrapolated"]`. Written are
 
-    - `obsm["cf_trajectory"]`, shape `(n_obs, n_times, d)`, and `uns["cellflow"]["trajectory_times"]`;
+    - `obsm["cf_trajectory"]`, shape `(n_obs, n_times, d)`, and `uns["cellflow"]["trajectory_times"]`, and which of these times
+      are outside those of the fit, `uns["cellflow"]["trajectory_extrapolated"]`;
     - of stochastic ones `obsm["cf_trajectory_samples"]`, shape `(n_obs, n_rep, n_times, d)`, and
-      `uns["cellflow"]["trajectory_samples_times"]`.
+      `uns["cellflow"]["trajectory_samples_times"]` and `["trajectory_samples_extrapolated"]`.
 
     Raises
     ------
     InputError
-        No fit, no times, or states above 2 GB; `adata` is as it was.
+        No fit, no times, times more than one mean interval outside those of the fit without `extrapolate`, or states above
+        2 GB; `adata` is as it was.
     IntegrationError
         A state that stops being finite.
 
@@ -99,26 +106,30 @@ def trajectories(
         raise InputError(msg)
     grid = time_grid(fitted, times, n_times)
     rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
-    name, times_name = fitted.keys.trajectory, "trajectory_times"
+    name, entry = fitted.keys.trajectory, "trajectory"
     if stochastic:
-        name, times_name = fitted.keys.trajectory_samples, "trajectory_samples_times"
+        name, entry = fitted.keys.trajectory_samples, "trajectory_samples"
     place = ("obsm", name)
     if cells is None:
         require_free(adata, fitted.keys, [place], overwrite=overwrite)
     _require_room(len(rows) * n_rep, len(grid), fitted.flow.n_dims)
     x, starts, context = fitted.x[rows], fitted.starts[rows], fitted.features(None, rows)
+    observed = fitted.observed
+    observed.require_reached(np.append(starts, grid), extrapolate=extrapolate)
     if stochastic:
         keys = fitted.noise_keys[rows]
         states = follow_noisily(fitted.flow, x, starts, grid, n_rep=n_rep, seed=seed, keys=keys, context=context)
     else:
         states = follow(fitted.flow, x, starts, grid, context=context)
+    beyond = np.isin(grid, observed.outside(grid))
+    grown = growth(states[..., beyond, :].reshape(-1, states.shape[-1]), fitted.x) if beyond.any() else None
     if cells is not None:
         paths = _as_cells(adata, fitted, np.repeat(rows, n_rep), grid, states.reshape(-1, *states.shape[-2:]), n_rep)
-        warn_outside(fitted, grid)
+        observed.warn(np.append(starts, grid), grown)
         return paths
     target = target_of(adata, copy=copy)
-    warn_outside(fitted, grid)  # before the writing: where warnings are errors, it does not happen
-    record = amended(adata, fitted.keys, [place], {times_name: grid})
+    observed.warn(np.append(starts, grid), grown)  # before the writing: where warnings are errors, it does not happen
+    record = amended(adata, fitted.keys, [place], {f"{entry}_times": grid, f"{entry}_extrapolated": beyond})
     write(target, {"obsm": {name: states}, "uns": {fitted.keys.uns: record}})
     return target if copy else None
 
@@ -141,5 +152,6 @@ def _as_cells(adata: AnnData, fitted: Fitted, rows: IntArray, grid: FloatArray, 
         "t": np.tile(grid, n),
         "step": np.tile(np.arange(k), n),
         "weight": np.full(n * k, 1.0 / max(n, 1)),
+        "extrapolated": np.tile(np.isin(grid, fitted.observed.outside(grid)), n),
     }
     return moved_cells(adata, fitted, states.reshape(n * k, -1), np.repeat(rows, k), obs, {"times": grid})

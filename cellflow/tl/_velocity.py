@@ -33,6 +33,7 @@ def velocity(
     basis: str | Sequence[str] | None = None,
     genes: Selection | None = None,
     n_neighbors: int = 30,
+    extrapolate: bool = False,
     key: str = DEFAULT,
     overwrite: bool = False,
     copy: bool = False,
@@ -51,6 +52,8 @@ def velocity(
         choice, the layers are sparse; with an empty one they are left out. `cf.get.velocity` computes any genes on demand.
     n_neighbors
         Neighbours that an arrow in a picture is made from.
+    extrapolate
+        Answer for cells of any time. By default at most one mean interval between snapshots outside the times of the fit.
     key
         Where the fit is.
     overwrite
@@ -73,9 +76,16 @@ def velocity(
     Raises
     ------
     InputError
-        No fit, another representation, an unknown basis or gene, layers above 2 GB; `adata` is as it was.
+        No fit, another representation, an unknown basis or gene, layers above 2 GB, cells more than one mean interval
+        outside the times of the fit without `extrapolate`; `adata` is as it was.
+
+    Warns
+    -----
+    IntegrationWarning
+        Cells of a time outside the observed ones.
     """
     fitted = read_fitted(adata, key)
+    fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
     keys, use_rep = fitted.keys, fitted.cells.use_rep
     several = not isinstance(basis, str) and isinstance(basis, Iterable)
     found = [find_basis(adata, name) for name in ([] if basis is None else basis if several else [basis])]
@@ -101,6 +111,7 @@ def velocity(
         decodable[columns] = decoder.decodable
         staged |= {"layers": layers, "var": {keys.velocity_genes: decodable}}
     params = _params(adata, fitted, list(pictures))
+    fitted.observed.warn(fitted.times)
     write(target, staged | {"uns": {keys.uns: amended(adata, keys, places, {}), keys.velocity_params: params}})
     return target if copy else None
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 import cellflow as cf
 from cellflow import decoder as decoder_module
-from cellflow.errors import InputError, InputTypeError, IntegrationWarning, MissingKeyError
+from cellflow.errors import InputError, InputTypeError, MissingKeyError
 from cellflow.tl import _trajectories, _velocity
 from conftest import quick_recipe
 
@@ -239,10 +239,19 @@ def test_draws_follow_the_seed(fitted):
     assert (one.X != other.X).any()
 
 
-@pytest.mark.parametrize("call", [cf.tl.predict, cf.tl.push, lambda a, *, time: cf.tl.trajectories(a, times=[0.0, time])])
+BY_TIME = [
+    lambda a, t, **how: cf.tl.predict(a, time=t, **how),
+    lambda a, t, **how: cf.tl.push(a, time=t, **how),
+    lambda a, t, **how: cf.tl.trajectories(a, times=[0.0, t], **how),
+]
+
+
+@pytest.mark.parametrize("call", BY_TIME)
 def test_a_time_in_another_unit_is_refused_at_once_and_nothing_else_is_said(fitted, call, frozen):
+    with frozen(fitted), pytest.raises(InputError, match=r"by 4\.2e\+10 mean intervals\. .* Check the unit"):
+        call(fitted, 1e12)
     with frozen(fitted), pytest.raises(InputError, match=r"steps of 1\.2; the limit is 10,000\. Check the unit"):
-        call(fitted, time=1e12)
+        call(fitted, 1e12, extrapolate=True)
 
 
 def test_questions_do_not_repeat_what_the_fit_said(fitted, caplog):
@@ -250,38 +259,6 @@ def test_questions_do_not_repeat_what_the_fit_said(fitted, caplog):
     with caplog.at_level("INFO", logger="cellflow"):
         cf.tl.velocity(fitted, basis="umap")
     assert not caplog.records
-
-
-@pytest.mark.parametrize("time", [-5.0, 60.0])
-def test_extrapolation_is_said(fitted, time):
-    with pytest.warns(IntegrationWarning, match=f"Time {time:g} lies outside the observed times, 0 to 48"):
-        later = cf.tl.predict(fitted, time=time)
-    assert later.uns["cf_prediction"]["extrapolated"]
-    assert set(later.obs["source_time"]) == {0.0 if time < 0 else 48.0}
-    with pytest.warns(IntegrationWarning):
-        cf.tl.trajectories(fitted, times=[time, 10.0])
-
-
-EXTRAPOLATIONS = {
-    "predict": lambda a: cf.tl.predict(a, time=60.0),
-    "push": lambda a: cf.tl.push(a, [1], time=60.0),
-    "pull": lambda a: cf.tl.pull(a, [1], time=-5.0),
-    "trajectories": lambda a: cf.tl.trajectories(a, times=[0.0, 60.0]),
-    "paths": lambda a: cf.tl.trajectories(a, times=[0.0, 60.0], cells=[1]),
-}
-
-
-@pytest.mark.parametrize("call", EXTRAPOLATIONS)
-def test_extrapolation_is_said_where_the_call_is(fitted, call):
-    with pytest.warns(IntegrationWarning) as said:
-        EXTRAPOLATIONS[call](fitted)
-    assert [w.filename for w in said] == [__file__]
-
-
-@pytest.mark.parametrize("call", EXTRAPOLATIONS)
-def test_where_warnings_are_errors_nothing_is_written(fitted, call, frozen):
-    with frozen(fitted), pytest.raises(IntegrationWarning):
-        EXTRAPOLATIONS[call](fitted)
 
 
 def test_results_survive_a_file(fitted, tmp_path):
