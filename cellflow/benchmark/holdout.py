@@ -18,7 +18,8 @@ from cellflow.benchmark.methods import PROTOCOLS, Trained, as_methods, as_protoc
 from cellflow.benchmark.problem import Problem, inner_times
 from cellflow.benchmark.scores import as_metrics
 from cellflow.benchmark.tasks import Cache, Outcome, as_jobs, run
-from cellflow.benchmark.verdict import table, verdict
+from cellflow.benchmark.verdict import Comparison, Verdict, compare, judge, table
+from cellflow.benchmark.words import sentence
 from cellflow.errors import InputError, closest
 from cellflow.fitting import Coupled
 from cellflow.frame import Scale
@@ -54,9 +55,25 @@ class HeldOut:
         return table(self.rows)
 
     @property
+    def comparisons(self) -> list[Comparison]:
+        """Every model beside OT interpolation, by time, protocol and measure."""
+        return compare(self.rows)
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """Why a model has no numbers: its name and the reason."""
+        rows = [row for row in self.rows if row.kind == "model" and not row.scores.splits.get("w1")]
+        return [(row.method, note) for row in rows for note in row.scores.notes]
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Whether each model is better than interpolation without one."""
+        return judge(self.comparisons, failures=self.failures)
+
+    @property
     def verdict(self) -> str:
-        """Whether the models are better than interpolation without one, in plain sentences."""
-        return verdict(self.rows)
+        """The same in plain sentences, one line for each model."""
+        return "\n".join(sentence(found) for found in self.verdicts)
 
 
 def as_seeds(seeds: object) -> tuple[int, ...]:

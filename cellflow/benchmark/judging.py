@@ -96,7 +96,7 @@ class Judged:
             notes = (f"{type(predicted).__name__}: {predicted}",)
             empty = dict.fromkeys([*columns(self.metrics), "w1_half", "energy_half"], math.nan)
             counts = {"n_predicted": 0, "n_observed": len(self.problem.held_out), "n_half": 0}
-            found = Scores(empty | counts, (), notes)
+            found = Scores(empty | counts, {}, notes)
         else:
             splits = self.problem.halves(self.n_splits)
             found = score(predicted, self.problem.held_out, splits, chosen=self.metrics, seed=SEED)
@@ -118,7 +118,8 @@ def _noted() -> Iterator[list[str]]:
 
 
 def _as_plain(scores: Scores) -> dict[str, Any]:
-    return {"values": dict(scores.values), "w1_splits": list(scores.w1_splits), "notes": list(scores.notes)}
+    splits = {name: list(values) for name, values in scores.splits.items()}
+    return {"values": dict(scores.values), "splits": splits, "notes": list(scores.notes)}
 
 
 def _without_model(name: str) -> dict[str, Any]:
@@ -297,7 +298,8 @@ def _equal(a: Population, b: Population) -> bool:
 
 def read_row(problem: Problem, row: Mapping[str, Any]) -> Row:
     """A row from plain values; the label of the coordinates is the caller's."""
-    scores = Scores(row["values"], tuple(row["w1_splits"]), tuple(row["notes"]))
+    splits = {name: tuple(values) for name, values in row["splits"].items()}
+    scores = Scores(row["values"], splits, tuple(row["notes"]))
     share = problem.n_half / max(1, int(np.count_nonzero(problem.held_out.weight)))
     named = {key: row[key] for key in ("method", "protocol", "seed", "kind")}
     return Row(

@@ -16,7 +16,7 @@ from cellflow.benchmark.baselines import drawn
 from cellflow.errors import CellFlowError, InputError, closest
 from cellflow.population import Population
 
-__all__ = ["METRICS", "Halves", "Scores", "as_metrics", "columns", "halves", "score", "score_floor", "thinned"]
+__all__ = ["AT_HALF", "METRICS", "Halves", "Scores", "as_metrics", "columns", "halves", "score", "score_floor", "thinned"]
 
 #: What may go wrong with one metric without costing the others.
 _FAILURES = (CellFlowError, ValueError, ArithmeticError, MemoryError)
@@ -25,6 +25,8 @@ METRICS = ("w1", "w2", "energy", "mmd", "sliced_w1", "variance_ratio", "mean_err
 #: Those that say in other words what W1 and the energy distance say, and the cells of a cloud that are drawn for them at
 #: most; the classifier draws as many itself.
 _SECONDARY, _MOST = ("mmd", "sliced_w1"), 2000
+#: What is measured at the half size, whatever was chosen.
+AT_HALF = ("w1", "energy", "variance_ratio")
 #: First keys of the random streams.
 _SPLIT, _DRAW, _METRIC = 0, 1, 2
 
@@ -61,14 +63,14 @@ class Scores:
     ----------
     values
         By column of the table; NaN where a metric could not be had.
-    w1_splits
-        The distance W1 at the half size, one for each split.
+    splits
+        By name (`AT_HALF`): values at the half size, one for each split, for paired differences.
     notes
         Why something is NaN, or odd.
     """
 
     values: Mapping[str, float]
-    w1_splits: tuple[float, ...] = ()
+    splits: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
 
 
@@ -178,8 +180,8 @@ def score(
     pairs = [(_drawn(predicted, len(s), seed, s.key), s.seen) for s in splits]
     if splits and np.count_nonzero(predicted.weight) < len(splits[0]):
         notes.append(f"{len(predicted)} predicted cells for {len(splits[0])} draws: some are drawn again")
-    at_half, w1_splits, more = _half(pairs)
-    return Scores(values | at_half, w1_splits, (*notes, *more))
+    splits_of, more = _half(pairs)
+    return Scores(values | _means(splits_of), splits_of, (*notes, *more))
 
 
 def score_floor(held_out: Population, splits: Sequence[Halves], *, chosen: Sequence[str] = METRICS, seed: int = 0) -> Scores:
@@ -190,14 +192,15 @@ def score_floor(held_out: Population, splits: Sequence[Halves], *, chosen: Seque
     if not splits:
         reason = f"{len(held_out)} held-out cells have no halves"
         counts = {"n_predicted": 0, "n_observed": len(held_out), "n_half": 0}
-        return Scores(dict.fromkeys([*columns(METRICS), "w1_half", "energy_half"], math.nan) | counts, (), (reason,))
+        return Scores(dict.fromkeys([*columns(METRICS), "w1_half", "energy_half"], math.nan) | counts, {}, (reason,))
     measured = [_full(s.other, s.seen, chosen, seed) for s in splits]
     names = measured[0][0]
     values = {name: float(np.mean([found[name] for found, _ in measured])) for name in names}
     n = len(splits[0])
-    at_half, w1_splits, more = _half([(s.other, s.seen) for s in splits], [found for found, _ in measured])
+    splits_of, more = _half([(s.other, s.seen) for s in splits], [found for found, _ in measured])
     notes = tuple(dict.fromkeys([note for _, found in measured for note in found] + list(more)))
-    return Scores(values | {"n_predicted": n, "n_observed": n, "n_half": n} | at_half, w1_splits, notes)
+    sizes = {"n_predicted": n, "n_observed": n, "n_half": n}
+    return Scores(values | sizes | _means(splits_of), splits_of, notes)
 
 
 def columns(chosen: Sequence[str]) -> list[str]:
@@ -222,18 +225,25 @@ def _full(x: Population, y: Population, chosen: Sequence[str], seed: int) -> tup
 
 def _half(
     pairs: Sequence[tuple[Population, Population]], known: Sequence[Mapping[str, float]] = ()
-) -> tuple[dict[str, float], tuple[float, ...], list[str]]:
-    """W1 and energy distance of clouds of one size: means, W1 of each pair, and what went wrong; `known` are not measured."""
-    notes, found = [], {}
-    for name, measure in (("w1", _weighted(metrics.wasserstein)), ("energy", _weighted(metrics.energy_distance))):
+) -> tuple[dict[str, tuple[float, ...]], list[str]]:
+    """Measures of clouds of one size, one for each pair, and what went wrong; `known` are not measured again."""
+    notes: list[str] = []
+    found: dict[str, tuple[float, ...]] = {}
+    functions = (metrics.wasserstein, metrics.energy_distance, metrics.variance_ratio)
+    for name, function in zip(AT_HALF, functions, strict=True):
+        measure = _weighted(function)
         there = [values[name] for values in known if math.isfinite(values[name])]
         try:
             found[name] = tuple(there if len(there) == len(pairs) else [measure(x, y, 0) for x, y in pairs])
         except _FAILURES as error:
             notes.append(f"no {name} at the half size: {error}")
             found[name] = ()
-    means = {f"{name}_half": float(np.mean(values)) if values else math.nan for name, values in found.items()}
-    return means, found["w1"], notes
+    return found, notes
+
+
+def _means(splits: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Columns at the half size."""
+    return {f"{name}_half": float(np.mean(splits[name])) if splits[name] else math.nan for name in ("w1", "energy")}
 
 
 def _drawn(cloud: Population, n: int, seed: int, key: int) -> Population:

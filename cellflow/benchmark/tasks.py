@@ -25,7 +25,7 @@ __all__ = ["Cache", "Outcome", "Task", "as_jobs", "digest", "run"]
 logger = logging.getLogger("cellflow")
 
 #: Layout of the files; grows when it changes, and older files are passed over.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,11 @@
-"""The table of a benchmark, and what it says in words."""
+"""The table of a benchmark, and whether a method is better than no model."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-__all__ = ["COLUMNS", "table", "verdict"]
+__all__ = ["COLUMNS", "Change", "Comparison", "Verdict", "compare", "difference", "judge", "table"]
 
 #: Of the table, in order.
 COLUMNS = (
@@ -40,8 +41,13 @@ COLUMNS = (
 )
 #: Level of the intervals.
 _LEVEL = 0.95
-#: A share of the true variance below this, or above its inverse, belongs into the verdict.
+#: A share of the true variance below this, or above its inverse, is far off.
 _NARROW = 0.8
+#: The protocol of `cf.tl.predict`, which is judged where a method has it, and the literature's.
+_DEFAULT, _PUBLISHED = "two-sided", "P1"
+
+Measure = Literal["w1", "energy", "composition", "variance_ratio"]
+Outcome = Literal["better", "worse", "undecided", "contradictory", "unjudged"]
 
 
 def table(rows: Sequence[Row]) -> pd.DataFrame:
@@ -57,7 +63,7 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
     for row in rows:
         values, notes = dict(row.scores.values), list(row.scores.notes)
         skill = _skill(row, rows)
-        if math.isnan(skill[0]) and row.scores.w1_splits:
+        if math.isnan(skill[0]) and row.scores.splits.get("w1"):
             notes.append("no skill: OT interpolation is missing, or not told from the noise floor")
         made.append(
             dict.fromkeys(columns(METRICS), math.nan)
@@ -73,8 +79,8 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
 
 def _skill(row: Row, rows: Sequence[Row]) -> tuple[float, float, float]:
     """Skill of a row, and its interval; NaN where there is none."""
-    straight, floor = (_splits(rows, row.time, method) for method in (STRAIGHT, FLOOR))
-    own = np.array(row.scores.w1_splits)
+    straight, floor = (_splits(rows, row.time, method, "w1") for method in (STRAIGHT, FLOOR))
+    own = np.array(row.scores.splits.get("w1", ()))
     if not (len(own) == len(straight) == len(floor) > 0):
         return math.nan, math.nan, math.nan
     room, doubt = _gain(straight - floor, row.half_share)
@@ -85,9 +91,9 @@ def _skill(row: Row, rows: Sequence[Row]) -> tuple[float, float, float]:
     return gain / room, (gain - width) / room, (gain + width) / room
 
 
-def _splits(rows: Sequence[Row], time: float, method: str) -> FloatArray:
-    found = [row.scores.w1_splits for row in rows if (row.time, row.method) == (time, method) and row.kind != "model"]
-    return np.array(found[0] if found else ())
+def _splits(rows: Sequence[Row], time: float, method: str, measure: str) -> FloatArray:
+    here = [row for row in rows if (row.time, row.method) == (time, method) and row.kind != "model"]
+    return np.array(here[0].scores.splits.get(measure, ()) if here else ())
 
 
 def _gain(differences: FloatArray, share: float) -> tuple[float, float]:
@@ -107,63 +113,221 @@ def _quantile(freedom: int) -> float:
     return float(t.ppf(0.5 + _LEVEL / 2, freedom)) if freedom > 0 else math.inf
 
 
-def verdict(rows: Sequence[Row]) -> str:
-    """Say plainly, for each method, whether it is better than interpolating along optimal transport without a model.
+@dataclass(frozen=True)
+class Comparison:
+    """A method beside OT interpolation at one held-out time, by one measure.
 
-    Judged by W1 at the half size, mean over held-out times and seeds, by P1 where a method has it. The interval is that of
-    the difference to OT interpolation on the same halves, over halves and seeds. W1 forgives a population that shrinks to its
-    middle, so a variance that is far off is said in the same sentence, where it was measured.
+    Parameters
+    ----------
+    method, protocol, time
+        What was predicted, and how.
+    measure
+        `"w1"`, `"energy"`, `"composition"` (share of the cells in a wrong type) or `"variance_ratio"`.
+    own, base
+        Values of the method and of OT interpolation, means over splits of the held-out cells and over seeds; NaN where
+        the method gave no prediction.
+    gain, error, freedom
+        How much nearer to the truth the method is, its standard error from the same splits of both, and the error's degrees of
+        freedom. Distances and shares: `base - own`. Variance: the same of the distances of both logarithms from zero.
     """
-    methods = dict.fromkeys(row.method for row in rows if row.kind == "model")
-    return "\n".join(
-        _sentence(name, [row for row in rows if row.kind == "model" and row.method == name], rows) for name in methods
-    )
+
+    method: str
+    protocol: str
+    time: float
+    measure: str
+    own: float
+    base: float
+    gain: float
+    error: float
+    freedom: int
 
 
-def _sentence(name: str, own: Sequence[Row], rows: Sequence[Row]) -> str:
-    protocols = list(dict.fromkeys(row.protocol for row in own if row.scores.w1_splits))
-    if not protocols:
-        reason = next((note for row in own for note in row.scores.notes), "no reason was given")
-        return f"{name} could not be judged: no fit gave a prediction ({reason})."
-    judged = [row for row in own if row.protocol == protocols[0] and row.scores.w1_splits]
-    gains, variances, freedom, base = [], [], 0, []
-    for time in dict.fromkeys(row.time for row in judged):
-        straight, here = _splits(rows, time, STRAIGHT), [row for row in judged if row.time == time]
-        if not len(straight):
+@dataclass(frozen=True)
+class Change:
+    """A method beside OT interpolation by one measure, mean over held-out times.
+
+    Parameters
+    ----------
+    measure, own, base, gain
+        As in `Comparison`.
+    low, high
+        95 % interval of the gain.
+    extreme
+        Time and value that are farthest from the truth, of the variance.
+    """
+
+    measure: str
+    own: float
+    base: float
+    gain: float
+    low: float
+    high: float
+    extreme: tuple[float, float]
+
+    @property
+    def sign(self) -> int:
+        """1 where the method is nearer beyond chance, -1 where it is farther, else 0.
+
+        A variance within a fifth of the truth is never farther, and one that is nearer never counts for a method: clouds
+        of any place can have it.
+        """
+        if self.measure == "variance_ratio":
+            return -int(self.high < 0 and self.is_off)
+        return int(self.low > 0) - int(self.high < 0)
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the variance is far from the truth at some time."""
+        return self.measure == "variance_ratio" and not _NARROW <= self.extreme[1] <= 1.0 / _NARROW
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a method is better than OT interpolation, which has no model.
+
+    Parameters
+    ----------
+    method, protocol
+        What is judged.
+    outcome
+        `"better"`: W1 and the energy distance are smaller, each beyond chance, and neither the composition nor the variance is
+        farther from the truth. `"worse"`: one measure at least is worse and none better. `"contradictory"`: some better, some
+        worse. `"undecided"`: anything else. `"unjudged"`: there is nothing to compare.
+    changes
+        By measure, in the order of `Comparison.measure`; those that were measured.
+    n_times, n_failed
+        Held-out times that are compared, and those without a prediction.
+    reason
+        Why nothing was compared.
+    beside
+        The verdict by the protocol of the literature, P1, where another one is judged.
+    """
+
+    method: str
+    protocol: str
+    outcome: Outcome
+    changes: tuple[Change, ...] = ()
+    n_times: int = 0
+    n_failed: int = 0
+    reason: str = ""
+    beside: Verdict | None = None
+
+    def change(self, measure: str) -> Change | None:
+        """The change by one measure, None where it was not measured."""
+        return next((change for change in self.changes if change.measure == measure), None)
+
+
+#: Order of measures.
+_MEASURES: tuple[Measure, ...] = ("w1", "energy", "composition", "variance_ratio")
+
+
+def compare(rows: Sequence[Row]) -> list[Comparison]:
+    """Compare every model with OT interpolation on the same halves of the held-out cells, by time, protocol and measure."""
+    made = []
+    models = [row for row in rows if row.kind == "model"]
+    for name, protocol, time in dict.fromkeys((row.method, row.protocol, row.time) for row in models):
+        own = [row for row in models if (row.method, row.protocol, row.time) == (name, protocol, time)]
+        for measure in ("w1", "energy", "variance_ratio"):
+            straight = _splits(rows, time, STRAIGHT, measure)
+            found = [np.array(row.scores.splits[measure]) for row in own if row.scores.splits.get(measure)]
+            where = (name, protocol, time, measure)
+            made.append(difference(where, found, straight, own[0].half_share))
+    return made
+
+
+def difference(
+    where: tuple[str, str, float, str], own: Sequence[FloatArray], straight: FloatArray, share: float
+) -> Comparison:
+    """Compare values on the same splits.
+
+    Parameters
+    ----------
+    where
+        Method, protocol, time and measure.
+    own
+        Values of the method, `(n_splits,)` for each seed; none where it gave no prediction.
+    straight
+        Values of OT interpolation, `(n_splits,)`; none where it is missing.
+    share
+        Share of the held-out cells in a split.
+    """
+    base = float(straight.mean()) if len(straight) else math.nan
+    if not own or not len(straight):
+        mean = float(np.mean(own)) if own else math.nan
+        return Comparison(*where, mean, base, math.nan, math.nan, 0)
+    values = np.stack(own)
+    differences = _distance(straight, where[3]) - _distance(values, where[3])
+    gain, error = _gain(differences.mean(axis=0), share)
+    by_seed = differences.mean(axis=1)
+    variance = error**2 + (by_seed.var(ddof=1) / len(by_seed) if len(by_seed) > 1 else 0.0)
+    return Comparison(*where, float(values.mean()), base, gain, math.sqrt(variance), len(straight) - 1)
+
+
+def _distance(values: FloatArray, measure: str) -> FloatArray:
+    """How far from the truth; distances are that already."""
+    if measure != "variance_ratio":
+        return values
+    # A cloud without any variance has no logarithm.
+    return np.abs(np.log(np.maximum(values, 1e-6)))
+
+
+def judge(comparisons: Sequence[Comparison], *, failures: Sequence[tuple[str, str]] = ()) -> tuple[Verdict, ...]:
+    """Judge every method by the protocol of `cf.tl.predict`, two-sided, where it has that; P1 stands beside it.
+
+    Parameters
+    ----------
+    comparisons
+        As `compare` returns them, and of the composition where cells have types.
+    failures
+        Why a method gave no prediction: its name and the reason.
+    """
+    reasons = dict(reversed(failures))
+    made = []
+    for name in dict.fromkeys(c.method for c in comparisons):
+        own = [c for c in comparisons if c.method == name]
+        given = dict.fromkeys(c.protocol for c in own if math.isfinite(c.own))
+        protocols = sorted(given, key=lambda p: p != _DEFAULT)
+        if not protocols:
+            reason = f"no fit gave a prediction ({reasons.get(name, 'no reason was given')})"
+            made.append(Verdict(name, "", "unjudged", reason=reason))
             continue
-        differences = np.stack([straight - np.array(row.scores.w1_splits) for row in here])
-        gain, error = _gain(differences.mean(axis=0), here[0].half_share)
-        by_seed = differences.mean(axis=1)
-        gains.append(gain)
-        variances.append(error**2 + (by_seed.var(ddof=1) / len(by_seed) if len(by_seed) > 1 else 0.0))
-        freedom += len(straight) - 1
-        base.append(float(straight.mean()))
-    if not gains:
-        return f"{name} could not be judged: {STRAIGHT} is missing."
-    mean, total = float(np.mean(gains)), float(np.mean(base))
-    width = _quantile(freedom) * math.sqrt(sum(variances)) / len(gains)
-    missing = len({row.time for row in own}) - len(gains)
-    where = f"over {len(gains)} held-out time{'s' * (len(gains) > 1)}" + (f" ({missing} failed)" if missing else "")
-    low, high = (100 * (mean - width) / total, 100 * (mean + width) / total)
-    spread = f"95 % interval {low:+.0f} to {high:+.0f} %" if math.isfinite(width) else "no interval from one split"
-    change = f"{abs(100 * mean / total):.1f} % {'nearer to' if mean > 0 else 'farther from'} the cells that were held out"
-    says = f"{name} ({protocols[0]}){_off(judged)} comes {change} than {STRAIGHT} without a model, {where} ({spread})"
-    if mean - width > 0:
-        return f"{says}: it is better."
-    if mean + width < 0:
-        return f"{says}: it is worse, so the model adds nothing to where cells are; use the interpolation for that."
-    return f"{says}: it is not better beyond what chance explains."
+        found = {protocol: _judged([c for c in own if c.protocol == protocol]) for protocol in protocols}
+        first = found[protocols[0]]
+        beside = found.get(_PUBLISHED) if protocols[0] != _PUBLISHED else None
+        made.append(replace(first, beside=beside))
+    return tuple(made)
 
 
-def _off(judged: Sequence[Row]) -> str:
-    """The share of the true variance at the time where it is worst, mean over seeds; nothing where it is right everywhere."""
-    shares: dict[float, list[float]] = {}
-    for row in judged:
-        share = float(row.scores.values.get("variance_ratio", math.nan))
-        if math.isfinite(share):
-            shares.setdefault(row.time, []).append(share)
-    means = {time: float(np.mean(found)) for time, found in shares.items()}
-    worst = max(means, key=lambda time: abs(math.log(max(means[time], 1e-6))), default=None)
-    if worst is None or _NARROW <= means[worst] <= 1.0 / _NARROW:
-        return ""
-    return f", with {100 * means[worst]:.0f} % of the variance of the cells at time {worst:g},"
+def _judged(own: Sequence[Comparison]) -> Verdict:
+    """One method by one protocol."""
+    name, protocol = own[0].method, own[0].protocol
+    usable = [c for c in own if math.isfinite(c.gain)]
+    if not any(c.measure == "w1" for c in usable):
+        reason = f"{STRAIGHT} is missing" if any(math.isfinite(c.own) for c in own) else "no prediction"
+        return Verdict(name, protocol, "unjudged", reason=reason)
+    changes = tuple(_change([c for c in usable if c.measure == m]) for m in _MEASURES if any(c.measure == m for c in usable))
+    n_times = len({c.time for c in usable if c.measure == "w1"})
+    n_failed = len({c.time for c in own}) - n_times
+    return Verdict(name, protocol, _outcome(changes), changes, n_times, n_failed)
+
+
+def _change(found: Sequence[Comparison]) -> Change:
+    """Mean over times."""
+    gain = float(np.mean([c.gain for c in found]))
+    error = math.sqrt(sum(c.error**2 for c in found)) / len(found)
+    quantile = _quantile(sum(c.freedom for c in found))
+    width = quantile * error if error > 0 else 0.0
+    own, base = (float(np.mean(values)) for values in ([c.own for c in found], [c.base for c in found]))
+    extreme = max(found, key=lambda c: abs(math.log(max(c.own, 1e-6))))
+    return Change(found[0].measure, own, base, gain, gain - width, gain + width, (extreme.time, extreme.own))
+
+
+def _outcome(changes: Sequence[Change]) -> Outcome:
+    signs = {change.measure: change.sign for change in changes}
+    good = any(sign > 0 for sign in signs.values())
+    bad = any(sign < 0 for sign in signs.values())
+    if good and bad:
+        return "contradictory"
+    if bad:
+        return "worse"
+    return "better" if signs.get("w1", 0) > 0 and signs.get("energy", 0) > 0 else "undecided"

@@ -35,7 +35,8 @@ def test_the_table_is_returned_and_kept(done):
     record = adata.uns["cf_holdout"]
     pd.testing.assert_frame_equal(record["table"], table, check_flags=False)
     assert record["verdict"] == table.attrs["verdict"]
-    assert record["verdict"].startswith("ot-cfm (P1) comes")
+    assert record["verdict"].startswith("ot-cfm (two-sided) compared with OT interpolation")
+    assert " By P1, " in record["verdict"]
     assert record["params"]["methods"].tolist() == ["ot-cfm"]
     assert record["params"]["times"].tolist() == [12.0]
     assert record["params"]["seeds"].tolist() == [0, 1]

@@ -11,7 +11,7 @@ import pytest
 from cellflow.benchmark import BASELINES, METRICS, Problem, hold_out, judging
 from cellflow.benchmark import holdout as module
 from cellflow.benchmark.methods import Method, as_methods, description
-from cellflow.benchmark.scores import halves, score, score_floor
+from cellflow.benchmark.scores import AT_HALF, halves, score, score_floor
 from cellflow.benchmark.verdict import COLUMNS
 from cellflow.errors import InputError, InputTypeError, IntegrationWarning
 from cellflow.population import Population, Snapshots
@@ -105,7 +105,7 @@ def test_skill_is_the_share_of_the_way_to_the_floor():
 @pytest.mark.parametrize(
     ("method", "bend", "says"),
     [
-        (Oracle(bend=2.0), 2.0, "nearer to the cells that were held out than OT interpolation without a model"),
+        (Oracle(bend=2.0), 2.0, "oracle (P1) compared with OT interpolation without a model, over 2 held-out times: W1 is"),
         (Oracle(bend=2.0), 2.0, "it is better."),
         (Oracle(bend=0.0), 2.0, "it is worse"),
         (Oracle(), 0.0, "not better beyond what chance explains"),
@@ -372,7 +372,7 @@ def test_a_perfect_prediction_scores_zero_at_full_size_and_the_floor_at_half():
     floor = score_floor(cells, splits, chosen=FEW)
     assert score(cells, cells, splits, chosen=FEW).values["w1"] == pytest.approx(0.0, abs=1e-9)
     assert perfect.values["w1_half"] == pytest.approx(floor.values["w1_half"], rel=0.25)
-    assert len(floor.w1_splits) == 5
+    assert {name: len(values) for name, values in floor.splits.items()} == dict.fromkeys(AT_HALF, 5)
 
 
 def test_every_metric_is_a_column(snapshots):
