@@ -173,7 +173,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     bench.add_argument("--cache", metavar="FOLDER", help="keep finished tasks here, so that a run can be resumed")
     bench.add_argument("--out", metavar="OUT.h5ad", help="write the cells with the result; may be the input file")
     bench.add_argument("--report", metavar="OUT.html", help="write the result as one page that explains itself")
-    bench.add_argument("--cluster-key", metavar="COLUMN", help="column of obs with cell types, for the report")
+    bench.add_argument("--cluster-key", metavar="COLUMN", help="column of obs with cell types, for the verdict and the report")
     bench.set_defaults(parser=bench)
 
     selftest = command(
@@ -290,8 +290,6 @@ def _holdout(arguments: argparse.Namespace) -> dict[str, Any]:
         check_writable(arguments.out)
     if arguments.report is not None:
         check_writable(arguments.report, suffix=".html")
-    elif arguments.cluster_key is not None:
-        arguments.parser.error("--cluster-key goes with --report only")
     adata = read_h5ad(arguments.input)
     if arguments.cluster_key is not None and arguments.cluster_key not in adata.obs:
         known = sorted(map(str, adata.obs))
@@ -306,6 +304,7 @@ def _holdout(arguments: argparse.Namespace) -> dict[str, Any]:
         times=arguments.times,
         seeds=arguments.seeds or (arguments.seed,),
         leak_free=not arguments.as_given,
+        cluster_key=arguments.cluster_key,
         n_jobs=arguments.n_jobs,
         cache=arguments.cache,
     )

@@ -100,10 +100,17 @@ def test_bench_prints_a_table_and_a_verdict(tmp_path: Path, capsys: pytest.Captu
     assert run(*arguments, "--report", tmp_path / "none" / "report.html") == 3
     assert run(*arguments, "--report", page, "--cluster-key", "cell_tpye") == 4
     assert "cell_tpye" in capsys.readouterr().err
-    for name in ("OT interpolation", "previous snapshot", "noise floor", "two-sided", "i-cfm (P1)", "without a model, over"):
+    for name in (
+        "OT interpolation",
+        "previous snapshot",
+        "noise floor",
+        "i-cfm (two-sided)",
+        "By P1",
+        "without a model, over",
+    ):
         assert name in out
     assert "without the held-out cells" in err
-    assert "i-cfm (P1)" in ad.read_h5ad(tmp_path / "out.h5ad").uns["cf_holdout"]["verdict"]
+    assert "i-cfm (two-sided)" in ad.read_h5ad(tmp_path / "out.h5ad").uns["cf_holdout"]["verdict"]
     assert run(*arguments, "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert {row["method"] for row in said["table"]} > {"ot-cfm", "i-cfm", "noise floor"}

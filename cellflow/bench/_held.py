@@ -31,8 +31,13 @@ _REAL = ("observed", "previous snapshot", "next snapshot")
 _TEXT = ("method", "protocol", "kind", "representation", "note")
 _NUMBERS = (
     "time", "seed", "w1", "w1_low", "w1_high", "w2", "energy", "mmd", "sliced_w1", "variance_ratio", "mean_error", "c2st",
+    "composition_error",
     "n_predicted", "n_observed", "w1_half", "energy_half", "n_half", "skill", "skill_low", "skill_high", "seconds",
 )  # fmt: skip
+#: Columns that older versions did not write.
+_OPTIONAL = {"note", "seed", "w2", "mmd", "sliced_w1", "representation", "energy_half", "composition_error"}
+#: The protocol of `cf.tl.predict`, which stands first.
+_DEFAULT = "two-sided"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +103,8 @@ class Held:
         Of the package that made it.
     order
         Hash of the names of the cells that rows are counted in, or empty where it was not kept.
+    comparisons
+        What the verdict was made of; None where it was not kept.
     """
 
     table: pd.DataFrame
@@ -106,6 +113,7 @@ class Held:
     clouds: Mapping[str, Mapping[str, Mapping[str, Any]]]
     version: str
     order: str = ""
+    comparisons: pd.DataFrame | None = None
     _references: dict[float, Reference | None] = field(default_factory=dict)
 
     @classmethod
@@ -128,7 +136,7 @@ class Held:
             msg = f"No held-out benchmark in adata.uns[{key!r}]; {there}. {again}."
             raise MissingKeyError(msg)
         missing = [name for name in ("params", "verdict", "clouds") if name not in record]
-        columns = {*_TEXT, *_NUMBERS} - {"note", "seed", "w2", "mmd", "sliced_w1", "representation", "energy_half"}
+        columns = {*_TEXT, *_NUMBERS} - _OPTIONAL
         missing += sorted(f"table[{c!r}]" for c in columns - set(record["table"]))
         missing += sorted(f"params[{name!r}]" for name in {"use_rep", "n_dims", "time_key"} - set(record.get("params", ())))
         if missing or not len(record["table"]):
@@ -138,7 +146,13 @@ class Held:
         params = {str(k): v for k, v in dict(record["params"]).items()}
         version = str(record.get("cellflow_version", "unknown"))
         return cls(
-            _typed(record["table"]), params, str(record["verdict"]), record["clouds"], version, str(record.get("order", ""))
+            _typed(record["table"]),
+            params,
+            str(record["verdict"]),
+            record["clouds"],
+            version,
+            str(record.get("order", "")),
+            record.get("comparisons"),
         )
 
     @property
@@ -174,19 +188,36 @@ class Held:
 
     @cached_property
     def main(self) -> tuple[str, str] | None:
-        """Method and protocol that stand first: the first method that was asked for, by the first protocol that it has."""
+        """Method and protocol that stand first: the first method that was asked for, as `cf.tl.predict` predicts."""
         models = self.table[(self.table["kind"] == "model") & self.table["w1_half"].notna()]
-        return None if models.empty else (str(models.iloc[0]["method"]), str(models.iloc[0]["protocol"]))
+        if models.empty:
+            return None
+        method = str(models.iloc[0]["method"])
+        protocols = dict.fromkeys(models.loc[models["method"] == method, "protocol"])
+        return method, str(min(protocols, key=lambda p: p != _DEFAULT))
+
+    def models(self) -> dict[str, tuple[str, str]]:
+        """Method and protocol of every model by the name of its cloud; by method in order, two-sided first of each."""
+        rows = self.table[self.table["kind"] == "model"]
+        pairs = list(dict.fromkeys(zip(rows["method"], rows["protocol"], strict=True)))
+        methods = list(dict.fromkeys(method for method, _ in pairs))
+        ordered = sorted(pairs, key=lambda pair: (methods.index(pair[0]), pair[1] != _DEFAULT))
+        return {f"{method}, {protocol}".replace("/", "_"): (method, protocol) for method, protocol in ordered}
+
+    def without_model(self) -> list[str]:
+        """Names of the clouds of baselines."""
+        rows = self.table[self.table["kind"] == "baseline"]
+        return [str(name).replace("/", "_") for name in dict.fromkeys(rows["method"])]
 
     def drawn(self, n: int) -> list[str]:
-        """Names of the first `n` predictions with clouds: each method by its first protocol, then two-sided, then others."""
-        models = self.table[self.table["kind"] == "model"]
-        pairs = list(dict.fromkeys(zip(models["method"], models["protocol"], strict=True)))
-        firsts = dict.fromkeys(m for m, _ in pairs)
-        protocols = {m: [p for other, p in pairs if other == m] for m in firsts}
-        rank = {m: [ps[0], *sorted(ps[1:], key=lambda p: p != "two-sided")] for m, ps in protocols.items()}
-        ordered = sorted(pairs, key=lambda pair: (rank[pair[0]].index(pair[1]), list(firsts).index(pair[0])))
-        names = [f"{method}, {protocol}".replace("/", "_") for method, protocol in ordered]
+        """Names of the first `n` predictions with clouds: each method two-sided, or by what it has, then other protocols."""
+        models = self.models()
+        rank: dict[str, int] = {}
+        seen: dict[str, int] = {}
+        for name, (method, _) in models.items():
+            rank[name] = seen.setdefault(method, 0)
+            seen[method] += 1
+        names = sorted(models, key=rank.__getitem__)
         return [name for name in names if any(name in clouds for clouds in self.clouds.values())][:n]
 
     def cloud(self, time: float, name: str) -> Cloud | None:

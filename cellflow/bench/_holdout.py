@@ -47,6 +47,7 @@ def holdout(
     leak_free: bool = True,
     layer: str | None = None,
     weight_key: str | None = None,
+    cluster_key: str | None = None,
     force_rep: bool = False,
     scale: Scale = "joint",
     n_splits: int = 3,
@@ -88,6 +89,9 @@ def holdout(
         `use_rep` as it is, the literature's way.
     layer
         Expression for that; `adata.X` by default.
+    cluster_key
+        Column of `adata.obs` with cell types. The verdict then counts them, too: every predicted cell takes the type that
+        most of the 15 nearest real cells have, and the shares of types are compared with those of the hidden cells.
     scale
         Of the model's frame; distances are in the coordinates of the representation whatever it is.
     n_splits
@@ -107,8 +111,11 @@ def holdout(
 
     Returns
     -------
-    One row per time, method, protocol and seed, with `attrs["verdict"]`, a sentence for each method that says whether it is
-    better than interpolation without a model, which is also logged. Columns:
+    One row per time, method, protocol and seed, with `attrs["verdict"]`, a line for each method that says whether it is
+    better than interpolation without a model, which is also logged. It judges what `cf.tl.predict` does (`"two-sided"`), with
+    P1 beside it, and a method is better where W1 and the energy distance are both smaller beyond chance (95 % intervals of the
+    differences on the same halves of the hidden cells) and neither the variance nor the shares of cell types are farther from
+    the truth; where measures contradict each other, the line says so. Columns:
 
     - `time`, `method`, `protocol`, `seed`, `kind` (`"model"`, `"baseline"` or `"floor"`);
     - at full size: `w1` with its interval `w1_low` to `w1_high`, `w2`, `energy`, `mmd`, `sliced_w1`, `variance_ratio`
@@ -116,10 +123,11 @@ def holdout(
       except that `mmd`, `sliced_w1` and `c2st` are of at most 2,000 cells a side, drawn by weight;
     - at one size `n_half` for all rows, since distances depend on it: `w1_half`, `energy_half`, and
       `skill = (OT interpolation - this) / (OT interpolation - noise floor)` with its interval `skill_low` to `skill_high`;
+    - `composition_error`, with `cluster_key` only: the share of the predicted cells in a wrong type (of the first seed);
     - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why something is missing).
 
-    Written is `uns["cf_holdout"]`: this `table`, the `verdict`, `params`, and `clouds`: by time and name, at most 2,000 cells
-    of every population, for pictures, and of measured ones their rows in `adata`;
+    Written is `uns["cf_holdout"]`: this `table`, the `verdict`, the `comparisons` that it is made of, `params`, and `clouds`:
+    by time and name, at most 2,000 cells of every population, for pictures, and of measured ones their rows in `adata`;
     `order` is a hash of the cells' names, by which `cf.bench.report` tells that rows are still theirs.
 
     Raises
@@ -135,11 +143,15 @@ def holdout(
     InputWarning
         The representation cannot be made again, so that it has seen the hidden cells; and what `cf.pp.check` lists.
     """
+    from cellflow.adapter.labels import read_labels
+    from cellflow.bench._judging import judged
     from cellflow.benchmark import hold_out
     from cellflow.benchmark.problem import inner_times
 
     keys = Keys(key_added)
     cells = read(adata, time_key=time_key, use_rep=use_rep, n_dims=n_dims, weight_key=weight_key, force_rep=force_rep)
+    if cluster_key is not None:
+        read_labels(adata, cluster_key)
     require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite)
     hidden = inner_times(cells.snapshots(), times)
     problems = _problems(adata, cells, hidden, leak_free=leak_free, layer=layer)
@@ -155,28 +167,30 @@ def holdout(
         cache=cache,
         progress=progress,
     )
-    table, verdict = found.table(), found.verdict
+    params = {
+        "time_key": cells.time_key,
+        "time_unit": cells.unit,
+        "use_rep": cells.use_rep,
+        "n_dims": cells.x.shape[1],
+        "methods": list(dict.fromkeys(row.method for row in found.rows if row.kind == "model")),
+        "times": hidden,
+        "seeds": sorted({row.seed for row in found.rows if row.seed is not None}),
+        "protocols": list(dict.fromkeys(row.protocol for row in found.rows if row.protocol)),
+        "leak_free": bool(leak_free),
+        "layer": layer,
+        "weight_key": weight_key,
+        "cluster_key": cluster_key,
+        "scale": scale,
+        "n_splits": n_splits,
+    }
+    table, comparisons, verdict = judged(adata, found, params, cluster_key)
     if not copy:
-        params = {
-            "time_key": cells.time_key,
-            "time_unit": cells.unit,
-            "use_rep": cells.use_rep,
-            "n_dims": cells.x.shape[1],
-            "methods": list(dict.fromkeys(table.loc[table["kind"] == "model", "method"])),
-            "times": hidden,
-            "seeds": sorted({int(s) for s in table["seed"].dropna()}),
-            "protocols": list(dict.fromkeys(p for p in table["protocol"] if p)),
-            "leak_free": bool(leak_free),
-            "layer": layer,
-            "weight_key": weight_key,
-            "scale": scale,
-            "n_splits": n_splits,
-        }
         record = {
             "cellflow_version": __version__,
             "table": table.copy(),
             "params": plain(params),
             "verdict": verdict,
+            "comparisons": comparisons,
             "clouds": _plain_clouds(found.clouds),
             "order": order_of(adata.obs_names.to_numpy()),
         }

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from cellflow import __version__
 from cellflow.adapter.keys import DEFAULT, find_basis
+from cellflow.adapter.labels import read_labels
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.write import check_writable, write_text
 from cellflow.bench import _sections as sections
 from cellflow.bench._format import plain
 from cellflow.bench._held import STRAIGHT, Held
+from cellflow.bench._judging import verdicts
 from cellflow.bench._page import Markup, definitions, document, element
-from cellflow.errors import MissingKeyError, closest
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,6 +29,10 @@ __all__ = ["report"]
 
 #: Embeddings that are looked for, in this order.
 _EMBEDDINGS = ("X_umap", "X_tsne", "X_phate", "X_draw_graph_fa", "X_draw_graph_fr")
+_BY_W1 = (
+    "This verdict was written by version {version}, which looked at W1 alone. W1 rewards a cloud that lost variance. Run "
+    "cf.bench.holdout again for a verdict by all measures."
+)
 #: Whose versions are stated.
 _PACKAGES = ("numpy", "scipy", "pandas", "anndata", "scanpy", "torch", "POT", "numba")
 
@@ -63,7 +68,8 @@ def report(
         Embedding to draw on, where predicted cells lie at the mean of the real cells nearest to them. By default UMAP or
         another common one, where there is one.
     cluster_key
-        Column of `adata.obs` with cell types: predicted cells take the label that most of the 15 nearest real cells have.
+        Column of `adata.obs` with cell types: predicted cells take the label that most of the 15 nearest real cells have. The
+        verdict counts them, and the page shows the mass that moves between types. By default the one of the benchmark.
     title
         Of the page.
 
@@ -87,10 +93,11 @@ def report(
     require_anndata(adata)
     held = Held.of(adata, key)
     target = check_writable(path, suffix=".html")
-    if cluster_key is not None and cluster_key not in adata.obs:
-        known = [str(name) for name in adata.obs]
-        msg = f"cluster_key={cluster_key!r} is no column of adata.obs; found {known}{closest(cluster_key, known)}."
-        raise MissingKeyError(msg)
+    if cluster_key is None:
+        kept = held.params.get("cluster_key")
+        cluster_key = str(kept) if kept in adata.obs else None
+    else:
+        read_labels(adata, cluster_key)
     if basis is None:
         embedding = next((name for name in _EMBEDDINGS if name in adata.obsm and name != held.params["use_rep"]), None)
     else:
@@ -99,7 +106,7 @@ def report(
         title,
         element("h1", title),
         element("p", _about(adata, held), class_="soft"),
-        *_verdict(held),
+        *_verdict(adata, held, cluster_key),
         _tiles(held),
         *sections.distances(held),
         *sections.numbers(held),
@@ -122,11 +129,17 @@ def _about(adata: AnnData, held: Held) -> str:
     )
 
 
-def _verdict(held: Held) -> Iterator[Markup]:
-    """The sentence about each method, in the colour of what it says."""
-    for line in filter(None, map(str.strip, held.verdict.splitlines())):
-        tone = " better" if line.endswith("it is better.") else " worse" if ": it is worse" in line else ""
-        yield element("p", line, class_=f"verdict{tone}")
+def _verdict(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator[Markup]:
+    """The lines about each method, in the colour of what they say."""
+    if held.comparisons is None:
+        for line in filter(None, map(str.strip, held.verdict.splitlines())):
+            yield element("p", line, class_="verdict")
+        yield element("p", _BY_W1.format(version=held.version), class_="soft")
+        return
+    from cellflow.benchmark.words import sentence
+
+    for verdict in verdicts(adata, held, cluster_key):
+        yield element("p", sentence(verdict), class_=f"verdict {verdict.outcome}")
 
 
 def _tiles(held: Held) -> Markup:

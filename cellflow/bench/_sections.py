@@ -12,6 +12,7 @@ from cellflow._typing import FloatArray
 from cellflow.adapter.keys import basis_of
 from cellflow.adapter.positions import read_positions
 from cellflow.bench import _pictures
+from cellflow.bench._celltypes import typed
 from cellflow.bench._format import digits, number, plain, with_interval
 from cellflow.bench._held import FLOOR, STRAIGHT, Cloud, Held
 from cellflow.bench._page import Markup, definitions, element, figure, table
@@ -64,6 +65,11 @@ _MEANING = (
         "collapses towards its mean.",
     ),
     ("mean_error", "mean error", "Distance between the means of the predicted and the hidden cells."),
+    (
+        "composition_error",
+        "wrong types",
+        "Share of the predicted cells that would have to change their cell type for the shares of types to be right.",
+    ),
     (
         "c2st",
         "C2ST",
@@ -229,8 +235,6 @@ def _map(held: Held, time: float, place: Callable[[FloatArray], FloatArray], axi
 
 def composition(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator[Markup]:
     """Shares of cell types."""
-    from cellflow.metrics import composition_error
-
     if cluster_key is None:
         return
     yield element("h2", "Cell types")
@@ -238,28 +242,21 @@ def composition(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator
     if not names:
         yield element("p", "No method gave a prediction whose cell types could be told.")
         return
-    column = adata.obs[cluster_key]
-    known, labels = column.notna().to_numpy(), column.astype(str).to_numpy()
     panels, rows = {}, []
-    for time in held.times:
-        observed, predicted, straight = (held.cloud(time, name) for name in ("observed", names[0], STRAIGHT))
-        reference = held.reference(adata, time, known)
-        mine = None if observed is None or reference is None else reference.rows_of(observed)
-        if observed is None or predicted is None or reference is None or mine is None or not known[mine].any():
+    for time, found in typed(adata, held, cluster_key, [names[0], STRAIGHT]).items():
+        if names[0] not in found.predicted:
             continue
-        real, weight = labels[mine][known[mine]], observed.weight[known[mine]]
-        found = composition_error(reference.voted(predicted.x, labels), real, x_weight=predicted.weight, y_weight=weight)
-        between, error = None, "–"
-        if straight is not None:
-            other = composition_error(reference.voted(straight.x, labels), real, x_weight=straight.weight, y_weight=weight)
+        own, between, error = found.composition(names[0]), None, "–"
+        if STRAIGHT in found.predicted:
+            other = found.composition(STRAIGHT)
             shares = dict(zip(other.labels, other.x, strict=True))
-            between, error = np.array([shares.get(name, 0.0) for name in found.labels]), f"{100 * other.error:.1f}"
-        panels[held.at(time)] = (found.labels, found.y, found.x, between)
+            between, error = np.array([shares.get(name, 0.0) for name in own.labels]), f"{100 * other.error:.1f}"
+        panels[held.at(time)] = (own.labels, own.y, own.x, between)
         rows.append(("group", [f"Hidden: {held.at(time)}"]))
-        for k, name in enumerate(found.labels):
+        for k, name in enumerate(own.labels):
             third = "–" if between is None else f"{100 * between[k]:.1f}"
-            rows.append(("", [name, f"{100 * found.y[k]:.1f}", f"{100 * found.x[k]:.1f}", third]))
-        rows.append(("floor", ["wrong in all", "", f"{100 * found.error:.1f}", error]))
+            rows.append(("", [name, f"{100 * own.y[k]:.1f}", f"{100 * own.x[k]:.1f}", third]))
+        rows.append(("floor", ["wrong in all", "", f"{100 * own.error:.1f}", error]))
     if not panels:
         yield element("p", _NO_REFERENCE)
         return

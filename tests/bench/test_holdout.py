@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 import cellflow as cf
 from cellflow.adapter.representation import LEAKY, refit_of
-from cellflow.errors import InputError, InputWarning
+from cellflow.errors import InputError, InputTypeError, InputWarning, MissingKeyError
 from conftest import make_cells, quick_recipe
 
 QUICK = quick_recipe()
@@ -252,3 +252,34 @@ def test_an_interruption_changes_nothing(cells, frozen, monkeypatch):
     monkeypatch.setattr("cellflow.benchmark.methods.fit", stop)
     with frozen(cells), pytest.raises(KeyboardInterrupt):
         cf.bench.holdout(cells, "hours", **FEW)
+
+
+def test_cell_types_count_where_there_are_some(cells):
+    """In the table, the verdict and the record; of every baseline, and of models by their first seed."""
+    cells.obs["kind"] = pd.Categorical(np.where(cells.obsm["X_pca"][:, 1] > 0, "up", "down"))
+    cells.obs.loc[cells.obs_names[:5], "kind"] = np.nan
+    table = cf.bench.holdout(cells, "hours", seeds=(0, 1), cluster_key="kind", **FEW)
+    record = cells.uns["cf_holdout"]
+    error = table["composition_error"]
+    assert list(table.columns).index("composition_error") == list(table.columns).index("c2st") + 1
+    kept = (table["kind"] == "baseline") | (table["seed"] == 0).fillna(value=False)
+    assert error[kept].between(0, 1).all()
+    assert error[~kept].isna().all()
+    assert "are in a wrong type, by interpolation" in table.attrs["verdict"]
+    assert set(record["comparisons"]["measure"]) == {"w1", "energy", "variance_ratio", "composition"}
+    assert record["params"]["cluster_key"] == "kind"
+
+
+@pytest.mark.parametrize(
+    ("column", "error", "said"),
+    [
+        ("Kind", MissingKeyError, r"adata.obs\['Kind'\] is missing.*Pass cluster_key=.*did you mean 'kind'"),
+        (3, InputTypeError, "cluster_key=3 is no text"),
+        ("empty", InputError, "holds no value for any cell"),
+        ("score", InputError, "holds numbers with fractions"),
+    ],
+)
+def test_a_column_of_types_is_checked_before_any_work(cells, frozen, column, error, said):
+    cells.obs["kind"], cells.obs["empty"], cells.obs["score"] = "a", np.nan, 0.5
+    with frozen(cells), pytest.raises(error, match=said):
+        cf.bench.holdout(cells, "hours", cluster_key=column, **FEW)

@@ -19,6 +19,7 @@ import cellflow as cf
 from cellflow._text import clean
 from cellflow.bench import _pictures, report
 from cellflow.bench._held import Held
+from cellflow.bench._judging import verdicts
 from cellflow.bench._page import definitions, document, element
 from cellflow.bench._page import figure as page_figure
 from cellflow.bench._page import table as page_table
@@ -59,6 +60,22 @@ def rows():
     return table.astype({"seed": "Int64", "n_predicted": "Int64", "n_observed": "int64", "n_half": "int64"})
 
 
+def comparisons(energy=0.05):
+    """One method that is better, one that is not, as the benchmark keeps them."""
+    made = []
+    for time in (12.0, 24.0):
+        for protocol in ("two-sided", "P1"):
+            about = {"method": "ot-cfm", "protocol": protocol, "time": time, "error": 0.01, "freedom": 2}
+            made += [
+                about | {"measure": "w1", "own": 0.7, "base": 0.8, "gain": 0.1},
+                about | {"measure": "energy", "own": 0.2 - energy, "base": 0.2, "gain": energy},
+                about | {"measure": "variance_ratio", "own": 0.95, "base": 0.9, "gain": 0.05},
+            ]
+        about = {"method": NASTY, "protocol": "P1", "time": time, "base": 0.8, "error": np.nan, "freedom": 0}
+        made += [about | {"measure": m, "own": np.nan, "gain": np.nan} for m in ("w1", "energy", "variance_ratio")]
+    return pd.DataFrame(made)
+
+
 def cloud(x, rows=None):
     made = {"x": x, "weight": np.full(len(x), 1.0 / len(x))}
     return made if rows is None else made | {"rows": rows}
@@ -86,7 +103,8 @@ def benchmarked(*, with_rows=False, moved=0.0):
         "cellflow_version": "0.1.0",
         "table": rows(),
         "params": {"time_key": "hours", "time_unit": "h", "use_rep": "X_pca", "n_dims": D, "seeds": np.array([0, 1])},
-        "verdict": f"ot-cfm (P1) comes nearer than {NASTY}: it is better.\nother: it is worse, so use the interpolation.",
+        "verdict": "as in the comparisons",
+        "comparisons": comparisons(),
         "clouds": clouds,
     }
     return adata
@@ -184,7 +202,7 @@ def test_numbers_are_those_of_the_table(page, adata):
 
 def test_tiles_are_means_over_times_and_seeds(page, adata):
     table = adata.uns["cf_holdout"]["table"]
-    own = table[(table["method"] == "ot-cfm") & (table["protocol"] == "P1")]
+    own = table[(table["method"] == "ot-cfm") & (table["protocol"] == "two-sided")]
     tiles = re.findall(r'class="tile"><b>([^<]+)</b>', page)
     assert tiles == [f"{own['w1_half'].mean():.3f}", "0.800", "0.400", f"{own['skill'].mean():.3f}"]
 
@@ -196,8 +214,52 @@ def test_whatever_users_wrote_is_text(page):
     assert "up <1>" in text
 
 
+def verdicts_of(page):
+    """Class and text of every verdict."""
+    found = re.findall(r'<p class="verdict ?([^"]*)">(.*?)</p>', page)
+    return [(outcome, html.unescape(said)) for outcome, said in found]
+
+
 def test_the_verdict_has_the_colour_of_what_it_says(page):
-    assert re.findall(r'class="verdict([^"]*)"', page) == [" better", " worse"]
+    (outcome, said), (nothing, reason) = verdicts_of(page)
+    assert (outcome, nothing) == ("better", "unjudged")
+    assert said.startswith(
+        "ot-cfm (two-sided) compared with OT interpolation without a model, over 2 held-out times: W1 is 12.5 %"
+    )
+    assert reason == f"{NASTY} could not be judged: no fit gave a prediction (failed: {NASTY})."
+
+
+def test_types_that_are_given_to_the_report_count_in_its_verdict(tmp_path):
+    """Every hidden cell is of one type, every predicted one of the other: nearer cells, and the wrong ones."""
+    adata = benchmarked(with_rows=True)
+    adata.obs["kind"] = np.where(adata.obs["hours"].isin([12.0, 24.0]), "right", "wrong")
+    clouds = adata.uns["cf_holdout"]["clouds"]
+    for time in (12.0, 24.0):
+        hidden, ends = (adata.obsm["X_pca"][adata.obs["hours"] == t] for t in (time, 0.0 if time == 12.0 else 36.0))
+        far = ends + np.float32([0, 9, 0])
+        adata.obsm["X_pca"][adata.obs["hours"] == (0.0 if time == 12.0 else 36.0)] = far
+        clouds[f"time_{time}"]["previous snapshot" if time == 12.0 else "next snapshot"]["x"] = far
+        clouds[f"time_{time}"]["ot-cfm, two-sided"] = cloud(far)
+        clouds[f"time_{time}"]["OT interpolation"] = cloud(hidden)
+    held = Held.of(adata, "cf_holdout")
+    assert [found.outcome for found in verdicts(adata, held, None)] == ["better", "unjudged"]
+    assert [found.outcome for found in verdicts(adata, held, "kind")] == ["contradictory", "unjudged"]
+    # A benchmark that was made with the column shows it by default.
+    adata.uns["cf_holdout"]["params"]["cluster_key"] = "kind"
+    (outcome, said), _ = verdicts_of(report(adata, tmp_path / "a.html").read_text())
+    assert outcome == "contradictory"
+    assert "but 100.0 % of the cells are in a wrong type, by interpolation 0.0 %" in said
+
+
+def test_a_verdict_of_w1_alone_is_shown_as_such(tmp_path):
+    """Records of version 0.1.0, which kept the sentence and nothing to judge it by."""
+    adata = benchmarked()
+    record = adata.uns["cf_holdout"]
+    del record["comparisons"]
+    record["verdict"] = f"ot-cfm (P1) comes nearer than {NASTY}: it is better."
+    page = report(adata, tmp_path / "a.html", cluster_key="kind").read_text()
+    assert verdicts_of(page) == [("", record["verdict"])]
+    assert "which looked at W1 alone" in page
 
 
 def test_shares_of_cell_types(page, adata):
@@ -206,7 +268,7 @@ def test_shares_of_cell_types(page, adata):
     assert rows[0] == ["kind", "hidden, %", "predicted, %", "OT interpolation, %"]
     here = adata.obs["kind"][adata.obs["hours"] == 12.0]
     assert [row[:2] for row in rows[2:4]] == [[k, f"{100 * (here == k).mean():.1f}"] for k in ("down", "up <1>")]
-    predicted = adata.uns["cf_holdout"]["clouds"]["time_12.0"]["ot-cfm, P1"]["x"]
+    predicted = adata.uns["cf_holdout"]["clouds"]["time_12.0"]["ot-cfm, two-sided"]["x"]
     assert float(rows[3][2]) == pytest.approx(100 * (predicted[:, 1] > 0).mean(), abs=12)
     assert float(rows[2][2]) + float(rows[3][2]) == pytest.approx(100.0, abs=0.11)
     assert rows[4][0] == "wrong in all"
@@ -235,7 +297,7 @@ def test_from_the_benchmark_to_the_page(tmp_path):
     """Without the hidden cells in the representation, and with what `cf.bench.holdout` really writes."""
     cells = make_cells()
     cells.obs["kind"] = pd.Categorical(np.where(cells.obsm["X_pca"][:, 1] > 0, "up", "down"))
-    table = cf.bench.holdout(cells, "hours", methods=quick_recipe(), metrics=("w1", "energy"))
+    table = cf.bench.holdout(cells, "hours", methods=quick_recipe(), metrics=("w1", "energy"), cluster_key="kind")
     page = report(cells, tmp_path / "a.html", cluster_key="kind").read_text()
     assert page.count("<img") == 5
     assert table.attrs["verdict"] in "".join(Tags(page).text)
@@ -343,7 +405,7 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path, adata):
             MissingKeyError,
             r"adata.uns\['other'\]; benchmarks are at \['cf_holdout'\]",
         ),
-        ({"cluster_key": "Kind"}, MissingKeyError, "'Kind' is no column of adata.obs; found .*did you mean 'kind'"),
+        ({"cluster_key": "Kind"}, MissingKeyError, r"adata.obs\['Kind'\] is missing.*did you mean 'kind'"),
         ({"basis": "tsne"}, MissingKeyError, "No 'tsne' in adata.obsm"),
     ],
 )
@@ -373,11 +435,11 @@ def test_a_damaged_benchmark_is_refused(tmp_path, broken, said):
         report(adata, tmp_path / "a.html")
 
 
-def test_the_first_method_stands_first_and_two_sided_second():
+def test_the_first_method_stands_first_as_predict_predicts():
     held = Held.of(benchmarked(), "cf_holdout")
-    assert held.main == ("ot-cfm", "P1")
-    assert held.drawn(1) == ["ot-cfm, P1"]
-    assert held.drawn(9) == ["ot-cfm, P1", "ot-cfm, two-sided"]
+    assert held.main == ("ot-cfm", "two-sided")
+    assert held.drawn(1) == ["ot-cfm, two-sided"]
+    assert held.drawn(9) == ["ot-cfm, two-sided", "ot-cfm, P1"]
     assert held.times == [12.0, 24.0]
     assert held.at(12.0) == "12 h"
 

@@ -1,0 +1,108 @@
+"""Shares of cell types: of the hidden cells, and of those that were predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow._random import stream
+from cellflow._typing import FloatArray
+from cellflow.adapter.labels import read_labels
+from cellflow.bench._held import STRAIGHT, Cloud, Held
+from cellflow.metrics import Composition, composition_error
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from cellflow.benchmark.verdict import Comparison
+
+__all__ = ["Typed", "compared", "typed"]
+
+#: Random halves of the hidden cells that say how far a difference is from chance.
+_SPLITS = 20
+#: First key of the random streams.
+_SPLIT = 11
+
+
+@dataclass(frozen=True, eq=False)
+class Typed:
+    """Cell types at one hidden time.
+
+    Parameters
+    ----------
+    labels, weight
+        Of the hidden cells that have a type, `(n,)`.
+    predicted
+        By name of the cloud: the type of each cell, that of most of the real cells nearest to it, and the cells' weights.
+    """
+
+    labels: np.ndarray
+    weight: FloatArray
+    predicted: Mapping[str, tuple[np.ndarray, FloatArray]]
+
+    def composition(self, name: str) -> Composition:
+        """Shares of types in one cloud (`x`) and among the hidden cells (`y`)."""
+        found, weight = self.predicted[name]
+        return composition_error(found, self.labels, x_weight=weight, y_weight=self.weight)
+
+    def errors(self, name: str) -> FloatArray:
+        """Share of cells in a wrong type, against random halves of the hidden cells and at their size, `(n_splits,)`."""
+        from cellflow.benchmark.baselines import drawn
+
+        found, weight = self.predicted[name]
+        n = max(1, len(self.labels) // 2)
+        made = []
+        for k in range(_SPLITS):
+            rng = stream(0, _SPLIT, k)
+            seen = rng.permutation(len(self.labels))[:n]
+            rows = drawn(weight, n, rng)
+            made.append(composition_error(found[rows], self.labels[seen], y_weight=self.weight[seen]).error)
+        return np.array(made)
+
+
+def typed(adata: AnnData, held: Held, cluster_key: str, names: Sequence[str]) -> dict[float, Typed]:
+    """Types by hidden time, of the clouds of these names.
+
+    Times are left out where the hidden cells have no types, or where nothing says which cells they are.
+    """
+    labels = read_labels(adata, cluster_key)
+    known = labels != None  # noqa: E711 (element by element)
+    made = {}
+    for time in held.times:
+        observed = held.cloud(time, "observed")
+        reference = held.reference(adata, time, known)
+        mine = None if observed is None or reference is None else reference.rows_of(observed)
+        if observed is None or reference is None or mine is None or not known[mine].any():
+            continue
+        clouds: dict[str, Cloud] = {name: c for name in names if (c := held.cloud(time, name)) is not None}
+        predicted = {name: (reference.voted(c.x, labels), c.weight) for name, c in clouds.items()}
+        made[time] = Typed(labels[mine][known[mine]], observed.weight[known[mine]], predicted)
+    return made
+
+
+def compared(adata: AnnData, held: Held, cluster_key: str) -> tuple[list[Comparison], dict[tuple[float, str], float]]:
+    """Compare the composition of every prediction with that of OT interpolation.
+
+    Returns
+    -------
+    The comparisons, and the share of cells in a wrong type by time and name of the cloud (models by their first seed, whose
+    cells are kept).
+    """
+    from cellflow.benchmark.verdict import difference
+
+    models = held.models()
+    found = typed(adata, held, cluster_key, [*models, *held.without_model()])
+    comparisons: list[Comparison] = []
+    errors: dict[tuple[float, str], float] = {}
+    for time, here in found.items():
+        errors |= {(time, name): here.composition(name).error for name in here.predicted}
+        straight = here.errors(STRAIGHT) if STRAIGHT in here.predicted else np.array([])
+        share = max(1, len(here.labels) // 2) / len(here.labels)
+        for name, (method, protocol) in models.items():
+            own = [here.errors(name)] if name in here.predicted else []
+            if share < 1:
+                comparisons.append(difference((method, protocol, time, "composition"), own, straight, share))
+    return comparisons, errors

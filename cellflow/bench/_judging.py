@@ -1,0 +1,80 @@
+"""The verdict of a benchmark, cell types included, when it is made and when it is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from cellflow.bench._celltypes import compared
+from cellflow.bench._held import Held
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from cellflow.benchmark import HeldOut
+    from cellflow.benchmark.verdict import Comparison, Verdict
+
+__all__ = ["judged", "verdicts"]
+
+#: Of the comparisons that are kept.
+_TEXT, _COUNTS = ("method", "protocol", "measure"), ("freedom",)
+
+
+def judged(
+    adata: AnnData, found: HeldOut, params: Mapping[str, Any], cluster_key: str | None
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """The table of a benchmark, what its methods are compared by, and the verdict in words."""
+    import pandas as pd
+
+    from cellflow.benchmark.verdict import judge
+    from cellflow.benchmark.words import sentence
+
+    table = found.table()
+    comparisons = found.comparisons
+    if cluster_key is not None:
+        held = Held(table, params, "", found.clouds, "")
+        more, errors = compared(adata, held, cluster_key)
+        comparisons += more
+        place = list(table.columns).index("c2st") + 1
+        table.insert(place, "composition_error", _by_row(table, held, errors))
+    lines = [sentence(verdict) for verdict in judge(comparisons, failures=found.failures)]
+    return table, pd.DataFrame([asdict(c) for c in comparisons]), "\n".join(lines)
+
+
+def _by_row(table: pd.DataFrame, held: Held, errors: Mapping[tuple[float, str], float]) -> list[float]:
+    """Errors of the rows whose cells were kept: baselines, and models of the first seed."""
+    first = table["seed"].dropna().iloc[0] if table["seed"].notna().any() else None
+    names = {pair: name for name, pair in held.models().items()}
+    made = []
+    for _, row in table.iterrows():
+        model = row["kind"] == "model"
+        name = names[row["method"], row["protocol"]] if model else str(row["method"]).replace("/", "_")
+        kept = row["seed"] == first if model else row["kind"] == "baseline"
+        made.append(errors.get((float(row["time"]), name), math.nan) if kept else math.nan)
+    return made
+
+
+def verdicts(adata: AnnData, held: Held, cluster_key: str | None) -> tuple[Verdict, ...]:
+    """The verdicts of a benchmark that was read back, with cell types where a column of them is given."""
+    from cellflow.benchmark.verdict import judge
+
+    comparisons = _read(held.comparisons)
+    if cluster_key is not None:
+        comparisons = [c for c in comparisons if c.measure != "composition"]
+        comparisons += compared(adata, held, cluster_key)[0]
+    rows = held.table[(held.table["kind"] == "model") & held.table["w1_half"].isna()]
+    failures = [(row["method"], row["note"]) for _, row in rows.iterrows() if row["note"]]
+    return judge(comparisons, failures=failures)
+
+
+def _read(table: pd.DataFrame | None) -> list[Comparison]:
+    from cellflow.benchmark.verdict import Comparison
+
+    if table is None:
+        return []
+    kinds: dict[str, type] = dict.fromkeys(_TEXT, str) | dict.fromkeys(_COUNTS, int)
+    names = [f.name for f in fields(Comparison)]
+    return [Comparison(**{n: kinds.get(n, float)(row[n]) for n in names}) for _, row in table.iterrows()]
