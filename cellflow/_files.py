@@ -20,6 +20,8 @@ from cellflow.errors import CellFlowError, InputTypeError, OutputError
 __all__ = [
     "as_path",
     "check_writable",
+    "folder_lock",
+    "is_temporary",
     "make_folder",
     "output_errors",
     "remove_leftovers",
@@ -145,12 +147,13 @@ def make_folder(folder: str | os.PathLike[str], *, argument: str = "folder") -> 
 
 
 @contextmanager
-def replaced(target: Path) -> Iterator[FileIO]:
+def replaced(target: Path, *, like: Path | None = None) -> Iterator[FileIO]:
     """Open a file under a temporary name beside `target`, to write and to read; it takes the place if the block succeeds.
 
     At every instant there is the old file or the complete new one. The new one is forced to the disk before it takes the
-    place. It keeps the mode of an old one, and gets that of the user's umask where there is none. `target` has its links
-    resolved, so that a link stays a link. Files that processes left behind when they were killed are removed.
+    place. It keeps the mode of the old one (or that of `like`), and gets that of the user's umask where
+    there is none. `target` has its links resolved, so that a link stays a link. Files that processes
+    left behind when they were killed are removed.
 
     Raises
     ------
@@ -160,7 +163,8 @@ def replaced(target: Path) -> Iterator[FileIO]:
     remove_leftovers(target.parent)
     with temporary_name(target.parent) as temporary:
         try:
-            old = target.stat() if target.exists() else None
+            model = target if like is None else like
+            old = model.stat() if model.exists() else None
             # Whoever may not read the old file may not read the new one while it is written.
             mode = 0o666 if old is None else 0o600
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -178,10 +182,10 @@ def replaced(target: Path) -> Iterator[FileIO]:
     synced(target.parent)
 
 
-def write_bytes(target: Path, content: bytes | memoryview) -> None:
+def write_bytes(target: Path, content: bytes | memoryview, *, like: Path | None = None) -> None:
     """Write a file of given content; see `replaced`."""
     view = memoryview(content).cast("B")
-    with replaced(target) as file:
+    with replaced(target, like=like) as file:
         while len(view):
             view = view[file.write(view) :]
 
@@ -210,6 +214,33 @@ def temporary_name(folder: Path) -> Iterator[Path]:
     finally:
         _remove(folder / name)
         _in_use.discard(name)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is one that is being written, or was left behind."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Keep other processes and threads that ask for the same lock from writing into a folder, where the system can (POSIX).
+
+    The lock ends with the process, and nothing has to be removed. File systems that cannot lock folders go without.
+    """
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    handle = None
+    try:
+        with suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -298,7 +329,8 @@ def _explained(path: Path, cause: BaseException, *, reached: int = 0) -> str:
     if number in _FULL:
         free = shutil.disk_usage(path.parent).free
         return (
-            f"{path} could not be written: disk full, or the limit on file sizes reached, after {reached / 1e6:.1f} MB "
+            f"{path} could not be written: disk full, or the limit on file sizes reached "
+            f"({_reason(cause)}), after {reached / 1e6:.1f} MB "
             f"({free / 1e6:.1f} MB free now). Make room or choose another folder; what was there before is as it was."
         )
     remedies = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path as FilePath
@@ -21,13 +22,24 @@ from torch import Tensor, nn
 from cellflow import __version__
 from cellflow import fields as networks
 from cellflow._devices import choose_device
+from cellflow._files import (
+    as_path,
+    folder_lock,
+    is_temporary,
+    make_folder,
+    output_errors,
+    resolved,
+    synced,
+    write_bytes,
+)
 from cellflow._numbers import as_count, as_number
 from cellflow._random import as_seed, stream
+from cellflow._state import State, require_weights
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, IntArray, RandomState
 from cellflow.decoder import Decoder
 from cellflow.dynamics import Dynamics
-from cellflow.errors import InputError, ModelFileError
+from cellflow.errors import InputError, ModelFileError, OutputError
 from cellflow.fields import AtNoise, NoiseConditional
 from cellflow.fields.base import Builder, padded_chunks
 from cellflow.frame import Frame
@@ -48,6 +60,8 @@ _STEPS_PER_UNIT = 20
 _NOISY_STEPS_PER_UNIT = 25
 _WEIGHTS, _HISTORY, _DECODER = "dynamics.", "history.", "decoder."
 _CONFIG_FILE, _ARRAY_FILE = "flow.json", "flow.safetensors"
+#: Context features of a stored flow at most; their weights are compared with the file before there is memory for them.
+_MOST_CONTEXT = 10**6
 
 
 @dataclass(frozen=True, eq=False)
@@ -464,45 +478,61 @@ class Flow:
         ModelFileError
             A newer format, a network of unknown name, or arrays that do not fit.
         """
-        if config.get("format", 0) > FORMAT:
+        state = State("model", config, {})
+        layout = state.count("format", state.value("format"), least=1)
+        if layout > FORMAT:
             msg = (
-                f"The model was written by cellflow {config.get('version')} (format {config['format']}); this is "
+                f"The model was written by cellflow {config.get('version')} (format {layout}); this is "
                 f"{__version__}, which reads up to format {FORMAT}. Upgrade cellflow-trajectory."
             )
             raise ModelFileError(msg)
         try:
-            clock = Clock(**config["clock"])
-            dynamics = _untrained(config, clock, len(arrays["times"]), fields or {})
-            weights = {
-                k.removeprefix(_WEIGHTS): torch.from_numpy(np.array(v)) for k, v in arrays.items() if k.startswith(_WEIGHTS)
-            }
-            dynamics.load_state_dict(weights)
-            decoder = config["decoder"] and Decoder.from_state(
-                config["decoder"], {k.removeprefix(_DECODER): v for k, v in arrays.items() if k.startswith(_DECODER)}
-            )
-            return cls(
-                dynamics=dynamics,
-                frame=Frame(arrays["frame.shift"], arrays["frame.scale"]),
-                clock=clock,
-                times=arrays["times"],
-                recipe=config["recipe"],
-                plans=config["plans"],
-                history=_under(_HISTORY, arrays),
-                seed=config["seed"],
-                threads=config["threads"],
-                seconds=config["seconds"],
-                version=config["version"],
-                decoder=decoder,
-                n_context=config.get("n_context", 0),
-            )
-        except (KeyError, TypeError, RuntimeError) as cause:
-            msg = f"The model's configuration and arrays do not fit together ({cause}); fit it again or restore the file."
-            raise ModelFileError(msg) from cause
+            return cls._from_checked(State("model", config, arrays), fields or {})
+        except ModelFileError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError) as cause:
+            state.fail(cause)
+
+    @classmethod
+    def _from_checked(cls, state: State, fields: Mapping[str, type[nn.Module]]) -> Flow:
+        """Rebuild a flow from values that are looked at one by one, sizes before anything of that size is made."""
+        shift = state.array("frame.shift", (None,))
+        n_dims = state.count("n_dims", state.value("n_dims"), least=1, most=len(shift))
+        shift = state.array("frame.shift", (n_dims,))
+        scale = state.array("frame.scale", (n_dims,), positive=True)
+        times = state.array("times", (None,), increasing=True)
+        clock = _stored_clock(state)
+        dynamics = _stored_dynamics(state, clock, fields)
+        recipe = state.mapping("recipe", state.value("recipe"))
+        state.text("recipe.name", recipe.get("name"))
+        state.mapping("recipe.path", recipe.get("path"))
+        plans = state.mapping("plans", state.value("plans"))
+        decoder = state.value("decoder")
+        if decoder is not None:
+            decoder = _stored_decoder(state, n_dims)
+        return cls(
+            dynamics=dynamics,
+            frame=Frame(shift, scale),
+            clock=clock,
+            times=times,
+            recipe=recipe,
+            plans={name: state.mapping(f"plans.{name}", plan) for name, plan in plans.items()},
+            history={
+                name: state.array(_HISTORY + name, (len(found),), finite=False)
+                for name, found in state.under(_HISTORY).items()
+            },
+            seed=state.count("seed", state.value("seed")),
+            threads=state.count("threads", state.value("threads"), least=1),
+            seconds=state.number("seconds", state.value("seconds"), least=0.0),
+            version=state.text("version", state.value("version")),
+            decoder=decoder,
+            n_context=state.count("n_context", state.config.get("n_context", 0)),
+        )
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the flow into a folder as safetensors and JSON with checksums; never a pickle.
 
-        The folder is replaced as a whole: until it is complete, an older one stays as it was.
+        At every instant the folder holds the older flow or the new one, whole.
 
         Parameters
         ----------
@@ -513,31 +543,15 @@ class Flow:
         ------
         ModelFileError
             When the path is a file, or a folder with other things in it.
+        OutputError
+            The folder cannot be made or written to, or the disk is full; an older flow is as it was.
         """
         from safetensors.numpy import save
 
-        target = FilePath(folder)
-        if target.exists() and (not target.is_dir() or {p.name for p in target.iterdir()} - {_CONFIG_FILE, _ARRAY_FILE}):
-            msg = f"{target} exists and is not the folder of a saved flow; choose another, or empty it."
-            raise ModelFileError(msg)
         config, arrays = self.state()
         blob = save(arrays)
-        seal = {"config": config, "sha256": {_ARRAY_FILE: _sha256(blob), "config": _sha256(_canonical(config))}}
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = FilePath(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            for name, content in ((_ARRAY_FILE, blob), (_CONFIG_FILE, json.dumps(seal, indent=1).encode())):
-                with (staging / name).open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            if target.exists():
-                for name in (_ARRAY_FILE, _CONFIG_FILE):
-                    (staging / name).replace(target / name)
-            else:
-                staging.replace(target)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        sums = {_ARRAY_FILE: _sha256(blob), "config": _sha256(_canonical(config))}
+        _replace_model(as_path(folder, "folder"), blob, json.dumps({"config": config, "sha256": sums}, indent=1).encode())
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, fields: Mapping[str, type[nn.Module]] | None = None) -> Flow:
@@ -555,27 +569,131 @@ class Flow:
         ModelFileError
             A missing or damaged file, or a newer format.
         """
-        from safetensors.numpy import load
+        place = as_path(folder, "folder")
+        config, blob, file = _read_model(place)
+        return cls.from_state(config, _opened_arrays(blob, file), fields=fields)
 
-        folder = FilePath(folder)
+
+def _replace_model(place: FilePath, blob: bytes, seal: bytes) -> None:
+    """Write the two files of a model.
+
+    The arrays come first, under a name with their checksum, then the JSON with that checksum, which makes them the model;
+    at last they take their usual name. `_read_model` finds them under either.
+    """
+    target = resolved(place)
+    with output_errors(place):
+        names = set(os.listdir(target)) if target.is_dir() else set()  # noqa: PTH208 (names only)
+        foreign = sorted(name for name in names if not _is_model_file(name))
+        if foreign or (target.exists() and not target.is_dir()):
+            more = f" (it holds {foreign[0]!r})" if foreign else ""
+            msg = f"{place} exists and is not the folder of a saved flow{more}; choose another, or empty it."
+            raise ModelFileError(msg)
+        if place.is_symlink() and not target.exists():
+            msg = f"{place} is a link to {target}, which does not exist. Make it, or remove the link."
+            raise OutputError(msg)
+    made = make_folder(target)
+    staged = made / _staged_name(blob)
+    usual = made / _ARRAY_FILE
+    with folder_lock(made), output_errors(place):
         try:
-            seal = json.loads((folder / _CONFIG_FILE).read_text())
-            blob = (folder / _ARRAY_FILE).read_bytes()
-            config, sums = seal["config"], seal["sha256"]
-        except (OSError, ValueError, KeyError, TypeError) as cause:
-            msg = f"{folder} does not hold a saved flow ({_CONFIG_FILE} and {_ARRAY_FILE}): {cause}"
-            raise ModelFileError(msg) from cause
-        for name, found in ((_ARRAY_FILE, _sha256(blob)), ("config", _sha256(_canonical(config)))):
-            if sums.get(name) != found:
-                damaged = folder / (_ARRAY_FILE if name == _ARRAY_FILE else _CONFIG_FILE)
-                msg = f"{damaged} is damaged: its checksum is not the recorded one. Restore it from a copy, or fit again."
-                raise ModelFileError(msg)
-        return cls.from_state(config, load(blob), fields=fields)
+            write_bytes(staged, blob, like=usual)
+            write_bytes(made / _CONFIG_FILE, seal)
+        except BaseException:
+            # An older model stands, and these arrays belong to none.
+            staged.unlink(missing_ok=True)
+            if not names:
+                with suppress(OSError):
+                    made.rmdir()
+            raise
+        staged.replace(usual)
+        for orphan in made.iterdir():
+            if _is_staged(orphan.name):
+                orphan.unlink(missing_ok=True)
+        synced(made)
 
 
-def _under(prefix: str, arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Arrays whose names start with a prefix, without it."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+def _read_model(place: FilePath) -> tuple[Mapping[str, Any], bytes, FilePath]:
+    """Read configuration and arrays, compared with their checksums; and the name of the arrays' file."""
+    seen = None
+    while True:
+        text = _read_file(place, _CONFIG_FILE)
+        config, sums = _opened_seal(place, text)
+        file = place / _ARRAY_FILE
+        blob = _read_file(place, _ARRAY_FILE, missing=b"")
+        if _sha256(blob) != sums[_ARRAY_FILE] and (place / f"flow-{sums[_ARRAY_FILE][:16]}.safetensors").is_file():
+            file = place / f"flow-{sums[_ARRAY_FILE][:16]}.safetensors"
+            blob = _read_file(place, file.name, missing=b"")
+        whole = _sha256(blob) == sums[_ARRAY_FILE]
+        # Another process may have saved between the two reads; then the JSON is another one now.
+        if whole or text == seen:
+            break
+        seen = text
+    if not blob and not file.exists():
+        msg = f"{place} does not hold a saved flow: {_ARRAY_FILE} is missing. Restore it from a copy, or fit again."
+        raise ModelFileError(msg)
+    for name, right in ((file, whole), (place / _CONFIG_FILE, _sha256(_canonical(config)) == sums["config"])):
+        if not right:
+            msg = f"{name} is damaged: its checksum is not the recorded one. Restore it from a copy, or fit again."
+            raise ModelFileError(msg)
+    return config, blob, file
+
+
+def _read_file(place: FilePath, name: str, *, missing: bytes | None = None) -> bytes:
+    """Content of a file of a model."""
+    file = place / name
+    try:
+        # A pipe or a device would be waited for.
+        if file.exists() and not file.is_file():
+            msg = f"{place} does not hold a saved flow: {name} is not a regular file."
+            raise ModelFileError(msg)
+        return file.read_bytes()
+    except FileNotFoundError as cause:
+        if missing is not None:
+            return missing
+        msg = f"{place} does not hold a saved flow ({_CONFIG_FILE} and {_ARRAY_FILE}): {name} is missing."
+        raise ModelFileError(msg) from cause
+    except ModelFileError:
+        raise
+    except (OSError, ValueError) as cause:
+        msg = f"{place} does not hold a saved flow ({_CONFIG_FILE} and {_ARRAY_FILE}): {cause}"
+        raise ModelFileError(msg) from cause
+
+
+def _opened_seal(place: FilePath, text: bytes) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """The configuration and the checksums, out of a model's JSON."""
+    try:
+        seal = json.loads(text)
+        config, sums = seal["config"], {name: str(seal["sha256"][name]) for name in (_ARRAY_FILE, "config")}
+        _canonical(config)
+    except (ValueError, KeyError, TypeError, RecursionError) as cause:
+        why = f"{cause} is missing" if isinstance(cause, KeyError) else cause
+        msg = f"{place} does not hold a saved flow: {_CONFIG_FILE} is not what Flow.save writes ({why})."
+        raise ModelFileError(msg) from cause
+    return config, sums
+
+
+def _opened_arrays(blob: bytes, file: FilePath) -> dict[str, FloatArray]:
+    """Arrays by name, out of a model's safetensors, which gives no size that the content does not have."""
+    from safetensors.numpy import load
+
+    try:
+        return load(blob)
+    except Exception as cause:  # of the library: its own class, KeyError for a type that numpy lacks, and more
+        msg = f"{file} cannot be read as safetensors ({type(cause).__name__}: {cause}). Restore it, or fit again."
+        raise ModelFileError(msg) from cause
+
+
+def _staged_name(blob: bytes) -> str:
+    return f"flow-{_sha256(blob)[:16]}.safetensors"
+
+
+def _is_staged(name: str) -> bool:
+    return re.fullmatch(r"flow-[0-9a-f]{16}\.safetensors", name) is not None
+
+
+def _is_model_file(name: str) -> bool:
+    """Whether `Flow.save` makes files of this name."""
+    return name in {_CONFIG_FILE, _ARRAY_FILE} or _is_staged(name) or is_temporary(name)
 
 
 def _canonical(config: Mapping[str, Any]) -> bytes:
@@ -586,28 +704,88 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _untrained(config: Mapping[str, Any], clock: Clock, n_times: int, own: Mapping[str, type[nn.Module]]) -> Dynamics:
-    """The networks of a stored flow; format 1 knew neither score nor context."""
-    recipe, ladder = config["recipe"], config.get("ladder")
-    # Initial weights are overwritten; the user's generator must not notice.
-    with torch.random.fork_rng(devices=[]):
-        return Dynamics.built(
-            config["n_dims"],
+def _stored_clock(state: State) -> Clock:
+    found = state.mapping("clock", state.value("clock"))
+    numbers = {
+        name: state.number(f"clock.{name}", found.get(name), above=0.0 if name in {"unit", "median_gap"} else -math.inf)
+        for name in ("start", "stop", "unit", "median_gap")
+    }
+    if not numbers["start"] < numbers["stop"]:
+        state.fail(f"clock.stop is {numbers['stop']:g}, expected a number above clock.start, {numbers['start']:g}")
+    return Clock(**numbers)
+
+
+def _stored_decoder(state: State, n_dims: int) -> Decoder:
+    decoder = state.mapping("decoder", state.value("decoder"))
+    genes = decoder.get("genes")
+    if not isinstance(genes, list) or not all(isinstance(gene, str) for gene in genes):
+        state.fail("decoder.genes is no list of names")
+    state.array(_DECODER + "mean", (len(genes),))
+    state.array(_DECODER + "loadings", (len(genes), n_dims))
+    return Decoder.from_state(decoder, state.under(_DECODER))
+
+
+def _stored_dynamics(state: State, clock: Clock, own: Mapping[str, type[nn.Module]]) -> Dynamics:
+    """The networks of a stored flow with their weights; format 1 knew neither score nor context."""
+    recipe = state.mapping("recipe", state.value("recipe"))
+    found = state.config.get("ladder")
+    specs: dict[str, Any] = {"field": recipe.get("field")}
+    if found is not None:
+        specs["score"] = recipe.get("score")
+    names = {name for key, spec in specs.items() for name in _networks(state, f"recipe.{key}", spec)}
+    weights = state.under(_WEIGHTS)
+    ladder = None
+    if found is not None:
+        levels = state.mapping("ladder", found).get("levels")
+        ladder = Ladder(tuple(state.number("ladder.levels", level, above=0.0) for level in levels or ()))
+        n_times, n_dims = len(state.arrays["times"]), state.config["n_dims"]
+        state.array(f"{_WEIGHTS}score.knots", (n_times,), increasing=True)
+        state.array(f"{_WEIGHTS}score.variance", (n_times, n_dims), positive=True)
+        state.array(f"{_WEIGHTS}score.axes", (n_dims, n_dims))
+    # Networks of our own are made without memory for their weights, which are put in afterwards. So no
+    # size in the file can ask for more than its arrays take, and nothing is drawn. A class of the
+    # user's may need real numbers when it is made.
+    light = not names & set(own)
+    n_weights = sum(array.size for array in weights.values())
+    with torch.device("meta") if light else torch.random.fork_rng(devices=[]):
+        built = {key: _builder(state, spec, own, n_weights) for key, spec in specs.items()}
+        dynamics = Dynamics.built(
+            state.config["n_dims"],
             clock,
-            field=_builder(recipe["field"], own),
-            score=_builder(recipe["score"], own) if ladder else None,
-            ladder=Ladder(tuple(ladder["levels"])) if ladder else None,
-            moments=Moments.blank(n_times, config["n_dims"]) if ladder else None,
-            n_context=config.get("n_context", 0),
-            sigma=config["sigma"],
-        ).eval()
+            field=built["field"],
+            score=built.get("score"),
+            ladder=ladder,
+            moments=Moments.blank(len(state.arrays["times"]), state.config["n_dims"]) if ladder else None,
+            n_context=state.count("n_context", state.config.get("n_context", 0), most=_MOST_CONTEXT),
+            sigma=state.number("sigma", state.value("sigma"), least=0.0),
+        )
+    kinds = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in dynamics.state_dict().items()}
+    require_weights(state, _WEIGHTS, {name: (shape, kind.is_floating_point) for name, (kind, shape) in kinds.items()})
+    tensors = {name: torch.from_numpy(array).to(kinds[name][0]) for name, array in weights.items()}
+    dynamics.load_state_dict(tensors, assign=light)
+    return dynamics.eval()
 
 
-def _builder(spec: Mapping[str, Any], own: Mapping[str, type[nn.Module]]) -> Builder:
+def _networks(state: State, where: str, spec: object) -> Iterator[str]:
+    """Names of the networks that a description is made of."""
+    described = state.mapping(where, spec)
+    yield state.text(f"{where}.type", described.get("type"))
+    for key, value in described.items():
+        if isinstance(value, Mapping):
+            yield from _networks(state, f"{where}.{key}", value)
+
+
+def _builder(state: State, spec: Mapping[str, Any], own: Mapping[str, type[nn.Module]], n_weights: int) -> Builder:
     """Turn a described network back into its builder."""
-    options = {k: _builder(v, own) if isinstance(v, Mapping) else v for k, v in spec.items() if k != "type"}
     name = spec["type"]
     if name not in own and name not in networks.__all__:
         msg = f"The flow was fitted with a network {name!r} that cellflow does not have; pass fields={{{name!r}: YourClass}}."
         raise ModelFileError(msg)
+    options = {}
+    for key, value in spec.items():
+        if isinstance(value, int) and not isinstance(value, bool) and name not in own:
+            # Widths, depths and numbers of features all are below the number of weights.
+            state.count(f"{name}.{key}", value, most=n_weights)
+        if key != "type":
+            options[key] = _builder(state, value, own, n_weights) if isinstance(value, Mapping) else value
     return partial(own[name] if name in own else getattr(networks, name), **options)
