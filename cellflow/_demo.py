@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import textwrap
 import time
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellflow.errors import OutputError
+from cellflow._files import check_writable, make_folder, write_bytes, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,15 +119,11 @@ def demo(folder: Path, *, seed: int = 0) -> Demo:
         The folder cannot be made or written to.
     """
     from cellflow import tl
-    from cellflow.adapter.write import check_writable, write_h5ad
+    from cellflow.adapter.h5ad import write_h5ad
     from cellflow.datasets import myoblasts
 
     start = time.perf_counter()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as cause:
-        msg = f"The folder {folder} cannot be made ({cause.strerror}); choose another with --out."
-        raise OutputError(msg) from cause
+    folder = make_folder(folder)
     check_writable(folder / "myoblasts.h5ad")
 
     adata = myoblasts()
@@ -142,7 +139,7 @@ def demo(folder: Path, *, seed: int = 0) -> Demo:
     rest = {hidden: fitted_without(adata, hidden, seed=seed) for hidden in HELD_OUT}
     table, method = held_out_table(adata, rest)
     write_h5ad(adata, folder / "myoblasts.h5ad", compression="gzip")
-    table.to_csv(folder / "held_out.csv", float_format="%.4f")
+    write_text(table.to_csv(float_format="%.4f"), folder / "held_out.csv", suffix=".csv")
     logger.info("Drawing")
     files = {
         "myoblasts.h5ad": "the cells with model, velocities and trajectories, for scanpy, scVelo and CellRank",
@@ -215,6 +212,8 @@ def draw(adata: AnnData, rest: AnnData, folder: Path, *, seed: int) -> dict[str,
     for name, (title, ax) in pictures.items():
         plt.sca(ax)
         plt.suptitle(title, x=0.02, ha="left", fontsize=11)
-        plt.savefig(folder / name, dpi=150)
-        plt.close()
+        with io.BytesIO() as image:
+            plt.savefig(image, dpi=150)
+            plt.close()
+            write_bytes(check_writable(folder / name, suffix=".png"), image.getvalue())
     return {name: title for name, (title, _) in pictures.items()}

@@ -240,7 +240,8 @@ def _annotate(arguments: argparse.Namespace) -> dict[str, Any]:
 def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
     from cellflow import tl
     from cellflow.adapter.read import read_h5ad
-    from cellflow.adapter.write import check_writable, write_h5ad
+    from cellflow._files import check_writable
+    from cellflow.adapter.h5ad import check_storable, write_h5ad
 
     check_writable(arguments.out)
     adata = read_h5ad(arguments.input)
@@ -284,7 +285,8 @@ def _bench(arguments: argparse.Namespace) -> dict[str, Any]:
 def _holdout(arguments: argparse.Namespace) -> dict[str, Any]:
     from cellflow import bench
     from cellflow.adapter.read import read_h5ad
-    from cellflow.adapter.write import check_writable, write_h5ad
+    from cellflow._files import check_writable
+    from cellflow.adapter.h5ad import check_storable, write_h5ad
 
     if arguments.out is not None:
         check_writable(arguments.out)
@@ -371,7 +373,8 @@ def _selftest(arguments: argparse.Namespace) -> dict[str, Any]:
 def _changed(arguments: argparse.Namespace) -> Iterator[AnnData]:
     """Read the input, let the block change it, and write the result; whether it can be written is checked before any work."""
     from cellflow.adapter.read import read_h5ad
-    from cellflow.adapter.write import check_writable, write_h5ad
+    from cellflow._files import check_writable
+    from cellflow.adapter.h5ad import check_storable, write_h5ad
 
     check_writable(arguments.out)
     adata = read_h5ad(arguments.input)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from cellflow._files import check_writable, write_text
 from cellflow.adapter.h5ad import write_h5ad
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Staged", "check_writable", "target_of", "write", "write_h5ad", "write_text"]
+__all__ = ["Staged", "target_of", "write", "write_h5ad"]
 
 logger = logging.getLogger("cellflow")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellflow import __version__
+from cellflow._files import check_writable, write_text
 from cellflow.adapter.keys import DEFAULT, find_basis
 from cellflow.adapter.labels import read_labels
 from cellflow.adapter.read import require_anndata
-from cellflow.adapter.write import check_writable, write_text
 from cellflow.bench import _sections as sections
 from cellflow.bench._format import plain
 from cellflow.bench._held import STRAIGHT, Held

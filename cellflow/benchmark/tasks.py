@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
-import os
-import secrets
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from cellflow._files import make_folder, write_bytes
 from cellflow._progress import is_shown
 from cellflow._threads import torch_threads
-from cellflow.errors import InputError, OutputError
+from cellflow.errors import InputError
 
 __all__ = ["Cache", "Outcome", "Task", "as_jobs", "digest", "run"]
 
@@ -73,7 +71,7 @@ def digest(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder with the results of finished tasks, one JSON and one npz each; written under another name, then moved.
+    """A folder with the results of finished tasks, one JSON and one npz each, sealed with checksums.
 
     Parameters
     ----------
@@ -89,53 +87,68 @@ class Cache:
     folder: Path
 
     def __post_init__(self) -> None:
-        folder = Path(self.folder)
-        object.__setattr__(self, "folder", folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as cause:
-            msg = f"The folder cache={str(folder)!r} cannot be made ({cause.strerror}); choose another, or pass cache=None."
-            raise OutputError(msg) from cause
-        if not os.access(folder, os.W_OK | os.X_OK):
-            msg = f"The folder cache={str(folder)!r} cannot be written to; choose another, or pass cache=None."
-            raise OutputError(msg)
+        object.__setattr__(self, "folder", make_folder(self.folder, argument="cache"))
 
     def get(self, key: str) -> Outcome | None:
-        """Return what was kept under a key; None where there is nothing, or nothing whole."""
+        """Return what was kept under a key.
+
+        None where there is nothing, or another version's entry; or where the entry is damaged, which is
+        logged as a warning with the file's name.
+        """
         text, arrays = self._files(key)
         if not text.is_file():
             return None
         try:
-            stored = json.loads(text.read_text(encoding="utf-8"))
-            if stored["format"] != _FORMAT or stored["key"] != key:
+            stored = _opened_entry(text.read_bytes())
+            if stored["format"] != _FORMAT:
                 return None
-            with np.load(arrays, allow_pickle=False) as opened:
+            content = arrays.read_bytes()
+            for name, found, sealed in (
+                (text, _sealed(key, stored["values"]), stored["sha256"]["values"]),
+                (arrays, hashlib.sha256(content).hexdigest(), stored["sha256"]["arrays"]),
+            ):
+                if found != sealed:
+                    logger.warning("%s is damaged (its checksum is not the recorded one); computed again", name)
+                    return None
+            with np.load(io.BytesIO(content), allow_pickle=False) as opened:
                 return Outcome(stored["values"], {name: opened[name] for name in opened.files})
-        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as cause:
-            logger.info("%s is damaged (%s) and is computed again", text, cause)
+        # What json, zipfile and numpy raise for a content that was not written here is of many classes.
+        except Exception as cause:  # noqa: BLE001
+            logger.warning("%s is damaged (%s: %s); computed again", text, type(cause).__name__, cause)
             return None
 
     def put(self, key: str, outcome: Outcome) -> None:
-        """Keep a result; the JSON comes last and says that both files are whole."""
+        """Keep a result; the JSON comes last and says what both files hold.
+
+        Raises
+        ------
+        OutputError
+            The disk is full, or the folder cannot be written to any more.
+        """
         text, arrays = self._files(key)
-        with _replaced(arrays) as name, name.open("wb") as file:
-            np.savez_compressed(file, **outcome.arrays)  # type: ignore[arg-type] # names of arrays, none of which is an option
-        with _replaced(text) as name:
-            name.write_text(json.dumps({"format": _FORMAT, "key": key, "values": outcome.values}), encoding="utf-8")
+        with io.BytesIO() as image:
+            np.savez_compressed(image, **outcome.arrays)  # type: ignore[arg-type] # names of arrays, none of which is an option
+            content = image.getvalue()
+        seals = {"values": _sealed(key, outcome.values), "arrays": hashlib.sha256(content).hexdigest()}
+        entry = {"format": _FORMAT, "key": key, "values": outcome.values, "sha256": seals}
+        write_bytes(arrays, content)
+        write_bytes(text, json.dumps(entry).encode())
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self.folder / f"{key[:32]}.json", self.folder / f"{key[:32]}.npz"
 
 
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """A temporary name beside the file, which takes its place if the block succeeds."""
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(6)}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _opened_entry(text: bytes) -> dict[str, Any]:
+    stored = json.loads(text)
+    if not isinstance(stored, dict):
+        msg = f"a {type(stored).__name__}, expected an object"
+        raise TypeError(msg)
+    return stored
+
+
+def _sealed(key: str, values: Any) -> str:
+    """Hash of what a JSON holds, as it comes out of one."""
+    return digest(key, json.loads(json.dumps(values)))
 
 
 def run(

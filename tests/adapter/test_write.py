@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cellflow._files import check_writable
 from cellflow.adapter import write as module
-from cellflow.adapter.write import check_writable, write, write_h5ad
+from cellflow.adapter.h5ad import write_h5ad
+from cellflow.adapter.write import write
 from cellflow.errors import InputError, OutputError
 
 STAGED = {
