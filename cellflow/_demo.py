@@ -6,13 +6,13 @@ import io
 import logging
 import textwrap
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellflow._files import check_writable, make_folder, write_bytes, write_text
+from cellflow._warn import ignored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,9 +158,8 @@ def prepare(adata: AnnData, *, seed: int) -> AnnData:
     adata = adata[:, adata.var["highly_variable"]].copy()
     sc.pp.pca(adata, n_comps=_N_DIMS, random_state=seed)
     sc.pp.neighbors(adata, random_state=seed)
-    with warnings.catch_warnings():
-        # umap-learn announces at import that a part of it which nobody asked for needs TensorFlow.
-        warnings.filterwarnings("ignore", category=ImportWarning, module="umap")
+    # umap-learn announces at import that a part of it which nobody asked for needs TensorFlow.
+    with ignored(ImportWarning, module="umap"):
         sc.tl.umap(adata, random_state=seed)
     return adata
 

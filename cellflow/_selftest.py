@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 
 __all__ = ["Finding", "selftest"]
@@ -46,6 +47,7 @@ class Finding:
     error: str = ""
 
 
+@guarded
 def selftest(*, random_state: RandomState = 0) -> list[Finding]:
     """Compare the installed package with closed forms: transport, paths, solvers, likelihood, a small fit.
 

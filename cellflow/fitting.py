@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,9 @@ import numpy as np
 import torch
 
 from cellflow._devices import choose_device
+from cellflow._drawing import Drawing
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._threads import as_threads, choose_threads, torch_threads
 from cellflow._typing import RandomState
 from cellflow.chain import Table, chained
@@ -34,9 +35,6 @@ __all__ = ["Coupled", "couple", "fit"]
 
 #: The time in which noise becomes cells.
 _ARTIFICIAL = Clock(0.0, 1.0, 1.0, 1.0)
-
-#: Weights are drawn from torch's own generator, which threads share.
-_DRAWING = threading.Lock()
 
 logger = logging.getLogger("cellflow")
 
@@ -79,6 +77,7 @@ class Coupled:
         known = self._known(recipe)
         return sum(float(s["seconds"]) for s in self.summaries.values()) + (0.0 if known is None else known.seconds)
 
+    @guarded
     def prepared(self, snapshots: Snapshots, recipe: Recipe) -> Coupled:
         """Return the same plans beside the recipe's path as it is after it has seen these snapshots, in data coordinates."""
         if self._known(recipe) is not None or not isinstance(recipe.path, Surveyed):
@@ -88,6 +87,7 @@ class Coupled:
         path = self.path(inside, recipe)
         return replace(self, ready=(*self.ready, Ready(recipe.path, path, time.perf_counter() - start)))
 
+    @guarded
     def path(self, inside: Snapshots, recipe: Recipe) -> Path:
         """Return the path of a recipe on these plans, prepared now unless it is ready; the snapshots in model coordinates."""
         known = self._known(recipe)
@@ -123,6 +123,7 @@ class Coupled:
             raise InputError(msg)
 
 
+@guarded
 def couple(snapshots: Snapshots, recipe: str | Recipe | None = None, *, scale: Scale = "joint") -> Coupled:
     """Solve the plans of a recipe and prepare its path on them, for `fit(..., plans=)`.
 
@@ -218,6 +219,7 @@ def _beside_noise(snapshots: Snapshots) -> tuple[Snapshots, list[Plan]]:
     return Snapshots((noise, Population(x, _ARTIFICIAL.stop, weight, context=context))), [plan]
 
 
+@guarded
 def fit(
     snapshots: Snapshots,
     recipe: str | Recipe | None = None,
@@ -312,8 +314,7 @@ def fit(
         device=place,
     )
     ladder = None if recipe.score is None else recipe.ladder or Ladder.fitted(inside)
-    with _DRAWING, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with Drawing(seed):
         dynamics = Dynamics.built(
             inside.n_dims,
             clock,
@@ -325,9 +326,12 @@ def fit(
             sigma=recipe.sigma,
         ).to(place)
     sample = stream.block(0).rows(0, training.batch_size)
-    n_threads = choose_threads(threads, lambda: sum(o(dynamics, sample) for o in recipe.objectives.values()))
+    with Drawing(seed):
+        n_threads = choose_threads(threads, lambda: sum(o(dynamics, sample) for o in recipe.objectives.values()))
     with torch_threads(n_threads):
-        trained, history = train(dynamics, stream, recipe.objectives, training, progress=progress, callback=callback)
+        trained, history = train(
+            dynamics, stream, recipe.objectives, training, seed=seed, progress=progress, callback=callback
+        )
     return Flow(
         dynamics=trained.eval(),
         frame=frame,

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from cellflow import __version__
 from cellflow import fields as networks
 from cellflow._devices import choose_device
+from cellflow._drawing import Drawing
 from cellflow._files import (
     as_path,
     folder_lock,
@@ -34,6 +35,7 @@ from cellflow._files import (
 )
 from cellflow._numbers import as_count, as_number
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._state import State, require_weights
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, IntArray, RandomState
@@ -151,6 +153,7 @@ class Flow:
         """Diffusion in model coordinates, per square root of time: the bridge's own, or else half a unit per median gap."""
         return self.dynamics.sigma or self.clock.sigma
 
+    @guarded
     def velocity(self, x: FloatArray, t: float | FloatArray, *, context: FloatArray | None = None) -> FloatArray:
         """Velocity of cells, in data coordinates per unit of time.
 
@@ -169,6 +172,7 @@ class Flow:
         """
         return self.frame.velocity_to_data(self._evaluated(self.dynamics, x, t, context))
 
+    @guarded
     def score(
         self, x: FloatArray, t: float | FloatArray, *, noise: float = 0.0, context: FloatArray | None = None
     ) -> FloatArray:
@@ -209,6 +213,7 @@ class Flow:
             ]
         return torch.cat(parts).numpy()
 
+    @guarded
     def simulate(
         self,
         x: FloatArray,
@@ -257,6 +262,7 @@ class Flow:
             )
         return replace(moved, x=self.frame.to_data(moved.x))
 
+    @guarded
     def diffuse(
         self,
         x: FloatArray,
@@ -350,6 +356,7 @@ class Flow:
                     ).x
         return Trajectories(times, self.frame.to_data(states), np.zeros(states.shape[:2]), rows)
 
+    @guarded
     def sample(
         self,
         n: int,
@@ -425,12 +432,14 @@ class Flow:
         """Return the same flow with another decoder."""
         return replace(self, decoder=decoder)
 
+    @guarded
     def to(self, device: torch.device | str) -> Flow:
         """Return the same flow on another device; `self` stays where it is."""
         return replace(self, dynamics=copy.deepcopy(self.dynamics).to(choose_device(device)))
 
     # --- as plain values, for files and for AnnData ---------------------------------------------------------------------
 
+    @guarded
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         """Return configuration (JSON-able plain values) and arrays by name: all that `from_state` needs."""
         decoder = self.decoder
@@ -457,6 +466,7 @@ class Flow:
         return config, {k: np.ascontiguousarray(v) for k, v in arrays.items()}
 
     @classmethod
+    @guarded
     def from_state(
         cls,
         config: Mapping[str, Any],
@@ -529,6 +539,7 @@ class Flow:
             n_context=state.count("n_context", state.config.get("n_context", 0)),
         )
 
+    @guarded
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the flow into a folder as safetensors and JSON with checksums; never a pickle.
 
@@ -554,6 +565,7 @@ class Flow:
         _replace_model(as_path(folder, "folder"), blob, json.dumps({"config": config, "sha256": sums}, indent=1).encode())
 
     @classmethod
+    @guarded
     def load(cls, folder: str | os.PathLike[str], *, fields: Mapping[str, type[nn.Module]] | None = None) -> Flow:
         """Read a flow that `save` wrote.
 
@@ -744,10 +756,11 @@ def _stored_dynamics(state: State, clock: Clock, own: Mapping[str, type[nn.Modul
         state.array(f"{_WEIGHTS}score.axes", (n_dims, n_dims))
     # Networks of our own are made without memory for their weights, which are put in afterwards. So no
     # size in the file can ask for more than its arrays take, and nothing is drawn. A class of the
-    # user's may need real numbers when it is made.
+    # user's may need real numbers when it is made; what it draws and does not store is as in the fit.
     light = not names & set(own)
     n_weights = sum(array.size for array in weights.values())
-    with torch.device("meta") if light else torch.random.fork_rng(devices=[]):
+    seed = state.count("seed", state.value("seed"), most=2**63 - 1)
+    with torch.device("meta") if light else Drawing(seed):
         built = {key: _builder(state, spec, own, n_weights) for key, spec in specs.items()}
         dynamics = Dynamics.built(
             state.config["n_dims"],

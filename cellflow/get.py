@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cellflow._settings import guarded
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT, Keys, is_ours
 from cellflow.adapter.read import require_anndata
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["density", "diagnosis", "flow", "velocity"]
 
 
+@guarded
 def density(adata: AnnData, *, key: str = DEFAULT) -> dict[float, Density]:
     """Return the densities of the snapshots that `cf.tl.density` stored, by time.
 
@@ -62,6 +64,7 @@ def density(adata: AnnData, *, key: str = DEFAULT) -> dict[float, Density]:
     return {float(t): found[str(float(t))] for t in record["times"]}
 
 
+@guarded
 def diagnosis(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
     """Return what `cf.tl.diagnose` found, with its verdict in `.attrs["verdict"]`.
 
@@ -98,6 +101,7 @@ def diagnosis(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
     return table
 
 
+@guarded
 def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
     """Return the fitted `Flow` that `cf.tl.flow` stored.
 
@@ -119,6 +123,7 @@ def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
     return load_flow(adata, Keys(key))
 
 
+@guarded
 def velocity(adata: AnnData, genes: Selection | None = None, *, extrapolate: bool = False, key: str = DEFAULT) -> pd.DataFrame:
     """Return the velocity of genes in every cell at its own time, in expression per unit of time.
 

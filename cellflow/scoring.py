@@ -8,8 +8,10 @@ from functools import partial
 import torch
 from torch import nn
 
+from cellflow._drawing import Drawing
 from cellflow._numbers import as_count, as_number
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
 from cellflow.dynamics import Dynamics
@@ -62,6 +64,7 @@ class PopulationScore:
         """The score in model coordinates, `(x, noise) -> (n, d)`."""
         return partial(_at, self.network, torch.tensor(self.time, dtype=torch.float64))
 
+    @guarded
     def score(self, x: FloatArray, *, noise: float) -> FloatArray:
         """Score of the population under noise of a level (in model coordinates), at `x (n, d)`, shape `(n, d)`."""
         z = torch.from_numpy(self.frame.to_model(x)).float()
@@ -70,6 +73,7 @@ class PopulationScore:
             parts = [self.at_level(chunk, level)[:n] for chunk, n in padded_chunks(z)]
         return self.frame.score_to_data(torch.cat(parts).numpy())
 
+    @guarded
     def sample(self, n: int, *, random_state: RandomState = 0, n_steps: int = 10) -> FloatArray:
         """Draw `n` cells by annealed Langevin dynamics, shape `(n, d)`; see `cellflow.simulation.annealed_langevin`."""
         seed = as_seed(random_state)
@@ -84,6 +88,7 @@ def _at(network: nn.Module, t: torch.Tensor, x: torch.Tensor, noise: float) -> t
     return network(t, x, noise)  # type: ignore[no-any-return] # nn.Module returns Any
 
 
+@guarded
 def fit_score(
     population: Population,
     *,
@@ -145,8 +150,7 @@ def fit_score(
     ladder = Ladder.fitted(inside) if ladder is None else ladder
     # One population has no span of time; the network sees the middle of an arbitrary one.
     clock = Clock(population.time - 1.0, population.time + 1.0, 1.0, 1.0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with Drawing(seed):
         network = NoiseConditional(
             inside.n_dims, clock, ladder=ladder, moments=Moments.fitted(inside, noise=ladder.smallest**2), field=field
         )
@@ -155,7 +159,13 @@ def fit_score(
     )
     with torch_threads(threads):
         trained, history = train(
-            Dynamics(nn.Identity(), network), source, {"score": objective}, training, progress=progress, callback=callback
+            Dynamics(nn.Identity(), network),
+            source,
+            {"score": objective},
+            training,
+            seed=seed,
+            progress=progress,
+            callback=callback,
         )
     head = trained.eval().score
     return PopulationScore(head, frame, population.time, history, seed)  # type: ignore[arg-type] # the network made above

@@ -26,6 +26,7 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.special import logsumexp, softmax
 
 from cellflow._random import stream
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.population import Population, Snapshots
 
@@ -56,6 +57,7 @@ class System(Protocol):
         """Draw `n_obs` cells at each of the strictly increasing times."""
 
 
+@guarded
 def truth(system: System, t: float, x: FloatArray) -> dict[str, FloatArray]:
     """Return everything that the system knows about cells `(n, d)` at time `t`, by name.
 

@@ -23,7 +23,8 @@ import pytest
 #: One floor a row: a module imports only from the rows above it and, in its own row, from what stands before an arrow.
 #: Names that are joined by a bar are siblings and never import each other.
 LAYERS = """
-_typing | errors -> _numbers -> _random | _neighbors | _threads | _devices | _namesake | _progress | _compiled | _mass | _text
+_typing | errors -> _numbers | _settings | _warn
+_random | _drawing | _neighbors | _threads | _devices | _namesake | _progress | _compiled | _mass | _text
 _files | _state
 population -> plan | frame | decoder | ladder | conditions -> chain
 couplings | paths | fields | densities | metrics
@@ -202,6 +203,7 @@ GLOBAL_STATE = {
     "random.seed",
     "sc.set_figure_params",
     "torch.manual_seed",
+    "torch.random.fork_rng",
     "torch.seed",
     "torch.set_default_dtype",
     "torch.use_deterministic_algorithms",
@@ -217,13 +219,16 @@ def test_p8_nothing_touches_global_state(path: Path) -> None:
     module = name_of(path)
     calls = [(ast.unparse(n.func), {k.arg for k in n.keywords}) for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
     names = {name for name, _ in calls}
-    # Weights are initialised by torch's own generator, whose state `fork_rng` puts back.
-    assert not names & GLOBAL_STATE - ({"torch.manual_seed"} if "torch.random.fork_rng" in names else set())
+    assert not names & GLOBAL_STATE - ({"torch.set_default_dtype"} if module == "cellflow._settings" else set())
     assert not {name for name in names if re.fullmatch(r"np\.random\.\w+", name)} - NUMPY_RANDOM
     assert not [name for name, keywords in calls if name in TORCH_RANDOM and "generator" not in keywords]
     assert "torch.set_num_threads" not in names or module == "cellflow._threads"
     assert "print" not in names or module == "cellflow.cli"
-    assert not names & {"warnings.filterwarnings", "warnings.simplefilter"} or "warnings.catch_warnings" in names
+    # Filters belong to the process: one module changes them, one thread at a time. The command line has its process alone.
+    filters = {"warnings.catch_warnings", "warnings.filterwarnings", "warnings.simplefilter"}
+    assert not names & filters or module in {"cellflow._settings", "cellflow._warn", "cellflow.cli"}
+    # The line that a warning names is found by `_warn`, and a benchmark collects what is said that way.
+    assert "warnings.warn" not in names or module in {"cellflow._warn", "cellflow._namesake"}
     changed = [n.targets[0] if isinstance(n, ast.Assign) else n.target for n in ast.walk(tree(path)) if is_assignment(n)]
     assert not [t for t in changed if "rcParams" in ast.unparse(t)]
 
@@ -325,7 +330,9 @@ def test_everything_is_annotated_and_nothing_passes_kwargs_on(path: Path) -> Non
         passed = {
             ast.unparse(k.value) for call in ast.walk(node) if isinstance(call, ast.Call) for k in call.keywords if not k.arg
         }
-        assert node.args.kwarg is None or node.args.kwarg.arg not in passed, f"{where} passes **{passed} on"
+        # The decorator of all public functions has the signature of the function that it decorates.
+        through = node.args.kwarg is not None and node.args.kwarg.arg in passed
+        assert not through or where == "cellflow._settings.call", f"{where} passes **{passed} on"
 
 
 def isort_style(name: str) -> tuple[int, str]:

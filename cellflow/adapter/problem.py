@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
+from cellflow._warn import warn
 from cellflow.errors import InputError, InputWarning
 
 __all__ = ["Examination", "Problem", "problems", "settle"]
@@ -49,7 +49,7 @@ class Problem:
 Examination: TypeAlias = Generator[Problem, None, T]
 
 
-def settle(examination: Examination[T | None], *, stacklevel: int = 3, again: bool = False) -> T:
+def settle(examination: Examination[T | None], *, again: bool = False) -> T:
     """Run a check; raise its first error, give its warnings, log its notes, and return what it read.
 
     Warnings and notes come after the whole check has passed, so that an error is the only thing said; of data that are read
@@ -72,7 +72,7 @@ def settle(examination: Examination[T | None], *, stacklevel: int = 3, again: bo
         later.append(problem)
     for problem in [] if again else later:
         if problem.severity == "warning":
-            warnings.warn(problem.message, InputWarning, stacklevel=stacklevel)
+            warn(problem.message, InputWarning)
         else:
             _log.info(problem.message)
     return result

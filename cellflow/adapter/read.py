@@ -145,7 +145,6 @@ def read(
             mass_key=mass_key,
             force_rep=force_rep,
         ),
-        stacklevel=4,
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellflow._typing import FloatArray, IntArray
+from cellflow._warn import warn
 from cellflow.adapter.keys import basis_of, spelled
 from cellflow.adapter.positions import expression
 from cellflow.errors import InputError, InputWarning
@@ -141,7 +141,7 @@ def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = N
             f"The genes of {where} have mean zero over all cells: they were scaled or centred with the held-out cells among "
             "them, which the PCA without these cells cannot undo. Pass layer= with counts or log expression."
         )
-        warnings.warn(msg, InputWarning, stacklevel=4)
+        warn(msg, InputWarning)
     whole = smallest >= 0 and largest >= 2 and bool((stored == np.round(stored)).all())
     large = not whole and not centred and largest > _LARGEST_LOG
     if large:
@@ -150,7 +150,7 @@ def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = N
             f"{where} goes up to {largest:.4g}: neither whole counts nor a logarithm. The PCA without held-out cells needs "
             f"log expression; {done}. Pass layer= with counts or log expression to decide it."
         )
-        warnings.warn(msg, InputWarning, stacklevel=4)
+        warn(msg, InputWarning)
     return Refit(values, whole or (large and smallest >= 0), _genes(adata), n_dims, centred), ""
 
 

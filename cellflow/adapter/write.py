@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from cellflow._warn import ignored
 from cellflow.adapter.h5ad import write_h5ad
 from cellflow.errors import InputError
 
@@ -51,8 +51,7 @@ def write(adata: AnnData, staged: Staged, *, remove: Iterable[tuple[str, str]] =
     before: list[tuple[str, str, Any]] = []
     from anndata import ImplicitModificationWarning
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImplicitModificationWarning)
+    with ignored(ImplicitModificationWarning):
         try:
             for place, name in set(remove) - fresh:
                 if name in getattr(adata, place):

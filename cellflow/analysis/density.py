@@ -10,6 +10,7 @@ import numpy as np
 
 from cellflow._numbers import as_count, as_number
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
 from cellflow.analysis.observed import Observed
@@ -61,6 +62,7 @@ class EvolvingDensity:
             as_number("step", self.step, above=0.0, remedy=", in units of time, or None")
 
     @classmethod
+    @guarded
     def fitted(
         cls,
         flow: Flow,
@@ -98,6 +100,7 @@ class EvolvingDensity:
         )
         return cls(flow, density, population.time, step)
 
+    @guarded
     def log_prob(self, x: FloatArray, t: float | FloatArray) -> FloatArray:
         """Log-density of cells.
 
@@ -138,6 +141,7 @@ class EvolvingDensity:
                 )
         return log_p
 
+    @guarded
     def sample(self, n: int, t: float, rng: np.random.Generator) -> FloatArray:
         """Draw cells of the population at a time, shape `(n, d)`."""
         return self.sample_with_log_prob(n, t, rng)[0]
@@ -152,6 +156,7 @@ class EvolvingDensity:
         x, log_p = self._pushed(n, np.array([as_number("t", t)]), rng)
         return x[0], log_p[0]
 
+    @guarded
     def threshold(
         self, times: FloatArray, *, alpha: float = 0.01, n_samples: int = SAMPLES, random_state: RandomState = 0
     ) -> FloatArray:
@@ -176,6 +181,7 @@ class EvolvingDensity:
         _, log_p = self._pushed(n_samples, np.atleast_1d(times), stream(as_seed(random_state), _SAMPLES))
         return np.quantile(log_p, alpha, axis=1)
 
+    @guarded
     def out_of_distribution(
         self,
         x: FloatArray,

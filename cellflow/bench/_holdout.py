@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellflow import __version__
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
+from cellflow._warn import warn
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.representation import LEAKY, refit_of
@@ -33,6 +34,7 @@ __all__ = ["holdout"]
 logger = logging.getLogger("cellflow")
 
 
+@guarded
 def holdout(
     adata: AnnData,
     time_key: str,
@@ -215,7 +217,7 @@ def _problems(adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free
             f"leak_free=True, but {reason}. The representation stays as it is and has seen the held-out cells, so that "
             "distances are no test of what is new. Pass leak_free=False to say so yourself, or expression and a PCA of it."
         )
-        warnings.warn(msg, InputWarning, stacklevel=3)
+        warn(msg, InputWarning)
         return [Problem(snapshots, t, LEAKY) for t in times]
     made = []
     for t in times:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.adapter.read import require_anndata
 from cellflow.errors import InputError, MissingKeyError, closest
@@ -52,6 +53,7 @@ class _Cells(NamedTuple):
     unit: str
 
 
+@guarded
 def literature(
     name: Data,
     *,

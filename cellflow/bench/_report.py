@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cellflow import __version__
 from cellflow._files import check_writable, write_text
+from cellflow._settings import guarded
 from cellflow.adapter.keys import DEFAULT, find_basis
 from cellflow.adapter.labels import read_labels
 from cellflow.adapter.read import require_anndata
@@ -37,6 +38,7 @@ _BY_W1 = (
 _PACKAGES = ("numpy", "scipy", "pandas", "anndata", "scanpy", "torch", "POT", "numba")
 
 
+@guarded
 def report(
     adata: AnnData,
     path: str | os.PathLike[str] = "cellflow-report.html",

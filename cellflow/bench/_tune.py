@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cellflow import __version__
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import RandomState
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import read
@@ -27,6 +28,7 @@ __all__ = ["tune"]
 logger = logging.getLogger("cellflow")
 
 
+@guarded
 def tune(
     adata: AnnData,
     time_key: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cellflow._random import systematic
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
 from cellflow.couplings import Auto
 from cellflow.errors import InputError
@@ -40,16 +41,19 @@ def around(snapshots: Snapshots, time: float) -> tuple[Population, Population]:
     return snapshots[k - 1], snapshots[after]
 
 
+@guarded
 def previous_snapshot(snapshots: Snapshots, time: float) -> Population:
     """Predict that nothing happens: the cells of the last snapshot before `time`."""
     return around(snapshots, time)[0]
 
 
+@guarded
 def next_snapshot(snapshots: Snapshots, time: float) -> Population:
     """Predict that everything has happened: the cells of the first snapshot after `time`."""
     return around(snapshots, time)[1]
 
 
+@guarded
 def mixture(snapshots: Snapshots, time: float) -> Population:
     """Mix the cells of both neighbours, weighted by closeness in time: nobody moves, but the shares of the two change."""
     source, target = around(snapshots, time)
@@ -58,6 +62,7 @@ def mixture(snapshots: Snapshots, time: float) -> Population:
     return Population(np.concatenate([source.x, target.x]), time, weight)
 
 
+@guarded
 def random_interpolation(snapshots: Snapshots, time: float, rng: np.random.Generator) -> Population:
     """Interpolate between cells of both neighbours that were paired at random: what a coupling has to beat.
 
@@ -76,6 +81,7 @@ def drawn(weight: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
     return rng.permutation(order[systematic(weight[order], n, rng)])
 
 
+@guarded
 def ot_interpolation(snapshots: Snapshots, time: float, rng: np.random.Generator) -> Population:
     r"""Interpolate along optimal transport between the neighbours of `time`, without any model (McCann 1997).
 
@@ -102,6 +108,7 @@ def ot_interpolation(snapshots: Snapshots, time: float, rng: np.random.Generator
     return Population((1 - s) * source.x[i] + s * target.x[j], time, mass)
 
 
+@guarded
 def noise_floor(population: Population, rng: np.random.Generator, *, n_repeats: int = 3) -> float:
     """W1 between two random halves of one population: what two samples of one truth differ by.
 

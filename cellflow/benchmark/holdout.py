@@ -12,6 +12,7 @@ import numpy as np
 
 from cellflow._numbers import as_count
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.benchmark.judging import BASELINES, FLOOR, OWN_PATH, Baseline, Model, OwnPath, Plans, Row, read_row
 from cellflow.benchmark.methods import PROTOCOLS, Trained, as_methods, as_protocols
@@ -92,6 +93,7 @@ def as_seeds(seeds: object) -> tuple[int, ...]:
     return tuple(dict.fromkeys(as_seed(s) for s in given))  # type: ignore[arg-type] # which checks it
 
 
+@guarded
 def hold_out(
     problems: Snapshots | Sequence[Problem],
     *,

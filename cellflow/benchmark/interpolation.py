@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from cellflow._settings import guarded
 from cellflow.benchmark.baselines import around
 from cellflow.chain import chained
 from cellflow.errors import InputError
@@ -15,6 +16,7 @@ from cellflow.recipes import Recipe, by_name
 __all__ = ["path_interpolation"]
 
 
+@guarded
 def path_interpolation(
     snapshots: Snapshots,
     time: float,

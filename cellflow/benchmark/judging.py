@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import time as clock
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,13 +13,14 @@ import numpy as np
 from cellflow import __version__
 from cellflow._random import stream
 from cellflow._typing import FloatArray
+from cellflow._warn import collected
 from cellflow.benchmark.baselines import mixture, next_snapshot, ot_interpolation, previous_snapshot, random_interpolation
 from cellflow.benchmark.interpolation import path_interpolation
 from cellflow.benchmark.methods import PROTOCOLS, Fitted, Method, Protocols, Trained, description
 from cellflow.benchmark.problem import SEED, Problem
 from cellflow.benchmark.scores import Scores, columns, score, score_floor, thinned
 from cellflow.benchmark.tasks import Outcome, digest
-from cellflow.errors import CellFlowWarning, InputError
+from cellflow.errors import InputError
 from cellflow.fitting import Coupled, couple
 from cellflow.population import Population, Snapshots
 from cellflow.recipes import describe
@@ -101,20 +100,6 @@ class Judged:
             splits = self.problem.halves(self.n_splits)
             found = score(predicted, self.problem.held_out, splits, chosen=self.metrics, seed=SEED)
         return _as_plain(found) | dict(about or {})
-
-
-@contextmanager
-def _noted() -> Iterator[list[str]]:
-    """Our own warnings as notes, which belong to a row of the table; others are warned of as ever."""
-    notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield notes
-    for warning in caught:
-        if issubclass(warning.category, CellFlowWarning):
-            notes.append(str(warning.message))
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def _as_plain(scores: Scores) -> dict[str, Any]:
@@ -201,7 +186,7 @@ class Model(Judged):
         method: Method = self.method
         rest, time = self.problem.rest, self.problem.time
         begun = clock.perf_counter()
-        with _noted() as said:
+        with collected() as said:
             if isinstance(method, Trained):
                 method = method.fitted(rest, random_state=self.seed, plans=self.plans)
             found = {} if isinstance(method, Fitted) else method(rest, time, random_state=self.seed)
@@ -209,7 +194,7 @@ class Model(Judged):
         if isinstance(method, Fitted):
             predicted = {}
             for way in self.protocols:
-                with _noted() as more:
+                with collected() as more:
                     cells, seconds = method.predicted(rest, time, way)
                 predicted[way] = (cells, seconds, said + more)
             return predicted

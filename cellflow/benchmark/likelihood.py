@@ -8,6 +8,7 @@ import numpy as np
 
 from cellflow._numbers import as_number
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._typing import IntArray, RandomState
 from cellflow.analysis.density import EvolvingDensity, Source
 from cellflow.analysis.snapshots import snapshot_densities
@@ -51,6 +52,7 @@ class Likelihood:
     n: int
 
 
+@guarded
 def held_out_nll(
     snapshots: Snapshots,
     *,

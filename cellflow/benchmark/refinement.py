@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow.analysis.prediction import predict
 from cellflow.analysis.refinement import refine
@@ -49,6 +50,7 @@ class RefinementScore:
         return self.w1_after <= self.w1_before
 
 
+@guarded
 def score_refinement(
     real: Population, before: FloatArray, after: FloatArray, *, noise: float, weight: FloatArray | None = None, seed: int = 0
 ) -> RefinementScore:
@@ -79,6 +81,7 @@ def _accuracy(x: FloatArray, real: Population, weight: FloatArray | None, seed: 
         return float("nan")
 
 
+@guarded
 def held_out_refinement(
     snapshots: Snapshots,
     time: float,

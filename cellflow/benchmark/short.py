@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from cellflow._settings import guarded
 from cellflow._typing import RandomState
 from cellflow.benchmark.holdout import hold_out
 from cellflow.benchmark.judging import STRAIGHT, Row
@@ -51,6 +52,7 @@ class Score:
     seconds: float
 
 
+@guarded
 def leave_one_out(
     snapshots: Snapshots,
     time: float,
@@ -98,6 +100,7 @@ def leave_one_out(
     return score_held_out(flow, snapshots, time)
 
 
+@guarded
 def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]:
     """Compare what a fit says about a snapshot that it has not seen with all of its cells; see `leave_one_out`.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from cellflow._files import make_folder, write_bytes
 from cellflow._progress import is_shown
+from cellflow._settings import guarded
 from cellflow._threads import torch_threads
 from cellflow.errors import InputError
 
@@ -206,6 +207,7 @@ def _results(tasks: Sequence[tuple[int, Task]], n_jobs: int | None, cache: Cache
         yield from parallel(delayed(_finished)(k, task, cache) for k, task in tasks)
 
 
+@guarded
 def _finished(k: int, task: Task, cache: Cache | None) -> tuple[int, Outcome]:
     with torch_threads(1):
         outcome = task.run()

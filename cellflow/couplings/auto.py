@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from cellflow._settings import guarded
 from cellflow.couplings.base import Coupling, positive
 from cellflow.couplings.exact import Exact
 from cellflow.couplings.sparse import Sparse
@@ -45,6 +46,7 @@ class Auto:
             return Exact(), f"{pairs:,} pairs in two dimensions, where candidate arcs are hard to choose"
         return Sparse(tol=self.tol), f"{pairs:,} pairs are too many for the dense solver"
 
+    @guarded
     def __call__(self, source: Population, target: Population) -> Plan:
         """Couple two populations of any sizes and weights."""
         coupling, reason = self.choose(len(source), len(target), source.x.shape[1])

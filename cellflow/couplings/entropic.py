@@ -12,6 +12,7 @@ import numpy as np
 
 from cellflow._neighbors import squared_distances
 from cellflow._random import stream
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
 from cellflow.couplings.base import cloud, positive, whole
 from cellflow.errors import CouplingError, InputError
@@ -110,6 +111,7 @@ class Entropic:
             raise InputError(msg)
         return 2.0 * self.sigma**2 * (target.time - source.time)
 
+    @guarded
     def __call__(self, source: Population, target: Population) -> PotentialPlan:
         """Couple two whole populations."""
         epsilon = self.regularisation(source, target)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from cellflow._neighbors import squared_distances
+from cellflow._settings import guarded
 from cellflow.couplings.base import cloud, guard_memory, whole
 from cellflow.errors import CouplingError
 from cellflow.plan import EdgePlan
@@ -55,6 +55,7 @@ class Exact:
     def __post_init__(self) -> None:
         whole(max_cells=self.max_cells)
 
+    @guarded
     def __call__(self, source: Population, target: Population) -> EdgePlan:
         """Couple two whole populations."""
         import ot
@@ -70,9 +71,11 @@ class Exact:
         costs = squared_distances(a.x, b.x)
         unit = float(costs.max()) or 1.0
         costs /= unit  # POT's tolerance is absolute
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # POT's warning becomes our error
+        try:
             plan, log = ot.emd(a.weight, b.weight, costs, numItermax=_MAX_PIVOTS, log=True)
+        except UserWarning as warning:  # where warnings are errors; elsewhere the log says the same
+            msg = f"POT's network simplex ended without an optimal plan ({warning}). Check the weights, or use Sparse()."
+            raise CouplingError(msg) from warning
         error = float(np.abs(plan.sum(axis=1) - a.weight).sum() + np.abs(plan.sum(axis=0) - b.weight).sum())
         if log["warning"] is not None or not error < 1e-6:
             msg = (

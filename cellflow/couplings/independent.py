@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow._settings import guarded
 from cellflow.plan import ProductPlan
 from cellflow.population import Population
 
@@ -22,6 +23,7 @@ class Independent:
     (independent conditional flow matching).
     """
 
+    @guarded
     def __call__(self, source: Population, target: Population) -> ProductPlan:
         """Couple two whole populations."""
         centre = target.weight @ target.x

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
 from cellflow.couplings.base import Coupling, arc_costs, whole
 from cellflow.couplings.exact import Exact
@@ -54,6 +55,7 @@ class Minibatch:
             raise InputTypeError(msg)
         object.__setattr__(self, "random_state", as_seed(self.random_state))
 
+    @guarded
     def __call__(self, source: Population, target: Population) -> EdgePlan:
         """Couple two whole populations."""
         rng = stream(self.random_state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +10,9 @@ import numpy as np
 
 from cellflow._mass import monotone, whole_units
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
+from cellflow._warn import warn
 from cellflow.couplings.base import arc_costs, cloud, positive, whole
 from cellflow.errors import CouplingWarning
 from cellflow.plan import EdgePlan
@@ -86,6 +87,7 @@ class Sparse:
         whole(max_rounds=self.max_rounds)
         object.__setattr__(self, "random_state", as_seed(self.random_state))
 
+    @guarded
     def __call__(self, source: Population, target: Population) -> EdgePlan:
         """Couple two whole populations."""
         centre = target.weight @ target.x
@@ -110,7 +112,7 @@ class Sparse:
                 f"The plan of {len(source)} x {len(target)} cells is certified to {gap:.2g} of its cost only, and "
                 f"tol={self.tol:g} was asked. Raise `max_rounds` or `tol`, or take Exact() if its matrix fits into memory."
             )
-            warnings.warn(msg, CouplingWarning, stacklevel=2)
+            warn(msg, CouplingWarning)
         return EdgePlan((len(source), len(target)), a.rows[i], b.rows[j], units.astype(np.float64), cost, gap)
 
 

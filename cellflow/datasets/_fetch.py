@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow._settings import guarded
+from cellflow._warn import ignored
 from cellflow.errors import InputError, MissingDataError, MissingKeyError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ _LARRY = _Source(
 )
 
 
+@guarded
 def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     """Human embryoid bodies over 27 days: 16,819 cells in 100 principal components, five snapshots.
 
@@ -111,6 +113,7 @@ def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     return ad.AnnData(obs=obs, obsm={"X_pca": pcs, **extra})
 
 
+@guarded
 def cite(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     """CITE-seq of CD34+ blood progenitors (NeurIPS 2022 challenge), donor 13176, days 2, 3, 4 and 7.
 
@@ -139,6 +142,7 @@ def cite(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     return _progenitors(_CITE, path)
 
 
+@guarded
 def multi(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     """Multiome of CD34+ blood progenitors (NeurIPS 2022 challenge), donor 13176, days 2, 3, 4 and 7: gene expression.
 
@@ -154,6 +158,7 @@ def multi(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     return _progenitors(_MULTI, path)
 
 
+@guarded
 def larry(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     """Mouse blood progenitors in culture with lineage barcodes (LARRY), days 2, 4 and 6, as CoSpar prepared them.
 
@@ -227,9 +232,8 @@ def _read_h5ad(file: Path) -> AnnData:
     import anndata as ad
 
     try:
-        with warnings.catch_warnings():
-            # The published files are years old, and nobody who loads them can change that.
-            warnings.simplefilter("ignore", ad.OldFormatWarning)
+        # The published files are years old, and nobody who loads them can change that.
+        with ignored(ad.OldFormatWarning):
             return ad.read_h5ad(file)
     except OSError as cause:
         msg = f"{file} is not an h5ad file ({cause}); download it again."

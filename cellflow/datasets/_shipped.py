@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, MissingDataError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["myoblasts"]
 
 
+@guarded
 def myoblasts() -> AnnData:
     """Human skeletal muscle myoblasts, 0 to 72 hours after the switch to differentiation medium.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from cellflow import synthetic
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow.errors import InputError, closest
 from cellflow.synthetic import System, truth
 
@@ -26,6 +27,7 @@ _BY_NAME: dict[str, Any] = {
 }
 
 
+@guarded
 def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | None = None, seed: int = 0) -> AnnData:
     """Draw snapshots of a system whose dynamics are known.
 

@@ -9,7 +9,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
+from cellflow._drawing import Drawing
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
 from cellflow.densities._likelihood import MaximumLikelihood
@@ -50,6 +52,7 @@ _REFERENCES: dict[str, Callable[[FloatArray, FloatArray, int], Density]] = {"gmm
 _LEAST_CELLS = 10
 
 
+@guarded
 def fit_density(
     x: FloatArray,
     *,
@@ -104,9 +107,9 @@ def fit_density(
         raise InputError(msg)
     build = _FLOWS[method] if isinstance(method, str) else method
     shift, scale = standardisation(x, share)
-    with torch_threads(threads), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(stream(seed, 0).integers(2**63)))
+    with Drawing(int(stream(seed, 0).integers(2**63))):
         flow = build(x.shape[1], 0 if context is None else context.shape[1])
+    with torch_threads(threads):
         flow.shift.copy_(torch.from_numpy(shift))
         flow.scale.copy_(torch.from_numpy(scale))
         if context is not None:
@@ -120,6 +123,7 @@ def fit_density(
     return flow.double().eval()
 
 
+@guarded
 def require_learnable(x: FloatArray, *, weight: FloatArray | None = None) -> None:
     """Make sure that a density can be learned from cells `(n, d)`, before any of several fits begins.
 
@@ -152,6 +156,7 @@ def _checked(
     return x[alive], share[alive] / share[alive].sum(), None if context is None else context[alive]
 
 
+@guarded
 def from_state(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Density:
     """Rebuild a density from its `state`.
 

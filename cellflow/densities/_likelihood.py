@@ -15,6 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cellflow._numbers import as_count
 from cellflow._random import stream
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
 from cellflow.densities.base import NormalizingFlow
 from cellflow.errors import InputError, TrainingError
@@ -85,6 +86,7 @@ class MaximumLikelihood:
                 msg = f"{name}={value!r}; expected a number from {least:g} to {most:g}."
                 raise InputError(msg)
 
+    @guarded
     def __call__(
         self, flow: NormalizingFlow, x: FloatArray, weight: FloatArray, context: FloatArray | None, seed: int
     ) -> None:

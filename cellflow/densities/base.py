@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from zuko.lazy import LazyComposedTransform, LazyTransform, UnconditionalTransform
 from zuko.transforms import LULinearTransform, MonotonicRQSTransform
 
+from cellflow._drawing import Drawing
 from cellflow._numbers import as_count
+from cellflow._settings import guarded
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, ModelFileError
@@ -167,6 +169,7 @@ class NormalizingFlow(nn.Module):
         """Precision of the network."""
         return next(self.parameters()).dtype
 
+    @guarded
     @torch.no_grad()
     def initialise(self, z: Tensor, context: Tensor | None) -> None:  # noqa: ARG002 (families go on from there with it)
         """Start from the normal distribution of the points `z (n, d)`."""
@@ -194,6 +197,7 @@ class NormalizingFlow(nn.Module):
         log_volume = self.scale.log().sum()
         return self.standard_log_prob(self.standardised(x), self.scaled(context)).double() - log_volume
 
+    @guarded
     @torch.no_grad()
     def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
         """Log-density in nats of positions.
@@ -213,6 +217,7 @@ class NormalizingFlow(nn.Module):
         with torch_threads():
             return self._by_chunks(lambda part, c: self(part, c), x, self._context(context, len(x)))
 
+    @guarded
     @torch.no_grad()
     def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
         """Draw positions.
@@ -271,6 +276,7 @@ class NormalizingFlow(nn.Module):
         return config, {**arrays, **{_HISTORY + name: value for name, value in self.history.items()}}
 
     @classmethod
+    @guarded
     def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> NormalizingFlow:
         """Rebuild a flow from its `state`.
 
@@ -280,7 +286,7 @@ class NormalizingFlow(nn.Module):
             Configuration and arrays that do not fit together.
         """
         try:
-            with torch.random.fork_rng(devices=[]):  # initial weights are overwritten; the user's generator must not notice
+            with Drawing(0):  # initial weights are overwritten
                 build: Builder = cls
                 flow = build(config["dim"], config["n_context"], **config["options"])
             weights = {k: torch.from_numpy(np.array(v)) for k, v in arrays.items() if not k.startswith(_HISTORY)}

@@ -11,6 +11,7 @@ import numpy as np
 from cellflow._neighbors import squared_distances
 from cellflow._numbers import as_count
 from cellflow._random import stream
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.densities._likelihood import systematic
 from cellflow.densities.base import State, checked_rows, standardisation
@@ -44,6 +45,7 @@ class GaussianMixture:
     mean: FloatArray
     factor: FloatArray
 
+    @guarded
     def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
         """Log-density in nats of positions `x (n, d)`, shape `(n,)`."""
         from scipy.linalg import solve_triangular
@@ -56,6 +58,7 @@ class GaussianMixture:
             parts[k] = -0.5 * (z * z).sum(axis=0) - _log_volume(factor)
         return np.asarray(logsumexp(parts, b=self.weight[:, None], axis=0))
 
+    @guarded
     def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _unconditional(context)
@@ -92,6 +95,7 @@ class KernelDensity:
     weight: FloatArray
     factor: FloatArray
 
+    @guarded
     def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
         """Log-density in nats of positions `x (n, d)`, shape `(n,)`."""
         from scipy.linalg import solve_triangular
@@ -105,6 +109,7 @@ class KernelDensity:
         ]
         return np.concatenate([*parts, np.empty(0)]) - _log_volume(self.factor)
 
+    @guarded
     def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _unconditional(context)

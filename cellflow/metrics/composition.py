@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError
 
@@ -33,6 +34,7 @@ class Composition:
     y: FloatArray
 
 
+@guarded
 def composition_error(
     x_label: Sequence[object] | np.ndarray,
     y_label: Sequence[object] | np.ndarray,

@@ -10,6 +10,7 @@ import numpy as np
 
 from cellflow._numbers import as_count
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import Statistic, Two, two_clouds
@@ -59,6 +60,7 @@ class Estimate:
     n_boot: int
 
 
+@guarded
 def estimate(
     metric: Metric,
     x: FloatArray,

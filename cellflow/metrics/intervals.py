@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import two_clouds
@@ -31,6 +32,7 @@ class Calibration:
     coverage: FloatArray
 
 
+@guarded
 def calibration(
     predicted: FloatArray,
     observed: FloatArray,

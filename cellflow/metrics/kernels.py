@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cellflow._numbers import as_number
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.metrics._clouds import two_clouds
 from cellflow.metrics._pairs import energy, kernel_discrepancy, median_distance
@@ -10,6 +11,7 @@ from cellflow.metrics._pairs import energy, kernel_discrepancy, median_distance
 __all__ = ["energy_distance", "mmd"]
 
 
+@guarded
 def energy_distance(
     x: FloatArray, y: FloatArray, *, x_weight: FloatArray | None = None, y_weight: FloatArray | None = None
 ) -> float:
@@ -55,6 +57,7 @@ def energy_distance(
     return energy(two_clouds(x, y, x_weight, y_weight)).value
 
 
+@guarded
 def mmd(
     x: FloatArray,
     y: FloatArray,

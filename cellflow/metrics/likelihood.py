@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError
 
@@ -30,6 +31,7 @@ class NLL(NamedTuple):
     standard_error: float
 
 
+@guarded
 def negative_log_likelihood(log_prob: FloatArray, n_dims: int, *, weight: FloatArray | None = None) -> NLL:
     r"""Mean of :math:`-\log p(x_i)` over held-out cells: the cross-entropy of the population and the density.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from cellflow._neighbors import nearest
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, InputTypeError
 
@@ -92,6 +93,7 @@ class Transitions:
         return max(0.0, 1.0 + float(found.fun))
 
 
+@guarded
 def plan_transitions(plan: Plan, source_label: Labels, target_label: Labels) -> Transitions:
     """Mass that a transport plan moves between types.
 
@@ -137,6 +139,7 @@ def plan_transitions(plan: Plan, source_label: Labels, target_label: Labels) -> 
     return _normalised(labels, here, arriving)
 
 
+@guarded
 def nearest_transitions(
     x: FloatArray, label: Labels, later: FloatArray, later_label: Labels, *, weight: FloatArray | None = None
 ) -> Transitions:
@@ -182,6 +185,7 @@ def nearest_transitions(
     return _normalised(labels, here, arriving)
 
 
+@guarded
 def lineage_consistency(
     x: FloatArray,
     label: Labels,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.metrics._clouds import two_clouds
 from cellflow.metrics._moments import mean_distance, spread_ratio
@@ -13,6 +14,7 @@ from cellflow.metrics._moments import mean_distance, spread_ratio
 __all__ = ["MomentErrors", "mean_error", "moment_errors", "variance_ratio"]
 
 
+@guarded
 def mean_error(
     x: FloatArray, y: FloatArray, *, x_weight: FloatArray | None = None, y_weight: FloatArray | None = None
 ) -> float:
@@ -38,6 +40,7 @@ def mean_error(
     return mean_distance(two_clouds(x, y, x_weight, y_weight)).value
 
 
+@guarded
 def variance_ratio(
     x: FloatArray, y: FloatArray, *, x_weight: FloatArray | None = None, y_weight: FloatArray | None = None
 ) -> float:
@@ -87,6 +90,7 @@ class MomentErrors:
     variance_correlation: float
 
 
+@guarded
 def moment_errors(
     predicted: FloatArray,
     observed: FloatArray,

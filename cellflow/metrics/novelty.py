@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellflow._neighbors import nearest
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import cloud, require_one_space
@@ -47,6 +48,7 @@ class Novelty:
     typical: float
 
 
+@guarded
 def nearest_neighbour_novelty(generated: FloatArray, training: FloatArray, *, held_out: FloatArray | None = None) -> Novelty:
     """Look for each generated cell's nearest training cell, and compare with what real cells have.
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from cellflow._numbers import as_count
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import two_clouds
@@ -14,6 +15,7 @@ from cellflow.metrics._slices import sliced
 __all__ = ["sliced_wasserstein"]
 
 
+@guarded
 def sliced_wasserstein(
     x: FloatArray,
     y: FloatArray,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import two_clouds
@@ -12,6 +13,7 @@ from cellflow.metrics._transport import solve
 __all__ = ["wasserstein"]
 
 
+@guarded
 def wasserstein(
     x: FloatArray,
     y: FloatArray,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._settings import guarded
 from cellflow.pl._axes import INK, OBSERVED, PREDICTED, legend, new_axes
 from cellflow.pl._read import Fitted
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["loss"]
 
 
+@guarded
 def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Axes:
     """Draw the training loss, and the loss on pairs that were held out.
 

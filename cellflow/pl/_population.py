@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow._numbers import as_number
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.adapter.keys import basis_of
 from cellflow.pl._axes import FAINT, OBSERVED, PREDICTED, embedding_axes, legend, map_axes, scatter
@@ -22,6 +23,7 @@ __all__ = ["population"]
 _BEFORE, _AFTER = "#b8a9c9", "#a9c3a0"
 
 
+@guarded
 def population(
     adata: AnnData,
     predicted: AnnData,

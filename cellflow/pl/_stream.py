@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow._numbers import as_number
+from cellflow._settings import guarded
 from cellflow.adapter.keys import basis_of
 from cellflow.pl._axes import INK, embedding_axes, map_axes, paint
 from cellflow.pl._read import Fitted, coordinates, entry
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["stream"]
 
 
+@guarded
 def stream(
     adata: AnnData,
     *,

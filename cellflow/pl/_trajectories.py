@@ -8,6 +8,7 @@ import numpy as np
 
 from cellflow._numbers import as_count
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._typing import RandomState
 from cellflow.adapter.keys import basis_of
 from cellflow.pl._axes import FAINT, INK, MAP, embedding_axes, map_axes, scatter, time_bar
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["trajectories"]
 
 
+@guarded
 def trajectories(
     adata: AnnData,
     *,

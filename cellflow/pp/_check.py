@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from cellflow._settings import guarded
 from cellflow.adapter.positions import examine_expression
 from cellflow.adapter.problem import Problem, problems
 from cellflow.adapter.read import examine
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 
+@guarded
 def check(
     adata: AnnData,
     *,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, IntegrationError
 from cellflow.fields.base import padded_chunks
@@ -23,6 +24,7 @@ LevelScore = Callable[[Tensor, float], Tensor]
 _STEPS_PER_LEVEL = 4
 
 
+@guarded
 def langevin(
     score: LevelScore,
     x: FloatArray,
@@ -67,6 +69,7 @@ def langevin(
     return _by_chunks(lambda y, z: _steps(score, y, noise, step, n_steps, z), x, seed, keys, n_steps, device)
 
 
+@guarded
 def annealed_langevin(
     score: LevelScore,
     ladder: Ladder,
@@ -126,6 +129,7 @@ def annealed_langevin(
     return _by_chunks(way, x, seed, keys, n_steps * len(levels), device)
 
 
+@guarded
 def denoise(
     score: LevelScore, ladder: Ladder, x: FloatArray, *, noise: float, device: torch.device | str = "cpu"
 ) -> FloatArray:

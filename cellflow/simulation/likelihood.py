@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,7 +12,9 @@ from torch import Tensor
 
 from cellflow._numbers import as_count, as_number
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
+from cellflow._warn import warn
 from cellflow.errors import InputError, IntegrationError, IntegrationWarning
 from cellflow.fields.base import Field, padded_chunks
 from cellflow.simulation.ode import _both_ways, _relative_error, bound, check_finite, require_few_steps, with_context
@@ -83,6 +84,7 @@ class Hutchinson:
         return torch.from_numpy(signs / np.sqrt(self.n_probes)).to(x)
 
 
+@guarded
 def log_likelihood(
     field: Callable[..., Tensor],
     x: FloatArray,
@@ -149,6 +151,7 @@ def log_likelihood(
     return log_p
 
 
+@guarded
 def push_with_log_prob(
     field: Callable[..., Tensor],
     x0: FloatArray,
@@ -305,4 +308,4 @@ def _warn_if_coarse(error: float, nats: float, step: float, t0: float, times: Fl
             f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the cells' spread, and its log-density by "
             f"{nats:.2g}, on the way from time {t0:g} to {times.tolist()[:: max(1, len(times) - 1)]}. Pass a smaller `step`."
         )
-        warnings.warn(msg, IntegrationWarning, stacklevel=4)
+        warn(msg, IntegrationWarning)

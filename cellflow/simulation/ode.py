@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -11,7 +10,9 @@ import torch
 import torchdiffeq
 from torch import Tensor
 
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
+from cellflow._warn import warn
 from cellflow.errors import InputError, IntegrationError, IntegrationWarning, closest
 from cellflow.fields.base import Field, padded_chunks
 from cellflow.simulation.trajectories import Trajectories
@@ -27,6 +28,7 @@ _COARSE = 1e-2
 _MAX_STEPS = 10_000
 
 
+@guarded
 def integrate(
     field: Callable[..., Tensor],
     x: FloatArray,
@@ -121,7 +123,7 @@ def integrate(
             f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the cells' spread on the way from time {t0:g} to "
             f"{distinct.tolist()[:: max(1, len(distinct) - 1)]}. Pass a smaller `step`, or method='dopri5'."
         )
-        warnings.warn(msg, IntegrationWarning, stacklevel=2)
+        warn(msg, IntegrationWarning)
     x_out = states.numpy()[position]
     return Trajectories(times, x_out, np.zeros(x_out.shape[:2]), np.arange(len(start)), error)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, closest
 from cellflow.fields.base import Field, padded_chunks
@@ -21,6 +22,7 @@ __all__ = ["Scheme", "integrate_sde"]
 Scheme = Literal["heun", "euler-maruyama"]
 
 
+@guarded
 def integrate_sde(
     drift: Callable[..., Tensor],
     x: FloatArray,

@@ -10,6 +10,7 @@ import numpy as np
 from cellflow import __version__
 from cellflow._numbers import as_count
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys, require_free
@@ -30,6 +31,7 @@ __all__ = ["density"]
 _REFERENCES = ("gmm", "kde")
 
 
+@guarded
 def density(
     adata: AnnData,
     time_key: str,

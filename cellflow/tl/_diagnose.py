@@ -10,6 +10,7 @@ import numpy as np
 
 from cellflow._numbers import as_count
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import RandomState
 from cellflow.adapter.conditioned import require_partners
 from cellflow.adapter.fitted import Fitted, read_fitted
@@ -34,6 +35,7 @@ _ENTRY = "diagnosis"
 _LEAST = 10
 
 
+@guarded
 def diagnose(
     adata: AnnData,
     *,

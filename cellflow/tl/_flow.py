@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cellflow._settings import guarded
 from cellflow._typing import RandomState
+from cellflow._warn import warn
 from cellflow.adapter.conditioned import named_plans, read_conditions, require_partners
 from cellflow.adapter.decoding import fitted_decoder
 from cellflow.adapter.fitted import inferred_times
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["flow"]
 
 
+@guarded
 def flow(
     adata: AnnData,
     time_key: str,
@@ -211,7 +213,7 @@ def _chosen(
             f"method='auto' with {len(snapshots)} snapshots: nothing can be held out, so nothing can be chosen. It takes the "
             f"default, {default.name!r}; name a method to say so yourself."
         )
-        warnings.warn(msg, InputWarning, stacklevel=3)
+        warn(msg, InputWarning)
         return default, {}
     found = select(snapshots, scale=scale, random_state=random_state, progress=progress)
     return found.best.recipe, {"selection": {"table": curve(found), "best": found.best.name}}

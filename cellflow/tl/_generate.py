@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,9 @@ import numpy as np
 
 from cellflow._numbers import as_count, as_number
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
+from cellflow._warn import warn
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cells_of_fit
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["generate"]
 
 
+@guarded
 def generate(
     adata: AnnData,
     *,
@@ -127,7 +129,7 @@ def generate(
             f"{found.copies:.0%} of the {n:,} generated cells are copies of one of {found.n_real:,} measured cells; expected "
             f"about {found.real_copies:.0%}, by chance. Train shorter or with more cells, or take the measured ones."
         )
-        warnings.warn(msg, InputWarning, stacklevel=2)
+        warn(msg, InputWarning)
     return cells
 
 

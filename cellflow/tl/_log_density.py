@@ -9,6 +9,7 @@ import numpy as np
 
 from cellflow._progress import is_shown
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
@@ -28,6 +29,7 @@ __all__ = ["age", "log_density"]
 _SOURCE = "source_density"
 
 
+@guarded
 def log_density(
     adata: AnnData,
     *,
@@ -113,6 +115,7 @@ def log_density(
     return target if copy else None
 
 
+@guarded
 def age(
     adata: AnnData,
     *,

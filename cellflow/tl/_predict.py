@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellflow._numbers import as_number
 from cellflow._random import as_seed, stream
+from cellflow._settings import guarded
 from cellflow._typing import RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
@@ -24,6 +25,7 @@ __all__ = ["predict"]
 _REMEDY = "pass extrapolate=True; the descendants of chosen cells are cf.tl.push"
 
 
+@guarded
 def predict(
     adata: AnnData,
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cellflow._numbers import as_number
+from cellflow._settings import guarded
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["pull", "push"]
 
 
+@guarded
 def push(
     adata: AnnData,
     cells: Selection | None = None,
@@ -73,6 +75,7 @@ def push(
     return _moved(adata, cells, time, condition, key, "push", extrapolate=extrapolate)
 
 
+@guarded
 def pull(
     adata: AnnData,
     cells: Selection | None = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
@@ -29,6 +30,7 @@ __all__ = ["refine"]
 logger = logging.getLogger("cellflow")
 
 
+@guarded
 def refine(
     adata: AnnData,
     predicted: AnnData,

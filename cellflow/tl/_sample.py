@@ -8,6 +8,7 @@ import numpy as np
 
 from cellflow._numbers import as_count
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["sample"]
 
 
+@guarded
 def sample(
     adata: AnnData,
     time: float,

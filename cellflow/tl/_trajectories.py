@@ -9,6 +9,7 @@ import numpy as np
 
 from cellflow._numbers import as_count
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray, RandomState
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
@@ -30,6 +31,7 @@ __all__ = ["trajectories"]
 _LIMIT = 2 * 1024**3
 
 
+@guarded
 def trajectories(
     adata: AnnData,
     *,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cellflow._random import as_seed
+from cellflow._settings import guarded
 from cellflow._typing import IntArray, RandomState
 from cellflow.adapter.decoding import fitted_decoder
 from cellflow.adapter.keys import DEFAULT, Keys
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["translate"]
 
 
+@guarded
 def translate(
     adata: AnnData,
     key: str,

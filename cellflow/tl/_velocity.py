@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow import __version__
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT, basis_of, find_basis, require_free, written
@@ -27,6 +28,7 @@ __all__ = ["velocity"]
 _LIMIT = 2 * 1024**3
 
 
+@guarded
 def velocity(
     adata: AnnData,
     *,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -12,7 +14,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from cellflow._drawing import Drawing
 from cellflow._progress import is_shown
+from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError, TrainingError, closest
@@ -127,12 +131,14 @@ class Training:
         return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
 
 
+@guarded
 def train(
     dynamics: Dynamics,
     stream: Source,
     objectives: Mapping[str, Objective],
     training: Training,
     *,
+    seed: int = 0,
     progress: bool | None = None,
     callback: Callback | None = None,
 ) -> tuple[Dynamics, History]:
@@ -148,6 +154,8 @@ def train(
         Losses by name; their sum is minimised.
     training
         How.
+    seed
+        Of what the networks themselves draw (dropout, say).
     progress
         A progress bar with loss and remaining time; None shows it only to somebody who is watching (a terminal, a notebook).
     callback
@@ -168,11 +176,16 @@ def train(
     optimizer = AdamW(dynamics, weight_decay=training.weight_decay, clip=training.clip)
     held_out = stream.validation()
     batches = stream.batches()
+    first = next(batches)
+    batches = itertools.chain([first], batches)
     records: dict[str, list[float]] = {}
     best_loss, best_step, best = math.inf, 0, None
     pending: list[torch.Tensor] = []
 
-    with tqdm(total=training.steps, desc="fit", unit="step", disable=not is_shown(progress), mininterval=0.2) as bar:
+    with (
+        _drawing(dynamics, first, objectives, seed),
+        tqdm(total=training.steps, desc="fit", unit="step", disable=not is_shown(progress), mininterval=0.2) as bar,
+    ):
         for step in range(training.steps):
             batch = next(batches)
             losses = torch.stack([objective(dynamics, batch) for objective in objectives.values()])
@@ -211,6 +224,17 @@ def train(
     if held_out is not None:
         history |= {"best_step": np.array([float(best_step)]), "best_val_loss": np.array([best_loss])}
     return (averaged if best is None else best), history
+
+
+def _drawing(
+    dynamics: Dynamics, batch: PathSample, objectives: Mapping[str, Objective], seed: int
+) -> AbstractContextManager[object]:
+    """Return the generator of networks that draw while they are trained; found by trying, because it slows others down."""
+    tried = copy.deepcopy(dynamics)
+    with Drawing(seed) as drawing, torch.no_grad():
+        for objective in objectives.values():
+            objective(tried, batch)
+    return Drawing(seed) if drawing.used else nullcontext()
 
 
 def _checked_means(losses: torch.Tensor, *, first_step: int, lr: float) -> list[float]:

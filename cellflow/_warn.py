@@ -1,0 +1,63 @@
+"""Warnings: ours are shown at the line of the caller or collected, foreign ones are ignored for the length of a block."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from cellflow.errors import CellFlowWarning
+
+__all__ = ["collected", "ignored", "warn"]
+
+#: Warning filters belong to the process: two threads that change and restore them at the same time would leave either's.
+_FILTERS = threading.RLock()
+#: Messages that are collected in this thread, or None where warnings are shown.
+_COLLECTED: ContextVar[list[str] | None] = ContextVar("cellflow_warnings", default=None)
+
+
+def warn(message: str, category: type[CellFlowWarning]) -> None:
+    """Warn at the line that called the package, however deep the call is; inside of `collected`, keep the message there."""
+    messages = _COLLECTED.get()
+    if messages is None:
+        warnings.warn(message, category, stacklevel=_depth())
+    else:
+        messages.append(message)
+
+
+def _depth() -> int:
+    """Return the `stacklevel` of the first frame outside of the package, seen from the caller of this function."""
+    package = __name__.partition(".")[0]
+    frame, level = sys._getframe(1), 1  # noqa: SLF001 (documented, and what `warnings` itself uses)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame = frame.f_back
+        level += 1
+    return level
+
+
+@contextmanager
+def collected() -> Iterator[list[str]]:
+    """Collect our own warnings of this thread as messages; warnings of others are shown as ever.
+
+    Warning filters are left alone, so that threads cannot disturb each other.
+    """
+    messages: list[str] = []
+    token = _COLLECTED.set(messages)
+    try:
+        yield messages
+    finally:
+        _COLLECTED.reset(token)
+
+
+@contextmanager
+def ignored(category: type[Warning], *, module: str = "") -> Iterator[None]:
+    """Ignore a category of foreign warnings (from a module, where one is named) in a short block.
+
+    One thread at a time is inside, because the filters belong to the process.
+    """
+    with _FILTERS, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=category, module=module)
+        yield
