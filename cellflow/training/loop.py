@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -176,19 +175,22 @@ def train(
     optimizer = AdamW(dynamics, weight_decay=training.weight_decay, clip=training.clip)
     held_out = stream.validation()
     batches = stream.batches()
-    first = next(batches)
-    batches = itertools.chain([first], batches)
     records: dict[str, list[float]] = {}
     best_loss, best_step, best = math.inf, 0, None
     pending: list[torch.Tensor] = []
 
     with (
-        _drawing(dynamics, first, objectives, seed),
+        ExitStack() as stack,
         tqdm(total=training.steps, desc="fit", unit="step", disable=not is_shown(progress), mininterval=0.2) as bar,
     ):
+        # A network that draws while it is trained (dropout) does so from its own generator. The first step shows whether it
+        # does; the others are faster without.
+        drawing = stack.enter_context(Drawing(seed))
         for step in range(training.steps):
             batch = next(batches)
             losses = torch.stack([objective(dynamics, batch) for objective in objectives.values()])
+            if step == 0 and not drawing.used:
+                stack.close()
             lr = training.lr * training.lr_factor(step)
             optimizer.step(losses.sum(), lr)
             if averaged is not dynamics:
@@ -224,17 +226,6 @@ def train(
     if held_out is not None:
         history |= {"best_step": np.array([float(best_step)]), "best_val_loss": np.array([best_loss])}
     return (averaged if best is None else best), history
-
-
-def _drawing(
-    dynamics: Dynamics, batch: PathSample, objectives: Mapping[str, Objective], seed: int
-) -> AbstractContextManager[object]:
-    """Return the generator of networks that draw while they are trained; found by trying, because it slows others down."""
-    tried = copy.deepcopy(dynamics)
-    with Drawing(seed) as drawing, torch.no_grad():
-        for objective in objectives.values():
-            objective(tried, batch)
-    return Drawing(seed) if drawing.used else nullcontext()
 
 
 def _checked_means(losses: torch.Tensor, *, first_step: int, lr: float) -> list[float]:
