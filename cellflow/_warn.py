@@ -53,11 +53,11 @@ def collected() -> Iterator[list[str]]:
 
 
 @contextmanager
-def ignored(category: type[Warning], *, module: str = "") -> Iterator[None]:
-    """Ignore a category of foreign warnings (from a module, where one is named) in a short block.
+def ignored(category: type[Warning], *, message: str = "", module: str = "") -> Iterator[None]:
+    """Ignore a category of foreign warnings in a short block: those that begin with a message, or come from a module.
 
     One thread at a time is inside, because the filters belong to the process.
     """
     with _FILTERS, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=category, module=module)
+        warnings.filterwarnings("ignore", message=message, category=category, module=module)
         yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from io import FileIO
@@ -13,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cellflow._files import check_writable, replaced
+from cellflow._warn import ignored
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -127,8 +127,7 @@ def _as_it_is() -> Iterator[None]:
     name = "allow_write_nullable_strings"
     # Versions that always write them will have no such setting.
     allowed = settings.override(**{name: True}) if hasattr(settings, name) else nullcontext()
-    with allowed, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Forward slashes", category=FutureWarning)
+    with allowed, ignored(FutureWarning, message="Forward slashes"):
         yield
 
 
