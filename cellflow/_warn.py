@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from cellflow.errors import CellFlowWarning
+from cellflow.errors import CellFlowWarning, level_of_caller
 
 __all__ = ["collected", "ignored", "warn"]
 
@@ -23,19 +22,9 @@ def warn(message: str, category: type[CellFlowWarning]) -> None:
     """Warn at the line that called the package, however deep the call is; inside of `collected`, keep the message there."""
     messages = _COLLECTED.get()
     if messages is None:
-        warnings.warn(message, category, stacklevel=_depth())
+        warnings.warn(message, category, stacklevel=level_of_caller())
     else:
         messages.append(message)
-
-
-def _depth() -> int:
-    """Return the `stacklevel` of the first frame outside of the package, seen from the caller of this function."""
-    package = __name__.partition(".")[0]
-    frame, level = sys._getframe(1), 1  # noqa: SLF001 (documented, and what `warnings` itself uses)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        frame = frame.f_back
-        level += 1
-    return level
 
 
 @contextmanager

@@ -203,9 +203,9 @@ class _Refused(io.RawIOBase):
             first = max(start, self._position)
             last = min(start + len(kept), self._position + n)
             if first < last:
-                found[first - self._position : last - self._position] = np.frombuffer(
-                    kept, dtype=np.uint8
-                )[first - start : last - start]
+                found[first - self._position : last - self._position] = np.frombuffer(kept, dtype=np.uint8)[
+                    first - start : last - start
+                ]
         view[:n] = found.tobytes()
         self._position += n
         return n

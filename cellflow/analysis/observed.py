@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellflow._typing import FloatArray
-from cellflow.errors import InputError, IntegrationWarning, level_of_caller
+from cellflow._warn import warn
+from cellflow.errors import InputError, IntegrationWarning
 
 if TYPE_CHECKING:
     from cellflow.flow import Flow
@@ -118,7 +118,7 @@ class Observed:
             msg = f"{self._place(outside)}; the velocity field is extrapolated there, without data to say whether it holds."
             if growth is not None:
                 msg += f" The states there are {growth:.2g} times as far from the cells' mean as the cells are."
-            warnings.warn(msg, IntegrationWarning, stacklevel=level_of_caller())
+            warn(msg, IntegrationWarning)
 
     def _beyond(self, times: FloatArray) -> FloatArray:
         """How far times lie outside, in units of time; what is no number lies infinitely far."""
