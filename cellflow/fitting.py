@@ -26,6 +26,7 @@ from cellflow.flow import Flow
 from cellflow.frame import Frame, Scale
 from cellflow.ladder import Ladder, Moments
 from cellflow.paths import Path, Surveyed
+from cellflow.paths.base import Centred
 from cellflow.plan import BlockPlan, EdgePlan, Plan
 from cellflow.population import Clock, Population, Snapshots
 from cellflow.recipes import DEFAULT, Recipe, by_name, describe
@@ -95,7 +96,9 @@ class Coupled:
             return known.prepared
         path = recipe.resolved(inside.clock).path
         with torch_threads(1):
-            return path.prepared(chained(inside, self.plans)[0]) if isinstance(path, Surveyed) else path
+            if isinstance(path, Surveyed):
+                return path.prepared(chained(inside, self.plans)[0])
+        return path.centred(inside) if isinstance(path, Centred) else path
 
     def _known(self, recipe: Recipe) -> Ready | None:
         return next((ready for ready in self.ready if ready.path == recipe.path), None)
@@ -303,6 +306,8 @@ def fit(
         chains, pairs = chained(inside, solved)
         with torch_threads(1):
             path = path.prepared(chains) if plans is None else plans.path(inside, given)
+    elif isinstance(path, Centred):
+        path = path.centred(inside)
     stream = Stream(
         inside,
         pairs,

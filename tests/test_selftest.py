@@ -76,6 +76,10 @@ def no_learning(monkeypatch):
     monkeypatch.setattr(recipes, "ot_cfm", lambda: replace(recipe, training=replace(recipe.training, lr=1e-9)))
 
 
+def bends_along_the_path(monkeypatch):
+    monkeypatch.setattr(paths.overlap, "steady", lambda chain, offsets: offsets + 0.3 * (chain.pairs.x1 - chain.pairs.x0))
+
+
 def lost_digits(monkeypatch):
     state = flow.Flow.state
 
@@ -95,6 +99,7 @@ SABOTAGE = {
     less_noise: {"_diffusion"},
     no_volume: {"_likelihood"},
     no_learning: {"_small_fit"},
+    bends_along_the_path: {"_uniform_motion"},
     lost_digits: {"_state_round_trip"},
 }
 

@@ -1,4 +1,4 @@
-"""A path with three sines on top: what corrections of a path at its quarters amount to."""
+"""A path with a bend on top: what corrections of a path at its quarters amount to."""
 
 from __future__ import annotations
 
@@ -8,23 +8,41 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from cellflow.chain import Chain
 from cellflow.paths.base import Path, elapsed, moved
 from cellflow.population import Pairs
 
-__all__ = ["QUARTERS", "Bent", "across", "at", "bent", "direction"]
+__all__ = ["QUARTERS", "Bent", "across", "at", "bent", "direction", "steady"]
 
-#: Where corrections are evaluated.
+#: Where corrections are evaluated, as fractions of the interval, and the bend there: sin^2(pi s).
 QUARTERS = (0.25, 0.5, 0.75)
+_BEND = (0.5, 1.0, 0.5)
 #: Keeps divisions by lengths that may be zero finite.
 _TINY = 1e-300
 
 
 def bent(path: Path, offsets: Tensor) -> Bent:
-    r"""Add :math:`\sin(j \pi s)`, j = 1, 2, 3, such that the path is off by these `(3, N, d)` at the quarters."""
-    s = torch.tensor(QUARTERS, dtype=offsets.dtype)
-    values = torch.sin(math.pi * s[:, None] * torch.arange(1, 4, dtype=offsets.dtype))
-    coefficients = torch.einsum("js,snd->jnd", torch.linalg.inv(values), offsets)
-    return replace(path, coefficients=path.coefficients + coefficients) if isinstance(path, Bent) else Bent(path, coefficients)
+    """Bend a path such that it is off by these `(3, N, d)` at the quarters, as nearly as one bend can (least squares)."""
+    bend = torch.tensor(_BEND, dtype=offsets.dtype)
+    amplitude = torch.einsum("s,snd->nd", bend / bend.square().sum(), offsets)
+    return replace(path, amplitude=path.amplitude + amplitude) if isinstance(path, Bent) else Bent(path, amplitude)
+
+
+def steady(chain: Chain, offsets: Tensor) -> Tensor:
+    """Offsets `(3, n, d)` of the pairs of a chain, without what would change the speed of cells or of the population.
+
+    Each is at right angles to its path, and their mean over an interval to the displacement of the population. What has to
+    be added for the latter is in proportion to the lengths of the paths: a cell at rest stays there.
+    """
+    straight = chain.pairs.x1 - chain.pairs.x0
+    along = direction(straight)
+    kept = torch.stack([across(along, offset) for offset in offsets])
+    for rows in chain.rows:
+        forward = direction(straight[rows].mean(dim=0, keepdim=True))
+        sideways = straight[rows].norm(dim=1, keepdim=True) * across(along[rows], forward.expand_as(straight[rows]))
+        reach = (sideways.mean(dim=0) @ forward[0]).clamp_min(_TINY)
+        kept[:, rows] -= (kept[:, rows].mean(dim=1) @ forward[0])[:, None, None] / reach * sideways
+    return kept
 
 
 def at(path: Path, s: float, pairs: Pairs) -> Tensor:
@@ -45,26 +63,26 @@ def across(unit: Tensor, x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Bent:
-    r"""A prepared path plus :math:`\sum_j C_j \sin(j \pi s)`, which vanishes at both ends.
+    r"""A prepared path plus :math:`C \sin^2(\pi s)`.
+
+    The bend vanishes at both ends with its derivative, so that cells leave and reach the snapshots with the velocity of the
+    path that is bent.
 
     Parameters
     ----------
     path
         What is bent.
-    coefficients
-        :math:`C_j` of every pair of the table, shape `(3, N, d)`.
+    amplitude
+        :math:`C` of every pair of the table, shape `(N, d)`.
     """
 
     path: Path
-    coefficients: Tensor
+    amplitude: Tensor
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre, shape `(n, d)`."""
-        angle = math.pi * elapsed(t, pairs)[:, None]
-        x = self.path.mean(t, pairs)
-        for j, coefficient in enumerate(self.coefficients, start=1):
-            x = x + torch.sin(j * angle) * coefficient[pairs.row].to(angle.dtype)
-        return x
+        bend = torch.sin(math.pi * elapsed(t, pairs)[:, None]).square()
+        return self.path.mean(t, pairs) + bend * self.amplitude[pairs.row].to(bend.dtype)
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Width, shape `(n,)`."""
@@ -72,4 +90,4 @@ class Bent:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Bent:
         """The same path with its constants elsewhere."""
-        return replace(self, path=moved(self.path, device, dtype), coefficients=self.coefficients.to(device, dtype))
+        return replace(self, path=moved(self.path, device, dtype), amplitude=self.amplitude.to(device, dtype))

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from cellflow.chain import Chain
-from cellflow.population import Pairs
+from cellflow.population import Pairs, Snapshots
 
-__all__ = ["Path", "PathSample", "Surveyed", "elapsed", "innermost", "moved", "prepared", "sample"]
+__all__ = ["Centred", "Path", "PathSample", "Surveyed", "elapsed", "innermost", "moved", "prepared", "sample"]
 
 
 @runtime_checkable
@@ -32,6 +32,14 @@ class Surveyed(Protocol):
 
     def prepared(self, chains: Sequence[Chain]) -> Path:
         """Return the path of the pairs of these chains; it finds their constants by `Pairs.row`."""
+
+
+@runtime_checkable
+class Centred(Protocol):
+    """A path whose formulas need the means of the snapshots."""
+
+    def centred(self, snapshots: Snapshots) -> Path:
+        """Return the path between these snapshots."""
 
 
 def prepared(path: Path | Surveyed, chains: Sequence[Chain]) -> Path:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cellflow._numbers import as_number
 from cellflow.chain import Chain
-from cellflow.paths._bent import QUARTERS, across, at, bent, direction
+from cellflow.paths._bent import QUARTERS, across, at, bent, direction, steady
 from cellflow.paths.base import Path, Surveyed, prepared
 
 __all__ = ["DensityCorrected"]
@@ -77,4 +77,4 @@ class DensityCorrected:
             near = _VOID * ((1 - s) * radius[0] + s * radius[1])
             trust = (near / torch.from_numpy(here.radius).clamp_min(_TINY)).clamp_max(1.0).square()
             found.append(self.strength * (shift - (1.0 - trust)[:, None] * against))
-        return torch.stack(found)
+        return steady(chain, torch.stack(found))

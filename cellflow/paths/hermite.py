@@ -77,26 +77,39 @@ class LimitedHermite:
             forward.append(smoothed(source, ahead, n_neighbors))
             backward.append(smoothed(target, behind, n_neighbors))
 
+        means = np.array([p.weight @ p.x for p in populations])
+        rates = np.diff(means, axis=0) / gaps[:, None]
         starts, stops = [], []
         for k, (i, j) in enumerate(zip(chain.i, chain.j, strict=True)):
             straight, h = populations[k + 1].x[j] - populations[k].x[i], gaps[k]
             start = stop = None
             if k > 0:
-                start = self._limited((h * backward[k - 1][i] - straight) * h / (gaps[k - 1] + h), straight)
+                share = h / (gaps[k - 1] + h)
+                mean = h * (rates[k - 1] - rates[k])
+                start = self._limited(share * (h * backward[k - 1][i] - straight), share * mean, straight)
             if k < len(gaps) - 1:
-                stop = self._limited((h * forward[k + 1][j] - straight) * h / (h + gaps[k + 1]), straight)
+                share = h / (h + gaps[k + 1])
+                mean = h * (rates[k + 1] - rates[k])
+                stop = self._limited(share * (h * forward[k + 1][j] - straight), share * mean, straight)
             if start is None:
                 start = np.zeros_like(straight) if stop is None else -0.5 * stop
             starts.append(start)
             stops.append(-0.5 * start if stop is None else stop)
         return np.concatenate(starts), np.concatenate(stops)
 
-    def _limited(self, excess: FloatArray, straight: FloatArray) -> FloatArray:
+    def _limited(self, excess: FloatArray, mean: FloatArray, straight: FloatArray) -> FloatArray:
+        """Limit excess velocities `(n, d)`; `mean (d,)` is what they come to for the whole population.
+
+        Averages over neighbours count cells in dense places more often than others, which shifts their mean. What is missing
+        is added in proportion to the lengths of the paths, so that a population in uniform motion has no excess.
+        """
         length = np.linalg.norm(straight, axis=1, keepdims=True)
         most = self.limit * length
         total = most + np.linalg.norm(excess, axis=1, keepdims=True)
-        limited: FloatArray = excess * np.divide(most, total, out=np.zeros_like(most), where=length > 0)
-        return limited
+        factor = np.divide(most, total, out=np.zeros_like(most), where=length > 0)
+        limited: FloatArray = excess * factor
+        missing = factor.mean() * mean - limited.mean(axis=0)
+        return np.asarray(limited + missing * np.divide(length, length.mean(), out=np.zeros_like(length), where=length > 0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from cellflow._numbers import as_number
 from cellflow._random import stream, systematic
 from cellflow._typing import FloatArray
 from cellflow.chain import Chain, Pool
-from cellflow.paths._bent import QUARTERS, across, at, bent, direction
+from cellflow.paths._bent import QUARTERS, at, bent, steady
 from cellflow.paths.base import Path, Surveyed, prepared
 
 __all__ = ["OverlapAttracted"]
@@ -81,8 +81,7 @@ class OverlapAttracted:
 
     def _pulls(self, path: Path, chain: Chain, number: int) -> Tensor:
         pairs, posterior = chain.pairs, _posterior(chain.pool, len(chain.snapshots))
-        straight = pairs.x1 - pairs.x0
-        length = straight.norm(dim=1).numpy()
+        length = (pairs.x1 - pairs.x0).norm(dim=1).numpy()
         pulls = np.zeros((len(QUARTERS), *pairs.x0.shape))
         points = [at(path, s, pairs).numpy() for s in QUARTERS]
         for k, rows in enumerate(chain.rows):
@@ -100,8 +99,7 @@ class OverlapAttracted:
                 reach = np.maximum(self.reach * length[rows, None], np.finfo(float).tiny ** 0.25)
                 with np.errstate(under="ignore"):
                     pulls[q, rows] = strength * np.exp(-0.5 * (away**2).sum(axis=1, keepdims=True) / reach**2) * away
-        along = direction(straight)
-        return torch.stack([across(along, pull) for pull in torch.from_numpy(pulls)])
+        return steady(chain, torch.from_numpy(pulls))
 
 
 def _posterior(pool: Pool, n_knots: int) -> FloatArray:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cellflow._numbers import as_count
+from cellflow._typing import FloatArray
 from cellflow.chain import Chain, smoothed
 from cellflow.paths.base import Path, Surveyed, elapsed, moved, prepared
 from cellflow.population import Pairs
@@ -62,9 +63,14 @@ class ResidualRotated:
 
     def _residuals(self, chain: Chain) -> tuple[Tensor, Tensor]:
         apart = [p.x - smoothed(p, p.x, self.n_neighbors) for p in chain.snapshots.populations]
-        start = np.concatenate([apart[k][i] for k, i in enumerate(chain.i)])
-        stop = np.concatenate([apart[k + 1][j] for k, j in enumerate(chain.j)])
+        # Neighbours' means lie where cells are dense, so that residuals have a mean, which would move the population.
+        start = np.concatenate([_centred(apart[k][i]) for k, i in enumerate(chain.i)])
+        stop = np.concatenate([_centred(apart[k + 1][j]) for k, j in enumerate(chain.j)])
         return torch.from_numpy(start), torch.from_numpy(stop)
+
+
+def _centred(residuals: FloatArray) -> FloatArray:
+    return np.asarray(residuals - residuals.mean(axis=0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cellflow.errors import InputError
 from cellflow.paths.base import elapsed
-from cellflow.population import Pairs
+from cellflow.population import Pairs, Snapshots
 
 __all__ = ["Trigonometric"]
 
@@ -19,7 +20,9 @@ class Trigonometric:
     r""":math:`x_t \sim \mathcal N(\cos(\tfrac\pi2 s)\, x_0 + \sin(\tfrac\pi2 s)\, x_1, \mathrm{smoothing}^2 I)`.
 
     For independent ends of equal covariance the path has that covariance at every time, where a straight one loses up to
-    half of it. Assumes centred coordinates, which a fitted `Frame` gives.
+    half of it. The formula depends on the origin of the coordinates. In a fit (`centred`), the deviations of both cells from
+    the means of their snapshots are mixed like this, and the mean moves in a straight line between the snapshots, so that
+    moving all cells moves the paths, and a population in uniform motion keeps its velocity.
 
     Parameters
     ----------
@@ -38,6 +41,11 @@ class Trigonometric:
             msg = f"smoothing={self.smoothing!r}; expected a finite number that is not negative."
             raise InputError(msg)
 
+    def centred(self, snapshots: Snapshots) -> _Centred:
+        """Return the path around the means of these snapshots."""
+        means = np.array([p.weight @ p.x for p in snapshots.populations])
+        return _Centred(self, torch.from_numpy(snapshots.times), torch.from_numpy(means))
+
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre, shape `(n, d)`."""
         angle = 0.5 * torch.pi * elapsed(t, pairs)[:, None]
@@ -46,3 +54,35 @@ class Trigonometric:
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
         """Width, shape `(n,)`."""
         return torch.full_like(t, self.smoothing)
+
+
+@dataclass(frozen=True, eq=False)
+class _Centred:
+    """A path that takes the origin for the mean of both snapshots, moved to where the means are.
+
+    Parameters
+    ----------
+    path
+        The path about the origin.
+    times, means
+        Of the snapshots, shapes `(k,)` and `(k, d)`.
+    """
+
+    path: Trigonometric
+    times: Tensor
+    means: Tensor
+
+    def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Centre, shape `(n, d)`."""
+        start = self.means[torch.searchsorted(self.times, pairs.t0)].to(pairs.x0.dtype)
+        stop = self.means[torch.searchsorted(self.times, pairs.t1)].to(pairs.x0.dtype)
+        about = replace(pairs, x0=pairs.x0 - start, x1=pairs.x1 - stop)
+        return torch.lerp(start, stop, elapsed(t, pairs)[:, None]) + self.path.mean(t, about)
+
+    def std(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Width, shape `(n,)`."""
+        return self.path.std(t, pairs)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> _Centred:
+        """The same path with its constants elsewhere; times stay float64."""
+        return replace(self, times=self.times.to(device), means=self.means.to(device, dtype))

@@ -298,5 +298,6 @@ def test_a_cell_whose_weight_rounds_to_nothing_changes_nothing():
         path = ready(LimitedHermite(n_neighbors=5), [chain])
         made[name] = path.mean(chain.pairs.t0 + 0.4 * (chain.pairs.t1 - chain.pairs.t0), chain.pairs).numpy()
     assert np.isfinite(made["light"]).all()
-    paired = {tuple(np.round(x, 6)) for x in made["gone"]}
-    assert np.mean([tuple(np.round(x, 6)) in paired for x in made["light"]]) > 0.9
+    # One pair more or less in the table changes the mean over its pairs by a little.
+    apart = np.linalg.norm(made["light"][:, None] - made["gone"], axis=2).min(axis=1)
+    assert np.mean(apart < 0.01) > 0.9
