@@ -1,7 +1,7 @@
 """The command line: h5ad files in, h5ad files out.
 
 Results go to files, tables and `--json` to stdout, messages to stderr. Exit codes: 0 done, 1 failure, 2 usage, 3 environment,
-4 input data, 5 numerical, 130 interrupt, 143 terminated.
+4 input data, 5 numerical, 130 interrupt, 129 and 143 terminated.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from cellflow import __version__, errors
 
@@ -44,7 +44,9 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.CellFlowError, 1),
     (MemoryError, 3),
 )
-_INTERRUPTED, _TERMINATED = 130, 143
+_INTERRUPTED = 130
+#: Signals that end the program in order, with 128 and their number as its exit code.
+_ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,6 +54,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse passes over what cannot be printed.
+        if file is sys.stdout and message:
+            _print(message)
+        else:
+            super()._print_message(message, file)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,36 +77,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        try:
-            with _manners():
-                return _run(argv)
-        finally:
-            # Here, where a reader that has gone is not yet an error at the interpreter's exit.
-            sys.stdout.flush()
+        with _streams() as closed, _manners():
+            try:
+                return _run(argv, closed=closed)
+            finally:
+                # Here, where a reader that has gone is not yet an error at the interpreter's exit.
+                _print()
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 0
     except KeyboardInterrupt:
-        print("cellflow: interrupted; no file was changed half-way.", file=sys.stderr)
+        _say("cellflow: interrupted; no file was changed half-way.")
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has had enough. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         return 0
     except tuple(kind for kind, _ in _CODES) as error:
-        print(f"cellflow: {error}", file=sys.stderr)
+        _say(f"cellflow: {error}")
         return next(code for kind, code in _CODES if isinstance(error, kind))
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str], *, closed: bool = False) -> int:
     parser, commands = _parsers()
     _suggest(argv, parser, commands)
     arguments = parser.parse_args(argv)
+    if sys.flags.optimize > 1 and arguments.command != "selftest":
+        msg = (
+            "Python was started with -OO (or PYTHONOPTIMIZE=2), which removes docstrings that anndata "
+            "needs when it is imported. Start it with -O, or without."
+        )
+        raise errors.SetupError(msg)
     result = arguments.run(arguments)
-    if arguments.json:
-        print(json.dumps(result["values"], indent=1))
-    elif "table" in result:
-        print(result["table"])
-    print(result["message"], file=sys.stderr)
+    answer = json.dumps(result["values"], indent=1) if arguments.json else result.get("table")
+    _say(result["message"])
+    if answer is not None:
+        _answer(answer, closed=closed)
     return int(result.get("code", 0))
 
 
@@ -118,7 +132,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     parser = _Parser(
         prog="cellflow",
         description="From time-labelled single-cell snapshots to a continuous dynamics.",
-        epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 environment, 4 input data, 5 numerical, 130 and 143 stopped.",
+        epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 environment, 4 input data, 5 numerical, 129, 130 and 143 stopped.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cellflow {__version__}")
@@ -152,6 +166,9 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     predict = command("predict", _predict, "Predict the population at a time, measured or not.")
     predict.add_argument("input", metavar="IN.h5ad", help="what `cellflow fit` wrote")
     predict.add_argument("--time", type=float, required=True, metavar="T", help="in the unit of the time column")
+    predict.add_argument(
+        "--extrapolate", action="store_true", help="answer before the first or after the last measured time, too"
+    )
     predict.add_argument("--n-obs", type=int, metavar="N", help="cells to predict (default: as many as the snapshots hold)")
 
     bench = command("bench", _bench, "Hide snapshots in turn, predict them, and compare; or run a table of the literature.")
@@ -239,15 +256,42 @@ def _annotate(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
     from cellflow import tl
-    from cellflow.adapter.read import read_h5ad
     from cellflow._files import check_writable
     from cellflow.adapter.h5ad import check_storable, write_h5ad
+    from cellflow.adapter.keys import DEFAULT
+    from cellflow.adapter.read import read_h5ad
 
     check_writable(arguments.out)
     adata = read_h5ad(arguments.input)
-    later = tl.predict(adata, time=arguments.time, n_obs=arguments.n_obs, random_state=arguments.seed)
+    check_storable(adata)
+    if not arguments.extrapolate:
+        _require_measured(adata, arguments.time, DEFAULT)
+    later = tl.predict(
+        adata,
+        time=arguments.time,
+        n_obs=arguments.n_obs,
+        random_state=arguments.seed,
+        extrapolate=arguments.extrapolate,
+    )
     write_h5ad(later, arguments.out)
     return _wrote(arguments, later, time=arguments.time)
+
+
+def _require_measured(adata: AnnData, time: float, key: str) -> None:
+    """Make sure that a time lies within the measured ones.
+
+    A script reads exit codes, not warnings, so that every extrapolation has to be asked for here.
+    """
+    from cellflow.adapter.fitted import read_fitted
+
+    fitted = read_fitted(adata, key)
+    observed = fitted.observed.narrowed(fitted.cells.snapshots())
+    if len(observed.outside(time)):
+        msg = (
+            f"--time {time:g} lies outside the measured times, {observed.first:g} to {observed.last:g}. "
+            "Expected one of them or between them; --extrapolate goes beyond."
+        )
+        raise errors.InputError(msg)
 
 
 #: Options of `cellflow bench` that belong to a file of one's own, and to the literature.
@@ -284,15 +328,17 @@ def _bench(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _holdout(arguments: argparse.Namespace) -> dict[str, Any]:
     from cellflow import bench
-    from cellflow.adapter.read import read_h5ad
     from cellflow._files import check_writable
     from cellflow.adapter.h5ad import check_storable, write_h5ad
+    from cellflow.adapter.read import read_h5ad
 
     if arguments.out is not None:
         check_writable(arguments.out)
     if arguments.report is not None:
         check_writable(arguments.report, suffix=".html")
     adata = read_h5ad(arguments.input)
+    if arguments.out is not None:
+        check_storable(adata)
     if arguments.cluster_key is not None and arguments.cluster_key not in adata.obs:
         known = sorted(map(str, adata.obs))
         msg = f"--cluster-key: adata.obs has no column {arguments.cluster_key!r}{errors.closest(arguments.cluster_key, known)}"
@@ -371,13 +417,14 @@ def _selftest(arguments: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def _changed(arguments: argparse.Namespace) -> Iterator[AnnData]:
-    """Read the input, let the block change it, and write the result; whether it can be written is checked before any work."""
-    from cellflow.adapter.read import read_h5ad
+    """Read the input, let the block change it, and write the result; what prevents that is said before any work."""
     from cellflow._files import check_writable
     from cellflow.adapter.h5ad import check_storable, write_h5ad
+    from cellflow.adapter.read import read_h5ad
 
     check_writable(arguments.out)
     adata = read_h5ad(arguments.input)
+    check_storable(adata)
     yield adata
     write_h5ad(adata, arguments.out)
 
@@ -390,23 +437,113 @@ def _wrote(arguments: argparse.Namespace, adata: AnnData, **more: Any) -> dict[s
 # How the program behaves ----------------------------------------------------------------------------------------------
 
 
+def _say(message: object) -> None:
+    """Print a message on stderr. Where nothing can be written there, nobody can be told."""
+    try:
+        print(_encodable(message, sys.stderr), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        _discard(sys.stderr)
+
+
+def _answer(text: str, *, closed: bool) -> None:
+    """Print a result on stdout.
+
+    Raises
+    ------
+    OutputError
+        It cannot be printed; a program that waits for it has to know.
+    """
+    if closed:
+        msg = "The result cannot be printed: standard output is closed. What was said to be written is written."
+        raise errors.OutputError(msg)
+    _print(f"{text}\n")
+
+
+def _print(text: str = "") -> None:
+    """Print on stdout, with what was printed before.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    try:
+        if text:
+            print(_encodable(text, sys.stdout), end="")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as cause:
+        _discard(sys.stdout)
+        msg = f"The result cannot be printed ({cause}). What was said to be written is written."
+        raise errors.OutputError(msg) from cause
+
+
+def _encodable(text: object, stream: TextIO) -> str:
+    """Text as the encoding of a stream can write it; other characters as escapes."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return str(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _discard(stream: TextIO) -> None:
+    """Let a stream lead nowhere, because Python writes what is left in it once more when it ends."""
+    # A stream without a number, as a test has it, is not written at the end.
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def _streams() -> Iterator[bool]:
+    """Put something in the place of standard streams that are closed; tells whether stdout was.
+
+    Otherwise the next file that is opened would get the number of the stream, and with it what others print there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    before = sys.stdout, sys.stderr
+    closed = [stream is None or stream.closed for stream in before]
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 (a device)
+        if closed[0]:
+            sys.stdout = nowhere
+        if closed[1]:
+            sys.stderr = nowhere
+        try:
+            yield closed[0]
+        finally:
+            sys.stdout, sys.stderr = before
+
+
+class _Lines(logging.Handler):
+    """Log records as lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message of a record."""
+        _say(self.format(record))
+
+
 @contextmanager
 def _manners() -> Iterator[None]:
     """Warnings and log lines as single lines on stderr, caches that can be written, and an orderly end when terminated."""
-    logger, handler = logging.getLogger("cellflow"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger, handler = logging.getLogger("cellflow"), _Lines()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    in_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _terminate) if in_main else None
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _ENDINGS:
+            # A program that was started by nohup keeps ignoring that its terminal is gone.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, _terminate)
     try:
         with _environment(), warnings.catch_warnings():
-            warnings.showwarning = lambda text, kind, *_: print(f"{kind.__name__}: {text}", file=sys.stderr)
+            warnings.showwarning = lambda text, kind, *_: _say(f"{kind.__name__}: {text}")
             yield
     finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, before)
+        for number, action in before.items():
+            signal.signal(number, action)
         logger.removeHandler(handler)
         logger.setLevel(level)
 
@@ -414,18 +551,27 @@ def _manners() -> Iterator[None]:
 @contextmanager
 def _environment() -> Iterator[None]:
     """Set what other packages read from the environment, where nobody has; taken back afterwards."""
+    from cellflow._files import remove_leftovers, temporary_name
+
     # Pictures go to files; asking for a window would fail on a server.
-    wanted = {"MPLBACKEND": lambda: "agg"}
-    if not os.access(Path("~").expanduser(), os.W_OK):
-        wanted |= dict.fromkeys(("MPLCONFIGDIR", "NUMBA_CACHE_DIR"), lambda: tempfile.mkdtemp(prefix="cellflow-"))
-    missing = [variable for variable in wanted if variable not in os.environ]
-    try:
-        os.environ.update({variable: wanted[variable]() for variable in missing})
-        yield
-    finally:
-        for variable in missing:
-            os.environ.pop(variable, None)
+    wanted = {"MPLBACKEND": "agg"}
+    with ExitStack() as stack:
+        if not os.access(Path("~").expanduser(), os.W_OK):
+            place = Path(tempfile.gettempdir())
+            remove_leftovers(place)
+            caches = stack.enter_context(temporary_name(place))
+            caches.mkdir(mode=0o700)
+            wanted |= dict.fromkeys(("MPLCONFIGDIR", "NUMBA_CACHE_DIR"), str(caches))
+        missing = [variable for variable in wanted if variable not in os.environ]
+        try:
+            os.environ.update({variable: wanted[variable] for variable in missing})
+            yield
+        finally:
+            for variable in missing:
+                os.environ.pop(variable, None)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 (the signature of a signal handler)
-    raise SystemExit(_TERMINATED)
+    # Once is enough: what is being cleaned up should not be stopped by a second signal.
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
