@@ -37,7 +37,7 @@ def clean(text: object) -> str:
     return _UNSAFE.sub(_REPLACED, str(text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def drawable(text: object) -> str:
+def drawable(text: object, *, longest: int = _LONGEST) -> str:
     r"""Text that matplotlib draws as it is: on one line, no mathematics between dollars, shortened in its middle.
 
     Examples
@@ -48,8 +48,8 @@ def drawable(text: object) -> str:
     40
     """
     line = " ".join(clean(text).split())
-    if len(line) > _LONGEST:
-        kept = _LONGEST - 1
+    if len(line) > longest:
+        kept = longest - 1
         line = f"{line[: kept - kept // 3]}…{line[-(kept // 3) :]}"
     # A legend leaves out what is empty or begins with an underscore; a space of no width keeps it.
     line = f"\u200b{line}" if not line or line.startswith("_") else line

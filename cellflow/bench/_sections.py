@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow._typing import FloatArray
-from cellflow.adapter.keys import basis_of
+from cellflow.adapter.components import Plane, axis_name, plane_of
 from cellflow.adapter.positions import read_positions
 from cellflow.bench import _pictures
 from cellflow.bench._celltypes import typed
@@ -192,13 +192,14 @@ def maps(adata: AnnData, held: Held, embedding: str | None) -> Iterator[Markup]:
     )
     yield element("h3", "First two dimensions")
     caption = f"First two of {held.params['n_dims']} dimensions, at one scale; as many cells of either colour."
-    axis = _axis(str(held.params["use_rep"]))
-    yield from (part for time in held.times for part in _map(held, time, _plane, axis, caption))
+    plane = plane_of(str(held.params["use_rep"]), int(held.params["n_dims"]))
+    yield from (part for time in held.times for part in _map(held, time, plane.of, plane, caption))
     if embedding is None:
         return
     positions = read_positions(adata, use_rep=embedding).astype(np.float64)
     known = np.asarray(np.isfinite(positions).all(axis=1))
-    yield element("h3", f"On the embedding ({_axis(embedding)})")
+    plane = plane_of(embedding, positions.shape[1])
+    yield element("h3", f"On the embedding ({axis_name(embedding)})")
     caption = (
         "Every cell is placed at the mean of the real cells nearest to it, so this picture cannot show predictions that lie "
         "outside of the real cells."
@@ -207,8 +208,8 @@ def maps(adata: AnnData, held: Held, embedding: str | None) -> Iterator[Markup]:
     for time in held.times:
         reference = held.reference(adata, time, known)
         if reference is not None:
-            place = _placing(reference.placed, _plane(positions))
-            drawn += list(_map(held, time, place, _axis(embedding), caption))
+            place = _placing(reference.placed, plane.of(positions))
+            drawn += list(_map(held, time, place, plane, caption))
     yield from drawn or [element("p", _NO_REFERENCE)]
 
 
@@ -216,7 +217,7 @@ def _placing(placed: Callable[[FloatArray, FloatArray], FloatArray], positions: 
     return lambda x: placed(x, positions)
 
 
-def _map(held: Held, time: float, place: Callable[[FloatArray], FloatArray], axis: str, caption: str) -> Iterator[Markup]:
+def _map(held: Held, time: float, place: Callable[[FloatArray], FloatArray], plane: Plane, caption: str) -> Iterator[Markup]:
     """The hidden cells between their neighbours, then below each prediction."""
     observed = held.cloud(time, "observed")
     if observed is None:
@@ -229,8 +230,9 @@ def _map(held: Held, time: float, place: Callable[[FloatArray], FloatArray], axi
         cloud = held.cloud(time, name)
         if cloud is not None:
             panels.append(Panel(name, [here, ("predicted", place(cloud.evenly()))]))
-    picture = _pictures.clouds(panels, axes=(f"{axis} 1", f"{axis} 2"))
-    yield _figure(picture, f"{held.at(time)}. {caption}", alt=f"{axis}: cells of {held.at(time)}, real and predicted")
+    picture = _pictures.clouds(panels, axes=plane.axes)
+    axes = " and ".join(filter(None, plane.axes))
+    yield _figure(picture, f"{held.at(time)}. {caption}", alt=f"{axes}: cells of {held.at(time)}, real and predicted")
 
 
 def composition(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator[Markup]:
@@ -366,17 +368,6 @@ def fit(adata: AnnData, fit_key: str) -> Iterator[Markup]:
 def _by_numbers(named: tuple[str, Any]) -> tuple[list[float], str]:
     """Order of intervals such as `3.0_to_12.0`, whose text would be in another order."""
     return [float(found) for found in re.findall(r"-?\d+(?:\.\d+)?", named[0])], named[0]
-
-
-def _plane(x: FloatArray) -> FloatArray:
-    x = np.asarray(x, dtype=np.float64)
-    return x[:, :2] if x.shape[1] > 1 else np.concatenate([x, np.zeros_like(x)], axis=1)
-
-
-def _axis(key: str) -> str:
-    """What axes of a representation are called."""
-    name = basis_of(key)
-    return {"pca": "PC", "tsne": "t-SNE", "umap": "UMAP", "phate": "PHATE"}.get(name, name)
 
 
 def _parts(panels: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

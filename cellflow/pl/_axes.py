@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow._text import drawable, font_families
 from cellflow._typing import FloatArray
-from cellflow.adapter.selection import gene_columns
-from cellflow.errors import InputError, InputTypeError, MissingKeyError, closest
+from cellflow.adapter.components import Plane
+from cellflow.errors import InputError, InputTypeError
+from cellflow.pl._colours import Groups, Values
 from cellflow.pl._read import Fitted
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from matplotlib.axes import Axes
 
 __all__ = [
@@ -22,10 +24,10 @@ __all__ = [
     "MAP",
     "OBSERVED",
     "PREDICTED",
+    "canvas",
     "embedding_axes",
     "legend",
-    "map_axes",
-    "new_axes",
+    "map_size",
     "paint",
     "scatter",
     "time_bar",
@@ -37,43 +39,67 @@ OBSERVED = "#0072b2"
 PREDICTED = "#d55e00"
 #: Perceptually uniform, and readable without colour vision.
 MAP = "viridis"
-#: Okabe and Ito's palette: eight groups that colour-blind readers can tell apart; more than that nobody can.
-_GROUPS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#262626")
+#: Names in one column of a legend, and in all of them: more would leave no room for the data.
+_ROWS = 18
+_MAX_NAMES = 2 * _ROWS - 1
 #: More measured times than this would run into each other on a colour bar.
 _MAX_TICKS = 12
 
 
-def new_axes(ax: Axes | None, *, width: float = 6.4, height: float = 4.8) -> Axes:
-    """Return `ax`, or the Axes of a new figure that leaves room for what stands beside the data."""
+@contextmanager
+def canvas(ax: Axes | None, *, width: float = 6.4, height: float = 4.8) -> Iterator[Axes]:
+    """Give `ax`, or the Axes of a new figure that leaves room for what stands beside the data.
+
+    A new figure is closed again where drawing fails.
+    """
     if ax is not None:
-        if not hasattr(ax, "add_collection"):
-            msg = f"ax= is of type {type(ax).__name__}; expected one Axes, such as plt.subplots()[1]."
-            raise InputTypeError(msg)
-        return ax
+        _require_axes(ax)
+        yield ax
+        return
     from matplotlib import pyplot as plt
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    return plt.subplots(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1, compress=True))[1]
+    engine = ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.1, compress=True)
+    figure, made = plt.subplots(figsize=(width, height), layout=engine)
+    try:
+        yield made
+    except BaseException:
+        plt.close(figure)
+        raise
 
 
-def map_axes(ax: Axes | None, xy: FloatArray, *, width: float = 5.2, beside: float = 1.2, above: float = 0.0) -> Axes:
-    """Return `ax`, or the Axes of a new figure in the shape of the map, with room `beside` and `above` it in inches."""
+def _require_axes(ax: object) -> None:
+    if not hasattr(ax, "add_collection") or getattr(ax, "figure", None) is None:
+        gone = " that belongs to no figure any more" if hasattr(ax, "add_collection") else ""
+        msg = f"ax= is of type {type(ax).__name__}{gone}; expected one Axes, such as plt.subplots()[1]."
+        raise InputTypeError(msg)
+    projection = getattr(ax, "name", "rectilinear")
+    if projection != "rectilinear":
+        msg = f"ax= has the projection {projection!r}; expected a plain Axes, such as plt.subplots()[1]."
+        raise InputError(msg)
+
+
+def map_size(xy: FloatArray, *, width: float = 5.2, beside: float = 1.2, above: float = 0.0) -> dict[str, float]:
+    """Size in inches of a figure in the shape of the map `xy` `(n, 2)`, with room `beside` and `above` it."""
     across, up = np.maximum(np.ptp(xy, axis=0), np.finfo(np.float64).tiny)
-    return new_axes(ax, width=width + beside, height=width * float(np.clip(up / across, 0.5, 1.3)) + 0.4 + above)
+    return {"width": width + beside, "height": width * float(np.clip(up / across, 0.5, 1.3)) + 0.4 + above}
 
 
-def embedding_axes(ax: Axes, basis: str) -> None:
+def embedding_axes(ax: Axes, plane: Plane) -> None:
     """Dress an Axes for coordinates without units: equal scales, so that directions are true, and two arrows as axes."""
     ax.set_aspect("equal", adjustable="box")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    name = {"pca": "PC", "tsne": "t-SNE"}.get(basis, basis.upper() if len(basis) <= 5 else basis)
     arrow = {"arrowstyle": "-|>", "color": INK, "lw": 0.8, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 7}
-    text: dict[str, Any] = {"fontsize": 7, "color": INK, "transform": ax.transAxes}
-    for tip in ((0.12, 0.0), (0.0, 0.12)):
-        ax.annotate("", tip, (0.0, 0.0), xycoords="axes fraction", arrowprops=arrow)
-    ax.text(0.0, -0.015, f"{name} 1", ha="left", va="top", **text)
-    ax.text(-0.015, 0.0, f"{name} 2", ha="right", va="bottom", rotation=90, **text)
+    families = font_families(plane.axes)[0]
+    text: dict[str, Any] = {"fontsize": 7, "color": INK, "transform": ax.transAxes, "fontfamily": families}
+    across, up = plane.axes
+    for tip, name in zip(((0.12, 0.0), (0.0, 0.12)), plane.axes, strict=True):
+        if name:
+            ax.annotate("", tip, (0.0, 0.0), xycoords="axes fraction", arrowprops=arrow)
+    ax.text(0.0, -0.015, drawable(across), ha="left", va="top", **text)
+    if up:
+        ax.text(-0.015, 0.0, drawable(up), ha="right", va="bottom", rotation=90, **text)
 
 
 def scatter(
@@ -94,62 +120,34 @@ def scatter(
     )
 
 
-def paint(ax: Axes, adata: AnnData, xy: FloatArray, color: str, *, fitted: Fitted, alpha: float) -> None:
-    """Draw cells at `xy` `(n, 2)` coloured by a column of `obs` or a gene, with a colour bar or a legend beside them.
-
-    The column of times is drawn as the numbers it stands for.
-
-    Raises
-    ------
-    MissingKeyError
-        There is no such column or gene.
-    """
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
-    if not isinstance(color, str) or not (color == fitted.time_key or color in adata.obs or color in adata.var_names):
-        msg = f"color={color!r} is neither a column of adata.obs nor a gene{closest(color, [*adata.obs, *adata.var_names])}."
-        raise MissingKeyError(msg)
-    if color == fitted.time_key:
-        time_bar(ax, _paint_numbers(ax, xy, fitted.times, alpha), fitted)
-    elif color in adata.obs:
-        column = adata.obs[color]
-        if is_numeric_dtype(column) and not is_bool_dtype(column):
-            colour_bar(ax, _paint_numbers(ax, xy, column.to_numpy(dtype=np.float64, na_value=np.nan), alpha), color)
-        else:
-            groups = column.astype("category").cat
-            given = list(adata.uns.get(f"{color}_colors", ()))
-            shades = given if len(given) >= len(groups.categories) else _shades(len(groups.categories))
-            _paint_groups(ax, xy, groups.codes.to_numpy(), list(map(str, groups.categories)), shades, alpha)
-            legend(ax, title=color)
-    else:
-        values = adata.X[:, gene_columns(adata, color)]
-        dense = np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
-        colour_bar(ax, _paint_numbers(ax, xy, dense.ravel(), alpha), color)
-
-
-def _paint_numbers(ax: Axes, xy: FloatArray, values: FloatArray, alpha: float) -> Any:
-    known = np.isfinite(values)
-    if not known.any():
-        msg = "There is no finite value to colour the cells by."
-        raise InputError(msg)
+def paint(ax: Axes, xy: FloatArray, colours: Values | Groups, *, fitted: Fitted, alpha: float) -> None:
+    """Draw cells at `xy` `(n, 2)` in their colours, with a colour bar or a legend beside them."""
+    if isinstance(colours, Groups):
+        hidden = _paint_groups(ax, xy, colours, alpha)
+        legend(ax, title=colours.name, more=hidden)
+        return
+    known = np.isfinite(colours.values)
     scatter(ax, xy[~known], color=FAINT, alpha=alpha, zorder=0)
-    return scatter(ax, xy[known], values=values[known], alpha=alpha)
+    drawn = scatter(ax, xy[known], values=colours.values[known], alpha=alpha)
+    if colours.is_time:
+        time_bar(ax, drawn, fitted)
+    else:
+        colour_bar(ax, drawn, colours.name)
 
 
-def _paint_groups(
-    ax: Axes, xy: FloatArray, codes: np.ndarray, names: Sequence[str], shades: Sequence[Any], alpha: float
-) -> None:
-    for code, (name, shade) in enumerate(zip(names, shades, strict=False)):
-        if (codes == code).any():
-            scatter(ax, xy[codes == code], color=shade, alpha=alpha, label=name)
+def _paint_groups(ax: Axes, xy: FloatArray, colours: Groups, alpha: float) -> int:
+    """Draw groups, and return how many of them are too many for the legend, which names the largest."""
+    codes, sizes = colours.codes, np.bincount(colours.codes[colours.codes >= 0], minlength=len(colours.names))
+    named = np.sort(np.argsort(-sizes, kind="stable")[:_MAX_NAMES])
+    for code in named[sizes[named] > 0]:
+        shade, name = colours.shades[code], drawable(colours.names[code])
+        scatter(ax, xy[codes == code], color=shade, alpha=alpha, label=name)
+    others = (codes >= 0) & ~np.isin(codes, named)
+    if others.any():
+        scatter(ax, xy[others], color=np.asarray(colours.shades)[codes[others]], alpha=alpha)
     if (codes < 0).any():
         scatter(ax, xy[codes < 0], color=FAINT, alpha=alpha, label="not given", zorder=0)
-
-
-def _shades(n: int) -> Sequence[Any]:
-    from matplotlib import colormaps
-
-    return _GROUPS[:n] if n <= len(_GROUPS) else colormaps["turbo"](np.linspace(0.05, 0.95, n)).tolist()
+    return int((sizes > 0).sum() - (sizes[named] > 0).sum())
 
 
 def colour_bar(ax: Axes, drawn: Any, label: str, ticks: Sequence[float] = ()) -> None:
@@ -162,7 +160,7 @@ def colour_bar(ax: Axes, drawn: Any, label: str, ticks: Sequence[float] = ()) ->
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2, labelsize=8)
-    bar.set_label(label, fontsize=9)
+    bar.set_label(drawable(label), fontsize=9, fontfamily=font_families([label])[0])
     if ticks:
         bar.set_ticks(list(ticks), labels=[f"{t:g}" for t in ticks])
 
@@ -174,12 +172,19 @@ def time_bar(ax: Axes, drawn: Any, fitted: Fitted) -> None:
     colour_bar(ax, drawn, label, ticks if len(ticks) <= _MAX_TICKS else ())
 
 
-def legend(ax: Axes, *, title: str | None = None, x: float = 1.02) -> None:
-    """Put the legend outside, right of the data."""
-    _, labels = ax.get_legend_handles_labels()
+def legend(ax: Axes, *, title: str | None = None, x: float = 1.02, more: int = 0) -> None:
+    """Put the legend outside, right of the data; `more` groups than it names are said to be there."""
+    from matplotlib.lines import Line2D
+
+    handles, labels = ax.get_legend_handles_labels()
+    if more:
+        handles.append(Line2D([], [], ls=""))
+        labels.append(f"and {more:,} more")
+    families = font_families([*labels, title or ""])[0]
     box = ax.legend(
-        loc="upper left", bbox_to_anchor=(x, 1.0), borderaxespad=0.0, frameon=False, fontsize=8, handletextpad=0.4,
-        title=title, title_fontsize=9, alignment="left", ncols=1 + len(labels) // 18,
+        handles, labels, loc="upper left", bbox_to_anchor=(x, 1.0), borderaxespad=0.0, frameon=False, handletextpad=0.4,
+        prop={"size": 8, "family": families}, title=None if title is None else drawable(title),
+        title_fontproperties={"size": 9, "family": families}, alignment="left", ncols=1 + (len(labels) - 1) // _ROWS,
     )  # fmt: skip
     for handle in box.legend_handles:
         if handle is not None and hasattr(handle, "set_sizes"):

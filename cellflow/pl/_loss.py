@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow._settings import guarded
-from cellflow.pl._axes import INK, OBSERVED, PREDICTED, legend, new_axes
+from cellflow.pl._axes import INK, OBSERVED, PREDICTED, canvas, legend
 from cellflow.pl._read import Fitted
 
 if TYPE_CHECKING:
@@ -43,15 +43,14 @@ def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Ax
         No fit.
     """
     history = Fitted(adata, key).record["history"]
-    ax = new_axes(ax, width=6.0, height=3.6)
-    ax.plot(np.asarray(history["step"]), np.asarray(history["loss"]), color=OBSERVED, lw=1.2, label="training pairs")
-    if "val_step" in history:
-        ax.plot(
-            np.asarray(history["val_step"]), np.asarray(history["val_loss"]), color=PREDICTED, lw=1.6, label="held-out pairs"
-        )
-    ax.set_xlabel("training step", color=INK)
-    ax.set_ylabel("loss (mean squared error, model units)", color=INK)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.margins(x=0.01)
-    legend(ax)
+    with canvas(ax, width=6.0, height=3.6) as ax:
+        ax.plot(np.asarray(history["step"]), np.asarray(history["loss"]), color=OBSERVED, lw=1.2, label="training pairs")
+        if "val_step" in history:
+            step, held_out = np.asarray(history["val_step"]), np.asarray(history["val_loss"])
+            ax.plot(step, held_out, color=PREDICTED, lw=1.6, label="held-out pairs")
+        ax.set_xlabel("training step", color=INK)
+        ax.set_ylabel("loss (mean squared error, model units)", color=INK)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.margins(x=0.01)
+        legend(ax)
     return ax

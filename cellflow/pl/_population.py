@@ -9,10 +9,11 @@ import numpy as np
 
 from cellflow._numbers import as_number
 from cellflow._settings import guarded
+from cellflow._text import drawable
 from cellflow._typing import FloatArray
-from cellflow.adapter.keys import basis_of
-from cellflow.pl._axes import FAINT, OBSERVED, PREDICTED, embedding_axes, legend, map_axes, scatter
-from cellflow.pl._read import Fitted, coordinates, plane
+from cellflow.adapter.components import Components
+from cellflow.pl._axes import FAINT, OBSERVED, PREDICTED, canvas, embedding_axes, legend, map_size, scatter
+from cellflow.pl._read import Fitted
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -30,6 +31,7 @@ def population(
     *,
     time: float,
     basis: str | None = None,
+    components: Components = None,
     key: str = "cellflow",
     ax: Axes | None = None,
 ) -> Axes:
@@ -49,6 +51,8 @@ def population(
     basis
         The representation of the model by default (its first two dimensions), or an embedding, where each predicted cell is
         drawn at the mean of the real cells nearest to it.
+    components
+        Which two of its components, as `"1,2"` or `(1, 2)`; see `cf.pl.stream`.
     key
         Where the fit was stored.
     ax
@@ -61,15 +65,15 @@ def population(
     Raises
     ------
     InputError
-        No fit, no such embedding, a prediction from another representation, or a time that is no number.
+        No fit, no such embedding or components, a prediction from another representation, a time that is no number, or no
+        cell whose time was measured. No figure is made then.
     """
     from cellflow.analysis.embedding import place
 
     fitted, time = Fitted(adata, key), as_number("time", time, remedy=" in the unit of the fit")
-    basis = fitted.basis if basis is None else basis_of(basis)
-    x, y = fitted.positions(adata), fitted.positions(predicted)
-    real = plane(x) if basis == fitted.basis else coordinates(adata, basis)
-    cloud = plane(y) if basis == fitted.basis else place(y, x, real)
+    name, positions, plane = fitted.coordinates(basis, components)
+    real, y = plane.of(positions), fitted.positions(predicted).astype(np.float64)
+    cloud = plane.of(y) if name == fitted.basis else place(y, fitted.positions(adata), real)
     known = fitted.snapshots
 
     measured = [("observed", t, OBSERVED) for t in known[known == time]]
@@ -78,13 +82,14 @@ def population(
     clouds = [(f"predicted, {fitted.at(time)}", cloud, PREDICTED)]
     clouds += [(f"{what}, {fitted.at(t)}", real[fitted.times == t], shade) for what, t, shade in measured]
 
-    ax = map_axes(ax, real, beside=2.6, above=0.6)
-    scatter(ax, real, color=FAINT, alpha=0.35, zorder=0)
-    for depth, (label, points, shade) in enumerate(clouds):
-        scatter(ax, points, color=shade, label=f"{label} (n = {len(points):,})", zorder=1 - depth / 10)
-    legend(ax, x=1.17)
-    embedding_axes(ax, basis)
-    _margins(ax, clouds)
+    with canvas(ax, **map_size(real, beside=2.6, above=0.6)) as ax:
+        scatter(ax, real, color=FAINT, alpha=0.35, zorder=0)
+        for depth, (label, points, shade) in enumerate(clouds):
+            said = drawable(f"{label} (n = {len(points):,})", longest=80)
+            scatter(ax, points, color=shade, label=said, zorder=1 - depth / 10)
+        legend(ax, x=1.17)
+        embedding_axes(ax, plane)
+        _margins(ax, clouds)
     return ax
 
 

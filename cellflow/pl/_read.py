@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow._typing import FloatArray
+from cellflow.adapter.components import Components, Plane, plane_of
 from cellflow.adapter.keys import Keys, basis_of, find_basis
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.store import record_of
-from cellflow.errors import MissingKeyError, closest
+from cellflow.errors import InputError, MissingKeyError, closest
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Fitted", "coordinates", "entry", "plane"]
+__all__ = ["Fitted", "entry"]
 
 
 def entry(adata: AnnData, slot: str, key: str, remedy: str) -> Any:
@@ -29,16 +30,6 @@ def entry(adata: AnnData, slot: str, key: str, remedy: str) -> Any:
         msg = f"No {key!r} in adata.{slot}; found {known}{closest(key, known)}. {remedy}"
         raise MissingKeyError(msg)
     return found[key]
-
-
-def coordinates(adata: AnnData, basis: str) -> FloatArray:
-    """Return two columns of an embedding, float64 `(n, 2)`; a single column is drawn on a line."""
-    return plane(read_positions(adata, use_rep=find_basis(adata, basis)).astype(np.float64))
-
-
-def plane(x: FloatArray) -> FloatArray:
-    """Return the first two dimensions of `(..., d)`."""
-    return x[..., :2] if x.shape[-1] > 1 else np.concatenate([x, np.zeros_like(x)], axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +82,48 @@ class Fitted:
 
     @property
     def snapshots(self) -> FloatArray:
-        """The times at which cells were sampled."""
-        return np.unique(self.times[np.isfinite(self.times)])
+        """The times at which cells were sampled.
+
+        Raises
+        ------
+        InputError
+            No cell was: there is none whose time was measured.
+        """
+        known = np.unique(self.times[np.isfinite(self.times)])
+        if not len(known):
+            msg = (
+                f"No cell of adata has a measured time: adata.obs[{self.keys.time_inferred!r}] is True for all "
+                f"{len(self.times):,}. Expected some of the cells that the flow was fitted to; add them, or fit again with "
+                "cf.tl.flow."
+            )
+            raise InputError(msg)
+        return known
 
     def at(self, time: float) -> str:
         """Write a time with its unit, or after the name of its column, which may say the unit."""
         return f"{time:g} {self.unit}" if self.unit else f"{self.time_key} {time:g}"
+
+    def coordinates(self, basis: object, components: Components = None) -> tuple[str, FloatArray, Plane]:
+        """Find an embedding, by default the representation of the model.
+
+        Returns
+        -------
+        Its name as in `velocity_{basis}`, the coordinates of the cells in all its columns `(n, d)`, float64, and which of them
+        to draw.
+
+        Raises
+        ------
+        MissingKeyError
+            There is no such embedding.
+        InputError
+            Coordinates that are no finite numbers, or components that are not there.
+        """
+        if basis is None or (isinstance(basis, str) and basis_of(basis) == self.basis):
+            name, xy = self.basis, self.positions(self.adata)
+        else:
+            key = find_basis(self.adata, basis)
+            name, xy = basis_of(key), read_positions(self.adata, use_rep=key)
+        return name, xy.astype(np.float64), plane_of(name, xy.shape[1], components)
 
     def positions(self, cells: AnnData) -> FloatArray:
         """Return the positions of cells, of this AnnData or a predicted one, in the representation of the model `(n, d)`."""

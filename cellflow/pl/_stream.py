@@ -8,9 +8,12 @@ import numpy as np
 
 from cellflow._numbers import as_number
 from cellflow._settings import guarded
-from cellflow.adapter.keys import basis_of
-from cellflow.pl._axes import INK, embedding_axes, map_axes, paint
-from cellflow.pl._read import Fitted, coordinates, entry
+from cellflow._typing import FloatArray
+from cellflow.adapter.components import Components
+from cellflow.errors import InputError
+from cellflow.pl._axes import INK, canvas, embedding_axes, map_size, paint
+from cellflow.pl._colours import read_colours
+from cellflow.pl._read import Fitted, entry
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -24,6 +27,7 @@ def stream(
     adata: AnnData,
     *,
     basis: str = "umap",
+    components: Components = None,
     color: str | None = None,
     density: float = 1.2,
     smoothing: float = 1.0,
@@ -41,8 +45,12 @@ def stream(
         With `obsm["X_{basis}"]` and the velocities that `cf.tl.velocity` wrote to `obsm["velocity_{basis}"]`.
     basis
         The embedding to draw on.
+    components
+        Which two of its components, as `"1,2"` or `(1, 2)`, counted from 1 as scanpy does; the first two by default. Component
+        1 of a diffusion map is column 1 of `obsm["X_diffmap"]`: column 0 is its stationary state.
     color
-        A column of `obs` or a gene; the time of the snapshots by default.
+        A column of `obs` or a gene; the time of the snapshots by default. Categories take the colours in
+        `uns["{color}_colors"]`, a list in their order or a dictionary. Of more than 35, the largest are named.
     density
         Closeness of streamlines.
     smoothing
@@ -59,36 +67,62 @@ def stream(
     Raises
     ------
     InputError
-        No fit, no embedding, no velocities, no such column or gene, or a number that is not positive.
+        No fit, no embedding, no velocities or other ones than for this embedding, no such components, column or gene, colours
+        that are none, or a number that is not positive. No figure is made then.
     """
     from cellflow.analysis.embedding import on_grid
 
     fitted = Fitted(adata, key)
     density, smoothing = as_number("density", density, above=0), as_number("smoothing", smoothing, above=0)
-    basis = basis_of(basis)
-    color = fitted.time_key if color is None else color
-    xy = coordinates(adata, basis)
-    compute = f"Compute it: cf.tl.velocity(adata, basis={basis!r})."
-    arrows = np.asarray(entry(adata, "obsm", fitted.keys.velocity(basis), compute), dtype=np.float64)
+    if basis is None:
+        msg = "basis=None; expected the name of an embedding, such as 'umap'."
+        raise InputError(msg)
+    basis, positions, plane = fitted.coordinates(basis, components)
+    arrows = plane.of(_arrows(fitted, basis, positions))
+    xy, colours = plane.of(positions), read_colours(adata, color, fitted)
 
-    ax = map_axes(ax, xy)
-    paint(ax, adata, xy, color, fitted=fitted, alpha=0.55)
-    gx, gy, field = on_grid(xy, arrows[:, :2], smoothing=smoothing)
-    speed = np.linalg.norm(field, axis=2)
-    fast = np.nanpercentile(speed, 95) if np.isfinite(speed).any() else 0.0
-    if fast > 0:
-        ax.streamplot(
-            gx,
-            gy,
-            np.ma.masked_invalid(field[..., 0]),
-            np.ma.masked_invalid(field[..., 1]),
-            density=density,
-            color=INK,
-            linewidth=0.4 + 1.0 * np.nan_to_num(np.minimum(speed / fast, 1.0)),
-            arrowsize=0.9,
-            arrowstyle="-|>",
-            minlength=0.08,
-            zorder=3,
-        )
-    embedding_axes(ax, basis)
+    with canvas(ax, **map_size(xy)) as ax:
+        paint(ax, xy, colours, fitted=fitted, alpha=0.55)
+        gx, gy, field = on_grid(xy, arrows, smoothing=smoothing)
+        speed = np.linalg.norm(field, axis=2)
+        fast = np.nanpercentile(speed, 95) if np.isfinite(speed).any() else 0.0
+        if fast > 0:
+            ax.streamplot(
+                gx,
+                gy,
+                np.ma.masked_invalid(field[..., 0]),
+                np.ma.masked_invalid(field[..., 1]),
+                density=density,
+                color=INK,
+                linewidth=0.4 + 1.0 * np.nan_to_num(np.minimum(speed / fast, 1.0)),
+                arrowsize=0.9,
+                arrowstyle="-|>",
+                minlength=0.08,
+                zorder=3,
+            )
+        embedding_axes(ax, plane)
     return ax
+
+
+def _arrows(fitted: Fitted, basis: str, positions: FloatArray) -> FloatArray:
+    """Velocities of the cells in the columns that they have positions in, `(n, d)`."""
+    key, compute = fitted.keys.velocity(basis), f"cf.tl.velocity(adata, basis={basis!r})"
+    found = entry(fitted.adata, "obsm", key, f"Compute it: {compute}.")
+    where, width = f"adata.obsm[{key!r}]", positions.shape[1]
+    shape = tuple(getattr(found, "shape", ()))
+    if len(shape) != 2 or shape[1] < width:
+        msg = f"{where} has shape {shape}; expected {positions.shape}, an arrow for each cell. Compute it again: {compute}."
+        raise InputError(msg)
+    arrows = np.asarray(found.toarray() if hasattr(found, "toarray") else found)
+    if arrows.dtype.kind not in "fiu":
+        msg = f"{where} has dtype {arrows.dtype}; expected real numbers. Compute it again: {compute}."
+        raise InputError(msg)
+    # The velocity in the model's own representation is as wide as that, also where the model uses fewer dimensions.
+    arrows = arrows[:, :width].astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(arrows).all(axis=1))
+    if len(bad):
+        cell = fitted.adata.obs_names[bad[0]]
+        found = f"{where} is not finite for {len(bad)} cells (first: {cell!r})"
+        msg = f"{found}; expected finite arrows. Compute it again: {compute}."
+        raise InputError(msg)
+    return arrows

@@ -10,9 +10,9 @@ from cellflow._numbers import as_count
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
 from cellflow._typing import RandomState
-from cellflow.adapter.keys import basis_of
-from cellflow.pl._axes import FAINT, INK, MAP, embedding_axes, map_axes, scatter, time_bar
-from cellflow.pl._read import Fitted, coordinates, entry, plane
+from cellflow.adapter.components import Components
+from cellflow.pl._axes import FAINT, INK, MAP, canvas, embedding_axes, map_size, scatter, time_bar
+from cellflow.pl._read import Fitted, entry
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,6 +26,7 @@ def trajectories(
     adata: AnnData,
     *,
     basis: str | None = None,
+    components: Components = None,
     n_cells: int = 60,
     random_state: RandomState = 0,
     key: str = "cellflow",
@@ -34,8 +35,8 @@ def trajectories(
     """Draw where the model moves single cells, from their past to their future.
 
     The line's colour is the time; a dot marks the cell where it was measured. In the representation of the model the lines are
-    its first two dimensions; in another embedding each state is drawn at the mean of the cells nearest to it, so that lines
-    there follow the cells by construction and say nothing about paths between them.
+    two of its dimensions; in another embedding each state is drawn at the mean of the cells nearest to it, so that lines there
+    follow the cells by construction and say nothing about paths between them.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def trajectories(
         With the trajectories that `cf.tl.trajectories` wrote.
     basis
         The representation of the model by default, or an embedding.
+    components
+        Which two of its components, as `"1,2"` or `(1, 2)`; see `cf.pl.stream`.
     n_cells
         Number of cells to follow, drawn from all snapshots alike.
     random_state
@@ -61,7 +64,7 @@ def trajectories(
     MissingKeyError
         No fit, no trajectories, or no such embedding.
     InputError
-        `n_cells` below one.
+        `n_cells` below one, components that are not there, or no cell whose time was measured. No figure is made then.
     """
     from matplotlib.collections import LineCollection
 
@@ -69,39 +72,39 @@ def trajectories(
 
     n_cells = as_count("n_cells", n_cells)
     fitted = Fitted(adata, key)
-    basis = fitted.basis if basis is None else basis_of(basis)
+    name, positions, plane = fitted.coordinates(basis, components)
     states = entry(adata, "obsm", fitted.keys.trajectory, "Compute them: cf.tl.trajectories(adata).")
     times = np.asarray(fitted.record["trajectory_times"], dtype=np.float64)
-    x = fitted.positions(adata)
-    rows = _spread(fitted.times, n_cells, random_state)
+    rows = _spread(fitted.times, fitted.snapshots, n_cells, random_state)
     paths = np.asarray(states[rows], dtype=np.float64)
-    if basis == fitted.basis:
-        xy, lines = plane(x), plane(paths)
+    xy = plane.of(positions)
+    if name == fitted.basis:
+        lines = plane.of(paths)
     else:
-        xy = coordinates(adata, basis)
+        x = fitted.positions(adata)
         lines = place(paths.reshape(-1, paths.shape[2]), x, xy).reshape(len(rows), len(times), 2)
 
-    ax = map_axes(ax, xy)
-    scatter(ax, xy, color=FAINT, alpha=0.7)
-    segments = np.stack([lines[:, :-1], lines[:, 1:]], axis=2).reshape(-1, 2, 2)
-    middle = np.tile((times[:-1] + times[1:]) / 2.0, len(rows))
-    drawn = LineCollection(list(segments), array=middle, cmap=MAP, linewidths=1.1, alpha=0.9, capstyle="round", zorder=2)
-    drawn.set_clim(times.min(), times.max())
-    ax.add_collection(drawn)
-    ax.scatter(
-        xy[rows, 0], xy[rows, 1], s=14, c=fitted.times[rows], cmap=MAP, edgecolors=INK, linewidths=0.5, zorder=3,
-        vmin=times.min(), vmax=times.max(), plotnonfinite=True,
-    )  # fmt: skip
-    ax.autoscale_view()
-    time_bar(ax, drawn, fitted)
-    embedding_axes(ax, basis)
+    with canvas(ax, **map_size(xy)) as ax:
+        scatter(ax, xy, color=FAINT, alpha=0.7)
+        segments = np.stack([lines[:, :-1], lines[:, 1:]], axis=2).reshape(-1, 2, 2)
+        middle = np.tile((times[:-1] + times[1:]) / 2.0, len(rows))
+        drawn = LineCollection(list(segments), array=middle, cmap=MAP, linewidths=1.1, alpha=0.9, capstyle="round", zorder=2)
+        drawn.set_clim(times.min(), times.max())
+        ax.add_collection(drawn)
+        ax.scatter(
+            xy[rows, 0], xy[rows, 1], s=14, c=fitted.times[rows], cmap=MAP, edgecolors=INK, linewidths=0.5, zorder=3,
+            vmin=times.min(), vmax=times.max(), plotnonfinite=True,
+        )  # fmt: skip
+        ax.autoscale_view()
+        time_bar(ax, drawn, fitted)
+        embedding_axes(ax, plane)
     return ax
 
 
-def _spread(times: np.ndarray, n: int, random_state: RandomState) -> np.ndarray:
+def _spread(times: np.ndarray, snapshots: np.ndarray, n: int, random_state: RandomState) -> np.ndarray:
     """Draw `n` rows, every snapshot alike."""
     rng = stream(as_seed(random_state))
-    groups = [rng.permutation(np.flatnonzero(times == t)) for t in np.unique(times[np.isfinite(times)])]
+    groups = [rng.permutation(np.flatnonzero(times == t)) for t in snapshots]
     # In turn from each snapshot, so that a small one is used up before a large one fills the picture.
     turn = np.concatenate([np.arange(len(g)) for g in groups])
     return np.concatenate(groups)[np.argsort(turn, kind="stable")][:n]

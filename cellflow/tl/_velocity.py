@@ -10,6 +10,7 @@ import numpy as np
 from cellflow import __version__
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
+from cellflow.adapter.components import first_column
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT, basis_of, find_basis, require_free, written
 from cellflow.adapter.positions import read_positions
@@ -48,7 +49,7 @@ def velocity(
         With a fit.
     basis
         Pictures to draw arrows in, for example `"umap"`: each cell's arrow points to where the neighbours lie that it moves
-        towards (see `cellflow.analysis.velocity.project`).
+        towards (see `cellflow.analysis.velocity.project`). Column 0 of a diffusion map is its stationary state and gets zero.
     genes
         Genes to write velocities of: names, positions or a mask; all by default, as far as the layer stays below 2 GB. With a
         choice, the layers are sparse; with an empty one they are left out. `cf.get.velocity` computes any genes on demand.
@@ -101,7 +102,7 @@ def velocity(
     target = target_of(adata, copy=copy)
 
     latent = fitted.flow.velocity(fitted.x, fitted.times, context=fitted.cells.context)
-    arrows = {keys.velocity(n): project(fitted.x, latent, xy, n_neighbors=n_neighbors) for n, xy in pictures.items()}
+    arrows = {keys.velocity(n): _drawn(fitted.x, latent, n, xy, n_neighbors) for n, xy in pictures.items()}
     staged: Staged = {"obsm": {keys.velocity(fitted.basis): _padded(adata, fitted, latent), **arrows}}
     if len(columns) and fitted.flow.decoder is not None:
         decoder, dense = fitted.flow.decoder.only(rows), genes is None
@@ -116,6 +117,14 @@ def velocity(
     fitted.observed.warn(fitted.times)
     write(target, staged | {"uns": {keys.uns: amended(adata, keys, places, {}), keys.velocity_params: params}})
     return target if copy else None
+
+
+def _drawn(x: FloatArray, velocity: FloatArray, basis: str, xy: FloatArray, n_neighbors: int) -> FloatArray:
+    """Arrows in all columns of a picture; zero in those that are no component, which distances do not look at either."""
+    first = first_column(basis)
+    arrows = np.zeros(xy.shape)
+    arrows[:, first:] = project(x, velocity, xy[:, first:], n_neighbors=n_neighbors)
+    return arrows
 
 
 def _genes(adata: AnnData, fitted: Fitted, genes: Selection | None) -> tuple[IntArray, IntArray]:

@@ -5,10 +5,12 @@ import sys
 from collections.abc import Callable
 
 import anndata as ad
+import dask.array as da
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
@@ -196,6 +198,70 @@ def test_colours_of_groups_are_the_users_where_there_are_any(axes: Axes) -> None
     assert shades == {"down": "#123456", "up": "#abcdef"}
 
 
+USABLE = {
+    "nothing": None,
+    "an empty list": [],
+    "a dictionary": {"up": "#abcdef", "down": "#123456"},
+    "one with more": {"up": "#abcdef", "down": "#123456", "other": "no colour"},
+    "an array of text": np.array(["#123456", "#abcdef"], dtype=object),
+    "a tuple with more": ("#123456", "#abcdef", "no colour"),
+    "a Series": pd.Series(["#123456", "#abcdef"]),
+    "numbers": np.array([[0x12, 0x34, 0x56], [0xAB, 0xCD, 0xEF]]) / 255,
+    "with transparency": [(0x12 / 255, 0x34 / 255, 0x56 / 255, 1.0), "#abcdefff"],
+}
+
+
+@pytest.mark.parametrize("given", USABLE)
+def test_every_usual_form_of_colours_is_understood(given: str, axes: Axes) -> None:
+    adata = fitted()
+    adata.uns["kind_colors"] = USABLE[given]
+    cf.pl.stream(adata, color="kind", ax=axes)
+    shades = {str(c.get_label()): to_hex(c.get_facecolor()[0]) for c in axes.collections if c.get_label() in {"up", "down"}}
+    ours = given in {"nothing", "an empty list"}
+    assert shades == ({"down": "#0072b2", "up": "#e69f00"} if ours else {"down": "#123456", "up": "#abcdef"})
+
+
+def test_colours_of_categories_without_cells_are_not_looked_at(axes: Axes) -> None:
+    adata = fitted()
+    adata.obs["kind"] = adata.obs["kind"].cat.add_categories(["zero"])
+    adata.uns["kind_colors"] = {"up": "#abcdef", "down": "#123456"}
+    cf.pl.stream(adata, color="kind", ax=axes)
+    assert {str(c.get_label()) for c in axes.collections} >= {"up", "down"}
+
+
+@pytest.mark.parametrize("name", ["$\\bad$", "_hidden", "", "x" * 200, "a\x00b", "two\nlines", "a\udcffb", "naïve αβ"])
+def test_groups_of_any_name_are_in_the_legend(name: str, axes: Axes) -> None:
+    adata = fitted()
+    adata.obs["kind"] = np.where(adata.obs["kind"] == "up", name, "down")
+    cf.pl.stream(adata, color="kind", ax=axes)
+    axes.figure.draw_without_rendering()
+    assert len(axes.get_legend().get_texts()) == 2
+    assert axes.get_legend().get_window_extent().x1 <= axes.figure.bbox.x1 + 1.0
+
+
+def test_of_two_hundred_groups_the_largest_are_named(axes: Axes) -> None:
+    adata = fitted()
+    adata.obs["many"] = [f"g{min(i, 99):03}" for i in range(adata.n_obs)]
+    cf.pl.stream(adata, color="many", ax=axes)
+    axes.figure.draw_without_rendering()
+    said = [t.get_text() for t in axes.get_legend().get_texts()]
+    assert len(said) == 36
+    assert "g099" in said
+    assert said[-1] == "and 65 more"
+    assert sum(len(c.get_offsets()) for c in axes.collections if not isinstance(c, mpl.collections.LineCollection)) >= 3 * N
+    assert axes.get_legend().get_window_extent().x1 <= axes.figure.bbox.x1 + 1.0
+
+
+@pytest.mark.parametrize("container", [sp.csr_matrix, sp.csc_array, da.from_array, np.asfortranarray, np.ma.masked_invalid])
+def test_a_gene_is_the_same_from_any_container(container: Callable, axes: Axes) -> None:
+    adata = fitted()
+    expected = adata.X[:, 1].copy()
+    adata.X = container(adata.X)
+    cf.pl.stream(adata, color="TNNT1", ax=axes)
+    shown = next(c for c in axes.collections if c.get_array() is not None and len(c.get_offsets()) == 3 * N)
+    np.testing.assert_array_equal(np.asarray(shown.get_array()), expected)
+
+
 @pytest.mark.parametrize("n", [2, 8, 30])
 def test_groups_have_colours_of_their_own(n: int, axes: Axes) -> None:
     adata = fitted()
@@ -257,6 +323,22 @@ BAD = {
     "no predicted AnnData": (lambda a: cf.pl.population(a, a.X, time=24.0), "is of type ndarray"),
     "no Axes": (lambda a: cf.pl.stream(a, ax=np.array([1])), "ax= is of type ndarray; expected one Axes"),
     "several colours": (lambda a: cf.pl.stream(a, color=["kind"]), "neither a column of adata.obs nor a gene"),
+    "a number as basis": (lambda a: cf.pl.stream(a, basis=3), "basis|No 3 in adata.obsm"),
+    "no basis": (lambda a: cf.pl.stream(a, basis=None), "basis"),
+    "a list of bases": (lambda a: cf.pl.stream(a, basis=["umap"]), "basis|No .'umap'. in adata.obsm"),
+    "an array as basis": (lambda a: cf.pl.stream(a, basis=a.X), "basis|in adata.obsm"),
+    "a number as basis of paths": (lambda a: cf.pl.trajectories(a, basis=3), "basis|No 3 in adata.obsm"),
+    "a number as basis of a population": (
+        lambda a: cf.pl.population(a, predicted(a), time=24.0, basis=3),
+        "basis|No 3 in adata.obsm",
+    ),
+    "no such colour": (lambda a: cf.pl.stream(a, color="nope"), "neither a column of adata.obs nor a gene"),
+    "a number as colour": (lambda a: cf.pl.stream(a, color=3), "color|neither"),
+    "no such component": (lambda a: cf.pl.stream(a, basis="pca", components="1,9"), "9 is not there.*1 to 3 of 'pca'"),
+    "component zero": (lambda a: cf.pl.trajectories(a, components=(0, 1)), "0 is not there.*counted from 1"),
+    "one component": (lambda a: cf.pl.population(a, predicted(a), time=24.0, components="1"), "expected two numbers"),
+    "a polar Axes": (lambda a: cf.pl.stream(a, ax=Figure().add_subplot(projection="polar")), "projection 'polar'"),
+    "an Axes in space": (lambda a: cf.pl.stream(a, ax=Figure().add_subplot(projection="3d")), "projection '3d'"),
     "no cells": (lambda a: cf.pl.trajectories(a, n_cells=0), "n_cells=0"),
     "half a cell": (lambda a: cf.pl.trajectories(a, n_cells=2.5), "n_cells=2.5"),
     "no time": (lambda a: cf.pl.population(a, predicted(a), time=np.nan), "time=nan; expected a finite number"),
@@ -267,10 +349,173 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_P2_bad_arguments_are_named_and_change_nothing(case: str, frozen: Callable) -> None:
+    from matplotlib import pyplot as plt
+
     call, message = BAD[case]
-    adata = fitted()
+    adata, figures = fitted(), plt.get_fignums()
     with frozen(adata), pytest.raises(InputError, match=message):
         call(adata)
+    assert plt.get_fignums() == figures
+
+
+def without(slot: str, key: str | None = None) -> Callable[[ad.AnnData], None]:
+    def change(adata: ad.AnnData) -> None:
+        if key is None:
+            setattr(adata, slot, None)
+        else:
+            del getattr(adata, slot)[key]
+
+    return change
+
+
+def with_(slot: str, key: str, value: Callable[[ad.AnnData], object]) -> Callable[[ad.AnnData], None]:
+    def change(adata: ad.AnnData) -> None:
+        getattr(adata, slot)[key] = value(adata)
+
+    return change
+
+
+ARROWS = "velocity_umap"
+#: What is in the AnnData, the picture that cannot be drawn of it, and what is said.
+CONTENTS: dict[str, tuple[Callable[[ad.AnnData], None], str, str]] = {
+    "a gene without expression": (without("X"), "gene", "'MYH3' is a gene, but adata.X is None"),
+    "no finite number": (with_("obs", "score", lambda a: np.nan), "score", r"obs\['score'\] holds no finite value"),
+    "complex numbers": (with_("obs", "score", lambda a: np.arange(a.n_obs) * 1j), "score", "complex128; expected real"),
+    "lists in a column": (
+        with_("obs", "kind", lambda a: pd.Series([[1]] * a.n_obs, index=a.obs_names)),
+        "kind",
+        "cannot be read as categories",
+    ),
+    "one word for colours": (with_("uns", "kind_colors", lambda a: "red"), "kind", r"uns\['kind_colors'\] is 'red'"),
+    "a number for colours": (with_("uns", "kind_colors", lambda a: 3), "kind", r"uns\['kind_colors'\] is 3"),
+    "a set of colours": (with_("uns", "kind_colors", lambda a: {"red"}), "kind", r"uns\['kind_colors'\] is \{'red'\}"),
+    "an array of one word": (with_("uns", "kind_colors", lambda a: np.array("red")), "kind", "kind_colors.*Expected a list"),
+    "too few colours": (with_("uns", "kind_colors", lambda a: ["red"]), "kind", "kind_colors.*1 colours.*each of the 2"),
+    "a word that is no colour": (
+        with_("uns", "kind_colors", lambda a: ["red", "no such"]),
+        "kind",
+        r"uns\['kind_colors'\] has 'no such' for 'up', which is no colour",
+    ),
+    "None among the colours": (with_("uns", "kind_colors", lambda a: ["red", None]), "kind", "None for 'up'"),
+    "a category without a colour": (with_("uns", "kind_colors", lambda a: {"up": "red"}), "kind", r"no colour for \['down'\]"),
+    "a category with a wrong one": (
+        with_("uns", "kind_colors", lambda a: {"up": "red", "down": 7}),
+        "kind",
+        "7 for 'down', which is no colour",
+    ),
+    "arrows of one column": (with_("obsm", ARROWS, lambda a: np.ones((a.n_obs, 1))), "stream", r"velocity_umap.*\(120, 1\)"),
+    "arrows with a gap": (
+        with_("obsm", ARROWS, lambda a: np.where(np.arange(a.n_obs)[:, None] == 7, np.nan, np.ones((1, 2)))),
+        "stream",
+        "velocity_umap.*finite",
+    ),
+    "arrows of text": (with_("obsm", ARROWS, lambda a: np.full((a.n_obs, 2), "a")), "stream", "velocity_umap.*dtype"),
+    "no measured cell, paths": (with_("obs", "cf_time_inferred", lambda a: True), "trajectories", "No cell .* measured time"),
+    "no measured cell, clouds": (with_("obs", "cf_time_inferred", lambda a: True), "population", "No cell .* measured time"),
+    "no measured cell, times": (with_("obs", "cf_time_inferred", lambda a: True), "stream", "no finite value"),
+}
+
+
+@pytest.mark.parametrize("case", CONTENTS)
+def test_contents_that_cannot_be_drawn_are_named_and_leave_no_figure(case: str) -> None:
+    from matplotlib import pyplot as plt
+
+    change, picture, said = CONTENTS[case]
+    adata, figures = fitted(), plt.get_fignums()
+    change(adata)
+    colour = {"gene": "MYH3", "score": "score", "kind": "kind"}.get(picture)
+    with pytest.raises(InputError, match=said):
+        PICTURES[picture](adata, None) if colour is None else cf.pl.stream(adata, color=colour)
+    assert plt.get_fignums() == figures
+
+
+def test_a_figure_is_closed_where_drawing_itself_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib import pyplot as plt
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("matplotlib's own")
+
+    monkeypatch.setattr(Axes, "set_xlabel", fail)
+    monkeypatch.setattr(Axes, "set_aspect", fail)
+    adata, figures = fitted(), plt.get_fignums()
+    for name in PICTURES:
+        with pytest.raises(RuntimeError, match="own"):
+            PICTURES[name](adata, None)
+    assert plt.get_fignums() == figures
+
+
+# Columns that are drawn ---------------------------------------------------------------------------------------------
+
+
+def with_diffusion_map() -> ad.AnnData:
+    """Column 0 is nearly constant, as it is in a diffusion map; arrows are told apart by their columns."""
+    adata = fitted()
+    x = adata.obsm["X_pca"]
+    adata.obsm["X_diffmap"] = np.c_[1.0 + 0.01 * x[:, 2], x[:, 0], x[:, 1], x[:, 2]]
+    adata.obsm["velocity_diffmap"] = np.tile([5.0, 1.0, 0.0, -1.0], (len(x), 1))
+    return adata
+
+
+def drawn_at(ax: Axes) -> np.ndarray:
+    return np.concatenate([np.asarray(c.get_offsets()) for c in ax.collections if len(c.get_offsets()) == 3 * N])
+
+
+@pytest.mark.parametrize(
+    ("components", "columns", "direction"), [(None, [1, 2], (1, 0)), ("1,3", [1, 3], (1, -1)), ((3, 2), [3, 2], (-1, 0))]
+)
+def test_a_diffusion_map_is_drawn_from_component_one_on(
+    components: object, columns: list[int], direction: tuple[int, int], axes: Axes
+) -> None:
+    """Cells and arrows are those of the same columns, which the axes name."""
+    adata = with_diffusion_map()
+    cf.pl.stream(adata, basis="diffmap", components=components, ax=axes)
+    np.testing.assert_allclose(drawn_at(axes), adata.obsm["X_diffmap"][:, columns])
+    assert [t.get_text() for t in axes.texts if t.get_text()] == [f"DC{c}" for c in columns]
+    lines = next(c for c in axes.collections if isinstance(c, mpl.collections.LineCollection))
+    steps = np.array([s[-1] - s[0] for s in lines.get_segments()])
+    np.testing.assert_allclose(np.sign(np.round(steps, 6)), np.broadcast_to(direction, steps.shape))
+
+
+@pytest.mark.parametrize("picture", ["trajectories", "population"])
+@pytest.mark.parametrize(
+    ("basis", "components", "columns"),
+    [
+        (None, None, [0, 1]),
+        (None, "1,3", [0, 2]),
+        ("diffmap", None, [1, 2]),
+        ("diffmap", [3, 1], [3, 1]),
+        ("umap", "2,1", [1, 0]),
+    ],
+)
+def test_components_of_paths_and_populations(
+    picture: str, basis: str | None, components: object, columns: list[int], axes: Axes
+) -> None:
+    adata = with_diffusion_map()
+    more = {"predicted": predicted(adata), "time": 24.0} if picture == "population" else {}
+    getattr(cf.pl, picture)(adata, basis=basis, components=components, ax=axes, **more)
+    np.testing.assert_allclose(drawn_at(axes), adata.obsm[f"X_{basis or 'pca'}"][:, columns], rtol=1e-6)
+    if picture == "trajectories":
+        inside = np.concatenate(axes.collections[1].get_segments())
+        low, high = drawn_at(axes).min(axis=0), drawn_at(axes).max(axis=0)
+        assert basis is None or ((inside >= low - 1e-6) & (inside <= high + 1e-6)).all()
+        if basis is None:
+            ends = adata.obsm["cf_trajectory"][:, :, columns].reshape(-1, 2)
+            assert np.abs(inside[:50, None] - ends).sum(-1).min(1).max() < 1e-5
+
+
+def test_arrows_of_a_diffusion_map_do_not_look_at_its_stationary_state(cells: ad.AnnData) -> None:
+    from conftest import quick_recipe
+
+    x = cells.obsm["X_pca"]
+    cells.obsm["X_diffmap"] = np.c_[np.ones(len(x)), x[:, :2]]
+    cf.tl.flow(cells, "hours", method=quick_recipe())
+    cf.tl.velocity(cells, basis="diffmap", genes=[])
+    arrows = cells.obsm["velocity_diffmap"].copy()
+    cells.obsm["X_diffmap"] = np.c_[np.random.default_rng(0).normal(size=len(x)), x[:, :2]]
+    cf.tl.velocity(cells, basis="diffmap", genes=[])
+    np.testing.assert_array_equal(cells.obsm["velocity_diffmap"], arrows)
+    assert (arrows[:, 0] == 0).all()
+    assert np.linalg.norm(arrows[:, 1:], axis=1).min() > 0
 
 
 @pytest.mark.parametrize("picture", ["stream", "trajectories", "population"])
