@@ -1,22 +1,23 @@
-"""Principal components that have not seen some of the cells."""
+"""Principal components that have not seen some of the cells, where the stored ones are principal components."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from cellflow._typing import FloatArray, IntArray
 from cellflow._warn import warn
 from cellflow.adapter.keys import basis_of, spelled
-from cellflow.adapter.positions import expression
+from cellflow.adapter.positions import expression, read_positions
 from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["LEAKY", "Refit", "refit_of"]
+__all__ = ["LEAKY", "Refit", "refit_of", "seen_by"]
 
 #: What a table says of coordinates that have seen the cells they are judged on.
 LEAKY = "as given: has seen the held-out cells"
@@ -28,6 +29,19 @@ _TARGET = 1e4
 _LARGEST_LOG = 30.0
 #: Means of genes below this share of their standard deviations are no accident: somebody has subtracted them.
 _CENTRED = 1e-3
+#: Two sets of coordinates with at most this root mean square difference, after the best rotation and as a share of their
+#: spread, are the same ones. Solvers differ by less, corrections for batches by more.
+_SAME = 0.05
+#: The same for coordinates that are a projection onto the stored loadings: components of nearly the same cells.
+_NEAR = 0.3
+#: Differences of projections onto the same loadings: rounding in single precision.
+_ROUNDING = 0.01
+#: Total of every cell after normalisation.
+_Target = float | Literal["median"] | None
+#: What counts are commonly brought to before they are logged.
+_TARGETS: tuple[_Target, ...] = (_TARGET, "median", 1e6, None)
+#: Keys of `varm` and `uns` under which scanpy keeps what belongs to its own `X_pca`.
+_SCANPY = ("PCs", "pca")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +53,22 @@ class Refit:
     values
         Expression, cells x genes, dense or sparse.
     linear
-        Whether it is on a linear scale, as counts are: it is normalised and logged first.
+        Whether it is normalised and logged first.
     n_genes
         How many variable genes enter; all of them, if there are no more.
     n_dims
         Number of components.
     centred
         Whether the mean of all cells, held-out ones included, was subtracted before.
+    target
+        Total of every cell after normalisation: a number, `"median"` for that of the cells that are seen, or None to log the
+        values without it.
+    zero_center
+        Whether the means of the genes are subtracted, as a principal component analysis does.
+    what
+        The expression in words.
+    note
+        What else has to be said of the coordinates.
     """
 
     values: Any
@@ -53,13 +76,18 @@ class Refit:
     n_genes: int
     n_dims: int
     centred: bool = False
+    target: _Target = _TARGET
+    zero_center: bool = True
+    what: str = "expression"
+    note: str = ""
 
     @property
     def label(self) -> str:
         """What it is, in words."""
-        made = "normalised, logged expression" if self.linear else "the expression"
+        done = "logged" if self.target is None else "normalised, logged"
+        made = f"{done} {self.what}" if self.linear else f"the {self.what}"
         seen = ", which was centred with them" if self.centred else ""
-        return f"PCA of {made}, made without the held-out cells{seen}"
+        return f"PCA of {made}, made without the held-out cells{seen}{self.note}"
 
     def coordinates(self, seen: IntArray, *, random_state: int = 0) -> FloatArray:
         """Find genes, centre and axes from the cells `seen`, and project all cells; shape `(n, n_dims)`, float32.
@@ -69,46 +97,47 @@ class Refit:
         InputError
             Fewer cells or genes than dimensions, or values whose variable genes cannot be told.
         """
+        values = _log_normalised(self.values, self.target, seen) if self.linear else self.values
+        if self.n_genes < values.shape[1]:
+            values = values[:, self._variable(values[seen])]
+        train = values[seen]
+        if not self.n_dims < min(train.shape):
+            msg = (
+                f"{train.shape[0]} cells and {train.shape[1]} genes are too few for {self.n_dims} principal components "
+                "without the held-out cells. Pass n_dims= below both, or leak_free=False."
+            )
+            raise InputError(msg)
+        axes, centre = _components(train, self.n_dims, zero_center=self.zero_center, random_state=random_state)
+        return np.asarray(values @ axes - centre @ axes, dtype=np.float32)
+
+    def _variable(self, train: Any) -> np.ndarray:
+        """The most variable genes `(g,)`, as a mask."""
         import anndata as ad
         import scanpy as sc
 
-        everything = ad.AnnData(self.values)
-        if self.linear:
-            everything = everything.copy()  # scanpy changes it, and it is the caller's
-            # To a fixed total, so that no cell's scale depends on the others.
-            sc.pp.normalize_total(everything, target_sum=_TARGET)
-            sc.pp.log1p(everything)
-        train = everything[seen].copy()
-        if self.n_genes < train.n_vars:
-            try:
-                with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
-                    sc.pp.highly_variable_genes(train, n_top_genes=self.n_genes)
-            except ValueError as cause:
-                msg = (
-                    f"The {self.n_genes} most variable of {train.n_vars} genes cannot be told without the held-out cells "
-                    f"({cause}). Pass layer= with counts or log expression, or leak_free=False."
-                )
-                raise InputError(msg) from cause
-            genes = train.var["highly_variable"].to_numpy()
-            train, everything = train[:, genes].copy(), everything[:, genes]
-        if not self.n_dims < min(train.shape):
+        cells = ad.AnnData(train.copy())
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+                sc.pp.highly_variable_genes(cells, n_top_genes=self.n_genes)
+        except ValueError as cause:
             msg = (
-                f"{train.n_obs} cells and {train.n_vars} genes are too few for {self.n_dims} principal components without the "
-                "held-out cells. Pass n_dims= below both, or leak_free=False."
+                f"The {self.n_genes} most variable of {cells.n_vars} genes cannot be told without the held-out cells "
+                f"({cause}). Pass layer= with counts or log expression, or leak_free=False."
             )
-            raise InputError(msg)
-        sc.pp.pca(train, n_comps=self.n_dims, random_state=random_state)
-        axes = np.asarray(train.varm["PCs"], dtype=np.float64)
-        centre = np.asarray(train.X.mean(axis=0), dtype=np.float64).ravel()
-        return np.asarray(everything.X @ axes - centre @ axes, dtype=np.float32)
+            raise InputError(msg) from cause
+        return np.asarray(cells.var["highly_variable"].to_numpy())
 
 
 def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = None) -> tuple[Refit | None, str]:
     """Find out how a representation can be made again without some cells; returns that, or None and the reason.
 
-    Values on a linear scale (whole numbers, or larger ones than a logarithm has) are normalised to 10,000 a cell and logged;
-    others are taken as log expression. As many variable genes are chosen anew as carry the stored loadings (`varm["PCs"]`),
-    2,000 where there are none.
+    Whether the representation is a PCA of the expression is decided by its values, whatever its name: the PCA of all cells is
+    computed and compared with it, up to a rotation. Compared are the expression as it is and, where it looks like counts or
+    another linear scale, logged, after every cell was brought to one of the usual totals or not; of the genes with loadings,
+    else of the variable ones or all; with and without centring. The expression is that of `layer`, by default of the layer
+    that scanpy recorded, else `adata.X`. As many variable genes are chosen anew as entered the stored PCA.
+
+    A `layer` that is asked for is taken even if the representation is no PCA of it.
 
     Raises
     ------
@@ -120,44 +149,213 @@ def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = N
     Warns
     -----
     InputWarning
-        Expression that is neither counts nor, by its size, a logarithm; expression that was centred on all cells.
+        Expression that was centred on all cells; a `layer` of which the representation is no PCA.
     """
     key = spelled(adata, use_rep) or use_rep
-    if basis_of(key).casefold() != "pca":
-        return None, f"{use_rep!r} is not a PCA, and only a PCA can be made again"
-    rows = expression(adata, layer)
-    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    if rows is None:
-        return None, f"{where} holds no expression to make the PCA from"
-    values = rows[slice(0, adata.n_obs)]
-    stored = values.data if hasattr(values, "nnz") else np.asarray(values)
-    largest, smallest = (float(stored.max()), float(stored.min())) if stored.size else (0.0, 0.0)
-    if not (np.isfinite(largest) and np.isfinite(smallest)):
-        msg = f"{where} is not finite everywhere, and no PCA can be made of it; remove such values, or pass leak_free=False."
-        raise InputError(msg)
-    centred = smallest < 0 and _centred(values)
-    if centred:
+    stored = read_positions(adata, use_rep=key, n_dims=n_dims).astype(np.float64)
+    pca = _Stored.of(adata, key, n_dims)
+    recorded = pca.params.get("layer")
+    sources = [layer] if layer is not None else list(dict.fromkeys([recorded if recorded in adata.layers else None, None]))
+    reasons = []
+    for source in sources:
+        where = "adata.X" if source is None else f"adata.layers[{source!r}]"
+        rows = expression(adata, source)
+        if rows is None:
+            reasons.append(f"{where} holds no expression to make the PCA from")
+            continue
+        values = rows[slice(0, adata.n_obs)]
+        scale = _Scale.of(values, where)
+        found, difference, other = _matched(adata, values, scale, pca, stored)
+        if found is not None:
+            _warn_if_centred(found, where)
+            return replace(found, what="expression" if source is None else f"expression in {where}"), ""
+        what = f"adata.obsm[{key!r}] is not the PCA of {where}"
+        if np.isfinite(difference):
+            what += f": up to a rotation, it differs from it by {100 * difference:.0f} % of its spread"
+        if other:
+            what += " (it is a projection of these values, made with other cells: run sc.pp.pca(adata) again)"
+        reasons.append(what)
+        if layer is not None:
+            return _as_asked(values, scale, pca, n_dims, what, where), ""
+    return None, "; ".join(reasons)
+
+
+def seen_by(use_rep: str) -> str:
+    """What a verdict says of coordinates that have seen the cells it is about."""
+    return (
+        f"Distances are in adata.obsm[{use_rep!r}] as it is, which has seen the held-out cells, so they are no test on cells "
+        "that are new to the representation."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """What is stored beside a PCA: loadings `(genes, dims)`, None where there are none, and scanpy's parameters."""
+
+    loadings: FloatArray | None
+    params: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, adata: AnnData, key: str, n_dims: int) -> _Stored:
+        own = _SCANPY if basis_of(key).casefold() == "pca" else ()
+        loadings = (_matrix(adata.varm[name], n_dims) for name in (key, *own) if name in adata.varm)
+        records = (adata.uns[name] for name in (key, *own) if name in adata.uns)
+        params = (r["params"] for r in records if isinstance(r, Mapping) and isinstance(r.get("params"), Mapping))
+        return cls(next((w for w in loadings if w is not None), None), next(params, {}))
+
+    def masks(self, adata: AnnData) -> Iterator[np.ndarray]:
+        """Genes that the PCA may be of, the most likely first."""
+        if self.loadings is not None:
+            yield (self.loadings != 0).any(axis=1)
+            return
+        if "highly_variable" in adata.var and adata.var["highly_variable"].dtype == bool:
+            yield adata.var["highly_variable"].to_numpy()
+        yield np.ones(adata.n_vars, dtype=bool)
+
+
+def _matrix(value: Any, n_dims: int) -> FloatArray | None:
+    """Loadings as an array; None for anything that cannot be the loadings of so many dimensions."""
+    dense = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
+    if dense.ndim != 2 or dense.shape[1] < n_dims or dense.dtype.kind not in "fiu" or not np.isfinite(dense).all():
+        return None
+    return dense[:, :n_dims].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What the values say about their scale: counts, another linear scale, or centred genes."""
+
+    whole: bool
+    large: bool
+    centred: bool
+    smallest: float
+    largest: float
+
+    @classmethod
+    def of(cls, values: Any, where: str) -> _Scale:
+        stored = values.data if hasattr(values, "nnz") else np.asarray(values)
+        largest, smallest = (float(stored.max()), float(stored.min())) if stored.size else (0.0, 0.0)
+        if not (np.isfinite(largest) and np.isfinite(smallest)):
+            msg = (
+                f"{where} is not finite everywhere, and no PCA can be made of it; remove such values, or pass leak_free=False."
+            )
+            raise InputError(msg)
+        centred = smallest < 0 and _centred(values)
+        whole = smallest >= 0 and largest >= 2 and bool((stored == np.round(stored)).all())
+        large = not whole and not centred and largest > _LARGEST_LOG
+        return cls(whole, large, centred, smallest, largest)
+
+    @property
+    def linear(self) -> bool:
+        return self.whole or (self.large and self.smallest >= 0)
+
+
+def _matched(adata: AnnData, values: Any, scale: _Scale, pca: _Stored, stored: FloatArray) -> tuple[Refit | None, float, bool]:
+    """The analysis that gives the stored coordinates.
+
+    None where none does, with the smallest difference, and whether they are a projection onto the stored loadings.
+    """
+    everyone, n_dims = np.arange(adata.n_obs), stored.shape[1]
+    best, nearest, projected = None, np.inf, False
+    logged = [(True, target) for target in _TARGETS] if scale.linear else []
+    for linear, target in [*logged, (False, None)]:
+        made = _log_normalised(values, target, everyone) if linear else values
+        for mask in pca.masks(adata):
+            some = made if mask.all() else made[:, mask]
+            onto = None if pca.loadings is None else pca.loadings[mask]
+            exact = onto is not None and _difference(stored, np.asarray(some @ onto)) <= _ROUNDING
+            projected = projected or exact
+            for zero_center in _centrings(pca.params):
+                if n_dims > min(some.shape) or not _plausible(stored, some, zero_center=zero_center):
+                    continue
+                axes, _ = _components(some, n_dims, zero_center=zero_center)
+                difference = _difference(stored, np.asarray(some @ axes))
+                if difference <= (_NEAR if exact else _SAME) and difference < nearest:
+                    # Scaled genes do not tell any more which of them vary.
+                    kept = values[:, mask] if scale.centred and not mask.all() else values
+                    best = Refit(kept, linear, int(mask.sum()), n_dims, scale.centred, target, zero_center)
+                nearest = min(nearest, difference)
+                if nearest <= _SAME:
+                    return best, nearest, projected
+    return best, nearest, projected
+
+
+def _plausible(stored: FloatArray, values: Any, *, zero_center: bool) -> bool:
+    """Whether the values vary along the stored coordinates as much as these do, as they must along principal components.
+
+    It takes one product with the values, and spares the analysis of values that the coordinates have nothing to do with.
+    """
+    x = stored - stored.mean(axis=0) if zero_center else stored
+    directions, widths, _ = np.linalg.svd(x, full_matrices=False)
+    centre = np.asarray(values.mean(axis=0), dtype=np.float64).ravel() if zero_center else np.zeros(values.shape[1])
+    along = np.asarray(values.T @ directions) - np.outer(centre, directions.sum(axis=0))
+    found = np.linalg.svd(along, compute_uv=False)
+    return bool(np.linalg.norm(found - widths) <= _NEAR * np.linalg.norm(widths))
+
+
+def _centrings(params: Mapping[str, Any]) -> tuple[bool, ...]:
+    recorded = params.get("zero_center")
+    return (True, False) if recorded is None else (bool(recorded),)
+
+
+def _as_asked(values: Any, scale: _Scale, pca: _Stored, n_dims: int, what: str, where: str) -> Refit:
+    """The analysis of a layer that was asked for, although the stored coordinates are no PCA of it."""
+    done = "normalised to 10,000 a cell, logged" if scale.linear else "taken as it is"
+    msg = (
+        f"{what}. It is made again from {where} as asked ({done}), so that distances are in other coordinates than those "
+        "that a fit uses. Pass the layer that it was made of, or leak_free=False for the coordinates as they are."
+    )
+    warn(msg, InputWarning)
+    n_genes = _N_GENES if pca.loadings is None else int((pca.loadings != 0).any(axis=1).sum())
+    refit = Refit(values, scale.linear, n_genes, n_dims, scale.centred, what=f"expression in {where}")
+    _warn_if_centred(refit, where)
+    return replace(refit, note=", in other coordinates than a fit uses")
+
+
+def _warn_if_centred(refit: Refit, where: str) -> None:
+    if refit.centred:
         msg = (
             f"The genes of {where} have mean zero over all cells: they were scaled or centred with the held-out cells among "
-            "them, which the PCA without these cells cannot undo. Pass layer= with counts or log expression."
+            "them, which the PCA without these cells cannot undo. Make the PCA of log expression for a hold-out without that."
         )
         warn(msg, InputWarning)
-    whole = smallest >= 0 and largest >= 2 and bool((stored == np.round(stored)).all())
-    large = not whole and not centred and largest > _LARGEST_LOG
-    if large:
-        done = "it is normalised to 10,000 a cell and logged for that" if smallest >= 0 else "it is made from it as it is"
-        msg = (
-            f"{where} goes up to {largest:.4g}: neither whole counts nor a logarithm. The PCA without held-out cells needs "
-            f"log expression; {done}. Pass layer= with counts or log expression to decide it."
-        )
-        warn(msg, InputWarning)
-    return Refit(values, whole or (large and smallest >= 0), _genes(adata), n_dims, centred), ""
 
 
-def _genes(adata: AnnData) -> int:
-    """How many variable genes to choose."""
-    loadings = adata.varm.get("PCs")
-    return _N_GENES if loadings is None else max(1, int(np.count_nonzero(np.any(np.asarray(loadings) != 0, axis=1))))
+def _components(values: Any, n_dims: int, *, zero_center: bool, random_state: int = 0) -> tuple[FloatArray, FloatArray]:
+    """Axes `(genes, n_dims)` and centre `(genes,)` of the leading principal components."""
+    import anndata as ad
+    import scanpy as sc
+
+    centre = np.asarray(values.mean(axis=0), dtype=np.float64).ravel() if zero_center else np.zeros(values.shape[1])
+    if n_dims < min(values.shape):
+        single = values.dtype not in (np.float32, np.float64)
+        cells = ad.AnnData(values.astype(np.float32) if single else values.copy())
+        sc.pp.pca(cells, n_comps=n_dims, zero_center=zero_center, mask_var=None, random_state=random_state)
+        return np.asarray(cells.varm["PCs"], dtype=np.float64), centre
+    # As many components as there are cells or genes, which are few then.
+    dense = np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
+    return np.linalg.svd(dense - centre, full_matrices=False)[2][:n_dims].T, centre
+
+
+def _difference(x: FloatArray, y: FloatArray) -> float:
+    """Root mean square difference of two sets of coordinates after the best rotation, as a share of the spread of `x`."""
+    x, y = (a.astype(np.float64) - a.mean(axis=0, dtype=np.float64) for a in (x, y))
+    spread = float(np.square(x).sum())
+    if spread == 0.0:
+        return float(np.square(y).sum() > 0.0)
+    shared = float(np.linalg.svd(x.T @ y, compute_uv=False).sum())
+    return float(np.sqrt(max(spread + float(np.square(y).sum()) - 2.0 * shared, 0.0) / spread))
+
+
+def _log_normalised(values: Any, target: _Target, seen: IntArray) -> Any:
+    """Logarithm of one plus the values, after every cell is scaled to a total; see `Refit`."""
+    if target is not None:
+        totals = np.asarray(values.sum(axis=1), dtype=np.float64).ravel()
+        known = totals[seen][totals[seen] > 0]
+        total = (float(np.median(known)) if len(known) else 1.0) if target == "median" else target
+        factor = np.divide(total, totals, out=np.zeros_like(totals), where=totals > 0).astype(np.float32)[:, None]
+        values = values.multiply(factor).tocsr() if hasattr(values, "nnz") else np.asarray(values) * factor
+    return values.log1p() if hasattr(values, "nnz") else np.log1p(values)
 
 
 def _centred(values: Any) -> bool:

@@ -15,7 +15,7 @@ from cellflow._typing import FloatArray
 from cellflow._warn import warn
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import Cells, read
-from cellflow.adapter.representation import LEAKY, refit_of
+from cellflow.adapter.representation import LEAKY, refit_of, seen_by
 from cellflow.adapter.store import order_of, plain
 from cellflow.adapter.write import write
 from cellflow.errors import InputWarning
@@ -86,11 +86,14 @@ def holdout(
         What is measured at full size, some of `cellflow.benchmark.METRICS`; all by default. W1 between thousands of cells is
         what takes the time.
     leak_free
-        Make the PCA again for every hidden snapshot, from the other cells only (counts are normalised, logged and reduced to
-        variable genes on the way; other values are taken as log expression), and project the hidden cells. False takes
-        `use_rep` as it is, the literature's way.
+        Make the PCA again for every hidden snapshot, from the other cells only, and project the hidden cells. That needs a
+        representation that is a PCA of the expression of these cells, which its values tell, not its name: the PCA of all
+        cells is compared with it. For any other representation (corrected for batches, learned, of other cells) it is
+        impossible: a warning says why, and snapshots are held out in the coordinates as they are. False takes `use_rep` as it
+        is, the literature's way. In both cases the verdict says that the coordinates have seen the hidden cells.
     layer
-        Expression for that; `adata.X` by default.
+        Expression for that: by default the layer that scanpy recorded, else `adata.X`. Counts are normalised, logged and
+        reduced to variable genes on the way; other values are taken as they are.
     cluster_key
         Column of `adata.obs` with cell types. The verdict then counts them, too: every predicted cell takes the type that
         most of the 15 nearest real cells have, and the shares of types are compared with those of the hidden cells.
@@ -186,6 +189,8 @@ def holdout(
         "n_splits": n_splits,
     }
     table, comparisons, verdict = judged(adata, found, params, cluster_key)
+    if LEAKY in set(table["representation"]):
+        verdict = f"{verdict}\n{seen_by(cells.use_rep)}"
     if not copy:
         record = {
             "cellflow_version": __version__,
@@ -214,8 +219,9 @@ def _problems(adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free
     refit, reason = refit_of(adata, use_rep=cells.use_rep, n_dims=cells.x.shape[1], layer=layer)
     if refit is None:
         msg = (
-            f"leak_free=True, but {reason}. The representation stays as it is and has seen the held-out cells, so that "
-            "distances are no test of what is new. Pass leak_free=False to say so yourself, or expression and a PCA of it."
+            f"leak_free=True, but {reason}. Snapshots are held out in these coordinates as they are, which have seen the "
+            "held-out cells, so that distances are no test of what is new. Pass leak_free=False to say so yourself, layer= "
+            "with the expression that the PCA was made of, or a PCA of the expression as use_rep=."
         )
         warn(msg, InputWarning)
         return [Problem(snapshots, t, LEAKY) for t in times]

@@ -17,6 +17,7 @@ from cellflow._settings import guarded
 from cellflow.adapter.keys import DEFAULT, find_basis
 from cellflow.adapter.labels import read_labels
 from cellflow.adapter.read import require_anndata
+from cellflow.adapter.representation import LEAKY, seen_by
 from cellflow.bench import _sections as sections
 from cellflow.bench._format import plain
 from cellflow.bench._held import STRAIGHT, Held
@@ -142,6 +143,8 @@ def _verdict(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator[Ma
 
     for verdict in verdicts(adata, held, cluster_key):
         yield element("p", sentence(verdict), class_=f"verdict {verdict.outcome}")
+    if LEAKY in set(held.table["representation"]):
+        yield element("p", seen_by(str(held.params["use_rep"])), class_="verdict")
 
 
 def _tiles(held: Held) -> Markup:
