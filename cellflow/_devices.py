@@ -28,7 +28,7 @@ def choose_device(name: torch.device | str) -> torch.device:
     import torch
 
     available = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         chosen = torch.device("cuda" if len(available) > 1 else "cpu")
         logger.info("device='auto' takes %s", chosen)
         return chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellflow._numbers import is_integer, shown
 from cellflow._typing import FloatArray, IntArray, RandomState
 from cellflow.errors import InputError
 
@@ -28,9 +29,11 @@ def as_seed(random_state: RandomState) -> int:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**63))
-    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool) and 0 <= random_state < 2**63:
+    if is_integer(random_state) and 0 <= random_state < 2**63:
         return int(random_state)
-    msg = f"random_state={random_state!r} is no seed; pass a non-negative integer below 2**63, a numpy Generator, or None."
+    msg = (
+        f"random_state={shown(random_state)} is no seed; pass a non-negative integer below 2**63, a numpy Generator, or None."
+    )
     raise InputError(msg)
 
 

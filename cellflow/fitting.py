@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from cellflow._arguments import check_arguments
 from cellflow._devices import choose_device
 from cellflow._drawing import Drawing
 from cellflow._random import as_seed
@@ -274,10 +275,14 @@ def fit(
     TrainingError
         A loss that is not finite.
     """
+    check_arguments(fit, locals())
     start = time.perf_counter()
     # Arguments first: a plan may take minutes.
     if not isinstance(snapshots, Snapshots):
         msg = f"snapshots is of type {type(snapshots).__name__}; expected Snapshots. For an AnnData, call cf.tl.flow."
+        raise InputTypeError(msg)
+    if plans is not None and not isinstance(plans, Coupled):
+        msg = f"plans is of type {type(plans).__name__}; expected what cellflow.fitting.couple returns, or None."
         raise InputTypeError(msg)
     if callback is not None and not callable(callback):
         msg = f"callback={callback!r}; expected a function of the step and the loss, or None."

@@ -33,7 +33,7 @@ from cellflow._files import (
     synced,
     write_bytes,
 )
-from cellflow._numbers import as_count, as_number
+from cellflow._numbers import as_array, as_count, as_number
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
 from cellflow._state import State, require_weights
@@ -199,7 +199,7 @@ class Flow:
         self, field: Callable[..., Tensor], x: FloatArray, t: float | FloatArray, context: FloatArray | None
     ) -> FloatArray:
         """A field's values at cells in data coordinates, in model coordinates."""
-        z, t = self._checked(x), np.asarray(t, dtype=np.float64)
+        z, t = self._checked(x), as_array("t", t)
         if t.shape not in ((), (len(z),)):
             msg = f"t has shape {t.shape}; expected one time, or one per cell ({len(z)},)."
             raise InputError(msg)
@@ -253,8 +253,8 @@ class Flow:
             moved = integrate(
                 self.dynamics,
                 z,
-                float(t0),
-                np.asarray(times, dtype=np.float64),
+                t0,
+                times,
                 step=self.step if step is None else step,
                 method=method,
                 context=self._features(context, len(z)),
@@ -323,7 +323,9 @@ class Flow:
         Tong et al., Simulation-free Schrödinger bridges via score and flow matching, AISTATS 2024.
         """
         self.score_network  # noqa: B018 (raises where there is none)
-        seed, n_rep, z = as_seed(random_state), as_count("n_rep", n_rep), self._checked(x)
+        seed, z = as_seed(random_state), self._checked(x)
+        # Noise and states of every path at every time, and the key of its noise.
+        n_rep = as_count("n_rep", n_rep, each=8 * z.size * max(1, np.size(times)) + 64 * len(z))
         rows = np.repeat(np.arange(len(z)), n_rep)
         names = np.arange(len(z)) if keys is None else np.asarray(keys)
         paths = np.tile(np.arange(n_rep), len(z)) if replicate is None else np.asarray(replicate)
@@ -332,10 +334,8 @@ class Flow:
                 f"replicate has {len(paths)} entries for {len(z)} cells and n_rep={n_rep}; expected one per cell, and n_rep=1."
             )
             raise InputError(msg)
-        features, times = self._features(context, len(z)), np.atleast_1d(np.asarray(times, dtype=np.float64))
-        if not (np.isfinite(times).all() and np.isfinite(t0)):
-            msg = f"Times to move cells to must be finite; found {times[~np.isfinite(times)].tolist()} (start {t0})."
-            raise InputError(msg)
+        features, t0 = self._features(context, len(z)), as_number("t0", t0)
+        times = np.atleast_1d(as_array("times", times)).astype(np.float64)
         width = self.sigma if sigma is None else as_number("sigma", sigma)
         states = np.empty((len(times), len(rows), self.n_dims), dtype=np.float32)
         with torch_threads(self.threads):
@@ -344,7 +344,7 @@ class Flow:
                     states[side] = integrate_sde(
                         partial(self.dynamics.drift, sigma=width, direction=direction),
                         z[rows],
-                        float(t0),
+                        t0,
                         times[side],
                         sigma=width,
                         step=self.clock.unit / _NOISY_STEPS_PER_UNIT if step is None else step,
@@ -397,15 +397,16 @@ class Flow:
         Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019.
         """
         ladder, seed = self.score_network.ladder, as_seed(random_state)
-        z = torch.from_numpy(stream(seed).standard_normal((as_count("n", n), self.n_dims))).to(self.device)
-        start = self.score_network.starting_points(torch.tensor(float(t), device=self.device), z).cpu().numpy()
+        n, t = as_count("n", n, each=8 * self.n_dims), as_number("t", t)
+        z = torch.from_numpy(stream(seed).standard_normal((n, self.n_dims))).to(self.device)
+        start = self.score_network.starting_points(torch.tensor(t, device=self.device), z).cpu().numpy()
         with torch_threads(self.threads):
             drawn = annealed_langevin(self.at_level(t, context), ladder, start, n_steps=n_steps, seed=seed, device=self.device)
         return self.frame.to_data(drawn)
 
     def at_level(self, t: float, context: FloatArray | None = None) -> LevelScore:
         """The score at one time, `(x, noise) -> (n, d)`, in model coordinates; `context (c,)` of all cells."""
-        network, time = self.score_network, torch.tensor(float(t), dtype=torch.float64, device=self.device)
+        network, time = self.score_network, torch.tensor(as_number("t", t), dtype=torch.float64, device=self.device)
         features = self._features(context, 1)
         row = None if features is None else torch.from_numpy(features.copy()).float().to(self.device)
         return lambda x, noise: network(time, x, noise, None if row is None else row.expand(len(x), -1))
@@ -419,10 +420,10 @@ class Flow:
             expected = f"({n}, {self.n_context})" if self.n_context else "none"
             msg = f"context has shape {found}; the flow was fitted with {self.n_context} features: expected {expected}."
             raise InputError(msg)
-        return np.broadcast_to(np.asarray(context, dtype=np.float64), (n, self.n_context))
+        return np.broadcast_to(as_array("context", context).astype(np.float64), (n, self.n_context))
 
     def _checked(self, x: FloatArray) -> FloatArray:
-        x = np.asarray(x, dtype=np.float64)
+        x = as_array("x", x).astype(np.float64)
         if x.ndim != 2 or x.shape[1] != self.n_dims or len(x) == 0:
             msg = f"The flow moves cells of shape (n, {self.n_dims}); found {x.shape}."
             raise InputError(msg)

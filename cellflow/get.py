@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT, Keys, is_ours
@@ -45,6 +46,7 @@ def density(adata: AnnData, *, key: str = DEFAULT) -> dict[float, Density]:
     ModelFileError
         A density that is damaged or of a newer format.
     """
+    check_arguments(density, locals())
     import numpy as np
 
     require_anndata(adata)
@@ -86,6 +88,7 @@ def diagnosis(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
     MissingKeyError
         No fit under this key, or no diagnosis of it.
     """
+    check_arguments(diagnosis, locals())
     import numpy as np
     import pandas as pd
 
@@ -119,6 +122,7 @@ def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
     ModelFileError
         A model that is damaged or of a newer format.
     """
+    check_arguments(flow, locals())
     require_anndata(adata)
     return load_flow(adata, Keys(key))
 
@@ -153,6 +157,7 @@ def velocity(adata: AnnData, genes: Selection | None = None, *, extrapolate: boo
     IntegrationWarning
         Cells of a time outside the observed ones.
     """
+    check_arguments(velocity, locals())
     import numpy as np
     import pandas as pd
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._numbers import as_array, as_number, as_weights
 from cellflow._typing import FloatArray, IntArray
-from cellflow.errors import InputError
+from cellflow.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,33 +48,29 @@ class Population:
     context: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        x = self.x
-        if x.ndim != 2 or len(x) == 0 or x.shape[1] == 0:
-            msg = f"A population needs positions of shape (n, d) with n, d >= 1; found {x.shape} at time {self.time}."
-            raise InputError(msg)
-        if not np.isfinite(x).all():
-            row, column = np.argwhere(~np.isfinite(x))[0]
-            msg = f"Position {x[row, column]} of cell {row}, column {column} at time {self.time} is not finite."
-            raise InputError(msg)
+        time = as_number("time", self.time)
+        at = f"at time {time:g}"
+        if not hasattr(self.x, "shape"):
+            msg = f"x {at} is of type {type(self.x).__name__}; expected an array of shape (n, d). Pass numpy.asarray(x)."
+            raise InputTypeError(msg)
+        x = as_array(f"x {at}", self.x, shape="(n, d)", least=1)
         n = len(x)
-        weight = np.full(n, 1.0 / n) if self.weight is None else np.asarray(self.weight, dtype=np.float64)
-        if weight.shape != (n,) or not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
-            msg = f"Weights at time {self.time} must be {n} non-negative finite numbers, not all zero."
-            raise InputError(msg)
+        weight = as_weights(f"weight {at}", self.weight, n)
         index = np.arange(n) if self.index is None else np.asarray(self.index)
         if index.shape != (n,):
-            msg = f"`index` at time {self.time} has shape {index.shape}; expected ({n},)."
+            msg = f"index {at} has shape {index.shape}; expected ({n},)."
             raise InputError(msg)
         if self.context is not None:
-            context = np.asarray(self.context, dtype=np.float64)
-            if context.ndim != 2 or len(context) != n or not np.isfinite(context).all():
-                msg = f"`context` at time {self.time} has shape {context.shape}; expected ({n}, c), all finite."
+            context = as_array(f"context {at}", self.context, shape="(n, c)").astype(np.float64)
+            if len(context) != n:
+                msg = f"context {at} has shape {context.shape}; expected ({n}, c)."
                 raise InputError(msg)
             object.__setattr__(self, "context", context)
-        object.__setattr__(self, "weight", weight / weight.sum())
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "index", index)
-        object.__setattr__(self, "time", float(self.time))
-        object.__setattr__(self, "mass", float(self.mass))
+        object.__setattr__(self, "time", time)
+        object.__setattr__(self, "mass", as_number("mass", self.mass, above=0.0))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -147,7 +144,10 @@ class Snapshots:
         >>> Snapshots.from_arrays(np.zeros((3, 2)), np.array([1.0, 0.0, 1.0])).times
         array([0., 1.])
         """
-        time = np.asarray(time, dtype=np.float64)
+        x = as_array("x", x, shape="(n, d)", least=1)
+        time = as_array("time", time, shape="(n,)").astype(np.float64)
+        weight = None if weight is None else as_array("weight", weight)
+        context = None if context is None else as_array("context", context)
         if time.shape != x.shape[:1] or (weight is not None and weight.shape != time.shape):
             shapes = f"x {x.shape}, time {time.shape}" + ("" if weight is None else f", weight {weight.shape}")
             msg = f"Need one row of x, one time and one weight per cell; found {shapes}."

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from cellflow._arguments import check_arguments
 from cellflow._drawing import Drawing
 from cellflow._numbers import as_count, as_number
 from cellflow._random import as_seed, stream
@@ -15,6 +16,7 @@ from cellflow._settings import guarded
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
 from cellflow.dynamics import Dynamics
+from cellflow.errors import InputTypeError
 from cellflow.fields import MLP, Builder, NoiseConditional
 from cellflow.fields.base import padded_chunks
 from cellflow.frame import Frame, Scale
@@ -77,7 +79,9 @@ class PopulationScore:
     def sample(self, n: int, *, random_state: RandomState = 0, n_steps: int = 10) -> FloatArray:
         """Draw `n` cells by annealed Langevin dynamics, shape `(n, d)`; see `cellflow.simulation.annealed_langevin`."""
         seed = as_seed(random_state)
-        z = torch.from_numpy(stream(seed).standard_normal((as_count("n", n), len(self.frame.shift))))
+        z = torch.from_numpy(
+            stream(seed).standard_normal((as_count("n", n, each=8 * len(self.frame.shift)), len(self.frame.shift)))
+        )
         start = self.network.starting_points(torch.tensor(self.time), z).numpy()
         with torch_threads():
             drawn = annealed_langevin(self.at_level, self.ladder, start, n_steps=n_steps, seed=seed)
@@ -144,6 +148,11 @@ def fit_score(
     ----------
     Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019.
     """
+    check_arguments(fit_score, locals())
+    if not isinstance(population, Population):
+        hint = " Pass one of its populations: snapshots[0]." if isinstance(population, Snapshots) else ""
+        msg = f"population is of type {type(population).__name__}; expected a Population.{hint}"
+        raise InputTypeError(msg)
     seed, snapshots = as_seed(random_state), Snapshots((population,))
     frame = Frame.fitted(snapshots, scale)
     inside = snapshots.moved([frame.to_model(population.x)])

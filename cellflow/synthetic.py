@@ -25,9 +25,11 @@ from scipy.interpolate import CubicSpline
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import logsumexp, softmax
 
+from cellflow._numbers import ROUNDS
 from cellflow._random import stream
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
+from cellflow.errors import InputError
 from cellflow.population import Population, Snapshots
 
 __all__ = [
@@ -300,7 +302,7 @@ class TwoWell:
         def cells(t: float) -> FloatArray:
             x = self.sigma / math.sqrt(2) * rng.standard_normal(n_obs)
             y = self.start + self.start_sd * rng.standard_normal(n_obs)
-            steps = math.ceil(t / self._DT)
+            steps = _n_steps(t, self._DT)
             for _ in range(steps):
                 dt = t / steps
                 y = y - self._slope(y) * dt + self.sigma * math.sqrt(dt) * rng.standard_normal(n_obs)
@@ -499,7 +501,7 @@ class ToggleSwitch:
 
     def _followed(self, x: FloatArray, t0: float, t1: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Follow cells by RK4: where they go, and the growth and the divergence that they collect on the way."""
-        steps = math.ceil(abs(t1 - t0) / self._DT)
+        steps = _n_steps(abs(t1 - t0), self._DT)
 
         def rate(state: FloatArray) -> FloatArray:
             x = state[:, :2]
@@ -528,6 +530,14 @@ def _snapshots(
     mass: Callable[[float], float] = lambda _: 1.0,
 ) -> Snapshots:
     return Snapshots(tuple(Population(cells(float(t)), float(t), mass=mass(float(t))) for t in times))
+
+
+def _n_steps(time: float, dt: float) -> int:
+    """Number of steps of at most `dt`; a time that takes too many is refused."""
+    if time / dt > ROUNDS:
+        msg = f"Time {time:g} takes {time / dt:.3g} steps of {dt:g}; expected at most {ROUNDS:,}, times up to {ROUNDS * dt:g}."
+        raise InputError(msg)
+    return math.ceil(time / dt)
 
 
 def _normal_log_density(x: FloatArray, mean: FloatArray, sd: FloatArray) -> FloatArray:

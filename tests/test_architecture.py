@@ -24,7 +24,7 @@ import pytest
 #: Names that are joined by a bar are siblings and never import each other.
 LAYERS = """
 _typing | errors -> _numbers | _settings | _warn
-_random | _drawing | _neighbors | _threads | _devices | _namesake | _progress | _compiled | _mass | _text
+_arguments | _random | _drawing | _neighbors | _threads | _devices | _namesake | _progress | _compiled | _mass | _text
 _files | _state
 population -> plan | frame | decoder | ladder | conditions -> chain
 couplings | paths | fields | densities | metrics

@@ -16,7 +16,7 @@ from cellflow.adapter.keys import Keys, basis_of
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.read import Cells, examine_cells, examine_column, require_anndata
 from cellflow.adapter.store import load_flow, record_of, require_same, require_seen
-from cellflow.adapter.times import ParsedTimes
+from cellflow.adapter.times import ParsedTimes, TimeUnit
 from cellflow.analysis.following import nearest_station
 from cellflow.analysis.observed import Observed
 from cellflow.conditions import Condition, Conditions
@@ -81,6 +81,15 @@ class Fitted:
     def basis(self) -> str:
         """Name of the representation, as in `velocity_{basis}`."""
         return basis_of(self.cells.use_rep)
+
+    @property
+    def time_unit(self) -> TimeUnit:
+        """What reads a time that is asked for."""
+        return TimeUnit.of(*(str(self.params.get(name, "")) for name in ("time_unit", "time_zero", "time_key")))
+
+    def time(self, value: object, argument: str = "time") -> float:
+        """Return a time that is asked for as a number in the unit of the fit; see `TimeUnit.number`."""
+        return self.time_unit.number(argument, value)
 
     @property
     def starts(self) -> FloatArray:

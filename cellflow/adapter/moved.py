@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cellflow.decoder import Decoder
 
-__all__ = ["cells_of_fit", "made_cells", "moved_cells"]
+__all__ = ["cell_bytes", "cells_of_fit", "made_cells", "moved_cells"]
 
 
 def moved_cells(
@@ -64,6 +64,12 @@ def cells_of_fit(
     about = {"key": fitted.keys.uns, "time_unit": fitted.cells.unit}
     told = {name: about | dict(values) for name, values in uns.items()}
     return made_cells(adata, x, obs, use_rep=fitted.cells.use_rep, decoder=fitted.flow.decoder, uns=told)
+
+
+def cell_bytes(fitted: Fitted) -> int:
+    """Bytes that one made cell takes: its state in float64, its decoded expression and its row of `obs`."""
+    decoder = fitted.flow.decoder
+    return 8 * fitted.flow.n_dims + (0 if decoder is None else 4 * len(decoder.genes)) + 100
 
 
 def made_cells(

@@ -30,6 +30,8 @@ class Problem:
         An `"error"` stops the run, a `"warning"` lets it go on, a `"note"` is only logged.
     kind
         The class that an error is raised as.
+    argument
+        Argument of the call that the remedy names, if it names one. A call without it gives another remedy.
     """
 
     key: str
@@ -38,6 +40,7 @@ class Problem:
     remedy: str
     severity: Literal["error", "warning", "note"] = "error"
     kind: type[InputError] = InputError
+    argument: str = ""
 
     @property
     def message(self) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from cellflow._typing import FloatArray
 from cellflow.adapter.positions import examine_positions
 from cellflow.adapter.problem import Examination, Problem, settle
-from cellflow.adapter.times import ParsedTimes, examine_times
+from cellflow.adapter.times import ParsedTimes, TimeUnit, examine_times
 from cellflow.conditions import Conditions
 from cellflow.errors import InputError, InputTypeError, MissingDataError, MissingKeyError, closest
 from cellflow.population import Population, Snapshots
@@ -61,6 +61,8 @@ class Cells:
         The columns that make a condition, or None.
     context
         Features of each cell's condition, shape `(n, c)`, or None.
+    zero
+        What the times are counted from; see `cellflow.adapter.times.ParsedTimes`.
     """
 
     x: FloatArray
@@ -73,6 +75,12 @@ class Cells:
     mass: Mapping[float, float] = field(default_factory=dict)
     conditions: Conditions | None = None
     context: FloatArray | None = None
+    zero: str = ""
+
+    @property
+    def time_unit(self) -> TimeUnit:
+        """What reads a time that is asked for."""
+        return TimeUnit.of(self.unit, self.zero, self.time_key)
 
     @property
     def timed(self) -> np.ndarray:
@@ -222,7 +230,7 @@ def examine_cells(
     if parsed is None or positions is None or mass is None:
         return None
     key, x = positions
-    return Cells(x, parsed.values, parsed.unit, parsed.labels, key, time_key, weight, mass)
+    return Cells(x, parsed.values, parsed.unit, parsed.labels, key, time_key, weight, mass, zero=parsed.zero)
 
 
 def read_h5ad(path: str | os.PathLike[str]) -> AnnData:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from cellflow._numbers import LARGEST, as_number, shown
 from cellflow._typing import FloatArray
 from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.errors import InputError
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     import pandas as pd
 
-__all__ = ["ParsedTimes", "examine_times", "parse_times"]
+__all__ = ["ParsedTimes", "Time", "TimeUnit", "examine_times", "is_label", "parse_times"]
+
+#: A time that is asked for: a number in the unit of the fit, or a label with a unit of its own (`"day 3"`, `"48h"`).
+Time: TypeAlias = "float | str | dt.timedelta"
 
 _REMEDY = "Write the times as numbers in one unit, say into `adata.obs['hours']`; leave cells without a time missing (NaN)."
 _EXPECTED = "a number per cell, or labels such as 'E8.5', '48h', 'day 3', 't10'"
@@ -59,6 +66,24 @@ _FORMS = (
     re.compile(rf"{_WORD}(?:[\s_]*(?=[\d.])|\s+){_NUMBER}", re.IGNORECASE),
 )
 _MISSING = {"", "nan", "na", "n/a", "none", "<na>", "null", "nat"}
+#: Families whose zero is that of the experiment.
+_DURATIONS = ("duration", "calendar")
+_LABELS = "a label such as 'E8.5', '48h', 'day 3', 't10'"
+
+
+def _label(text: str) -> tuple[float, _Unit | None] | None:
+    """The number and the unit of a label, None for a bare number's; None for what is no time."""
+    match = next((m for form in _FORMS if (m := form.fullmatch(text.strip()))), None)
+    if match is None:
+        return None
+    word, number = match["word"], float(match["number"])
+    unit = _WORDS.get(word.casefold()) if word else None
+    return None if not np.isfinite(number) or (word and unit is None) else (number, unit)
+
+
+def is_label(value: object) -> bool:
+    """Whether it is text that says a time."""
+    return isinstance(value, str) and _label(value) is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +98,100 @@ class ParsedTimes:
         `"hours"`, `"days"`, ...; empty where the column does not say.
     labels
         The number that each label stands for; empty for a column of numbers.
+    zero
+        What the times are counted from: `"embryonic"`, `"postnatal"`, `"fertilisation"`; empty for any other zero.
     """
 
     values: FloatArray
     unit: str
     labels: dict[str, float] = field(default_factory=dict)
+    zero: str = ""
+
+
+@dataclass(frozen=True)
+class TimeUnit:
+    """The unit that the times of a fit are in, and how a time in other words is read in it.
+
+    Parameters
+    ----------
+    name
+        `"hours"`, `"days"`, ...; empty where the column of times does not say.
+    zero
+        See `ParsedTimes`.
+
+    Examples
+    --------
+    >>> TimeUnit("hours").number("time", "day 3"), TimeUnit("days", "embryonic").number("time", "E8.5")
+    (72.0, 8.5)
+    """
+
+    name: str = ""
+    zero: str = ""
+
+    @classmethod
+    def of(cls, name: str, zero: str, time_key: str) -> TimeUnit:
+        """Take the unit of a fit; where the column of times holds bare numbers, its name may be one (`"day"`, `"hours"`)."""
+        word = _WORDS.get(time_key.casefold())
+        return cls(word.name, "") if not name and word is not None and word.family in _DURATIONS else cls(name, zero)
+
+    def number(self, argument: str, value: object) -> float:
+        """Return a time as a number in this unit.
+
+        Parameters
+        ----------
+        argument
+            What messages call the value.
+        value
+            A number, which is in this unit; a label such as `"48h"`, `"day 3"` or `"E8.5"`; or a Timedelta.
+
+        Raises
+        ------
+        InputError
+            No time, or one that this unit cannot express: of another zero, or with a unit where the fit has none.
+        """
+        import datetime as dt
+
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value[()]
+        if isinstance(value, np.timedelta64 | dt.timedelta):
+            return self._duration(argument, value)
+        if not isinstance(value, str):
+            return as_number(argument, value, remedy=f" in {self.words}, or a label such as 'day 3' or '48h'")
+        read = _label(value)
+        if read is None:
+            msg = f"{argument}={shown(value)} is no time; expected a number in {self.words}, or {_LABELS}."
+            raise InputError(msg)
+        number, unit = read
+        if unit is None:
+            return number
+        own = self._own()
+        if own is None or own.family != unit.family:
+            counted = f"times in {self.words}" if self.name else "times without a unit"
+            msg = f"{argument}={shown(value)}, but the fit has {counted}; the two cannot be compared. Pass a number."
+            raise InputError(msg)
+        return number * unit.length / own.length
+
+    @property
+    def words(self) -> str:
+        """What a message calls the unit."""
+        zero = {"embryonic": "embryonic ", "postnatal": "postnatal "}.get(self.zero, "")
+        after = " after fertilisation" if self.zero == "fertilisation" else ""
+        return f"{zero}{self.name}{after}" if self.name else "the unit of the fit"
+
+    def _own(self) -> _Unit | None:
+        families = (self.zero,) if self.zero else _DURATIONS
+        units = {unit for unit in _WORDS.values() if unit.family in families and unit.name == self.name}
+        return next(iter(units), None) if self.name else _WORDS["t"]
+
+    def _duration(self, argument: str, value: object) -> float:
+        """A length of time in this unit, where this is one."""
+        import pandas as pd
+
+        own, length = self._own(), pd.Timedelta(value)  # type: ignore[arg-type] # one of the types it takes
+        if own is None or own.family != "duration" or length is pd.NaT:
+            msg = f"{argument}={shown(value)} is a duration, but the fit has times in {self.words}; pass a number."
+            raise InputError(msg)
+        return float(length.total_seconds()) / own.length
 
 
 def parse_times(column: pd.Series, key: str = "time") -> ParsedTimes:
@@ -144,7 +258,7 @@ def examine_times(column: pd.Series, key: str) -> Examination[ParsedTimes | None
     if parsed.labels:
         pairs = ", ".join(f"{label!r} -> {number:g}" for label, number in parsed.labels.items())
         yield Problem(key, f"was read as {parsed.unit or 'numbers'}: {pairs}", "numbers", "No action is needed.", "note")
-    return ParsedTimes(np.append(numbers, np.nan)[codes], parsed.unit, parsed.labels)
+    return ParsedTimes(np.append(numbers, np.nan)[codes], parsed.unit, parsed.labels, parsed.zero)
 
 
 def _widened(column: pd.Series) -> pd.Series:
@@ -156,7 +270,10 @@ def _widened(column: pd.Series) -> pd.Series:
 
 
 def _numbers(values: pd.Index, key: str) -> Examination[ParsedTimes | None]:
-    numbers = np.asarray(values, dtype=np.float64)
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except OverflowError:  # an integer beyond the range of float64
+        numbers = np.array([float(v) if abs(v) <= LARGEST else np.inf for v in values])
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         yield Problem(key, f"holds {_listed(values[bad])}", "finite times", _REMEDY)
@@ -170,13 +287,11 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
     for position, label in enumerate(values):
         if label.strip().casefold() in _MISSING:
             continue
-        match = next((m for form in _FORMS if (m := form.fullmatch(label.strip()))), None)
-        unit = _WORDS.get((match["word"] or "t").casefold()) if match else None
-        number = float(match["number"]) if match else np.nan
-        if unit is None or not np.isfinite(number):
+        found_label = _label(label)
+        if found_label is None:
             unread.append(position)
         else:
-            read[label] = number, unit
+            read[label] = found_label[0], found_label[1] or _WORDS["t"]
     if unread:
         cells = int(counts[unread].sum())
         found = f"holds {len(unread)} labels in {cells} cells that are no times: {_listed(values[unread])}"
@@ -194,7 +309,21 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
     # Multiplied first: 3 days are 72 hours exactly, whichever lengths are no binary fractions.
     numbers = {label: number * unit.length / finest.length for label, (number, unit) in read.items()}
     values_read = np.array([numbers.get(label, np.nan) for label in values], dtype=np.float64)
-    return ParsedTimes(values_read, finest.name, dict(sorted(numbers.items(), key=lambda item: item[1])))
+    units = sorted({unit for _, unit in read.values()}, key=lambda unit: unit.length)
+    if len(units) > 1:
+        found = f"mixes labels in {' and '.join(unit.name for unit in units)} (such as {_one_of_each(read)})"
+        remedy = (
+            f"All times are in {finest.name} from here on: ask in {finest.name}, or with a unit ('{units[-1].name[:-1]} 5')."
+        )
+        yield Problem(key, found, "labels in one unit", remedy, "warning")
+    zero = "" if finest.family in {*_DURATIONS, "number"} else finest.family
+    return ParsedTimes(values_read, finest.name, dict(sorted(numbers.items(), key=lambda item: item[1])), zero)
+
+
+def _one_of_each(read: dict[str, tuple[float, _Unit]]) -> str:
+    """A label of each unit."""
+    examples = {unit.name: label for label, (_, unit) in reversed(read.items())}
+    return ", ".join(repr(label) for label in examples.values())
 
 
 def _durations(values: pd.TimedeltaIndex) -> ParsedTimes:

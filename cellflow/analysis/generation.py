@@ -168,7 +168,7 @@ def noise_and_features(
     if not flow.generates:
         msg = f"The flow (method {flow.recipe['name']!r}) moves cells between snapshots; fit with recipes.fm() to generate."
         raise InputError(msg)
-    time, n_obs = as_number("time", time), as_count("n_obs", n_obs)
+    time, n_obs = as_number("time", time), as_count("n_obs", n_obs, each=8 * flow.n_dims)
     n_features = flow.n_context - 1
     found = np.zeros((0,)) if context is None else np.asarray(context, dtype=np.float64)
     if found.shape not in ((n_features,), (n_obs, n_features)):

@@ -166,7 +166,7 @@ def predict(
     context = None if snapshots.n_context == 0 else np.concatenate([p.context for p in cells if p.context is not None])
     again = np.zeros(len(start), dtype=np.int64)
     if n_obs is not None:
-        n_obs = as_count("n_obs", n_obs)
+        n_obs = as_count("n_obs", n_obs, each=8 * (start.shape[1] + 3))
         if rng is None:
             msg = "Drawing n_obs cells needs a generator."
             raise InputError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow import __version__
+from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow._warn import warn
@@ -17,6 +19,7 @@ from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.representation import LEAKY, refit_of, seen_by
 from cellflow.adapter.store import order_of, plain
+from cellflow.adapter.times import Time
 from cellflow.adapter.write import write
 from cellflow.errors import InputWarning
 from cellflow.frame import Scale
@@ -42,7 +45,7 @@ def holdout(
     use_rep: str = "X_pca",
     n_dims: int | None = None,
     methods: str | Recipe | Method | Sequence[str | Recipe | Method] | None = None,
-    times: float | Sequence[float] | None = None,
+    times: Time | Sequence[Time] | None = None,
     seeds: int | Sequence[int] = (0,),
     protocols: str | Sequence[str] = ("P1", "P2", "two-sided"),
     metrics: str | Sequence[str] | None = None,
@@ -148,6 +151,7 @@ def holdout(
     InputWarning
         The representation cannot be made again, so that it has seen the hidden cells; and what `cf.pp.check` lists.
     """
+    check_arguments(holdout, locals())
     from cellflow.adapter.labels import read_labels
     from cellflow.bench._judging import judged
     from cellflow.benchmark import hold_out
@@ -158,7 +162,7 @@ def holdout(
     if cluster_key is not None:
         read_labels(adata, cluster_key)
     require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite)
-    hidden = inner_times(cells.snapshots(), times)
+    hidden = inner_times(cells.snapshots(), _as_numbers(cells, times))
     problems = _problems(adata, cells, hidden, leak_free=leak_free, layer=layer)
     found = hold_out(
         problems,
@@ -205,6 +209,15 @@ def holdout(
     logger.info(verdict)
     table.attrs["verdict"] = verdict
     return table
+
+
+def _as_numbers(cells: Cells, times: object) -> object:
+    """Labels of times, one or several, as numbers in the unit of the column; others as they are."""
+    if isinstance(times, str | dt.timedelta | np.timedelta64):
+        return cells.time_unit.number("times", times)
+    if isinstance(times, Sequence | np.ndarray):
+        return [cells.time_unit.number("times", time) if isinstance(time, str | dt.timedelta) else time for time in times]
+    return times
 
 
 def _problems(adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free: bool, layer: str | None) -> list[Problem]:

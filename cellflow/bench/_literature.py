@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.adapter.read import require_anndata
@@ -122,6 +123,7 @@ def literature(
     MissingDataError
         The set is not there, and could not be fetched.
     """
+    check_arguments(literature, locals())
     from cellflow.benchmark import hold_out
 
     _one_of("name", name, get_args(Data))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellflow import __version__
+from cellflow._arguments import check_arguments
 from cellflow._files import check_writable, write_text
 from cellflow._settings import guarded
 from cellflow.adapter.keys import DEFAULT, find_basis
@@ -93,6 +94,7 @@ def report(
     --------
     >>> cf.bench.report(adata, "report.html", cluster_key="cell_type")  # doctest: +SKIP
     """
+    check_arguments(report, locals())
     require_anndata(adata)
     held = Held.of(adata, key)
     target = check_writable(path, suffix=".html")

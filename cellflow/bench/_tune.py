@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cellflow import __version__
+from cellflow._arguments import check_arguments
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import RandomState
@@ -97,6 +98,7 @@ def tune(
     InputError
         Fewer than three snapshots, and anything about the data or an argument that is not usable; nothing is written then.
     """
+    check_arguments(tune, locals())
     from cellflow.benchmark.selection import as_seconds, candidates, curve, select
     from cellflow.recipes import describe
 

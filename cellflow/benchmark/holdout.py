@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._numbers import as_count
+from cellflow._numbers import ROUNDS, as_count
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
@@ -159,7 +159,7 @@ def hold_out(
     """
     chosen = as_methods(DEFAULT if methods is None else methods, scale=scale)
     ways, measured = as_protocols(protocols), as_metrics(metrics)
-    starts, n_splits, jobs = as_seeds(seeds), as_count("n_splits", n_splits), as_jobs(n_jobs)
+    starts, n_splits, jobs = as_seeds(seeds), as_count("n_splits", n_splits, most=ROUNDS), as_jobs(n_jobs)
     for name in baselines:
         if name not in BASELINES:
             msg = f"baselines={list(baselines)!r}: {name!r} is none of {list(BASELINES)}{closest(name, BASELINES)}."

@@ -21,7 +21,7 @@ from cellflow.benchmark.holdout import hold_out
 from cellflow.benchmark.judging import STRAIGHT, Plans
 from cellflow.benchmark.methods import Protocols, Trained
 from cellflow.benchmark.problem import Problem, inner_times
-from cellflow.benchmark.tasks import digest, run
+from cellflow.benchmark.tasks import as_jobs, digest, run
 from cellflow.errors import InputError, InputTypeError
 from cellflow.fitting import Coupled
 from cellflow.frame import Scale
@@ -315,7 +315,7 @@ def select(
         raise InputError(msg)
     n_dims = min((c.n_dims or snapshots.n_dims) for c in chosen)
     problems = [Problem(_leading(snapshots, n_dims), t) for t in times]
-    judge = _Judge(snapshots, problems, scale, seed, n_jobs)
+    judge = _Judge(snapshots, problems, scale, seed, as_jobs(n_jobs))
     trials: list[Trial] = []
     left, solving, slowest = chosen, 0.0, 0.0
     total = len(chosen) + max(1, len(chosen) // 2)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cellflow._files import make_folder, write_bytes
+from cellflow._numbers import is_integer
 from cellflow._progress import is_shown
 from cellflow._settings import guarded
 from cellflow._threads import torch_threads
@@ -201,6 +202,8 @@ def _results(tasks: Sequence[tuple[int, Task]], n_jobs: int | None, cache: Cache
 
     backend, _ = get_active_backend()
     streams = isinstance(backend, SequentialBackend) or backend.supports_return_generator
+    # More workers than tasks would wait.
+    n_jobs = n_jobs if n_jobs is None else min(n_jobs, max(1, len(tasks)))
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered" if streams else "list", batch_size=1)
     # Here too, and not only in every worker: threads that put the number back one after the other would leave any of them.
     with torch_threads(1):
@@ -224,7 +227,7 @@ def as_jobs(n_jobs: object) -> int | None:
     InputError
         Neither None nor an integer that joblib takes; it does not take 0.
     """
-    if n_jobs is None or (isinstance(n_jobs, int | np.integer) and not isinstance(n_jobs, bool) and n_jobs != 0):
+    if n_jobs is None or (is_integer(n_jobs) and n_jobs != 0):
         return None if n_jobs is None else int(n_jobs)
     msg = f"n_jobs={n_jobs!r}; expected a number, -1 for one per core, or None for what joblib.parallel_config says."
     raise InputError(msg)

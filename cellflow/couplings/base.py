@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from cellflow._numbers import is_integer, is_number
 from cellflow._typing import FloatArray, IntArray
 from cellflow.errors import CouplingError, InputError
 from cellflow.plan import Plan
@@ -66,7 +67,7 @@ def guard_memory(what: str, needed: float, limit: float, remedy: str) -> None:
 def positive(**arguments: float) -> None:
     """Check that constructor arguments are finite and above zero."""
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
+        if not is_number(value) or not 0 < value < np.inf:
             msg = f"{name}={value!r} must be a positive finite number."
             raise InputError(msg)
 
@@ -74,6 +75,6 @@ def positive(**arguments: float) -> None:
 def whole(**arguments: int) -> None:
     """Check that constructor arguments are whole numbers above zero."""
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        if not is_integer(value) or value < 1:
             msg = f"{name}={value!r} must be a whole number of at least 1."
             raise InputError(msg)

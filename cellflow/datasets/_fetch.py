@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
 from cellflow._warn import ignored
 from cellflow.errors import InputError, MissingDataError, MissingKeyError
@@ -92,6 +93,7 @@ def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     Moon et al., Visualizing structure and transitions in high-dimensional biological data, Nature Biotechnology 2019 (data:
     Mendeley v6n743h5ng); this file: Tong et al., TrajectoryNet, ICML 2020.
     """
+    check_arguments(embryoid_body, locals())
     import anndata as ad
     import pandas as pd
 
@@ -139,6 +141,7 @@ def cite(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     Burkhardt et al., Open problems: multimodal single-cell integration, NeurIPS 2022 competition; this file: Tong et al.,
     Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024 (Mendeley hhny5ff7yj).
     """
+    check_arguments(cite, locals())
     return _progenitors(_CITE, path)
 
 
@@ -155,6 +158,7 @@ def multi(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     -------
     As `cite`, whose errors and references hold here, too.
     """
+    check_arguments(multi, locals())
     return _progenitors(_MULTI, path)
 
 
@@ -184,6 +188,7 @@ def larry(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     Weinreb et al., Lineage tracing on transcriptional landscapes links state to fate during differentiation, Science 2020
     (GSE140802); this file: Wang et al., CoSpar, Nature Biotechnology 2022.
     """
+    check_arguments(larry, locals())
     file = _local(_LARRY, path)
     adata = _timed(_read_h5ad(file), file, "time_info")
     _require("X_clone", adata.obsm, file)

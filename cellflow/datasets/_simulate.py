@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow import synthetic
+from cellflow._arguments import check_arguments
+from cellflow._numbers import as_array, as_count
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
 from cellflow.errors import InputError, closest
@@ -59,17 +61,17 @@ def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | N
     >>> simulate("two_well", n_obs=10, times=[0.0, 1.0]).obsm["fates_true"].shape
     (20, 2)
     """
+    check_arguments(simulate, locals())
     import anndata as ad
     import pandas as pd
 
     system = _system(name)
-    chosen = np.asarray(system.times if times is None else times, dtype=np.float64)
-    if chosen.ndim != 1 or not len(chosen) or not np.isfinite(chosen).all() or chosen[0] < 0 or (np.diff(chosen) <= 0).any():
+    chosen = as_array("times", system.times if times is None else times)
+    if chosen.ndim != 1 or not len(chosen) or chosen[0] < 0 or (np.diff(chosen) <= 0).any():
         msg = f"times={chosen.tolist()} must be numbers that increase strictly, from 0 on."
         raise InputError(msg)
-    if n_obs < 1:
-        msg = f"n_obs={n_obs} leaves no cells; pass at least 1."
-        raise InputError(msg)
+    # Positions, velocities and their work space, for every cell of every time.
+    n_obs = as_count("n_obs", n_obs, each=256 * len(chosen))
     seed = as_seed(seed)
     snapshots = system.sample(n_obs, chosen.tolist(), stream(seed))
 

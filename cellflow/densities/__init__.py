@@ -9,7 +9,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
+from cellflow._arguments import check_arguments
 from cellflow._drawing import Drawing
+from cellflow._numbers import as_weights, shown
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
 from cellflow._threads import torch_threads
@@ -94,6 +96,7 @@ def fit_density(
     TrainingError
         A likelihood that is not finite.
     """
+    check_arguments(fit_density, locals())
     seed = as_seed(random_state)
     x, share, context = _checked(x, weight, context)
     if isinstance(method, str) and method in _REFERENCES:
@@ -102,8 +105,9 @@ def fit_density(
                 msg = f"{name}= has no meaning for method={method!r}; leave it out, or use one of {list(_FLOWS)}."
                 raise InputError(msg)
         return _REFERENCES[method](x, share, seed)
-    if isinstance(method, str) and method not in _FLOWS:
-        msg = f"method={method!r} is not one of {list(get_args(Method))}{closest(method, get_args(Method))}"
+    if not callable(method) and not (isinstance(method, str) and method in _FLOWS):
+        hint = closest(method, get_args(Method))
+        msg = f"method={shown(method)} is not one of {list(get_args(Method))}, nor a class of flows{hint}"
         raise InputError(msg)
     build = _FLOWS[method] if isinstance(method, str) else method
     shift, scale = standardisation(x, share)
@@ -140,10 +144,10 @@ def _checked(
 ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
     """Cells that carry weight, their weights (which sum to one), and their context."""
     x = checked_rows("x", x)
-    share = np.ones(len(x)) if weight is None else np.asarray(weight, dtype=np.float64)
-    if share.shape != (len(x),) or not np.isfinite(share).all() or (share < 0).any():
-        msg = f"weight has shape {share.shape}; expected {len(x)} non-negative finite numbers, one per row of x."
+    if len(x) == 0:
+        msg = f"x has 0 cells with a positive weight; a density needs at least {_LEAST_CELLS}."
         raise InputError(msg)
+    share = as_weights("weight", weight, len(x))
     if context is not None:
         context = checked_rows("context", context)
         if len(context) != len(x):

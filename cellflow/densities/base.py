@@ -13,7 +13,7 @@ from zuko.lazy import LazyComposedTransform, LazyTransform, UnconditionalTransfo
 from zuko.transforms import LULinearTransform, MonotonicRQSTransform
 
 from cellflow._drawing import Drawing
-from cellflow._numbers import as_count
+from cellflow._numbers import as_array, as_count
 from cellflow._settings import guarded
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray
@@ -60,23 +60,12 @@ class Density(Protocol):
 
 def checked_rows(name: str, x: FloatArray, n_columns: int | None = None) -> FloatArray:
     """Return a table as float64 `(n, n_columns)`, or say what is wrong with it."""
-    x = np.asarray(x)
-    if x.dtype.kind not in "fiu":
-        msg = f"{name} has dtype {x.dtype}; expected numbers. Convert it: {name}.astype(float)."
+    expected = f"(n, {'d' if n_columns is None else n_columns})"
+    table = as_array(name, x, shape=expected)
+    if table.shape[1] == 0 or (n_columns is not None and table.shape[1] != n_columns):
+        msg = f"{name} has shape {table.shape}; expected {expected}."
         raise InputError(msg)
-    if x.ndim != 2 or x.shape[1] == 0 or (n_columns is not None and x.shape[1] != n_columns):
-        msg = f"{name} has shape {x.shape}; expected (n, {'d' if n_columns is None else n_columns})."
-        raise InputError(msg)
-    x = x.astype(np.float64)
-    bad = np.argwhere(~np.isfinite(x))
-    if len(bad):
-        row, column = bad[0]
-        msg = (
-            f"{name} has {len(bad)} values that are not finite (first: row {row}, column {column}: {x[row, column]}). "
-            f"Remove the rows: {name}[np.isfinite({name}).all(axis=1)]."
-        )
-        raise InputError(msg)
-    return x
+    return table.astype(np.float64)
 
 
 def nonlinear(dim: int, method: str, reason: str) -> None:
@@ -96,7 +85,8 @@ def standardisation(x: FloatArray, weight: FloatArray) -> tuple[FloatArray, Floa
     """
     shift = weight @ x
     scale = np.sqrt(weight @ (x - shift) ** 2)
-    flat = np.flatnonzero(scale <= 1e-12 * np.maximum(1.0, np.abs(shift)))
+    # Relative to where the column is: values around zero may be as small as they like.
+    flat = np.flatnonzero(scale <= 1e-12 * np.abs(shift))
     if len(flat):
         msg = (
             f"Column {flat[0]} of x is {shift[flat[0]]:g} in every cell ({len(flat)} columns do not vary), so there is no "
@@ -235,7 +225,7 @@ class NormalizingFlow(nn.Module):
         -------
         Shape `(n, d)`, float64.
         """
-        as_count("n", n, least=0)
+        as_count("n", n, least=0, each=16 * self.dim)
         noise = rng.standard_normal((n, self.dim))
         with torch_threads():
             return self._by_chunks(self._from_noise, noise, self._context(context, n))

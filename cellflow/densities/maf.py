@@ -38,8 +38,8 @@ class MAF(NormalizingFlow):
 
     def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 10, hidden: Sequence[int] = (128, 128)) -> None:
         nonlinear(dim, "MAF", "every masked affine flow is Gaussian there")
-        transforms = as_count("transforms", transforms)
-        hidden = [as_count("hidden", width) for width in (hidden if len(hidden) else (0,))]
+        transforms = as_count("transforms", transforms, most=1000)
+        hidden = [as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))]
         orders = torch.arange(dim), torch.arange(dim).flip(0)
         layers = [
             MaskedAutoregressiveTransform(

@@ -41,9 +41,9 @@ class NSF(NormalizingFlow):
     def __init__(
         self, dim: int, n_context: int = 0, *, transforms: int = 3, hidden: Sequence[int] = (64, 64), bins: int = 8
     ) -> None:
-        transforms = as_count("transforms", transforms)
-        hidden = [as_count("hidden", width) for width in (hidden if len(hidden) else (0,))]
-        bins = as_count("bins", bins, least=2)
+        transforms = as_count("transforms", transforms, most=1000)
+        hidden = [as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))]
+        bins = as_count("bins", bins, least=2, most=1000)
         orders = torch.arange(dim), torch.arange(dim).flip(0)
         layers = [
             MaskedAutoregressiveTransform(

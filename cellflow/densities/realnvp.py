@@ -37,8 +37,8 @@ class RealNVP(NormalizingFlow):
 
     def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 10, hidden: Sequence[int] = (128, 128)) -> None:
         nonlinear(dim, "RealNVP", "a coupling needs two coordinates")
-        transforms = as_count("transforms", transforms)
-        hidden = [as_count("hidden", width) for width in (hidden if len(hidden) else (0,))]
+        transforms = as_count("transforms", transforms, most=1000)
+        hidden = [as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))]
         layers, mask = [], torch.zeros(0)
         for k in range(transforms):
             half = torch.randperm(dim, generator=torch.Generator().manual_seed(k)) % 2 == 1

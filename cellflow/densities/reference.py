@@ -62,7 +62,7 @@ class GaussianMixture:
     def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _unconditional(context)
-        as_count("n", n, least=0)
+        as_count("n", n, least=0, each=8 * self.mean.shape[1] ** 2)
         chosen = rng.choice(len(self.weight), n, p=self.weight)
         z = rng.standard_normal((n, self.mean.shape[1]))
         return np.asarray(self.mean[chosen] + np.einsum("nij,nj->ni", self.factor[chosen], z))
@@ -113,7 +113,7 @@ class KernelDensity:
     def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _unconditional(context)
-        as_count("n", n, least=0)
+        as_count("n", n, least=0, each=16 * self.x.shape[1])
         chosen = rng.choice(len(self.weight), n, p=self.weight)
         return self.x[chosen] + rng.standard_normal((n, self.x.shape[1])) @ self.factor.T
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cellflow._numbers import as_array, as_weights
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError
 
@@ -37,19 +38,8 @@ def cloud(name: str, x: FloatArray, weight: FloatArray | None = None) -> tuple[F
     InputError
         A cloud that is empty, no matrix or not finite, or weights that do not fit.
     """
-    x = np.ascontiguousarray(x, dtype=np.float64)
-    if x.ndim != 2 or 0 in x.shape:
-        msg = f"`{name}` has shape {x.shape}; expected (n, d) with at least one cell."
-        raise InputError(msg)
-    if not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
-        msg = f"`{name}` has {x[row, column]} in row {row}, column {column}; remove such cells."
-        raise InputError(msg)
-    weight = np.ones(len(x)) if weight is None else np.asarray(weight, dtype=np.float64)
-    if weight.shape != (len(x),) or not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
-        msg = f"`{name}_weight` must be {len(x)} non-negative finite numbers, not all zero."
-        raise InputError(msg)
-    return x, weight / weight.sum()
+    x = np.ascontiguousarray(as_array(f"`{name}`", x, shape="(n, d)", least=1), dtype=np.float64)
+    return x, as_weights(f"`{name}_weight`", weight, len(x))
 
 
 def require_one_space(**clouds: FloatArray) -> None:

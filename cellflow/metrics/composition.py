@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow._numbers import as_weights
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError
@@ -78,8 +79,4 @@ def _labelled(name: str, label: Sequence[object] | np.ndarray, weight: FloatArra
     if missing:
         msg = f"`{name}_label` has no label for cell {missing[0]} ({len(missing)} in all); leave such cells out."
         raise InputError(msg)
-    share = np.ones(len(given)) if weight is None else np.asarray(weight, dtype=np.float64)
-    if share.shape != given.shape or not np.isfinite(share).all() or (share < 0).any() or share.sum() <= 0:
-        msg = f"`{name}_weight` must be {len(given)} non-negative finite numbers, not all zero."
-        raise InputError(msg)
-    return given.astype(str), share / share.sum()
+    return given.astype(str), as_weights(f"`{name}_weight`", weight, len(given))

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from cellflow._numbers import as_count
+from cellflow._numbers import ROUNDS, as_count
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
@@ -131,7 +131,7 @@ def estimate(
     if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not 0.0 < level < 1.0:
         msg = f"level={level!r}; expected a number between 0 and 1."
         raise InputError(msg)
-    n_boot, seed = as_count("n_boot", n_boot), as_seed(random_state)
+    n_boot, seed = as_count("n_boot", n_boot, most=ROUNDS), as_seed(random_state)
     found = _STATISTICS[metric](two)
     deviation = _resampled(two.a, found.u, n_boot, stream(seed, 0)) + _resampled(two.b, found.v, n_boot, stream(seed, 1))
     # None of them is ever negative, however far the derivative reaches.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cellflow._numbers import as_count
+from cellflow._numbers import ROUNDS, as_count
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
@@ -71,6 +71,6 @@ def sliced_wasserstein(
     if p not in (1, 2):
         msg = f"p={p!r} is not supported; pass 1 or 2."
         raise InputError(msg)
-    seed, n_projections = as_seed(random_state), as_count("n_projections", n_projections)
+    seed, n_projections = as_seed(random_state), as_count("n_projections", n_projections, most=ROUNDS)
     cost = sliced(two, p=p, n_projections=n_projections, seed=seed).value
     return float(max(cost, 0.0) ** (1 / p))

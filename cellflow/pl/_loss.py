@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
 from cellflow.pl._axes import INK, OBSERVED, PREDICTED, canvas, legend
 from cellflow.pl._read import Fitted
@@ -42,6 +43,7 @@ def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Ax
     MissingKeyError
         No fit.
     """
+    check_arguments(loss, locals())
     history = Fitted(adata, key).record["history"]
     with canvas(ax, width=6.0, height=3.6) as ax:
         ax.plot(np.asarray(history["step"]), np.asarray(history["loss"]), color=OBSERVED, lw=1.2, label="training pairs")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._numbers import as_number
+from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
 from cellflow._text import drawable
 from cellflow._typing import FloatArray
 from cellflow.adapter.components import Components
+from cellflow.adapter.times import Time
 from cellflow.pl._axes import FAINT, OBSERVED, PREDICTED, canvas, embedding_axes, legend, map_size, scatter
 from cellflow.pl._read import Fitted
 
@@ -29,7 +30,7 @@ def population(
     adata: AnnData,
     predicted: AnnData,
     *,
-    time: float,
+    time: Time,
     basis: str | None = None,
     components: Components = None,
     key: str = "cellflow",
@@ -68,18 +69,20 @@ def population(
         No fit, no such embedding or components, a prediction from another representation, a time that is no number, or no
         cell whose time was measured. No figure is made then.
     """
+    check_arguments(population, locals())
     from cellflow.analysis.embedding import place
 
-    fitted, time = Fitted(adata, key), as_number("time", time, remedy=" in the unit of the fit")
+    fitted = Fitted(adata, key)
+    at = fitted.time_unit.number("time", time)
     name, positions, plane = fitted.coordinates(basis, components)
     real, y = plane.of(positions), fitted.positions(predicted).astype(np.float64)
     cloud = plane.of(y) if name == fitted.basis else place(y, fitted.positions(adata), real)
     known = fitted.snapshots
 
-    measured = [("observed", t, OBSERVED) for t in known[known == time]]
-    measured += [("before", t, _BEFORE) for t in known[known < time][-1:]]
-    measured += [("after", t, _AFTER) for t in known[known > time][:1]]
-    clouds = [(f"predicted, {fitted.at(time)}", cloud, PREDICTED)]
+    measured = [("observed", t, OBSERVED) for t in known[known == at]]
+    measured += [("before", t, _BEFORE) for t in known[known < at][-1:]]
+    measured += [("after", t, _AFTER) for t in known[known > at][:1]]
+    clouds = [(f"predicted, {fitted.at(at)}", cloud, PREDICTED)]
     clouds += [(f"{what}, {fitted.at(t)}", real[fitted.times == t], shade) for what, t, shade in measured]
 
     with canvas(ax, **map_size(real, beside=2.6, above=0.6)) as ax:

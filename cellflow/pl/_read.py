@@ -14,6 +14,7 @@ from cellflow.adapter.keys import Keys, basis_of, find_basis
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.store import record_of
+from cellflow.adapter.times import TimeUnit
 from cellflow.errors import InputError, MissingKeyError, closest
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class Fitted:
     def unit(self) -> str:
         """Unit of time, empty where the column has none."""
         return str(self.params.get("time_unit", ""))
+
+    @property
+    def time_unit(self) -> TimeUnit:
+        """What reads a time that is asked for."""
+        return TimeUnit.of(self.unit, str(self.params.get("time_zero", "")), self.time_key)
 
     @cached_property
     def times(self) -> FloatArray:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._arguments import check_arguments
 from cellflow._numbers import as_number
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["stream"]
+
+#: Streamlines closer than this run into each other; their grid grows with the square.
+_DENSEST = 30.0
 
 
 @guarded
@@ -70,10 +74,12 @@ def stream(
         No fit, no embedding, no velocities or other ones than for this embedding, no such components, column or gene, colours
         that are none, or a number that is not positive. No figure is made then.
     """
+    check_arguments(stream, locals())
     from cellflow.analysis.embedding import on_grid
 
     fitted = Fitted(adata, key)
-    density, smoothing = as_number("density", density, above=0), as_number("smoothing", smoothing, above=0)
+    density = as_number("density", density, above=0.0, most=_DENSEST)
+    smoothing = as_number("smoothing", smoothing, above=0.0)
     if basis is None:
         msg = "basis=None; expected the name of an embedding, such as 'umap'."
         raise InputError(msg)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._arguments import check_arguments
 from cellflow._numbers import as_count
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
@@ -66,6 +67,7 @@ def trajectories(
     InputError
         `n_cells` below one, components that are not there, or no cell whose time was measured. No figure is made then.
     """
+    check_arguments(trajectories, locals())
     from matplotlib.collections import LineCollection
 
     from cellflow.analysis.embedding import place

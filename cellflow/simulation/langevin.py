@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellflow._numbers import ROUNDS, is_integer, shown
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, IntegrationError
@@ -186,8 +187,8 @@ def relative_step(ratio: float, n_steps: int) -> float:
     ----------
     Song and Ermon, Improved techniques for training score-based generative models, NeurIPS 2020, proposition 3.
     """
-    if n_steps < 1:
-        msg = f"n_steps={n_steps!r}; expected a positive integer."
+    if not is_integer(n_steps) or not 1 <= n_steps <= ROUNDS:
+        msg = f"n_steps={shown(n_steps)}; expected a positive integer of at most {ROUNDS:,}."
         raise InputError(msg)
     r = np.geomspace(1e-4, 1.0, 2000)
     still = 2.0 * r / (1.0 - (1.0 - r) ** 2)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow._numbers import as_count, as_number
+from cellflow._numbers import ROUNDS, as_count, as_number
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
@@ -71,7 +71,7 @@ class Hutchinson:
     seed: RandomState = 0
 
     def __post_init__(self) -> None:
-        as_count("n_probes", self.n_probes)
+        as_count("n_probes", self.n_probes, most=ROUNDS)
         object.__setattr__(self, "seed", as_seed(self.seed))
 
     def probes(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 import torchdiffeq
 from torch import Tensor
 
+from cellflow._numbers import as_array, as_number, shown
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow._warn import warn
@@ -84,16 +85,11 @@ def integrate(
     IntegrationWarning
         When halving the step moves a cell by more than a hundredth of the cells' spread.
     """
-    if method not in get_args(Method):
-        msg = f"method={method!r} is not one of {list(get_args(Method))}{closest(method, get_args(Method))}"
+    if not (isinstance(method, str) and method in get_args(Method)):
+        msg = f"method={shown(method)} is not one of {list(get_args(Method))}{closest(method, get_args(Method))}"
         raise InputError(msg)
-    if not (np.isfinite(step) and step > 0):
-        msg = f"step={step!r}; expected a positive finite number, in units of time."
-        raise InputError(msg)
-    times = np.atleast_1d(np.asarray(times, dtype=np.float64))
-    if not (np.isfinite(times).all() and np.isfinite(t0)):
-        msg = f"Times to integrate to must be finite; found {times[~np.isfinite(times)].tolist()} (start {t0})."
-        raise InputError(msg)
+    step, t0 = as_number("step", step, above=0.0, remedy=", in units of time"), as_number("t0", t0)
+    x, times = as_array("x", x, shape="(n, d)"), np.atleast_1d(as_array("times", times)).astype(np.float64)
     distinct, position = np.unique(times, return_inverse=True)
     if method != "dopri5" and len(distinct):
         require_few_steps(min(t0, distinct[0]), max(t0, distinct[-1]), step)
@@ -141,10 +137,18 @@ def with_context(x: FloatArray, context: FloatArray | None) -> Tensor:
 
 def bound(field: Callable[..., Tensor], rows: Tensor, n_dims: int) -> Field:
     """The field of `(t, x)` alone, with the features behind the states of `rows` (see `with_context`) fixed."""
-    if rows.shape[1] == n_dims:
-        return field
-    context = rows[:, n_dims:]
-    return lambda t, x: field(t, x, context)
+    more = () if rows.shape[1] == n_dims else (rows[:, n_dims:],)
+
+    def checked(t: Tensor, x: Tensor) -> Tensor:
+        found = field(t, x, *more)
+        if found.shape != x.shape:  # one column would be added to all
+            msg = (
+                f"The field returned shape {tuple(found.shape)} for states of shape {tuple(x.shape)}; expected the same shape."
+            )
+            raise InputError(msg)
+        return found
+
+    return checked
 
 
 def require_few_steps(first: float, last: float, step: float) -> None:

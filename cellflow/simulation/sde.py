@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellflow._numbers import as_array, as_number, shown
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, closest
@@ -84,18 +85,12 @@ def integrate_sde(
     ----------
     Kloeden and Platen, Numerical solution of stochastic differential equations, 1992, sections 10.2 and 15.1.
     """
-    if scheme not in get_args(Scheme):
-        msg = f"scheme={scheme!r} is not one of {list(get_args(Scheme))}{closest(scheme, get_args(Scheme))}"
+    if not (isinstance(scheme, str) and scheme in get_args(Scheme)):
+        msg = f"scheme={shown(scheme)} is not one of {list(get_args(Scheme))}{closest(scheme, get_args(Scheme))}"
         raise InputError(msg)
-    for name, value in (("sigma", sigma), ("step", step)):
-        if not (np.isfinite(value) and value > 0):
-            what = "; without diffusion, integrate the probability flow" if name == "sigma" else ", in units of time"
-            msg = f"{name}={value!r}; expected a positive finite number{what}."
-            raise InputError(msg)
-    times = np.atleast_1d(np.asarray(times, dtype=np.float64))
-    if not (np.isfinite(times).all() and np.isfinite(t0)):
-        msg = f"Times to integrate to must be finite; found {times[~np.isfinite(times)].tolist()} (start {t0})."
-        raise InputError(msg)
+    sigma = as_number("sigma", sigma, above=0.0, remedy="; without diffusion, integrate the probability flow")
+    step, t0 = as_number("step", step, above=0.0, remedy=", in units of time"), as_number("t0", t0)
+    x, times = as_array("x", x, shape="(n, d)"), np.atleast_1d(as_array("times", times)).astype(np.float64)
     if (times < t0).any() and (times > t0).any():
         msg = f"Times {times.min():g} to {times.max():g} lie on both sides of the start, {t0:g}; integrate to each by itself."
         raise InputError(msg)

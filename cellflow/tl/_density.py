@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow import __version__
+from cellflow._arguments import check_arguments
 from cellflow._numbers import as_count
 from cellflow._random import as_seed
 from cellflow._settings import guarded
@@ -95,6 +96,7 @@ def density(
     TrainingError
         A likelihood that is not finite.
     """
+    check_arguments(density, locals())
     keys = Keys(key_added)
     record_keys = Keys(keys.densities)
     seed, n_threads = as_seed(random_state), as_count("threads", threads)

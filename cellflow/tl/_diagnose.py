@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow._arguments import check_arguments
 from cellflow._numbers import as_count
 from cellflow._random import as_seed
 from cellflow._settings import guarded
@@ -101,6 +102,7 @@ def diagnose(
     --------
     cellflow.get.diagnosis
     """
+    check_arguments(diagnose, locals())
     fitted, seed, n_cells = read_fitted(adata, key), as_seed(random_state), as_count("n_cells", n_cells, least=_LEAST)
     _require_free(adata, fitted, overwrite=overwrite)
     _require_snapshots(fitted)

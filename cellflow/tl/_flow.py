@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
 from cellflow._typing import RandomState
 from cellflow._warn import warn
@@ -134,6 +135,7 @@ def flow(
     InputWarning
         What is usable but looks wrong; `cf.pp.check` lists all of it.
     """
+    check_arguments(flow, locals())
     from cellflow import recipes
     from cellflow.fitting import fit
 
@@ -224,6 +226,7 @@ def _record(fitted: Flow, cells: Cells, names: np.ndarray, choices: dict[str, An
     params = {
         "time_key": cells.time_key,
         "time_unit": cells.unit,
+        "time_zero": cells.zero,
         "use_rep": cells.use_rep,
         "n_dims": fitted.n_dims,
         "method": str(fitted.recipe["name"]),

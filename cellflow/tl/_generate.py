@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._numbers import as_count, as_number
+from cellflow._arguments import check_arguments
+from cellflow._numbers import as_count
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow._warn import warn
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import cells_of_fit
+from cellflow.adapter.moved import cell_bytes, cells_of_fit
+from cellflow.adapter.times import Time
 from cellflow.analysis.generation import Resemblance, compare, draw_conditions
 from cellflow.analysis.observed import growth
 from cellflow.analysis.prediction import of_condition
@@ -33,7 +35,7 @@ __all__ = ["generate"]
 def generate(
     adata: AnnData,
     *,
-    time: float,
+    time: Time,
     n_obs: int,
     condition: Condition | None = None,
     return_log_prob: bool = False,
@@ -93,14 +95,14 @@ def generate(
     InputWarning
         Many generated cells are copies of measured ones.
     """
+    check_arguments(generate, locals())
     import pandas as pd
 
     from cellflow.analysis.generation import generate as generated
     from cellflow.analysis.generation import generate_with_log_prob
 
-    at = as_number("time", time, remedy=" in the unit of the fit")
-    n, seed = as_count("n_obs", n_obs), as_seed(random_state)
-    fitted = read_fitted(adata, key, generating=True)
+    fitted, seed = read_fitted(adata, key, generating=True), as_seed(random_state)
+    at, n = fitted.time(time), as_count("n_obs", n_obs, each=cell_bytes(fitted))
     fitted.observed.require_reached(at, extrapolate=extrapolate)
     snapshots, conditions = fitted.cells.snapshots(), fitted.cells.conditions
     about: dict[str, Any] = {"time": at, "random_state": seed}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._arguments import check_arguments
+from cellflow._numbers import shown
 from cellflow._progress import is_shown
 from cellflow._random import as_seed
 from cellflow._settings import guarded
@@ -15,6 +17,7 @@ from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.store import amended, opened, record_of, sealed
+from cellflow.adapter.times import Time
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.density import EvolvingDensity, Source, most_likely_time, require_quantile
 from cellflow.errors import InputError, MissingKeyError
@@ -85,6 +88,7 @@ def log_density(
     IntegrationError
         A state that stops being finite.
     """
+    check_arguments(log_density, locals())
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
     require_quantile(alpha)
     keys, times = fitted.keys, fitted.starts
@@ -120,7 +124,7 @@ def age(
     adata: AnnData,
     *,
     cells: Selection | None = None,
-    times: Sequence[float] | FloatArray | None = None,
+    times: Sequence[Time] | FloatArray | None = None,
     n_times: int = 11,
     key: str = DEFAULT,
     overwrite: bool = False,
@@ -168,6 +172,7 @@ def age(
     IntegrationError
         A state that stops being finite.
     """
+    check_arguments(age, locals())
     from tqdm import tqdm
 
     from cellflow.densities import from_state
@@ -177,7 +182,7 @@ def age(
     require_free(adata, fitted.keys, [place], overwrite=overwrite)
     rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
     if len(rows) == 0:
-        msg = f"cells={cells!r} chooses no cell; pass at least one, or None for all."
+        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all."
         raise InputError(msg)
     grid = time_grid(fitted, times, n_times, least=3)
     fitted.observed.require(grid, "the density")
@@ -190,8 +195,8 @@ def age(
     stored = from_state(*opened(record[_SOURCE], where, again="cf.tl.log_density"))
     density = EvolvingDensity(fitted.flow, stored, float(fitted.flow.times[0]))
     target = target_of(adata, copy=copy)
-    shown = tqdm(grid, desc="age", unit="time", disable=not is_shown(progress))
-    log_p = np.column_stack([density.log_prob(fitted.x[rows], float(t)) for t in shown])
+    bar = tqdm(grid, desc="age", unit="time", disable=not is_shown(progress))
+    log_p = np.column_stack([density.log_prob(fitted.x[rows], float(t)) for t in bar])
     ages = np.full(adata.n_obs, np.nan)
     ages[rows] = most_likely_time(log_p, grid)
     write(target, {"obs": {fitted.keys.age: ages}, "uns": {fitted.keys.uns: amended(adata, fitted.keys, [place], {})}})

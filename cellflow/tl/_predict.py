@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cellflow._numbers import as_number
+from cellflow._arguments import check_arguments
+from cellflow._numbers import as_count
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
 from cellflow._typing import RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import moved_cells
+from cellflow.adapter.moved import cell_bytes, moved_cells
+from cellflow.adapter.times import Time, is_label
 from cellflow.analysis.observed import Observed, growth
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ _REMEDY = "pass extrapolate=True; the descendants of chosen cells are cf.tl.push
 def predict(
     adata: AnnData,
     *,
-    time: float,
+    time: Time,
     condition: Condition | None = None,
     n_obs: int | None = None,
     source: Source = "both",
@@ -87,11 +89,13 @@ def predict(
     IntegrationWarning
         A time outside the observed ones.
     """
+    check_arguments(predict, locals())
     from cellflow.analysis.prediction import of_condition
     from cellflow.analysis.prediction import predict as predicted
 
-    at = as_number("time", time, remedy=" in the unit of the fit")
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
+    at = fitted.time(time)
+    source = fitted.time(source, "source") if is_label(source) else source
     snapshots, about = fitted.cells.snapshots(), {}
     if condition is not None:
         features = fitted.asked(condition)
@@ -103,7 +107,7 @@ def predict(
         fitted.flow,
         snapshots,
         at,
-        n_obs=n_obs,
+        n_obs=None if n_obs is None else as_count("n_obs", n_obs, each=cell_bytes(fitted)),
         rng=stream(seed),
         source=source,
         seed=seed if stochastic else None,

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cellflow._numbers import as_number
+from cellflow._arguments import check_arguments
+from cellflow._numbers import shown
 from cellflow._settings import guarded
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
+from cellflow.adapter.times import Time
 from cellflow.analysis.following import follow
 from cellflow.analysis.observed import growth
 from cellflow.errors import InputError
@@ -29,7 +31,7 @@ def push(
     adata: AnnData,
     cells: Selection | None = None,
     *,
-    time: float,
+    time: Time,
     condition: Condition | None = None,
     extrapolate: bool = False,
     key: str = DEFAULT,
@@ -72,6 +74,7 @@ def push(
     IntegrationWarning
         A time outside the observed ones.
     """
+    check_arguments(push, locals())
     return _moved(adata, cells, time, condition, key, "push", extrapolate=extrapolate)
 
 
@@ -80,32 +83,33 @@ def pull(
     adata: AnnData,
     cells: Selection | None = None,
     *,
-    time: float,
+    time: Time,
     condition: Condition | None = None,
     extrapolate: bool = False,
     key: str = DEFAULT,
 ) -> AnnData:
     """Move cells backward to a time: their ancestors; see `push`, with before and after exchanged."""
+    check_arguments(pull, locals())
     return _moved(adata, cells, time, condition, key, "pull", extrapolate=extrapolate)
 
 
 def _moved(
     adata: AnnData,
     cells: Selection | None,
-    time: float,
+    time: Time,
     condition: Condition | None,
     key: str,
     direction: Literal["push", "pull"],
     *,
     extrapolate: bool,
 ) -> AnnData:
-    at = as_number("time", time, remedy=" in the unit of the fit")
     fitted = read_fitted(adata, key)
+    at = fitted.time(time)
     starts = fitted.starts
     wrong = starts > at if direction == "push" else starts < at
     rows = np.flatnonzero(~wrong) if cells is None else cell_rows(adata, cells)
     if cells is not None and len(rows) == 0:
-        msg = f"cells={cells!r} chooses no cell; pass at least one, or None for all that can be moved."
+        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all that can be moved."
         raise InputError(msg)
     if len(rows) == 0 or wrong[rows].any():
         side, other = ("after", "pull") if direction == "push" else ("before", "push")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow._arguments import check_arguments
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
@@ -16,6 +17,7 @@ from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cells_of_fit
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import require_anndata
+from cellflow.adapter.times import Time
 from cellflow.errors import InputError
 from cellflow.population import Population
 from cellflow.tl._times import require_inside
@@ -35,7 +37,7 @@ def refine(
     adata: AnnData,
     predicted: AnnData,
     *,
-    time: float | None = None,
+    time: Time | None = None,
     against: AnnData | None = None,
     check: bool = True,
     random_state: RandomState = 0,
@@ -83,6 +85,7 @@ def refine(
     ----------
     Song et al., Score-based generative modeling through stochastic differential equations, ICLR 2021.
     """
+    check_arguments(refine, locals())
     from cellflow.analysis.refinement import noise_carried
     from cellflow.analysis.refinement import refine as refined
 
@@ -131,7 +134,7 @@ def _states(fitted: Fitted, cells: AnnData, argument: str) -> FloatArray:
     return np.asarray(read_positions(cells, use_rep=use_rep, n_dims=fitted.flow.n_dims), dtype=np.float64)
 
 
-def _time(fitted: Fitted, predicted: AnnData, time: float | None) -> float:
+def _time(fitted: Fitted, predicted: AnnData, time: Time | None) -> float:
     if time is None:
         known = predicted.uns.get(fitted.keys.own("prediction"), {})
         if "time" not in known:

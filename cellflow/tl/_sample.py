@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._numbers import as_count
+from cellflow._arguments import check_arguments
+from cellflow._numbers import ROUNDS, as_count
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import cells_of_fit
+from cellflow.adapter.moved import cell_bytes, cells_of_fit
+from cellflow.adapter.times import Time
 from cellflow.tl._times import require_inside
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ __all__ = ["sample"]
 @guarded
 def sample(
     adata: AnnData,
-    time: float,
+    time: Time,
     *,
     n_obs: int,
     condition: Condition | None = None,
@@ -71,13 +73,15 @@ def sample(
     Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019; Song et al.,
     Score-based generative modeling through stochastic differential equations, ICLR 2021.
     """
+    check_arguments(sample, locals())
     import pandas as pd
 
-    fitted, n, seed = read_fitted(adata, key), as_count("n_obs", n_obs), as_seed(random_state)
+    fitted, seed = read_fitted(adata, key), as_seed(random_state)
+    n = as_count("n_obs", n_obs, each=cell_bytes(fitted))
     at = require_inside(fitted, time)
     context = fitted.required_features(condition)
     levels = fitted.flow.score_network.ladder.levels
-    x = fitted.flow.sample(n, at, n_steps=as_count("n_steps", n_steps), random_state=seed, context=context)
+    x = fitted.flow.sample(n, at, n_steps=as_count("n_steps", n_steps, most=ROUNDS), random_state=seed, context=context)
     obs = pd.DataFrame({"time": np.full(n, at)}, index=[f"sample-{i}" for i in range(n)])
     provenance: dict[str, Any] = {"time": at, "random_state": seed, "n_steps": n_steps, "noise_levels": np.array(levels)}
     if context is not None:

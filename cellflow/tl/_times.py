@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from cellflow._numbers import as_count, as_number
+from cellflow._numbers import as_count, shown
 from cellflow._typing import FloatArray
 from cellflow.adapter.fitted import Fitted
-from cellflow.errors import InputError
+from cellflow.adapter.times import Time
+from cellflow.errors import InputError, InputTypeError
 
 __all__ = ["require_inside", "time_grid"]
 
@@ -22,12 +23,12 @@ def require_inside(fitted: Fitted, time: object) -> float:
     InputError
         No number, or one before the first or after the last snapshot.
     """
-    at = as_number("time", time, remedy=" in the unit of the fit")
+    at = fitted.time(time)
     fitted.observed.require(at, "the score")
     return at
 
 
-def time_grid(fitted: Fitted, times: Sequence[float] | FloatArray | None, n_times: int, *, least: int = 1) -> FloatArray:
+def time_grid(fitted: Fitted, times: Sequence[Time] | FloatArray | None, n_times: int, *, least: int = 1) -> FloatArray:
     """Return the times that were asked for, ascending and each once; or `n_times` even ones over the observed span.
 
     Raises
@@ -36,13 +37,14 @@ def time_grid(fitted: Fitted, times: Sequence[float] | FloatArray | None, n_time
         Fewer than `least` different ones, or one that is no finite number.
     """
     if times is None:
-        return np.linspace(fitted.flow.times[0], fitted.flow.times[-1], as_count("n_times", n_times, least=max(2, least)))
-    try:
-        grid = np.unique(np.asarray(times, dtype=np.float64))
-    except (TypeError, ValueError) as cause:
-        msg = f"times={times!r}; expected numbers, in the unit of the fit."
-        raise InputError(msg) from cause
-    if grid.size < least or not np.isfinite(grid).all():
-        msg = f"times={times!r}; expected at least {least} different and finite. Pass n_times= for an even grid."
+        # A state of every cell at every time.
+        n = as_count("n_times", n_times, least=max(2, least), each=4 * fitted.x.shape[1])
+        return np.linspace(fitted.flow.times[0], fitted.flow.times[-1], n)
+    if isinstance(times, str | Mapping) or not isinstance(times, Iterable) or np.ndim(times) > 1:  # type: ignore[arg-type]
+        msg = f"times={shown(times)}; expected a list of numbers in the unit of the fit, or of labels such as 'day 3'."
+        raise InputTypeError(msg)
+    grid = np.unique(np.array([fitted.time(time, "times") for time in times], dtype=np.float64))
+    if grid.size < least:
+        msg = f"times={shown(times)}; expected at least {least} different. Pass n_times= for an even grid."
         raise InputError(msg)
     return grid

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._numbers import as_count
+from cellflow._arguments import check_arguments
+from cellflow._numbers import as_count, shown
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray, RandomState
@@ -16,6 +17,7 @@ from cellflow.adapter.keys import DEFAULT, require_free
 from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.store import amended
+from cellflow.adapter.times import Time
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.following import follow, follow_noisily
 from cellflow.analysis.observed import growth
@@ -35,7 +37,7 @@ _LIMIT = 2 * 1024**3
 def trajectories(
     adata: AnnData,
     *,
-    times: Sequence[float] | FloatArray | None = None,
+    times: Sequence[Time] | FloatArray | None = None,
     n_times: int = 50,
     cells: Selection | None = None,
     stochastic: bool = False,
@@ -102,12 +104,16 @@ def trajectories(
     IntegrationWarning
         Times outside the observed ones.
     """
+    check_arguments(trajectories, locals())
     fitted, seed, n_rep = read_fitted(adata, key), as_seed(random_state), as_count("n_rep", n_rep)
     if n_rep > 1 and not stochastic:
         msg = f"n_rep={n_rep} without stochastic=True, which would give {n_rep} equal paths. Pass stochastic=True."
         raise InputError(msg)
     grid = time_grid(fitted, times, n_times)
     rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
+    if len(rows) == 0:
+        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all."
+        raise InputError(msg)
     name, entry = fitted.keys.trajectory, "trajectory"
     if stochastic:
         name, entry = fitted.keys.trajectory_samples, "trajectory_samples"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cellflow._arguments import check_arguments
+from cellflow._numbers import shown
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import IntArray, RandomState
@@ -110,6 +112,7 @@ def translate(
     CouplingError, TrainingError
         A plan that cannot be had, a loss that is not finite.
     """
+    check_arguments(translate, locals())
     import pandas as pd
 
     from cellflow.fitting import fit
@@ -130,7 +133,7 @@ def translate(
         raise InputError(msg)
     chosen = rows[source] if cells is None else cell_rows(adata, cells)
     if len(chosen) == 0:
-        msg = f"cells={cells!r} chooses no cell; pass at least one, or None for all of the source."
+        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all of the source."
         raise InputError(msg)
     name, x = settle(examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep), again=False)
     here, there = (Population(x[r], 0.0, index=r) for r in (rows[source], rows[target]))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow import __version__
+from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.components import first_column
@@ -87,6 +88,7 @@ def velocity(
     IntegrationWarning
         Cells of a time outside the observed ones.
     """
+    check_arguments(velocity, locals())
     fitted = read_fitted(adata, key)
     fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
     keys, use_rep = fitted.keys, fitted.cells.use_rep

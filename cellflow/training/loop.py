@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from cellflow._drawing import Drawing
+from cellflow._numbers import is_integer
 from cellflow._progress import is_shown
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
@@ -109,7 +110,7 @@ class Training:
 
     def _check(self, key: str, least: float, most: float, *, kind: type = float) -> None:
         value = getattr(self, key)
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        whole = is_integer(value)
         if not (whole or (kind is float and isinstance(value, float))) or not least <= value <= most:
             what = "an integer" if kind is int else "a number"
             msg = f"{key}={value!r}; expected {what} from {least:g} to {most:g}."

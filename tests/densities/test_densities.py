@@ -375,8 +375,8 @@ def broken(value):
 @pytest.mark.parametrize(
     ("x", "options", "words"),
     [
-        (broken(np.nan), {}, r"x has 1 values that are not finite \(first: row 3, column 1: nan\)"),
-        (broken(-np.inf), {}, "row 3, column 1: -inf"),
+        (broken(np.nan), {}, r"x has nan in row 3, column 1"),
+        (broken(-np.inf), {}, "x has -inf in row 3, column 1"),
         (np.empty((0, 2)), {}, "0 cells .* at least 10"),
         (np.empty((20, 0)), {}, r"shape \(20, 0\)"),
         (draw(9), {}, "9 cells .* at least 10"),
@@ -387,7 +387,7 @@ def broken(value):
         (draw(50), {"weight": -np.ones(50)}, "non-negative"),
         (draw(50), {"weight": np.r_[np.ones(9), np.zeros(41)]}, "9 cells with a positive weight"),
         (draw(50), {"context": np.ones((49, 1))}, "context has 49 rows"),
-        (draw(50), {"context": np.full((50, 1), np.nan)}, "context has 50 values that are not finite"),
+        (draw(50), {"context": np.full((50, 1), np.nan)}, "context has nan in row 0, column 0"),
         (draw(50), {"method": "nfs"}, "did you mean 'nsf'"),
         (draw(50), {"method": "gmm", "context": np.ones((50, 1))}, "context= has no meaning for method='gmm'"),
         (draw(50), {"method": "kde", "training": TRAINING}, "training= has no meaning for method='kde'"),

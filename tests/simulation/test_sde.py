@@ -145,8 +145,8 @@ def test_context_reaches_the_drift():
     ("bad", "message"),
     [
         ({"sigma": 0.0}, "probability flow"),
-        ({"sigma": -1.0}, "positive"),
-        ({"sigma": np.nan}, "positive"),
+        ({"sigma": -1.0}, "above 0"),
+        ({"sigma": np.nan}, "above 0"),
         ({"step": 0.0}, "units of time"),
         ({"scheme": "huen"}, "did you mean 'heun'"),
         ({"times": [0.0, 2.0]}, "both sides"),
