@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, SupportsFloat, SupportsIndex, cast
 
 import numpy as np
@@ -20,7 +19,6 @@ __all__ = [
     "as_weights",
     "is_integer",
     "is_number",
-    "require_room",
     "shown",
 ]
 
@@ -189,30 +187,6 @@ def as_weights(name: str, value: Any, n: int) -> np.ndarray:
         msg = f"{name} must be {n} non-negative finite numbers, not all zero; {found}."
         raise InputError(msg)
     return np.asarray(weight / weight.sum())
-
-
-def require_room(sizes: Mapping[str, int], each: int, *, remedy: str) -> None:
-    """Make sure that a result of several sizes fits into `MEMORY`.
-
-    Parameters
-    ----------
-    sizes
-        Number of each thing by its name in words: `{"cells": 1000, "times": 50}`.
-    each
-        Bytes of one element.
-    remedy
-        A sentence.
-
-    Raises
-    ------
-    InputError
-        The product is too large; the message says how large.
-    """
-    size = each * math.prod(sizes.values())
-    if size > MEMORY:
-        found = " by ".join(f"{n:,} {what}" for what, n in sizes.items())
-        msg = f"A result of {found} takes {_size(size)}; expected at most {_size(MEMORY)}. {remedy}"
-        raise InputError(msg)
 
 
 def _require_finite(name: str, array: np.ndarray) -> None:

@@ -309,21 +309,14 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
     # Multiplied first: 3 days are 72 hours exactly, whichever lengths are no binary fractions.
     numbers = {label: number * unit.length / finest.length for label, (number, unit) in read.items()}
     values_read = np.array([numbers.get(label, np.nan) for label in values], dtype=np.float64)
-    units = sorted({unit for _, unit in read.values()}, key=lambda unit: unit.length)
-    if len(units) > 1:
-        found = f"mixes labels in {' and '.join(unit.name for unit in units)} (such as {_one_of_each(read)})"
-        remedy = (
-            f"All times are in {finest.name} from here on: ask in {finest.name}, or with a unit ('{units[-1].name[:-1]} 5')."
-        )
-        yield Problem(key, found, "labels in one unit", remedy, "warning")
+    examples = {unit: label for label, (_, unit) in reversed(read.items())}
+    if len(examples) > 1:
+        units = sorted(examples, key=lambda unit: unit.length)
+        shares = " and ".join(f"{unit.name} ({examples[unit]!r})" for unit in units)
+        remedy = f"All times are in {finest.name} from here on: ask in {finest.name}, or as in {examples[units[-1]]!r}."
+        yield Problem(key, f"mixes labels in {shares}", "labels in one unit", remedy, "warning")
     zero = "" if finest.family in {*_DURATIONS, "number"} else finest.family
     return ParsedTimes(values_read, finest.name, dict(sorted(numbers.items(), key=lambda item: item[1])), zero)
-
-
-def _one_of_each(read: dict[str, tuple[float, _Unit]]) -> str:
-    """A label of each unit."""
-    examples = {unit.name: label for label, (_, unit) in reversed(read.items())}
-    return ", ".join(repr(label) for label in examples.values())
 
 
 def _durations(values: pd.TimedeltaIndex) -> ParsedTimes:
@@ -355,5 +348,5 @@ def _merged(numbers: FloatArray, key: str) -> Examination[FloatArray]:
 
 
 def _listed(values: pd.Index | list[str]) -> str:
-    shown = ", ".join(repr(getattr(v, "item", lambda v=v: v)()) for v in values[:_LISTED])
-    return shown + (f" and {len(values) - _LISTED} more" if len(values) > _LISTED else "")
+    some = ", ".join(shown(getattr(v, "item", lambda v=v: v)()) for v in values[:_LISTED])
+    return some + (f" and {len(values) - _LISTED} more" if len(values) > _LISTED else "")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from cellflow.adapter.problem import problems
-from cellflow.adapter.times import examine_times, parse_times
+from cellflow.adapter.times import TimeUnit, examine_times, parse_times
 from cellflow.errors import InputError, InputWarning
 
 NAN = np.nan
@@ -32,11 +32,6 @@ NAN = np.nan
         (["t10", "T2", "t_3", "time 5", "timepoint 1"], [10.0, 2.0, 3.0, 5.0, 1.0], ""),
         (["10", "2", " 3.5 ", "-1", "1e3", ".5"], [10.0, 2.0, 3.5, -1.0, 1000.0, 0.5], ""),
         (["day -1", "day 2"], [-1.0, 2.0], "days"),
-        (["90min", "2h"], [90.0, 120.0], "minutes"),
-        (["48h", "day 3"], [48.0, 72.0], "hours"),
-        (["week 1", "d3"], [7.0, 3.0], "days"),
-        (["1 month", "2 years"], [1.0, 24.0], "months"),
-        (["24hpf", "2dpf"], [24.0, 48.0], "hours"),
         (["8h", "nan", "", None, "NA"], [8.0, NAN, NAN, NAN, NAN], "hours"),
         (pd.Categorical(["E2", "E1"], categories=["E1", "E2", "E3"], ordered=True), [2.0, 1.0], "days"),
         (pd.Categorical([2.0, 1.0, NAN]), [2.0, 1.0, NAN], ""),
@@ -54,6 +49,95 @@ def test_forms_of_time(column, values, unit):
     np.testing.assert_array_equal(parsed.values, values)
     assert parsed.unit == unit
     assert parsed.values.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "unit"),
+    [
+        (["90min", "2h"], [90.0, 120.0], "minutes"),
+        (["48h", "day 3"], [48.0, 72.0], "hours"),
+        (["week 1", "d3"], [7.0, 3.0], "days"),
+        (["1 month", "2 years"], [1.0, 24.0], "months"),
+        (["24hpf", "2dpf"], [24.0, 48.0], "hours"),
+        (["0h", "day 3", "day 7"], [0.0, 72.0, 168.0], "hours"),
+        (["1 week", "36h", None], [168.0, 36.0, NAN], "hours"),
+        (["30 s", "2 min"], [30.0, 120.0], "seconds"),
+        (["1 yr", "6 mo"], [12.0, 6.0], "months"),
+        (pd.Categorical(["d1", "12h"]), [24.0, 12.0], "hours"),
+    ],
+)
+def test_mixed_units_are_a_warning_that_says_the_unit(column, values, unit):
+    with pytest.warns(InputWarning, match=rf"mixes labels in .* All times are in {unit}"):
+        parsed = parse_times(pd.Series(column))
+    np.testing.assert_array_equal(parsed.values, values)
+    assert parsed.unit == unit
+
+
+@pytest.mark.parametrize(
+    ("unit", "zero", "asked", "number"),
+    [
+        ("hours", "", "day 5", 120.0),
+        ("hours", "", "48h", 48.0),
+        ("hours", "", "90 min", 1.5),
+        ("hours", "", "1 week", 168.0),
+        ("days", "", "48h", 2.0),
+        ("days", "", "day 3", 3.0),
+        ("days", "", " 3.5 ", 3.5),
+        ("days", "", 4, 4.0),
+        ("days", "", np.float32(0.5), 0.5),
+        ("days", "", np.array(2.0), 2.0),
+        ("days", "", np.timedelta64(36, "h"), 1.5),
+        ("minutes", "", pd.Timedelta(hours=2), 120.0),
+        ("seconds", "", dt.timedelta(minutes=1), 60.0),
+        ("months", "", "2 years", 24.0),
+        ("days", "embryonic", "E8.5", 8.5),
+        ("days", "postnatal", "P3", 3.0),
+        ("hours", "fertilisation", "2dpf", 48.0),
+        ("", "", "t10", 10.0),
+    ],
+)
+def test_a_time_that_is_asked_for_is_read_in_the_unit_of_the_fit(unit, zero, asked, number):
+    assert TimeUnit(unit, zero).number("time", asked) == pytest.approx(number)
+
+
+@pytest.mark.parametrize(("column", "number"), [("day", 2.0), ("Hours", 48.0), ("time", None), ("cluster", None)])
+def test_a_column_of_bare_numbers_may_say_its_unit_by_its_name(column, number):
+    unit = TimeUnit.of("", "", column)
+    if number is None:
+        with pytest.raises(InputError, match="times without a unit"):
+            unit.number("time", "48h")
+    else:
+        assert unit.number("time", "48h") == number
+
+
+@pytest.mark.parametrize(
+    ("unit", "zero", "asked"),
+    [
+        ("days", "embryonic", "P3"),
+        ("days", "embryonic", "day 3"),
+        ("days", "", "E3"),
+        ("months", "", "3 days"),
+        ("days", "embryonic", pd.Timedelta(days=1)),
+        ("hours", "", "soon"),
+        ("hours", "", ""),
+        ("hours", "", None),
+        ("hours", "", pd.NA),
+        ("hours", "", pd.NaT),
+        ("hours", "", True),
+        ("hours", "", [1.0]),
+        ("hours", "", np.array([1.0, 2.0])),
+        ("hours", "", pd.Timestamp("2024-01-01")),
+        ("hours", "", np.inf),
+        ("hours", "", 10**400),
+        ("hours", "", 1j),
+        ("hours", "", {"a": 1}),
+        ("hours", "", object()),
+        ("", "", np.timedelta64(1, "h")),
+    ],
+)
+def test_what_is_no_time_of_a_fit_is_named(unit, zero, asked):
+    with pytest.raises(InputError, match=r"^time="):
+        TimeUnit(unit, zero).number("time", asked)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +174,7 @@ def test_dates_count_from_the_first_and_warn_about_saving(column):
         (np.array([(1, 2), (3, 4), None], dtype=object)[:2], "of kind mixed"),
         ([f"stage {i}" for i in range(20)], "and 12 more"),
         (["1e999"], "'1e999'"),
+        (np.array([0, 10**400], dtype=object), "Expected finite times"),
         ([b"1", b"2"], "of kind bytes"),
         ([[1], [2]], r"\[1\] and its like"),
     ],
@@ -121,6 +206,6 @@ def test_the_mapping_and_unused_categories_are_noted():
 
 
 def test_order_of_rows_does_not_matter():
-    column = pd.Series(["48h", "day 3", None, "1 week", "0h"] * 3)
+    column = pd.Series(["48h", "72h", None, "168 hours", "0h"] * 3)
     order = np.random.default_rng(0).permutation(len(column))
     np.testing.assert_array_equal(parse_times(column).values[order], parse_times(column.iloc[order]).values)
