@@ -31,6 +31,8 @@ __all__ = ["Fitted", "inferred_times", "read_fitted"]
 
 logger = logging.getLogger("cellflow")
 
+#: What to do where the data are no longer what the fit was made with.
+_REMEDY = "The fit was made with it: restore it, or fit again with cf.tl.flow."
 #: Cells whose times a cell without one takes the mean of.
 _NEIGHBORS = 30
 
@@ -202,7 +204,7 @@ def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted
         raise ModelFileError(msg)
     params, flow = record["params"], load_flow(adata, keys)
     _require_kind(flow, keys, generating=generating)
-    cells, times = settle(_examine(adata, keys, params, flow.n_dims), again=True)
+    cells, times = settle(_examine(adata, keys, params, flow.n_dims), again=True, instead=_REMEDY)
     seen, names = record["fingerprint"], adata.obs_names.to_numpy()
     require_same(seen, names, cells.x, cells.use_rep)
     if times is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from cellflow._numbers import is_integer, shown
 from cellflow._typing import FloatArray
 from cellflow.adapter.keys import basis_of, spelled
 from cellflow.adapter.problem import Examination, Problem, settle
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["MAX_GENES", "examine_expression", "examine_positions", "expression", "read_positions"]
+__all__ = ["MAX_GENES", "examine_distances", "examine_expression", "examine_positions", "expression", "read_positions"]
 
 #: With more genes than this, `use_rep="X"` is asked to go through PCA.
 MAX_GENES = 500
@@ -29,15 +30,22 @@ _DENSE_LIMIT = 2 * 1024**3
 _BLOCK = 512
 #: Rows of a dask array that are computed together.
 _CHUNK = 65536
-#: Distance from the median, in robust standard deviations, from which a cell is pointed out.
-_FAR = 100.0
+#: Distance of a cell from which it is pointed out, and from which it is refused; see `examine_distances`.
+_FAR, _HOPELESS = 30.0, 1e6
+#: Rounding by float32 that is pointed out, and that leaves nothing, in standard deviations of the column.
+_COARSE, _LOST = 1e-2, 1.0
 #: Pictures: made for the eye, with distances and densities that mean nothing to a dynamics.
-_PICTURES = re.compile(r"umap|t-?sne|draw_graph|phate|pacmap|trimap|mde(?![a-z])", re.IGNORECASE)
+_PICTURES = re.compile(
+    r"umap|t-?sne|draw_graph|force_?(directed|atlas)|(^|_)(fa2?|fr|kk|drl|spring)($|_)|spring|phate|pacmap|trimap"
+    r"|mde(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 def read_positions(adata: AnnData, *, use_rep: str, n_dims: int | None = None) -> FloatArray:
     """Read the positions of all cells only, shape `(n, d)`, float32; see `read`."""
-    return settle(examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=True), again=True)[1]
+    examination = examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=True)
+    return settle(examination, again=True, instead=f"Compute {use_rep!r} again, or restore it.")[1]
 
 
 def examine_positions(
@@ -53,16 +61,16 @@ def examine_positions(
         expected = f"shape ({adata.n_obs}, d), one row per cell" if adata.n_obs else "at least one cell"
         yield Problem(where, f"has shape {shape}", expected, "Compute the representation again.")
         return None
-    if n_dims is not None and (
-        isinstance(n_dims, bool) or not isinstance(n_dims, int | np.integer) or not 1 <= n_dims <= shape[1]
-    ):
+    if n_dims is not None and not (is_integer(n_dims) and 1 <= n_dims <= shape[1]):
         remedy = f"Pass n_dims={shape[1]} or less, or None for all."
-        yield Problem("n_dims", f"is {n_dims!r}", f"an integer from 1 to {shape[1]}, the dimensions of {where}", remedy)
+        expected = f"an integer from 1 to {shape[1]}, the dimensions of {where}"
+        yield Problem("n_dims", f"is {shown(n_dims)}", expected, remedy, argument="n_dims")
         return None
     width = shape[1] if n_dims is None else int(n_dims)
     if _is_sparse(value) and shape[0] * width * 4 > _DENSE_LIMIT:
         size = f"is sparse and would take {shape[0] * width * 4 / 1024**3:.0f} GB as a dense matrix"
-        yield Problem(where, size, f"at most {_DENSE_LIMIT / 1024**3:.0f} GB", "Pass n_dims=, or reduce it by PCA.")
+        remedy = "Pass n_dims=, or reduce it by PCA."
+        yield Problem(where, size, f"at most {_DENSE_LIMIT / 1024**3:.0f} GB", remedy, argument="n_dims")
         return None
     raw = _dense(value, width)
     if raw.dtype.kind not in "fiub" and raw.dtype.name != "bfloat16":
@@ -76,8 +84,52 @@ def examine_positions(
     if bad:
         yield from bad
         return None
-    yield from _oddities(x, where, adata)
+    yield from _oddities(x, raw, where)
     return use_rep, x
+
+
+def examine_distances(x: FloatArray, time: FloatArray, where: str, names: pd.Index) -> Iterator[Problem]:
+    """Look for single cells that are extremely far from the others of their time.
+
+    A distance is from the median of the snapshot, in units of the 90th percentile there; of tight snapshots, of that of a
+    typical one. On measured sets the largest is below 15.
+
+    Parameters
+    ----------
+    x
+        Positions, shape `(n, d)`.
+    time
+        Shape `(n,)`; cells without a time are passed over.
+    where
+        What messages call the positions.
+    names
+        Of the cells.
+    """
+    groups = [np.flatnonzero(time == t) for t in np.unique(time[~np.isnan(time)])]
+    away = np.zeros(len(x))
+    widths = np.zeros(len(groups))
+    for k, rows in enumerate(groups):
+        positions = x[rows].astype(np.float64)
+        away[rows] = np.linalg.norm(positions - np.median(positions, axis=0), axis=1)
+        widths[k] = np.percentile(away[rows], 90, method="lower")
+    typical = float(np.median(widths[widths > 0])) if (widths > 0).any() else 0.0
+    if typical == 0.0:
+        return
+    for rows, width in zip(groups, widths, strict=True):
+        away[rows] /= max(width, typical)
+    far = np.flatnonzero(away > _FAR)
+    if len(far) == 0:
+        return
+    worst = far[np.argmax(away[far])]
+    found = (
+        f"has {len(far)} cells that are extremely far from the others of their time (first: {names[far[0]]!r}; worst: "
+        f"{names[worst]!r}, {away[worst]:.3g} times as far as nine tenths of them)"
+    )
+    expected = f"cells within {_FAR:g} times that distance"
+    remedy = "Remove such cells, if they are debris or doublets: they stretch the coordinates that the others are learned in."
+    if away[worst] > _HOPELESS:
+        remedy = "Remove these cells: beside them, all others are one point in single precision."
+    yield Problem(where, found, expected, remedy, "error" if away[worst] > _HOPELESS else "warning")
 
 
 def expression(adata: AnnData, layer: str | None = None) -> Rows | None:
@@ -114,10 +166,11 @@ def examine_expression(adata: AnnData, layer: str | None = None) -> Examination[
 
 def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | None]:
     """Find the expression, and make sure that it is one."""
-    if layer is not None and layer not in adata.layers:
+    if layer is not None and not (isinstance(layer, str) and layer in adata.layers):
         known = sorted(name for name in adata.layers if isinstance(name, str))
         remedy = f"Pass layer=None for adata.X{closest(layer, known)}."
-        yield Problem(_expression_at(layer), "is missing", f"one of {known}", remedy, kind=MissingKeyError)
+        at, expected = _expression_at(layer), f"one of {known}"
+        yield Problem(at, "is missing", expected, remedy, kind=MissingKeyError, argument="layer")
         return None
     value: Any = adata.X if layer is None else adata.layers[layer]
     if value is None or adata.n_vars == 0:
@@ -129,11 +182,14 @@ def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | 
         return None
     if hasattr(value, "dask"):
         return _Computed(value)
+    if isinstance(value, np.ma.MaskedArray):
+        # A masked value is a gap, as NaN is one; whoever reads the blocks refuses either.
+        value = np.ma.filled(value.astype(np.float64), np.nan)
     return cast("Rows", value.tocsr() if _is_sparse(value) else value)
 
 
 def _expression_at(layer: str | None) -> str:
-    return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    return "adata.X" if layer is None else f"adata.layers[{shown(layer)}]"
 
 
 def _where_not_finite(block: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -166,12 +222,13 @@ def _stored(adata: AnnData, use_rep: object, *, force_rep: bool) -> Examination[
     """Find the representation: its key, what messages call it, and the value as it is stored."""
     known = sorted(map(str, adata.obsm))
     key = spelled(adata, use_rep)
-    if key is None and use_rep == "X":
+    if key is None and isinstance(use_rep, str) and use_rep == "X":
         if adata.X is None:
-            yield Problem("adata.X", "is None", "expression", f"Pass use_rep= one of {known}.")
+            yield Problem("adata.X", "is None", "expression", f"Pass use_rep= one of {known}.", argument="use_rep")
         elif adata.n_vars > MAX_GENES:
             remedy = "Run sc.pp.pca(adata) and pass use_rep='X_pca'."
-            yield Problem("adata.X", f"has {adata.n_vars:,} genes", f"at most {MAX_GENES} genes for use_rep='X'", remedy)
+            expected = f"at most {MAX_GENES} genes as positions"
+            yield Problem("adata.X", f"has {adata.n_vars:,} genes", expected, remedy, argument="use_rep")
         else:
             yield from _counts(adata.X)
             return "X", "adata.X", adata.X
@@ -181,13 +238,14 @@ def _stored(adata: AnnData, use_rep: object, *, force_rep: bool) -> Examination[
         expected, remedy = f"one of {known}", f"Pass use_rep= one of them{hint}."
         if not known:
             expected, remedy = "a representation of the cells", "Run sc.pp.pca(adata) first."
-        yield Problem(f"adata.obsm[{use_rep!r}]", "is missing", expected, remedy, kind=MissingKeyError)
+        at = f"adata.obsm[{shown(use_rep)}]"
+        yield Problem(at, "is missing", expected, remedy, kind=MissingKeyError, argument="use_rep")
         return None
     where = f"adata.obsm[{key!r}]"
     if not force_rep and _PICTURES.search(key):
         remedy = "Pass use_rep='X_pca' and draw in the picture afterwards, or force_rep=True if you are sure."
         expected = "a representation whose distances mean something, such as 'X_pca'"
-        yield Problem(where, "is an embedding for drawing", expected, remedy)
+        yield Problem(where, "is an embedding for drawing", expected, remedy, argument="force_rep")
         return None
     value: Any = adata.obsm[key]
     if not hasattr(value, "shape") or not (hasattr(value, "dtype") or hasattr(value, "dtypes")):
@@ -255,21 +313,28 @@ def _not_finite(x: FloatArray, raw: np.ndarray, where: str, adata: AnnData, colu
             yield Problem(where, found, "finite numbers", f"Remove: adata[~{test}.any(1)].copy()")
 
 
-def _oddities(x: FloatArray, where: str, adata: AnnData) -> Iterator[Problem]:
-    constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
-    if len(constant) and len(x) > 1:
+def _oddities(x: FloatArray, raw: np.ndarray, where: str) -> Iterator[Problem]:
+    if len(x) < 2:
+        return
+    varies = np.ptp(raw.astype(np.float64), axis=0) > 0
+    constant = np.flatnonzero(~varies)
+    if len(constant):
         found = f"has {len(constant)} of {x.shape[1]} dimensions that are constant (first: column {constant[0]})"
-        severity = "error" if len(constant) == x.shape[1] else "warning"
+        severity = "warning" if varies.any() else "error"
         remedy = "Compute the representation again, or remove them; they carry no information."
         yield Problem(where, found, "dimensions that vary", remedy, severity)  # type: ignore[arg-type] # of a Literal
-        if severity == "error":
-            return
-    low, middle, high = np.percentile(x, [25, 50, 75], axis=0)
-    spread = np.where(high > low, (high - low) / 1.349, np.inf)
-    distance = (np.abs(x - middle) / spread).max(axis=1)
-    far = np.flatnonzero(distance > _FAR)
-    if len(far):
-        worst = far[np.argmax(distance[far])]
-        where_worst = f"cell {adata.obs_names[worst]!r}, {distance[worst]:.0f} sd from the median"
-        found = f"has {len(far)} extreme outliers (worst: {where_worst})"
-        yield Problem(where, found, "cells within the cloud", "Look at them; doublets and debris are better removed.", "note")
+    lost = np.zeros(x.shape[1])
+    for k in np.flatnonzero(varies):
+        column = raw[:, k].astype(np.float64)
+        lost[k] = np.abs(column - x[:, k]).max() / column.std()
+    coarse = np.flatnonzero(lost > _COARSE)
+    if len(coarse):
+        worst = coarse[np.argmax(lost[coarse])]
+        found = (
+            f"loses precision in float32 in {len(coarse)} of {x.shape[1]} dimensions (worst: column {worst}, rounded by up to "
+            f"{lost[worst]:.2g} of its standard deviation)"
+        )
+        remedy = f"Centre and scale it first: x = {where}; {where} = (x - x.mean(0)) / x.std()."
+        severity = "error" if lost[worst] > _LOST else "warning"
+        expected = "values near zero, of a size that single precision holds"
+        yield Problem(where, found, expected, remedy, severity)  # type: ignore[arg-type] # of a Literal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
 from cellflow._warn import warn
@@ -52,11 +52,11 @@ class Problem:
 Examination: TypeAlias = Generator[Problem, None, T]
 
 
-def settle(examination: Examination[T | None], *, again: bool = False) -> T:
+def settle(examination: Examination[T | None], *, again: bool = False, instead: str = "") -> T:
     """Run a check; raise its first error, give its warnings, log its notes, and return what it read.
 
     Warnings and notes come after the whole check has passed, so that an error is the only thing said; of data that are read
-    `again` after a fit, they have been said.
+    `again` after a fit, they have been said. A call that lacks the argument of a remedy gives the remedy `instead`.
 
     Raises
     ------
@@ -70,6 +70,8 @@ def settle(examination: Examination[T | None], *, again: bool = False) -> T:
         except StopIteration as end:
             result: T = end.value  # None only after an error, which was raised
             break
+        if instead and problem.argument:
+            problem = replace(problem, remedy=instead)
         if problem.severity == "error":
             raise problem.kind(problem.message)
         later.append(problem)

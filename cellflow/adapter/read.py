@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from cellflow._numbers import shown
 from cellflow._typing import FloatArray
-from cellflow.adapter.positions import examine_positions
+from cellflow.adapter.positions import examine_distances, examine_positions
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.times import ParsedTimes, TimeUnit, examine_times
 from cellflow.conditions import Conditions
@@ -230,6 +231,7 @@ def examine_cells(
     if parsed is None or positions is None or mass is None:
         return None
     key, x = positions
+    yield from examine_distances(x, parsed.values, "adata.X" if key == "X" else f"adata.obsm[{key!r}]", adata.obs_names)
     return Cells(x, parsed.values, parsed.unit, parsed.labels, key, time_key, weight, mass, zero=parsed.zero)
 
 
@@ -292,7 +294,8 @@ def _column(adata: AnnData, key: object, argument: str) -> Examination[pd.Series
     known = list(map(str, adata.obs.columns))
     if not isinstance(key, str) or key not in adata.obs.columns:
         remedy = f"Pass {argument}= one of them{closest(key, known)}."
-        yield Problem(f"adata.obs[{key!r}]", "is missing", f"one of {known}", remedy, kind=MissingKeyError)
+        at = f"adata.obs[{shown(key)}]"
+        yield Problem(at, "is missing", f"one of {known}", remedy, kind=MissingKeyError, argument=argument)
         return None
     column = adata.obs[key]
     if column.ndim != 1:
@@ -305,11 +308,13 @@ def _column(adata: AnnData, key: object, argument: str) -> Examination[pd.Series
 def _snapshots(time: FloatArray, key: str) -> Iterator[Problem]:
     times, counts = np.unique(time[~np.isnan(time)], return_counts=True)
     if len(times) == 0:
-        yield Problem(key, "holds no time for any cell", "times of the cells", "Fill the column, or pass another time_key=.")
+        remedy = "Fill the column, or pass another time_key=."
+        yield Problem(key, "holds no time for any cell", "times of the cells", remedy, argument="time_key")
         return
     if len(times) == 1:
         found = f"holds one time only, {times[0]:g}, for all {counts[0]:,} cells that have one"
-        yield Problem(key, found, "cells at two times at least", "Add another snapshot, or pass another time_key=.")
+        remedy = "Add another snapshot, or pass another time_key=."
+        yield Problem(key, found, "cells at two times at least", remedy, argument="time_key")
         return
     if counts.sum() < len(time):
         found = f"holds no time for {len(time) - counts.sum():,} of {len(time):,} cells"
@@ -363,6 +368,6 @@ def _numbers(adata: AnnData, key: str, argument: str) -> Examination[FloatArray 
 
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
         remedy = f"Convert it, or pass another {argument}=."
-        yield Problem(f"adata.obs[{key!r}]", f"has dtype {column.dtype}", "numbers", remedy)
+        yield Problem(f"adata.obs[{key!r}]", f"has dtype {column.dtype}", "numbers", remedy, argument=argument)
         return None
     return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
