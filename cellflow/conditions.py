@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from cellflow._numbers import is_number, shown
 from cellflow._typing import FloatArray, IntArray
 from cellflow.errors import InputError, InputTypeError, MissingKeyError, closest
 from cellflow.population import Population
@@ -21,6 +22,8 @@ __all__ = ["Category", "Condition", "Conditions", "Measure", "scaled_time", "sha
 Condition: TypeAlias = "str | float | bool | Mapping[str, str | float | bool]"
 #: Values that an error lists.
 _LISTED = 8
+#: Up to so many different whole numbers may be codes.
+_FEW_AMOUNTS = 30
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ class Category:
         unseen = next((value for value in text if value not in position), None)
         if unseen is not None:
             known = list(self.values)
-            shown = f"{known[:_LISTED]}" + (f" and {len(known) - _LISTED} more" if len(known) > _LISTED else "")
+            some = f"{known[:_LISTED]}" + (f" and {len(known) - _LISTED} more" if len(known) > _LISTED else "")
             msg = (
-                f"{where} holds {unseen!r}, which the fit has not seen. Expected one of {shown}{closest(unseen, known)}; "
+                f"{where} holds {unseen!r}, which the fit has not seen. Expected one of {some}{closest(unseen, known)}; "
                 "fit again to add another."
             )
             raise InputError(msg)
@@ -209,7 +212,7 @@ class Conditions:
         if not isinstance(condition, Mapping):
             if len(self.columns) != 1:
                 wanted = ", ".join(f"{name!r}: ..." for name in self.names)
-                msg = f"condition={condition!r}; expected a value for each of several columns: {{{wanted}}}."
+                msg = f"condition={shown(condition)}; expected a value for each of several columns: {{{wanted}}}."
                 raise InputTypeError(msg)
             condition = {self.names[0]: condition}
         unknown = [name for name in condition if name not in self.names]
@@ -217,17 +220,58 @@ class Conditions:
         if unknown or missing:
             found = f"names {unknown[0]!r}" if unknown else f"leaves out {missing}"
             hint = closest(unknown[0], self.names) if unknown else ""
-            msg = f"condition={dict(condition)!r} {found}. Expected a value for each of {self.names}{hint}."
+            msg = f"condition={shown(dict(condition))} {found}. Expected a value for each of {self.names}{hint}."
             raise MissingKeyError(msg)
         parts = []
         for column in self.columns:
             value = condition[column.name]
-            if value is None or value != value or (isinstance(column, Measure) and isinstance(value, str | bool)):
-                kind = "a finite number" if isinstance(column, Measure) else "one of its values"
-                msg = f"condition[{column.name!r}]={value!r}; expected {kind}."
+            number = isinstance(column, Measure)
+            if not is_number(value) if number else not (is_number(value) or isinstance(value, str | bool | np.bool_)):
+                kind = "a finite number" if number else "one of its values"
+                msg = f"condition[{column.name!r}]={shown(value)}; expected {kind}."
+                raise InputError(msg)
+            if value != value:
+                msg = f"condition[{column.name!r}]={shown(value)}; expected a value that is not missing."
                 raise InputError(msg)
             parts.append(column.encode([value], f"condition[{column.name!r}]")[0])
         return np.concatenate(parts)
+
+    def doubt(self, features: FloatArray, measured: FloatArray) -> str:
+        """Say why an amount that no cell has is doubtful; empty where it is not.
+
+        Whole numbers may be amounts or codes: of a few whole numbers, another one may be a donor whom nobody measured. An
+        amount beyond all measured ones is an extrapolation.
+
+        Parameters
+        ----------
+        features
+            Of the condition that is asked for, shape `(c,)`.
+        measured
+            Of all cells, shape `(n, c)`.
+        """
+        asked, known, found = self.decode(features[None]), self.decode(measured), []
+        for column in self.columns:
+            if isinstance(column, Category):
+                continue
+            amounts = np.unique(known[column.name])
+            amount = float(asked[column.name][0])
+            if np.isclose(amounts, amount, rtol=1e-6, atol=0.0).any():
+                continue
+            name = f"{column.name}={amount:g}"
+            some = ", ".join(f"{v:g}" for v in amounts[:_LISTED]) + (", ..." if len(amounts) > _LISTED else "")
+            whole = amount.is_integer() and (amounts == np.round(amounts)).all() and len(amounts) <= _FEW_AMOUNTS
+            if whole:
+                found.append(
+                    f"No cell has {name} (measured: {some}). Whole numbers are taken as amounts; expected a measured one if "
+                    f"they are codes, such as donors. Then make them categories, adata.obs[{column.name!r}].astype('category'),"
+                    " and fit again."
+                )
+            elif not amounts[0] < amount < amounts[-1]:
+                found.append(
+                    f"{name} lies outside the measured amounts, {amounts[0]:g} to {amounts[-1]:g}. Expected one between them: "
+                    "the answer is an extrapolation, without data to say whether it holds."
+                )
+        return " ".join(found)
 
     def decode(self, features: FloatArray) -> dict[str, np.ndarray]:
         """Values of each column that features `(n, c)` stand for, by name, shape `(n,)` each."""

@@ -2,35 +2,84 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from cellflow._numbers import shown
 from cellflow.adapter.read import Cells
+from cellflow.adapter.times import Time
 from cellflow.conditions import Conditions, shared_conditions
-from cellflow.errors import InputTypeError
+from cellflow.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+logger = logging.getLogger("cellflow")
+
 __all__ = ["named_plans", "read_conditions", "require_partners", "with_conditions"]
 
 
-def read_conditions(adata: AnnData, cells: Cells, condition_key: str | Sequence[str] | None) -> Cells:
+def read_conditions(
+    adata: AnnData, cells: Cells, condition_key: str | Sequence[str] | None, shared_until: Time | None = None
+) -> Cells:
     """Return the cells with the conditions that columns of `adata.obs` name; without columns, as they are.
+
+    Parameters
+    ----------
+    adata, cells
+        The same cells.
+    condition_key
+        Names of columns.
+    shared_until
+        Last time at which cells precede all conditions; see `Cells`.
 
     Raises
     ------
     InputError
-        No names of columns, a column that is missing or unusable, or a cell without a value; see `Conditions.fitted`.
+        No names of columns, a column that is missing or unusable, or a cell without a value; see `Conditions.fitted`. Or a
+        `shared_until` without conditions, outside the times, or with a condition that no later cell has.
     """
     if condition_key is None:
+        if shared_until is not None:
+            msg = (
+                f"shared_until={shown(shared_until)} without condition_key=; expected the column of the conditions beside it."
+            )
+            raise InputError(msg)
         return cells
     names = [condition_key] if isinstance(condition_key, str) else condition_key
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         msg = f"condition_key={condition_key!r}; expected the name of a column of adata.obs, or a list of names."
         raise InputTypeError(msg)
-    return with_conditions(adata, cells, Conditions.fitted(adata.obs, names, where="adata.obs"))
+    found = with_conditions(adata, cells, Conditions.fitted(adata.obs, names, where="adata.obs"))
+    return found if shared_until is None else _shared(adata, found, cells.time_unit.number("shared_until", shared_until))
+
+
+def _shared(adata: AnnData, cells: Cells, until: float) -> Cells:
+    """Return the cells with the last time at which they precede all conditions."""
+    first, last = np.nanmin(cells.time), np.nanmax(cells.time)
+    if not first <= until < last:
+        msg = f"shared_until={until:g}; expected a time from the first snapshot on and before the last, {first:g} to {last:g}."
+        raise InputError(msg)
+    found = replace(cells, shared_until=until)
+    later, _ = found.later_conditions
+    early = np.flatnonzero(cells.time <= until)
+    known = (found.context[early, None] == later).all(axis=2).any(axis=1)  # type: ignore[index] # has conditions
+    if not known.all():
+        row = early[~known][0]
+        label = cells.conditions.label  # type: ignore[union-attr] # has conditions
+        msg = (
+            f"shared_until={until:g}: cell {adata.obs_names[row]!r} has {label(found.context[row])}, "  # type: ignore[index]
+            f"which no cell after that time has. Expected one of the later conditions, {'; '.join(map(label, later))}: it says "
+            "in which of them the cell's own velocity is shown."
+        )
+        raise InputError(msg)
+    n = int((cells.time <= until).sum())
+    logger.info("%d cells up to time %g are shared: they are coupled in each of %d conditions.", n, until, len(later))
+    return found
 
 
 def with_conditions(adata: AnnData, cells: Cells, conditions: Conditions) -> Cells:
@@ -47,8 +96,16 @@ def require_partners(cells: Cells) -> None:
         Names the condition and the times.
     """
     if cells.conditions is not None:
-        for source, target in cells.snapshots().intervals:
-            shared_conditions(source, target, label=cells.conditions.label)
+        for k, (source, target) in enumerate(cells.snapshots().intervals):
+            try:
+                shared_conditions(source, target, label=cells.conditions.label)
+            except InputError as cause:
+                if k > 0 or cells.shared_until is not None:
+                    raise
+                msg = (
+                    f"{cause} If the cells of time {source.time:g} precede all conditions, pass shared_until={source.time:g}."
+                )
+                raise InputError(msg) from cause
 
 
 def named_plans(plans: Mapping[str, Mapping[str, Any]], cells: Cells) -> dict[str, dict[str, Any]]:

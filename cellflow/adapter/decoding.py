@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from cellflow.decoder import Decoder
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["fitted_decoder"]
+__all__ = ["fitted_decoder", "stored_axes"]
 
 
 def fitted_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | None = None) -> Decoder | None:
@@ -29,5 +29,16 @@ def fitted_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | Non
     rows = expression(adata, layer)
     if rows is None:
         return None
-    axes = np.eye(adata.n_vars) if use_rep == "X" else adata.varm.get("PCs")
+    axes = np.eye(adata.n_vars) if use_rep == "X" else stored_axes(adata, x.shape[1])
     return Decoder.fitted(x, rows, adata.var_names.tolist(), loadings=axes)
+
+
+def stored_axes(adata: AnnData, n_dims: int) -> FloatArray | None:
+    """The leading principal axes in `varm["PCs"]`, shape `(genes, n_dims)`; None where there are no such numbers."""
+    stored: Any = adata.varm.get("PCs")
+    if stored is None:
+        return None
+    stored = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
+    if stored.ndim != 2 or stored.shape[1] < n_dims or stored.dtype.kind not in "fiu" or not np.isfinite(stored).all():
+        return None
+    return cast("FloatArray", stored[:, :n_dims].astype(np.float64))

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow._numbers import shown
 from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.conditioned import with_conditions
 from cellflow.adapter.keys import Keys, basis_of
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.read import Cells, examine_cells, examine_column, require_anndata
-from cellflow.adapter.store import load_flow, record_of, require_same, require_seen
+from cellflow.adapter.store import load_flow, name_hashes, record_of, require_same, require_seen
 from cellflow.adapter.times import ParsedTimes, TimeUnit
 from cellflow.analysis.following import nearest_station
 from cellflow.analysis.observed import Observed
 from cellflow.conditions import Condition, Conditions
-from cellflow.errors import InputError, ModelFileError
+from cellflow.errors import InputError, InputWarning, ModelFileError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -69,7 +71,7 @@ class Fitted:
         """What finds the noise of each cell, shape `(n,)`: a hash of its name, whatever the order of the rows."""
         import pandas as pd
 
-        hashed = pd.util.hash_array(self.names.astype(object), categorize=False)
+        hashed = name_hashes(self.names)
         again = pd.Series(hashed).groupby(hashed).cumcount().to_numpy()
         keys: IntArray = hashed + again.astype(np.uint64)  # cells of one name are told apart by their order
         return keys
@@ -140,7 +142,10 @@ class Fitted:
         return {} if self.cells.conditions is None else self.cells.conditions.values(features)
 
     def asked(self, condition: Condition) -> FloatArray:
-        """Features of a condition, shape `(c,)`; says so in the log where none of the cells has it.
+        """Features of a condition, shape `(c,)`; says so where none of the cells has it.
+
+        Of known kinds in another combination, and of an amount between measured ones, the log says it. An amount that may be
+        a code, or that lies outside the measured ones, is a warning.
 
         Raises
         ------
@@ -149,14 +154,22 @@ class Fitted:
         """
         if self.cells.conditions is None or self.cells.context is None:
             msg = (
-                f"condition={condition!r}, but the fit in adata.uns[{self.keys.uns!r}] was made without conditions. Expected "
-                "one with condition_key=; fit again with the column of obs that holds them."
+                f"condition={shown(condition)}, but the fit in adata.uns[{self.keys.uns!r}] was made without conditions. "
+                "Expected one with conditions: fit again with cf.tl.flow, and tell it the column of obs that holds them."
             )
             raise InputError(msg)
         features = self.cells.conditions.encode_one(condition)
-        if not (self.cells.context == features).all(axis=1).any():
-            logger.info("No cell has %s: a combination that was not measured.", self.cells.conditions.label(features))
+        if not self.measured(features):
+            doubt = self.cells.conditions.doubt(features, self.cells.context)
+            if doubt:
+                warnings.warn(doubt, InputWarning, stacklevel=4)
+            else:
+                logger.info("No cell has %s: a combination that was not measured.", self.cells.conditions.label(features))
         return features
+
+    def measured(self, features: FloatArray) -> bool:
+        """Whether some cell has the condition of these features, `(c,)`."""
+        return bool((np.asarray(self.cells.context) == features).all(axis=1).any())
 
 
 def inferred_times(cells: Cells) -> FloatArray:
@@ -211,6 +224,8 @@ def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted
         require_seen(seen, names, cells.x, keys, str(params["time_key"]))
     if "conditions" in record:
         cells = with_conditions(adata, cells, Conditions.from_state(json.loads(str(record["conditions"]))))
+        until = params.get("shared_until")
+        cells = cells if until is None else replace(cells, shared_until=float(until))
     return Fitted(keys, flow, params, cells, inferred_times(cells) if times is None else times, names)
 
 

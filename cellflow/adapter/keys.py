@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cellflow._numbers import shown
 from cellflow.errors import InputError, MissingKeyError, closest
 
 if TYPE_CHECKING:
@@ -41,12 +42,12 @@ class Keys:
     def __post_init__(self) -> None:
         name = self.uns
         if not isinstance(name, str):
-            msg = f"key_added={name!r} is no name; pass a string such as {DEFAULT!r}."
+            msg = f"The key {shown(name)} of a fit is no name; pass a string such as {DEFAULT!r}."
             raise InputError(msg)
         if not name.strip(". ") or "/" in name or not name.isprintable() or len(name) > _MAX_LENGTH:
-            shown = name if len(name) <= _MAX_LENGTH else f"{name[:20]}... ({len(name)} characters)"
+            long = f" ({len(name)} characters)" if len(name) > _MAX_LENGTH else ""
             msg = (
-                f"key_added={shown!r} cannot name a group in an h5ad file; "
+                f"The key {shown(name)}{long} of a fit cannot name a group in an h5ad file; "
                 f"pass 1 to {_MAX_LENGTH} printable characters without '/', such as {DEFAULT!r}."
             )
             raise InputError(msg)
@@ -174,13 +175,17 @@ def require_free(adata: AnnData, keys: Keys, places: Collection[tuple[str, str]]
     Raises
     ------
     InputError
-        A place is taken by something that was not written under this `key_added`, and `overwrite` is False.
+        A place is taken by something that was not written under this `key_added`, and `overwrite` is False; or a view of an
+        AnnData in a file, which nothing can be written to.
     """
+    if adata.isbacked and adata.is_view:
+        msg = "adata is a view of an AnnData that is backed by a file. Expected one in memory: pass adata.to_memory()."
+        raise InputError(msg)
     ours = written(adata, keys)
     if ("uns", keys.uns) in places:
         where, remedy = "key_added", "pass another key_added=, delete it, or pass overwrite=True to replace it."
     else:
-        remedy = "delete it, pass overwrite=True to replace it, or fit under another key_added= and pass that as key=."
+        remedy = "delete it, pass overwrite=True to replace it, or fit under another key (cf.tl.flow) and pass that as key=."
         where = "key"
     for slot, key in places:
         if not overwrite and key in getattr(adata, slot) and (slot, key) not in ours:

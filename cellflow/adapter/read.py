@@ -64,6 +64,9 @@ class Cells:
         Features of each cell's condition, shape `(n, c)`, or None.
     zero
         What the times are counted from; see `cellflow.adapter.times.ParsedTimes`.
+    shared_until
+        Last time at which cells precede all conditions, or None. They are in the snapshots once for each later condition, as
+        cells of it, with weights in proportion to the conditions' shares of the first later snapshot.
     """
 
     x: FloatArray
@@ -77,6 +80,18 @@ class Cells:
     conditions: Conditions | None = None
     context: FloatArray | None = None
     zero: str = ""
+    shared_until: float | None = None
+
+    @property
+    def later_conditions(self) -> tuple[FloatArray, FloatArray]:
+        """Features of the conditions after `shared_until`, shape `(k, c)`, and their shares of the next snapshot, `(k,)`."""
+        until = -np.inf if self.shared_until is None else self.shared_until
+        context, weight = np.asarray(self.context), np.ones(len(self.x)) if self.weight is None else self.weight
+        later = np.flatnonzero((self.time > until) & (weight > 0))
+        kinds, kind = np.unique(context[later], axis=0, return_inverse=True)
+        first = self.time[later] == self.time[later].min()
+        share = np.bincount(kind.reshape(-1)[first], weight[later][first], len(kinds))
+        return kinds, np.asarray(share / share.sum())
 
     @property
     def time_unit(self) -> TimeUnit:
@@ -100,6 +115,11 @@ class Cells:
             rows = np.flatnonzero(self.time == time)
             weight = cast("FloatArray", None if self.weight is None else self.weight[rows])
             context = None if self.context is None else self.context[rows]
+            if self.shared_until is not None and time <= self.shared_until:
+                kinds, shares = self.later_conditions
+                weight = np.outer(shares, np.ones(len(rows)) if weight is None else weight).ravel()
+                context = np.repeat(kinds, len(rows), axis=0)
+                rows = np.tile(rows, len(kinds))
             mass = self.mass.get(float(time), 1.0)
             populations.append(Population(self.x[rows], float(time), weight, rows, mass, context))
         return Snapshots(tuple(populations))

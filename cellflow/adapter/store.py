@@ -23,6 +23,7 @@ __all__ = [
     "Fingerprint",
     "amended",
     "load_flow",
+    "name_hashes",
     "opened",
     "order_of",
     "pack",
@@ -141,7 +142,7 @@ def sketch(names: np.ndarray, x: FloatArray) -> Fingerprint:
     Names are those with the smallest hashes (Broder 1997), without those that repeat, each with the hash of its position;
     cells are those whose positions have the smallest hashes, whatever their names.
     """
-    distinct, first, counts = np.unique(_name_hashes(names), return_index=True, return_counts=True)
+    distinct, first, counts = np.unique(name_hashes(names), return_index=True, return_counts=True)
     rows = first[counts == 1][:_SKETCH]
     return {
         "names": distinct[counts == 1][:_SKETCH],
@@ -152,7 +153,7 @@ def sketch(names: np.ndarray, x: FloatArray) -> Fingerprint:
 
 def order_of(names: np.ndarray) -> str:
     """Hash of the names of all cells in their order: rows mean the same cells where it is the same."""
-    return hashlib.sha256(_name_hashes(names).astype("<u8").tobytes()).hexdigest()
+    return hashlib.sha256(name_hashes(names).astype("<u8").tobytes()).hexdigest()
 
 
 def require_same(known: Mapping[str, Any], names: np.ndarray, x: FloatArray, use_rep: str) -> None:
@@ -165,7 +166,7 @@ def require_same(known: Mapping[str, Any], names: np.ndarray, x: FloatArray, use
     InputError
         Some of these cells have other positions now.
     """
-    hashed, remembered = _name_hashes(names), np.asarray(known["names"], dtype=np.uint64)
+    hashed, remembered = name_hashes(names), np.asarray(known["names"], dtype=np.uint64)
     here = np.flatnonzero(np.isin(hashed, remembered))
     there = np.searchsorted(remembered, hashed[here])  # they are sorted
     moved = _row_hashes(x[here]) != np.asarray(known["positions"], dtype=np.uint64)[there]
@@ -227,10 +228,17 @@ def _checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _name_hashes(names: np.ndarray) -> np.ndarray:
+def name_hashes(names: np.ndarray) -> np.ndarray:
+    """Hash of each name, shape `(n,)`, uint64."""
     import pandas as pd
 
-    return np.asarray(pd.util.hash_array(np.asarray(names, dtype=object), categorize=False))
+    values = np.array([_utf8(str(name)) for name in names], dtype=object)
+    return np.asarray(pd.util.hash_array(values, categorize=False))
+
+
+def _utf8(text: str) -> str:
+    """The text itself; a lone surrogate, which UTF-8 does not have, by its number, so that such names differ too."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _shuffled(hashed: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from cellflow.adapter.fitted import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys, require_free, written
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.store import pack, plain, sketch
+from cellflow.adapter.times import Time
 from cellflow.adapter.write import target_of, write
 from cellflow.errors import InputError, InputWarning
 from cellflow.frame import Scale
@@ -42,6 +43,7 @@ def flow(
     method: str | Recipe = "curved-cfm",
     score: bool = False,
     condition_key: str | Sequence[str] | None = None,
+    shared_until: Time | None = None,
     scale: Scale = "joint",
     weight_key: str | None = None,
     mass_key: str | None = None,
@@ -87,6 +89,10 @@ def flow(
         kinds, numbers are numbers. Cells are coupled within equal conditions only, so every condition must be there at both
         ends of an interval; the field is told the condition. Columns are encoded one by one, so that combinations of values
         that no cell had can be asked for.
+    shared_until
+        With `condition_key`: the last time at which cells precede all conditions, such as a day 0 before the treatment. They
+        are coupled with the cells of every later condition, in each as cells of it, and move in all of them (`condition=` of
+        `cf.tl.push`). Their own values in the column say in which condition their velocity is shown.
     scale
         Scaling of the model's coordinates: `"joint"` (one number), `"each"` (whitening), or `"none"`.
     weight_key
@@ -149,7 +155,7 @@ def flow(
         mass_key=mass_key,
         force_rep=force_rep,
     )
-    cells = read_conditions(adata, cells, condition_key)
+    cells = read_conditions(adata, cells, condition_key, shared_until)
     places = [("uns", keys.uns), ("obs", keys.time), ("obs", keys.time_inferred)]
     require_free(adata, keys, places, overwrite=overwrite)
     auto = isinstance(method, str) and method == "auto"
@@ -179,7 +185,14 @@ def flow(
         progress=progress,
         callback=callback,
     ).with_decoder(decoder)
-    choices = {"scale": scale, "layer": layer, "weight_key": weight_key, "mass_key": mass_key, "device": str(device)}
+    choices = {
+        "scale": scale,
+        "layer": layer,
+        "weight_key": weight_key,
+        "mass_key": mass_key,
+        "device": str(device),
+        "shared_until": cells.shared_until,
+    }
     record = _record(fitted, cells, adata.obs_names.to_numpy(), choices)
     record |= selection
     record["written"] = np.array([f"{slot}/{key}" for slot, key in places[1:]], dtype=object)

@@ -109,7 +109,7 @@ def generate(
     context = features = None
     if condition is not None:
         features = fitted.asked(condition)
-        about["condition"] = fitted.values(features)
+        about |= {"condition": fitted.values(features), "condition_measured": fitted.measured(features)}
         context = np.broadcast_to(features, (n, len(features)))
     elif conditions is not None:
         context = draw_conditions(snapshots, at, n, random_state=seed)

@@ -127,7 +127,7 @@ def _moved(
     provenance: dict[str, Any] = {"time": at, "direction": direction, "extrapolated": extrapolated}
     provenance |= {} if grown is None else {"growth": grown}
     if condition is not None and context is not None:
-        provenance["condition"] = fitted.values(context[0])
+        provenance |= {"condition": fitted.values(context[0]), "condition_measured": fitted.measured(context[0])}
     moved = moved_cells(adata, fitted, x, rows, obs, provenance)
     fitted.observed.warn(times, grown)
     return moved

@@ -85,5 +85,5 @@ def sample(
     obs = pd.DataFrame({"time": np.full(n, at)}, index=[f"sample-{i}" for i in range(n)])
     provenance: dict[str, Any] = {"time": at, "random_state": seed, "n_steps": n_steps, "noise_levels": np.array(levels)}
     if context is not None:
-        provenance["condition"] = fitted.values(context)
+        provenance |= {"condition": fitted.values(context), "condition_measured": fitted.measured(context)}
     return cells_of_fit(adata, fitted, x, obs, {fitted.keys.own("sample"): provenance})

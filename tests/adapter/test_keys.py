@@ -11,7 +11,7 @@ BAD_NAMES = ["a/b", "/", "", " ", ".", "..", "x" * 300, "tab\t", "\0", ("a",), N
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=lambda n: repr(n)[:12])
 def test_names_that_no_file_can_hold(name):
-    with pytest.raises(InputError, match=r"key_added=.*(pass a string|pass 1 to 100)") as caught:
+    with pytest.raises(InputError, match=r"^The key .*(pass a string|pass 1 to 100)") as caught:
         Keys(name)
     assert len(str(caught.value)) < 300
 
@@ -77,7 +77,7 @@ def test_the_remedy_is_one_that_the_call_has(fitted, frozen):
         cf.tl.flow(fitted, "hours", key_added="mine")
     with frozen(fitted), pytest.raises(InputError, match=r"under key='cellflow'\. .*: delete it, pass overwrite=True") as said:
         cf.tl.velocity(fitted)
-    assert "fit under another key_added= and pass that as key=" in str(said.value)
+    assert "fit under another key (cf.tl.flow) and pass that as key=" in str(said.value)
     cf.tl.flow(fitted, "hours", key_added="other", method=quick_recipe())
     cf.tl.velocity(fitted, key="other")  # as the message says
     assert not fitted.obsm["velocity_pca"].any()
