@@ -37,7 +37,6 @@ _KINDS = {
     "None": _Kind("None", lambda value: value is None),
     "Sequence[str]": _Kind("a list of texts", _are_names),
     "os.PathLike[str]": _Kind("a path", lambda value: isinstance(value, os.PathLike)),
-    "Literal['auto']": _Kind("'auto'", lambda value: isinstance(value, str) and value == "auto"),
     "Scale": _Kind("text", lambda value: isinstance(value, str)),
 }
 

@@ -97,7 +97,7 @@ def as_threads(threads: object) -> int | Literal["auto"]:
     InputError
         For anything but a positive integer or `"auto"`.
     """
-    return "auto" if threads == "auto" else as_count("threads", threads, remedy=" or 'auto'")
+    return "auto" if isinstance(threads, str) and threads == "auto" else as_count("threads", threads, remedy=" or 'auto'")
 
 
 def choose_threads(threads: int | Literal["auto"], work: Callable[[], object]) -> int:

@@ -262,9 +262,9 @@ class Conditions:
             whole = amount.is_integer() and (amounts == np.round(amounts)).all() and len(amounts) <= _FEW_AMOUNTS
             if whole:
                 found.append(
-                    f"No cell has {name} (measured: {some}). Whole numbers are taken as amounts; expected a measured one if "
-                    f"they are codes, such as donors. Then make them categories, adata.obs[{column.name!r}].astype('category'),"
-                    " and fit again."
+                    f"No cell has {name} (measured: {some}). Whole numbers are taken as amounts; expected a measured one, "
+                    "if they are codes, such as donors. Then make them categories, "
+                    f"adata.obs[{column.name!r}].astype('category'), and fit again."
                 )
             elif not amounts[0] < amount < amounts[-1]:
                 found.append(

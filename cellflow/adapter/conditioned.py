@@ -45,9 +45,7 @@ def read_conditions(
     """
     if condition_key is None:
         if shared_until is not None:
-            msg = (
-                f"shared_until={shown(shared_until)} without condition_key=; expected the column of the conditions beside it."
-            )
+            msg = f"shared_until={shown(shared_until)} without conditions; expected condition_key= beside it."
             raise InputError(msg)
         return cells
     names = [condition_key] if isinstance(condition_key, str) else condition_key
@@ -73,8 +71,8 @@ def _shared(adata: AnnData, cells: Cells, until: float) -> Cells:
         label = cells.conditions.label  # type: ignore[union-attr] # has conditions
         msg = (
             f"shared_until={until:g}: cell {adata.obs_names[row]!r} has {label(found.context[row])}, "  # type: ignore[index]
-            f"which no cell after that time has. Expected one of the later conditions, {'; '.join(map(label, later))}: it says "
-            "in which of them the cell's own velocity is shown."
+            f"which no cell after that time has. Expected one of the later conditions, {'; '.join(map(label, later))}: "
+            "it says in which of them the cell's own velocity is shown."
         )
         raise InputError(msg)
     n = int((cells.time <= until).sum())

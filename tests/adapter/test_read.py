@@ -343,11 +343,16 @@ def test_notes_are_listed_not_raised(cells):
     cells.obs_names = ["twin", "twin", *cells.obs_names[2:]]
     cells.obs.iloc[3:5, 0] = np.nan
     found = list(problems(examine(cells, time_key="hours")))
-    assert {p.severity for p in found} == {"note"}
+    assert {p.severity for p in found} == {"note", "warning"}
     text = " ".join(p.message for p in found)
-    for expected in ("extreme outliers (worst: cell 'cell8'", "repeats 1 names (first: 'twin')", "no time for 2 of 90 cells"):
+    for expected in (
+        "extremely far from the others of their time (first: 'cell8'",
+        "repeats 1 names (first: 'twin')",
+        "no time for 2 of 90 cells",
+    ):
         assert expected in text
-    assert read(cells, time_key="hours").n_untimed == 2
+    with pytest.warns(InputWarning, match="'cell8', .* times as far"):
+        assert read(cells, time_key="hours").n_untimed == 2
 
 
 def test_all_problems_are_listed_at_once(cells, frozen):

@@ -136,7 +136,7 @@ def _an_empty_cell(adata):
         (lambda a: a, "drog", MissingKeyError, r"adata\.obs\['drog'\] is missing.*did you mean 'drug'"),
         (lambda a: a, ["drug", "drug"], InputError, "distinct columns"),
         (lambda a: a, [], InputError, "at least one"),
-        (lambda a: a, 3, InputTypeError, "condition_key=3; expected the name"),
+        (lambda a: a, 3, InputTypeError, "condition_key=3 .of type int.; expected text"),
         (_an_empty_cell, "drug", InputError, r"adata\.obs\['drug'\] holds no value for 1 of 180 cells \(first: 'cell4'\)"),
         (_no_drug_at_the_end, "drug", InputError, "Condition drug='drug' has cells at time 12 and none at time 48"),
         (lambda a: a, "hours", InputError, "Condition hours=0 has cells at time 0 and none at time 12"),

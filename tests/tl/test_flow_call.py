@@ -79,7 +79,7 @@ def test_containers_give_one_fit(cells, container):
     [
         (lambda h: h.astype(int), ""),
         (lambda h: pd.Categorical(h.astype(int).astype(str) + " hours"), "hours"),
-        (lambda h: np.where(h == 48.0, "day 2", h.astype(int).astype(str) + "h"), "hours"),
+        (lambda h: h.astype(int).astype(str) + "h", "hours"),
         (lambda h: pd.to_timedelta(h, unit="min"), "minutes"),
     ],
 )
@@ -89,6 +89,14 @@ def test_times_in_any_form_give_one_fit(cells, column, unit):
     cf.tl.flow(cells, "when", **QUICK)
     assert (latent(cells) == latent(plain)).all()
     assert cells.uns["cellflow"]["params"]["time_unit"] == unit
+
+
+def test_mixed_units_are_told_and_a_time_with_a_unit_is_read_in_that_of_the_fit(cells):
+    cells.obs["when"] = np.where(cells.obs["hours"] == 48.0, "day 2", cells.obs["hours"].astype(int).astype(str) + "h")
+    with pytest.warns(InputWarning, match=r"All times are in hours from here on"):
+        cf.tl.flow(cells, "when", **QUICK)
+    by_number, by_label = (cf.tl.predict(cells, time=t).obsm["X_pca"] for t in (24.0, "day 1"))
+    assert (by_number == by_label).all()
 
 
 def test_few_dimensions_and_few_genes(cells):

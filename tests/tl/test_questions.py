@@ -182,9 +182,9 @@ def test_default_grid_and_chosen_paths(fitted, frozen):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"times": []}, "at least 1 different and finite"),
-        ({"times": [0.0, np.nan]}, "different and finite"),
-        ({"times": ["early"]}, "expected numbers"),
+        ({"times": []}, "at least 1 different"),
+        ({"times": [0.0, np.nan]}, "times=nan; expected a finite number in hours"),
+        ({"times": ["early"]}, "times='early' is no time"),
         ({"n_times": 1}, "n_times=1"),
         ({"n_times": 2.5}, r"n_times=2\.5"),
         ({"cells": ["cell_1"]}, "did you mean 'cell1'"),
@@ -283,7 +283,7 @@ def test_a_result_that_is_too_large(fitted, monkeypatch, frozen):
     ("arguments", "error", "message"),
     [
         ({"time": np.nan}, InputError, "time=nan; expected a finite number"),
-        ({"time": "30"}, InputError, "time='30'; expected a finite number"),
+        ({"time": "soon"}, InputError, "time='soon' is no time; expected a number in hours"),
         ({"time": True}, InputError, "time=True"),
         ({"time": None}, InputError, "time=None"),
         ({"time": 30.0, "source": "ealier"}, InputError, "did you mean 'earlier'"),
@@ -294,7 +294,7 @@ def test_a_result_that_is_too_large(fitted, monkeypatch, frozen):
         ({"time": 30.0, "n_obs": 2.5}, InputError, r"n_obs=2\.5"),
         ({"time": 30.0, "random_state": "x"}, InputError, "is no seed"),
         ({"time": 30.0, "key": "celflow"}, MissingKeyError, "did you mean 'cellflow'"),
-        ({"time": 30.0, "key": None}, InputError, "key_added=None is no name"),
+        ({"time": 30.0, "key": None}, InputError, "key=None .of type NoneType.; expected text"),
     ],
 )
 def test_bad_questions(fitted, arguments, error, message, frozen):
