@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from cellflow._numbers import shown
 from cellflow._typing import FloatArray, IntArray
+from cellflow._warn import warn
 from cellflow.adapter.conditioned import with_conditions
 from cellflow.adapter.keys import Keys, basis_of
 from cellflow.adapter.problem import Examination, Problem, settle
@@ -162,7 +162,7 @@ class Fitted:
         if not self.measured(features):
             doubt = self.cells.conditions.doubt(features, self.cells.context)
             if doubt:
-                warnings.warn(doubt, InputWarning, stacklevel=4)
+                warn(doubt, InputWarning)
             else:
                 logger.info("No cell has %s: a combination that was not measured.", self.cells.conditions.label(features))
         return features
