@@ -93,7 +93,10 @@ class InputWarning(CellFlowWarning):
 
 
 class CouplingWarning(CellFlowWarning):
-    """A transport plan is usable but short of what was asked (its certified gap is above the tolerance)."""
+    """A transport plan is usable but short of what was asked.
+
+    Its certified gap is above the tolerance, or it moves more mass between cell types than cells would that do not move.
+    """
 
 
 class IntegrationWarning(CellFlowWarning):

@@ -30,10 +30,10 @@ from cellflow.paths import Path, Surveyed
 from cellflow.paths.base import Centred
 from cellflow.plan import BlockPlan, EdgePlan, Plan
 from cellflow.population import Clock, Population, Snapshots
-from cellflow.recipes import DEFAULT, Recipe, by_name, describe
+from cellflow.recipes import DEFAULT, Recipe, by_name, coupling_from, describe
 from cellflow.training import Callback, Stream, train
 
-__all__ = ["Coupled", "couple", "fit"]
+__all__ = ["Coupled", "couple", "couple_again", "fit"]
 
 #: The time in which noise becomes cells.
 _ARTIFICIAL = Clock(0.0, 1.0, 1.0, 1.0)
@@ -152,7 +152,8 @@ def couple(snapshots: Snapshots, recipe: str | Recipe | None = None, *, scale: S
         msg = f"The recipe {recipe.name!r} generates cells from noise and couples nothing; fit it without plans."
         raise InputError(msg)
     resolved, frame = recipe.resolved(clock), Frame.fitted(snapshots, scale)
-    plans, summaries = _couple(snapshots.moved([frame.to_model(p.x) for p in snapshots.populations]), resolved)
+    inside = snapshots.moved([frame.to_model(p.x) for p in snapshots.populations])
+    plans, summaries = _couple(inside, resolved.coupling)
     return Coupled(plans, summaries, describe(resolved.coupling), frame).prepared(snapshots, recipe)
 
 
@@ -160,16 +161,41 @@ def _recipe(recipe: str | Recipe | None) -> Recipe:
     return by_name(DEFAULT if recipe is None else recipe)
 
 
-def _couple(snapshots: Snapshots, recipe: Recipe) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
+def couple_again(flow: Flow, snapshots: Snapshots) -> list[Plan]:
+    """Solve plans as a fit has solved its own: by its coupling, in its model coordinates.
+
+    Parameters
+    ----------
+    flow
+        A fit that moves cells.
+    snapshots
+        Usually those it was made with, in data coordinates.
+
+    Returns
+    -------
+    One plan per interval. Those of the fit's own snapshots are its own.
+
+    Raises
+    ------
+    InputError
+        A coupling of somebody's own, of which the fit keeps a description only.
+    CouplingError
+        A plan that cannot be had.
+    """
+    coupling = coupling_from(flow.recipe)
+    return _couple(snapshots.moved([flow.frame.to_model(p.x) for p in snapshots.populations]), coupling)[0]
+
+
+def _couple(snapshots: Snapshots, coupling: Coupling) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
     """Solve every interval's plan, once, on the whole populations; with conditions, on those of each condition."""
     plans, summaries = [], {}
     for source, target in snapshots.intervals:
         key = f"{source.time}_to_{target.time}"
         start = time.perf_counter()
         if snapshots.n_context == 0:
-            plan, choice = _solved(source, target, recipe.coupling, key)
+            plan, choice = _solved(source, target, coupling, key)
         else:
-            plan, choice = _solved_inside(source, target, recipe.coupling, key)
+            plan, choice = _solved_inside(source, target, coupling, key)
         plans.append(plan)
         summaries[key] = choice | {
             "n_source": len(source),
@@ -301,7 +327,7 @@ def fit(
     if recipe.generates:
         inside, solved = _beside_noise(inside)
     elif plans is None:
-        solved, summaries = _couple(inside, recipe)
+        solved, summaries = _couple(inside, recipe.coupling)
     else:
         plans.require_for(inside, recipe, frame)
         solved, summaries = plans.plans, {key: dict(summary) for key, summary in plans.summaries.items()}

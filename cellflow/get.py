@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
@@ -81,7 +82,8 @@ def diagnosis(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
     -------
     One row per snapshot; what is said of an interval is in the row of its end. The columns are explained at
     `cellflow.analysis.diagnosis.Diagnosis`; `region_cell` names the cell in the middle of the region. `.attrs["verdict"]` is
-    text, one sentence a line.
+    text, one sentence a line. Of a diagnosis with cell types, `.attrs["types"]` holds the shares of each type's mass that the
+    plan takes to each type, by interval (`"0.0_to_1.0"`), by type at the start, by type at the end.
 
     Raises
     ------
@@ -101,7 +103,23 @@ def diagnosis(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
     found = record["diagnosis"]
     table = pd.DataFrame({str(name): np.asarray(found["table"][str(name)]) for name in found["columns"]})
     table.attrs["verdict"] = str(found["verdict"])
+    if "types" in found:
+        table.attrs["types"] = {str(interval): _shares(types) for interval, types in found["types"].items()}
     return table
+
+
+def _shares(types: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Where the mass of each type goes, as shares of it."""
+    import numpy as np
+
+    from cellflow.metrics import Transitions
+
+    found = Transitions(tuple(map(str, types["labels"])), np.asarray(types["mass"], dtype=np.float64))
+    return {
+        label: dict(zip(found.labels, row.tolist(), strict=True))
+        for label, row, total in zip(found.labels, found.shares, found.before, strict=True)
+        if total > 0
+    }
 
 
 @guarded

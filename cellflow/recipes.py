@@ -306,6 +306,23 @@ def from_description(described: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
+def coupling_from(described: Mapping[str, Any]) -> Coupling:
+    """Return the coupling of the recipe that `describe` described; its other parts may be anybody's.
+
+    Raises
+    ------
+    InputError
+        A coupling of somebody's own, which plain values cannot bring back.
+
+    Examples
+    --------
+    >>> coupling_from(describe(ot_cfm(coupling=couplings.Exact())))
+    Exact()
+    """
+    made: Coupling = _made(described["coupling"])
+    return made
+
+
 def _made(described: Any) -> Any:
     """The inverse of `describe`."""
     if isinstance(described, list):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,16 +11,19 @@ import numpy as np
 from cellflow._neighbors import nearest
 from cellflow._numbers import as_count
 from cellflow._random import as_seed, stream
-from cellflow._typing import FloatArray, IntArray, RandomState
+from cellflow._typing import FloatArray, RandomState
+from cellflow.analysis.celltypes import TypeMoves, same_condition, type_moves
 from cellflow.analysis.verdict import FEW, verdict
 from cellflow.conditions import shared_conditions
 from cellflow.couplings import Auto
 from cellflow.metrics import wasserstein
+from cellflow.metrics.lineages import Lineage
 from cellflow.population import Population, Snapshots
 
 if TYPE_CHECKING:
     from cellflow.analysis.density import EvolvingDensity
     from cellflow.flow import Flow
+    from cellflow.plan import Plan
 
 __all__ = [
     "Diagnosis",
@@ -52,6 +55,9 @@ _PER_REGION, _REGIONS = 25, 20
 _DRAWS = 500
 #: Squared distances below this share of what there is to go are rounding, in single precision.
 _ROUNDING = 1e-12
+#: Means that move by less than so many standard errors are not told from means at rest; mean displacements on both sides of
+#: a snapshot that are smaller than this share of the single ones have turned back.
+_TOLD, _TURNED = 3.0, 0.5
 #: Streams of the seed.
 _CELLS, _GRADIENT_CELLS, _RELIABILITY, _UNREACHED, _REGION, _CHANCE, _END = range(7)
 
@@ -396,13 +402,23 @@ class Diagnosis:
         - `end_distance`, `end_distance_expected`: Wasserstein distance W1 from pushed to measured cells, and between halves of
           the measured ones;
         - `imbalance`, `imbalance_expected`, `imbalance_limit`: see `MassBalance`; `region_cell` (row of origin, -1 for none),
-          `region_pushed` and `region_observed` tell the most conspicuous region.
+          `region_pushed` and `region_observed` tell the most conspicuous region;
+        - `speed_ratio`, `speed_cosine`: size and cosine of the mean velocity of the snapshot's cells, against the displacement
+          of the snapshots' means per unit of time, in data coordinates: of the intervals on both sides, weighted so that a
+          mean on a parabola has ratio 1. `middle_ratio`, `middle_cosine`: of pushed cells in the middle of the interval,
+          against its displacement. NaN where the means move less than three times what chance makes of them, or turn back;
+        - with types of cells, shares of mass that goes to a type which is neither the cell's own nor a descendant:
+          `types_plan` of the plan, `types_least` the least that the change of shares forces on it, `types_unmoved` of early
+          cells that take the type of the nearest late cell without a motion, `types_pushed` of pushed cells.
     verdict
         A few sentences.
+    types
+        Mass between types, by interval; empty without types, None where an end has none.
     """
 
     table: Mapping[str, np.ndarray]
     verdict: tuple[str, ...]
+    types: tuple[TypeMoves | None, ...] = ()
 
 
 _COLUMNS = (
@@ -428,6 +444,14 @@ _COLUMNS = (
     "region_cell",
     "region_pushed",
     "region_observed",
+    "speed_ratio",
+    "speed_cosine",
+    "middle_ratio",
+    "middle_cosine",
+    "types_plan",
+    "types_least",
+    "types_unmoved",
+    "types_pushed",
 )
 _COUNTS = ("n_cells", "region_cell")
 
@@ -437,6 +461,9 @@ def diagnose(
     snapshots: Snapshots,
     *,
     density: EvolvingDensity | None = None,
+    plans: Sequence[Plan] | None = None,
+    labels: np.ndarray | None = None,
+    lineage: Lineage | None = None,
     n_cells: int = 1000,
     random_state: RandomState = 0,
 ) -> Diagnosis:
@@ -452,6 +479,12 @@ def diagnose(
         Of the dynamics, from a learned source; without it, its gradient is left out. It takes 128 evaluations for each of 50
         cells of a snapshot in 5 dimensions, and of 10 in 25 dimensions and more: on one core about 4 and, in 50 dimensions,
         8 seconds for every interval back to the source.
+    plans
+        Transport plans of the fit between consecutive snapshots, for the mass between types.
+    labels
+        Type of every cell by its row of origin (`Population.index`), None where a cell has none; needs `plans`.
+    lineage
+        Descendants of each type, see `cellflow.metrics.lineage_consistency`; None: a cell should keep its type.
     n_cells
         Cells of each snapshot that are looked at, at least ten; drawn without replacement, of every condition its share.
     random_state
@@ -478,16 +511,23 @@ def diagnose(
     n_cells, seed = as_count("n_cells", n_cells, least=FEW), as_seed(random_state)
     some = [_some(p, n_cells, stream(seed, _CELLS, k)) for k, p in enumerate(snapshots.populations)]
     states = [flow.simulate(p.x, p.time, snapshots.times, context=p.context).x for p in some]
+    rates = [_rate(*pair) for pair in snapshots.intervals]
+    types = _types(flow, snapshots, some, states, plans, labels, lineage)
     rows = []
     for k, (population, whole) in enumerate(zip(some, snapshots.populations, strict=True)):
         row: dict[str, float] = {"time": population.time, "n_cells": len(population)}
         row |= _gradients(flow, whole, population, density, seed, k)
         row["unreached"] = _missed(flow, some, states, k, int(stream(seed, _UNREACHED, k).integers(2**63)))
+        row |= _speed(flow, population, rates, k)
         if k > 0:
             row |= _interval(flow, snapshots, some, states[k - 1][k], k, seed)
+            row |= _middle_speed(flow, some[k - 1], population.time, rates[k - 1])
+            row |= _by_types(types[k - 1] if types else None)
         rows.append(row)
     table = {name: _column(name, rows) for name in _COLUMNS}
-    return Diagnosis(table, verdict(table, has_score=flow.dynamics.score is not None, has_density=density is not None))
+    has_score = flow.dynamics.score is not None
+    said = verdict(table, has_score=has_score, has_density=density is not None, types=types)
+    return Diagnosis(table, said, types)
 
 
 def _column(name: str, rows: list[dict[str, float]]) -> np.ndarray:
@@ -501,7 +541,7 @@ def _some(population: Population, n: int, rng: np.random.Generator) -> Populatio
     rows = rng.permutation(np.flatnonzero(population.weight > 0))
     share = min(1.0, n / len(rows))
     context = None if population.context is None else population.context[rows]
-    groups = [group[: int(np.ceil(share * len(group)))] for group, _ in _same(context, len(rows), context, len(rows))]
+    groups = [group[: int(np.ceil(share * len(group)))] for group, _ in same_condition(context, len(rows), context, len(rows))]
     return population.part(np.sort(rows[np.concatenate(groups)]))
 
 
@@ -541,7 +581,7 @@ def _shifts(
     """Positions, mean shifts and bandwidths of some cells in model coordinates, each within its own condition."""
     z, points = flow.frame.to_model(some.x), flow.frame.to_model(whole.x)
     shift, width, limits = np.full(z.shape, np.nan), np.zeros(len(z)), []
-    for here, there in _same(some.context, len(some), whole.context, len(whole)):
+    for here, there in same_condition(some.context, len(some), whole.context, len(whole)):
         there = there[whole.weight[there] > 0]
         if len(there) >= FEW:
             k = n_neighbors(len(there), z.shape[1])
@@ -569,7 +609,7 @@ def _missed(flow: Flow, some: list[Population], states: list[FloatArray], k: int
     if context is not None:
         context = np.concatenate([c for j in others if (c := some[j].context) is not None])
     missed, judged = np.zeros(len(z), dtype=bool), np.zeros(len(z), dtype=bool)
-    for here, there in _same(some[k].context, len(z), context, len(paths)):
+    for here, there in same_condition(some[k].context, len(z), context, len(paths)):
         if len(here) >= FEW:
             judged[here] = True
             missed[here] = unreached(z[here], paths[there], random_state=seed) if len(there) else True
@@ -615,6 +655,104 @@ def _interval(
     }
 
 
+class _Rate(NamedTuple):
+    """Displacement of the means of two snapshots per unit of time `(d,)`, its standard error (a norm), and the gap."""
+
+    value: FloatArray
+    error: float
+    gap: float
+
+    @property
+    def size(self) -> float:
+        return float(np.linalg.norm(self.value))
+
+
+def _rate(source: Population, target: Population) -> _Rate:
+    weight = _matched(source, target)
+    gap = target.time - source.time
+    error = np.sqrt(_variance_of_mean(source.x, source.weight) + _variance_of_mean(target.x, weight))
+    return _Rate((weight @ target.x - source.weight @ source.x) / gap, float(error) / gap, gap)
+
+
+def _variance_of_mean(x: FloatArray, weight: FloatArray) -> float:
+    """Trace of the covariance of the weighted mean."""
+    return float(weight**2 @ ((x - weight @ x) ** 2).sum(axis=1))
+
+
+def _speed(flow: Flow, some: Population, rates: Sequence[_Rate], k: int) -> dict[str, float]:
+    """Mean velocity at one snapshot against the displacements around it."""
+    around = rates[max(k - 1, 0) : k + 1]
+    if not around:
+        return {}
+    if len(around) == 2:
+        # The slope of a parabola through three means, whose gaps may differ.
+        share = around[1].gap / (around[0].gap + around[1].gap)
+        value = share * around[0].value + (1.0 - share) * around[1].value
+        error = float(np.hypot(share * around[0].error, (1.0 - share) * around[1].error))
+    else:
+        value, error = around[0].value, around[0].error
+    # Where the means turn back, the mean displacement is small, and no measure of a speed.
+    if np.linalg.norm(value) < _TURNED * np.mean([rate.size for rate in around]):
+        return {}
+    velocity = some.weight @ flow.velocity(some.x, some.time, context=some.context)
+    return _compared(velocity, value, error, "speed")
+
+
+def _middle_speed(flow: Flow, source: Population, stop: float, rate: _Rate) -> dict[str, float]:
+    """Mean velocity of pushed cells in the middle of an interval against its displacement."""
+    middle = 0.5 * (source.time + stop)
+    x = flow.simulate(source.x, source.time, [middle], context=source.context).x[0]
+    velocity = source.weight @ flow.velocity(x, middle, context=source.context)
+    return _compared(velocity, rate.value, rate.error, "middle")
+
+
+def _compared(velocity: FloatArray, rate: FloatArray, error: float, name: str) -> dict[str, float]:
+    """Ratio of sizes and cosine; nothing where the rate is not told from chance."""
+    size, speed = float(np.linalg.norm(rate)), float(np.linalg.norm(velocity))
+    if size <= _TOLD * error:
+        return {}
+    cosine = float(velocity @ rate) / (size * speed) if speed > 0 else float("nan")
+    return {f"{name}_ratio": speed / size, f"{name}_cosine": cosine}
+
+
+def _types(
+    flow: Flow,
+    snapshots: Snapshots,
+    some: Sequence[Population],
+    states: Sequence[FloatArray],
+    plans: Sequence[Plan] | None,
+    labels: np.ndarray | None,
+    lineage: Lineage | None,
+) -> tuple[TypeMoves | None, ...]:
+    """Mass between types, by interval, in model coordinates."""
+    if labels is None or plans is None:
+        return ()
+    inside = snapshots.moved([flow.frame.to_model(p.x) for p in snapshots.populations])
+    return tuple(
+        type_moves(
+            source,
+            target,
+            plan,
+            labels,
+            lineage=lineage,
+            some=replace(some[k], x=flow.frame.to_model(some[k].x)),
+            pushed=flow.frame.to_model(states[k][k + 1]),
+        )
+        for k, ((source, target), plan) in enumerate(zip(inside.intervals, plans, strict=True))
+    )
+
+
+def _by_types(found: TypeMoves | None) -> dict[str, float]:
+    if found is None:
+        return {}
+    return {
+        "types_plan": found.by_plan,
+        "types_least": found.by_shares,
+        "types_unmoved": found.by_staying,
+        "types_pushed": found.by_push,
+    }
+
+
 def _energy(flow: Flow, source: Population, stop: float) -> float:
     """Energy of the paths of one snapshot to the next, in model coordinates."""
     n_steps = 2 * max(5, int(np.ceil((stop - source.time) / flow.step / 2.0)))
@@ -654,15 +792,6 @@ def _matched(source: Population, target: Population) -> FloatArray:
     for _, here, there in shared_conditions(source, target):
         weight[there] = target.weight[there] * (source.weight[here].sum() / target.weight[there].sum())
     return weight
-
-
-def _same(a: FloatArray | None, n: int, b: FloatArray | None, m: int) -> Iterator[tuple[IntArray, IntArray]]:
-    """Rows of two sets of cells that have the same condition; all of both without conditions."""
-    if a is None or b is None:
-        yield np.arange(n), np.arange(m)
-        return
-    for features in np.unique(a, axis=0):
-        yield np.flatnonzero((a == features).all(axis=1)), np.flatnonzero((b == features).all(axis=1))
 
 
 def _shares(weight: FloatArray | None, n: int) -> FloatArray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from cellflow._typing import FloatArray
+from cellflow.analysis.celltypes import TypeMoves
 
-__all__ = ["FEW", "verdict"]
+__all__ = ["FEW", "on_types", "types_warning", "verdict"]
 
 #: Fewer cells than this have no neighbourhoods to speak of; what would need them is NaN.
 FEW = 10
@@ -20,15 +21,24 @@ _SHORT, _LONG = 0.75, 1.5
 _REACHED = 1.5
 #: ... this share of cells that no path comes near (chance alone makes one in a hundred), ...
 _MISSED = 0.05
+#: ... mean velocities between these multiples of the displacement of the means per unit of time, at this cosine or more, ...
+_SLOW, _FAST, _ALONG = 0.8, 1.25, 0.8
 #: ... and cosines of at least this share of what the kernel estimate allows; less than `_BLURRED` of it tells nothing.
 _AGREES, _BLURRED = 0.5, 0.3
 #: A gradient by importance sampling that is worth fewer samples is not judged.
 _WORTH = 5.0
 
 
-def verdict(table: Mapping[str, np.ndarray], *, has_score: bool, has_density: bool) -> tuple[str, ...]:
+def verdict(
+    table: Mapping[str, np.ndarray],
+    *,
+    has_score: bool,
+    has_density: bool,
+    types: Sequence[TypeMoves | None] = (),
+) -> tuple[str, ...]:
     """The table in sentences: each with its number, and with what to do where something is wrong."""
-    said = [_on_return(table), *_on_energy(table), _on_ends(table), *_on_mass(table), _on_reach(table)]
+    said = [_on_return(table), *_on_energy(table), *_on_speed(table), _on_ends(table)]
+    said += [*_on_mass(table), _on_reach(table), *on_types(types)]
     if has_score:
         said.append(
             _on_agreement(table, "cosine_score_shift", "The score head", "the mean shift of the cells", "Train longer")
@@ -90,6 +100,30 @@ def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
     return said
 
 
+def _on_speed(table: Mapping[str, np.ndarray]) -> list[str]:
+    times = table["time"]
+    middles = (table["from_time"] + times) / 2.0
+    when = np.concatenate([times, middles])
+    ratio = np.concatenate([table["speed_ratio"], table["middle_ratio"]])
+    cosine = np.concatenate([table["speed_cosine"], table["middle_cosine"]])
+    judged = np.isfinite(ratio)
+    if not judged.any():
+        return []
+    wrong = judged & ~((ratio >= _SLOW) & (ratio <= _FAST) & (cosine >= _ALONG))
+    if not wrong.any():
+        return [
+            "Velocities agree with how the means of the snapshots move: mean velocities are "
+            f"{_range(ratio)} times the displacement per unit of time, at cosines of {np.nanmin(cosine):.2f} or more."
+        ]
+    order = np.flatnonzero(wrong)[np.argsort(when[wrong], kind="stable")]
+    listed = ", ".join(f"{ratio[k]:.2f} times at time {when[k]:g} (cosine {cosine[k]:.2f})" for k in order)
+    return [
+        "Mean velocities disagree with how the means of the snapshots move: of the displacement per unit of time they are "
+        f"{listed}; expected {_SLOW:g} to {_FAST:g} times, at cosines of {_ALONG:g} or more. Do not read speeds there: train "
+        "longer, or compare with method='ot-cfm'."
+    ]
+
+
 def _on_ends(table: Mapping[str, np.ndarray]) -> str:
     ratio = table["end_distance"] / table["end_distance_expected"]
     if np.isnan(ratio).all():
@@ -112,7 +146,9 @@ def _on_mass(table: Mapping[str, np.ndarray]) -> list[str]:
     if len(wrong) == 0:
         expected = float(np.nanmax(table["imbalance_expected"]))
         return [
-            f"Mass arrives where the cells are: {np.nanmax(found):.1%} is in a wrong region, {expected:.1%} by chance alone."
+            f"Pushed cells have the densities of the measured ones: {np.nanmax(found):.1%} of the mass is in a wrong region, "
+            f"{expected:.1%} by chance alone. A plan that conserves mass arrives so whether or not its cells are of the right "
+            "type; cluster_key= shows that."
         ]
     said = []
     for k in wrong.tolist():
@@ -124,6 +160,42 @@ def _on_mass(table: Mapping[str, np.ndarray]) -> list[str]:
             f"({pushed / observed:.2f} times): {cause}. Give cells weights or growth rates, or check the sampling."
         )
     return said
+
+
+def on_types(types: Sequence[TypeMoves | None]) -> list[str]:
+    """What plans and pushes do to cell types, interval by interval."""
+    known = [found for found in types if found is not None]
+    said = [_on_type(found) for found in known]
+    if len(known) < len(types):
+        said.append("Cell types are not compared over every interval: some snapshots have no cells with a type.")
+    if any(found.is_excessive for found in known):
+        said.append(_REMEDY)
+    return said
+
+
+_REMEDY = (
+    "A plan that conserves mass makes up for types that grow or shrink by turning cells of one type into another. Do not read "
+    "lineages off these intervals. Where types do become others, name them: lineage={'parent': ['child', ...]}."
+)
+
+
+def _on_type(found: TypeMoves) -> str:
+    """One interval in numbers."""
+    where = "to another type" if found.lineage is None else "out of its lineage"
+    pushed = "" if np.isnan(found.by_push) else f" {found.by_push:.1%} of the pushed cells end so."
+    head = f"Between times {found.from_time:g} and {found.time:g}, the plan moves {found.by_plan:.1%} of the mass {where}"
+    least = f"the shares of the types force it to move {found.by_shares:.1%}"
+    still = f"of cells that do not move at all {found.by_staying:.1%} are nearest to such a type"
+    end = "more than if no cell had moved." if found.is_excessive else "no more than if no cell had moved."
+    return f"{head}; {least}, and {still}: {end}{pushed}"
+
+
+def types_warning(types: Sequence[TypeMoves | None]) -> str | None:
+    """What to warn of; None where every plan moves no more mass between types than unmoved cells would."""
+    wrong = [found for found in types if found is not None and found.is_excessive]
+    if not wrong:
+        return None
+    return " ".join([*(_on_type(found) for found in wrong), _REMEDY])
 
 
 def _on_reach(table: Mapping[str, np.ndarray]) -> str:

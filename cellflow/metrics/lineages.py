@@ -16,7 +16,7 @@ from cellflow.errors import InputError, InputTypeError
 if TYPE_CHECKING:
     from cellflow.plan import Plan
 
-__all__ = ["Lineage", "Transitions", "lineage_consistency", "nearest_transitions", "plan_transitions"]
+__all__ = ["Lineage", "Transitions", "lineage_consistency", "named", "nearest_transitions", "plan_transitions"]
 
 #: Descendants of each type, or the one descendant.
 Lineage: TypeAlias = "Mapping[str, str | Iterable[str]]"
@@ -261,7 +261,7 @@ def _normalised(labels: tuple[str, ...], here: np.ndarray, arriving: FloatArray)
 
 def _allowed(labels: Sequence[str], lineage: Lineage | None) -> np.ndarray:
     """Whether type `j` is type `i` or one of its descendants, shape `(k, k)`."""
-    children = _children(lineage)
+    children = named(lineage)
     reached = np.eye(len(labels), dtype=bool)
     position = {label: k for k, label in enumerate(labels)}
     for label, k in position.items():
@@ -276,8 +276,14 @@ def _allowed(labels: Sequence[str], lineage: Lineage | None) -> np.ndarray:
     return reached
 
 
-def _children(lineage: Lineage | None) -> dict[str, tuple[str, ...]]:
-    """The descendants that were given of each type, as text."""
+def named(lineage: Lineage | None) -> dict[str, tuple[str, ...]]:
+    """Return the descendants that were given of each type, as text.
+
+    Raises
+    ------
+    InputTypeError
+        It is no mapping from types to types.
+    """
     if lineage is None:
         return {}
     if not isinstance(lineage, Mapping):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +18,20 @@ from cellflow._typing import RandomState
 from cellflow.adapter.conditioned import require_partners
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.labels import read_labels
 from cellflow.adapter.store import amended, opened, record_of
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.density import EvolvingDensity
-from cellflow.errors import InputError
+from cellflow.errors import CouplingWarning, InputError, InputWarning, closest
+from cellflow.metrics.lineages import Lineage, named
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.analysis.diagnosis import Diagnosis
+    from cellflow.metrics import Transitions
+    from cellflow.plan import Plan
+    from cellflow.population import Snapshots
 
 __all__ = ["diagnose"]
 
@@ -32,6 +39,8 @@ logger = logging.getLogger("cellflow")
 
 #: Entry of `uns[key]`.
 _ENTRY = "diagnosis"
+#: Types that a message lists.
+_LISTED = 5
 #: Fewer cells than this have no neighbourhoods.
 _LEAST = 10
 
@@ -40,6 +49,8 @@ _LEAST = 10
 def diagnose(
     adata: AnnData,
     *,
+    cluster_key: str | None = None,
+    lineage: Lineage | None = None,
     n_cells: int = 1000,
     random_state: RandomState = 0,
     key: str = DEFAULT,
@@ -58,6 +69,11 @@ def diagnose(
     - Pushed cells against measured ones: their distance W1, and the mass in each region of the snapshot. A population that
       grows, dies or is missing shows up as a region with too little or too much.
     - Cells that no path from any other snapshot comes near.
+    - Mean velocities, of the cells of each snapshot and of pushed cells in the middle of each
+      interval, against the displacement of the snapshots' means per unit of time: the ratio of sizes and the cosine.
+    - With `cluster_key`, the mass that moves between cell types over each interval: by the transport plan, which is solved
+      again as in the fit; the least that a plan which conserves mass has to move because the shares of types change; what
+      pushed cells do; and the baseline of cells that do not move, each with the type of the nearest later cell.
 
     It takes seconds for a few snapshots. The density of the dynamics adds, on one core, about 4 seconds in 5 dimensions and 8
     in 50 for every interval between a snapshot and the first one.
@@ -67,8 +83,13 @@ def diagnose(
     adata
         With a fit that moves cells, by any method; and measured cells, usually those of the fit. Of a fit with conditions,
         every cell stays in its own.
+    cluster_key
+        Column of `adata.obs` with cell types; cells without one are left out of what concerns types.
+    lineage
+        What types become: descendants of each, such as `{"progenitor": ["neuron", "glia"]}`, and theirs. A cell is in its
+        lineage where it keeps its type or ends in a descendant. None: where it keeps its type.
     n_cells
-        Cells of each snapshot that are looked at, at least ten.
+        Cells of each snapshot that are looked at, at least ten; the plan is of all.
     random_state
         Seed of which ones, and of random halves and regions.
     key
@@ -82,12 +103,15 @@ def diagnose(
     -------
     None, or the copy. Written is `uns["cellflow"]["diagnosis"]`: the `table`, columns by name, the `verdict`, one sentence a
     line, and `params`. Read it with `cf.get.diagnosis`; the columns are explained at `cellflow.analysis.diagnosis.Diagnosis`.
-    The verdict is also logged.
+    With `cluster_key` also `types`, the plan's mass from each type to each by interval. The verdict is also logged.
 
     Raises
     ------
     InputError
-        No fit, no cells with a time, times outside the observed ones, conditions without partners; `adata` is as it was.
+        No fit, no cells with a time, times outside the observed ones, conditions without partners, no such column of types, a
+        lineage that is none, or the plans of a coupling of your own; `adata` is as it was.
+    CouplingError
+        A plan that cannot be had.
     ModelFileError
         A damaged model or density.
     IntegrationError
@@ -97,6 +121,10 @@ def diagnose(
     -----
     IntegrationWarning
         Steps that are too long for the field; see `cellflow.simulation.integrate`.
+    CouplingWarning
+        The plan moves more mass out of types, or of lineages, than cells would that do not move at all.
+    InputWarning
+        A lineage names types that no cell has.
 
     See Also
     --------
@@ -106,12 +134,31 @@ def diagnose(
     fitted, seed, n_cells = read_fitted(adata, key), as_seed(random_state), as_count("n_cells", n_cells, least=_LEAST)
     _require_free(adata, fitted, overwrite=overwrite)
     _require_snapshots(fitted)
+    labels = None if cluster_key is None else read_labels(adata, cluster_key)
+    _require_lineage(lineage, labels, cluster_key)
     density = _density(adata, fitted)
     target = target_of(adata, copy=copy)
     from cellflow.analysis.diagnosis import diagnose as diagnosed
+    from cellflow.analysis.verdict import types_warning
 
-    found = diagnosed(fitted.flow, fitted.cells.snapshots(), density=density, n_cells=n_cells, random_state=seed)
-    entry = _plain(found, fitted) | {"params": {"n_cells": n_cells, "random_state": seed, "density": density is not None}}
+    snapshots = fitted.cells.snapshots()
+    found = diagnosed(
+        fitted.flow,
+        snapshots,
+        density=density,
+        plans=None if labels is None else _plans(fitted, snapshots),
+        labels=labels,
+        lineage=lineage,
+        n_cells=n_cells,
+        random_state=seed,
+    )
+    warned = types_warning(found.types)
+    if warned is not None:
+        warnings.warn(warned, CouplingWarning, stacklevel=2)
+    params: dict[str, Any] = {"n_cells": n_cells, "random_state": seed, "density": density is not None}
+    if cluster_key is not None:
+        params |= {"cluster_key": cluster_key, "lineage": json.dumps(named(lineage))}
+    entry = _plain(found, fitted) | {"params": params}
     write(target, {"uns": {fitted.keys.uns: amended(adata, fitted.keys, [], {_ENTRY: entry})}})
     for sentence in found.verdict:
         logger.info(sentence)
@@ -123,7 +170,44 @@ def _plain(found: Diagnosis, fitted: Fitted) -> dict[str, Any]:
     table = dict(found.table)
     table["region_cell"] = np.array([str(fitted.names[k]) if k >= 0 else "" for k in table["region_cell"]], dtype=object)
     # Groups of an h5ad come back in alphabetical order.
-    return {"columns": np.array(list(table), dtype=object), "table": table, "verdict": "\n".join(found.verdict)}
+    entry = {"columns": np.array(list(table), dtype=object), "table": table, "verdict": "\n".join(found.verdict)}
+    types = {f"{t.from_time}_to_{t.time}": _mass(t.plan) for t in found.types if t is not None}
+    return entry | ({"types": types} if types else {})
+
+
+def _mass(found: Transitions) -> dict[str, Any]:
+    """Mass between types as arrays; names of types may hold what a key may not."""
+    return {"labels": np.array(found.labels, dtype=object), "mass": found.mass}
+
+
+def _plans(fitted: Fitted, snapshots: Snapshots) -> list[Plan]:
+    from cellflow.fitting import couple_again
+
+    try:
+        return couple_again(fitted.flow, snapshots)
+    except InputError as cause:
+        msg = f"The plans of this fit cannot be solved again, which cluster_key= needs. {cause} Leave cluster_key= out."
+        raise InputError(msg) from cause
+
+
+def _require_lineage(lineage: Lineage | None, labels: np.ndarray | None, cluster_key: str | None) -> None:
+    """Make sure that a lineage names types that there are."""
+    if lineage is None:
+        return
+    if labels is None:
+        msg = "lineage= was given without cluster_key=; expected the column of adata.obs with its types. Pass cluster_key=."
+        raise InputError(msg)
+    asked = named(lineage)
+    known = sorted({label for label in labels if label is not None})
+    names = sorted({*asked, *(child for children in asked.values() for child in children)})
+    unknown = [name for name in names if name not in known]
+    if not unknown:
+        return
+    shown = ", ".join(f"{name!r}{closest(name, known)}" for name in unknown[:_LISTED])
+    msg = f"lineage= names {len(unknown)} types that no cell in adata.obs[{cluster_key!r}] has: {shown}. Found {known}."
+    if len(unknown) == len(names):
+        raise InputError(msg)
+    warnings.warn(msg, InputWarning, stacklevel=3)
 
 
 def _require_free(adata: AnnData, fitted: Fitted, *, overwrite: bool) -> None:
