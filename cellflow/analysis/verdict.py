@@ -116,7 +116,8 @@ def _on_speed(table: Mapping[str, np.ndarray]) -> list[str]:
             f"{_range(ratio)} times the displacement per unit of time, at cosines of {np.nanmin(cosine):.2f} or more."
         ]
     order = np.flatnonzero(wrong)[np.argsort(when[wrong], kind="stable")]
-    listed = ", ".join(f"{ratio[k]:.2f} times at time {when[k]:g} (cosine {cosine[k]:.2f})" for k in order)
+    cosines = [f" (cosine {cosine[k]:.2f})" if np.isfinite(cosine[k]) else "" for k in order]
+    listed = ", ".join(f"{ratio[k]:.2f} times at time {when[k]:g}{c}" for k, c in zip(order, cosines, strict=True))
     return [
         "Mean velocities disagree with how the means of the snapshots move: of the displacement per unit of time they are "
         f"{listed}; expected {_SLOW:g} to {_FAST:g} times, at cosines of {_ALONG:g} or more. Do not read speeds there: train "

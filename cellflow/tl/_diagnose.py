@@ -69,8 +69,8 @@ def diagnose(
     - Pushed cells against measured ones: their distance W1, and the mass in each region of the snapshot. A population that
       grows, dies or is missing shows up as a region with too little or too much.
     - Cells that no path from any other snapshot comes near.
-    - Mean velocities, of the cells of each snapshot and of pushed cells in the middle of each
-      interval, against the displacement of the snapshots' means per unit of time: the ratio of sizes and the cosine.
+    - Mean velocities, of the cells of each snapshot and of pushed cells in the middle of each interval, against the
+      displacement of the snapshots' means per unit of time: the ratio of sizes and the cosine.
     - With `cluster_key`, the mass that moves between cell types over each interval: by the transport plan, which is solved
       again as in the fit; the least that a plan which conserves mass has to move because the shares of types change; what
       pushed cells do; and the baseline of cells that do not move, each with the type of the nearest later cell.

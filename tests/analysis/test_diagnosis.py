@@ -237,6 +237,93 @@ def test_by_chance_one_cell_in_a_hundred_is_missed():
     assert np.mean(shares) == pytest.approx(0.01, abs=0.006)
 
 
+# Speeds ---------------------------------------------------------------------------------------------------------------
+
+
+def moving(mean, times, n=60, seed=0):
+    """One cloud whose cells all move alike: its mean at each time is known, and so is every velocity."""
+    cells = 0.5 * np.random.default_rng(seed).normal(size=(n, 2))
+    return Snapshots(tuple(Population(cells + mean(t), t) for t in times))
+
+
+def speeds(velocity, mean, times=(0.0, 0.5, 1.0)):
+    """Ratios and cosines at the snapshots, then in the middles, and what is said of them."""
+    found = diagnose(make_flow(velocity, times=times), moving(mean, times), n_cells=30)
+    columns = [found.table[name] for name in ("speed_ratio", "middle_ratio", "speed_cosine", "middle_cosine")]
+    (said,) = [s for s in found.verdict if "means of the snapshots move" in s] or [""]
+    return np.concatenate(columns[:2]), np.concatenate(columns[2:]), said
+
+
+RIGHT, UP = np.array([4.0, 0.0]), np.array([0.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("factor", "times"),
+    [
+        *((factor, (0.0, 0.5, 1.0)) for factor in (0.0, 0.3, 0.79, 0.81, 1.0, 1.05, 1.24, 1.3, 2.0, -1.0)),
+        (1.0, (0.0, 0.1, 1.0)),
+        (0.7, (0.0, 0.1, 1.0)),
+        (1.0, (0.0, 1.0)),
+        (1.3, (0.0, 1.0)),
+    ],
+)
+def test_the_speed_of_a_cloud_in_uniform_motion(factor, times):
+    ratio, cosine, said = speeds(lambda t, x: np.broadcast_to(factor * RIGHT, x.shape), lambda t: t * RIGHT, times)
+    np.testing.assert_allclose(ratio[np.isfinite(ratio)], abs(factor), atol=1e-6)
+    assert np.isfinite(ratio).sum() == 2 * len(times) - 1
+    if factor:
+        np.testing.assert_allclose(cosine[np.isfinite(cosine)], np.sign(factor), atol=1e-6)
+    assert said.startswith("Velocities agree") is (0.8 <= factor <= 1.25)
+
+
+@pytest.mark.parametrize(
+    ("turn", "agrees"), [(0.0, True), (np.pi / 8, True), (np.pi / 4, False), (np.pi / 2, False), (np.pi, False)]
+)
+def test_a_direction_that_is_wrong_is_told_by_the_cosine(turn, agrees):
+    direction = 4.0 * np.array([np.cos(turn), np.sin(turn)])
+    ratio, cosine, said = speeds(lambda t, x: np.broadcast_to(direction, x.shape), lambda t: t * RIGHT)
+    np.testing.assert_allclose(ratio[np.isfinite(ratio)], 1.0)
+    np.testing.assert_allclose(cosine[np.isfinite(cosine)], np.cos(turn), atol=1e-6)
+    assert said.startswith("Velocities agree") is agrees
+
+
+@pytest.mark.parametrize("times", [(0.0, 0.5, 1.0), (0.0, 0.3, 1.0), (0.0, 0.7, 1.0)])
+def test_a_mean_on_a_parabola_has_its_speed_at_the_inner_snapshot_and_in_the_middles(times):
+    def velocity(t, x):
+        return np.broadcast_to(RIGHT + 2.0 * t * UP, x.shape)
+
+    ratio, cosine, _ = speeds(velocity, lambda t: t * RIGHT + t**2 * UP, times)
+    for k in (1, 4, 5):
+        assert (ratio[k], cosine[k]) == pytest.approx((1.0, 1.0), abs=1e-3)
+
+
+def test_wrong_in_the_middle_only_is_found_there():
+    """The displacement is right, its course is not: slow at the snapshots and fast between them, as a sine."""
+    ratio, _, said = speeds(
+        lambda t, x: np.broadcast_to((1.0 - np.cos(4.0 * np.pi * t)) * RIGHT, x.shape), lambda t: t * RIGHT
+    )
+    np.testing.assert_allclose(ratio[[0, 1, 2, 4, 5]], [0.0, 0.0, 0.0, 2.0, 2.0], atol=1e-6)
+    assert "2.00 times at time 0.25 (cosine 1.00)" in said
+    assert "0.00 times at time 0.5" in said
+
+
+@pytest.mark.parametrize("mean", [lambda t: 0.0 * RIGHT, lambda t: 0.01 * t * RIGHT])
+def test_a_cloud_that_hardly_moves_has_no_speed_to_compare(mean):
+    rng = np.random.default_rng(0)
+    snapshots = Snapshots(tuple(Population(rng.normal(size=(50, 2)) + mean(t), t) for t in (0.0, 0.5, 1.0)))
+    found = diagnose(make_flow(lambda t, x: np.broadcast_to(RIGHT, x.shape)), snapshots)
+    assert np.isnan(found.table["speed_ratio"]).all()
+    assert not any("means of the snapshots move" in sentence for sentence in found.verdict)
+
+
+def test_where_the_mean_turns_back_it_has_no_speed():
+    ratio, _, _ = speeds(
+        lambda t, x: np.broadcast_to(np.cos(np.pi * t) * RIGHT, x.shape), lambda t: np.sin(np.pi * t) / np.pi * RIGHT
+    )
+    assert np.isnan(ratio[1])
+    np.testing.assert_allclose(ratio[[0, 2]], np.pi / 2.0, rtol=1e-6)
+
+
 # All together ---------------------------------------------------------------------------------------------------------
 
 
@@ -258,7 +345,15 @@ def test_an_exact_flow_gets_a_clean_bill():
         assert (table[column] > table["cosine_limit"] - 0.1).all()
     assert np.isnan(table["energy_ratio"][0])
     said = " ".join(found.verdict)
-    for good in ("reversible", "close to optimal", "Paths arrive", "Mass arrives", "Paths cover", "agree at every time"):
+    for good in (
+        "reversible",
+        "close to optimal",
+        "Paths arrive",
+        "have the densities",
+        "Velocities agree",
+        "Paths cover",
+        "agree at every time",
+    ):
         assert good in said
     for bad in ("disagree", "detours", "do not arrive", "out of balance", "No path", "too steep"):
         assert bad not in said

@@ -10,7 +10,8 @@ import pytest
 import cellflow as cf
 from cellflow.adapter.fitted import read_fitted
 from cellflow.analysis.diagnosis import diagnose
-from cellflow.errors import InputError, MissingKeyError
+from cellflow.errors import CouplingWarning, InputError, InputTypeError, InputWarning, MissingKeyError
+from cellflow.fitting import couple_again
 from cellflow.recipes import sf2m
 from cellflow.training import Training
 from conftest import make_cells, quick_recipe
@@ -124,3 +125,109 @@ def test_a_foreign_entry_is_replaced_only_when_asked(fitted, frozen):
         cf.tl.diagnose(fitted, n_cells=20)
     cf.tl.diagnose(fitted, n_cells=20, overwrite=True)
     assert len(cf.get.diagnosis(fitted)) == 3
+
+
+# Cell types -----------------------------------------------------------------------------------------------------------
+
+
+def typed(adata, growth=0.4):
+    """Two types apart from each other; the share of the second grows from .1 by so much at each of two later times."""
+    apart = adata.copy()
+    rng = np.random.default_rng(0)
+    for k, hours in enumerate((0.0, 12.0, 48.0)):
+        rows = np.flatnonzero(apart.obs["hours"] == hours)
+        second = np.arange(len(rows)) < round((0.1 + growth * k) * len(rows))
+        x = 0.3 * rng.normal(size=(len(rows), 4))
+        x[:, 3] += 20.0 * second
+        apart.obsm["X_pca"][rows] = x
+        apart.obs.loc[apart.obs_names[rows], "kind"] = np.where(second, "b/2", "a")
+    return apart
+
+
+@pytest.fixture(scope="module")
+def _growing():
+    adata = typed(make_cells())
+    del adata.varm["PCs"]
+    cf.tl.flow(adata, "hours", method=quick_recipe())
+    return adata
+
+
+@pytest.fixture
+def growing(_growing):
+    return _growing.copy()
+
+
+def test_a_plan_that_turns_types_into_others_is_warned_of_with_its_numbers(growing, tmp_path):
+    with pytest.warns(CouplingWarning, match="the plan moves 40.0% of the mass to another type") as caught:
+        cf.tl.diagnose(growing, cluster_key="kind")
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    table = cf.get.diagnosis(growing)
+    np.testing.assert_allclose(table["types_plan"], [np.nan, 0.4, 0.4], atol=1e-9)
+    np.testing.assert_allclose(table["types_least"], [np.nan, 0.4, 0.4], atol=1e-9)
+    np.testing.assert_allclose(table["types_unmoved"], [np.nan, 0.0, 0.0])
+    assert table["types_pushed"][1:].between(0, 1).all()
+    assert "Do not read lineages off these intervals" in table.attrs["verdict"]
+    shares = table.attrs["types"]["0.0_to_12.0"]
+    assert shares["a"] == pytest.approx({"a": 5 / 9, "b/2": 4 / 9})
+    assert shares["b/2"] == pytest.approx({"a": 0.0, "b/2": 1.0})
+    growing.write_h5ad(tmp_path / "a.h5ad")
+    again = cf.get.diagnosis(ad.read_h5ad(tmp_path / "a.h5ad"))
+    pd.testing.assert_frame_equal(again, table)
+    assert again.attrs == table.attrs
+
+
+def test_types_that_become_others_by_their_lineage_are_no_fault(growing):
+    cf.tl.diagnose(growing, cluster_key="kind", lineage={"a": ["b/2"]})
+    table = cf.get.diagnosis(growing)
+    np.testing.assert_allclose(table["types_plan"][1:], 0.0, atol=1e-9)
+    assert "no more than if no cell had moved" in table.attrs["verdict"]
+
+
+def test_types_whose_shares_stay_are_no_fault():
+    adata = typed(make_cells(), growth=0.0)
+    del adata.varm["PCs"]
+    cf.tl.flow(adata, "hours", method=quick_recipe())
+    adata.obs.loc[adata.obs_names[:3], "kind"] = np.nan
+    cf.tl.diagnose(adata, cluster_key="kind")
+    np.testing.assert_allclose(cf.get.diagnosis(adata)["types_plan"][1:], 0.0, atol=0.02)
+
+
+def test_the_plan_is_the_one_of_the_fit(growing):
+    """Solved again in the fit's coordinates: its cost is the one that the fit kept."""
+    flow, read = cf.get.flow(growing), read_fitted(growing, "cellflow")
+    plans = couple_again(flow, read.cells.snapshots())
+    assert [p.cost for p in plans] == [kept["cost"] for kept in flow.plans.values()]
+
+
+def test_without_types_nothing_is_said_of_them(fitted):
+    cf.tl.diagnose(fitted, n_cells=20)
+    table = cf.get.diagnosis(fitted)
+    assert table[["types_plan", "types_least", "types_unmoved", "types_pushed"]].isna().all(axis=None)
+    assert "types" not in table.attrs
+    assert "lineage" not in table.attrs["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"cluster_key": "Kind"}, MissingKeyError, r"adata.obs\['Kind'\] is missing.*did you mean 'kind'"),
+        ({"cluster_key": ["kind"]}, InputTypeError, "is no text"),
+        ({"cluster_key": "empty"}, InputError, "holds no value for any cell"),
+        ({"cluster_key": "score"}, InputError, "holds numbers with fractions"),
+        ({"lineage": {"a": ["b/2"]}}, InputError, "lineage= was given without cluster_key="),
+        ({"cluster_key": "kind", "lineage": ["a"]}, InputTypeError, "lineage is of type list"),
+        ({"cluster_key": "kind", "lineage": {"a": 3}}, InputTypeError, r"lineage\['a'\] is 3"),
+        ({"cluster_key": "kind", "lineage": {"A": ["B/2"]}}, InputError, "'A' .did you mean 'a'.*Found .'a', 'b/2'"),
+    ],
+)
+def test_types_that_cannot_be_read_are_refused(growing, frozen, arguments, error, said):
+    growing.obs["empty"], growing.obs["score"] = np.nan, 0.5
+    with frozen(growing), pytest.raises(error, match=said):
+        cf.tl.diagnose(growing, **arguments)
+
+
+def test_a_lineage_with_types_that_no_cell_has_is_warned_of(growing):
+    with pytest.warns(InputWarning, match="names 1 types that no cell in .*: 'between'"):
+        cf.tl.diagnose(growing, cluster_key="kind", lineage={"a": ["between"], "between": ["b/2"]})
+    np.testing.assert_allclose(cf.get.diagnosis(growing)["types_plan"][1:], 0.0, atol=1e-9)
