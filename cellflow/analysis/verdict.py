@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cellflow._settings import offers
 from cellflow._typing import FloatArray
 from cellflow.analysis.celltypes import TypeMoves
 
@@ -170,14 +171,18 @@ def on_types(types: Sequence[TypeMoves | None]) -> list[str]:
     if len(known) < len(types):
         said.append("Cell types are not compared over every interval: some snapshots have no cells with a type.")
     if any(found.is_excessive for found in known):
-        said.append(_REMEDY)
+        said.append(_remedy())
     return said
 
 
-_REMEDY = (
-    "A plan that conserves mass makes up for types that grow or shrink by turning cells of one type into another. Do not read "
-    "lineages off these intervals. Where types do become others, name them: lineage={'parent': ['child', ...]}."
-)
+def _remedy() -> str:
+    cause = (
+        "A plan that conserves mass makes up for types that grow or shrink by turning cells of one type into another. Do not "
+        "read lineages off these intervals."
+    )
+    if offers("lineage"):
+        return f"{cause} Where types do become others, name them: lineage={{'parent': ['child', ...]}}."
+    return f"{cause} Where types do become others, name them in cf.tl.diagnose."
 
 
 def _on_type(found: TypeMoves) -> str:
@@ -196,7 +201,7 @@ def types_warning(types: Sequence[TypeMoves | None]) -> str | None:
     wrong = [found for found in types if found is not None and found.is_excessive]
     if not wrong:
         return None
-    return " ".join([*(_on_type(found) for found in wrong), _REMEDY])
+    return " ".join([*(_on_type(found) for found in wrong), _remedy()])
 
 
 def _on_reach(table: Mapping[str, np.ndarray]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from cellflow._numbers import as_count
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import RandomState
+from cellflow._warn import warn
 from cellflow.adapter.conditioned import require_partners
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
@@ -154,7 +154,7 @@ def diagnose(
     )
     warned = types_warning(found.types)
     if warned is not None:
-        warnings.warn(warned, CouplingWarning, stacklevel=2)
+        warn(warned, CouplingWarning)
     params: dict[str, Any] = {"n_cells": n_cells, "random_state": seed, "density": density is not None}
     if cluster_key is not None:
         params |= {"cluster_key": cluster_key, "lineage": json.dumps(named(lineage))}
@@ -207,7 +207,7 @@ def _require_lineage(lineage: Lineage | None, labels: np.ndarray | None, cluster
     msg = f"lineage= names {len(unknown)} types that no cell in adata.obs[{cluster_key!r}] has: {shown}. Found {known}."
     if len(unknown) == len(names):
         raise InputError(msg)
-    warnings.warn(msg, InputWarning, stacklevel=3)
+    warn(msg, InputWarning)
 
 
 def _require_free(adata: AnnData, fitted: Fitted, *, overwrite: bool) -> None:
