@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow._arguments import check_arguments
+from cellflow._files import as_path
 from cellflow._settings import guarded
 from cellflow._warn import ignored
+from cellflow.adapter.read import read_h5ad
 from cellflow.errors import InputError, MissingDataError, MissingKeyError
 
 if TYPE_CHECKING:
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["cite", "embryoid_body", "larry", "multi"]
 
 _TIMEOUT_SECONDS = 10
+#: Bytes of a published table of arrays at most, unpacked; the real one takes a tenth of it.
+_LARGEST = 2 * 1024**3
 _MENDELEY = "https://data.mendeley.com/public-files/datasets/hhny5ff7yj/files"
 _EB_DAYS = ("Day 00-03", "Day 06-09", "Day 12-15", "Day 18-21", "Day 24-27")
 
@@ -100,11 +106,11 @@ def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     file = _local(_EB, path)
     if file.suffix != ".npz":
         return _timed(_read_h5ad(file), file, "time")
-    with np.load(file) as arrays:
-        for key in ("pcs", "sample_labels"):
-            _require(key, arrays, file)
-        pcs, labels = arrays["pcs"], arrays["sample_labels"]
-        extra = {"X_phate": arrays["phate"]} if "phate" in arrays else {}
+    arrays = _read_npz(file, ("pcs", "sample_labels"), ("phate",))
+    pcs, labels = arrays["pcs"], arrays["sample_labels"]
+    for name, array in arrays.items():
+        _require_numbers(file, name, array, n_rows=len(labels), ndim=1 if array is labels else 2)
+    extra = {"X_phate": arrays["phate"]} if "phate" in arrays else {}
     if not np.isin(labels, range(len(_EB_DAYS))).all():
         msg = f"{file}: 'sample_labels' has values {np.unique(labels).tolist()}; expected 0 to {len(_EB_DAYS) - 1}."
         raise InputError(msg)
@@ -205,7 +211,12 @@ def _local(source: _Source, path: str | os.PathLike[str] | None) -> Path:
     """Return the file on this machine, fetched where no path is given."""
     if path is None:
         return _fetch(source)
-    file = Path(path) / source.file if Path(path).is_dir() else Path(path)
+    given = as_path(path)
+    try:
+        file = given / source.file if given.is_dir() else given
+    except (OSError, ValueError) as cause:  # too long, or with a null character
+        msg = f"path={str(given)[:80]!r} is no usable path ({cause}); pass the path of {source.file}."
+        raise InputError(msg) from cause
     if not file.is_file():
         msg = f"No file {file}. Download {source.file} ({source.size}) from {source.page} and pass path='.../{source.file}'."
         raise MissingDataError(msg)
@@ -233,16 +244,50 @@ def _fetch(source: _Source) -> Path:
         raise MissingDataError(msg) from cause
 
 
+def _read_npz(file: Path, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:
+    """Arrays of an npz file by name; what numpy would have to unpickle is refused."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > _LARGEST:
+            msg = f"its content takes {size / 1e9:.0f} GB"
+            raise ValueError(msg)
+        with np.load(file, allow_pickle=False) as stored:
+            for name in required:
+                _require(name, stored, file)
+            return {name: stored[name] for name in (*required, *optional) if name in stored}
+    except MissingKeyError:
+        raise
+    # What zipfile, zlib and numpy raise for a file that is none of theirs is of many classes.
+    except Exception as cause:
+        msg = f"{file} could not be read as an npz of numbers ({type(cause).__name__}: {cause}); download it again."
+        raise InputError(msg) from cause
+
+
+def _require_numbers(file: Path, name: str, array: np.ndarray, *, n_rows: int, ndim: int) -> None:
+    """Make sure that an array is a table of finite numbers with one row per cell."""
+    problem = ""
+    if array.dtype.kind not in "biuf":
+        problem = f"dtype {array.dtype}"
+    elif array.ndim != ndim or 0 in array.shape or len(array) != n_rows:
+        problem = f"shape {array.shape}"
+    elif not np.isfinite(array).all():
+        problem = f"{int((~np.isfinite(array)).sum())} values that are not finite"
+    if problem:
+        expected = f"({n_rows},)" if ndim == 1 else f"({n_rows}, d)"
+        msg = (
+            f"{file}: {name!r} has {problem}; expected finite numbers of shape {expected}, one row per "
+            "label in 'sample_labels'. Download it again."
+        )
+        raise InputError(msg)
+
+
 def _read_h5ad(file: Path) -> AnnData:
     import anndata as ad
 
-    try:
-        # The published files are years old, and nobody who loads them can change that.
-        with ignored(ad.OldFormatWarning):
-            return ad.read_h5ad(file)
-    except OSError as cause:
-        msg = f"{file} is not an h5ad file ({cause}); download it again."
-        raise InputError(msg) from cause
+    # The published files are years old, and nobody who loads them can change that.
+    with ignored(ad.OldFormatWarning):
+        return read_h5ad(file)
 
 
 def _timed(adata: AnnData, file: Path, column: str, *, index: bool = False) -> AnnData:
@@ -251,10 +296,14 @@ def _timed(adata: AnnData, file: Path, column: str, *, index: bool = False) -> A
     _require("X_pca", adata.obsm, file)
     values = adata.obs[column].astype(str)  # categories and integers alike
     try:
-        adata.obs["time"] = values.to_numpy(dtype=np.float64)
+        times = values.to_numpy(dtype=np.float64)
+        if not np.isfinite(times).all():
+            msg = "a time that is not finite"
+            raise ValueError(msg)
     except ValueError as cause:
         msg = f"{file}: obs[{column!r}] should hold numbers; found {sorted(set(values))[:5]}."
         raise InputError(msg) from cause
+    adata.obs["time"] = times
     if index:
         adata.obs["time_index"] = np.unique(adata.obs["time"], return_inverse=True)[1]
     return adata

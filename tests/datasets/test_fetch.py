@@ -93,7 +93,7 @@ def test_a_path_that_is_not_there_says_what_to_download(load, tmp_path):
 def test_a_file_of_another_kind_is_refused(load, tmp_path):
     page = tmp_path / "page.h5ad"
     page.write_text("<html>not found</html>")
-    with pytest.raises(InputError, match="not an h5ad file"):
+    with pytest.raises(InputError, match="not an h5ad"):
         load(path=page)
 
 
