@@ -36,7 +36,7 @@ from cellflow._files import (
 from cellflow._numbers import as_array, as_count, as_number
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
-from cellflow._state import State, require_weights
+from cellflow._stored import Stored, require_weights
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, IntArray, RandomState
 from cellflow.decoder import Decoder
@@ -489,7 +489,7 @@ class Flow:
         ModelFileError
             A newer format, a network of unknown name, or arrays that do not fit.
         """
-        state = State("model", config, {})
+        state = Stored("model", config, {})
         layout = state.count("format", state.value("format"), least=1)
         if layout > FORMAT:
             msg = (
@@ -498,14 +498,14 @@ class Flow:
             )
             raise ModelFileError(msg)
         try:
-            return cls._from_checked(State("model", config, arrays), fields or {})
+            return cls._from_checked(Stored("model", config, arrays), fields or {})
         except ModelFileError:
             raise
         except (KeyError, TypeError, ValueError, RuntimeError) as cause:
             state.fail(cause)
 
     @classmethod
-    def _from_checked(cls, state: State, fields: Mapping[str, type[nn.Module]]) -> Flow:
+    def _from_checked(cls, state: Stored, fields: Mapping[str, type[nn.Module]]) -> Flow:
         """Rebuild a flow from values that are looked at one by one, sizes before anything of that size is made."""
         shift = state.array("frame.shift", (None,))
         n_dims = state.count("n_dims", state.value("n_dims"), least=1, most=len(shift))
@@ -717,7 +717,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _stored_clock(state: State) -> Clock:
+def _stored_clock(state: Stored) -> Clock:
     found = state.mapping("clock", state.value("clock"))
     numbers = {
         name: state.number(f"clock.{name}", found.get(name), above=0.0 if name in {"unit", "median_gap"} else -math.inf)
@@ -728,7 +728,7 @@ def _stored_clock(state: State) -> Clock:
     return Clock(**numbers)
 
 
-def _stored_decoder(state: State, n_dims: int) -> Decoder:
+def _stored_decoder(state: Stored, n_dims: int) -> Decoder:
     decoder = state.mapping("decoder", state.value("decoder"))
     genes = decoder.get("genes")
     if not isinstance(genes, list) or not all(isinstance(gene, str) for gene in genes):
@@ -738,7 +738,7 @@ def _stored_decoder(state: State, n_dims: int) -> Decoder:
     return Decoder.from_state(decoder, state.under(_DECODER))
 
 
-def _stored_dynamics(state: State, clock: Clock, own: Mapping[str, type[nn.Module]]) -> Dynamics:
+def _stored_dynamics(state: Stored, clock: Clock, own: Mapping[str, type[nn.Module]]) -> Dynamics:
     """The networks of a stored flow with their weights; format 1 knew neither score nor context."""
     recipe = state.mapping("recipe", state.value("recipe"))
     found = state.config.get("ladder")
@@ -780,7 +780,7 @@ def _stored_dynamics(state: State, clock: Clock, own: Mapping[str, type[nn.Modul
     return dynamics.eval()
 
 
-def _networks(state: State, where: str, spec: object) -> Iterator[str]:
+def _networks(state: Stored, where: str, spec: object) -> Iterator[str]:
     """Names of the networks that a description is made of."""
     described = state.mapping(where, spec)
     yield state.text(f"{where}.type", described.get("type"))
@@ -789,7 +789,7 @@ def _networks(state: State, where: str, spec: object) -> Iterator[str]:
             yield from _networks(state, f"{where}.{key}", value)
 
 
-def _builder(state: State, spec: Mapping[str, Any], own: Mapping[str, type[nn.Module]], n_weights: int) -> Builder:
+def _builder(state: Stored, spec: Mapping[str, Any], own: Mapping[str, type[nn.Module]], n_weights: int) -> Builder:
     """Turn a described network back into its builder."""
     name = spec["type"]
     if name not in own and name not in networks.__all__:

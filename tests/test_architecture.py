@@ -25,7 +25,7 @@ import pytest
 LAYERS = """
 _typing | errors -> _numbers | _settings | _warn
 _arguments | _random | _drawing | _neighbors | _threads | _devices | _namesake | _progress | _compiled | _mass | _text
-_files | _state
+_files | _stored
 population -> plan | frame | decoder | ladder | conditions -> chain
 couplings | paths | fields | densities | metrics
 dynamics -> objectives

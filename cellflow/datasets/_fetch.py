@@ -109,13 +109,14 @@ def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     arrays = _read_npz(file, ("pcs", "sample_labels"), ("phate",))
     pcs, labels = arrays["pcs"], arrays["sample_labels"]
     for name, array in arrays.items():
-        _require_numbers(file, name, array, n_rows=len(labels), ndim=1 if array is labels else 2)
+        _require_numbers(file, name, array, n_rows=labels.size, ndim=1 if array is labels else 2)
     extra = {"X_phate": arrays["phate"]} if "phate" in arrays else {}
     if not np.isin(labels, range(len(_EB_DAYS))).all():
         msg = f"{file}: 'sample_labels' has values {np.unique(labels).tolist()}; expected 0 to {len(_EB_DAYS) - 1}."
         raise InputError(msg)
+    codes: list[int] = labels.astype(int).tolist()
     obs = pd.DataFrame(
-        {"time": labels.astype(np.float64), "day": pd.Categorical.from_codes(labels.astype(int), _EB_DAYS)},
+        {"time": labels.astype(np.float64), "day": pd.Categorical.from_codes(codes, _EB_DAYS)},
         index=[f"cell{i}" for i in range(len(labels))],
     )
     return ad.AnnData(obs=obs, obsm={"X_pca": pcs, **extra})

@@ -14,6 +14,7 @@ from cellflow._drawing import Drawing
 from cellflow._numbers import as_weights, shown
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
+from cellflow._stored import Stored
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
 from cellflow.densities._likelihood import MaximumLikelihood
@@ -170,7 +171,7 @@ def from_state(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> D
         A type that this version does not know, or arrays that do not fit.
     """
     kinds = {kind.__name__: kind for kind in (NSF, MAF, RealNVP, Glow, GaussianMixture, KernelDensity)}
-    name = config.get("type")
+    name = Stored("density", config, {}).config.get("type")
     if name == Conditioned.__name__:
         return _conditioned(config, arrays)
     if name not in kinds:
@@ -185,4 +186,7 @@ def _conditioned(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) ->
         msg = "The conditioned density lacks its density or its context; fit it again or restore the file."
         raise ModelFileError(msg)
     inner = {name: array for name, array in arrays.items() if name != "context"}
-    return Conditioned(from_state(config["density"], inner), arrays["context"])
+    stored = Stored("density", config, {"context": arrays["context"]})
+    density = from_state(stored.mapping("density", config["density"]), inner)
+    n_context = getattr(density, "n_context", None)
+    return Conditioned(density, stored.array("context", (n_context,)))

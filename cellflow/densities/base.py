@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
@@ -15,9 +16,10 @@ from zuko.transforms import LULinearTransform, MonotonicRQSTransform
 from cellflow._drawing import Drawing
 from cellflow._numbers import as_array, as_count
 from cellflow._settings import guarded
+from cellflow._stored import Stored, require_weights
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray
-from cellflow.errors import InputError, ModelFileError
+from cellflow.errors import InputError
 
 __all__ = [
     "LEAST_SCALE",
@@ -275,17 +277,42 @@ class NormalizingFlow(nn.Module):
         ModelFileError
             Configuration and arrays that do not fit together.
         """
+        stored = Stored("density", config, arrays)
+        dim, n_context, options = _sizes(stored)
         try:
             with Drawing(0):  # initial weights are overwritten
                 build: Builder = cls
-                flow = build(config["dim"], config["n_context"], **config["options"])
-            weights = {k: torch.from_numpy(np.array(v)) for k, v in arrays.items() if not k.startswith(_HISTORY)}
-            flow.double().load_state_dict(weights)
-        except (KeyError, TypeError, RuntimeError) as cause:
-            msg = f"The density's configuration and arrays do not fit together ({cause}); fit it again or restore the file."
-            raise ModelFileError(msg) from cause
-        flow.history = {k.removeprefix(_HISTORY): v for k, v in arrays.items() if k.startswith(_HISTORY)}
+                flow = build(dim, n_context, **options).double()
+        except (InputError, TypeError, ValueError, RuntimeError) as cause:
+            stored.fail(cause)
+        history = stored.under(_HISTORY)
+        names = [name for name in stored.arrays if not name.startswith(_HISTORY)]
+        require_weights(stored, "", {k: (tuple(v.shape), v.is_floating_point()) for k, v in flow.state_dict().items()}, names)
+        for name, length in (("scale", dim), ("context_scale", n_context)):
+            stored.array(name, (length,), positive=True)
+        flow.load_state_dict({name: torch.from_numpy(stored.arrays[name]) for name in names})
+        flow.history = {name: stored.array(_HISTORY + name, (found.size,), finite=False) for name, found in history.items()}
         return flow.eval()
+
+
+def _sizes(stored: Stored) -> tuple[int, int, dict[str, Any]]:
+    """Dimensions and options of a stored flow, none of which asks for more memory than its arrays take."""
+    n_weights = sum(array.size for array in stored.arrays.values())
+    dim = stored.count("dim", stored.value("dim"), least=1, most=math.isqrt(n_weights))
+    n_context = stored.count("n_context", stored.value("n_context"), most=n_weights)
+    options = dict(stored.mapping("options", stored.value("options")))
+    # The last layer of a network has this many numbers for each of its units.
+    last = stored.count("options.bins", options.get("bins", 1), least=1, most=n_weights)
+    for name, value in options.items():
+        if name == "transforms":
+            stored.count("options.transforms", value, least=1, most=len(stored.arrays))
+        elif isinstance(value, list | tuple):
+            widths = [stored.count(f"options.{name}", width, least=1, most=n_weights) for width in value]
+            for before, after in pairwise([1, *widths, last]):
+                stored.count(f"product of neighbours in options.{name}", before * after, most=n_weights)
+        else:
+            stored.count(f"options.{name}", value, most=n_weights)
+    return dim, n_context, options
 
 
 #: Makes an untrained flow, `(dim, n_context) -> NormalizingFlow`: a class of this family, or `functools.partial` of one with

@@ -12,6 +12,7 @@ from cellflow._neighbors import squared_distances
 from cellflow._numbers import as_count
 from cellflow._random import stream
 from cellflow._settings import guarded
+from cellflow._stored import Stored
 from cellflow._typing import FloatArray
 from cellflow.densities._likelihood import systematic
 from cellflow.densities.base import State, checked_rows, standardisation
@@ -74,7 +75,11 @@ class GaussianMixture:
     @classmethod
     def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> GaussianMixture:  # noqa: ARG003 (all is in the arrays)
         """Rebuild a mixture from its `state`."""
-        return cls(*_parts(arrays, "weight", "mean", "factor"))
+        weight, mean, factor = _parts(arrays, "weight", "mean", "factor")
+        stored = Stored("density", {}, {"weight": weight, "mean": mean, "factor": factor})
+        mean = stored.array("mean", (None, None))
+        k, d = mean.shape
+        return cls(stored.array("weight", (k,), positive=True), mean, stored.array("factor", (k, d, d)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +129,11 @@ class KernelDensity:
     @classmethod
     def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> KernelDensity:  # noqa: ARG003 (all is in the arrays)
         """Rebuild an estimate from its `state`."""
-        return cls(*_parts(arrays, "x", "weight", "factor"))
+        x, weight, factor = _parts(arrays, "x", "weight", "factor")
+        stored = Stored("density", {}, {"x": x, "weight": weight, "factor": factor})
+        x = stored.array("x", (None, None))
+        n, d = x.shape
+        return cls(x, stored.array("weight", (n,), positive=True), stored.array("factor", (d, d)))
 
 
 def gaussian_mixture(x: FloatArray, weight: FloatArray, seed: int, *, max_components: int = 12) -> GaussianMixture:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -11,10 +11,10 @@ import numpy as np
 from cellflow._typing import FloatArray
 from cellflow.errors import ModelFileError
 
-__all__ = ["State", "require_weights"]
+__all__ = ["Stored", "require_weights"]
 
 
-class State:
+class Stored:
     """Configuration and arrays of a stored model, read one by one; what is missing or impossible is named.
 
     Parameters
@@ -33,7 +33,10 @@ class State:
     def __init__(self, what: str, config: object, arrays: object) -> None:
         self.what = what
         self.config = self.mapping("config", config)
-        self.arrays = {str(name): self._numbers(name, value) for name, value in self.mapping("arrays", arrays).items()}
+        self.arrays = {
+            str(name): self._numbers(name, value)
+            for name, value in self.mapping("arrays", arrays).items()
+        }
 
     def fail(self, detail: object) -> NoReturn:
         """Say what is wrong."""
@@ -60,15 +63,25 @@ class State:
             self.fail(f"{name} is {_shown(value)}, expected an integer of at least {least}{limit}")
         return int(value)  # type: ignore[call-overload,no-any-return] # as above
 
-    def number(self, name: str, value: object, *, least: float = -math.inf, above: float = -math.inf) -> float:
+    def number(
+        self, name: str, value: object, *, least: float = -math.inf, above: float = -math.inf
+    ) -> float:
         """Return a value that is a finite number within limits."""
-        real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(
+            value, bool
+        )
         try:
             number = float(value) if real else math.nan  # type: ignore[arg-type] # a number
         except OverflowError:
             number = math.nan
         if not math.isfinite(number) or number < least or number <= above:
-            limit = f" of at least {least:g}" if least > -math.inf else f" above {above:g}" if above > -math.inf else ""
+            limit = (
+                f" of at least {least:g}"
+                if least > -math.inf
+                else f" above {above:g}"
+                if above > -math.inf
+                else ""
+            )
             self.fail(f"{name} is {_shown(value)}, expected a finite number{limit}")
         return number
 
@@ -92,7 +105,8 @@ class State:
             self.fail(f"{name} is missing")
         found = self.arrays[name]
         fits = found.ndim == len(shape) and all(
-            n > 0 if wanted is None else n == wanted for n, wanted in zip(found.shape, shape, strict=True)
+            n > 0 if wanted is None else n == wanted
+            for n, wanted in zip(found.shape, shape, strict=True)
         )
         if not fits:
             expected = ", ".join("any" if n is None else str(n) for n in shape)
@@ -107,7 +121,11 @@ class State:
 
     def under(self, prefix: str) -> dict[str, FloatArray]:
         """Return the arrays whose names start with a prefix, without it."""
-        return {name.removeprefix(prefix): array for name, array in self.arrays.items() if name.startswith(prefix)}
+        return {
+            name.removeprefix(prefix): array
+            for name, array in self.arrays.items()
+            if name.startswith(prefix)
+        }
 
     def _numbers(self, name: object, value: object) -> FloatArray:
         """Return a copy in memory, in the byte order of this machine."""
@@ -117,7 +135,12 @@ class State:
         return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
 
 
-def require_weights(state: State, prefix: str, expected: Mapping[str, tuple[tuple[int, ...], bool]]) -> None:
+def require_weights(
+    state: Stored,
+    prefix: str,
+    expected: Mapping[str, tuple[tuple[int, ...], bool]],
+    names: Iterable[str] | None = None,
+) -> None:
     """Make sure that the arrays under a prefix are the weights of a network, all finite.
 
     Parameters
@@ -128,13 +151,15 @@ def require_weights(state: State, prefix: str, expected: Mapping[str, tuple[tupl
         Of their names.
     expected
         Shape, and whether it holds real numbers, by name without the prefix.
+    names
+        Arrays that are meant to be weights, without the prefix; all under it by default.
 
     Raises
     ------
     ModelFileError
         Another name, another shape, integers for real numbers, or values that are not finite.
     """
-    found = state.under(prefix)
+    found = state.under(prefix) if names is None else names
     missing = sorted(set(expected) - set(found))
     foreign = sorted(set(found) - set(expected))
     if missing or foreign:
