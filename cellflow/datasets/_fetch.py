@@ -116,7 +116,7 @@ def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
         raise InputError(msg)
     codes: list[int] = labels.astype(int).tolist()
     obs = pd.DataFrame(
-        {"time": labels.astype(np.float64), "day": pd.Categorical.from_codes(codes, _EB_DAYS)},
+        {"time": labels.astype(np.float64), "day": pd.Categorical.from_codes(codes, pd.Index(_EB_DAYS))},
         index=[f"cell{i}" for i in range(len(labels))],
     )
     return ad.AnnData(obs=obs, obsm={"X_pca": pcs, **extra})
