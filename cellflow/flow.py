@@ -173,6 +173,41 @@ class Flow:
         return self.frame.velocity_to_data(self._evaluated(self.dynamics, x, t, context))
 
     @guarded
+    def drift(
+        self, x: FloatArray, t: float | FloatArray, *, sigma: float | None = None, context: FloatArray | None = None
+    ) -> FloatArray:
+        r"""Drift of single cells, :math:`v + \tfrac{\sigma^2}{2} \nabla \log p_t`, in data coordinates per unit of time.
+
+        The velocity says how the population moves. A cell that diffuses moves by the drift on average, and noise makes up
+        the difference: in a population at rest the velocity is zero, and the drift holds the cells together against the noise.
+
+        Parameters
+        ----------
+        x, t, context
+            As of `velocity`.
+        sigma
+            Diffusion per square root of time, in model coordinates, positive. Snapshots do not determine it: it is an
+            assumption, `Flow.sigma` by default. The second term grows with its square.
+
+        Returns
+        -------
+        Shape `(n, d)`, float64.
+
+        Raises
+        ------
+        InputError
+            No score, or a `sigma` that is not positive.
+
+        References
+        ----------
+        Tong et al., Simulation-free Schrödinger bridges via score and flow matching, AISTATS 2024, section 3.
+        """
+        self.score_network  # noqa: B018 (raises where there is none)
+        width = self.sigma if sigma is None else as_number("sigma", sigma, above=0.0)
+        field = partial(self.dynamics.drift, sigma=width)
+        return self.frame.velocity_to_data(self._evaluated(field, x, t, context))
+
+    @guarded
     def score(
         self, x: FloatArray, t: float | FloatArray, *, noise: float = 0.0, context: FloatArray | None = None
     ) -> FloatArray:

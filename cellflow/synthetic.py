@@ -4,6 +4,7 @@ A system is a frozen dataclass that draws snapshots, `sample(n_obs, times, rng)`
 
 - `velocity(t, x)`, shape `(n, d)`: the field that carries the population,
   :math:`\partial_t p + \nabla \cdot (p v) = (g - \bar g)\,p`, where :math:`\bar g` is the mean of the growth over `p`;
+- `drift(t, x)`, shape `(n, d)`: the mean motion of a single cell where cells diffuse, `dx = drift dt + sigma dW`;
 - `growth(t, x)`, shape `(n,)`: the rate :math:`g` at which cells divide, per unit of time;
 - `fates(t, x)`, shape `(n, k)`: probabilities of the ends that a cell can meet;
 - `log_density(t, x)`, shape `(n,)`: the log-density of the population.
@@ -23,7 +24,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 from scipy.interpolate import CubicSpline
 from scipy.linalg import eigh_tridiagonal
-from scipy.special import logsumexp, softmax
+from scipy.special import expit, logsumexp, softmax
 
 from cellflow._numbers import ROUNDS
 from cellflow._random import stream
@@ -36,6 +37,7 @@ __all__ = [
     "Bifurcation",
     "BranchingTree",
     "GaussianToGaussian",
+    "GeneCircuit",
     "OrnsteinUhlenbeck",
     "Rotation",
     "System",
@@ -45,7 +47,7 @@ __all__ = [
 ]
 
 #: What a system may know, in the order in which it is reported.
-_TRUTHS = ("velocity", "growth", "fates", "log_density")
+_TRUTHS = ("velocity", "drift", "growth", "fates", "log_density")
 
 
 @runtime_checkable
@@ -162,6 +164,10 @@ class OrnsteinUhlenbeck:
     def velocity(self, t: float, x: FloatArray) -> FloatArray:
         """Velocity of the probability flow."""
         return -self.theta * x + self.sigma**2 / 2 * (x - self.mean(t)) / self.sd(t) ** 2
+
+    def drift(self, t: float, x: FloatArray) -> FloatArray:  # noqa: ARG002 - every truth has this signature
+        """Relaxation to the origin, the same at all times."""
+        return -self.theta * x
 
     def log_density(self, t: float, x: FloatArray) -> FloatArray:
         """Log-density of the Gaussian at time `t`."""
@@ -302,11 +308,7 @@ class TwoWell:
         def cells(t: float) -> FloatArray:
             x = self.sigma / math.sqrt(2) * rng.standard_normal(n_obs)
             y = self.start + self.start_sd * rng.standard_normal(n_obs)
-            steps = _n_steps(t, self._DT)
-            for _ in range(steps):
-                dt = t / steps
-                y = y - self._slope(y) * dt + self.sigma * math.sqrt(dt) * rng.standard_normal(n_obs)
-            return np.stack([x, y], axis=1)
+            return np.stack([x, _diffused(lambda y: -self._slope(y), y, t, self.sigma, self._DT, rng)], axis=1)
 
         return _snapshots(times, cells)
 
@@ -314,6 +316,10 @@ class TwoWell:
         """Velocity of the probability flow; along `x` there is none, the population is at rest."""
         along = -self._slope(x[:, 1]) - self.sigma**2 / 2 * self._log_marginal(t)(x[:, 1], 1)
         return np.stack([np.zeros(len(x)), along], axis=1)
+
+    def drift(self, t: float, x: FloatArray) -> FloatArray:  # noqa: ARG002 - every truth has this signature
+        """Descent of the potential, the same at all times."""
+        return -np.stack([x[:, 0], self._slope(x[:, 1])], axis=1)
 
     def fates(self, t: float, x: FloatArray) -> FloatArray:  # noqa: ARG002 - every truth has this signature
         r"""Probabilities of meeting the bottom of the lower or the upper well first, the same at all times.
@@ -433,6 +439,60 @@ class BranchingTree:
         return np.stack(per_leaf, axis=1) - self.depth * math.log(2)
 
 
+@dataclass(frozen=True)
+class GeneCircuit:
+    r"""Genes that regulate each other under noise, :math:`dx = (a\,\phi(W x + b) - x)\,dt + \sigma\,dW`.
+
+    :math:`\phi` is the logistic function: gene `j` activates gene `i` where :math:`W_{ij} > 0` and represses it where
+    :math:`W_{ij} < 0`. Every product decays at unit rate. Cells start near one state and are followed by Euler-Maruyama. The
+    drift of single cells is known; the velocity of the population is not.
+
+    Parameters
+    ----------
+    regulation
+        :math:`W`, `d` rows of `d` numbers. By default two genes that repress each other and activate themselves, each with a
+        target downstream.
+    basal
+        :math:`b`, length `d`.
+    production
+        :math:`a`, the largest rate of production.
+    sigma
+        Diffusion per square root of time.
+    start, start_sd
+        Mean of each gene at time 0, length `d`, and the standard deviation of all.
+    """
+
+    regulation: tuple[tuple[float, ...], ...] = (
+        (3.0, -6.0, 0.0, 0.0),
+        (-6.0, 3.0, 0.0, 0.0),
+        (6.0, 0.0, 0.0, 0.0),
+        (0.0, 6.0, 0.0, 0.0),
+    )
+    basal: tuple[float, ...] = (1.5, 1.5, -3.0, -3.0)
+    production: float = 1.0
+    sigma: float = 0.3
+    start: tuple[float, ...] = (0.5, 0.5, 0.2, 0.2)
+    start_sd: float = 0.1
+    times: ClassVar[tuple[float, ...]] = (0.0, 0.5, 1.0, 2.0, 4.0)
+
+    #: Step of the simulation.
+    _DT: ClassVar[float] = 0.01
+
+    def sample(self, n_obs: int, times: Sequence[float], rng: np.random.Generator) -> Snapshots:
+        """Draw snapshots by Euler-Maruyama; see `System.sample`."""
+
+        def cells(t: float) -> FloatArray:
+            x = np.array(self.start) + self.start_sd * rng.standard_normal((n_obs, len(self.start)))
+            return _diffused(lambda x: self.drift(t, x), x, t, self.sigma, self._DT, rng)
+
+        return _snapshots(times, cells)
+
+    def drift(self, t: float, x: FloatArray) -> FloatArray:  # noqa: ARG002 - every truth has this signature
+        """Production less decay, the same at all times."""
+        made: FloatArray = self.production * expit(x @ np.array(self.regulation).T + np.array(self.basal))
+        return made - x
+
+
 # Growth -------------------------------------------------------------------------------------------------------------
 
 
@@ -538,6 +598,22 @@ def _n_steps(time: float, dt: float) -> int:
         msg = f"Time {time:g} takes {time / dt:.3g} steps of {dt:g}; expected at most {ROUNDS:,}, times up to {ROUNDS * dt:g}."
         raise InputError(msg)
     return math.ceil(time / dt)
+
+
+def _diffused(
+    drift: Callable[[FloatArray], FloatArray],
+    x: FloatArray,
+    t: float,
+    sigma: float,
+    largest: float,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Follow cells from time 0 to `t` by Euler-Maruyama, in steps of at most `largest`."""
+    steps = _n_steps(t, largest)
+    for _ in range(steps):
+        dt = t / steps
+        x = x + drift(x) * dt + sigma * math.sqrt(dt) * rng.standard_normal(x.shape)
+    return x
 
 
 def _normal_log_density(x: FloatArray, mean: FloatArray, sd: FloatArray) -> FloatArray:

@@ -6,10 +6,21 @@ from scipy.stats import kstest
 
 import problems
 from cellflow import synthetic
-from cellflow.synthetic import BranchingTree, GaussianToGaussian, OrnsteinUhlenbeck, System, ToggleSwitch, TwoWell, truth
+from cellflow.synthetic import (
+    BranchingTree,
+    GaussianToGaussian,
+    GeneCircuit,
+    OrnsteinUhlenbeck,
+    System,
+    ToggleSwitch,
+    TwoWell,
+    truth,
+)
 
 SYSTEMS = {
-    name: getattr(synthetic, name)() for name in synthetic.__all__ if name not in {"System", "truth", "BranchingTree"}
+    name: getattr(synthetic, name)()
+    for name in synthetic.__all__
+    if name not in {"System", "truth", "BranchingTree", "GeneCircuit"}  # the last knows no velocity and no density
 } | {"BranchingTree": BranchingTree(n_dims=2)}
 systems = pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 #: A time between the first and the last one, away from the forks of the tree and from a change in a solver's number of steps.
@@ -182,3 +193,33 @@ def test_branching_tree_has_its_shape():
     np.testing.assert_allclose(system.fates(0.5, x), 1 / 8)
     other = BranchingTree(n_dims=10, depth=3, seed=1).sample(400, [3.9], np.random.default_rng(0))[0].x
     assert (x != other).any()
+
+
+# Cells that diffuse --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("system", [OrnsteinUhlenbeck(), TwoWell(start=0.3)], ids=lambda s: type(s).__name__)
+def test_velocity_is_the_drift_less_half_the_score(system):
+    x, h = system.sample(100, [INNER], np.random.default_rng(0))[0].x, 1e-4
+    score = [(system.log_density(INNER, x + h * e) - system.log_density(INNER, x - h * e)) / (2 * h) for e in np.eye(2)]
+    known = system.drift(INNER, x) - 0.5 * system.sigma**2 * np.stack(score, axis=1)
+    np.testing.assert_allclose(system.velocity(INNER, x), known, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [GeneCircuit(), GeneCircuit(((0.0, 0.0, -8.0), (-8.0, 0.0, 0.0), (0.0, -8.0, 0.0)), (3.0,) * 3, start=(0.6, 0.4, 0.2))],
+    ids=["toggle", "ring"],
+)
+def test_a_circuit_moves_by_its_drift_and_spreads_by_its_noise(system):
+    """Of fresh cells after a short time: mean displacement and growth of the variance, to their standard errors."""
+    n, t = 40_000, 0.02
+    start, later = system.sample(n, [0.0, t], np.random.default_rng(0)).populations
+    rate = (later.x.mean(axis=0) - start.x.mean(axis=0)) / t
+    np.testing.assert_allclose(rate, system.drift(0.0, start.x).mean(axis=0), atol=5 * 0.15 / np.sqrt(n) / t)
+    d, h = len(system.start), 1e-5
+    slopes = [(system.drift(0.0, start.x + h * e) - system.drift(0.0, start.x - h * e)) / (2 * h) for e in np.eye(d)]
+    jacobian = np.mean(slopes, axis=1).T
+    grown = system.sigma**2 + 2 * system.start_sd**2 * np.diag(jacobian)
+    np.testing.assert_allclose((later.x.var(axis=0) - start.x.var(axis=0)) / t, grown, atol=0.02)
+    assert set(truth(system, t, later.x)) == {"drift"}

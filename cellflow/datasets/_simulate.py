@@ -36,8 +36,9 @@ def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | N
     Parameters
     ----------
     name
-        `"gaussian_to_gaussian"`, `"ornstein_uhlenbeck"`, `"rotation"`, `"bifurcation"`, `"two_well"`, `"toggle_switch"` (with
-        proliferation) or `"branching_tree"`; or a system of `cellflow.synthetic`, for other constants.
+        `"gaussian_to_gaussian"`, `"ornstein_uhlenbeck"`, `"rotation"`, `"bifurcation"`, `"two_well"`, `"gene_circuit"` (with
+        noise), `"toggle_switch"` (with proliferation) or `"branching_tree"`; or a system of `cellflow.synthetic`, for other
+        constants.
     n_obs
         Cells per snapshot.
     times
@@ -48,8 +49,9 @@ def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | N
     Returns
     -------
     Positions in `X` and `obsm["X_true"]`, times in `obs["time"]`, the size of the population relative to the first time in
-    `obs["mass"]`, and what the system knows: `obsm["velocity_true"]`, `obs["growth_true"]`, `obsm["fates_true"]`,
-    `obs["log_density_true"]`. Name, constants and seed are in `uns["simulation"]`.
+    `obs["mass"]`, and what the system knows: `obsm["velocity_true"]` (of the population), `obsm["drift_true"]` (of single
+    cells), `obs["growth_true"]`, `obsm["fates_true"]`, `obs["log_density_true"]`. Name, constants and seed are in
+    `uns["simulation"]`.
 
     Raises
     ------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from cellflow import __version__
 from cellflow._arguments import check_arguments
+from cellflow._numbers import as_number
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.components import first_column
@@ -36,13 +37,15 @@ def velocity(
     *,
     basis: str | Sequence[str] | None = None,
     genes: Selection | None = None,
+    kind: Literal["flow", "drift"] = "flow",
+    sigma: float | None = None,
     n_neighbors: int = 30,
     extrapolate: bool = False,
     key: str = DEFAULT,
     overwrite: bool = False,
     copy: bool = False,
 ) -> AnnData | None:
-    """Write the velocity of every cell at its own time, in data units per unit of time.
+    r"""Write the velocity of every cell at its own time, in data units per unit of time.
 
     Parameters
     ----------
@@ -54,6 +57,16 @@ def velocity(
     genes
         Genes to write velocities of: names, positions or a mask; all by default, as far as the layer stays below 2 GB. With a
         choice, the layers are sparse; with an empty one they are left out. `cf.get.velocity` computes any genes on demand.
+    kind
+        `"flow"`: how the population moves, the velocity :math:`v` of the probability flow. It answers where mass goes, and is
+        what `cf.tl.push`, `cf.tl.predict` and the hold-out use. `"drift"`: how a single cell moves on average,
+        :math:`v + \tfrac{\sigma^2}{2} \nabla \log p_t`, of a fit with a score. It answers what the cell's own regulation
+        does: where noise and regulation balance, the population rests and the flow is near zero, but the drift is not.
+        Compare it, not the flow, with RNA velocities and with the right-hand side of a gene circuit.
+    sigma
+        Of the drift: diffusion per square root of time, in model coordinates. Snapshots do not determine it, so that it is an
+        assumption; by default that of the bridge which was fitted, or `0.5 / sqrt(median gap)`. The part of the drift that
+        holds cells together grows with its square.
     n_neighbors
         Neighbours that an arrow in a picture is made from.
     extrapolate
@@ -73,15 +86,16 @@ def velocity(
     - `obsm["velocity_umap"]`: arrows in each picture;
     - `layers["velocity"]`, `var["velocity_genes"]`: velocity of the genes, and which of them the representation can decode;
     - `layers["Ms"]`: the decoded expression, unless somebody else wrote one;
-    - `uns["velocity_params"]`: how they were made.
+    - `uns["velocity_params"]`: how they were made; `kind`, and of a drift `sigma`.
 
     With another key than the default, all of these names start with it. Never NaN: other tools drop every gene then.
 
     Raises
     ------
     InputError
-        No fit, another representation, an unknown basis or gene, layers above 2 GB, cells more than one mean interval
-        outside the times of the fit without `extrapolate`; `adata` is as it was.
+        An unknown `kind`, a drift of a fit without a score, a `sigma` beside a flow; no fit, another representation, an
+        unknown basis or gene, layers above 2 GB, cells more than one mean interval outside the times of the fit without
+        `extrapolate`; `adata` is as it was.
 
     Warns
     -----
@@ -91,6 +105,7 @@ def velocity(
     check_arguments(velocity, locals())
     fitted = read_fitted(adata, key)
     fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
+    width = _width(fitted, kind, sigma)
     keys, use_rep = fitted.keys, fitted.cells.use_rep
     several = not isinstance(basis, str) and isinstance(basis, Iterable)
     found = [find_basis(adata, name) for name in ([] if basis is None else basis if several else [basis])]
@@ -103,7 +118,10 @@ def velocity(
     with_expression = len(columns) > 0 and _may_write_expression(adata, fitted)
     target = target_of(adata, copy=copy)
 
-    latent = fitted.flow.velocity(fitted.x, fitted.times, context=fitted.cells.context)
+    if width is None:
+        latent = fitted.flow.velocity(fitted.x, fitted.times, context=fitted.cells.context)
+    else:
+        latent = fitted.flow.drift(fitted.x, fitted.times, sigma=width, context=fitted.cells.context)
     arrows = {keys.velocity(n): _drawn(fitted.x, latent, n, xy, n_neighbors) for n, xy in pictures.items()}
     staged: Staged = {"obsm": {keys.velocity(fitted.basis): _padded(adata, fitted, latent), **arrows}}
     if len(columns) and fitted.flow.decoder is not None:
@@ -115,7 +133,7 @@ def velocity(
         decodable = np.zeros(adata.n_vars, dtype=bool)
         decodable[columns] = decoder.decodable
         staged |= {"layers": layers, "var": {keys.velocity_genes: decodable}}
-    params = _params(adata, fitted, list(pictures))
+    params = _params(adata, fitted, list(pictures)) | {"kind": kind} | ({} if width is None else {"sigma": width})
     fitted.observed.warn(fitted.times)
     write(target, staged | {"uns": {keys.uns: amended(adata, keys, places, {}), keys.velocity_params: params}})
     return target if copy else None
@@ -127,6 +145,25 @@ def _drawn(x: FloatArray, velocity: FloatArray, basis: str, xy: FloatArray, n_ne
     arrows = np.zeros(xy.shape)
     arrows[:, first:] = project(x, velocity, xy[:, first:], n_neighbors=n_neighbors)
     return arrows
+
+
+def _width(fitted: Fitted, kind: str, sigma: float | None) -> float | None:
+    """The diffusion of the drift; None for the flow, which has none."""
+    if kind not in ("flow", "drift"):
+        msg = f"kind={kind!r}; expected 'flow' (how the population moves) or 'drift' (how single cells move)."
+        raise InputError(msg)
+    if kind == "flow":
+        if sigma is not None:
+            msg = f"sigma={sigma!r} is of the drift; expected sigma=None beside kind='flow', or kind='drift'."
+            raise InputError(msg)
+        return None
+    if fitted.flow.dynamics.score is None:
+        msg = (
+            f"kind='drift', but the fit in adata.uns[{fitted.keys.uns!r}] (method {fitted.params['method']!r}) has no score. "
+            "Expected a fit by cf.tl.flow with score=True, or with method='sf2m'."
+        )
+        raise InputError(msg)
+    return fitted.flow.sigma if sigma is None else as_number("sigma", sigma, above=0.0)
 
 
 def _genes(adata: AnnData, fitted: Fitted, genes: Selection | None) -> tuple[IntArray, IntArray]:

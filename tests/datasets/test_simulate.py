@@ -15,6 +15,7 @@ def test_every_system_has_a_name():
         "bifurcation",
         "branching_tree",
         "gaussian_to_gaussian",
+        "gene_circuit",
         "ornstein_uhlenbeck",
         "rotation",
         "toggle_switch",
@@ -29,10 +30,16 @@ def test_truth_belongs_to_its_cell_and_survives_a_file(name, tmp_path):
     later = (adata.obs["time"] == 0.7).to_numpy()
     assert later.sum() == 15
     np.testing.assert_array_equal(adata.X, adata.obsm["X_true"])
-    np.testing.assert_array_equal(adata.obsm["velocity_true"][later], system.velocity(0.7, adata.X[later]))
-    np.testing.assert_array_equal(adata.obs["log_density_true"][later], system.log_density(0.7, adata.X[later]))
-    assert ("growth_true" in adata.obs) == hasattr(system, "growth")
-    assert ("fates_true" in adata.obsm) == hasattr(system, "fates")
+    for known, slot in {
+        "velocity": adata.obsm,
+        "drift": adata.obsm,
+        "growth": adata.obs,
+        "fates": adata.obsm,
+        "log_density": adata.obs,
+    }.items():
+        assert (f"{known}_true" in slot) == hasattr(system, known)
+        if hasattr(system, known):
+            np.testing.assert_array_equal(slot[f"{known}_true"][later], getattr(system, known)(0.7, adata.X[later]))
     adata.write_h5ad(tmp_path / "a.h5ad")
     again = ad.read_h5ad(tmp_path / "a.h5ad")
     np.testing.assert_array_equal(again.X, adata.X)
