@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
-from cellflow.adapter.fitted import read_fitted
-from cellflow.adapter.keys import DEFAULT, Keys, is_ours
+from cellflow.adapter.fitted import read_cells, read_fitted, read_paths
+from cellflow.adapter.keys import DEFAULT, Keys, kind_of
 from cellflow.adapter.read import require_anndata
+from cellflow.adapter.record import read_diagnosis, read_record, record_of
 from cellflow.adapter.selection import Selection, gene_columns, shared_genes
-from cellflow.adapter.store import load_flow, opened, record_of
-from cellflow.errors import InputError, MissingKeyError
+from cellflow.adapter.store import load_flow, opened
+from cellflow.errors import InputError, MissingKeyError, ModelFileError
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from cellflow._typing import FloatArray
     from cellflow.densities import Density
     from cellflow.flow import Flow
 
-__all__ = ["density", "diagnosis", "flow", "velocity"]
+__all__ = ["density", "diagnosis", "flow", "trajectories", "trajectory_samples", "velocity"]
 
 
 @guarded
@@ -52,19 +54,25 @@ def density(adata: AnnData, *, key: str = DEFAULT) -> dict[float, Density]:
 
     require_anndata(adata)
     name = Keys(key).densities
-    if not is_ours(adata, name):
+    if kind_of(adata, name) != "densities":
         msg = f"adata.uns[{name!r}] holds no densities. Learn them first: cf.tl.density(adata, time_key=...)."
         raise MissingKeyError(msg)
     from cellflow.densities import Conditioned, from_state
 
-    record = adata.uns[name]
+    record = read_record(adata, name, "densities")
+    times = [float(t) for t in record["times"]]
+    pooled = bool(record["params"]["pooled"])
+    missing = sorted({"pooled"} - set(record["densities"]) if pooled else {str(t) for t in times} - set(record["densities"]))
+    if missing:
+        msg = f"adata.uns[{name!r}]['densities'] lacks {missing}. Restore it from a copy, or learn them again: cf.tl.density."
+        raise ModelFileError(msg)
     found = {
         label: from_state(*opened(model, f"adata.uns[{name!r}]['densities'][{label!r}]", again="cf.tl.density"))
         for label, model in record["densities"].items()
     }
-    if record["params"]["pooled"]:
-        return {float(t): Conditioned(found["pooled"], np.array([t])) for t in record["times"]}
-    return {float(t): found[str(float(t))] for t in record["times"]}
+    if pooled:
+        return {t: Conditioned(found["pooled"], np.array([t])) for t in times}
+    return {t: found[str(t)] for t in times}
 
 
 @guarded
@@ -89,6 +97,8 @@ def diagnosis(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
     ------
     MissingKeyError
         No fit under this key, or no diagnosis of it.
+    ModelFileError
+        A diagnosis, or a fit, that is damaged.
     """
     check_arguments(diagnosis, locals())
     import numpy as np
@@ -100,8 +110,8 @@ def diagnosis(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
         call = "cf.tl.diagnose(adata)" if key == DEFAULT else f"cf.tl.diagnose(adata, key={key!r})"
         msg = f"adata.uns[{key!r}] holds no 'diagnosis' of its fit. Make it first: {call}."
         raise MissingKeyError(msg)
-    found = record["diagnosis"]
-    table = pd.DataFrame({str(name): np.asarray(found["table"][str(name)]) for name in found["columns"]})
+    found = read_diagnosis(record, f"adata.uns[{key!r}]['diagnosis']")
+    table = pd.DataFrame({str(name): np.array(found["table"][str(name)]) for name in found["columns"]})
     table.attrs["verdict"] = str(found["verdict"])
     if "types" in found:
         table.attrs["types"] = {str(interval): _shares(types) for interval, types in found["types"].items()}
@@ -124,7 +134,7 @@ def _shares(types: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 @guarded
 def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
-    """Return the fitted `Flow` that `cf.tl.flow` stored.
+    """Return the fitted `Flow` that `cf.tl.flow` stored; it shares no memory with `adata`.
 
     Parameters
     ----------
@@ -143,6 +153,67 @@ def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
     check_arguments(flow, locals())
     require_anndata(adata)
     return load_flow(adata, Keys(key))
+
+
+@guarded
+def trajectories(adata: AnnData, *, key: str = DEFAULT) -> FloatArray:
+    """Return the states of every cell through time that `cf.tl.trajectories` wrote.
+
+    Parameters
+    ----------
+    adata
+        With trajectories.
+    key
+        Where the fit is.
+
+    Returns
+    -------
+    Shape `(n_obs, n_times, d)`, a copy, in the coordinates of the representation, at the times that are in
+    `adata.uns["cellflow"]["trajectory_times"]`.
+
+    Raises
+    ------
+    MissingKeyError
+        No fit under this key, or no trajectories.
+    InputError
+        Cells at other positions than when the trajectories were computed, or an array of another shape.
+
+    See Also
+    --------
+    cellflow.get.trajectory_samples
+    """
+    return _paths(adata, key, samples=False)
+
+
+@guarded
+def trajectory_samples(adata: AnnData, *, key: str = DEFAULT) -> FloatArray:
+    """Return the states of every cell along several diffusions, which `cf.tl.trajectories(adata, stochastic=True)` wrote.
+
+    Parameters
+    ----------
+    adata
+        With stochastic trajectories.
+    key
+        Where the fit is.
+
+    Returns
+    -------
+    Shape `(n_obs, n_rep, n_times, d)`, a copy, at the times in `adata.uns["cellflow"]["trajectory_samples_times"]`.
+
+    Raises
+    ------
+    MissingKeyError, InputError
+        As `cellflow.get.trajectories`.
+    """
+    return _paths(adata, key, samples=True)
+
+
+def _paths(adata: AnnData, key: str, *, samples: bool) -> FloatArray:
+    require_anndata(adata)
+    keys = Keys(key)
+    record = record_of(adata, keys)
+    cells, _ = read_cells(adata, keys, record)
+    return read_paths(adata, keys, record, cells, samples=samples).copy()
 
 
 @guarded

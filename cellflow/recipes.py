@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from types import FunctionType
@@ -46,6 +46,7 @@ __all__ = [
     "ot_cfm",
     "sb_cfm",
     "sf2m",
+    "unknown_networks",
     "vp_cfm",
 ]
 
@@ -321,6 +322,34 @@ def coupling_from(described: Mapping[str, Any]) -> Coupling:
     """
     made: Coupling = _made(described["coupling"])
     return made
+
+
+def unknown_networks(recipe: Recipe) -> list[str]:
+    """Name the parts of a recipe's networks that `describe` cannot keep, so that a stored fit could not be asked again.
+
+    Examples
+    --------
+    >>> unknown_networks(ot_cfm())
+    []
+    """
+    return [name for part in (recipe.field, recipe.score) if part is not None for name in _unknown(part)]
+
+
+def _unknown(part: object) -> Iterator[str]:
+    """Whatever in a network's builder is neither of `cellflow.fields` nor a plain value."""
+    if isinstance(part, partial):
+        yield from _unknown(part.func)
+        for value in part.keywords.values():
+            yield from _unknown(value)
+        if part.args:
+            yield f"partial with unnamed arguments {part.args!r}"
+    elif isinstance(part, tuple | list):
+        for value in part:
+            yield from _unknown(value)
+    elif not (part is None or isinstance(part, bool | int | float | str | np.generic)):
+        name = str(getattr(part, "__name__", type(part).__name__))
+        if name not in fields.__all__ or getattr(fields, name) is not part:
+            yield name
 
 
 def _made(described: Any) -> Any:

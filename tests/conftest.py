@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import contextmanager
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -35,6 +36,12 @@ def digest(adata):
     slots = {s: {str(k): _digest(v) for k, v in dict(getattr(adata, s)).items()} for s in ("obsm", "varm", "layers", "obsp")}
     frames = {s: (_digest(getattr(adata, s)), _digest(getattr(adata, s).index.to_series())) for s in ("obs", "var")}
     return {**slots, **frames, "uns": _digest(dict(adata.uns)), "X": _digest(adata.X), "is_view": adata.is_view}
+
+
+@pytest.fixture
+def digest_of():
+    """One hash of anything an AnnData may hold."""
+    return _digest
 
 
 @pytest.fixture
@@ -99,3 +106,12 @@ def _fitted():
 def fitted(_fitted):
     """A small AnnData with a fit (and its score) under the default key, three of its cells without a time; always a copy."""
     return _fitted.copy()
+
+
+ARCHIVE = Path(__file__).parent / "archive"
+
+
+@pytest.fixture
+def archived():
+    """A file of cellflow 0.1.0: a fit, velocities, trajectories, densities and a diagnosis of 60 cells, one without a time."""
+    return ad.read_h5ad(ARCHIVE / "fit_0_1_0.h5ad")

@@ -55,7 +55,7 @@ def test_annotate_adds_velocities_and_trajectories(fitted: Path, tmp_path: Path,
     assert "out.h5ad: 90 cells" in err
     adata = ad.read_h5ad(tmp_path / "out.h5ad")
     assert {"velocity_pca", "velocity_umap", "cf_trajectory"} <= set(adata.obsm)
-    assert adata.obsm["cf_trajectory"].shape == (90, 5, 4)
+    assert adata.obsm["cf_trajectory"].shape == (90, 20)
 
 
 def test_predict_writes_a_population_that_the_seed_decides(

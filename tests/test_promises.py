@@ -103,6 +103,8 @@ CALLS = {
     "tl.generate": lambda a, **kw: cf.tl.generate(a, **({"time": 12.0, "n_obs": 5} | kw)),
     "tl.translate": lambda a, **kw: cf.tl.translate(a, "hours", source=0.0, target=12.0, method=QUICK, **kw),
     "get.flow": cf.get.flow,
+    "get.trajectories": cf.get.trajectories,
+    "get.trajectory_samples": cf.get.trajectory_samples,
     "get.velocity": cf.get.velocity,
 }
 

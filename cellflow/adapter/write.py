@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from cellflow._warn import ignored
+from cellflow.adapter.commit import commit
 from cellflow.adapter.h5ad import write_h5ad
 from cellflow.errors import InputError
 
@@ -22,7 +22,6 @@ logger = logging.getLogger("cellflow")
 Slot: TypeAlias = Literal["obs", "var", "obsm", "layers", "uns"]
 #: Values by slot and key.
 Staged: TypeAlias = dict[Slot, dict[str, Any]]
-_ABSENT = object()
 
 
 def write(adata: AnnData, staged: Staged, *, remove: Iterable[tuple[str, str]] = ()) -> None:
@@ -48,26 +47,7 @@ def write(adata: AnnData, staged: Staged, *, remove: Iterable[tuple[str, str]] =
     fresh = {(slot, key) for slot, values in staged.items() for key in values}
     if adata.is_view:
         logger.info("The AnnData was a view of another one; it is now a copy of its own, which holds the results.")
-    before: list[tuple[str, str, Any]] = []
-    from anndata import ImplicitModificationWarning
-
-    with ignored(ImplicitModificationWarning):
-        try:
-            for place, name in set(remove) - fresh:
-                if name in getattr(adata, place):
-                    before.append((place, name, getattr(adata, place)[name]))
-                    del getattr(adata, place)[name]
-            for slot, values in staged.items():
-                for key, value in values.items():
-                    before.append((slot, key, getattr(adata, slot).get(key, _ABSENT)))
-                    getattr(adata, slot)[key] = value
-        except BaseException:
-            for place, name, old in reversed(before):
-                if old is not _ABSENT:
-                    getattr(adata, place)[name] = old
-                elif name in getattr(adata, place):
-                    del getattr(adata, place)[name]
-            raise
+    commit(adata, staged, set(remove) - fresh)
 
 
 def target_of(adata: AnnData, *, copy: bool) -> AnnData:
@@ -76,10 +56,11 @@ def target_of(adata: AnnData, *, copy: bool) -> AnnData:
     Raises
     ------
     InputError
-        A copy of an AnnData that lives in a file.
+        A copy of an AnnData that lives in a file, or a view of one, which cannot hold results.
     """
-    if copy and adata.isbacked:
-        msg = "copy=True of an AnnData that is backed by a file. Expected one in memory: pass adata.to_memory() instead."
+    if adata.isbacked and (copy or adata.is_view):
+        what = "copy=True of an AnnData that is" if copy else "The AnnData is a view of one that is"
+        msg = f"{what} backed by a file. Expected one in memory: pass adata.to_memory() instead."
         raise InputError(msg)
     return adata.copy() if copy else adata
 
@@ -93,8 +74,9 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
     n = adata.n_vars if slot == "var" else adata.n_obs
     shape = np.shape(value)
     wanted = {"obs": (n,), "var": (n,), "layers": adata.shape}.get(slot, (n, *shape[1:]))
-    if shape != wanted or (slot == "obsm" and len(shape) < 2):
-        msg = f"{where} would get shape {shape}; expected {wanted if slot != 'obsm' else f'({n}, d, ...)'}."
+    # Readers in R and anndata.concat take matrices only.
+    if shape != wanted or (slot == "obsm" and len(shape) != 2):
+        msg = f"{where} would get shape {shape}; expected {wanted if slot != 'obsm' else f'({n}, d)'}."
         raise InputError(msg)
     values = value.data if hasattr(value, "nnz") else np.asarray(value)  # of a sparse matrix, what is stored
     if values.dtype.kind not in ("biufUOS" if slot in {"obs", "var"} else "biuf"):

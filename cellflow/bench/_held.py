@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ import numpy as np
 from cellflow._neighbors import nearest
 from cellflow._random import stream
 from cellflow._typing import FloatArray, IntArray
+from cellflow.adapter.fingerprint import order_of
+from cellflow.adapter.keys import kind_of
 from cellflow.adapter.positions import read_positions
-from cellflow.adapter.store import order_of
+from cellflow.adapter.record import read_record
 from cellflow.errors import CellFlowError, InputError, MissingKeyError
 
 if TYPE_CHECKING:
@@ -127,22 +129,31 @@ class Held:
         InputError
             It is not what `cf.bench.holdout` writes.
         """
-        record = adata.uns.get(key)
+        from cellflow.benchmark.verdict import Comparison
+
         again = "Run cf.bench.holdout(adata, time_key=...) first"
-        if not isinstance(record, Mapping) or "table" not in record:
+        if kind_of(adata, key) != "benchmark":
             found = [str(k) for k in adata.uns]
-            others = [k for k in found if isinstance(adata.uns[k], Mapping) and {"table", "clouds"} <= set(adata.uns[k])]
+            others = [k for k in found if kind_of(adata, k) == "benchmark"]
             there = f"benchmarks are at {others}; pass key=" if others else f"found {found}"
             msg = f"No held-out benchmark in adata.uns[{key!r}]; {there}. {again}."
             raise MissingKeyError(msg)
-        missing = [name for name in ("params", "verdict", "clouds") if name not in record]
-        columns = {*_TEXT, *_NUMBERS} - _OPTIONAL
-        missing += sorted(f"table[{c!r}]" for c in columns - set(record["table"]))
-        missing += sorted(f"params[{name!r}]" for name in {"use_rep", "n_dims", "time_key"} - set(record.get("params", ())))
-        if missing or not len(record["table"]):
-            what = f"lacks {', '.join(missing)}" if missing else "has no rows"
-            msg = f"The benchmark in adata.uns[{key!r}] {what}, so it is damaged or of another version. {again}, again."
-            raise InputError(msg)
+        record = read_record(adata, key, "benchmark")
+        tables = [("table", {*_TEXT, *_NUMBERS} - _OPTIONAL, set(_NUMBERS))]
+        if "comparisons" in record:
+            compared = {f.name for f in fields(Comparison)}
+            tables.append(("comparisons", compared, compared - {"method", "protocol", "measure"}))
+        for name, columns, numbers in tables:
+            table = record[name]
+            missing = sorted(columns - set(table.columns)) if len(table) else []
+            text = sorted(column for column in numbers & set(table.columns) if not _is_numeric(table[column]))
+            if missing or (text and len(table)):
+                what = f"lacks the columns {missing}" if missing else f"has no numbers in the columns {text}"
+                msg = (
+                    f"adata.uns[{key!r}][{name!r}] {what}, so it is damaged or of another version. Expected all that "
+                    f"cf.bench.holdout writes. {again}, again."
+                )
+                raise InputError(msg)
         params = {str(k): v for k, v in dict(record["params"]).items()}
         version = str(record.get("cellflow_version", "unknown"))
         return cls(
@@ -282,6 +293,12 @@ class Held:
             )
             raise InputError(msg)
         return Reference(np.concatenate([c.x for c in found]), rows)
+
+
+def _is_numeric(column: Any) -> bool:
+    from pandas.api.types import is_numeric_dtype
+
+    return column.ndim == 1 and is_numeric_dtype(column)
 
 
 def _coincide(distance: FloatArray, x: FloatArray) -> bool:

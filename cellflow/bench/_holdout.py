@@ -15,10 +15,11 @@ from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow._warn import warn
+from cellflow.adapter.fingerprint import order_of
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.representation import LEAKY, refit_of, seen_by
-from cellflow.adapter.store import order_of, plain
+from cellflow.adapter.store import plain
 from cellflow.adapter.times import Time
 from cellflow.adapter.write import write
 from cellflow.errors import InputWarning
@@ -161,7 +162,7 @@ def holdout(
     cells = read(adata, time_key=time_key, use_rep=use_rep, n_dims=n_dims, weight_key=weight_key, force_rep=force_rep)
     if cluster_key is not None:
         read_labels(adata, cluster_key)
-    require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite)
+    require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="benchmark")
     hidden = inner_times(cells.snapshots(), _as_numbers(cells, times))
     problems = _problems(adata, cells, hidden, leak_free=leak_free, layer=layer)
     found = hold_out(
@@ -198,6 +199,7 @@ def holdout(
     if not copy:
         record = {
             "cellflow_version": __version__,
+            "kind": "benchmark",
             "table": table.copy(),
             "params": plain(params),
             "verdict": verdict,

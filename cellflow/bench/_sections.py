@@ -10,7 +10,9 @@ import numpy as np
 
 from cellflow._typing import FloatArray
 from cellflow.adapter.components import Plane, axis_name, plane_of
+from cellflow.adapter.keys import Keys, kind_of
 from cellflow.adapter.positions import read_positions
+from cellflow.adapter.record import record_of
 from cellflow.bench import _pictures
 from cellflow.bench._celltypes import typed
 from cellflow.bench._format import digits, number, plain, with_interval
@@ -328,9 +330,9 @@ def _coverage(predicted: Cloud, observed: Cloud, level: Sequence[float] | FloatA
 
 def fit(adata: AnnData, fit_key: str) -> Iterator[Markup]:
     """Training and plans of the fit that is stored beside the benchmark."""
-    record = adata.uns.get(fit_key)
-    if not isinstance(record, Mapping) or "history" not in record:
+    if not isinstance(fit_key, str) or kind_of(adata, fit_key) != "fit":
         return
+    record = record_of(adata, Keys(fit_key))
     yield element("h2", "The fit to all snapshots")
     yield element(
         "p",
@@ -338,14 +340,14 @@ def fit(adata: AnnData, fit_key: str) -> Iterator[Markup]:
         "benchmark made fits of its own; this one is for predictions to come.",
     )
     history = record["history"]
-    if "step" in history and "loss" in history and len(np.atleast_1d(history["step"])) > 1:
+    if len(history["step"]) > 1:
         caption = (
             "Training. The loss does not go to zero, because several cells pass one place at different velocities; what to "
             "look for is a flat end, and no rise of the held-out curve."
         )
         yield _figure(_pictures.training(history), caption, alt="Training loss over steps")
-    plans = record.get("plans", {})
-    if isinstance(plans, Mapping) and plans:
+    plans = record["plans"]
+    if plans:
         there = {str(name) for plan in plans.values() for name in plan}
         columns = [*(name for name in _PLAN if name in there), *sorted(there - set(_PLAN))]
         rows = [
@@ -359,8 +361,8 @@ def fit(adata: AnnData, fit_key: str) -> Iterator[Markup]:
             "model units; the gap is a certified bound on how far the plan is from the best one, relative to the cost.",
         )
         yield table(["interval", *columns], rows)
-    params = record.get("params")
-    if isinstance(params, Mapping) and params:
+    params = record["params"]
+    if params:
         said = definitions([(str(name), plain(value)) for name, value in sorted(params.items())])
         yield element("details", element("summary", "Parameters of this fit"), said)
 

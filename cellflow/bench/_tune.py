@@ -106,7 +106,7 @@ def tune(
     choices = candidates(methods, n_dims=n_dims, smoothing=smoothing, sigma=sigma)
     widest = max((c.n_dims for c in choices if c.n_dims is not None), default=None)
     cells = read(adata, time_key=time_key, use_rep=use_rep, n_dims=widest, weight_key=weight_key, force_rep=force_rep)
-    require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite)
+    require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="choice")
     found = select(
         cells.snapshots(), choices, budget=seconds, scale=scale, random_state=seed, n_jobs=n_jobs, progress=progress
     )
@@ -127,6 +127,7 @@ def tune(
         }
         record = {
             "cellflow_version": __version__,
+            "kind": "choice",
             "table": table.copy(),
             "recipe": json.dumps(recipe),
             "best": found.best.name,

@@ -76,7 +76,7 @@ def population(
     at = fitted.time_unit.number("time", time)
     name, positions, plane = fitted.coordinates(basis, components)
     real, y = plane.of(positions), fitted.positions(predicted).astype(np.float64)
-    cloud = plane.of(y) if name == fitted.basis else place(y, fitted.positions(adata), real)
+    cloud = plane.of(y) if name == fitted.basis else place(y, fitted.x, real)
     known = fitted.snapshots
 
     measured = [("observed", t, OBSERVED) for t in known[known == at]]

@@ -10,10 +10,12 @@ import numpy as np
 
 from cellflow._typing import FloatArray
 from cellflow.adapter.components import Components, Plane, plane_of
-from cellflow.adapter.keys import Keys, basis_of, find_basis
+from cellflow.adapter.fingerprint import require_made_for
+from cellflow.adapter.fitted import read_cells, read_times
+from cellflow.adapter.keys import Keys, basis_of, find_basis, where_of
 from cellflow.adapter.positions import read_positions
-from cellflow.adapter.read import require_anndata
-from cellflow.adapter.store import record_of
+from cellflow.adapter.read import Cells, require_anndata
+from cellflow.adapter.record import record_of
 from cellflow.adapter.times import TimeUnit
 from cellflow.errors import InputError, MissingKeyError, closest
 
@@ -81,10 +83,36 @@ class Fitted:
     @cached_property
     def times(self) -> FloatArray:
         """When each cell was sampled `(n,)`, NaN where that is not known."""
-        times = np.array(entry(self.adata, "obs", self.keys.time, "Fit again: cf.tl.flow(adata, ...)."), dtype=np.float64)
-        if self.keys.time_inferred in self.adata.obs:
-            times[self.adata.obs[self.keys.time_inferred].to_numpy(dtype=bool)] = np.nan
-        return times
+        return read_times(self.adata, self.keys, self.record).own
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The cells, which have the positions that the model was made with."""
+        return read_cells(self.adata, self.keys, self.record)[0]
+
+    @property
+    def x(self) -> FloatArray:
+        """Positions of the cells in the representation of the model `(n, d)`."""
+        return self.cells.x
+
+    def require_made_for(self, basis: str, positions: FloatArray, arrows: FloatArray) -> None:
+        """Make sure that the arrows of a basis belong to the coordinates that it has now.
+
+        Raises
+        ------
+        InputError
+            The coordinates have changed since `cf.tl.velocity` was called, or the arrows.
+        """
+        key, known = self.keys.velocity(basis), self.record.get("made_for", {})
+        if key not in known:  # written by cellflow 0.1.0
+            return
+        where = where_of(str(self.params["use_rep"]) if basis == self.basis else find_basis(self.adata, basis))
+        about = {"what": f"adata.obsm[{key!r}]", "basis": where, "again": self.velocity_call(basis)}
+        require_made_for(known[key], self.adata.obs_names.to_numpy(), positions, arrows, **about)
+
+    def velocity_call(self, basis: str) -> str:
+        """The call that writes the arrows of a basis."""
+        return f"cf.tl.velocity(adata{'' if basis == self.basis else f', basis={basis!r}'}{self.keys.argument})"
 
     @property
     def snapshots(self) -> FloatArray:
@@ -125,13 +153,13 @@ class Fitted:
             Coordinates that are no finite numbers, or components that are not there.
         """
         if basis is None or (isinstance(basis, str) and basis_of(basis) == self.basis):
-            name, xy = self.basis, self.positions(self.adata)
+            name, xy = self.basis, self.x
         else:
             key = find_basis(self.adata, basis)
             name, xy = basis_of(key), read_positions(self.adata, use_rep=key)
         return name, xy.astype(np.float64), plane_of(name, xy.shape[1], components)
 
     def positions(self, cells: AnnData) -> FloatArray:
-        """Return the positions of cells, of this AnnData or a predicted one, in the representation of the model `(n, d)`."""
+        """Return the positions of other cells, predicted ones, in the representation of the model `(n, d)`."""
         require_anndata(cells)
         return read_positions(cells, use_rep=str(self.params["use_rep"]), n_dims=int(self.params["n_dims"]))

@@ -112,7 +112,7 @@ def stream(
 
 def _arrows(fitted: Fitted, basis: str, positions: FloatArray) -> FloatArray:
     """Velocities of the cells in the columns that they have positions in, `(n, d)`."""
-    key, compute = fitted.keys.velocity(basis), f"cf.tl.velocity(adata, basis={basis!r})"
+    key, compute = fitted.keys.velocity(basis), fitted.velocity_call(basis)
     found = entry(fitted.adata, "obsm", key, f"Compute it: {compute}.")
     where, width = f"adata.obsm[{key!r}]", positions.shape[1]
     shape = tuple(getattr(found, "shape", ()))
@@ -131,4 +131,5 @@ def _arrows(fitted: Fitted, basis: str, positions: FloatArray) -> FloatArray:
         found = f"{where} is not finite for {len(bad)} cells (first: {cell!r})"
         msg = f"{found}; expected finite arrows. Compute it again: {compute}."
         raise InputError(msg)
+    fitted.require_made_for(basis, positions, arrows)
     return arrows

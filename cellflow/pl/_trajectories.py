@@ -12,8 +12,9 @@ from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
 from cellflow._typing import RandomState
 from cellflow.adapter.components import Components
+from cellflow.adapter.fitted import read_paths
 from cellflow.pl._axes import FAINT, INK, MAP, canvas, embedding_axes, map_size, scatter, time_bar
-from cellflow.pl._read import Fitted, entry
+from cellflow.pl._read import Fitted
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -75,7 +76,7 @@ def trajectories(
     n_cells = as_count("n_cells", n_cells)
     fitted = Fitted(adata, key)
     name, positions, plane = fitted.coordinates(basis, components)
-    states = entry(adata, "obsm", fitted.keys.trajectory, "Compute them: cf.tl.trajectories(adata).")
+    states = read_paths(adata, fitted.keys, fitted.record, fitted.cells, samples=False)
     times = np.asarray(fitted.record["trajectory_times"], dtype=np.float64)
     rows = _spread(fitted.times, fitted.snapshots, n_cells, random_state)
     paths = np.asarray(states[rows], dtype=np.float64)
@@ -83,8 +84,7 @@ def trajectories(
     if name == fitted.basis:
         lines = plane.of(paths)
     else:
-        x = fitted.positions(adata)
-        lines = place(paths.reshape(-1, paths.shape[2]), x, xy).reshape(len(rows), len(times), 2)
+        lines = place(paths.reshape(-1, paths.shape[2]), fitted.x, xy).reshape(len(rows), len(times), 2)
 
     with canvas(ax, **map_size(xy)) as ax:
         scatter(ax, xy, color=FAINT, alpha=0.7)

@@ -14,7 +14,7 @@ from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import inferred_times
-from cellflow.adapter.keys import DEFAULT, Keys, require_free
+from cellflow.adapter.keys import DEFAULT, Keys, listed, require_free
 from cellflow.adapter.read import read
 from cellflow.adapter.store import plain, sealed
 from cellflow.adapter.write import target_of, write
@@ -98,14 +98,13 @@ def density(
     """
     check_arguments(density, locals())
     keys = Keys(key_added)
-    record_keys = Keys(keys.densities)
     seed, n_threads = as_seed(random_state), as_count("threads", threads)
     if pooled and method in _REFERENCES:
         msg = f"pooled=True with method={method!r}, which cannot be conditional on time; pass method='nsf', or pooled=False."
         raise InputError(msg)
     cells = read(adata, time_key=time_key, use_rep=use_rep, n_dims=n_dims, weight_key=weight_key, force_rep=force_rep)
     places = [("uns", keys.densities), ("obs", keys.snapshot_log_density)]
-    require_free(adata, record_keys, places, overwrite=overwrite)
+    require_free(adata, keys, places, overwrite=overwrite, kind="densities")
     target = target_of(adata, copy=copy)
     times, snapshots = inferred_times(cells), cells.snapshots()
     if pooled:
@@ -128,10 +127,11 @@ def density(
     }
     record = {
         "cellflow_version": __version__,
+        "kind": "densities",
         "params": plain(params),
         "times": snapshots.times,
         "densities": {name: sealed(*model.state()) for name, model in models.items()},
-        "written": np.array([f"{slot}/{key}" for slot, key in places[1:]], dtype=object),
+        "written": listed(keys, places),
     }
     write(target, {"uns": {keys.densities: record}, "obs": {keys.snapshot_log_density: log_p}})
     return target if copy else None

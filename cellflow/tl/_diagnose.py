@@ -19,7 +19,8 @@ from cellflow.adapter.conditioned import require_partners
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.labels import read_labels
-from cellflow.adapter.store import amended, opened, record_of
+from cellflow.adapter.record import record_of
+from cellflow.adapter.store import amended, opened
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.density import EvolvingDensity
 from cellflow.errors import CouplingWarning, InputError, InputWarning, closest

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cellflow._arguments import check_arguments
+from cellflow._random import as_seed
 from cellflow._settings import guarded
-from cellflow._typing import RandomState
+from cellflow._typing import FloatArray, RandomState
 from cellflow._warn import warn
 from cellflow.adapter.conditioned import named_plans, read_conditions, require_partners
 from cellflow.adapter.decoding import fitted_decoder
+from cellflow.adapter.fingerprint import fingerprint
 from cellflow.adapter.fitted import inferred_times
-from cellflow.adapter.keys import DEFAULT, Keys, require_free, written
+from cellflow.adapter.keys import DEFAULT, Keys, listed, require_free, written
 from cellflow.adapter.read import Cells, read
-from cellflow.adapter.store import pack, plain, sketch
+from cellflow.adapter.store import pack, plain
 from cellflow.adapter.times import Time
 from cellflow.adapter.write import target_of, write
 from cellflow.errors import InputError, InputWarning
@@ -145,7 +147,8 @@ def flow(
     from cellflow import recipes
     from cellflow.fitting import fit
 
-    keys = Keys(key_added)
+    # Drawn once: a generator would give the choice of a method another seed than the fit.
+    keys, seed = Keys(key_added), as_seed(random_state)
     cells = read(
         adata,
         time_key=time_key,
@@ -165,6 +168,7 @@ def flow(
     )
     _require_use_of_mass(mass_key, recipe)
     recipe = recipe.with_score() if score and recipe.score is None else recipe
+    _require_known_networks(recipe)
     if not recipe.generates:
         require_partners(cells)
     elif score:
@@ -173,13 +177,13 @@ def flow(
     target = target_of(adata, copy=copy)
     selection: dict[str, Any] = {}
     if auto:
-        recipe, selection = _chosen(cells, recipe, scale=scale, random_state=random_state, progress=progress)
+        recipe, selection = _chosen(cells, recipe, scale=scale, seed=seed, progress=progress)
         recipe = recipe.with_score() if score and recipe.score is None else recipe
     fitted = fit(
         cells.snapshots(),
         recipe,
         scale=scale,
-        random_state=random_state,
+        random_state=seed,
         threads=threads,
         device=device,
         progress=progress,
@@ -193,12 +197,13 @@ def flow(
         "device": str(device),
         "shared_until": cells.shared_until,
     }
-    record = _record(fitted, cells, adata.obs_names.to_numpy(), choices)
+    times = inferred_times(cells)
+    record = _record(fitted, cells, adata.obs_names.to_numpy(), times, choices)
     record |= selection
-    record["written"] = np.array([f"{slot}/{key}" for slot, key in places[1:]], dtype=object)
+    record["written"] = listed(keys, places)
     write(
         target,
-        {"uns": {keys.uns: record}, "obs": {keys.time: inferred_times(cells), keys.time_inferred: ~cells.timed}},
+        {"uns": {keys.uns: record}, "obs": {keys.time: times, keys.time_inferred: ~cells.timed}},
         remove=written(target, keys),
     )
     return target if copy else None
@@ -216,9 +221,22 @@ def _require_use_of_mass(mass_key: str | None, recipe: Recipe) -> None:
     raise InputError(msg)
 
 
-def _chosen(
-    cells: Cells, default: Recipe, *, scale: Scale, random_state: RandomState, progress: bool | None
-) -> tuple[Recipe, dict[str, Any]]:
+def _require_known_networks(recipe: Recipe) -> None:
+    """Make sure that the networks can be made again from plain values, which is all that an AnnData holds of them."""
+    from cellflow.recipes import unknown_networks
+
+    unknown = unknown_networks(recipe)
+    if unknown:
+        msg = (
+            f"method= has a network that cellflow does not have: {unknown[0]}. Expected networks of cellflow.fields, with "
+            "options in functools.partial by name, as numbers or text: an AnnData holds no code, so no other can be asked. "
+            "Fit this one on arrays: flow = cf.fit(snapshots, method), keep it with flow.save(folder), and read it with "
+            "Flow.load(folder, fields={name: class})."
+        )
+        raise InputError(msg)
+
+
+def _chosen(cells: Cells, default: Recipe, *, scale: Scale, seed: int, progress: bool | None) -> tuple[Recipe, dict[str, Any]]:
     """The method that predicts inner snapshots best, and what is kept of the choice."""
     from cellflow.benchmark.selection import curve, select
 
@@ -230,11 +248,11 @@ def _chosen(
         )
         warn(msg, InputWarning)
         return default, {}
-    found = select(snapshots, scale=scale, random_state=random_state, progress=progress)
+    found = select(snapshots, scale=scale, random_state=seed, progress=progress)
     return found.best.recipe, {"selection": {"table": curve(found), "best": found.best.name}}
 
 
-def _record(fitted: Flow, cells: Cells, names: np.ndarray, choices: dict[str, Any]) -> dict[str, Any]:
+def _record(fitted: Flow, cells: Cells, names: np.ndarray, times: FloatArray, choices: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a fit: the model, and everything that says how it was made."""
     params = {
         "time_key": cells.time_key,
@@ -257,9 +275,10 @@ def _record(fitted: Flow, cells: Cells, names: np.ndarray, choices: dict[str, An
     conditions = {} if cells.conditions is None else {"conditions": json.dumps(cells.conditions.state())}
     return conditions | {
         "cellflow_version": fitted.version,
+        "kind": "fit",
         "params": plain(params),
         "model": pack(fitted),
         "history": dict(fitted.history),
         "plans": plain(named_plans(fitted.plans, cells)),
-        "fingerprint": sketch(names, cells.x),
+        "fingerprint": fingerprint(names, cells.x, times, ~cells.timed),
     }

@@ -15,8 +15,9 @@ from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
+from cellflow.adapter.record import record_of
 from cellflow.adapter.selection import Selection, cell_rows
-from cellflow.adapter.store import amended, opened, record_of, sealed
+from cellflow.adapter.store import amended, opened, sealed
 from cellflow.adapter.times import Time
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.density import EvolvingDensity, Source, most_likely_time, require_quantile

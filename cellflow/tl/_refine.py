@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -136,11 +137,12 @@ def _states(fitted: Fitted, cells: AnnData, argument: str) -> FloatArray:
 
 def _time(fitted: Fitted, predicted: AnnData, time: Time | None) -> float:
     if time is None:
-        known = predicted.uns.get(fitted.keys.own("prediction"), {})
-        if "time" not in known:
-            msg = f"time=None, and predicted.uns[{fitted.keys.own('prediction')!r}] does not hold one. Pass time=."
+        known = predicted.uns.get(fitted.keys.own("prediction"))
+        time = known.get("time") if isinstance(known, Mapping) else None
+        if not isinstance(time, int | float | np.number) or isinstance(time, bool):
+            msg = f"time=None, and predicted.uns[{fitted.keys.own('prediction')!r}] does not hold a time. Pass time=."
             raise InputError(msg)
-        time = float(known["time"])
+        time = float(time)
     return require_inside(fitted, time)
 
 

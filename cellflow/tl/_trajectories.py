@@ -12,6 +12,7 @@ from cellflow._numbers import as_count, shown
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray, RandomState
+from cellflow.adapter.fingerprint import rows_hash
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
 from cellflow.adapter.moved import moved_cells
@@ -86,10 +87,12 @@ def trajectories(
     None, or the copy, or with `cells` the paths: `obs["path", "replicate", "t", "step", "source_cell", "source_time",
     "weight", "extrapolated"]`. Written are
 
-    - `obsm["cf_trajectory"]`, shape `(n_obs, n_times, d)`, and `uns["cellflow"]["trajectory_times"]`, and which of these times
-      are outside those of the fit, `uns["cellflow"]["trajectory_extrapolated"]`;
-    - of stochastic ones `obsm["cf_trajectory_samples"]`, shape `(n_obs, n_rep, n_times, d)`, and
-      `uns["cellflow"]["trajectory_samples_times"]` and `["trajectory_samples_extrapolated"]`.
+    - `obsm["cf_trajectory"]`, shape `(n_obs, n_times * d)`: the states of a cell one after the other in one row, which other
+      tools and other languages read. `cf.get.trajectories` returns them as `(n_obs, n_times, d)`.
+    - `uns["cellflow"]["trajectory_times"]`; `["trajectory_shape"]`, which is `(n_times, d)`; and
+      `["trajectory_extrapolated"]`, which of these times are outside those of the fit;
+    - of stochastic ones `obsm["cf_trajectory_samples"]`, shape `(n_obs, n_rep * n_times * d)`, with entries of the same names
+      that start with `trajectory_samples`; see `cf.get.trajectory_samples`.
 
     Raises
     ------
@@ -137,8 +140,9 @@ def trajectories(
         return paths
     target = target_of(adata, copy=copy)
     observed.warn(np.append(starts, grid), grown)  # before the writing: where warnings are errors, it does not happen
-    record = amended(adata, fitted.keys, [place], {f"{entry}_times": grid, f"{entry}_extrapolated": beyond})
-    write(target, {"obsm": {name: states}, "uns": {fitted.keys.uns: record}})
+    more = {f"{entry}_times": grid, f"{entry}_shape": np.array(states.shape[1:]), f"{entry}_extrapolated": beyond}
+    record = amended(adata, fitted.keys, [place], more, made_for={name: rows_hash(fitted.x)})
+    write(target, {"obsm": {name: states.reshape(adata.n_obs, -1)}, "uns": {fitted.keys.uns: record}})
     return target if copy else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from cellflow._numbers import as_number
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.components import first_column
+from cellflow.adapter.fingerprint import rows_hash
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT, basis_of, find_basis, require_free, written
 from cellflow.adapter.positions import read_positions
@@ -123,6 +124,8 @@ def velocity(
     else:
         latent = fitted.flow.drift(fitted.x, fitted.times, sigma=width, context=fitted.cells.context)
     arrows = {keys.velocity(n): _drawn(fitted.x, latent, n, xy, n_neighbors) for n, xy in pictures.items()}
+    made_for = {keys.velocity(n): rows_hash(xy, arrows[keys.velocity(n)]) for n, xy in pictures.items()}
+    made_for[keys.velocity(fitted.basis)] = rows_hash(fitted.x, latent)
     staged: Staged = {"obsm": {keys.velocity(fitted.basis): _padded(adata, fitted, latent), **arrows}}
     if len(columns) and fitted.flow.decoder is not None:
         decoder, dense = fitted.flow.decoder.only(rows), genes is None
@@ -135,7 +138,8 @@ def velocity(
         staged |= {"layers": layers, "var": {keys.velocity_genes: decodable}}
     params = _params(adata, fitted, list(pictures)) | {"kind": kind} | ({} if width is None else {"sigma": width})
     fitted.observed.warn(fitted.times)
-    write(target, staged | {"uns": {keys.uns: amended(adata, keys, places, {}), keys.velocity_params: params}})
+    record = amended(adata, keys, places, {}, made_for=made_for)
+    write(target, staged | {"uns": {keys.uns: record, keys.velocity_params: params}})
     return target if copy else None
 
 
@@ -221,8 +225,12 @@ def _layer(adata: AnnData, columns: IntArray, values: FloatArray, *, dense: bool
 def _params(adata: AnnData, fitted: Fitted, drawn: list[str]) -> dict[str, Any]:
     """How the velocities were made, in the form that scVelo reads."""
     key = fitted.keys.velocity_params
-    if ("uns", key) in written(adata, fitted.keys):
-        drawn = list(dict.fromkeys([*map(str, adata.uns[key]["embeddings"]), *drawn]))
+    before = adata.uns.get(key)
+    if ("uns", key) in written(adata, fitted.keys) and isinstance(before, Mapping):
+        known = np.ravel(np.asarray(before.get("embeddings", ()), dtype=object))
+        # Names of arrows that are still there; anything else has been edited, or its arrows removed.
+        kept = [name for name in known if isinstance(name, str) and fitted.keys.velocity(name) in adata.obsm]
+        drawn = list(dict.fromkeys([*kept, *drawn]))
     return {
         "method": "cellflow",
         "model": str(fitted.params["method"]),

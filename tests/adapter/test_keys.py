@@ -64,7 +64,7 @@ def test_other_peoples_keys_are_not_replaced(cells, frozen):
         require_free(cells, keys, [("obs", "cf_time")], overwrite=False)
     require_free(cells, keys, [("obs", "cf_time")], overwrite=True)
     require_free(cells, keys, [("obs", "cf_age")], overwrite=False)
-    cells.uns["cellflow"] = {"cellflow_version": "0", "written": np.array(["obs/cf_time", "obsm/velocity_a/b"], dtype=object)}
+    cells.uns["cellflow"] = {"cellflow_version": "0", "kind": "fit", "written": np.array(["obs/cf_time", "obsm/velocity_a/b"])}
     assert written(cells, keys) == {("obs", "cf_time"), ("obsm", "velocity_a/b"), ("uns", "cellflow")}
     require_free(cells, keys, [("obs", "cf_time"), ("uns", "cellflow")], overwrite=False)
 

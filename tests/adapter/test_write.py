@@ -1,7 +1,9 @@
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import anndata as ad
 import numpy as np
@@ -10,14 +12,16 @@ import pytest
 
 from cellflow._files import check_writable
 from cellflow.adapter import write as module
+from cellflow.adapter.commit import commit
 from cellflow.adapter.h5ad import write_h5ad
-from cellflow.adapter.write import write
+from cellflow.adapter.write import target_of, write
 from cellflow.errors import InputError, OutputError
+from conftest import digest
 
 STAGED = {
     "obs": {"cf_time": np.arange(90.0), "cf_flag": np.zeros(90, dtype=bool), "state": pd.Categorical(["a", "b"] * 45)},
     "var": {"velocity_genes": np.ones(12, dtype=bool)},
-    "obsm": {"velocity_pca": np.ones((90, 4), dtype=np.float32), "cf_trajectory": np.zeros((90, 5, 4), dtype=np.float32)},
+    "obsm": {"velocity_pca": np.ones((90, 4), dtype=np.float32), "cf_trajectory": np.zeros((90, 20), dtype=np.float32)},
     "layers": {"velocity": np.zeros((90, 12), dtype=np.float32)},
     "uns": {"cellflow": {"params": {"a": 1, "b": "x", "c": 0.5, "d": True}, "names": np.array(["u", "v"], dtype=object)}},
 }
@@ -73,7 +77,8 @@ BAD = {
     "obs of two axes": ({"obs": {"a": np.zeros((90, 1))}}, "shape"),
     "obs of complex": ({"obs": {"a": np.zeros(90, dtype=complex)}}, "dtype complex128"),
     "var of wrong length": ({"var": {"a": np.zeros(90)}}, r"expected \(12,\)"),
-    "obsm of one axis": ({"obsm": {"a": np.zeros(90)}}, r"expected \(90, d, \.\.\.\)"),
+    "obsm of one axis": ({"obsm": {"a": np.zeros(90)}}, r"expected \(90, d\)"),
+    "obsm of three axes": ({"obsm": {"a": np.zeros((90, 3, 2))}}, r"shape \(90, 3, 2\); expected \(90, d\)"),
     "obsm of wrong length": ({"obsm": {"a": np.zeros((9, 2))}}, r"shape \(9, 2\)"),
     "obsm of objects": ({"obsm": {"a": np.zeros((90, 2), dtype=object)}}, "dtype object"),
     "layer of wrong shape": ({"layers": {"a": np.zeros((90, 2))}}, r"expected \(90, 12\)"),
@@ -110,6 +115,136 @@ def test_a_failure_on_the_way_takes_everything_back(cells, slot, as_view, monkey
         for k, value in before[s].items():
             np.testing.assert_array_equal(np.asarray(getattr(adata, s)[k]), value)
     assert adata.uns["cellflow"]["params"] == STAGED["uns"]["cellflow"]["params"]
+
+
+# Interrupts -------------------------------------------------------------------------------------------------------------
+
+
+def whole(adata):
+    """Hash of everything in an AnnData, the order of keys included."""
+    orders = {slot: list(getattr(adata, slot)) for slot in ("obs", "var", "obsm", "layers", "uns")}
+    return {**digest(adata), "orders": orders}
+
+
+def _refit(cells):
+    write(cells, STAGED)
+    cells.obs["last"] = 1
+    return cells
+
+
+#: What is written to; what is staged, and what is removed.
+INTERRUPTED = {
+    "new results": (lambda cells: cells, []),
+    "removals": (
+        _refit,
+        [("obs", "state"), ("obs", "hours"), ("obsm", "velocity_pca"), ("layers", "velocity"), ("uns", "old")],
+    ),
+    "a view": (lambda cells: cells[np.arange(90)], []),
+    "a view, reordered, with removals": (lambda cells: _refit(cells)[::-1], [("obs", "state"), ("obsm", "X_umap")]),
+    "a view of genes and cells": (lambda cells: cells[:, np.arange(12)][5:], []),
+}
+
+
+def _fit_to(adata):
+    return {s: {k: v if s in {"uns", "var"} else v[: adata.n_obs] for k, v in kept.items()} for s, kept in STAGED.items()}
+
+
+@pytest.fixture
+def _interruptible():
+    """Ctrl-C raises, though a process in the background may have been started with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.parametrize("case", INTERRUPTED)
+def test_an_interrupt_at_any_line_leaves_nothing_half_written(cells, case):
+    """KeyboardInterrupt at each line of the writer in turn: what was there is there, in its order, or all that is new."""
+    prepare, removed = INTERRUPTED[case]
+    cells.uns["old"] = {"a": 1}
+    base = prepare(cells)
+    complete = prepare(cells.copy())
+    write(complete, _fit_to(complete), remove=removed)
+    before, after = whole(base), whole(complete)
+    outcomes = set()
+    for line in range(1, 400):
+        adata = base.copy() if not base.is_view else base._adata_ref[base.obs_names, base.var_names]
+        at, done = [0], False
+
+        def trace(frame, event, _argument, at=at, line=line):
+            if not frame.f_code.co_filename.endswith(("write.py", "commit.py")) or frame.f_code.co_name == "_check":
+                return None
+            at[0] += event == "line"
+            if event == "line" and at[0] == line:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            write(adata, _fit_to(adata), remove=removed)
+            done = True
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        found = whole(adata)
+        assert found in (before, after), line
+        outcomes.add("before" if found == before else "after")
+        if done:
+            break
+    assert done
+    assert outcomes == {"before", "after"}
+
+
+class _Signalling(dict):
+    """Staged values that send a signal to this process while they are written."""
+
+    def items(self):
+        for number, item in enumerate(super().items()):
+            yield item
+            if number == 0:
+                os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.parametrize("case", ["Ctrl-C", "twice", "an alarm of the caller", "another thread"])
+def test_a_signal_waits_until_all_is_written(cells, case):
+    class _Alarm(Exception):
+        """Of a caller who limits the time."""
+
+    def ring(number, frame):
+        raise _Alarm
+
+    staged = _Signalling(STAGED["obs"])
+    staged.number = signal.SIGALRM if case == "an alarm of the caller" else signal.SIGINT
+    slots = {"obs": staged, "obsm": _Signalling(STAGED["obsm"])} if case == "twice" else {"obs": staged}
+    if case == "twice":
+        slots["obsm"].number = signal.SIGINT
+    checked = {slot: dict(dict.items(values)) for slot, values in slots.items()}
+    before = signal.signal(signal.SIGALRM, ring)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM, signal.SIGTERM)}
+    try:
+        if case == "another thread":
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(commit, cells, checked, []).result()
+        else:
+            with pytest.raises(_Alarm if case == "an alarm of the caller" else KeyboardInterrupt):
+                commit(cells, slots, [])
+        assert handlers == {number: signal.getsignal(number) for number in handlers}
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    for slot, values in checked.items():
+        assert set(values) <= set(getattr(cells, slot))
+
+
+def test_a_view_of_a_file_is_refused_before_any_work(cells, tmp_path, frozen):
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    view = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")[:60]
+    with pytest.raises(InputError, match=r"view of one that is backed by a file.*to_memory\(\)"):
+        target_of(view, copy=False)
+    view.file.close()
 
 
 # Files ----------------------------------------------------------------------------------------------------------------

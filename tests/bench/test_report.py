@@ -422,10 +422,10 @@ def test_a_benchmark_has_to_be_run_first(tmp_path, cells):
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (lambda record: record.pop("clouds"), "lacks clouds"),
-        (lambda record: record["params"].pop("n_dims"), r"lacks params\['n_dims'\]"),
-        (lambda record: record.update(table=record["table"].drop(columns=["w1_half"])), r"lacks table\['w1_half'\]"),
-        (lambda record: record.update(table=record["table"].iloc[:0]), "has no rows"),
+        (lambda record: record.pop("clouds"), r"\['clouds'\] is missing"),
+        (lambda record: record["params"].pop("n_dims"), r"\['params'\]\['n_dims'\] is missing"),
+        (lambda record: record.update(table=record["table"].drop(columns=["w1_half"])), r"lacks the columns \['w1_half'\]"),
+        (lambda record: record.update(table=record["table"].iloc[:0]), "Expected a table with rows"),
     ],
 )
 def test_a_damaged_benchmark_is_refused(tmp_path, broken, said):

@@ -16,7 +16,9 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 
 import cellflow as cf
+from cellflow.adapter.fingerprint import fingerprint
 from cellflow.errors import InputError, MissingKeyError
+from conftest import ARCHIVE
 
 N, TIMES = 40, np.array([0.0, 24.0, 48.0])
 
@@ -38,11 +40,17 @@ def fitted(d: int = 3) -> ad.AnnData:
     adata.obsm["velocity_pca"] = np.tile(np.eye(d, dtype=np.float32)[0] / 24, (len(x), 1))
     adata.obsm["velocity_umap"] = np.tile([2.0 / 24, 0.0], (len(x), 1))
     grid = np.linspace(0.0, 48.0, 7)
-    adata.obsm["cf_trajectory"] = (x[:, None, :] + (grid - hours[:, None])[:, :, None] / 24 * np.eye(d)[0]).astype(np.float32)
+    paths = x[:, None, :] + (grid - hours[:, None])[:, :, None] / 24 * np.eye(d)[0]
+    adata.obsm["cf_trajectory"] = paths.astype(np.float32).reshape(len(x), -1)
     adata.uns["cellflow"] = {
         "cellflow_version": "0.1.0",
-        "params": {"time_key": "hours", "use_rep": "X_pca", "n_dims": d, "time_unit": "h"},
+        "params": {"time_key": "hours", "use_rep": "X_pca", "n_dims": d, "time_unit": "h", "method": "ot-cfm"},
+        "model": {},
+        "plans": {},
+        "fingerprint": fingerprint(obs.index.to_numpy(), adata.obsm["X_pca"], hours, hours < 0),
+        "written": ["obsm/cf_trajectory"],
         "trajectory_times": grid,
+        "trajectory_shape": paths.shape[1:],
         "history": {"step": [10.0, 20.0], "loss": [2.0, 1.0], "val_step": [20.0], "val_loss": [1.0]},
     }
     return adata
@@ -107,9 +115,8 @@ def test_what_stands_beside_the_data_does_not_cover_it(name: str, axes: Axes) ->
 
 def test_a_new_figure_works_without_a_display() -> None:
     code = (
-        "import anndata as ad, numpy as np, pandas as pd, cellflow as cf\n"
-        "adata = ad.AnnData(obs=pd.DataFrame(index=['a', 'b']))\n"
-        "adata.uns['cellflow'] = {'cellflow_version': '0', 'history': {'step': np.arange(3.0), 'loss': np.ones(3)}}\n"
+        "import anndata as ad, cellflow as cf\n"
+        f"adata = ad.read_h5ad({str(ARCHIVE / 'fit_0_1_0.h5ad')!r})\n"
         "ax = cf.pl.loss(adata); ax.figure.canvas.draw(); print(type(ax).__name__)"
     )
     done = subprocess.run(

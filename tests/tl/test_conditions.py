@@ -54,7 +54,7 @@ def test_each_cell_moves_in_its_own_condition(conditional):
 def test_trajectories_and_predictions_part_by_condition(conditional):
     cf.tl.trajectories(conditional, times=[0.0, 48.0])
     first = (conditional.obs["hours"] == 0).to_numpy()
-    end = conditional.obsm["cf_trajectory"][first, 1, 1]
+    end = cf.get.trajectories(conditional)[first, 1, 1]
     drug = (conditional.obs["drug"] == "drug").to_numpy()[first]
     assert end[~drug].mean() - end[drug].mean() == pytest.approx(4.0, abs=1.0)
     # A path asked alone, and a push, say the same.

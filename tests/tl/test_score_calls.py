@@ -12,9 +12,13 @@ from conftest import make_cells, quick_recipe
 def test_stochastic_trajectories_are_written_beside_the_others(fitted, tmp_path):
     cf.tl.trajectories(fitted, n_times=5)
     cf.tl.trajectories(fitted, n_times=4, stochastic=True, n_rep=3, random_state=1)
-    samples = fitted.obsm["cf_trajectory_samples"]
+    samples = cf.get.trajectory_samples(fitted)
     assert samples.shape == (90, 3, 4, 4)
-    assert fitted.obsm["cf_trajectory"].shape == (90, 5, 4)
+    assert cf.get.trajectories(fitted).shape == (90, 5, 4)
+    assert {name: fitted.obsm[name].shape for name in ("cf_trajectory", "cf_trajectory_samples")} == {
+        "cf_trajectory": (90, 20),
+        "cf_trajectory_samples": (90, 48),
+    }
     times = fitted.uns["cellflow"]["trajectory_samples_times"]
     np.testing.assert_allclose(times, [0, 16, 32, 48])
     # At a cell's own time, all of its paths are where it was measured.
@@ -23,7 +27,7 @@ def test_stochastic_trajectories_are_written_beside_the_others(fitted, tmp_path)
         np.testing.assert_allclose(samples[early, replicate, 0], fitted.obsm["X_pca"][early], rtol=1e-5, atol=1e-5)
     assert (samples[early, 0, -1] != samples[early, 1, -1]).all()
     fitted.write_h5ad(tmp_path / "a.h5ad")
-    np.testing.assert_array_equal(ad.read_h5ad(tmp_path / "a.h5ad").obsm["cf_trajectory_samples"], samples)
+    np.testing.assert_array_equal(cf.get.trajectory_samples(ad.read_h5ad(tmp_path / "a.h5ad")), samples)
 
 
 def test_a_cells_paths_do_not_depend_on_rows_or_other_cells(fitted):
@@ -43,7 +47,7 @@ def test_a_cells_paths_do_not_depend_on_rows_or_other_cells(fitted):
 def test_cells_of_one_name_have_paths_of_their_own(fitted):
     twice = fitted[[0, 0, 40, 80]].copy()
     cf.tl.trajectories(twice, times=[30.0], stochastic=True, overwrite=True)
-    a, b = twice.obsm["cf_trajectory_samples"][:2, 0, 0]
+    a, b = cf.get.trajectory_samples(twice)[:2, 0, 0]
     assert (a != b).all()
 
 

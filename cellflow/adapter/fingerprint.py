@@ -1,0 +1,342 @@
+"""Hashes of cells: whether cells, their times and their pictures are still those that a result was made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow._typing import FloatArray
+from cellflow.adapter.keys import where_of
+from cellflow.errors import InputError
+
+if TYPE_CHECKING:
+    from cellflow.adapter.keys import Keys
+
+__all__ = [
+    "Fingerprint",
+    "fingerprint",
+    "is_fingerprint",
+    "name_hashes",
+    "order_of",
+    "require_made_for",
+    "require_same_positions",
+    "require_same_times",
+    "require_seen",
+    "rows_hash",
+]
+
+#: Cells that cellflow 0.1.0 remembered by name with their positions, and as many by their positions alone.
+_SAMPLED = 512
+#: Bits of a name's hash that are stored for each cell; the leading ones are the number of its bucket.
+_LOW_BITS = 32
+_KINDS = {"buckets": "u4", "names": "u4", "positions": "u4", "times": "u2"}
+
+Fingerprint = dict[str, np.ndarray]
+
+
+def fingerprint(names: np.ndarray, x: FloatArray, times: FloatArray, inferred: np.ndarray) -> Fingerprint:
+    """Hashes of the name, the position and the time of every cell: ten bytes a cell, the same in any order of the rows.
+
+    Cells are sorted by the hash of their name. Its leading bits are kept as the number of cells in each of `buckets`, of
+    which there are about a quarter as many as cells, so that 32 bits a cell hold about 50 bits of the hash of a million.
+
+    Parameters
+    ----------
+    names
+        Of the cells, shape `(n,)`.
+    x
+        Positions, shape `(n, d)`.
+    times
+        Shape `(n,)`, without gaps.
+    inferred
+        Whether a time was inferred, shape `(n,)`.
+    """
+    n_bits = max(0, len(names).bit_length() - 3)
+    hashed = _leading(name_hashes(names), n_bits)
+    order = np.lexsort((_row_hashes(x), hashed))  # the positions make the order of repeated names the same in any order
+    hashed = hashed[order]
+    return {
+        "buckets": np.bincount((hashed >> np.uint64(_LOW_BITS)).astype(np.int64), minlength=2**n_bits).astype(np.uint32),
+        "names": hashed.astype(np.uint32),
+        "positions": _row_hashes(x)[order],
+        "times": _time_hashes(times, inferred)[order],
+    }
+
+
+def is_fingerprint(value: Any) -> bool:
+    """Whether a value is what `fingerprint` returns, or what cellflow 0.1.0 kept in its place."""
+    if not isinstance(value, Mapping):
+        return False
+    kinds = {"names": "u8", "positions": "u8"} if _is_sampled(value) else _KINDS
+    arrays = {name: np.asarray(value.get(name)) for name in kinds}
+    if any(array.ndim != 1 or array.dtype != np.dtype(kinds[name]) for name, array in arrays.items()):
+        return False
+    if _is_sampled(value):
+        cells = np.asarray(value.get("cells", np.zeros(0, dtype=np.uint64)))
+        return len(arrays["names"]) == len(arrays["positions"]) and cells.ndim == 1 and cells.dtype == np.uint64
+    n, n_buckets = len(arrays["names"]), len(arrays["buckets"])
+    is_power = n_buckets > 0 and n_buckets & (n_buckets - 1) == 0
+    return is_power and len(arrays["positions"]) == len(arrays["times"]) == n == int(arrays["buckets"].sum(dtype=np.int64))
+
+
+def order_of(names: np.ndarray) -> str:
+    """Hash of the names of all cells in their order: rows mean the same cells where it is the same."""
+    return hashlib.sha256(name_hashes(names).astype("<u8").tobytes()).hexdigest()
+
+
+def require_same_positions(known: Mapping[str, Any], names: np.ndarray, x: FloatArray, use_rep: str) -> None:
+    """Make sure that cells which took part in the fit still have the positions that it was made with.
+
+    A subset, or other cells in the same representation, are fine. A name that repeated in the fit proves nothing; one that
+    repeats now is looked at wherever it is.
+
+    Raises
+    ------
+    InputError
+        Some of these cells have other positions now.
+    """
+    here, there = _found(known, names)
+    hashed = _wide_row_hashes(x[here]) if _is_sampled(known) else _row_hashes(x[here])
+    moved = hashed != np.asarray(known["positions"])[there]
+    if moved.any():
+        cell = str(names[here[moved][0]])
+        msg = (
+            f"{where_of(use_rep)} has other values for {moved.sum()} of {len(moved)} remembered cells (first: {cell!r}) "
+            "than when the flow was fitted on another representation. Expected the same values: restore them, or fit "
+            "again with cf.tl.flow. If these are other cells of the same names, give them names of their own."
+        )
+        raise InputError(msg)
+
+
+def require_seen(
+    known: Mapping[str, Any],
+    names: np.ndarray,
+    x: FloatArray,
+    times: FloatArray,
+    inferred: np.ndarray,
+    keys: Keys,
+    time_key: str,
+) -> None:
+    """Make sure that cells with a time that was written by the fit took part in it with that time, whatever their names.
+
+    Two fitted AnnData that are joined keep the columns of both, but the fit of one.
+
+    Parameters
+    ----------
+    known
+        What `fingerprint` returned.
+    names, x
+        Of the cells now, shapes `(n,)` and `(n, d)`.
+    times, inferred
+        The columns that the fit wrote, as they are now, shape `(n,)` each.
+    keys
+        Where the fit is.
+    time_key
+        The column that it read times from.
+
+    Raises
+    ------
+    InputError
+        Some of these cells have positions that the fit has not seen, or other times.
+    """
+    if _is_sampled(known):
+        _require_sampled(known, names, x, keys, time_key)
+        return
+    positions, hashed_times = _row_hashes(x), _time_hashes(times, inferred)
+    pairs = _paired(np.asarray(known["positions"]), np.asarray(known["times"]))
+    other = ~np.isin(_paired(positions, hashed_times), pairs)
+    if not other.any():
+        return
+    unseen = other & ~np.isin(positions, np.asarray(known["positions"]))
+    if unseen.any():
+        _refuse_unseen(unseen, np.ones(len(x), dtype=bool), names, keys, time_key)
+    _refuse_times(f"adata.obs[{keys.time!r}]", np.flatnonzero(other), names, times, "Restore the column")
+
+
+def require_same_times(
+    known: Mapping[str, Any], names: np.ndarray, times: FloatArray, inferred: np.ndarray, where: str, remedy: str
+) -> None:
+    """Make sure that cells which took part in the fit with a time of their own have the same one now.
+
+    Parameters
+    ----------
+    known
+        What `fingerprint` returned.
+    names
+        Of the cells, shape `(n,)`.
+    times, inferred
+        Their times now, and whether each is not a measured one, shape `(n,)` each.
+    where
+        What messages call the times.
+    remedy
+        What to do, beside fitting again.
+
+    Raises
+    ------
+    InputError
+        Some of them have other times.
+    """
+    if _is_sampled(known):  # cellflow 0.1.0 did not remember times
+        return
+    here, there = _found(known, names)
+    was = np.asarray(known["times"])[there]
+    compared = ((was & 1) == 1) & ~inferred[here]
+    other = compared & (_time_hashes(times[here], inferred[here]) != was)
+    if other.any():
+        _refuse_times(where, here[other], names, times, remedy)
+
+
+def rows_hash(*arrays: FloatArray) -> np.ndarray:
+    """Sorted hashes of the rows of matrices side by side: what `require_made_for` compares with; four bytes a row."""
+    return np.unique(_joined_hashes(arrays))
+
+
+def require_made_for(known: Any, names: np.ndarray, *arrays: FloatArray, what: str, basis: str, again: str) -> None:
+    """Make sure that each row of matrices is one that `rows_hash` has seen, in any order and in any subset.
+
+    Parameters
+    ----------
+    known
+        What `rows_hash` returned.
+    names
+        Of the cells, shape `(n,)`.
+    arrays
+        Matrices of `n` rows.
+    what
+        The result that is to be read, and
+    basis
+        the coordinates that it should belong to, as messages call them.
+    again
+        The call that makes the result anew.
+
+    Raises
+    ------
+    InputError
+        Some rows are others.
+    """
+    other = np.flatnonzero(~np.isin(_joined_hashes(arrays), np.asarray(known)))
+    if len(other):
+        msg = (
+            f"{what} does not belong to the values that {basis} has now, in {len(other)} of {len(names)} cells "
+            f"(first: {str(names[other[0]])!r}): one of the two was replaced after {again} was called. Expected both as "
+            f"they were then: call {again} again, or restore the old values."
+        )
+        raise InputError(msg)
+
+
+def _refuse_unseen(unseen: np.ndarray, judged: np.ndarray, names: np.ndarray, keys: Keys, time_key: str) -> None:
+    cell = str(names[np.flatnonzero(unseen)[0]])
+    msg = (
+        f"adata.obs[{keys.time!r}] has times for cells that the fit in adata.uns[{keys.uns!r}] has not seen: "
+        f"{unseen.sum()} of {judged.sum()} that can be told (first: {cell!r}). Expected the cells of one fit; "
+        "anndata.concat keeps the columns of every fitted AnnData, but the fit of one. Fit again with cf.tl.flow; or, if "
+        "these are other cells in the same representation, delete the columns "
+        f"{keys.time!r} and {keys.time_inferred!r}: times are then read from adata.obs[{time_key!r}]."
+    )
+    raise InputError(msg)
+
+
+def _refuse_times(where: str, rows: np.ndarray, names: np.ndarray, times: FloatArray, remedy: str) -> None:
+    first = rows[0]
+    msg = (
+        f"{where} has other times for {len(rows)} cells (first: {str(names[first])!r}, {times[first]:g}) than when the flow "
+        f"was fitted. Expected the same times. {remedy}, or fit again with cf.tl.flow."
+    )
+    raise InputError(msg)
+
+
+def _is_sampled(known: Mapping[str, Any]) -> bool:
+    """Whether some cells are remembered only, as cellflow 0.1.0 did."""
+    return np.asarray(known.get("names")).dtype == np.uint64
+
+
+def _require_sampled(known: Mapping[str, Any], names: np.ndarray, x: FloatArray, keys: Keys, time_key: str) -> None:
+    """Look for unseen cells among those whose positions have the smallest hashes; all others cannot be told."""
+    if "cells" not in known:  # the first fits remembered names only
+        return
+    hashed, remembered = _shuffled(_wide_row_hashes(x)), np.asarray(known["cells"], dtype=np.uint64)
+    judged = hashed <= remembered[-1] if len(remembered) == _SAMPLED else np.ones(len(x), dtype=bool)
+    unseen = judged & ~np.isin(hashed, remembered)
+    if unseen.any():
+        _refuse_unseen(unseen, judged, names, keys, time_key)
+
+
+def _found(known: Mapping[str, Any], names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the cells whose names are remembered once, and their places in the fingerprint."""
+    remembered, hashed = np.asarray(known["names"]), name_hashes(names)
+    if not _is_sampled(known):
+        buckets = np.asarray(known["buckets"])
+        leading = np.repeat(np.arange(len(buckets), dtype=np.uint64), buckets)
+        remembered = (leading << np.uint64(_LOW_BITS)) | remembered.astype(np.uint64)
+        hashed = _leading(hashed, len(buckets).bit_length() - 1)
+    if not len(remembered):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    place = np.minimum(np.searchsorted(remembered, hashed), len(remembered) - 1)
+    repeated = np.zeros(len(remembered), dtype=bool)
+    repeated[:-1] = remembered[1:] == remembered[:-1]  # a search finds the first of equals
+    here = np.flatnonzero((remembered[place] == hashed) & ~repeated[place])
+    return here, place[here]
+
+
+def name_hashes(names: np.ndarray) -> np.ndarray:
+    """Hash of each name, shape `(n,)`, uint64."""
+    import pandas as pd
+
+    values = np.array([_utf8(str(name)) for name in names], dtype=object)
+    return np.asarray(pd.util.hash_array(values, categorize=False))
+
+
+def _utf8(text: str) -> str:
+    """The text itself; a lone surrogate, which UTF-8 does not have, by its number, so that such names differ too."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _leading(hashed: np.ndarray, n_bits: int) -> np.ndarray:
+    """The leading `32 + n_bits` bits of hashes of 64."""
+    return _shuffled(hashed) >> np.uint64(64 - _LOW_BITS - n_bits)
+
+
+def _shuffled(hashed: np.ndarray) -> np.ndarray:
+    """Mix the bits of hashes (SplitMix64, Steele et al. 2014), so that any of them are as good as all."""
+    hashed = (hashed ^ (hashed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    hashed = (hashed ^ (hashed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(hashed ^ (hashed >> np.uint64(31)))
+
+
+def _wide_row_hashes(x: FloatArray, hashed: np.ndarray | None = None) -> np.ndarray:
+    """Fowler-Noll-Vo hash of each row's float32 bits, shape `(n,)`, continued from `hashed`."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Adding zero turns -0.0 into 0.0, which is the same position.
+        single = np.ascontiguousarray(x, dtype=np.float32) + np.float32(0.0)
+    bits = single.view(np.uint32)
+    hashed = np.full(len(x), 0xCBF29CE484222325, dtype=np.uint64) if hashed is None else hashed
+    for column in bits.T:
+        hashed = (hashed ^ column) * np.uint64(0x100000001B3)
+    return hashed
+
+
+def _row_hashes(x: FloatArray) -> np.ndarray:
+    """32 bits of a hash of each row."""
+    return _joined_hashes((x,))
+
+
+def _joined_hashes(arrays: tuple[FloatArray, ...]) -> np.ndarray:
+    """32 bits of a hash of each row of matrices side by side."""
+    hashed = None
+    for x in arrays:
+        hashed = _wide_row_hashes(x, hashed)
+    return (_shuffled(np.asarray(hashed)) >> np.uint64(32)).astype(np.uint32)
+
+
+def _time_hashes(times: FloatArray, inferred: np.ndarray) -> np.ndarray:
+    """16 bits for each time; the last is set where the time is the cell's own."""
+    bits = (np.asarray(times, dtype=np.float64) + 0.0).view(np.uint64)
+    hashed = (_shuffled(bits) >> np.uint64(48)).astype(np.uint16)
+    return np.where(inferred, hashed & np.uint16(0xFFFE), hashed | np.uint16(1)).astype(np.uint16)
+
+
+def _paired(positions: np.ndarray, times: np.ndarray) -> np.ndarray:
+    return (positions.astype(np.uint64) << np.uint64(16)) | times.astype(np.uint64)
