@@ -190,7 +190,8 @@ def inferred_times(cells: Cells) -> FloatArray:
     times, untimed = cells.time.copy(), ~cells.timed
     if untimed.any():
         known = cells.time[cells.timed][:, None]
-        times[untimed] = place(cells.x[untimed], cells.x[cells.timed], known, n_neighbors=_NEIGHBORS)[:, 0]
+        mean = place(cells.x[untimed], cells.x[cells.timed], known, n_neighbors=_NEIGHBORS)[:, 0]
+        times[untimed] = np.clip(mean, known.min(), known.max())  # rounding could leave the observed times
     return times
 
 

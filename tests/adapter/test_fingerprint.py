@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from matplotlib.figure import Figure
 
 import cellflow as cf
 from cellflow.adapter.fingerprint import (
@@ -370,10 +371,10 @@ def drawn(_drawn):
 
 
 DRAW = {
-    "stream umap": lambda a: cf.pl.stream(a),
-    "stream pca": lambda a: cf.pl.stream(a, basis="pca"),
-    "trajectories": lambda a: cf.pl.trajectories(a, n_cells=5),
-    "trajectories umap": lambda a: cf.pl.trajectories(a, basis="umap", n_cells=5),
+    "stream umap": lambda a: cf.pl.stream(a, ax=Figure().add_subplot()),
+    "stream pca": lambda a: cf.pl.stream(a, basis="pca", ax=Figure().add_subplot()),
+    "trajectories": lambda a: cf.pl.trajectories(a, n_cells=5, ax=Figure().add_subplot()),
+    "trajectories umap": lambda a: cf.pl.trajectories(a, basis="umap", n_cells=5, ax=Figure().add_subplot()),
     "get.trajectories": lambda a: cf.get.trajectories(a),
 }
 
@@ -416,13 +417,10 @@ def test_pictures_notice_what_they_were_not_made_for(drawn, case, frozen):
 
 @pytest.mark.parametrize("name", DRAW)
 def test_pictures_of_subsets_in_any_order_and_from_files_are_drawn(drawn, name, tmp_path):
-    import matplotlib.pyplot as plt
-
     subset = drawn[np.r_[80:90, 10:0:-1, 40:45]].copy()
     subset.write_h5ad(tmp_path / "a.h5ad")
     for adata in (subset, ad.read_h5ad(tmp_path / "a.h5ad")):
         DRAW[name](adata)
-    plt.close("all")
 
 
 def test_new_cells_at_other_positions_are_noticed_too(drawn):
@@ -437,7 +435,7 @@ def test_new_cells_at_other_positions_are_noticed_too(drawn):
 
 
 def test_old_arrows_without_hashes_are_drawn_as_they_are(archived):
-    cf.pl.stream(archived)
+    DRAW["stream umap"](archived)
     archived.obsm["X_pca"] = -archived.obsm["X_pca"]
     with pytest.raises(CellFlowError, match=r"obsm\['X_pca'\] has other values"):
-        cf.pl.stream(archived, basis="pca")
+        DRAW["stream pca"](archived)

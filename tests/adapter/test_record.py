@@ -170,7 +170,7 @@ def test_a_file_of_an_old_version_answers(archived):
     paths = archived.obsm["cf_trajectory"]
     assert paths.ndim == 3
     np.testing.assert_array_equal(cf.get.trajectories(archived), paths)
-    cf.pl.trajectories(archived, n_cells=4)
+    cf.pl.trajectories(archived, n_cells=4, ax=Figure().add_subplot())
     assert list(cf.get.density(archived)) == [0.0, 12.0, 48.0]
     assert len(cf.get.diagnosis(archived)) == 3
     cf.tl.velocity(archived, basis="umap")
