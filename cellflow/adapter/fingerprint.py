@@ -153,7 +153,11 @@ def require_seen(
     unseen = other & ~np.isin(positions, np.asarray(known["positions"]))
     if unseen.any():
         _refuse_unseen(unseen, np.ones(len(x), dtype=bool), names, keys, time_key)
-    _refuse_times(f"adata.obs[{keys.time!r}]", np.flatnonzero(other), names, times, "Restore the column")
+    marked = other & np.isin(_paired(positions, hashed_times ^ np.uint16(1)), pairs)  # the time is right, its mark is not
+    changed = other & ~marked
+    if changed.any():
+        _refuse_times(f"adata.obs[{keys.time!r}]", np.flatnonzero(changed), names, times, "Restore the column")
+    _refuse_times(f"adata.obs[{keys.time_inferred!r}]", np.flatnonzero(marked), names, inferred, "Restore the column")
 
 
 def require_same_times(
@@ -239,10 +243,10 @@ def _refuse_unseen(unseen: np.ndarray, judged: np.ndarray, names: np.ndarray, ke
     raise InputError(msg)
 
 
-def _refuse_times(where: str, rows: np.ndarray, names: np.ndarray, times: FloatArray, remedy: str) -> None:
+def _refuse_times(where: str, rows: np.ndarray, names: np.ndarray, values: np.ndarray, remedy: str) -> None:
     first = rows[0]
     msg = (
-        f"{where} has other times for {len(rows)} cells (first: {str(names[first])!r}, {times[first]:g}) than when the flow "
+        f"{where} has other values for {len(rows)} cells (first: {str(names[first])!r}, {values[first]}) than when the flow "
         f"was fitted. Expected the same times. {remedy}, or fit again with cf.tl.flow."
     )
     raise InputError(msg)

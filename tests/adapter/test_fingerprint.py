@@ -88,7 +88,7 @@ def test_each_single_cell_is_looked_at(many):
             require_same_positions(known, names, moved, "X_pca")
         with pytest.raises(InputError, match=f"not seen: 1 of 300 that can be told \\(first: 'other{row}'\\)"):
             require_seen(known, np.char.replace(names, "cell", "other"), moved, times, inferred, Keys(), "hours")
-        with pytest.raises(InputError, match=f"cf_time.* other times for 1 cells \\(first: 'cell{row}'"):
+        with pytest.raises(InputError, match=f"cf_time.* other values for 1 cells \\(first: 'cell{row}'"):
             require_seen(known, names, x, later, inferred, Keys(), "hours")
 
 
@@ -98,7 +98,7 @@ def test_times_that_a_column_gives_are_compared_where_they_were_measured(many):
     elsewhere = np.where(inferred, times + 1.0, times)  # of other neighbours
     require_same_times(known, names, elsewhere, inferred, "adata.obs['hours']", "Restore the column")
     with pytest.raises(
-        InputError, match=r"adata\.obs\['hours'\] has other times for 1960 cells .* Restore the column, or fit"
+        InputError, match=r"adata\.obs\['hours'\] has other values for 1960 cells .* Restore the column, or fit"
     ):
         require_same_times(known, names, times * 24, inferred, "adata.obs['hours']", "Restore the column")
 

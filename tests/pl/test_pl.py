@@ -382,6 +382,14 @@ def with_(slot: str, key: str, value: Callable[[ad.AnnData], object]) -> Callabl
     return change
 
 
+def unmeasured(adata: ad.AnnData) -> None:
+    """A fit that none of these cells took part in with a time of its own."""
+    times = adata.obs["cf_time"].to_numpy()
+    adata.obs["cf_time_inferred"] = True
+    known = fingerprint(adata.obs_names.to_numpy(), adata.obsm["X_pca"], times, times >= 0)
+    adata.uns["cellflow"] = adata.uns["cellflow"] | {"fingerprint": known}
+
+
 ARROWS = "velocity_umap"
 #: What is in the AnnData, the picture that cannot be drawn of it, and what is said.
 CONTENTS: dict[str, tuple[Callable[[ad.AnnData], None], str, str]] = {
@@ -417,9 +425,9 @@ CONTENTS: dict[str, tuple[Callable[[ad.AnnData], None], str, str]] = {
         "velocity_umap.*finite",
     ),
     "arrows of text": (with_("obsm", ARROWS, lambda a: np.full((a.n_obs, 2), "a")), "stream", "velocity_umap.*dtype"),
-    "no measured cell, paths": (with_("obs", "cf_time_inferred", lambda a: True), "trajectories", "No cell .* measured time"),
-    "no measured cell, clouds": (with_("obs", "cf_time_inferred", lambda a: True), "population", "No cell .* measured time"),
-    "no measured cell, times": (with_("obs", "cf_time_inferred", lambda a: True), "stream", "no finite value"),
+    "no measured cell, paths": (unmeasured, "trajectories", "No cell .* measured time"),
+    "no measured cell, clouds": (unmeasured, "population", "No cell .* measured time"),
+    "no measured cell, times": (unmeasured, "stream", "no finite value"),
 }
 
 
@@ -506,7 +514,7 @@ def test_components_of_paths_and_populations(
         low, high = drawn_at(axes).min(axis=0), drawn_at(axes).max(axis=0)
         assert basis is None or ((inside >= low - 1e-6) & (inside <= high + 1e-6)).all()
         if basis is None:
-            ends = adata.obsm["cf_trajectory"][:, :, columns].reshape(-1, 2)
+            ends = cf.get.trajectories(adata)[:, :, columns].reshape(-1, 2)
             assert np.abs(inside[:50, None] - ends).sum(-1).min(1).max() < 1e-5
 
 
