@@ -154,6 +154,7 @@ def _optional(entry: _Entry) -> _Entry:
     return _Entry(entry.expected, entry.accepts, required=False, entries=entry.entries)
 
 
+_OPTIONAL_TEXT = ("scale", "layer", "weight_key", "mass_key", "device", "decoder", "time_zero")
 _ABOUT = {
     "cellflow_version": _TEXT,
     "kind": _optional(_TEXT),
@@ -168,10 +169,13 @@ _FIT = {
         entries={
             **dict.fromkeys(("time_key", "time_unit", "use_rep", "method"), _TEXT),
             "n_dims": _COUNT,
-            **{name: _optional(_TEXT) for name in ("scale", "layer", "weight_key", "mass_key", "device", "decoder")},
+            **{
+                name: _optional(_TEXT)
+                for name in ("scale", "layer", "weight_key", "mass_key", "device", "decoder", "time_zero")
+            },
             **{
                 name: _Entry("a number", _is_number, required=False)
-                for name in ("n_obs", "n_untimed", "random_state", "threads", "seconds", "decoder_r2")
+                for name in ("n_obs", "n_untimed", "random_state", "threads", "seconds", "decoder_r2", "shared_until")
             },
             "score": _optional(_FLAG),
             "condition_key": _Entry("a list of names", _is_texts, required=False),
