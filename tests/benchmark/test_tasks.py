@@ -94,6 +94,54 @@ def test_a_damaged_entry_is_none(tmp_path, damage):
     assert json.loads(text.read_text())["values"]["square"] == 9
 
 
+@pytest.mark.parametrize("ending", ["json", "npz"])
+def test_every_changed_byte_of_an_entry_is_noticed_and_named(tmp_path, ending, caplog):
+    cache = Cache(tmp_path)
+    (first,) = run([Square(3)], cache=cache)
+    (file,) = tmp_path.glob(f"*.{ending}")
+    content = file.read_bytes()
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        file.write_bytes(bytes(damaged))
+        caplog.clear()
+        found = cache.get(Square(3).key)
+        if found is None:
+            other_version = ending == "json" and b'"format": 2,' not in damaged
+            assert other_version or tmp_path.name in caplog.text
+            assert other_version or "is damaged" in caplog.text
+        else:  # the other spelling of a name that nothing reads
+            assert digest(found.values) == digest(json.loads(json.dumps(first.values)))
+            np.testing.assert_array_equal(found.arrays["row"], first.arrays["row"])
+    assert squares(run([Square(3)], cache=cache)) == [9]
+    assert cache.get(Square(3).key).values["square"] == 9
+
+
+@pytest.mark.parametrize("ending", ["json", "npz"])
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[" * 100_000, b"\x80\x04K\x01.", b"\xff" * 50, None])
+def test_an_entry_that_is_something_else_is_computed_again(tmp_path, ending, content):
+    cache = Cache(tmp_path)
+    run([Square(3)], cache=cache)
+    (file,) = tmp_path.glob(f"*.{ending}")
+    if content is None:
+        file.unlink()
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    assert cache.get(Square(3).key) is None
+    if content is not None:
+        assert squares(run([Square(3)], cache=cache)) == [9]
+
+
+def test_an_entry_of_another_key_is_not_taken(tmp_path):
+    cache = Cache(tmp_path)
+    run([Square(3)], cache=cache)
+    for ending in ("json", "npz"):
+        (file,) = tmp_path.glob(f"*.{ending}")
+        file.rename(tmp_path / f"{Square(4).key[:32]}.{ending}")
+    assert cache.get(Square(4).key) is None
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be made"):

@@ -1,15 +1,20 @@
 """The readers on small files of the published layouts; the download against a server of our own."""
 
 import hashlib
+import io
+import pickle
 import re
+import struct
 import threading
 import time
+import zipfile
 from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +22,7 @@ import scipy.sparse as sp
 
 import cellflow.datasets._fetch as module
 from cellflow.datasets import cite, embryoid_body, larry, multi
-from cellflow.errors import InputError, MissingDataError, MissingKeyError
+from cellflow.errors import InputError, InputTypeError, MissingDataError, MissingKeyError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 RNG = np.random.default_rng(0)
@@ -114,6 +119,108 @@ def test_times_that_are_no_numbers_are_listed(tmp_path):
     np.savez(tmp_path / "eb_velocity_v5.npz", pcs=np.zeros((2, 3)), sample_labels=np.array([0, 9]))
     with pytest.raises(InputError, match=r"values \[0, 9\]; expected 0 to 4"):
         embryoid_body(path=tmp_path)
+
+
+def packed(**arrays):
+    image = io.BytesIO()
+    np.savez(image, **arrays)
+    return image.getvalue()
+
+
+LABELS = np.arange(20) % 5
+WHOLE = packed(pcs=np.arange(60.0).reshape(20, 3), sample_labels=LABELS)
+
+
+def flipped(place):
+    content = bytearray(WHOLE)
+    content[place] ^= 4
+    return bytes(content)
+
+
+def bomb():
+    image = io.BytesIO()
+    with zipfile.ZipFile(image, "w") as archive:
+        archive.writestr("pcs.npy", b"")
+    content = image.getvalue()
+    size = struct.pack("<L", 2**32 - 2)
+    directory = content.index(b"PK\x01\x02")
+    return content[: directory + 24] + size + content[directory + 28 :]
+
+
+NPZ = {
+    "empty": b"",
+    "html": b"<html>404</html>",
+    "pickle": pickle.dumps(3),
+    "one array": b"\x93NUMPY" + bytes(50),
+    "truncated": WHOLE[:-100],
+    "first half": WHOLE[: len(WHOLE) // 2],
+    "a changed byte of an array": flipped(WHOLE.index(np.arange(60.0)[7:9].tobytes())),
+    "a changed byte of a header": flipped(WHOLE.index(b"'shape'") + 2),
+    "larger than any": bomb(),
+    "objects": packed(pcs=np.full((20, 3), {}), sample_labels=LABELS),
+    "labels of objects": packed(pcs=np.ones((20, 3)), sample_labels=np.full(20, None)),
+    "text": packed(pcs=np.full((20, 3), "a"), sample_labels=LABELS),
+    "complex numbers": packed(pcs=np.ones((20, 3), dtype=complex), sample_labels=LABELS),
+    "dates": packed(pcs=np.ones((20, 3), dtype="M8[s]"), sample_labels=LABELS),
+    "too few rows": packed(pcs=np.ones((9, 3)), sample_labels=LABELS),
+    "too many rows": packed(pcs=np.ones((21, 3)), sample_labels=LABELS),
+    "one axis": packed(pcs=np.ones(20), sample_labels=LABELS),
+    "three axes": packed(pcs=np.ones((20, 3, 1)), sample_labels=LABELS),
+    "no axis": packed(pcs=np.float64(1), sample_labels=LABELS),
+    "no columns": packed(pcs=np.ones((20, 0)), sample_labels=LABELS),
+    "no rows": packed(pcs=np.ones((0, 3)), sample_labels=LABELS[:0]),
+    "labels of two axes": packed(pcs=np.ones((20, 3)), sample_labels=LABELS[:, None]),
+    "one label": packed(pcs=np.ones((1, 3)), sample_labels=np.int64(0)),
+    "NaN": packed(pcs=np.full((20, 3), np.nan), sample_labels=LABELS),
+    "infinite": packed(pcs=np.full((20, 3), np.inf), sample_labels=LABELS),
+    "broken labels": packed(pcs=np.ones((20, 3)), sample_labels=LABELS + 0.5),
+    "NaN labels": packed(pcs=np.ones((20, 3)), sample_labels=np.full(20, np.nan)),
+    "another length of phate": packed(pcs=np.ones((20, 3)), sample_labels=LABELS, phate=np.ones((3, 2))),
+}
+
+
+@pytest.mark.parametrize("case", NPZ)
+def test_tables_that_are_none_are_refused_by_name(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(pickle, "load", lambda *_, **__: pytest.fail("unpickled"))
+    file = tmp_path / "e.npz"
+    file.write_bytes(NPZ[case])
+    with pytest.raises(InputError, match=r"e\.npz"):
+        embryoid_body(path=file)
+    assert embryoid_body(path=written(tmp_path / "whole.npz", WHOLE)).shape[0] == 20
+
+
+def written(file, content):
+    file.write_bytes(content)
+    return file
+
+
+@loaders
+@pytest.mark.parametrize("content", [b"", b"<html>", b"\x89HDF\r\n\x1a\n" + bytes(99), pickle.dumps(3)], ids=range(4))
+def test_files_that_are_no_h5ad_are_refused_by_name(load, content, tmp_path):
+    with pytest.raises(InputError, match=r"a\.h5ad"):
+        load(path=written(tmp_path / "a.h5ad", content))
+
+
+@loaders
+def test_another_hdf5_is_refused_by_name(load, tmp_path):
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        file["x"] = 1
+    with pytest.raises((InputError, MissingKeyError), match=r"a\.h5ad"):
+        load(path=tmp_path / "a.h5ad")
+
+
+@loaders
+@pytest.mark.parametrize("path", [3, 1.5, b"a.h5ad", ["a"], np.array("a"), True, {}], ids=repr)
+def test_what_is_no_path_is_named(load, path):
+    with pytest.raises(InputTypeError, match="path="):
+        load(path=path)
+
+
+@loaders
+@pytest.mark.parametrize("path", ["a\0b", "x" * 300, "x/" * 3000])
+def test_paths_that_cannot_be(load, path):
+    with pytest.raises((InputError, MissingDataError)):
+        load(path=path)
 
 
 # The download -------------------------------------------------------------------------------------------------------
