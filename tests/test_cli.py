@@ -1,14 +1,19 @@
 """The command line: exit codes, messages, files."""
 
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 from cellflow import cli, errors
@@ -310,6 +315,153 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+class Refusing(io.StringIO):
+    """A stream on a full disk."""
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="streams of POSIX")
+@pytest.mark.parametrize("command", ["--version", "--help", "fit --help", "fit", "no-such-command"])
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "> /dev/full", "2> /dev/full"])
+def test_streams_that_are_closed_or_full(command: str, streams: str) -> None:
+    line = f"{sys.executable} -m cellflow {command} {streams}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    usage = 2 if command in {"fit", "no-such-command"} else 0
+    lost = streams == "> /dev/full" and usage == 0
+    assert done.returncode == (3 if lost else usage)
+    assert "Traceback" not in done.stderr
+    assert ("cannot be printed" in done.stderr) == lost
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("stream", [Refusing(), None], ids=["full", "closed"])
+def test_a_result_that_cannot_be_printed_is_said(
+    options: list[str], stream: io.StringIO | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 3, because a program that waits for the result has to know; what was written is said before."""
+    result = {"values": {"a": 1}, "table": "a table", "message": "wrote out.h5ad"}
+    monkeypatch.setattr(cli, "_fit", lambda _: result)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert cli.main(["fit", "a", "--time-key", "b", "--out", "c", *options]) == 3
+    err = capsys.readouterr().err
+    assert err.index("wrote out.h5ad") < err.index("cannot be printed")
+    assert sys.stdout is stream
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_cannot_be_said_stops_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def work(_: object) -> dict[str, object]:
+        warnings.warn("careful", UserWarning, stacklevel=1)
+        logging.getLogger("cellflow").info("working")
+        return {"values": {}, "table": "a table", "message": "done"}
+
+    monkeypatch.setattr(cli, "_fit", work)
+    for stream in (Refusing(), None):
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert cli.main(["fit", "a", "--time-key", "b", "--out", "c"]) == 0
+        assert capsys.readouterr().out == "a table\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_names_that_a_terminal_cannot_show_are_escaped(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(cli, "_fit", lambda _: {"values": {}, "table": "細胞 \udcff", "message": "\udcff"})
+    monkeypatch.setattr(sys, "stdout", shown)
+    assert cli.main(["fit", "a", "--time-key", "b", "--out", "c"]) == 0
+    assert b"\\udcff" in shown.buffer.getvalue()  # type: ignore[attr-defined] # a BytesIO
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_what_was_ignored_at_the_start_stays_ignored() -> None:
+    """As `nohup` does with the end of a terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with cli._manners():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is cli._terminate
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("command", ["fit a.h5ad --time-key t --out b.h5ad", "annotate a.h5ad --out b.h5ad", "demo", "bench"])
+def test_without_docstrings_it_says_so(command: str) -> None:
+    line = [sys.executable, "-OO", "-m", "cellflow", *command.split()]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "-OO" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# Contents that cannot be stored -----------------------------------------------------------------------------------------
+
+
+def test_missing_values_in_text_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cellflow.tl.flow", lambda *_, **__: None)
+    cells = make_cells()
+    cells.obs["donor"] = pd.array(["a", None, "b"] * 30, dtype="string")
+    cells.obs["a/b"] = 1.0
+    with ad.settings.override(allow_write_nullable_strings=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        cells.write_h5ad(tmp_path / "in.h5ad")
+    assert run("fit", tmp_path / "in.h5ad", "--time-key", "hours", "--out", tmp_path / "out.h5ad") == 0
+    again = ad.read_h5ad(tmp_path / "out.h5ad")
+    assert again.obs["donor"].isna().sum() == 30
+    assert again.obs["donor"].dropna().tolist() == ["a", "b"] * 30
+    assert (again.obs["a/b"] == 1.0).all()
+
+
+@pytest.mark.parametrize("command", ["fit", "annotate", "predict", "bench"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda cells: cells.obs.insert(0, "date", pd.Timestamp("2020-01-01")),
+        lambda cells: cells.uns.update({"x": (1, 2)}),
+        lambda cells: cells.uns.update({"a/b": 1}),
+        lambda cells: cells.var.insert(0, "mixed", [1, "a"] * 6),
+    ],
+    ids=["dates", "tuple", "slash", "mixed"],
+)
+def test_what_cannot_be_stored_is_said_before_any_work(
+    command: str, spoil: Callable[[ad.AnnData], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    import cellflow.adapter.read
+
+    cells = make_cells()
+    spoil(cells)
+    monkeypatch.setattr(cellflow.adapter.read, "read_h5ad", lambda _: cells)
+    for module, name in (("tl", "flow"), ("tl", "velocity"), ("tl", "predict"), ("bench", "holdout")):
+        monkeypatch.setattr(f"cellflow.{module}.{name}", lambda *_, **__: pytest.fail("work before the check"))
+    more = {"fit": ["--time-key", "hours"], "predict": ["--time", 3], "bench": ["--time-key", "hours"]}.get(command, [])
+    assert run(command, "in.h5ad", *more, "--out", tmp_path / "out.h5ad") == 4
+    assert "cannot be stored as an h5ad" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+# Times outside the measured ones ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("time", [-5, -0.001, 48.001, 60, 1e9, "inf", "nan"])
+def test_a_time_outside_the_measured_ones_has_to_be_asked_for(
+    fitted: Path, time: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("predict", fitted, "--time", time, "--out", tmp_path / "out.h5ad") == 4
+    assert "--extrapolate goes beyond" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("time", [-5, 60])
+def test_a_time_outside_is_answered_on_request(
+    fitted: Path, time: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("predict", fitted, "--time", time, "--extrapolate", "--out", tmp_path / "out.h5ad") == 0
+    assert "extrapolated" in capsys.readouterr().err
+    assert ad.read_h5ad(tmp_path / "out.h5ad").uns["cf_prediction"]["extrapolated"]
 
 
 def test_the_callers_process_is_left_as_it_was() -> None:
