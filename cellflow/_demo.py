@@ -208,11 +208,15 @@ def draw(adata: AnnData, rest: AnnData, folder: Path, *, seed: int) -> dict[str,
         ),
         "loss.png": ("Training; the loss on held-out pairs soon rises, as cells are few", pl.loss(adata)),
     }
-    for name, (title, ax) in pictures.items():
-        plt.sca(ax)
-        plt.suptitle(title, x=0.02, ha="left", fontsize=11)
-        with io.BytesIO() as image:
-            plt.savefig(image, dpi=150)
+    try:
+        for name, (title, ax) in pictures.items():
+            plt.sca(ax)
+            plt.suptitle(title, x=0.02, ha="left", fontsize=11)
+            with io.BytesIO() as image:
+                plt.savefig(image, dpi=150)
+                write_bytes(check_writable(folder / name, suffix=".png"), image.getvalue())
+    finally:
+        for _, ax in pictures.values():
+            plt.sca(ax)
             plt.close()
-            write_bytes(check_writable(folder / name, suffix=".png"), image.getvalue())
     return {name: title for name, (title, _) in pictures.items()}

@@ -1,11 +1,15 @@
 """What the demo says about its numbers; that it runs is tested with the command line."""
 
+import os
+
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 import cellflow as cf
 from cellflow import _demo
 from cellflow._demo import Demo
+from cellflow.errors import OutputError
 from conftest import quick_recipe
 
 
@@ -54,7 +58,7 @@ def test_values_are_plain() -> None:
 
 
 def test_a_hidden_snapshot_is_fitted_around_once(cells, tmp_path, monkeypatch):
-    """Table and picture ask the fit that is there."""
+    """Table and picture ask the fit that is there; pictures on a full disk are the old ones, whole."""
     rest = cells[cells.obs["hours"] != 12.0].copy()
     for adata in (cells, rest):
         cf.tl.flow(adata, "hours", method=quick_recipe())
@@ -66,3 +70,14 @@ def test_a_hidden_snapshot_is_fitted_around_once(cells, tmp_path, monkeypatch):
     assert (method, list(table.columns)) == ("ot-cfm", ["12 h", "mean"])
     drawn = _demo.draw(cells, rest, tmp_path, seed=0)
     assert {p.name for p in tmp_path.iterdir()} == set(drawn) > {"held_out_12h.png"}
+
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OutputError, match="disk full"):
+        _demo.draw(cells, rest, tmp_path, seed=1)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    assert not plt.get_fignums()

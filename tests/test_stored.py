@@ -427,3 +427,15 @@ def test_a_configuration_in_an_anndata_passes_the_same_check(fitted):
     fitted.uns["cellflow"]["model"] = sealed(config, arrays | {"frame.scale": arrays["frame.scale"] * 0})
     with pytest.raises(ModelFileError, match=r"frame\.scale"):
         cf.tl.velocity(fitted)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]", "null", '{"format": 2}'], ids=range(5))
+def test_a_configuration_with_a_checksum_made_for_it(fitted, text):
+    import cellflow as cf
+    from cellflow.adapter import store
+
+    model = dict(fitted.uns["cellflow"]["model"])
+    arrays = {name: np.asarray(value) for name, value in model["arrays"].items()}
+    fitted.uns["cellflow"]["model"] = model | {"config": text, "checksum": store._checksum(text, arrays)}
+    with pytest.raises(ModelFileError):
+        cf.tl.velocity(fitted)

@@ -303,7 +303,7 @@ def conditions_of(record: Mapping[str, Any], where: str, n_context: int) -> Cond
     if "conditions" in record:
         try:
             found = Conditions.from_state(json.loads(str(record["conditions"])))
-        except (AttributeError, KeyError, TypeError, ValueError) as cause:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as cause:
             problem = Problem(place, f"cannot be read ({cause})", "what was written", _remedy("cf.tl.flow"))
             raise ModelFileError(problem.message) from cause
     if found is not None and not found.columns:

@@ -86,7 +86,11 @@ def opened(model: Mapping[str, Any], where: str, *, again: str) -> tuple[dict[st
     if _checksum(str(text), arrays) != str(checksum):
         msg = f"{where} is damaged: its checksum is not the recorded one. {remedy}"
         raise ModelFileError(msg)
-    return json.loads(str(text)), arrays
+    try:
+        return json.loads(str(text)), arrays
+    except (ValueError, RecursionError) as cause:  # with a checksum that somebody made for it
+        msg = f"{where} holds no model: its configuration is no JSON ({cause}). {remedy}"
+        raise ModelFileError(msg) from cause
 
 
 def amended(
