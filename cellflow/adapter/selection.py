@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from cellflow._numbers import shown
 from cellflow._typing import IntArray
 from cellflow.errors import InputError, MissingKeyError, nearest_name
 
@@ -47,11 +48,15 @@ def shared_genes(adata: AnnData, genes: np.ndarray) -> tuple[IntArray, IntArray]
     names = adata.var_names.to_numpy(dtype=str)
     if np.array_equal(names, genes):
         return np.arange(len(names)), np.arange(len(names))
-    for where, known in (("adata.var_names", names), ("the genes of the fit", genes)):
+    again = "fit again with cf.tl.flow, on cells whose genes have different names"
+    for where, known, remedy in (
+        ("adata.var_names", names, "call adata.var_names_make_unique()"),
+        ("the list of genes of the fit", genes, again),
+    ):
         distinct, counts = np.unique(known, return_counts=True)
         if (counts > 1).any():
             repeated = distinct[counts > 1][:5].tolist()
-            msg = f"The genes are not those of the fit, and {where} repeats {repeated}; call adata.var_names_make_unique()."
+            msg = f"The genes are not those of the fit, and {where} repeats {repeated}; expected one name a gene: {remedy}."
             raise InputError(msg)
     _, columns, positions = np.intersect1d(names, genes, return_indices=True)
     order = np.argsort(columns)
@@ -64,7 +69,7 @@ def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) ->
     values = np.atleast_1d(np.asarray(chosen))
     n = len(names)
     if values.ndim != 1 or (values.dtype.kind == "O" and not all(isinstance(v, str) for v in values)):
-        msg = f"{argument}={chosen!r} is neither a mask, nor positions, nor names from {where}; pass one of these as a list."
+        msg = f"{argument}={shown(chosen)} is neither a mask, nor positions, nor names from {where}; pass one of these as a list."
         raise InputError(msg)
     if values.size == 0:
         return np.zeros(0, dtype=np.int64)

@@ -170,8 +170,11 @@ def _notes(held: Held) -> Iterator[tuple[str, str]]:
 
 
 def _every_row(rows: pd.DataFrame) -> Markup:
-    columns = [name for name in rows.columns if name != "note" and (rows[name].dtype == object or rows[name].notna().any())]
-    decimals = {name: digits([rows[name]]) for name in columns if rows[name].dtype != object}
+    from pandas.api.types import is_numeric_dtype
+
+    numeric = {name: is_numeric_dtype(rows[name]) for name in rows.columns}
+    columns = [name for name in rows.columns if name != "note" and (not numeric[name] or rows[name].notna().any())]
+    decimals = {name: digits([rows[name]]) for name in columns if numeric[name]}
     cells = [
         (row["kind"], [number(row[name], decimals[name]) if name in decimals else row[name] for name in columns])
         for _, row in rows.iterrows()
