@@ -226,12 +226,10 @@ class Conditions:
         for column in self.columns:
             value = condition[column.name]
             number = isinstance(column, Measure)
-            if not is_number(value) if number else not (is_number(value) or isinstance(value, str | bool | np.bool_)):
+            usable = is_number(value) or (not number and isinstance(value, str | bool | np.bool_))
+            if not usable or value != value:
                 kind = "a finite number" if number else "one of its values"
                 msg = f"condition[{column.name!r}]={shown(value)}; expected {kind}."
-                raise InputError(msg)
-            if value != value:
-                msg = f"condition[{column.name!r}]={shown(value)}; expected a value that is not missing."
                 raise InputError(msg)
             parts.append(column.encode([value], f"condition[{column.name!r}]")[0])
         return np.concatenate(parts)

@@ -167,8 +167,8 @@ def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = N
         scale = _Scale.of(values, where)
         if scale.smallest == scale.largest:
             msg = (
-                f"{where} is {scale.largest:g} everywhere, so that no PCA can be made of it. Expected expression that varies: pass "
-                "layer= with counts or log expression, or leak_free=False."
+                f"{where} is {scale.largest:g} everywhere, so that no PCA can be made of it. Expected expression that "
+                "varies: pass layer= with counts or log expression, or leak_free=False."
             )
             raise InputError(msg)
         found, difference, other = _matched(adata, values, scale, pca, stored)

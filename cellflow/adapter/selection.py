@@ -69,7 +69,8 @@ def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) ->
     values = np.atleast_1d(np.asarray(chosen))
     n = len(names)
     if values.ndim != 1 or (values.dtype.kind == "O" and not all(isinstance(v, str) for v in values)):
-        msg = f"{argument}={shown(chosen)} is neither a mask, nor positions, nor names from {where}; pass one of these as a list."
+        found = f"{argument}={shown(chosen)} is neither a mask, nor positions, nor names from {where}"
+        msg = f"{found}; pass one of these as a list."
         raise InputError(msg)
     if values.size == 0:
         return np.zeros(0, dtype=np.int64)

@@ -274,7 +274,7 @@ def _numbers(values: pd.Index, key: str) -> Examination[ParsedTimes | None]:
         numbers = np.asarray(values, dtype=np.float64)
     except OverflowError:  # an integer beyond the range of float64
         numbers = np.array([float(v) if abs(v) <= LARGEST else np.inf for v in values])
-    bad = np.flatnonzero(~np.isfinite(numbers))
+    bad = np.flatnonzero(~(np.abs(numbers) <= LARGEST))
     if len(bad):
         yield Problem(key, f"holds {_listed(values[bad])}", "finite times", _REMEDY)
         return None

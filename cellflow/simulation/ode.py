@@ -89,7 +89,7 @@ def integrate(
         msg = f"method={shown(method)} is not one of {list(get_args(Method))}{closest(method, get_args(Method))}"
         raise InputError(msg)
     step, t0 = as_number("step", step, above=0.0, remedy=", in units of time"), as_number("t0", t0)
-    x, times = as_array("x", x, shape="(n, d)"), np.atleast_1d(as_array("times", times)).astype(np.float64)
+    x, times = as_array("x", x, shape="(n, d)", least=1), np.atleast_1d(as_array("times", times)).astype(np.float64)
     distinct, position = np.unique(times, return_inverse=True)
     if method != "dopri5" and len(distinct):
         require_few_steps(min(t0, distinct[0]), max(t0, distinct[-1]), step)

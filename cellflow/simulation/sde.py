@@ -90,7 +90,7 @@ def integrate_sde(
         raise InputError(msg)
     sigma = as_number("sigma", sigma, above=0.0, remedy="; without diffusion, integrate the probability flow")
     step, t0 = as_number("step", step, above=0.0, remedy=", in units of time"), as_number("t0", t0)
-    x, times = as_array("x", x, shape="(n, d)"), np.atleast_1d(as_array("times", times)).astype(np.float64)
+    x, times = as_array("x", x, shape="(n, d)", least=1), np.atleast_1d(as_array("times", times)).astype(np.float64)
     if (times < t0).any() and (times > t0).any():
         msg = f"Times {times.min():g} to {times.max():g} lie on both sides of the start, {t0:g}; integrate to each by itself."
         raise InputError(msg)
