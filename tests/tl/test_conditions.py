@@ -1,6 +1,8 @@
 """Conditions through the AnnData: fitted, stored, asked, and refused."""
 
 import logging
+import re
+import warnings
 
 import anndata as ad
 import numpy as np
@@ -8,12 +10,13 @@ import pandas as pd
 import pytest
 
 import cellflow as cf
-from cellflow.errors import InputError, InputTypeError, MissingKeyError
+from cellflow.errors import InputError, InputTypeError, InputWarning, MissingKeyError
 from cellflow.recipes import ot_cfm
 from cellflow.training import Training
 from conftest import make_cells
 
 QUICK = ot_cfm(training=Training(steps=300, batch_size=128))
+SHORT = ot_cfm(training=Training(steps=5, batch_size=32))
 MOVE = {"control": 1.0, "drug": -1.0}
 
 
@@ -195,3 +198,125 @@ def test_a_score_is_conditional_too():
         cf.tl.sample(adata, 30.0, n_obs=10)
     with pytest.raises(InputError, match=r"conditions \['drug'\], and a population of several cannot be refined"):
         cf.tl.refine(adata, cf.tl.predict(adata, time=30.0))
+
+
+# Amounts and codes ----------------------------------------------------------------------------------------------------
+
+
+def answered(column, asked):
+    """Warnings about an answer for `asked`, of a fit whose condition is a column of these values, and whether measured."""
+    adata = make_cells(120)
+    adata.obs["value"] = np.resize(np.asarray(column), 120)
+    cf.tl.flow(adata, "hours", method=SHORT, condition_key="value")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        later = cf.tl.predict(adata, time=24.0, condition=asked)
+    told = [str(w.message) for w in said if issubclass(w.category, InputWarning)]
+    return told, later.uns["cf_prediction"]["condition_measured"]
+
+
+@pytest.mark.parametrize(
+    ("column", "asked", "words"),
+    [
+        ([1, 2, 3], 4, "No cell has value=4 .measured: 1, 2, 3.*astype"),
+        ([1.0, 2.0, 4.0], 3, "No cell has value=3 .*astype"),
+        ([0, 10, 100], 50, "No cell has value=50"),
+        ([7, 9], 8.0, "No cell has value=8"),
+        ([-1, 0, 1], 2, "No cell has value=2"),
+        ([101, 205], np.int64(150), "No cell has value=150"),
+        ([0.5, 1.5, 2.0], 3.0, "outside the measured amounts, 0.5 to 2"),
+        ([0.1, 0.2], 0.05, "outside the measured amounts"),
+        ([1, 2, 3], 3.5, "outside the measured amounts, 1 to 3"),
+        ([0.5, 1.5, 2.0], 1.0, None),
+        ([1, 2, 3], 1.5, None),
+        ([1, 2, 3], 2, None),
+        ([0.1, 0.2], 0.2, None),
+    ],
+)
+def test_an_amount_that_may_be_a_code_or_lies_outside_is_told(column, asked, words):
+    told, measured = answered(column, asked)
+    assert len(told) == (words is not None)
+    assert all(re.search(words, text) for text in told)
+    assert measured == (asked in column)
+
+
+@pytest.mark.parametrize(
+    "condition", [pd.NA, np.nan, [1], np.array([1, 2]), {"drug": pd.NaT}, {"drug": []}, {"drug": pd.NA}, object(), 1j, ()]
+)
+def test_a_condition_that_is_no_value(conditional, condition):
+    with pytest.raises(InputError, match="condition"):
+        cf.tl.predict(conditional, time=30.0, condition=condition)
+
+
+# Cells that precede all conditions --------------------------------------------------------------------------------------
+
+
+def started_together(*, early=("control",), until=0.0):
+    """As `treated`, but the cells up to a time are of these conditions only."""
+    adata = treated()
+    drug = adata.obs["drug"].astype(str).to_numpy(dtype=object)
+    at = (adata.obs["hours"] <= until).to_numpy()
+    drug[at] = np.resize(np.array(early, dtype=object), at.sum())
+    adata.obs["drug"] = drug
+    return adata
+
+
+def test_without_shared_cells_the_error_says_how_to_share_them(frozen):
+    adata = started_together()
+    with frozen(adata), pytest.raises(InputError, match=r"none at time 0.* pass shared_until=0\."):
+        cf.tl.flow(adata, "hours", method=SHORT, condition_key="drug")
+
+
+@pytest.mark.parametrize("until", [0, "day 0", np.timedelta64(0, "h")])
+def test_shared_cells_move_in_every_condition(until):
+    adata = started_together()
+    cf.tl.flow(adata, "hours", method=QUICK, condition_key="drug", shared_until=until)
+    assert adata.uns["cellflow"]["params"]["shared_until"] == 0.0
+    first = adata.obs_names[adata.obs["hours"] == 0]
+    for name, sign in MOVE.items():
+        moved = cf.tl.push(adata, first, time=48.0, condition=name)
+        assert moved.obsm["X_pca"][:, 1].mean() * sign > 0.5
+        assert moved.uns["cf_prediction"]["condition_measured"]
+        predicted = cf.tl.predict(adata, time=6.0, condition=name, source="earlier")
+        assert set(predicted.obs["source_cell"]) == set(first)
+    everybody = cf.tl.predict(adata, time=6.0, source="earlier")
+    assert everybody.n_obs == 2 * len(first)  # each in both conditions
+    assert everybody.obs["weight"].sum() == pytest.approx(1.0)
+
+
+def test_shared_cells_count_as_the_next_snapshot_does():
+    adata = started_together()
+    later = np.flatnonzero((adata.obs["hours"] == 12) & (adata.obs["drug"] == "drug"))
+    adata = adata[np.setdiff1d(np.arange(adata.n_obs), later[10:])].copy()  # 10 of 40 cells
+    cf.tl.flow(adata, "hours", method=SHORT, condition_key="drug", shared_until=0)
+    predicted = cf.tl.predict(adata, time=6.0, source="earlier")
+    n = int((adata.obs["hours"] == 0).sum())
+    np.testing.assert_allclose(predicted.obs["weight"], np.repeat([30 / 40, 10 / 40], n) / n, rtol=1e-6)
+
+
+def test_two_shared_snapshots_and_a_file_in_between(tmp_path):
+    adata = started_together(until=12.0)
+    cf.tl.flow(adata, "hours", method=SHORT, condition_key="drug", shared_until=12)
+    expected = cf.tl.predict(adata, time=6.0).obsm["X_pca"]
+    adata.write_h5ad(tmp_path / "fit.h5ad")
+    again = ad.read_h5ad(tmp_path / "fit.h5ad")
+    np.testing.assert_array_equal(cf.tl.predict(again, time=6.0).obsm["X_pca"], expected)
+
+
+@pytest.mark.parametrize(
+    ("early", "arguments", "words"),
+    [
+        (("untreated",), {"shared_until": 0}, "untreated.*which no cell after that time has. .*drug='control'; drug='drug'"),
+        (("control", "placebo"), {"shared_until": 0}, "placebo"),
+        (("control",), {"shared_until": 48}, "before the last, 0 to 48"),
+        (("control",), {"shared_until": -1}, "shared_until=-1; expected a time from the first"),
+        (("control",), {"shared_until": "noon"}, "shared_until='noon' is no time"),
+        (("control",), {"shared_until": [0]}, "shared_until="),
+        (("control",), {"shared_until": np.nan}, "shared_until=nan"),
+        (("control",), {"shared_until": 0, "condition_key": None}, "without conditions"),
+    ],
+)
+def test_shared_cells_that_cannot_be_shared(early, arguments, words, frozen):
+    adata = started_together(early=early)
+    with frozen(adata), pytest.raises(InputError, match=words):
+        cf.tl.flow(adata, "hours", **{"method": SHORT, "condition_key": "drug"} | arguments)
