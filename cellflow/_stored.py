@@ -33,10 +33,7 @@ class Stored:
     def __init__(self, what: str, config: object, arrays: object) -> None:
         self.what = what
         self.config = self.mapping("config", config)
-        self.arrays = {
-            str(name): self._numbers(name, value)
-            for name, value in self.mapping("arrays", arrays).items()
-        }
+        self.arrays = {str(name): self._numbers(name, value) for name, value in self.mapping("arrays", arrays).items()}
 
     def fail(self, detail: object) -> NoReturn:
         """Say what is wrong."""
@@ -63,25 +60,15 @@ class Stored:
             self.fail(f"{name} is {_shown(value)}, expected an integer of at least {least}{limit}")
         return int(value)  # type: ignore[call-overload,no-any-return] # as above
 
-    def number(
-        self, name: str, value: object, *, least: float = -math.inf, above: float = -math.inf
-    ) -> float:
+    def number(self, name: str, value: object, *, least: float = -math.inf, above: float = -math.inf) -> float:
         """Return a value that is a finite number within limits."""
-        real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(
-            value, bool
-        )
+        real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
         try:
             number = float(value) if real else math.nan  # type: ignore[arg-type] # a number
         except OverflowError:
             number = math.nan
         if not math.isfinite(number) or number < least or number <= above:
-            limit = (
-                f" of at least {least:g}"
-                if least > -math.inf
-                else f" above {above:g}"
-                if above > -math.inf
-                else ""
-            )
+            limit = f" of at least {least:g}" if least > -math.inf else f" above {above:g}" if above > -math.inf else ""
             self.fail(f"{name} is {_shown(value)}, expected a finite number{limit}")
         return number
 
@@ -105,8 +92,7 @@ class Stored:
             self.fail(f"{name} is missing")
         found = self.arrays[name]
         fits = found.ndim == len(shape) and all(
-            n > 0 if wanted is None else n == wanted
-            for n, wanted in zip(found.shape, shape, strict=True)
+            n > 0 if wanted is None else n == wanted for n, wanted in zip(found.shape, shape, strict=True)
         )
         if not fits:
             expected = ", ".join("any" if n is None else str(n) for n in shape)
@@ -121,11 +107,7 @@ class Stored:
 
     def under(self, prefix: str) -> dict[str, FloatArray]:
         """Return the arrays whose names start with a prefix, without it."""
-        return {
-            name.removeprefix(prefix): array
-            for name, array in self.arrays.items()
-            if name.startswith(prefix)
-        }
+        return {name.removeprefix(prefix): array for name, array in self.arrays.items() if name.startswith(prefix)}
 
     def _numbers(self, name: object, value: object) -> FloatArray:
         """Return a copy in memory, in the byte order of this machine."""

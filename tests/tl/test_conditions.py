@@ -291,7 +291,7 @@ def test_shared_cells_count_as_the_next_snapshot_does():
     cf.tl.flow(adata, "hours", method=SHORT, condition_key="drug", shared_until=0)
     predicted = cf.tl.predict(adata, time=6.0, source="earlier")
     n = int((adata.obs["hours"] == 0).sum())
-    np.testing.assert_allclose(predicted.obs["weight"], np.repeat([30 / 40, 10 / 40], n) / n, rtol=1e-6)
+    np.testing.assert_allclose(predicted.obs["weight"], np.repeat([10 / 40, 30 / 40], n) / n, rtol=1e-6)
 
 
 def test_two_shared_snapshots_and_a_file_in_between(tmp_path):
