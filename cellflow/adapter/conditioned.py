@@ -71,8 +71,8 @@ def _shared(adata: AnnData, cells: Cells, until: float) -> Cells:
         label = cells.conditions.label  # type: ignore[union-attr] # has conditions
         msg = (
             f"shared_until={until:g}: cell {adata.obs_names[row]!r} has {label(found.context[row])}, "  # type: ignore[index]
-            f"which no cell after that time has. Expected one of the later conditions, {'; '.join(sorted(map(label, later)))}: "
-            "it says in which of them the cell's own velocity is shown."
+            "which no cell after that time has. Expected one of the later conditions, "
+            f"{'; '.join(sorted(map(label, later)))}: it says in which of them the cell's own velocity is shown."
         )
         raise InputError(msg)
     n = int((cells.time <= until).sum())
