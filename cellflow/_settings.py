@@ -54,6 +54,8 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             if token is not None:
                 _CALL.reset(token)
 
+    # `wraps` leaves them out, and callers look defaults up there.
+    call.__kwdefaults__ = getattr(function, "__kwdefaults__", None)  # type: ignore[attr-defined] # functions have it
     return call
 
 

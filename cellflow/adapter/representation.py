@@ -29,9 +29,10 @@ _TARGET = 1e4
 _LARGEST_LOG = 30.0
 #: Means of genes below this share of their standard deviations are no accident: somebody has subtracted them.
 _CENTRED = 1e-3
-#: Two sets of coordinates with at most this root mean square difference, after the best rotation and as a share of their
-#: spread, are the same ones. Solvers differ by less, corrections for batches by more.
-_SAME = 0.05
+#: Two sets of coordinates with at most this root mean square difference are the same ones. It is
+#: taken after the best rotation, as a share of their spread. Solvers differ by less (a hundredth in
+#: single precision), corrections for batches by more.
+_SAME = 0.02
 #: The same for coordinates that are a projection onto the stored loadings: components of nearly the same cells.
 _NEAR = 0.3
 #: Differences of projections onto the same loadings: rounding in single precision.
@@ -155,7 +156,8 @@ def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = N
     stored = read_positions(adata, use_rep=key, n_dims=n_dims).astype(np.float64)
     pca = _Stored.of(adata, key, n_dims)
     recorded = pca.params.get("layer")
-    sources = [layer] if layer is not None else list(dict.fromkeys([recorded if recorded in adata.layers else None, None]))
+    known = isinstance(recorded, str) and recorded in adata.layers
+    sources = [layer] if layer is not None else [recorded, None] if known else [None]
     reasons = []
     for source in sources:
         where = "adata.X" if source is None else f"adata.layers[{source!r}]"

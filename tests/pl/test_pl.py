@@ -459,6 +459,12 @@ def test_a_figure_is_closed_where_drawing_itself_fails(monkeypatch: pytest.Monke
     assert plt.get_fignums() == figures
 
 
+def test_defaults_can_be_looked_up() -> None:
+    """A guard stands around public calls."""
+    assert cf.pl.stream.__kwdefaults__["basis"] == "umap"
+    assert all("components" in getattr(cf.pl, name).__kwdefaults__ for name in cf.pl.__all__ if name != "loss")
+
+
 # Columns that are drawn ---------------------------------------------------------------------------------------------
 
 
