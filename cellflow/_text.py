@@ -10,7 +10,8 @@ __all__ = ["clean", "drawable", "font_families"]
 
 #: Stands for every character that cannot be written (U+FFFD).
 _REPLACED = "\ufffd"
-#: Control characters but for tab and newline, lone surrogates, characters that reorder the text after them, non-characters.
+#: Control characters but for tab and newline, lone surrogates, characters that reorder the text
+#: after them, non-characters.
 _UNSAFE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff]"
     r"|[" + "".join(chr((plane << 16) + end) for plane in range(1, 17) for end in (0xFFFE, 0xFFFF)) + "]"
@@ -26,8 +27,8 @@ _LAST_RESORT = "Last Resort"
 def clean(text: object) -> str:
     r"""Text without characters that no file of text should hold; each is replaced by U+FFFD.
 
-    These are control characters except tab and newline, lone surrogates, non-characters of Unicode, and the marks that change
-    the direction of the text after them.
+    These are control characters except tab and newline, lone surrogates, non-characters of Unicode,
+    and the marks that change the direction of the text after them.
 
     Examples
     --------
@@ -59,8 +60,8 @@ def drawable(text: object, *, longest: int = _LONGEST) -> str:
 def font_families(texts: Iterable[str]) -> tuple[list[str], frozenset[str]]:
     """Fonts for matplotlib that have the characters of `texts`, and the characters that no font has.
 
-    The fonts that are set come first. Of the others that are installed, those that have some of the missing characters
-    follow.
+    The fonts that are set come first. Of the others that are installed, those that have some of the
+    missing characters follow.
     """
     from matplotlib import rcParams
     from matplotlib.font_manager import FontProperties, findfont, fontManager

@@ -43,8 +43,8 @@ class Plane:
 def first_column(basis: str) -> int:
     """Column of component 1.
 
-    Column 0 of a diffusion map is its stationary state, which says nothing about where a cell is; scanpy counts from the
-    column after it.
+    Column 0 of a diffusion map is its stationary state, which says nothing about where a cell is;
+    scanpy counts from the column after it.
     """
     return 1 if basis_of(basis).casefold().startswith("diffmap") else 0
 

@@ -27,13 +27,15 @@ _N_GENES = 2000
 _TARGET = 1e4
 #: Values above this are no logarithms of anything that was sequenced.
 _LARGEST_LOG = 30.0
-#: Means of genes below this share of their standard deviations are no accident: somebody has subtracted them.
+#: Means of genes below this share of their standard deviations are no accident: somebody has
+#: subtracted them.
 _CENTRED = 1e-3
 #: Two sets of coordinates with at most this root mean square difference are the same ones. It is
 #: taken after the best rotation, as a share of their spread. Solvers differ by less (a hundredth in
 #: single precision), corrections for batches by more.
 _SAME = 0.02
-#: The same for coordinates that are a projection onto the stored loadings: components of nearly the same cells.
+#: The same for coordinates that are a projection onto the stored loadings: components of nearly the
+#: same cells.
 _NEAR = 0.3
 #: Differences of projections onto the same loadings: rounding in single precision.
 _ROUNDING = 0.01
@@ -62,8 +64,8 @@ class Refit:
     centred
         Whether the mean of all cells, held-out ones included, was subtracted before.
     target
-        Total of every cell after normalisation: a number, `"median"` for that of the cells that are seen, or None to log the
-        values without it.
+        Total of every cell after normalisation: a number, `"median"` for that of the cells that are
+        seen, or None to log the values without it.
     zero_center
         Whether the means of the genes are subtracted, as a principal component analysis does.
     what
@@ -132,11 +134,13 @@ class Refit:
 def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = None) -> tuple[Refit | None, str]:
     """Find out how a representation can be made again without some cells; returns that, or None and the reason.
 
-    Whether the representation is a PCA of the expression is decided by its values, whatever its name: the PCA of all cells is
-    computed and compared with it, up to a rotation. Compared are the expression as it is and, where it looks like counts or
-    another linear scale, logged, after every cell was brought to one of the usual totals or not; of the genes with loadings,
-    else of the variable ones or all; with and without centring. The expression is that of `layer`, by default of the layer
-    that scanpy recorded, else `adata.X`. As many variable genes are chosen anew as entered the stored PCA.
+    Whether the representation is a PCA of the expression is decided by its values, whatever its
+    name: the PCA of all cells is computed and compared with it, up to a rotation. Compared are the
+    expression as it is and, where it looks like counts or another linear scale, logged, after every
+    cell was brought to one of the usual totals or not; of the genes with loadings, else of the
+    variable ones or all; with and without centring. The expression is that of `layer`, by default
+    of the layer that scanpy recorded, else `adata.X`. As many variable genes are chosen anew as
+    entered the stored PCA.
 
     A `layer` that is asked for is taken even if the representation is no PCA of it.
 
@@ -261,7 +265,8 @@ class _Scale:
 def _matched(adata: AnnData, values: Any, scale: _Scale, pca: _Stored, stored: FloatArray) -> tuple[Refit | None, float, bool]:
     """The analysis that gives the stored coordinates.
 
-    None where none does, with the smallest difference, and whether they are a projection onto the stored loadings.
+    None where none does, with the smallest difference, and whether they are a projection onto the
+    stored loadings.
     """
     everyone, n_dims = np.arange(adata.n_obs), stored.shape[1]
     best, nearest, projected = None, np.inf, False
@@ -291,7 +296,8 @@ def _matched(adata: AnnData, values: Any, scale: _Scale, pca: _Stored, stored: F
 def _plausible(stored: FloatArray, values: Any, *, zero_center: bool) -> bool:
     """Whether the values vary along the stored coordinates as much as these do, as they must along principal components.
 
-    It takes one product with the values, and spares the analysis of values that the coordinates have nothing to do with.
+    It takes one product with the values, and spares the analysis of values that the coordinates
+    have nothing to do with.
     """
     x = stored - stored.mean(axis=0) if zero_center else stored
     directions, widths, _ = np.linalg.svd(x, full_matrices=False)

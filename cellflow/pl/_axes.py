@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow._text import drawable, font_families
-from cellflow._typing import FloatArray
+from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.components import Plane
 from cellflow.errors import InputError, InputTypeError
 from cellflow.pl._colours import Groups, Values
@@ -24,11 +24,13 @@ __all__ = [
     "MAP",
     "OBSERVED",
     "PREDICTED",
+    "beside",
     "canvas",
     "embedding_axes",
     "legend",
     "map_size",
     "paint",
+    "room_for",
     "scatter",
     "time_bar",
 ]
@@ -39,9 +41,13 @@ OBSERVED = "#0072b2"
 PREDICTED = "#d55e00"
 #: Perceptually uniform, and readable without colour vision.
 MAP = "viridis"
-#: Names in one column of a legend, and in all of them: more would leave no room for the data.
+#: Names in one column of a legend, and characters of a name that leave room for a second column.
 _ROWS = 18
-_MAX_NAMES = 2 * _ROWS - 1
+_SHORT = 20
+#: In inches: width of a letter and height of a row of a legend, width of a colour bar with numbers.
+_LETTER = 0.075
+_ROW = 0.19
+_BAR = 1.2
 #: More measured times than this would run into each other on a colour bar.
 _MAX_TICKS = 12
 
@@ -79,10 +85,16 @@ def _require_axes(ax: object) -> None:
         raise InputError(msg)
 
 
-def map_size(xy: FloatArray, *, width: float = 5.2, beside: float = 1.2, above: float = 0.0) -> dict[str, float]:
-    """Size in inches of a figure in the shape of the map `xy` `(n, 2)`, with room `beside` and `above` it."""
+def map_size(
+    xy: FloatArray, *, width: float = 5.2, beside: float = _BAR, above: float = 0.0, rows: float = 0
+) -> dict[str, float]:
+    """Size in inches of a figure in the shape of the map `xy` `(n, 2)`.
+
+    With room `beside` and `above` it, and not lower than a legend with that many `rows`.
+    """
     across, up = np.maximum(np.ptp(xy, axis=0), np.finfo(np.float64).tiny)
-    return {"width": width + beside, "height": width * float(np.clip(up / across, 0.5, 1.3)) + 0.4 + above}
+    height = width * float(np.clip(up / across, 0.5, 1.3)) + 0.4 + above
+    return {"width": width + beside, "height": max(height, 0.6 + _ROW * rows)}
 
 
 def embedding_axes(ax: Axes, plane: Plane) -> None:
@@ -137,8 +149,7 @@ def paint(ax: Axes, xy: FloatArray, colours: Values | Groups, *, fitted: Fitted,
 
 def _paint_groups(ax: Axes, xy: FloatArray, colours: Groups, alpha: float) -> int:
     """Draw groups, and return how many of them are too many for the legend, which names the largest."""
-    codes, sizes = colours.codes, np.bincount(colours.codes[colours.codes >= 0], minlength=len(colours.names))
-    named = np.sort(np.argsort(-sizes, kind="stable")[:_MAX_NAMES])
+    codes, sizes, named = colours.codes, colours.sizes, _named(colours)
     for code in named[sizes[named] > 0]:
         shade, name = colours.shades[code], drawable(colours.names[code])
         scatter(ax, xy[codes == code], color=shade, alpha=alpha, label=name)
@@ -148,6 +159,28 @@ def _paint_groups(ax: Axes, xy: FloatArray, colours: Groups, alpha: float) -> in
     if (codes < 0).any():
         scatter(ax, xy[codes < 0], color=FAINT, alpha=alpha, label="not given", zorder=0)
     return int((sizes > 0).sum() - (sizes[named] > 0).sum())
+
+
+def _named(colours: Groups) -> IntArray:
+    """Groups that the legend names: the largest, in two columns where names are short."""
+    largest = np.argsort(-colours.sizes, kind="stable")
+    short = all(len(colours.names[code]) <= _SHORT for code in largest[: 2 * _ROWS])
+    # One row says how many more there are.
+    return np.sort(largest[: (2 if short else 1) * _ROWS - 1])
+
+
+def room_for(names: Sequence[str]) -> float:
+    """Width in inches of a legend with these names."""
+    longest = max(map(len, names), default=0)
+    return 0.5 + _LETTER * longest + (_LETTER * longest + 0.3) * ((len(names) - 1) // _ROWS)
+
+
+def beside(colours: Values | Groups) -> dict[str, float]:
+    """Room for what stands beside the cells, a colour bar or a legend; for `map_size`."""
+    if isinstance(colours, Values):
+        return {}
+    names = [drawable(colours.names[code]) for code in _named(colours)]
+    return {"beside": max(_BAR, room_for(names)), "rows": min(len(names), _ROWS)}
 
 
 def colour_bar(ax: Axes, drawn: Any, label: str, ticks: Sequence[float] = ()) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Groups", "Values", "read_colours"]
 
-#: Okabe and Ito's palette: eight groups that colour-blind readers can tell apart; more than that nobody can.
+#: Okabe and Ito's palette: eight groups that colour-blind readers can tell apart; more than that
+#: nobody can.
 _GROUPS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#262626")
 #: Rows of expression that are read together.
 _BLOCK = 4096
@@ -44,12 +45,18 @@ class Groups:
     names: Sequence[str]
     shades: Sequence[tuple[float, ...]]
 
+    @property
+    def sizes(self) -> IntArray:
+        """Number of cells in each group."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
+
 
 def read_colours(adata: AnnData, color: object, fitted: Fitted) -> Values | Groups:
     """Read what cells are coloured by: the times by default, a column of `obs`, or a gene.
 
-    The column of times is drawn as the numbers it stands for. Groups take their colours from `uns["{color}_colors"]`, where
-    there are any: a list in the order of the categories, as scanpy writes it, or a dictionary from category to colour.
+    The column of times is drawn as the numbers it stands for. Groups take their colours from
+    `uns["{color}_colors"]`, where there are any: a list in the order of the categories, as scanpy
+    writes it, or a dictionary from category to colour.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from cellflow._text import drawable
 from cellflow._typing import FloatArray
 from cellflow.adapter.components import Components
 from cellflow.adapter.times import Time
-from cellflow.pl._axes import FAINT, OBSERVED, PREDICTED, canvas, embedding_axes, legend, map_size, scatter
+from cellflow.pl._axes import FAINT, OBSERVED, PREDICTED, canvas, embedding_axes, legend, map_size, room_for, scatter
 from cellflow.pl._read import Fitted
 
 if TYPE_CHECKING:
@@ -85,11 +85,11 @@ def population(
     clouds = [(f"predicted, {fitted.at(at)}", cloud, PREDICTED)]
     clouds += [(f"{what}, {fitted.at(t)}", real[fitted.times == t], shade) for what, t, shade in measured]
 
-    with canvas(ax, **map_size(real, beside=2.6, above=0.6)) as ax:
+    names = [drawable(f"{label} (n = {len(points):,})", longest=80) for label, points, _ in clouds]
+    with canvas(ax, **map_size(real, beside=1.0 + room_for(names), above=0.6)) as ax:
         scatter(ax, real, color=FAINT, alpha=0.35, zorder=0)
-        for depth, (label, points, shade) in enumerate(clouds):
-            said = drawable(f"{label} (n = {len(points):,})", longest=80)
-            scatter(ax, points, color=shade, label=said, zorder=1 - depth / 10)
+        for depth, (name, (_, points, shade)) in enumerate(zip(names, clouds, strict=True)):
+            scatter(ax, points, color=shade, label=name, zorder=1 - depth / 10)
         legend(ax, x=1.17)
         embedding_axes(ax, plane)
         _margins(ax, clouds)

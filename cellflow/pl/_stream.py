@@ -12,7 +12,7 @@ from cellflow._settings import guarded
 from cellflow._typing import FloatArray
 from cellflow.adapter.components import Components
 from cellflow.errors import InputError
-from cellflow.pl._axes import INK, canvas, embedding_axes, map_size, paint
+from cellflow.pl._axes import INK, beside, canvas, embedding_axes, map_size, paint
 from cellflow.pl._colours import read_colours
 from cellflow.pl._read import Fitted, entry
 
@@ -53,8 +53,9 @@ def stream(
         Which two of its components, as `"1,2"` or `(1, 2)`, counted from 1 as scanpy does; the first two by default. Component
         1 of a diffusion map is column 1 of `obsm["X_diffmap"]`: column 0 is its stationary state.
     color
-        A column of `obs` or a gene; the time of the snapshots by default. Categories take the colours in
-        `uns["{color}_colors"]`, a list in their order or a dictionary. Of more than 35, the largest are named.
+        A column of `obs` or a gene; the time of the snapshots by default. Categories take the
+        colours in `uns["{color}_colors"]`, a list in their order or a dictionary. The legend names
+        the 35 largest, or 17 where names are long.
     density
         Closeness of streamlines.
     smoothing
@@ -87,7 +88,7 @@ def stream(
     arrows = plane.of(_arrows(fitted, basis, positions))
     xy, colours = plane.of(positions), read_colours(adata, color, fitted)
 
-    with canvas(ax, **map_size(xy)) as ax:
+    with canvas(ax, **map_size(xy, **beside(colours))) as ax:
         paint(ax, xy, colours, fitted=fitted, alpha=0.55)
         gx, gy, field = on_grid(xy, arrows, smoothing=smoothing)
         speed = np.linalg.norm(field, axis=2)

@@ -478,7 +478,7 @@ def test_cell_types_count_where_there_are_some(cells):
     ("column", "error", "said"),
     [
         ("Kind", MissingKeyError, r"adata.obs\['Kind'\] is missing.*Pass cluster_key=.*did you mean 'kind'"),
-        (3, InputTypeError, "cluster_key=3 is no text"),
+        (3, InputTypeError, "cluster_key=3"),
         ("empty", InputError, "holds no value for any cell"),
         ("score", InputError, "holds numbers with fractions"),
     ],

@@ -259,6 +259,22 @@ def test_of_two_hundred_groups_the_largest_are_named(axes: Axes) -> None:
     assert axes.get_legend().get_window_extent().x1 <= axes.figure.bbox.x1 + 1.0
 
 
+def test_many_groups_of_long_names_leave_room_for_the_cells() -> None:
+    """Warnings are errors here, matplotlib's about an Axes without room included."""
+    from matplotlib import pyplot as plt
+
+    adata = fitted()
+    adata.obs["many"] = [f"a rather long name of the cell type with number {i:03}" for i in range(adata.n_obs)]
+    ax = cf.pl.stream(adata, color="many")
+    ax.figure.canvas.draw()
+    assert ax.get_window_extent().width > 0.3 * ax.figure.bbox.width
+    box = ax.get_legend().get_window_extent()
+    assert box.y0 >= 0
+    assert box.x1 <= ax.figure.bbox.x1
+    assert [t.get_text() for t in ax.get_legend().get_texts()][-1] == "and 103 more"
+    plt.close(ax.figure)
+
+
 @pytest.mark.parametrize("container", [sp.csr_matrix, sp.csc_array, da.from_array, np.asfortranarray, np.ma.masked_invalid])
 def test_a_gene_is_the_same_from_any_container(container: Callable, axes: Axes) -> None:
     adata = fitted()
@@ -329,7 +345,7 @@ BAD = {
     "no AnnData": (lambda a: cf.pl.loss(a.X), "is of type ndarray"),
     "no predicted AnnData": (lambda a: cf.pl.population(a, a.X, time=24.0), "is of type ndarray"),
     "no Axes": (lambda a: cf.pl.stream(a, ax=np.array([1])), "ax= is of type ndarray; expected one Axes"),
-    "several colours": (lambda a: cf.pl.stream(a, color=["kind"]), "neither a column of adata.obs nor a gene"),
+    "several colours": (lambda a: cf.pl.stream(a, color=["kind"]), r"color=\['kind'\]"),
     "a number as basis": (lambda a: cf.pl.stream(a, basis=3), "basis|No 3 in adata.obsm"),
     "no basis": (lambda a: cf.pl.stream(a, basis=None), "basis"),
     "a list of bases": (lambda a: cf.pl.stream(a, basis=["umap"]), "basis|No .'umap'. in adata.obsm"),
