@@ -154,6 +154,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     fit.add_argument("--use-rep", default="X_pca", metavar="KEY", help="representation in obsm, or X (default: X_pca)")
     fit.add_argument("--n-dims", type=int, metavar="N", help="leading dimensions to use (default: all)")
     fit.add_argument("--method", default="curved-cfm", metavar="NAME", help="recipe (default: curved-cfm)")
+    fit.add_argument("--layer", metavar="NAME", help="expression that positions are decoded to (default: X)")
     fit.add_argument("--score", action="store_true", help="learn the score too, for stochastic questions")
     fit.add_argument("--condition-key", nargs="+", metavar="COLUMN", help="columns of obs with conditions (drug, donor)")
     fit.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1 or auto (default: cpu)")
@@ -199,6 +200,13 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
 
     for sub in (fit, annotate):
         sub.add_argument("--overwrite", action="store_true", help="replace results of other programs under the same keys")
+    for sub in (annotate, predict):
+        sub.add_argument(
+            "--genes",
+            nargs="+",
+            metavar="NAME",
+            help="genes to write: names, `decodable` for those that the representation can decode, or `none` (default: all)",
+        )
     for sub in (fit, annotate, predict):
         sub.add_argument("--out", required=True, metavar="OUT.h5ad", help="where to write; may be the input file")
     return parser, {"demo": demo, "fit": fit, "annotate": annotate, "predict": predict, "bench": bench, "selftest": selftest}
@@ -234,6 +242,7 @@ def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
             arguments.time_key,
             use_rep=arguments.use_rep,
             n_dims=arguments.n_dims,
+            layer=arguments.layer,
             method=arguments.method,
             random_state=arguments.seed,
             score=arguments.score,
@@ -249,9 +258,22 @@ def _annotate(arguments: argparse.Namespace) -> dict[str, Any]:
 
     with _changed(arguments) as adata:
         basis = arguments.basis or ("umap" if "X_umap" in adata.obsm else None)
-        tl.velocity(adata, basis=basis, overwrite=arguments.overwrite)
+        tl.velocity(adata, basis=basis, genes=_genes(arguments, adata), overwrite=arguments.overwrite)
         tl.trajectories(adata, n_times=arguments.n_times, overwrite=arguments.overwrite)
     return _wrote(arguments, adata, basis=basis)
+
+
+def _genes(arguments: argparse.Namespace, adata: AnnData) -> Any:
+    """Genes as `cf.tl` takes them: names, a mask, none, or None for all."""
+    named = arguments.genes
+    if named == ["none"] and "none" not in adata.var_names:
+        return []
+    if named == ["decodable"] and "decodable" not in adata.var_names:
+        from cellflow import get
+
+        decoder = get.flow(adata).decoder
+        return [] if decoder is None else adata.var_names.isin(decoder.genes[decoder.decodable])
+    return named
 
 
 def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -270,6 +292,7 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
         adata,
         time=arguments.time,
         n_obs=arguments.n_obs,
+        genes=_genes(arguments, adata),
         random_state=arguments.seed,
         extrapolate=arguments.extrapolate,
     )

@@ -499,6 +499,7 @@ class Flow:
         arrays |= {_HISTORY + k: v for k, v in self.history.items()}
         if decoder is not None:
             arrays |= {_DECODER + "mean": decoder.mean, _DECODER + "loadings": decoder.loadings}
+            arrays |= {} if decoder.gene_r2 is None else {_DECODER + "gene_r2": decoder.gene_r2}
         return config, {k: np.ascontiguousarray(v) for k, v in arrays.items()}
 
     @classmethod

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from cellflow._arguments import check_arguments
 from cellflow._settings import guarded
+from cellflow._warn import warn
+from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import read_cells, read_fitted, read_paths
 from cellflow.adapter.keys import DEFAULT, Keys, kind_of
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.record import read_diagnosis, read_record, record_of
-from cellflow.adapter.selection import Selection, gene_columns, shared_genes
+from cellflow.adapter.selection import Selection
 from cellflow.adapter.store import load_flow, opened
-from cellflow.errors import InputError, MissingKeyError, ModelFileError
+from cellflow.decoder import MIN_R2
+from cellflow.errors import InputError, InputWarning, MissingKeyError, ModelFileError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,7 +228,8 @@ def velocity(adata: AnnData, genes: Selection | None = None, *, extrapolate: boo
     adata
         With a fit.
     genes
-        Names, positions or a mask, returned in their order; by default all that the representation can decode.
+        Names, positions or a mask, returned in their order; by default all that the representation can decode, those with a
+        held-out R2 of at least 0.1.
     extrapolate
         Answer for cells of any time. By default at most one mean interval between snapshots outside the times of the fit.
     key
@@ -233,7 +237,7 @@ def velocity(adata: AnnData, genes: Selection | None = None, *, extrapolate: boo
 
     Returns
     -------
-    Cells by genes, float32.
+    Cells by genes, float32; `.attrs["gene_r2"]` holds the held-out R2 of each gene by its name.
 
     Raises
     ------
@@ -245,6 +249,8 @@ def velocity(adata: AnnData, genes: Selection | None = None, *, extrapolate: boo
     -----
     IntegrationWarning
         Cells of a time outside the observed ones.
+    InputWarning
+        Chosen genes that the representation cannot decode, or none that it can; genes of `adata` that the fit has not seen.
     """
     check_arguments(velocity, locals())
     import numpy as np
@@ -252,18 +258,30 @@ def velocity(adata: AnnData, genes: Selection | None = None, *, extrapolate: boo
 
     fitted = read_fitted(adata, key)
     fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
-    decoder = fitted.flow.decoder
-    if decoder is None:
+    if fitted.flow.decoder is None:
         msg = f"The fit in adata.uns[{key!r}] has no decoder. Expected expression in adata.X when it was made; fit again."
         raise InputError(msg)
-    here, there = shared_genes(adata, decoder.genes)
-    position = dict(zip(here.tolist(), there.tolist(), strict=True))
-    columns = here[decoder.decodable[there]] if genes is None else gene_columns(adata, genes)
-    unknown = [str(adata.var_names[c]) for c in columns if int(c) not in position]
-    if unknown:
-        msg = f"genes= holds {len(unknown)} genes that the fit has not seen: {unknown[:5]}. Expected its own; fit again."
-        raise InputError(msg)
-    chosen = decoder.only(np.array([position[int(c)] for c in columns], dtype=np.int64))
-    values = chosen.velocities(fitted.flow.velocity(fitted.x, fitted.times, context=fitted.cells.context))
+    asked = asked_genes(adata, fitted.flow.decoder, genes, key)
+    if asked.decoder is None:
+        return pd.DataFrame(index=adata.obs_names, columns=adata.var_names[:0], dtype=np.float32)
+    good = asked.decoder.decodable
+    columns = asked.columns
+    decoder = asked.decoder
+    if genes is None:
+        columns = columns[good]
+        decoder = decoder.only(np.flatnonzero(good))
+    if not good.all() and (genes is not None or not good.any()):
+        shown = asked.decoder.genes[~good][:5].tolist()
+        msg = (
+            f"{(~good).sum():,} of {len(good):,} genes cannot be decoded from {fitted.cells.use_rep!r} (first: {shown}): "
+            f"their held-out R2 is below {MIN_R2:g}, so their velocities are mostly noise or zero. Expected genes with more; "
+            f"adata.var[{fitted.keys.gene_r2!r}] has the R2 of all, and genes= chooses."
+        )
+        warn(msg, InputWarning)
+    asked.require_room(adata.n_obs)
+    values = decoder.velocities(fitted.flow.velocity(fitted.x, fitted.times, context=fitted.cells.context))
     fitted.observed.warn(fitted.times)
-    return pd.DataFrame(values, index=adata.obs_names, columns=adata.var_names[columns])
+    table = pd.DataFrame(values, index=adata.obs_names, columns=adata.var_names[columns])
+    if decoder.gene_r2 is not None:
+        table.attrs["gene_r2"] = dict(zip(table.columns.astype(str), decoder.gene_r2.tolist(), strict=True))
+    return table

@@ -1,19 +1,46 @@
-"""The decoder from a representation to genes, fitted to the expression in an AnnData."""
+"""The decoder from a representation to genes: fitted to the expression in an AnnData, and asked for genes of an answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._typing import FloatArray
-from cellflow.adapter.positions import expression
-from cellflow.decoder import Decoder
+from cellflow._numbers import shown
+from cellflow._typing import FloatArray, IntArray
+from cellflow._warn import warn
+from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.positions import expression, expression_at
+from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.adapter.scale import examine_scale, stored_axes
+from cellflow.adapter.selection import Selection, gene_columns, shared_genes
+from cellflow.decoder import MIN_R2, Decoder, require_room
+from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
-__all__ = ["fitted_decoder", "stored_axes"]
+__all__ = ["Genes", "asked_genes", "examine_decoder", "fitted_decoder", "has_expression", "marked"]
+
+logger = logging.getLogger("cellflow")
+
+# Fitted ---------------------------------------------------------------------------------------------------------------
+
+
+def has_expression(adata: AnnData, layer: str | None = None) -> bool:
+    """Whether there is expression to decode to.
+
+    Raises
+    ------
+    MissingKeyError
+        There is no such layer.
+    InputError
+        The values are no real numbers.
+    """
+    return expression(adata, layer) is not None
 
 
 def fitted_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | None = None) -> Decoder | None:
@@ -25,20 +52,173 @@ def fitted_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | Non
         There is no such layer.
     InputError
         Expression that is no finite numbers.
+
+    Warns
+    -----
+    InputWarning
+        Expression on a linear scale, a representation that was made from it, or expression that cannot be decoded at all.
     """
+    decoder = settle(examine_decoder(adata, x, use_rep, layer))
+    if decoder is not None and decoder.gene_r2 is not None:
+        logger.info(
+            "%d of %d genes can be decoded from %s: R2 of at least %g on cells kept out (median of all genes %.2f)",
+            decoder.decodable.sum(),
+            len(decoder.genes),
+            use_rep,
+            MIN_R2,
+            np.median(decoder.gene_r2),
+        )
+    return decoder
+
+
+def examine_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | None = None) -> Examination[Decoder | None]:
+    """Check the expression that positions `x (n, d)` are decoded to, and fit the decoder."""
     rows = expression(adata, layer)
     if rows is None:
         return None
+    where = expression_at(layer)
+    if use_rep != "X":  # else the same values have been looked at as positions
+        yield from examine_scale(adata, rows, x, use_rep, layer)
     axes = np.eye(adata.n_vars) if use_rep == "X" else stored_axes(adata, x.shape[1])
-    return Decoder.fitted(x, rows, adata.var_names.tolist(), loadings=axes)
+    decoder = Decoder.fitted(x, rows, adata.var_names.tolist(), loadings=axes)
+    if not decoder.decodable.any():
+        found = f"cannot be decoded from {use_rep!r}: no gene has a held-out R2 of {MIN_R2:g}"
+        remedy = "Pass layer= with it; otherwise predicted genes hardly differ from their means, and their velocities from 0."
+        yield Problem(where, found, "the expression that the representation was made from", remedy, "warning")
+    return decoder
 
 
-def stored_axes(adata: AnnData, n_dims: int) -> FloatArray | None:
-    """The leading principal axes in `varm["PCs"]`, shape `(genes, n_dims)`; None where there are no such numbers."""
-    stored: Any = adata.varm.get("PCs")
-    if stored is None:
-        return None
-    stored = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
-    if stored.ndim != 2 or stored.shape[1] < n_dims or stored.dtype.kind not in "fiu" or not np.isfinite(stored).all():
-        return None
-    return cast("FloatArray", stored[:, :n_dims].astype(np.float64))
+# Asked for -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Genes:
+    """The genes of an answer.
+
+    Parameters
+    ----------
+    columns
+        Their columns in `adata`, shape `(g,)`.
+    decoder
+        Theirs, in the same order; None where no gene can be had or none was asked for.
+    """
+
+    columns: IntArray
+    decoder: Decoder | None
+
+    def require_room(self, n: int) -> None:
+        """Make sure, before any work, that an answer about `n` cells stays within 2 GB.
+
+        Raises
+        ------
+        InputError
+            It does not.
+        """
+        remedy = "Pass genes= for some of them, genes=[] for none, or ask for fewer cells."
+        require_room(n, len(self.columns), remedy)
+
+
+def asked_genes(adata: AnnData, decoder: Decoder | None, genes: Selection | None, key: str) -> Genes:
+    """Find the genes that are asked for among those of a fit.
+
+    Parameters
+    ----------
+    adata
+        Whose genes they are now.
+    decoder
+        Of the fit, or None.
+    genes
+        Names, positions or a mask, returned in their order, each once; by default all that `adata` and the fit share.
+    key
+        Where the fit is.
+
+    Raises
+    ------
+    InputError
+        Genes that the fit has not seen, a fit without expression, or an `adata` that shares no gene with the fit.
+
+    Warns
+    -----
+    InputWarning
+        Genes of `adata` that the fit has not seen, which are left out by default.
+    """
+    none = Genes(np.zeros(0, dtype=np.int64), None)
+    if genes is not None and np.size(np.asarray(genes)) == 0:
+        return none
+    if decoder is None:
+        if genes is None:
+            return none
+        msg = (
+            f"genes={shown(genes)}, but the fit in adata.uns[{key!r}] has no decoder. Expected expression in adata.X when it was "
+            "made; fit again with it."
+        )
+        raise InputError(msg)
+    columns, positions = shared_genes(adata, decoder.genes)
+    if len(columns) == 0:
+        raise InputError(_renamed(adata, decoder, key))
+    if genes is None:
+        if len(columns) < adata.n_vars:
+            warn(_partly_renamed(adata, decoder, columns, key), InputWarning)
+        return Genes(columns, decoder.only(positions))
+    named = gene_columns(adata, genes)
+    _, first = np.unique(named, return_index=True)
+    chosen = named[np.sort(first)]  # each once: an AnnData with repeated names is of little use
+    place = np.full(adata.n_vars, -1)
+    place[columns] = positions
+    unknown = adata.var_names[chosen[place[chosen] < 0]].tolist()
+    if unknown:
+        msg = (
+            f"genes= holds {len(unknown)} genes that the fit in adata.uns[{key!r}] has not seen: {unknown[:5]}. Expected "
+            f"some of its own, {_shown(decoder.genes)}. {_names_again(adata, decoder, key)}"
+        )
+        raise InputError(msg)
+    return Genes(chosen, decoder.only(place[chosen]))
+
+
+def marked(frame: pd.DataFrame, genes: Genes, keys: Keys) -> pd.DataFrame:
+    """Return a table of the genes of an answer with their held-out R2 and whether they can be decoded; NaN where not known."""
+    decoder = genes.decoder
+    if decoder is None:
+        return frame
+    r2 = np.full(len(frame), np.nan) if decoder.gene_r2 is None else decoder.gene_r2
+    return frame.assign(**{keys.gene_r2: r2, keys.velocity_genes: decoder.decodable})
+
+
+def _renamed(adata: AnnData, decoder: Decoder, key: str) -> str:
+    return (
+        f"None of the {adata.n_vars:,} genes in adata.var_names, {_shown(adata.var_names)}, is one of the "
+        f"{len(decoder.genes):,} of the fit in adata.uns[{key!r}], {_shown(decoder.genes)}. Expected the names of the fit. "
+        f"{_names_again(adata, decoder, key)} With genes=[] none is asked for."
+    )
+
+
+def _partly_renamed(adata: AnnData, decoder: Decoder, columns: IntArray, key: str) -> str:
+    unknown = np.delete(adata.var_names.to_numpy(dtype=str), columns)
+    missing = len(decoder.genes) - len(columns)
+    return (
+        f"{len(unknown):,} of the {adata.n_vars:,} genes in adata.var_names ({_shown(unknown)}) are not among the "
+        f"{len(decoder.genes):,} of the fit in adata.uns[{key!r}] and get no values; {missing:,} of the fit are not in "
+        f"adata. Expected the names of the fit. {_names_again(adata, decoder, key)} Or pass genes= for those you need."
+    )
+
+
+def _names_again(adata: AnnData, decoder: Decoder, key: str) -> str:
+    """How the genes get the names back that they had at the fit."""
+    known = set(decoder.genes.tolist())
+    shares = {
+        str(name): len(known.intersection(adata.var[name].astype(str)))
+        for name in adata.var.columns
+        if adata.var[name].dtype.kind not in "biufc"
+    }
+    best = max(shares, key=lambda name: shares[name], default=None)
+    if best is not None and shares[best] > len(known.intersection(adata.var_names)):
+        return f"Set adata.var_names = adata.var[{best!r}], which holds {shares[best]:,} of them."
+    if adata.n_vars == len(known):
+        flow = "cf.get.flow(adata)" if key == DEFAULT else f"cf.get.flow(adata, key={key!r})"
+        return f"If their order is as it was, set adata.var_names = {flow}.decoder.genes; else fit again with cf.tl.flow."
+    return "Restore them, or fit again with cf.tl.flow."
+
+
+def _shown(names: pd.Index | np.ndarray) -> str:
+    shown = ", ".join(repr(str(name)) for name in names[:3])
+    return f"{shown}, ..." if len(names) > 3 else shown

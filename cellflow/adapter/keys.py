@@ -135,6 +135,11 @@ class Keys:
         return self.own("age")
 
     @property
+    def gene_r2(self) -> str:
+        """`var`: share of each gene's variance that the representation decodes, on cells kept out."""
+        return self.own("gene_r2")
+
+    @property
     def densities(self) -> str:
         """`uns`: densities of the snapshots, without a dynamics."""
         return self.own("densities")
@@ -165,6 +170,7 @@ class Keys:
             ("layers", self.velocity()),
             ("layers", self.expression),
             ("var", self.velocity_genes),
+            ("var", self.gene_r2),
             ("uns", self.velocity_params),
         }
 
@@ -179,7 +185,7 @@ class Keys:
 
     @property
     def velocity_genes(self) -> str:
-        """`var`: whether the representation can decode the gene."""
+        """`var`: whether the representation can decode the gene: a held-out R2 of at least 0.1."""
         return self.shared("velocity_genes")
 
     @property

@@ -9,20 +9,25 @@ import numpy as np
 
 from cellflow import __version__
 from cellflow._typing import FloatArray, IntArray
+from cellflow.adapter.decoding import Genes, marked
 from cellflow.adapter.fitted import Fitted
-from cellflow.adapter.selection import shared_genes
+from cellflow.adapter.keys import Keys
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from cellflow.decoder import Decoder
-
 __all__ = ["cell_bytes", "cells_of_fit", "made_cells", "moved_cells"]
 
 
 def moved_cells(
-    adata: AnnData, fitted: Fitted, x: FloatArray, rows: IntArray, obs: Mapping[str, Any], provenance: Mapping[str, Any]
+    adata: AnnData,
+    fitted: Fitted,
+    genes: Genes,
+    x: FloatArray,
+    rows: IntArray,
+    obs: Mapping[str, Any],
+    provenance: Mapping[str, Any],
 ) -> AnnData:
     """Return states as an AnnData, decoded to genes where the fit has a decoder.
 
@@ -32,6 +37,8 @@ def moved_cells(
         The cells that were moved.
     fitted
         The fit that moved them.
+    genes
+        Those to decode.
     x
         Where to, shape `(m, d)`.
     rows
@@ -43,7 +50,8 @@ def moved_cells(
 
     Returns
     -------
-    `X` holds the decoded expression, `obsm[use_rep]` the states, `uns[prediction]` the provenance.
+    `X` holds the decoded expression, `var` the R2 of every gene and whether it can be decoded, `obsm[use_rep]` the states,
+    `uns[prediction]` the provenance.
 
     Raises
     ------
@@ -54,22 +62,26 @@ def moved_cells(
 
     columns = {"source_cell": adata.obs_names.to_numpy()[rows], "source_time": fitted.times[rows], **obs}
     frame = pd.DataFrame(columns, index=[f"{name}-{i}" for i, name in enumerate(columns["source_cell"])])
-    return cells_of_fit(adata, fitted, x, frame, {fitted.keys.own("prediction"): provenance})
+    return cells_of_fit(adata, fitted, genes, x, frame, {fitted.keys.own("prediction"): provenance})
 
 
 def cells_of_fit(
-    adata: AnnData, fitted: Fitted, x: FloatArray, obs: pd.DataFrame, uns: Mapping[str, Mapping[str, Any]]
+    adata: AnnData,
+    fitted: Fitted,
+    genes: Genes,
+    x: FloatArray,
+    obs: pd.DataFrame,
+    uns: Mapping[str, Mapping[str, Any]],
 ) -> AnnData:
     """Return states that come from a fit; see `made_cells`. Every provenance is told where the fit is and its unit of time."""
     about = {"key": fitted.keys.uns, "time_unit": fitted.cells.unit}
     told = {name: about | dict(values) for name, values in uns.items()}
-    return made_cells(adata, x, obs, use_rep=fitted.cells.use_rep, decoder=fitted.flow.decoder, uns=told)
+    return made_cells(adata, x, obs, use_rep=fitted.cells.use_rep, genes=genes, keys=fitted.keys, uns=told)
 
 
 def cell_bytes(fitted: Fitted) -> int:
-    """Bytes that one made cell takes: its state in float64, its decoded expression and its row of `obs`."""
-    decoder = fitted.flow.decoder
-    return 8 * fitted.flow.n_dims + (0 if decoder is None else 4 * len(decoder.genes)) + 100
+    """Bytes that one made cell takes, beside its expression (see `Genes.require_room`): its state and its row of `obs`."""
+    return 8 * fitted.flow.n_dims + 100
 
 
 def made_cells(
@@ -78,7 +90,8 @@ def made_cells(
     obs: pd.DataFrame,
     *,
     use_rep: str,
-    decoder: Decoder | None,
+    genes: Genes,
+    keys: Keys,
     uns: Mapping[str, Mapping[str, Any]],
 ) -> AnnData:
     """Return states that nobody measured as an AnnData with the genes of `adata`.
@@ -93,8 +106,10 @@ def made_cells(
         One row for each.
     use_rep
         Name of the representation, for `obsm`.
-    decoder
-        To genes, or None.
+    genes
+        Those to decode.
+    keys
+        Names of the marks in `var`.
     uns
         Provenance by key; the representation and the version are added.
 
@@ -106,9 +121,9 @@ def made_cells(
     import anndata as ad
 
     expression = var = None
-    if decoder is not None:
-        here, there = shared_genes(adata, decoder.genes)
-        expression, var = decoder.only(there).positions(x), adata.var.iloc[here].copy()
+    if genes.decoder is not None:
+        expression = genes.decoder.positions(x)
+        var = marked(adata.var.iloc[genes.columns], genes, keys)
     about = {"use_rep": use_rep, "cellflow_version": __version__}
     return ad.AnnData(
         expression,

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["MAX_GENES", "examine_distances", "examine_expression", "examine_positions", "expression", "read_positions"]
+__all__ = [
+    "MAX_GENES",
+    "examine_distances",
+    "examine_expression",
+    "examine_positions",
+    "expression",
+    "expression_at",
+    "read_positions",
+]
 
 #: With more genes than this, `use_rep="X"` is asked to go through PCA.
 MAX_GENES = 500
@@ -161,7 +169,7 @@ def examine_expression(adata: AnnData, layer: str | None = None) -> Examination[
     if first is not None:
         genes = np.flatnonzero(bad)
         found = f"is not finite in {len(genes)} genes (first: {adata.var_names[genes[0]]!r}; cell {adata.obs_names[first]!r})"
-        yield Problem(_expression_at(layer), found, "finite numbers", "Remove these genes or cells, or fill the gaps.")
+        yield Problem(expression_at(layer), found, "finite numbers", "Remove these genes or cells, or fill the gaps.")
 
 
 def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | None]:
@@ -169,7 +177,7 @@ def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | 
     if layer is not None and not (isinstance(layer, str) and layer in adata.layers):
         known = sorted(name for name in adata.layers if isinstance(name, str))
         remedy = f"Pass layer=None for adata.X{closest(layer, known)}."
-        at, expected = _expression_at(layer), f"one of {known}"
+        at, expected = expression_at(layer), f"one of {known}"
         yield Problem(at, "is missing", expected, remedy, kind=MissingKeyError, argument="layer")
         return None
     value: Any = adata.X if layer is None else adata.layers[layer]
@@ -178,7 +186,7 @@ def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | 
     value = value.to_memory() if hasattr(value, "to_memory") else value
     if np.dtype(value.dtype).kind not in "fiub":
         found, remedy = f"has dtype {value.dtype}", "Convert it, for example with .astype('float32')."
-        yield Problem(_expression_at(layer), found, "real numbers", remedy)
+        yield Problem(expression_at(layer), found, "real numbers", remedy)
         return None
     if hasattr(value, "dask"):
         return _Computed(value)
@@ -188,7 +196,8 @@ def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | 
     return cast("Rows", value.tocsr() if _is_sparse(value) else value)
 
 
-def _expression_at(layer: str | None) -> str:
+def expression_at(layer: str | None) -> str:
+    """What messages call the expression."""
     return "adata.X" if layer is None else f"adata.layers[{shown(layer)}]"
 
 

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cellflow._settings import guarded
-from cellflow.adapter.positions import examine_expression
-from cellflow.adapter.problem import Problem, problems
+from cellflow.adapter.decoding import examine_decoder
+from cellflow.adapter.positions import examine_expression, examine_positions
+from cellflow.adapter.problem import Problem, problems, settle
 from cellflow.adapter.read import examine
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def check(
     if "adata" not in named:  # else there is no AnnData with cells to look into
         # With use_rep="X" the expression has been looked at as positions; once said is enough.
         findings += [p for p in examine_expression(adata, layer) if p.key not in named]
+    if not any(p.severity == "error" for p in findings):
+        read = examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep)
+        name, x = settle(read, again=True)
+        findings += examine_decoder(adata, x, name, layer)
     return pd.DataFrame([asdict(p) for p in problems(findings)], columns=["severity", "key", "found", "expected", "remedy"])
 
 

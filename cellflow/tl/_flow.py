@@ -14,14 +14,14 @@ from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow._warn import warn
 from cellflow.adapter.conditioned import named_plans, read_conditions, require_partners
-from cellflow.adapter.decoding import fitted_decoder
+from cellflow.adapter.decoding import fitted_decoder, has_expression
 from cellflow.adapter.fingerprint import fingerprint
 from cellflow.adapter.fitted import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys, listed, require_free, written
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.store import pack, plain
 from cellflow.adapter.times import Time
-from cellflow.adapter.write import target_of, write
+from cellflow.adapter.write import Staged, target_of, write
 from cellflow.errors import InputError, InputWarning
 from cellflow.frame import Scale
 
@@ -129,6 +129,8 @@ def flow(
 
     - `uns["cellflow"]`: the model as plain arrays, `params`, the loss `history`, a summary of each of the `plans`;
       `"auto"` adds its `selection`: the `table` of what was tried, and the `best`;
+    - `var["cf_gene_r2"]`: share of each gene's variance that the representation decodes, on cells kept out: each is decoded by
+      its loadings, by ridge regression or by its mean, whichever predicts such cells best;
     - `obs["cf_time"]`: time of every cell as a number; `obs["cf_time_inferred"]`: whether it is the mean of its neighbours'.
 
     Raises
@@ -141,7 +143,7 @@ def flow(
     Warns
     -----
     InputWarning
-        What is usable but looks wrong; `cf.pp.check` lists all of it.
+        What is usable but looks wrong, such as counts where log expression is expected; `cf.pp.check` lists all of it.
     """
     check_arguments(flow, locals())
     from cellflow import recipes
@@ -160,6 +162,8 @@ def flow(
     )
     cells = read_conditions(adata, cells, condition_key, shared_until)
     places = [("uns", keys.uns), ("obs", keys.time), ("obs", keys.time_inferred)]
+    if has_expression(adata, layer):
+        places.append(("var", keys.gene_r2))
     require_free(adata, keys, places, overwrite=overwrite)
     auto = isinstance(method, str) and method == "auto"
     recipe, decoder = (
@@ -201,11 +205,10 @@ def flow(
     record = _record(fitted, cells, adata.obs_names.to_numpy(), times, choices)
     record |= selection
     record["written"] = listed(keys, places)
-    write(
-        target,
-        {"uns": {keys.uns: record}, "obs": {keys.time: times, keys.time_inferred: ~cells.timed}},
-        remove=written(target, keys),
-    )
+    staged: Staged = {"uns": {keys.uns: record}, "obs": {keys.time: times, keys.time_inferred: ~cells.timed}}
+    if decoder is not None and decoder.gene_r2 is not None:
+        staged["var"] = {keys.gene_r2: decoder.gene_r2}
+    write(target, staged, remove=written(target, keys))
     return target if copy else None
 
 

@@ -13,9 +13,11 @@ from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow._warn import warn
+from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cell_bytes, cells_of_fit
+from cellflow.adapter.selection import Selection
 from cellflow.adapter.times import Time
 from cellflow.analysis.generation import Resemblance, compare, draw_conditions
 from cellflow.analysis.observed import growth
@@ -40,6 +42,7 @@ def generate(
     condition: Condition | None = None,
     return_log_prob: bool = False,
     extrapolate: bool = False,
+    genes: Selection | None = None,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -66,6 +69,8 @@ def generate(
     extrapolate
         Generate cells of any time. By default at most one mean interval between snapshots outside the times of the fit:
         farther out, what the network returns is arbitrary.
+    genes
+        Genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
     random_state
         Seed; with one seed, fewer cells are the first of more.
     key
@@ -73,7 +78,8 @@ def generate(
 
     Returns
     -------
-    A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation, `obs["time"]` and
+    A new AnnData: expression decoded to genes in `X`, how well each can be decoded in `var` (`cf_gene_r2` and
+    `velocity_genes`, see `cf.tl.velocity`), states in `obsm` under the name of the representation, `obs["time"]` and
     the columns of the condition, and `uns["cf_generation"]` with the time, the condition and the seed. Where the fit has at
     least 20 cells of that very time and condition, also how the generated ones compare with them: `n_real`; `c2st` with its
     standard error, 0.5 where a classifier cannot tell them apart (and below it, where few cells were learned too closely);
@@ -106,6 +112,8 @@ def generate(
     fitted.observed.require_reached(at, extrapolate=extrapolate)
     snapshots, conditions = fitted.cells.snapshots(), fitted.cells.conditions
     about: dict[str, Any] = {"time": at, "random_state": seed}
+    asked = asked_genes(adata, fitted.flow.decoder, genes, key)
+    asked.require_room(n)
     context = features = None
     if condition is not None:
         features = fitted.asked(condition)
@@ -124,7 +132,7 @@ def generate(
     columns = {"time": np.full(n, at), **({} if conditions is None or context is None else conditions.decode(context))}
     columns |= {} if log_p is None else {"log_density": log_p}
     obs = pd.DataFrame(columns, index=[f"generated-{i}" for i in range(n)])
-    cells = cells_of_fit(adata, fitted, x, obs, {fitted.keys.own("generation"): about})
+    cells = cells_of_fit(adata, fitted, asked, x, obs, {fitted.keys.own("generation"): about})
     fitted.observed.warn(at, growth(x, fitted.x) if about["extrapolated"] else None)
     if found is not None and found.many_copies(n):
         msg = (

@@ -9,9 +9,11 @@ from cellflow._numbers import as_count
 from cellflow._random import as_seed, stream
 from cellflow._settings import guarded
 from cellflow._typing import RandomState
+from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cell_bytes, moved_cells
+from cellflow.adapter.selection import Selection
 from cellflow.adapter.times import Time, is_label
 from cellflow.analysis.observed import Observed, growth
 
@@ -37,6 +39,7 @@ def predict(
     source: Source = "both",
     stochastic: bool = False,
     extrapolate: bool = False,
+    genes: Selection | None = None,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -63,6 +66,8 @@ def predict(
     extrapolate
         Answer at any distance outside the observed times. By default at most one mean interval between snapshots beyond them:
         farther out, the fitted field is arbitrary, and the states that it reaches grow without bound.
+    genes
+        Genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
     random_state
         Seed of the draw and of the diffusion.
     key
@@ -70,7 +75,8 @@ def predict(
 
     Returns
     -------
-    A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation,
+    A new AnnData: expression decoded to genes in `X`, how well each can be decoded in `var` (`cf_gene_r2` and
+    `velocity_genes`, see `cf.tl.velocity`), states in `obsm` under the name of the representation,
     `obs["weight", "source_cell", "source_time"]`, and `uns["cf_prediction"]` with the time, the `source` (`"earlier"` or
     `"later"` where only cells of one side were there), the seed, and whether it is `extrapolated`; if so, its `growth`: how
     far its cells are from the mean of those in `adata`, relative to these. With a `condition`, its values and whether cells
@@ -80,7 +86,7 @@ def predict(
     ------
     InputError
         No fit, no such source, a condition that the fit does not know, a time that is no number or more than one mean interval
-        outside without `extrapolate`, or a result above 2 GB.
+        outside without `extrapolate`, genes that the fit does not know, or a result above 2 GB.
     IntegrationError
         A state that stops being finite.
 
@@ -88,14 +94,18 @@ def predict(
     -----
     IntegrationWarning
         A time outside the observed ones.
+    InputWarning
+        Genes of `adata` that the fit has not seen.
     """
     check_arguments(predict, locals())
-    from cellflow.analysis.prediction import of_condition
+    from cellflow.analysis.prediction import of_condition, sources
     from cellflow.analysis.prediction import predict as predicted
 
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
     at = fitted.time(time)
     source = fitted.time(source, "source") if is_label(source) else source
+    n = None if n_obs is None else as_count("n_obs", n_obs, each=cell_bytes(fitted))
+    asked = asked_genes(adata, fitted.flow.decoder, genes, key)
     snapshots, about = fitted.cells.snapshots(), {}
     if condition is not None:
         features = fitted.asked(condition)
@@ -103,11 +113,12 @@ def predict(
         about = {"condition": fitted.values(features), "condition_measured": measured}
     observed = Observed.by(fitted.flow, snapshots)
     observed.require_reached(at, extrapolate=extrapolate, remedy=_REMEDY)
+    asked.require_room(n or sum(len(cells) for cells, _ in sources(snapshots, at, source)))
     cells = predicted(
         fitted.flow,
         snapshots,
         at,
-        n_obs=None if n_obs is None else as_count("n_obs", n_obs, each=cell_bytes(fitted)),
+        n_obs=n,
         rng=stream(seed),
         source=source,
         seed=seed if stochastic else None,
@@ -123,6 +134,6 @@ def predict(
         "extrapolated": extrapolated,
         **({} if grown is None else {"growth": grown}),
     }
-    later = moved_cells(adata, fitted, cells.x, cells.origin, {"weight": cells.weight}, provenance)
+    later = moved_cells(adata, fitted, asked, cells.x, cells.origin, {"weight": cells.weight}, provenance)
     observed.warn(at, grown)
     return later

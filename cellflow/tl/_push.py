@@ -9,6 +9,7 @@ import numpy as np
 from cellflow._arguments import check_arguments
 from cellflow._numbers import shown
 from cellflow._settings import guarded
+from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
@@ -34,6 +35,7 @@ def push(
     time: Time,
     condition: Condition | None = None,
     extrapolate: bool = False,
+    genes: Selection | None = None,
     key: str = DEFAULT,
 ) -> AnnData:
     """Move cells forward to a time: their descendants.
@@ -52,12 +54,15 @@ def push(
     extrapolate
         Move cells to any time. By default at most one mean interval between snapshots beyond the times of the fit: farther
         out, the fitted field is arbitrary, and the states that it reaches grow without bound.
+    genes
+        Genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
     key
         Where the fit is.
 
     Returns
     -------
-    A new AnnData with one row per given cell, in their order: expression decoded to genes in `X`, states in `obsm`,
+    A new AnnData with one row per given cell, in their order: expression decoded to genes in `X`, how well each can be
+    decoded in `var` (`cf_gene_r2` and `velocity_genes`, see `cf.tl.velocity`), states in `obsm`,
     `obs["source_cell", "source_time", "weight"]`, and `uns["cf_prediction"]` with the time and whether it, or a cell's own
     time, is outside those of the fit (`extrapolated`); if so, the `growth`, see `cf.tl.predict`.
 
@@ -75,7 +80,7 @@ def push(
         A time outside the observed ones.
     """
     check_arguments(push, locals())
-    return _moved(adata, cells, time, condition, key, "push", extrapolate=extrapolate)
+    return _moved(adata, cells, time, condition, genes, key, "push", extrapolate=extrapolate)
 
 
 @guarded
@@ -86,11 +91,12 @@ def pull(
     time: Time,
     condition: Condition | None = None,
     extrapolate: bool = False,
+    genes: Selection | None = None,
     key: str = DEFAULT,
 ) -> AnnData:
     """Move cells backward to a time: their ancestors; see `push`, with before and after exchanged."""
     check_arguments(pull, locals())
-    return _moved(adata, cells, time, condition, key, "pull", extrapolate=extrapolate)
+    return _moved(adata, cells, time, condition, genes, key, "pull", extrapolate=extrapolate)
 
 
 def _moved(
@@ -98,6 +104,7 @@ def _moved(
     cells: Selection | None,
     time: Time,
     condition: Condition | None,
+    genes: Selection | None,
     key: str,
     direction: Literal["push", "pull"],
     *,
@@ -105,6 +112,7 @@ def _moved(
 ) -> AnnData:
     fitted = read_fitted(adata, key)
     at = fitted.time(time)
+    asked = asked_genes(adata, fitted.flow.decoder, genes, key)
     starts = fitted.starts
     wrong = starts > at if direction == "push" else starts < at
     rows = np.flatnonzero(~wrong) if cells is None else cell_rows(adata, cells)
@@ -119,6 +127,7 @@ def _moved(
         raise InputError(msg)
     times = np.append(starts[rows], at)
     fitted.observed.require_reached(times, extrapolate=extrapolate)
+    asked.require_room(len(rows))
     context = fitted.features(condition, rows)
     x = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]), context=context)[:, 0]
     obs = {"weight": np.full(len(rows), 1.0 / len(rows))}
@@ -128,6 +137,6 @@ def _moved(
     provenance |= {} if grown is None else {"growth": grown}
     if condition is not None and context is not None:
         provenance |= {"condition": fitted.values(context[0]), "condition_measured": fitted.measured(context[0])}
-    moved = moved_cells(adata, fitted, x, rows, obs, provenance)
+    moved = moved_cells(adata, fitted, asked, x, rows, obs, provenance)
     fitted.observed.warn(times, grown)
     return moved

@@ -13,11 +13,13 @@ from cellflow._arguments import check_arguments
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
+from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cells_of_fit
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import require_anndata
+from cellflow.adapter.selection import Selection
 from cellflow.adapter.times import Time
 from cellflow.errors import InputError
 from cellflow.population import Population
@@ -41,6 +43,7 @@ def refine(
     time: Time | None = None,
     against: AnnData | None = None,
     check: bool = True,
+    genes: Selection | None = None,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -66,6 +69,8 @@ def refine(
         Without `against`, leave out the inner snapshot nearest in time, fit again, and see whether refinement brings its
         prediction nearer, made as noisy as the population was found to be. Takes as long as a fit. With False, or with two
         snapshots only, nothing is measured.
+    genes
+        Genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
     random_state
         Seed of the second fit and of the classifier.
     key
@@ -73,9 +78,10 @@ def refine(
 
     Returns
     -------
-    A new AnnData with the cells of `predicted` in their order: expression decoded to genes in `X`, states in `obsm`, `obs` as
-    it was, and `uns["cf_refinement"]` with the `noise` found (model coordinates), whether states were `refined`, and where it
-    was measured `w1_before`, `w1_after`, `c2st_before`, `c2st_after` and the time `judged_at`.
+    A new AnnData with the cells of `predicted` in their order: expression decoded to genes in `X`, how well each can be
+    decoded in `var` (`cf_gene_r2` and `velocity_genes`, see `cf.tl.velocity`), states in `obsm`, `obs` as it was, and
+    `uns["cf_refinement"]` with the `noise` found (model coordinates), whether states were `refined`, and where it was measured
+    `w1_before`, `w1_after`, `c2st_before`, `c2st_after` and the time `judged_at`.
 
     Raises
     ------
@@ -97,7 +103,9 @@ def refine(
             "several cannot be refined by one score. Expected a fit without: fit the cells of one condition by themselves."
         )
         raise InputError(msg)
+    asked = asked_genes(adata, fitted.flow.decoder, genes, key)
     x, at = _states(fitted, predicted, "predicted"), _time(fitted, predicted, time)
+    asked.require_room(len(x))
     real = None if against is None else Population(_states(fitted, against, "against"), at)
     snapshots = fitted.cells.snapshots()
     noise = noise_carried(fitted.flow, x, at, snapshots)
@@ -121,7 +129,7 @@ def refine(
         )  # fmt: skip
     before = {str(name): dict(value) for name, value in predicted.uns.items() if name == fitted.keys.own("prediction")}
     return cells_of_fit(
-        adata, fitted, moved if helps else x, predicted.obs.copy(), before | {fitted.keys.own("refinement"): provenance}
+        adata, fitted, asked, moved if helps else x, predicted.obs.copy(), before | {fitted.keys.own("refinement"): provenance}
     )
 
 

@@ -11,9 +11,11 @@ from cellflow._numbers import ROUNDS, as_count
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import RandomState
+from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cell_bytes, cells_of_fit
+from cellflow.adapter.selection import Selection
 from cellflow.adapter.times import Time
 from cellflow.tl._times import require_inside
 
@@ -33,6 +35,7 @@ def sample(
     n_obs: int,
     condition: Condition | None = None,
     n_steps: int = 10,
+    genes: Selection | None = None,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -53,6 +56,8 @@ def sample(
         there is one column.
     n_steps
         Langevin steps per noise level.
+    genes
+        Genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
     random_state
         Seed.
     key
@@ -60,7 +65,8 @@ def sample(
 
     Returns
     -------
-    A new AnnData: expression decoded to genes in `X`, states in `obsm` under the name of the representation, and
+    A new AnnData: expression decoded to genes in `X`, how well each can be decoded in `var` (`cf_gene_r2` and
+    `velocity_genes`, see `cf.tl.velocity`), states in `obsm` under the name of the representation, and
     `uns["cf_sample"]` with the time, the seed and the noise levels.
 
     Raises
@@ -79,6 +85,8 @@ def sample(
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
     n = as_count("n_obs", n_obs, each=cell_bytes(fitted))
     at = require_inside(fitted, time)
+    asked = asked_genes(adata, fitted.flow.decoder, genes, key)
+    asked.require_room(n)
     context = fitted.required_features(condition)
     levels = fitted.flow.score_network.ladder.levels
     x = fitted.flow.sample(n, at, n_steps=as_count("n_steps", n_steps, most=ROUNDS), random_state=seed, context=context)
@@ -86,4 +94,4 @@ def sample(
     provenance: dict[str, Any] = {"time": at, "random_state": seed, "n_steps": n_steps, "noise_levels": np.array(levels)}
     if context is not None:
         provenance |= {"condition": fitted.values(context), "condition_measured": fitted.measured(context)}
-    return cells_of_fit(adata, fitted, x, obs, {fitted.keys.own("sample"): provenance})
+    return cells_of_fit(adata, fitted, asked, x, obs, {fitted.keys.own("sample"): provenance})

@@ -12,6 +12,7 @@ from cellflow._numbers import as_count, shown
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray, RandomState
+from cellflow.adapter.decoding import Genes, asked_genes
 from cellflow.adapter.fingerprint import rows_hash
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
@@ -41,6 +42,7 @@ def trajectories(
     times: Sequence[Time] | FloatArray | None = None,
     n_times: int = 50,
     cells: Selection | None = None,
+    genes: Selection | None = None,
     stochastic: bool = False,
     n_rep: int = 1,
     extrapolate: bool = False,
@@ -65,6 +67,8 @@ def trajectories(
     cells
         Follow these only (a mask, positions or names) and return their paths as an AnnData of their own, one row per cell and
         time; `adata` is not changed then.
+    genes
+        With `cells`, genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
     stochastic
         Follow the diffusion with the same marginals instead of the flow, `n_rep` times from every cell; needs a fit with a
         score (`score=True`, or `method="sf2m"`).
@@ -85,7 +89,7 @@ def trajectories(
     Returns
     -------
     None, or the copy, or with `cells` the paths: `obs["path", "replicate", "t", "step", "source_cell", "source_time",
-    "weight", "extrapolated"]`. Written are
+    "weight", "extrapolated"]`, expression decoded to genes in `X` and how well each can be decoded in `var`. Written are
 
     - `obsm["cf_trajectory"]`, shape `(n_obs, n_times * d)`: the states of a cell one after the other in one row, which other
       tools and other languages read. `cf.get.trajectories` returns them as `(n_obs, n_times, d)`.
@@ -112,6 +116,9 @@ def trajectories(
     if n_rep > 1 and not stochastic:
         msg = f"n_rep={n_rep} without stochastic=True, which would give {n_rep} equal paths. Pass stochastic=True."
         raise InputError(msg)
+    if genes is not None and cells is None:
+        msg = f"genes={shown(genes)} without cells=: only paths of chosen cells come back with genes. Pass cells= too, or omit it."
+        raise InputError(msg)
     grid = time_grid(fitted, times, n_times)
     rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
     if len(rows) == 0:
@@ -124,6 +131,10 @@ def trajectories(
     if cells is None:
         require_free(adata, fitted.keys, [place], overwrite=overwrite)
     _require_room(len(rows) * n_rep, len(grid), fitted.flow.n_dims)
+    asked = None
+    if cells is not None:
+        asked = asked_genes(adata, fitted.flow.decoder, genes, key)
+        asked.require_room(len(rows) * n_rep * len(grid))
     x, starts, context = fitted.x[rows], fitted.starts[rows], fitted.features(None, rows)
     observed = fitted.observed
     observed.require_reached(np.append(starts, grid), extrapolate=extrapolate)
@@ -134,8 +145,8 @@ def trajectories(
         states = follow(fitted.flow, x, starts, grid, context=context)
     beyond = np.isin(grid, observed.outside(grid))
     grown = growth(states[..., beyond, :].reshape(-1, states.shape[-1]), fitted.x) if beyond.any() else None
-    if cells is not None:
-        paths = _as_cells(adata, fitted, np.repeat(rows, n_rep), grid, states.reshape(-1, *states.shape[-2:]), n_rep)
+    if asked is not None:
+        paths = _as_cells(adata, fitted, asked, np.repeat(rows, n_rep), grid, states.reshape(-1, *states.shape[-2:]), n_rep)
         observed.warn(np.append(starts, grid), grown)
         return paths
     target = target_of(adata, copy=copy)
@@ -156,7 +167,9 @@ def _require_room(n: int, n_times: int, d: int) -> None:
         raise InputError(msg)
 
 
-def _as_cells(adata: AnnData, fitted: Fitted, rows: IntArray, grid: FloatArray, states: FloatArray, n_rep: int) -> AnnData:
+def _as_cells(
+    adata: AnnData, fitted: Fitted, genes: Genes, rows: IntArray, grid: FloatArray, states: FloatArray, n_rep: int
+) -> AnnData:
     n, k = states.shape[:2]
     obs = {
         "path": np.repeat(np.arange(n), k),
@@ -166,4 +179,4 @@ def _as_cells(adata: AnnData, fitted: Fitted, rows: IntArray, grid: FloatArray, 
         "weight": np.full(n * k, 1.0 / max(n, 1)),
         "extrapolated": np.tile(np.isin(grid, fitted.observed.outside(grid)), n),
     }
-    return moved_cells(adata, fitted, states.reshape(n * k, -1), np.repeat(rows, k), obs, {"times": grid})
+    return moved_cells(adata, fitted, genes, states.reshape(n * k, -1), np.repeat(rows, k), obs, {"times": grid})

@@ -13,7 +13,7 @@ from cellflow._numbers import shown
 from cellflow._random import as_seed
 from cellflow._settings import guarded
 from cellflow._typing import IntArray, RandomState
-from cellflow.adapter.decoding import fitted_decoder
+from cellflow.adapter.decoding import asked_genes, fitted_decoder
 from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.moved import made_cells
 from cellflow.adapter.positions import examine_positions
@@ -47,6 +47,7 @@ def translate(
     scale: Scale = "joint",
     force_rep: bool = False,
     layer: str | None = None,
+    genes: Selection | None = None,
     key_added: str = DEFAULT,
     random_state: RandomState = 0,
     threads: int | Literal["auto"] = 1,
@@ -81,6 +82,8 @@ def translate(
         Scaling of the model's coordinates; see `cf.tl.flow`.
     layer
         Expression that positions are decoded to; `adata.X` by default.
+    genes
+        Genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
     key_added
         Starts the name of what is in `uns`, if it is not the default.
     random_state
@@ -92,9 +95,10 @@ def translate(
 
     Returns
     -------
-    A new AnnData, one row per cell, in the order of `adata` or of `cells`: expression decoded to genes in `X`, states in
-    `obsm` under the name of the representation; in `obs` `source_cell`, the cell's own group under the name of the column,
-    `translated_to`, and `displacement`, the distance in the representation; and `uns["cf_translation"]` with
+    A new AnnData, one row per cell, in the order of `adata` or of `cells`: expression decoded to genes in `X`, how well each
+    can be decoded in `var` (`cf_gene_r2` and `velocity_genes`, see `cf.tl.velocity`), states in `obsm` under the name of the
+    representation; in `obs` `source_cell`, the cell's own group under the name of the column, `translated_to`, and
+    `displacement`, the distance in the representation; and `uns["cf_translation"]` with
 
     - `w1_before`, `w1_after`, `w1_floor`: Wasserstein distance of held-out source cells to held-out target cells, before and
       after, and between two halves of the target;
@@ -138,7 +142,8 @@ def translate(
     name, x = settle(examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep), again=False)
     here, there = (Population(x[r], 0.0, index=r) for r in (rows[source], rows[target]))
     require_enough(here, there)
-    decoder = fitted_decoder(adata, x, name, layer)
+    asked = asked_genes(adata, fitted_decoder(adata, x, name, layer), genes, key_added)
+    asked.require_room(len(chosen))
     fitting = partial(fit, recipe=recipe, scale=scale, random_state=seed, threads=threads, device=device, progress=progress)
     flow = fit_translation(here, there, fitting)
     moved = moved_over(flow, x[chosen])
@@ -166,7 +171,7 @@ def translate(
         "others": np.array(list(checks.displacement_others), dtype=object),
         "displacement_others": np.array(list(checks.displacement_others.values()), dtype=np.float64),
     }
-    return made_cells(adata, moved, obs, use_rep=name, decoder=decoder, uns={keys.own("translation"): about})
+    return made_cells(adata, moved, obs, use_rep=name, genes=asked, keys=keys, uns={keys.own("translation"): about})
 
 
 def _label(group: object) -> str:

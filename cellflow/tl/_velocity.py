@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,24 +12,29 @@ from cellflow._arguments import check_arguments
 from cellflow._numbers import as_number
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray, IntArray
+from cellflow._warn import warn
 from cellflow.adapter.components import first_column
+from cellflow.adapter.decoding import Genes, asked_genes
 from cellflow.adapter.fingerprint import rows_hash
 from cellflow.adapter.fitted import Fitted, read_fitted
-from cellflow.adapter.keys import DEFAULT, basis_of, find_basis, require_free, written
+from cellflow.adapter.keys import DEFAULT, Keys, basis_of, find_basis, require_free, written
 from cellflow.adapter.positions import read_positions
-from cellflow.adapter.selection import Selection, gene_columns, shared_genes
+from cellflow.adapter.selection import Selection, shared_genes
 from cellflow.adapter.store import amended
 from cellflow.adapter.write import Staged, target_of, write
 from cellflow.analysis.velocity import project
-from cellflow.errors import InputError
+from cellflow.decoder import MIN_R2, Decoder, require_room
+from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["velocity"]
 
-#: A dense layer above this many bytes is refused.
-_LIMIT = 2 * 1024**3
+#: Bytes of a value in one of two sparse layers: itself, and its share of the column numbers that both have.
+_SPARSE = 6
+#: Rows that are written into a layer together.
+_BLOCK = 512
 
 
 @guarded
@@ -56,8 +61,9 @@ def velocity(
         Pictures to draw arrows in, for example `"umap"`: each cell's arrow points to where the neighbours lie that it moves
         towards (see `cellflow.analysis.velocity.project`). Column 0 of a diffusion map is its stationary state and gets zero.
     genes
-        Genes to write velocities of: names, positions or a mask; all by default, as far as the layer stays below 2 GB. With a
-        choice, the layers are sparse; with an empty one they are left out. `cf.get.velocity` computes any genes on demand.
+        Genes to write velocities of: names, positions or a mask, such as `adata.var["cf_gene_r2"] >= 0.1`; all by default, as
+        far as the layer stays below 2 GB. With a choice, the layers are sparse; with an empty one they are left out.
+        `cf.get.velocity` computes any genes on demand.
     kind
         `"flow"`: how the population moves, the velocity :math:`v` of the probability flow. It answers where mass goes, and is
         what `cf.tl.push`, `cf.tl.predict` and the hold-out use. `"drift"`: how a single cell moves on average,
@@ -75,7 +81,7 @@ def velocity(
     key
         Where the fit is.
     overwrite
-        Replace velocities that somebody else wrote (scVelo, say).
+        Replace velocities that another tool wrote (scVelo, say), its `Ms` included.
     copy
         Return a changed copy and leave `adata` alone.
 
@@ -85,8 +91,10 @@ def velocity(
 
     - `obsm["velocity_pca"]`: velocity in the representation, here `X_pca`; dimensions that the fit does not use get zero;
     - `obsm["velocity_umap"]`: arrows in each picture;
-    - `layers["velocity"]`, `var["velocity_genes"]`: velocity of the genes, and which of them the representation can decode;
-    - `layers["Ms"]`: the decoded expression, unless somebody else wrote one;
+    - `layers["velocity"]`: velocity of the genes;
+    - `var["velocity_genes"]`, `var["cf_gene_r2"]`: which of them the representation can decode, those with a held-out R2 of at
+      least 0.1, and that R2;
+    - `layers["Ms"]`: the decoded expression, unless another tool wrote one and `overwrite` is False;
     - `uns["velocity_params"]`: how they were made; `kind`, and of a drift `sigma`.
 
     With another key than the default, all of these names start with it. Never NaN: other tools drop every gene then.
@@ -102,6 +110,8 @@ def velocity(
     -----
     IntegrationWarning
         Cells of a time outside the observed ones.
+    InputWarning
+        Results of another tool that stay and do not belong to the new velocities; genes that the fit has not seen.
     """
     check_arguments(velocity, locals())
     fitted = read_fitted(adata, key)
@@ -111,12 +121,20 @@ def velocity(
     several = not isinstance(basis, str) and isinstance(basis, Iterable)
     found = [find_basis(adata, name) for name in ([] if basis is None else basis if several else [basis])]
     pictures = {basis_of(name): read_positions(adata, use_rep=name) for name in found if name != use_rep}
-    columns, rows = _genes(adata, fitted, genes)
+    chosen = _chosen(adata, asked_genes(adata, fitted.flow.decoder, genes, key), genes, keys)
+    ours = written(adata, keys)
     places = [("obsm", keys.velocity(name)) for name in (fitted.basis, *pictures)] + [("uns", keys.velocity_params)]
-    if len(columns):
-        places += [("layers", keys.velocity()), ("var", keys.velocity_genes)]
+    marks: dict[str, Any] = {}
+    if chosen.decoder is not None and fitted.flow.decoder is not None:
+        marks[keys.velocity_genes] = _spread(adata, chosen.columns, chosen.decoder.decodable, fill=False)
+        marks[keys.gene_r2] = _all_r2(adata, fitted.flow.decoder)
+        places += [("layers", keys.velocity()), *(("var", mark) for mark in marks)]
     require_free(adata, keys, places, overwrite=overwrite)
-    with_expression = len(columns) > 0 and _may_write_expression(adata, fitted)
+    smoothed = ("layers", keys.expression)
+    foreign = keys.expression in adata.layers and smoothed not in ours
+    with_expression = chosen.decoder is not None and (overwrite or not foreign)
+    if with_expression:
+        places.append(smoothed)
     target = target_of(adata, copy=copy)
 
     if width is None:
@@ -127,17 +145,16 @@ def velocity(
     made_for = {keys.velocity(n): rows_hash(xy, arrows[keys.velocity(n)]) for n, xy in pictures.items()}
     made_for[keys.velocity(fitted.basis)] = rows_hash(fitted.x, latent)
     staged: Staged = {"obsm": {keys.velocity(fitted.basis): _padded(adata, fitted, latent), **arrows}}
-    if len(columns) and fitted.flow.decoder is not None:
-        decoder, dense = fitted.flow.decoder.only(rows), genes is None
-        layers = {keys.velocity(): _layer(adata, columns, decoder.velocities(latent), dense=dense)}
-        if with_expression:
-            layers[keys.expression] = _layer(adata, columns, decoder.positions(fitted.x), dense=dense)
-            places.append(("layers", keys.expression))
-        decodable = np.zeros(adata.n_vars, dtype=bool)
-        decodable[columns] = decoder.decodable
-        staged |= {"layers": layers, "var": {keys.velocity_genes: decodable}}
+    if chosen.decoder is not None:
+        states = fitted.x if with_expression else None
+        written_as = _dense if genes is None else _sparse
+        layers = written_as(adata, chosen.columns, chosen.decoder, latent, states)
+        named = dict(zip((keys.velocity(), keys.expression), layers, strict=False))
+        staged |= {"layers": named, "var": marks}
     params = _params(adata, fitted, list(pictures)) | {"kind": kind} | ({} if width is None else {"sigma": width})
     fitted.observed.warn(fitted.times)
+    # Before the writing: where warnings are errors, it does not happen.
+    _warn_of_others(adata, keys, places, with_velocity=chosen.decoder is not None)
     record = amended(adata, keys, places, {}, made_for=made_for)
     write(target, staged | {"uns": {keys.uns: record, keys.velocity_params: params}})
     return target if copy else None
@@ -170,35 +187,69 @@ def _width(fitted: Fitted, kind: str, sigma: float | None) -> float | None:
     return fitted.flow.sigma if sigma is None else as_number("sigma", sigma, above=0.0)
 
 
-def _genes(adata: AnnData, fitted: Fitted, genes: Selection | None) -> tuple[IntArray, IntArray]:
-    """Columns of `adata` to write, and the same genes' positions in the decoder."""
-    decoder = fitted.flow.decoder
-    if decoder is None:
-        if genes is not None and np.size(genes):
-            msg = (
-                f"genes={genes!r}, but the fit in adata.uns[{fitted.keys.uns!r}] has no decoder. Expected expression in "
-                "adata.X when cf.tl.flow was called; fit again with it."
-            )
-            raise InputError(msg)
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    columns, rows = shared_genes(adata, decoder.genes)
+def _chosen(adata: AnnData, asked: Genes, genes: Selection | None, keys: Keys) -> Genes:
+    """Genes to write, each once, in the order of `adata`; made sure that their layers have room."""
+    if asked.decoder is None:
+        return asked
+    columns, first = np.unique(asked.columns, return_index=True)
+    remedy = "Pass genes=[...] for some of them, or genes=[] for none."
     if genes is None:
-        size = adata.n_obs * adata.n_vars * 4
-        if size > _LIMIT:
-            msg = (
-                f"layers['velocity'] of {adata.n_obs:,} cells by {adata.n_vars:,} genes takes {size / 1024**3:.1f} GB. "
-                f"Expected at most {_LIMIT / 1024**3:.0f} GB: pass genes=[...] for some of them, or genes=[] for none."
-            )
-            raise InputError(msg)
-        return columns, rows
-    chosen = np.isin(columns, gene_columns(adata, genes))
-    return columns[chosen], rows[chosen]
+        if keys.gene_r2 in adata.var:
+            decodable = f"genes=adata.var[{keys.gene_r2!r}] >= {MIN_R2:g} for those that can be decoded"
+            remedy = f"Pass {decodable}, genes=[...] for others, or genes=[] for none."
+        require_room(adata.n_obs, adata.n_vars, remedy)
+    else:
+        require_room(adata.n_obs, len(columns), remedy, bytes_per_value=_SPARSE)
+    return Genes(columns, asked.decoder.only(first))
 
 
-def _may_write_expression(adata: AnnData, fitted: Fitted) -> bool:
-    """Whether the decoded expression is missing or ours; a smoothed expression of somebody else's is left in place."""
-    place = ("layers", fitted.keys.expression)
-    return place[1] not in adata.layers or place in written(adata, fitted.keys)
+def _warn_of_others(adata: AnnData, keys: Keys, places: Sequence[tuple[str, str]], *, with_velocity: bool) -> None:
+    """Say which results of another tool stay beside the new velocities, although they do not belong to them."""
+    ours = {*written(adata, keys), *places}
+    if with_velocity and keys.expression in adata.layers and ("layers", keys.expression) not in ours:
+        msg = (
+            f"adata.layers[{keys.expression!r}] was not written by cellflow and stays beside the new "
+            f"layers[{keys.velocity()!r}]; tools that pair the two (velocity graphs) would mix units. Expected the decoded "
+            "expression there: pass overwrite=True to replace it, or delete or rename it first."
+        )
+        warn(msg, InputWarning)
+    if ("layers", keys.velocity()) in written(adata, keys):
+        return  # what another tool made from velocities, it made from ours
+    made = [
+        f"adata.{slot}[{name!r}]"
+        for slot in ("uns", "obsp", "layers", "obsm")
+        for name in getattr(adata, slot)
+        if isinstance(name, str) and _made_from_velocities(slot, name, keys) and (slot, name) not in ours
+    ]
+    if made:
+        msg = (
+            f"{', '.join(made)} stay, which another tool made from other velocities than the new ones. Expected results of "
+            "one velocity: delete them, or compute them again."
+        )
+        warn(msg, InputWarning)
+
+
+def _made_from_velocities(slot: str, name: str, keys: Keys) -> bool:
+    """Whether a result has one of the names that scVelo gives to what it makes from `velocity`."""
+    base = keys.velocity()
+    if slot == "obsm":
+        return name.startswith(f"{base}_")
+    graphs = {f"{base}_graph", f"{base}_graph_neg"}
+    return name in (graphs if slot in {"uns", "obsp"} else {f"variance_{base}"})
+
+
+def _all_r2(adata: AnnData, decoder: Decoder) -> FloatArray:
+    """Held-out R2 of every gene of `adata`; NaN for those that the fit has not seen, or where it was not measured."""
+    columns, positions = shared_genes(adata, decoder.genes)
+    known = np.full(len(decoder.genes), np.nan) if decoder.gene_r2 is None else decoder.gene_r2
+    return _spread(adata, columns, known[positions], fill=np.nan)
+
+
+def _spread(adata: AnnData, columns: IntArray, values: np.ndarray, *, fill: float | bool) -> np.ndarray:
+    """Values of some genes for all genes of `adata`."""
+    result = np.full(adata.n_vars, fill, dtype=values.dtype)
+    result[columns] = values
+    return result
 
 
 def _padded(adata: AnnData, fitted: Fitted, latent: FloatArray) -> FloatArray:
@@ -210,16 +261,40 @@ def _padded(adata: AnnData, fitted: Fitted, latent: FloatArray) -> FloatArray:
     return padded
 
 
-def _layer(adata: AnnData, columns: IntArray, values: FloatArray, *, dense: bool) -> Any:
-    """Values of some genes as a layer: dense where it is (nearly) all of them, sparse for a choice."""
+def _dense(adata: AnnData, columns: IntArray, decoder: Decoder, velocity: FloatArray, states: FloatArray | None) -> list[Any]:
+    """Velocity, and with `states` expression, of (nearly) all genes: zero where the fit does not know a gene."""
+
+    def layer(decode: Callable[[FloatArray], FloatArray], latent: FloatArray) -> np.ndarray:
+        if len(columns) == adata.n_vars:
+            return decode(latent)
+        values = np.zeros(adata.shape, dtype=np.float32)
+        for start in range(0, len(latent), _BLOCK):  # all at once would take the memory twice
+            values[start : start + _BLOCK, columns] = decode(latent[start : start + _BLOCK])
+        return values
+
+    return [layer(decoder.velocities, velocity)] + ([] if states is None else [layer(decoder.positions, states)])
+
+
+def _sparse(adata: AnnData, columns: IntArray, decoder: Decoder, velocity: FloatArray, states: FloatArray | None) -> list[Any]:
+    """The same of a choice of genes, as sparse layers; genes that do not move have no stored velocity."""
     import scipy.sparse as sp
 
-    if dense:
-        layer = np.zeros(adata.shape, dtype=np.float32)
-        layer[:, columns] = values
-        return layer
-    n, k = values.shape
-    return sp.csr_matrix((values.ravel(), np.tile(columns, n), np.arange(n + 1) * k), shape=adata.shape)
+    moving = np.flatnonzero((decoder.loadings != 0).any(axis=1))
+    width = np.int64 if adata.n_obs * len(columns) > np.iinfo(np.int32).max else np.int32
+
+    def pattern(stored: IntArray) -> tuple[np.ndarray, np.ndarray]:
+        starts = np.arange(adata.n_obs + 1, dtype=width) * width(len(stored))
+        return np.tile(stored.astype(width), adata.n_obs), starts
+
+    def layer(values: FloatArray, indices: tuple[np.ndarray, np.ndarray]) -> Any:
+        return sp.csr_matrix((values.reshape(-1), *indices), shape=adata.shape)
+
+    shared = pattern(columns[moving])
+    layers = [layer(decoder.only(moving).velocities(velocity), shared)]
+    if states is not None:
+        everywhere = shared if len(moving) == len(columns) else pattern(columns)
+        layers.append(layer(decoder.positions(states), everywhere))
+    return layers
 
 
 def _params(adata: AnnData, fitted: Fitted, drawn: list[str]) -> dict[str, Any]:

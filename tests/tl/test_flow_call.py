@@ -38,7 +38,7 @@ def test_what_is_written(fitted):
     assert record["params"]["decoder_r2"] == pytest.approx(1.0, abs=1e-3)
     assert list(record["plans"]) == ["0.0_to_12.0", "12.0_to_48.0"]
     assert len(record["history"]["step"]) == len(record["history"]["loss"]) > 0
-    assert record["written"].tolist() == ["obs/cf_time", "obs/cf_time_inferred"]
+    assert record["written"].tolist() == ["obs/cf_time", "obs/cf_time_inferred", "var/cf_gene_r2"]
 
 
 def test_untimed_cells_get_their_neighbours_time_and_a_flag(fitted):
