@@ -149,8 +149,8 @@ def asked_genes(adata: AnnData, decoder: Decoder | None, genes: Selection | None
         if genes is None:
             return none
         msg = (
-            f"genes={shown(genes)}, but the fit in adata.uns[{key!r}] has no decoder. Expected expression in adata.X when it was "
-            "made; fit again with it."
+            f"genes={shown(genes)}, but the fit in adata.uns[{key!r}] has no decoder. Expected expression in adata.X when it "
+            "was made; fit again with it."
         )
         raise InputError(msg)
     columns, positions = shared_genes(adata, decoder.genes)

@@ -117,7 +117,10 @@ def trajectories(
         msg = f"n_rep={n_rep} without stochastic=True, which would give {n_rep} equal paths. Pass stochastic=True."
         raise InputError(msg)
     if genes is not None and cells is None:
-        msg = f"genes={shown(genes)} without cells=: only paths of chosen cells come back with genes. Pass cells= too, or omit it."
+        msg = (
+            f"genes={shown(genes)} without cells=: only paths of chosen cells come back with genes. "
+            "Pass cells= too, or omit it."
+        )
         raise InputError(msg)
     grid = time_grid(fitted, times, n_times)
     rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
