@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow._neighbors import nearest
 from cellflow._random import stream
 from cellflow._typing import FloatArray
 from cellflow.adapter.labels import read_labels
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
     from cellflow.benchmark.verdict import Comparison
 
-__all__ = ["Typed", "compared", "typed"]
+__all__ = ["Typed", "compared", "typed", "voted"]
 
 #: Random halves of the hidden cells that say how far a difference is from chance.
 _SPLITS = 20
+#: Hidden cells that say which type a predicted one is of.
+_VOTERS = 15
 #: First key of the random streams.
 _SPLIT = 11
 
@@ -36,7 +39,7 @@ class Typed:
     labels, weight
         Of the hidden cells that have a type, `(n,)`.
     predicted
-        By name of the cloud: the type of each cell, that of most of the real cells nearest to it, and the cells' weights.
+        By name of the cloud: the type of each cell (see `voted`), and the cells' weights.
     """
 
     labels: np.ndarray
@@ -49,18 +52,19 @@ class Typed:
         return composition_error(found, self.labels, x_weight=weight, y_weight=self.weight)
 
     def errors(self, name: str) -> FloatArray:
-        """Share of cells in a wrong type, against random halves of the hidden cells and at their size, `(n_splits,)`."""
-        from cellflow.benchmark.baselines import drawn
-
+        """Share of cells in a wrong type, against random halves of the hidden cells, `(n_splits,)`."""
         found, weight = self.predicted[name]
-        n = max(1, len(self.labels) // 2)
         made = []
         for k in range(_SPLITS):
-            rng = stream(0, _SPLIT, k)
-            seen = rng.permutation(len(self.labels))[:n]
-            rows = drawn(weight, n, rng)
-            made.append(composition_error(found[rows], self.labels[seen], y_weight=self.weight[seen]).error)
+            seen = stream(0, _SPLIT, k).permutation(len(self.labels))[: self.n_half]
+            half = composition_error(found, self.labels[seen], x_weight=weight, y_weight=self.weight[seen])
+            made.append(half.error)
         return np.array(made)
+
+    @property
+    def n_half(self) -> int:
+        """Hidden cells in a half."""
+        return max(1, len(self.labels) // 2)
 
 
 def typed(adata: AnnData, held: Held, cluster_key: str, names: Sequence[str]) -> dict[float, Typed]:
@@ -78,9 +82,32 @@ def typed(adata: AnnData, held: Held, cluster_key: str, names: Sequence[str]) ->
         if observed is None or reference is None or mine is None or not known[mine].any():
             continue
         clouds: dict[str, Cloud] = {name: c for name in names if (c := held.cloud(time, name)) is not None}
-        predicted = {name: (reference.voted(c.x, labels), c.weight) for name, c in clouds.items()}
-        made[time] = Typed(labels[mine][known[mine]], observed.weight[known[mine]], predicted)
+        some = known[mine]
+        x, real = observed.x[some], labels[mine][some]
+        predicted = {name: (voted(c.x, x, real), c.weight) for name, c in clouds.items()}
+        made[time] = Typed(real, observed.weight[some], predicted)
     return made
+
+
+def voted(x: FloatArray, real: FloatArray, labels: np.ndarray) -> np.ndarray:
+    """The type that most of the nearest hidden cells have, of as many the one of the nearest, `(m,)`.
+
+    15 cells vote, or a tenth of the hidden ones where these are fewer than 150: more would be of all types. Only hidden cells
+    vote, because cells of other times differ by their time, too; so no predicted cell is of a type that no hidden cell has.
+
+    Parameters
+    ----------
+    x
+        Predicted cells, shape `(m, d)`.
+    real, labels
+        Hidden cells, shape `(n, d)`, and their types, `(n,)`.
+    """
+    names, code = np.unique(labels.astype(str), return_inverse=True)
+    _, near = nearest(real, x, max(1, min(_VOTERS, len(real) // 10)))
+    votes = np.zeros((len(x), len(names)))
+    for k in range(near.shape[1]):
+        votes[np.arange(len(x)), code[near[:, k]]] += 1.0 + 1e-3 * 2.0**-k
+    return np.asarray(names[votes.argmax(axis=1)])
 
 
 def compared(adata: AnnData, held: Held, cluster_key: str) -> tuple[list[Comparison], dict[tuple[float, str], float]]:
@@ -100,7 +127,7 @@ def compared(adata: AnnData, held: Held, cluster_key: str) -> tuple[list[Compari
     for time, here in found.items():
         errors |= {(time, name): here.composition(name).error for name in here.predicted}
         straight = here.errors(STRAIGHT) if STRAIGHT in here.predicted else np.array([])
-        share = max(1, len(here.labels) // 2) / len(here.labels)
+        share = here.n_half / len(here.labels)
         for name, (method, protocol) in models.items():
             own = [here.errors(name)] if name in here.predicted else []
             if share < 1:

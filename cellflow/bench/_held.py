@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["FLOOR", "STRAIGHT", "Cloud", "Held", "Reference"]
 
 STRAIGHT, FLOOR = "OT interpolation", "noise floor"
-#: Real cells that speak for a predicted one.
+#: Real cells that a predicted one is drawn among.
 _NEIGHBOURS = 15
 #: Snapshots whose cells are real ones.
 _REAL = ("observed", "previous snapshot", "next snapshot")
@@ -76,15 +76,6 @@ class Reference:
             return cloud.rows
         distance, found = nearest(self.x, cloud.x, 1)
         return self.rows[found[:, 0]] if _coincide(distance, self.x) else None
-
-    def voted(self, x: FloatArray, labels: np.ndarray) -> np.ndarray:
-        """The label that most of the nearest real cells have, of as many the one of the nearest, `(m,)`."""
-        names, code = np.unique(labels[self.rows], return_inverse=True)
-        _, near = nearest(self.x, x, _NEIGHBOURS)
-        votes = np.zeros((len(x), len(names)))
-        for k in range(near.shape[1]):
-            votes[np.arange(len(x)), code[near[:, k]]] += 1.0 + 1e-3 * 2.0**-k
-        return np.asarray(names[votes.argmax(axis=1)])
 
 
 @dataclass(frozen=True, eq=False)

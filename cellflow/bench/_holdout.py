@@ -100,7 +100,7 @@ def holdout(
         reduced to variable genes on the way; other values are taken as they are.
     cluster_key
         Column of `adata.obs` with cell types. The verdict then counts them, too: every predicted cell takes the type that
-        most of the 15 nearest real cells have, and the shares of types are compared with those of the hidden cells.
+        most of the 15 hidden cells nearest to it have, and the shares of types are compared with those of the hidden cells.
     scale
         Of the model's frame; distances are in the coordinates of the representation whatever it is.
     n_splits

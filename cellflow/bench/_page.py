@@ -30,6 +30,8 @@ p { margin: .5rem 0; max-width: 46rem; }
   font-size: 1.12rem; max-width: none; }
 .verdict.better { border-color: var(--green); }
 .verdict.worse, .verdict.contradictory { border-color: var(--orange); }
+.interval { padding: .1rem 0 .1rem .9rem; border-left: 3px solid var(--soft); }
+.interval.worse { border-color: var(--orange); }
 .tiles { display: flex; flex-wrap: wrap; gap: .9rem; margin: 1.4rem 0; }
 .tile { flex: 1 1 10rem; border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; }
 .tile b { display: block; font-size: 1.55rem; font-weight: 600; line-height: 1.2; font-variant-numeric: tabular-nums; }

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Mark", "Panel", "Picture", "calibration_curves", "clouds", "composition_bars", "distances", "training"]
+__all__ = [
+    "Mark",
+    "Panel",
+    "Picture",
+    "calibration_curves",
+    "clouds",
+    "composition_bars",
+    "distances",
+    "training",
+    "transitions",
+]
 
 _INK, _SOFT, _FAINT = "#262626", "#8a8a8a", "#dcdcdc"
 _OBSERVED, _PREDICTED, _BEFORE, _AFTER = "#0072b2", "#d55e00", "#a58bbf", "#86ae78"
@@ -27,6 +37,10 @@ _DPI = 160
 #: Most cells of one colour in a panel; more only cover each other.
 _MAX_POINTS = 1500
 _WIDTH = 10.4
+#: Characters of a name that stands beside a narrow square.
+_SHORT = 24
+#: A share of a type's mass that is written into its square.
+_WRITTEN = 0.05
 #: Stands for a character that no installed font has; the text of the page has the character itself.
 _NO_GLYPH = "\u25a1"
 
@@ -194,6 +208,34 @@ def calibration_curves(panels: Mapping[str, tuple[FloatArray, FloatArray, FloatA
             ax.set_ylabel("hidden cells inside, %", fontsize=8.5, color=_SOFT)
             ax.legend(frameon=False, fontsize=7.5, loc="upper left", labelcolor=_INK, borderaxespad=0.2)
     figure.supxlabel("central interval of the prediction, %", fontsize=8.5, color=_SOFT)
+    return _png(figure, letters)
+
+
+def transitions(panels: Mapping[str, tuple[Sequence[str], FloatArray]]) -> Picture:
+    """Draw where the mass of each cell type goes: early types down, late types across, one panel per interval.
+
+    Panels hold the types and the shares `(k, k)` of each row's mass; rows of absent types are NaN.
+    """
+    sizes = [len(labels) for labels, _ in panels.values()]
+    side = 0.34 * max(sizes)
+    figure = _figure(max(_WIDTH, 2.2 + (side + 0.5) * len(panels)), 1.9 + side)
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    letters = _Letters.of(*(name for labels, _ in panels.values() for name in labels), *panels)
+    for k, (ax, (title, (labels, shares))) in enumerate(zip(grid, panels.items(), strict=True)):
+        ax.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0.0, vmax=1.0, aspect="equal")
+        for i, j in zip(*np.nonzero(np.nan_to_num(shares) >= _WRITTEN), strict=True):
+            shade = "white" if shares[i, j] > 0.6 else _INK
+            ax.text(j, i, f"{100 * shares[i, j]:.0f}", ha="center", va="center", fontsize=7.5, color=shade)
+        names = [letters(drawable(name, longest=_SHORT)) for name in labels]
+        ax.set_xticks(range(len(labels)), names, fontsize=8, rotation=90, color=_INK)
+        ax.set_yticks(range(len(labels)), names if k == 0 else [""] * len(labels), fontsize=8, color=_INK)
+        ax.tick_params(axis="both", length=0)
+        ax.set_title(letters(title), fontsize=9.5, color=_INK, loc="left", pad=5)
+        ax.set_xlabel("type at the end", fontsize=8.5, color=_SOFT)
+        if k == 0:
+            ax.set_ylabel("type at the start", fontsize=8.5, color=_SOFT)
+        for spine in ax.spines.values():
+            spine.set_color(_FAINT)
     return _png(figure, letters)
 
 

@@ -72,8 +72,9 @@ def report(
         Embedding to draw on, where predicted cells lie at the mean of the real cells nearest to them. By default UMAP or
         another common one, where there is one.
     cluster_key
-        Column of `adata.obs` with cell types: predicted cells take the label that most of the 15 nearest real cells have. The
-        verdict counts them, and the page shows the mass that moves between types. By default the one of the benchmark.
+        Column of `adata.obs` with cell types: predicted cells take the label that most of the 15
+        nearest hidden cells have. The verdict counts them, and the page shows the mass that moves between
+        types. By default the one of the benchmark.
     title
         Of the page.
 
@@ -117,6 +118,7 @@ def report(
         *sections.numbers(held),
         *sections.maps(adata, held, embedding),
         *sections.composition(adata, held, cluster_key),
+        *sections.lineages(adata, held, cluster_key, fit_key),
         *sections.calibrated(held),
         *sections.fit(adata, fit_key),
         *_reproduce(held, key),

@@ -17,6 +17,7 @@ from cellflow.bench import _pictures
 from cellflow.bench._celltypes import typed
 from cellflow.bench._format import digits, number, plain, with_interval
 from cellflow.bench._held import FLOOR, STRAIGHT, Cloud, Held
+from cellflow.bench._lineages import moved
 from cellflow.bench._page import Markup, definitions, element, figure, table
 from cellflow.bench._pictures import Mark, Panel, Picture
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["calibrated", "composition", "distances", "fit", "maps", "numbers"]
+    from cellflow.analysis.celltypes import TypeMoves
+    from cellflow.metrics import Transitions
+
+__all__ = ["calibrated", "composition", "distances", "fit", "lineages", "maps", "numbers"]
 
 #: What is said of a plan, in this order; whatever else there is follows.
 _PLAN = ("coupling", "n_source", "n_target", "cost", "gap", "seconds")
@@ -37,6 +41,8 @@ _ABREAST = 5
 _DRAWN = 2
 #: Cell types in one picture; the table has all of them.
 _TYPES = 30
+#: Cell types in the picture of a plan, which shows pairs of them.
+_DRAWN_TYPES = 16
 
 #: Column, its heading, and what it says.
 _MEANING = (
@@ -269,8 +275,9 @@ def composition(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator
         return
     yield element(
         "p",
-        f"Every predicted cell takes the label ({cluster_key}) that most of the 15 real cells nearest to it have. “Wrong in "
-        "all” is the share of cells that would have to change their label for the shares to be right.",
+        f"Every predicted cell takes the label ({cluster_key}) that most of the 15 hidden cells nearest to it have (a tenth "
+        "of the hidden cells where these are fewer than 150). “Wrong in all” is the share of cells that would have to change "
+        "their label for the shares to be right.",
     )
     panels, n_labels = _most_common(panels)
     drawn = "" if n_labels <= _TYPES else f" The {_TYPES} largest of {n_labels} are drawn."
@@ -294,6 +301,65 @@ def _most_common(panels: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         drawn = np.array([name in kept for name in labels])
         made[title] = ([name for name in labels if name in kept], *(None if s is None else s[drawn] for s in shares))
     return made, len(largest)
+
+
+def lineages(adata: AnnData, held: Held, cluster_key: str | None, fit_key: str) -> Iterator[Markup]:
+    """Mass that moves between cell types from snapshot to snapshot."""
+    if cluster_key is None:
+        return
+    from cellflow.analysis.verdict import on_types
+
+    moves = moved(adata, held, cluster_key, fit_key)
+    known = [found for found in moves.intervals if found is not None]
+    yield element("h2", "Cell types from snapshot to snapshot")
+    yield element(
+        "p",
+        "A transport plan says which early cells become which late ones. A plan that conserves mass cannot let a type grow: "
+        "where shares change, it turns cells of one type into another. The shares of types at a hidden time do not show that. "
+        f"{moves.about}",
+    )
+    if moves.reason:
+        yield element("p", moves.reason)
+    for found, said in zip(known, on_types(known), strict=False):
+        yield element("p", said, class_="interval worse" if found.is_excessive else "interval")
+    if any(found.is_excessive for found in known):
+        yield element("p", on_types(known)[-1])
+    if len(known) < len(moves.intervals):
+        yield element("p", "Intervals are missing where a snapshot has no cells with a type.")
+    mass: dict[str, float] = {}
+    for found in known:
+        for label, before, after in zip(found.plan.labels, found.plan.before, found.plan.after, strict=True):
+            mass[label] = max(mass.get(label, 0.0), float(before), float(after))
+    labels = sorted(sorted(mass, key=lambda label: -mass[label])[:_DRAWN_TYPES])
+    left = f" The {_DRAWN_TYPES} largest of {len(mass)} types are drawn." if len(mass) > _DRAWN_TYPES else ""
+    panels = {f"{held.at(f.from_time)} to {held.at(f.time)}": (labels, _among(f.plan, labels)) for f in known}
+    for part in _parts(panels, _FEW):
+        caption = (
+            f"Where the plan takes the mass of each type ({cluster_key}), in percent of the row; rows without colour: no such "
+            f"cells at the start.{left}"
+        )
+        yield _figure(_pictures.transitions(part), caption, alt="Mass from each early type to each late type")
+    rows = [("", [where, *_shares_of(found)]) for where, found in zip(panels, known, strict=True)]
+    kept = "in another type, %" if moves.lineage is None else "outside of its lineage, %"
+    heads = ["by the plan", "forced by the shares", "without any motion", "pushed"]
+    if rows:
+        yield table([f"mass that ends {kept}", *heads], rows)
+
+
+def _among(found: Transitions, labels: Sequence[str]) -> FloatArray:
+    """Shares of each type's mass among some types, `(k, k)`; NaN in rows of types that are absent at the start."""
+    shares = np.full((len(labels), len(labels)), np.nan)
+    place = {label: k for k, label in enumerate(found.labels)}
+    for i, early in enumerate(labels):
+        if early in place and found.before[place[early]] > 0:
+            row = found.shares[place[early]]
+            shares[i] = [row[place[late]] if late in place else 0.0 for late in labels]
+    return shares
+
+
+def _shares_of(found: TypeMoves) -> list[str]:
+    values = (found.by_plan, found.by_shares, found.by_staying, found.by_push)
+    return [number(100 * value, 1) for value in values]
 
 
 def calibrated(held: Held) -> Iterator[Markup]:
@@ -346,7 +412,8 @@ def fit(adata: AnnData, fit_key: str) -> Iterator[Markup]:
     if len(history["step"]) > 1:
         caption = (
             "Training. The loss does not go to zero, because several cells pass one place at different velocities; what to "
-            "look for is a flat end, and no rise of the held-out curve."
+            "look for is a flat end of the training curve. The held-out curve often rises while predictions get better, so a "
+            "rise is no reason to train less; the numbers above measure predictions."
         )
         yield _figure(_pictures.training(history), caption, alt="Training loss over steps")
     plans = record["plans"]
@@ -375,8 +442,8 @@ def _by_numbers(named: tuple[str, Any]) -> tuple[list[float], str]:
     return [float(found) for found in re.findall(r"-?\d+(?:\.\d+)?", named[0])], named[0]
 
 
-def _parts(panels: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _parts(panels: Mapping[str, Any], abreast: int = _ABREAST) -> Iterator[dict[str, Any]]:
     """Panels in groups that fit beside each other."""
     names = list(panels)
-    for start in range(0, len(names), _ABREAST):
-        yield {name: panels[name] for name in names[start : start + _ABREAST]}
+    for start in range(0, len(names), abreast):
+        yield {name: panels[name] for name in names[start : start + abreast]}

@@ -16,7 +16,7 @@ from cellflow.benchmark.methods import PROTOCOLS, Method
 from cellflow.benchmark.problem import Problem
 from cellflow.benchmark.refinement import RefinementScore, held_out_refinement, score_refinement
 from cellflow.benchmark.scores import METRICS
-from cellflow.benchmark.short import Score, leave_one_out, score_held_out
+from cellflow.benchmark.short import Score, judge_held_out, leave_one_out, score_held_out
 
 __all__ = [
     "BASELINES",
@@ -31,6 +31,7 @@ __all__ = [
     "held_out_nll",
     "held_out_refinement",
     "hold_out",
+    "judge_held_out",
     "leave_one_out",
     "mixture",
     "next_snapshot",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cellflow._settings import guarded
@@ -11,6 +12,8 @@ from cellflow.benchmark.holdout import hold_out
 from cellflow.benchmark.judging import STRAIGHT, Row
 from cellflow.benchmark.methods import Fitted
 from cellflow.benchmark.problem import Problem
+from cellflow.benchmark.verdict import compare, judge
+from cellflow.benchmark.words import sentence
 from cellflow.errors import CellFlowError, InputError
 from cellflow.fitting import fit
 from cellflow.flow import Flow
@@ -18,8 +21,10 @@ from cellflow.frame import Scale
 from cellflow.population import Snapshots
 from cellflow.recipes import DEFAULT, Recipe, by_name
 
-__all__ = ["Score", "leave_one_out", "score_held_out"]
+__all__ = ["Score", "judge_held_out", "leave_one_out", "score_held_out"]
 
+#: Random halvings of the held-out cells; few cells need more of them.
+_SPLITS = 20
 #: Protocols that are shown, and how the method's name goes on.
 _SUFFIX: dict[str, str] = {"P1": "", "two-sided": ", two-sided"}
 
@@ -141,6 +146,40 @@ def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]
             msg = f"{row.method} could not be scored at time {time:g} ({'; '.join(row.scores.notes)})."
             raise CellFlowError(msg)
     return [_short(row) for row in rows]
+
+
+def judge_held_out(flows: Mapping[float, Flow], snapshots: Snapshots) -> str:
+    """Say whether fits of one recipe are better than OT interpolation; see `cellflow.benchmark.verdict`.
+
+    Parameters
+    ----------
+    flows
+        By time: a fit to the snapshots of all other times.
+    snapshots
+        All populations, in data coordinates.
+
+    Returns
+    -------
+    Plain sentences: two-sided, as `cf.tl.predict` predicts, and P1.
+
+    Raises
+    ------
+    InputError
+        No snapshot at a time, or none on one of its sides.
+    """
+    rows: list[Row] = []
+    for time, flow in flows.items():
+        found = hold_out(
+            [Problem(snapshots, time)],
+            methods=[Fitted(flow, flow.seconds)],
+            protocols=tuple(_SUFFIX),
+            baselines=(STRAIGHT,),
+            metrics=(),
+            n_splits=_SPLITS,
+            progress=False,
+        )
+        rows += found.rows
+    return "\n".join(sentence(verdict) for verdict in judge(compare(rows)))
 
 
 def _short(row: Row) -> Score:

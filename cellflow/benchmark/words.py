@@ -58,9 +58,10 @@ def _facts(changes: Sequence[Change]) -> str:
 
 def _fact(change: Change) -> str:
     if change.measure == "variance_ratio":
-        time, ratio = change.extreme
+        time, ratio, base = change.extreme
         verb = "keeps" if ratio < 1 else "has"
-        return f"the predicted cloud {verb} {100 * ratio:.0f} % of the variance of the cells at time {time:g}"
+        said = f"the predicted cloud {verb} {100 * ratio:.0f} % of the variance of the cells at time {time:g}"
+        return f"{said} (by interpolation {100 * base:.0f} %)"
     if change.measure == "composition":
         return (
             f"{100 * change.own:.1f} % of the cells are in a wrong type, by interpolation {100 * change.base:.1f} % "

@@ -23,7 +23,10 @@ def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Ax
     """Draw the training loss, and the loss on pairs that were held out.
 
     A flow matching loss does not go to zero: several cells pass through the same place with different velocities, and their
-    variance remains. What to look for is a flat end, and no rise of the held-out curve.
+    variance remains. What to look for is a flat end of the training curve.
+
+    The held-out curve often rises while training makes predictions better, because it is about single pairs and not about
+    populations. So a rise is no reason to train less; `cf.bench.holdout` measures how well snapshots are predicted.
 
     Parameters
     ----------

@@ -63,7 +63,8 @@ class Training:
     record_every
         Steps between two records of the loss.
     patience
-        Records without a new best validation loss after which training stops; None never stops early.
+        Records without a new best validation loss after which training stops; None never stops early. Longer training often
+        predicts better while that loss rises, so None is the default.
 
     Raises
     ------

@@ -23,7 +23,10 @@ from cellflow.bench._judging import verdicts
 from cellflow.bench._page import definitions, document, element
 from cellflow.bench._page import figure as page_figure
 from cellflow.bench._page import table as page_table
+from cellflow.couplings import Exact
 from cellflow.errors import InputError, MissingKeyError, OutputError
+from cellflow.metrics import nearest_transitions, plan_transitions
+from cellflow.population import Population
 from conftest import make_cells, quick_recipe
 
 N, D = 40, 3
@@ -171,9 +174,9 @@ def test_one_file_that_needs_nothing_else(page):
 
 
 def test_pictures_are_pictures(page):
-    """Distances, two maps and two on the embedding, composition, calibration; none of them blank."""
+    """Distances, two maps and two on the embedding, composition, mass between types, calibration; none of them blank."""
     found = re.findall(r"base64,([^\"]+)", page)
-    assert len(found) == 7
+    assert len(found) == 8
     for picture in found:
         pixels = mpl.image.imread(BytesIO(base64.b64decode(picture)))
         assert min(pixels.shape[:2]) > 80
@@ -220,9 +223,10 @@ def verdicts_of(page):
     return [(outcome, html.unescape(said)) for outcome, said in found]
 
 
-def test_the_verdict_has_the_colour_of_what_it_says(page):
+def test_the_verdict_has_the_colour_of_what_it_says(page, adata):
     (outcome, said), (nothing, reason) = verdicts_of(page)
-    assert (outcome, nothing) == ("better", "unjudged")
+    expected = verdicts(adata, Held.of(adata, "cf_holdout"), "kind")
+    assert [outcome, nothing] == [found.outcome for found in expected] == ["undecided", "unjudged"]
     assert said.startswith(
         "ot-cfm (two-sided) compared with OT interpolation without a model, over 2 held-out times: W1 is 12.5 %"
     )
@@ -230,17 +234,17 @@ def test_the_verdict_has_the_colour_of_what_it_says(page):
 
 
 def test_types_that_are_given_to_the_report_count_in_its_verdict(tmp_path):
-    """Every hidden cell is of one type, every predicted one of the other: nearer cells, and the wrong ones."""
+    """Hidden cells are of two types far from each other; all predicted ones are of the second."""
     adata = benchmarked(with_rows=True)
-    adata.obs["kind"] = np.where(adata.obs["hours"].isin([12.0, 24.0]), "right", "wrong")
-    clouds = adata.uns["cf_holdout"]["clouds"]
-    for time in (12.0, 24.0):
-        hidden, ends = (adata.obsm["X_pca"][adata.obs["hours"] == t] for t in (time, 0.0 if time == 12.0 else 36.0))
-        far = ends + np.float32([0, 9, 0])
-        adata.obsm["X_pca"][adata.obs["hours"] == (0.0 if time == 12.0 else 36.0)] = far
-        clouds[f"time_{time}"]["previous snapshot" if time == 12.0 else "next snapshot"]["x"] = far
-        clouds[f"time_{time}"]["ot-cfm, two-sided"] = cloud(far)
-        clouds[f"time_{time}"]["OT interpolation"] = cloud(hidden)
+    second = np.tile(np.arange(N) < N // 2, 4)
+    adata.obsm["X_pca"][second, 1] += 9.0
+    adata.obs["kind"] = np.where(second, "second", "first")
+    for clouds in adata.uns["cf_holdout"]["clouds"].values():
+        for name in ("observed", "previous snapshot", "next snapshot"):
+            clouds[name]["x"] = adata.obsm["X_pca"][clouds[name]["rows"]]
+        hidden = clouds["observed"]["x"]
+        clouds["ot-cfm, two-sided"] = cloud(hidden[: N // 2])
+        clouds["OT interpolation"] = cloud(hidden)
     held = Held.of(adata, "cf_holdout")
     assert [found.outcome for found in verdicts(adata, held, None)] == ["better", "unjudged"]
     assert [found.outcome for found in verdicts(adata, held, "kind")] == ["contradictory", "unjudged"]
@@ -248,7 +252,7 @@ def test_types_that_are_given_to_the_report_count_in_its_verdict(tmp_path):
     adata.uns["cf_holdout"]["params"]["cluster_key"] = "kind"
     (outcome, said), _ = verdicts_of(report(adata, tmp_path / "a.html").read_text())
     assert outcome == "contradictory"
-    assert "but 100.0 % of the cells are in a wrong type, by interpolation 0.0 %" in said
+    assert re.search(r"but [45]\d\.\d % of the cells are in a wrong type, by interpolation \d\.\d %", said)
 
 
 def test_a_verdict_of_w1_alone_is_shown_as_such(tmp_path):
@@ -275,6 +279,60 @@ def test_shares_of_cell_types(page, adata):
     assert float(rows[4][2]) == pytest.approx(abs(float(rows[3][1]) - float(rows[3][2])), abs=0.11)
 
 
+def test_mass_between_types_is_shown_with_its_baseline(page, adata):
+    """Without a fit: optimal transport in the representation, which is solved here again."""
+    assert "Cell types from snapshot to snapshot" in page
+    head, *rows = cells_of(page, "Cell types from snapshot to snapshot")
+    assert head == ["mass that ends in another type, %", "by the plan", "forced by the shares", "without any motion", "pushed"]
+    assert [row[0] for row in rows] == ["0 h to 12 h", "12 h to 24 h", "24 h to 36 h"]
+    x, hours, kind = adata.obsm["X_pca"].astype(float), adata.obs["hours"], adata.obs["kind"].astype(str)
+    for row, (start, stop) in zip(rows, ((0, 12), (12, 24), (24, 36)), strict=True):
+        early, late = (hours == start).to_numpy(), (hours == stop).to_numpy()
+        plan = Exact()(Population(x[early], start), Population(x[late], stop))
+        moved = plan_transitions(plan, kind[early], kind[late])
+        still = nearest_transitions(x[early], kind[early], x[late], kind[late])
+        assert [float(v) for v in row[1:4]] == pytest.approx(
+            [100 - 100 * moved.consistent(), 100 * moved.least_moved(), 100 - 100 * still.consistent()], abs=0.051
+        )
+        assert row[4] == "–"
+
+
+def lineages_of(page):
+    """Text of the section."""
+    after = page[page.index(">Cell types from snapshot to snapshot<") :]
+    return html.unescape(re.sub("<[^>]+>", " ", after[: after.index("Is the prediction as wide")]))
+
+
+def test_a_plan_that_turns_types_into_others_is_said_with_the_pushes_of_the_fit(tmp_path):
+    """The second type grows; the fit's own plan and pushes, and the lineage that the diagnosis was told."""
+    adata = benchmarked(with_rows=True)
+    for k, hours in enumerate((0.0, 12.0, 24.0, 36.0)):
+        rows = np.flatnonzero(adata.obs["hours"] == hours)
+        second = np.arange(N) < N // 5 * (1 + k)
+        adata.obsm["X_pca"][rows, 1] += 30.0 * second
+        adata.obs.loc[adata.obs_names[rows], "kind"] = np.where(second, "up <1>", "down")
+    for clouds in adata.uns["cf_holdout"]["clouds"].values():
+        for name in ("observed", "previous snapshot", "next snapshot"):
+            clouds[name]["x"] = adata.obsm["X_pca"][clouds[name]["rows"]]
+    cf.tl.flow(adata, "hours", method=quick_recipe())
+    said = lineages_of(report(adata, tmp_path / "a.html", cluster_key="kind").read_text())
+    assert "The plan is that of the fit in adata.uns['cellflow'], solved again." in said
+    assert said.count("the plan moves 20.0% of the mass to another type") == 3
+    assert said.count("more than if no cell had moved") == 3
+    assert said.count("of the pushed cells end so") == 3
+    assert "Do not read lineages off these intervals" in said
+    assert "lineage=" not in said, "an argument that the report does not have"
+    cf.tl.diagnose(adata, cluster_key="kind", lineage={"down": ["up <1>"]})
+    said = lineages_of(report(adata, tmp_path / "b.html", cluster_key="kind").read_text())
+    assert said.count("the plan moves 0.0% of the mass out of its lineage") == 3
+    assert "Do not read lineages" not in said
+    # Other cells than those of the fit: the plan is solved without it, and the page says why nothing was pushed.
+    adata.obsm["X_pca"] = adata.obsm["X_pca"] + np.float32(1.0)
+    said = lineages_of(report(adata, tmp_path / "c.html", cluster_key="kind").read_text())
+    assert "Cells were not pushed, because the fit in adata.uns['cellflow'] cannot be asked:" in said
+    assert "The plan is that of optimal transport in X_pca" in said
+
+
 def test_coverage_of_a_right_prediction_is_near_the_level(page):
     rows = cells_of(page, "Is the prediction as wide as the cells are?")
     for k, level in enumerate((50, 80, 95)):
@@ -286,7 +344,7 @@ def test_other_coordinates_than_those_that_are_there(with_rows, tmp_path):
     """A representation that was made again: neighbours are known where the benchmark says which cells it drew."""
     moved = benchmarked(with_rows=with_rows, moved=5.0)
     page = report(moved, tmp_path / "a.html", cluster_key="kind").read_text()
-    assert page.count("<img") == (7 if with_rows else 4)
+    assert page.count("<img") == (8 if with_rows else 5)
     assert ("cannot be laid beside" in page) is not with_rows
     if with_rows:
         plain = report(benchmarked(), tmp_path / "b.html", cluster_key="kind").read_text()
@@ -299,7 +357,7 @@ def test_from_the_benchmark_to_the_page(tmp_path):
     cells.obs["kind"] = pd.Categorical(np.where(cells.obsm["X_pca"][:, 1] > 0, "up", "down"))
     table = cf.bench.holdout(cells, "hours", methods=quick_recipe(), metrics=("w1", "energy"), cluster_key="kind")
     page = report(cells, tmp_path / "a.html", cluster_key="kind").read_text()
-    assert page.count("<img") == 5
+    assert page.count("<img") == 6
     assert table.attrs["verdict"] in "".join(Tags(page).text)
     shown = {(row[0], row[1]): row for row in cells_of(page, "The table")[2:]}
     assert len(shown) == len(table)
@@ -336,7 +394,7 @@ def test_without_embedding_cell_types_or_predictions(tmp_path, adata):
     assert "Cell types" not in page
     bare.uns["cf_holdout"]["clouds"] = {}
     page = report(bare, tmp_path / "b.html", cluster_key="kind").read_text()
-    assert page.count("<img") == 1
+    assert page.count("<img") == 2
     assert "No method gave a prediction that could be drawn." in page
     Tags(page)
 

@@ -212,7 +212,7 @@ def test_without_types_nothing_is_said_of_them(fitted):
     ("arguments", "error", "said"),
     [
         ({"cluster_key": "Kind"}, MissingKeyError, r"adata.obs\['Kind'\] is missing.*did you mean 'kind'"),
-        ({"cluster_key": ["kind"]}, InputTypeError, "is no text"),
+        ({"cluster_key": ["kind"]}, InputTypeError, "expected text or None"),
         ({"cluster_key": "empty"}, InputError, "holds no value for any cell"),
         ({"cluster_key": "score"}, InputError, "holds numbers with fractions"),
         ({"lineage": {"a": ["b/2"]}}, InputError, "lineage= was given without cluster_key="),
