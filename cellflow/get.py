@@ -185,6 +185,7 @@ def trajectories(adata: AnnData, *, key: str = DEFAULT) -> FloatArray:
     --------
     cellflow.get.trajectory_samples
     """
+    check_arguments(trajectories, locals())
     return _paths(adata, key, samples=False)
 
 
@@ -208,6 +209,7 @@ def trajectory_samples(adata: AnnData, *, key: str = DEFAULT) -> FloatArray:
     MissingKeyError, InputError
         As `cellflow.get.trajectories`.
     """
+    check_arguments(trajectory_samples, locals())
     return _paths(adata, key, samples=True)
 
 
