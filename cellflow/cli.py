@@ -157,6 +157,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     fit.add_argument("--layer", metavar="NAME", help="expression that positions are decoded to (default: X)")
     fit.add_argument("--score", action="store_true", help="learn the score too, for stochastic questions")
     fit.add_argument("--condition-key", nargs="+", metavar="COLUMN", help="columns of obs with conditions (drug, donor)")
+    fit.add_argument("--shared-until", type=_time, metavar="T", help="last time at which cells precede all conditions")
     fit.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1 or auto (default: cpu)")
 
     annotate = command("annotate", _annotate, "Add velocities and trajectories to fitted cells.")
@@ -166,7 +167,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
 
     predict = command("predict", _predict, "Predict the population at a time, measured or not.")
     predict.add_argument("input", metavar="IN.h5ad", help="what `cellflow fit` wrote")
-    predict.add_argument("--time", type=float, required=True, metavar="T", help="in the unit of the time column")
+    predict.add_argument("--time", type=_time, required=True, metavar="T", help="in the unit of the fit, or as in 'day 5'")
     predict.add_argument(
         "--extrapolate", action="store_true", help="answer before the first or after the last measured time, too"
     )
@@ -178,7 +179,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     bench.add_argument("--use-rep", default="X_pca", metavar="KEY", help="representation in obsm, or X (default: X_pca)")
     bench.add_argument("--n-dims", type=int, metavar="N", help="leading dimensions to use (default: all)")
     bench.add_argument("--methods", nargs="+", metavar="NAME", help="recipes (default: the default one)")
-    bench.add_argument("--times", nargs="+", type=float, metavar="T", help="snapshots to hide (default: all inner ones)")
+    bench.add_argument("--times", nargs="+", type=_time, metavar="T", help="snapshots to hide (default: all inner ones)")
     bench.add_argument(
         "--seeds", nargs="+", type=_seed, metavar="N", help="of the fits (default: --seed; literature: 42 to 46)"
     )
@@ -219,6 +220,19 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _time(text: str) -> float | str:
+    """A number, or a label with a unit, which is read in the unit of the fit."""
+    from cellflow.adapter.times import is_label
+
+    try:
+        return float(text)
+    except ValueError:
+        if is_label(text):
+            return text
+    msg = f"{text!r} is no time; give a number, or a label such as 'day 5' or '48h'"
+    raise argparse.ArgumentTypeError(msg)
+
+
 # The commands ---------------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +261,7 @@ def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
             random_state=arguments.seed,
             score=arguments.score,
             condition_key=arguments.condition_key,
+            shared_until=arguments.shared_until,
             device=arguments.device,
             overwrite=arguments.overwrite,
         )
@@ -280,7 +295,7 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
     from cellflow import tl
     from cellflow._files import check_writable
     from cellflow.adapter.h5ad import check_storable, write_h5ad
-    from cellflow.adapter.keys import DEFAULT
+    from cellflow.adapter.keys import DEFAULT, Keys
     from cellflow.adapter.read import read_h5ad
 
     check_writable(arguments.out)
@@ -297,10 +312,10 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
         extrapolate=arguments.extrapolate,
     )
     write_h5ad(later, arguments.out)
-    return _wrote(arguments, later, time=arguments.time)
+    return _wrote(arguments, later, time=float(later.uns[Keys(DEFAULT).own("prediction")]["time"]))
 
 
-def _require_measured(adata: AnnData, time: float, key: str) -> None:
+def _require_measured(adata: AnnData, time: float | str, key: str) -> None:
     """Make sure that a time lies within the measured ones.
 
     A script reads exit codes, not warnings, so that every extrapolation has to be asked for here.
@@ -308,10 +323,11 @@ def _require_measured(adata: AnnData, time: float, key: str) -> None:
     from cellflow.adapter.fitted import read_fitted
 
     fitted = read_fitted(adata, key)
+    at = fitted.time(time, "--time")
     observed = fitted.observed.narrowed(fitted.cells.snapshots())
-    if len(observed.outside(time)):
+    if len(observed.outside(at)):
         msg = (
-            f"--time {time:g} lies outside the measured times, {observed.first:g} to {observed.last:g}. "
+            f"--time {at:g} lies outside the measured times, {observed.first:g} to {observed.last:g}. "
             "Expected one of them or between them; --extrapolate goes beyond."
         )
         raise errors.InputError(msg)

@@ -66,9 +66,9 @@ def test_annotate_adds_velocities_and_trajectories(fitted: Path, tmp_path: Path,
 def test_predict_writes_a_population_that_the_seed_decides(
     fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, seed in {"a": 5, "b": 5, "c": 6}.items():
+    for name, seed, time in (("a", 5, 36), ("b", 5, "1.5 days"), ("c", 6, "36h")):
         out = tmp_path / f"{name}.h5ad"
-        assert run("predict", fitted, "--time", 36, "--n-obs", 25, "--seed", seed, "--out", out, "--json") == 0
+        assert run("predict", fitted, "--time", time, "--n-obs", 25, "--seed", seed, "--out", out, "--json") == 0
     said = json.loads(capsys.readouterr().out.partition("}")[0] + "}")
     assert (said["command"], said["time"], said["n_obs"]) == ("predict", 36.0, 25)
     a, b, c = (ad.read_h5ad(tmp_path / f"{name}.h5ad").obsm["X_pca"] for name in "abc")
