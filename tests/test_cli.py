@@ -445,12 +445,21 @@ def test_what_cannot_be_stored_is_said_before_any_work(
 # Times outside the measured ones ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("time", [-5, -0.001, 48.001, 60, 1e9, "inf", "nan"])
+@pytest.mark.parametrize("time", [-5, -0.001, 48.001, 60, 1e9, "-1h", "day 5", "3 weeks"])
 def test_a_time_outside_the_measured_ones_has_to_be_asked_for(
     fitted: Path, time: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("predict", fitted, "--time", time, "--out", tmp_path / "out.h5ad") == 4
     assert "--extrapolate goes beyond" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("time", ["inf", "-inf", "nan", "E8.5"])
+def test_what_is_no_time_of_the_fit_is_refused(
+    fitted: Path, time: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("predict", fitted, f"--time={time}", "--out", tmp_path / "out.h5ad") == 4
+    assert f"--time={time}" in capsys.readouterr().err.replace("'", "")
     assert not list(tmp_path.iterdir())
 
 
