@@ -48,10 +48,10 @@ def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | N
 
     Returns
     -------
-    Positions in `X` and `obsm["X_true"]`, times in `obs["time"]`, the size of the population relative to the first time in
-    `obs["mass"]`, and what the system knows: `obsm["velocity_true"]` (of the population), `obsm["drift_true"]` (of single
-    cells), `obs["growth_true"]`, `obsm["fates_true"]`, `obs["log_density_true"]`. Name, constants and seed are in
-    `uns["simulation"]`.
+    Positions in `X` and `obsm["X_state"]` (pass `use_rep="X_state"`), times in `obs["time"]`, the size of the population
+    relative to the first time in `obs["mass"]`, and what the system knows: `obsm["velocity_true"]` (of the population),
+    `obsm["drift_true"]` (of single cells), `obs["growth_true"]`, `obsm["fates_true"]`, `obs["log_density_true"]`. Name,
+    constants and seed are in `uns["simulation"]`.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | N
         },
         index=[f"cell{i}" for i in range(len(x))],
     )
-    adata = ad.AnnData(x, obs=obs, var=pd.DataFrame(index=[f"x{k}" for k in range(x.shape[1])]), obsm={"X_true": x.copy()})
+    adata = ad.AnnData(x, obs=obs, var=pd.DataFrame(index=[f"x{k}" for k in range(x.shape[1])]), obsm={"X_state": x.copy()})
     parts = [truth(system, p.time, p.x) for p in snapshots.populations]
     for key in parts[0]:
         values = np.concatenate([part[key] for part in parts])

@@ -2,10 +2,13 @@ import anndata as ad
 import numpy as np
 import pytest
 
+import cellflow as cf
 import cellflow.datasets._simulate as module
+from cellflow.adapter.keys import Keys, basis_of
 from cellflow.datasets import simulate
 from cellflow.errors import InputError
 from cellflow.synthetic import BranchingTree, Rotation
+from conftest import quick_recipe
 
 NAMES = sorted(module._BY_NAME)
 
@@ -29,7 +32,7 @@ def test_truth_belongs_to_its_cell_and_survives_a_file(name, tmp_path):
     system = module._BY_NAME[name]()
     later = (adata.obs["time"] == 0.7).to_numpy()
     assert later.sum() == 15
-    np.testing.assert_array_equal(adata.X, adata.obsm["X_true"])
+    np.testing.assert_array_equal(adata.X, adata.obsm["X_state"])
     for known, slot in {
         "velocity": adata.obsm,
         "drift": adata.obsm,
@@ -45,6 +48,28 @@ def test_truth_belongs_to_its_cell_and_survives_a_file(name, tmp_path):
     np.testing.assert_array_equal(again.X, adata.X)
     assert set(again.obsm) == set(adata.obsm)
     assert again.uns["simulation"]["system"] == type(system).__name__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_result_of_a_fit_takes_the_place_of_the_truth(name):
+    """The names of velocities and paths in every representation are free; `use_rep="X_true"` once met `velocity_true`."""
+    adata = simulate(name, n_obs=4, times=[0.0, 0.7])
+    keys = Keys()
+    bases = [basis_of(key) for key in adata.obsm if key.startswith("X_")]
+    assert bases
+    assert not {keys.velocity(basis) for basis in [*bases, "X"]} & set(adata.obsm)
+    for slot in ("obs", "obsm", "layers", "var", "uns"):
+        assert not [key for key in getattr(adata, slot) if keys.makes(slot, key) and not key.endswith("_true")]
+
+
+def test_velocities_stand_beside_the_truth():
+    adata = simulate("rotation", n_obs=30, times=[0.0, 0.5, 1.0])
+    before = {key: adata.obsm[key].copy() for key in adata.obsm}
+    cf.tl.flow(adata, "time", use_rep="X_state", method=quick_recipe())
+    cf.tl.velocity(adata)
+    assert adata.obsm["velocity_state"].shape == before["velocity_true"].shape
+    for key, value in before.items():
+        np.testing.assert_array_equal(adata.obsm[key], value)
 
 
 def test_seeds_repeat_and_differ():

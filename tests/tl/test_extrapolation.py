@@ -234,12 +234,15 @@ def test_what_is_known_at_observed_times_only_is_refused_outside(fitted, time, f
         pytest.raises(InputError, match="outside the times of the fit, 0 to 48, where the score is not known"),
     ):
         cf.tl.sample(fitted, time=time, n_obs=3)
-    fitted.obs.loc["cell80", "cf_time"] = time
+    other = fitted.copy()  # with a cell that the fit has not seen
+    other.obs_names = ["other" if name == "cell80" else name for name in other.obs_names]
+    other.obs.loc["other", "hours"] = time
+    del other.obs["cf_time"], other.obs["cf_time_inferred"]
     with (
-        frozen(fitted),
+        frozen(other),
         pytest.raises(InputError, match="outside the times of the fit, 0 to 48, where the density is not known"),
     ):
-        cf.tl.log_density(fitted, source="gmm")
+        cf.tl.log_density(other, source="gmm")
 
 
 def test_marks_survive_a_file(fitted, tmp_path):

@@ -2,6 +2,8 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import anndata as ad
 import dask.array as da
@@ -12,6 +14,8 @@ import scipy.sparse as sp
 
 import cellflow as cf
 from cellflow.errors import InputError, InputWarning, MissingKeyError
+from cellflow.fields import MLP, Potential, Residual
+from cellflow.population import Clock
 from conftest import make_cells, quick_recipe
 
 QUICK = {"method": quick_recipe()}
@@ -273,3 +277,81 @@ def test_the_check_says_that_sizes_are_not_looked_at(cells):
     found = cf.pp.check(cells, time_key="hours", mass_key="size")
     assert found["severity"].tolist().count("warning") == 1
     assert "growth is not learned yet" in found["expected"].iloc[0]
+
+
+# Seeds and networks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["auto", "fixed"])
+def test_a_generator_is_drawn_once_and_its_seed_recorded(cells, method, monkeypatch):
+    """So that the recorded seed gives the same choice of a method and the same fit again."""
+    from cellflow.benchmark import selection
+
+    seeds = []
+
+    def select(snapshots, *, random_state, **_):
+        seeds.append(random_state)
+        return SimpleNamespace(best=SimpleNamespace(recipe=quick_recipe(), name="ot-cfm"))
+
+    monkeypatch.setattr(selection, "select", select)
+    monkeypatch.setattr(selection, "curve", lambda found: pd.DataFrame({"method": ["ot-cfm"]}))
+    chosen = "auto" if method == "auto" else quick_recipe()
+    drawn, expected = np.random.default_rng(3), np.random.default_rng(3)
+    cf.tl.flow(cells, "hours", method=chosen, random_state=drawn)
+    seed = int(expected.integers(2**63))
+    assert drawn.bit_generator.state == expected.bit_generator.state
+    assert cells.uns["cellflow"]["params"]["random_state"] == seed
+    assert seeds == ([seed] if method == "auto" else [])
+    first = cf.tl.velocity(cells, genes=[], copy=True).obsm["velocity_pca"]
+    cf.tl.flow(cells, "hours", method=chosen, random_state=seed)
+    np.testing.assert_array_equal(cf.tl.velocity(cells, genes=[], copy=True).obsm["velocity_pca"], first)
+
+
+class _Own(MLP):
+    """A network of the user's own, which an AnnData cannot hold."""
+
+
+def _function(dim, clock, **options):
+    return MLP(dim, clock, **options)
+
+
+class _Impostor(MLP):
+    """One whose name is taken."""
+
+
+_Impostor.__name__ = "MLP"
+
+FOREIGN = {
+    "class": (_Own, "_Own"),
+    "class with options": (partial(_Own, width=8), "_Own"),
+    "function": (_function, "_function"),
+    "lambda": (lambda dim, clock, **options: MLP(dim, clock, **options), "<lambda>"),
+    "another of a known name": (_Impostor, "MLP"),
+    "unnamed options": (partial(MLP, 2), "unnamed arguments"),
+    "a class as option": (partial(MLP, width=_Own), "_Own"),
+    "an array as option": (partial(MLP, width=np.array([8])), "ndarray"),
+    "nested": (partial(partial(_Own, width=8), depth=1), "_Own"),
+    "an object": (MLP(2, Clock(0.0, 1.0, 1.0, 1.0)), "MLP"),
+}
+
+
+@pytest.mark.parametrize("where", ["field", "score"])
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_network_that_cannot_be_asked_again_is_refused_before_training(cells, case, where, frozen, monkeypatch):
+    from cellflow import fitting
+
+    monkeypatch.setattr(fitting, "train", lambda *_, **__: pytest.fail("trained"))
+    network, named = FOREIGN[case]
+    recipe = replace(quick_recipe(), field=network) if where == "field" else quick_recipe().with_score(network)
+    with frozen(cells), pytest.raises(InputError, match=rf"network that cellflow does not have: .*{named}.*cf\.fit") as said:
+        cf.tl.flow(cells, "hours", method=recipe)
+    assert "Flow.load(folder, fields=" in str(said.value)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [MLP, partial(MLP, width=8, depth=1), partial(Residual, width=8), partial(Potential, field=partial(MLP, width=8))],
+)
+def test_networks_of_the_package_are_asked_again(cells, network):
+    cf.tl.flow(cells, "hours", method=replace(quick_recipe(), field=network))
+    cf.tl.velocity(cells)
