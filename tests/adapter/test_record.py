@@ -321,6 +321,35 @@ def test_overwrite_replaces_another_kind(complete):
         cf.get.density(complete)
 
 
-def test_joined_with_uns_of_several(complete):
-    both = ad.concat([complete[:50], complete[50:]], uns_merge="unique", merge="same")
-    assert both.obsm["cf_trajectory"].shape == (90, 12)
+# Joined with other cells ----------------------------------------------------------------------------------------------
+
+WITH = {
+    "predictions": lambda a: cf.tl.predict(a, time=24.0, n_obs=5),
+    "descendants": lambda a: cf.tl.push(a, ["cell1"], time=40.0),
+    "paths": lambda a: cf.tl.trajectories(a, n_times=3, cells=["cell1"]),
+    "unfitted cells": lambda a: make_cells(30, seed=1),
+    "cells with nothing": lambda a: ad.AnnData(np.zeros((2, 1), dtype=np.float32)),
+    "cells of another fit": lambda a: cf.tl.flow(make_cells(30, seed=1), "hours", method=quick_recipe(), copy=True),
+    "themselves": lambda a: a.copy(),
+}
+
+
+@pytest.mark.parametrize("join", ["inner", "outer"])
+@pytest.mark.parametrize("case", WITH)
+def test_whatever_was_written_can_be_joined(complete, case, join):
+    other = WITH[case](complete)
+    both = ad.concat({"these": complete, "others": other}, label="what", join=join, index_unique="-", uns_merge="first")
+    assert both.n_obs == 90 + other.n_obs
+    if join == "outer":
+        np.testing.assert_array_equal(both.obsm["cf_trajectory"][:90], complete.obsm["cf_trajectory"])
+    these = both[both.obs["what"] == "these"].copy()
+    if "cf_trajectory" in these.obsm and "cf_time_inferred" in these.obs:
+        these.obs["cf_time_inferred"] = these.obs["cf_time_inferred"].astype(bool)
+        np.testing.assert_array_equal(cf.get.trajectories(these), cf.get.trajectories(complete))
+
+
+def test_everything_written_has_two_dimensions(complete):
+    cf.tl.velocity(complete, basis="umap")
+    assert {value.ndim for value in complete.obsm.values()} == {2}
+    assert complete.uns["cellflow"]["trajectory_shape"].tolist() == [3, 4]
+    assert cf.get.trajectories(complete).shape == (90, 3, 4)
