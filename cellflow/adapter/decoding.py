@@ -31,16 +31,8 @@ logger = logging.getLogger("cellflow")
 
 
 def has_expression(adata: AnnData, layer: str | None = None) -> bool:
-    """Whether there is expression to decode to.
-
-    Raises
-    ------
-    MissingKeyError
-        There is no such layer.
-    InputError
-        The values are no real numbers.
-    """
-    return expression(adata, layer) is not None
+    """Whether there is expression to decode to; nothing is read, which may take long for a backed file."""
+    return adata.n_vars > 0 and (adata.X is not None if layer is None else layer in adata.layers)
 
 
 def fitted_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | None = None) -> Decoder | None:
