@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -135,7 +136,7 @@ def asked_genes(adata: AnnData, decoder: Decoder | None, genes: Selection | None
         Genes of `adata` that the fit has not seen, which are left out by default.
     """
     none = Genes(np.zeros(0, dtype=np.int64), None)
-    if genes is not None and np.size(np.asarray(genes)) == 0:
+    if _is_empty(genes):
         return none
     if decoder is None:
         if genes is None:
@@ -145,14 +146,16 @@ def asked_genes(adata: AnnData, decoder: Decoder | None, genes: Selection | None
             "was made; fit again with it."
         )
         raise InputError(msg)
+    named = None if genes is None else gene_columns(adata, genes)
+    if named is not None and len(named) == 0:  # a mask of none
+        return none
     columns, positions = shared_genes(adata, decoder.genes)
     if len(columns) == 0:
         raise InputError(_renamed(adata, decoder, key))
-    if genes is None:
+    if named is None:
         if len(columns) < adata.n_vars:
             warn(_partly_renamed(adata, decoder, columns, key), InputWarning)
         return Genes(columns, decoder.only(positions))
-    named = gene_columns(adata, genes)
     _, first = np.unique(named, return_index=True)
     chosen = named[np.sort(first)]  # each once: an AnnData with repeated names is of little use
     place = np.full(adata.n_vars, -1)
@@ -165,6 +168,13 @@ def asked_genes(adata: AnnData, decoder: Decoder | None, genes: Selection | None
         )
         raise InputError(msg)
     return Genes(chosen, decoder.only(place[chosen]))
+
+
+def _is_empty(genes: object) -> bool:
+    size = getattr(genes, "size", None)
+    if isinstance(size, int):
+        return size == 0
+    return isinstance(genes, Sized) and not isinstance(genes, str) and len(genes) == 0
 
 
 def marked(frame: pd.DataFrame, genes: Genes, keys: Keys) -> pd.DataFrame:

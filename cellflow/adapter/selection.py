@@ -66,7 +66,10 @@ def shared_genes(adata: AnnData, genes: np.ndarray) -> tuple[IntArray, IntArray]
 def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) -> IntArray:
     import pandas as pd
 
-    values = np.atleast_1d(np.asarray(chosen))
+    try:
+        values = np.atleast_1d(np.asarray(chosen))
+    except ValueError:  # lists of several lengths
+        values = np.empty((0, 0), dtype=object)
     n = len(names)
     if values.ndim != 1 or (values.dtype.kind == "O" and not all(isinstance(v, str) for v in values)):
         found = f"{argument}={shown(chosen)} is neither a mask, nor positions, nor names from {where}"

@@ -63,5 +63,5 @@ def test_shared_genes(cells):
     assert [i.tolist() for i in shared_genes(cells, names)] == [list(range(12))] * 2
     assert [i.tolist() for i in shared_genes(cells[:, ["gene7", "gene2"]], names)] == [[0, 1], [7, 2]]
     assert [i.tolist() for i in shared_genes(cells, np.array(["gene9", "other", "gene1"]))] == [[1, 9], [2, 0]]
-    with pytest.raises(InputError, match=r"the genes of the fit repeats \['gene1'\]"):
+    with pytest.raises(InputError, match=r"genes of the fit repeats \['gene1'\]"):
         shared_genes(cells, np.array(["gene1", "gene1"]))
