@@ -126,12 +126,17 @@ class Keys:
 
     @property
     def out_of_distribution(self) -> str:
-        """`obs`: whether a cell is less likely at its time than nearly all that the model draws."""
+        """`obs`: whether a cell is unlike those of the fit at its time."""
         return self.own("ood")
 
     @property
+    def out_of_distribution_p(self) -> str:
+        """`obs`: the p-value of that."""
+        return self.own("ood_p")
+
+    @property
     def age(self) -> str:
-        """`obs`: the time at which a cell is most likely."""
+        """`obs`: the time at which a cell would be typical."""
         return self.own("age")
 
     @property

@@ -15,6 +15,8 @@ __all__ = ["Reference", "as_level", "too_many"]
 
 #: Neighbours whose mean distance says how far a cell is from the others.
 _NEIGHBORS = 5
+#: Cells that are compared at a time.
+_CHUNK = 8192
 #: Relative rounding of a distance: cells this close to a tie count as tied.
 _ROUNDING = 1e-9
 #: Chance that so many of a population's own cells are flagged, below which there are too many.
@@ -73,14 +75,18 @@ class Reference:
     def _score(self, x: FloatArray, own: np.ndarray) -> FloatArray:
         """Mean distance to the nearest cells; of a cell of the reference, but for the nearest, which is itself."""
         k = min(_NEIGHBORS, len(self.x) - 1)
+        score = np.zeros(len(x))
         if k == 0:
-            return np.zeros(len(x))
+            return score
         # Products, by which neighbours are found in many dimensions, leave a cell at a distance of rounding from itself.
         centre = self.x.mean(axis=0)
-        _, rows = nearest(self.x - centre, x - centre, k + 1)
-        distance = np.linalg.norm(x[:, None] - self.x[rows], axis=2)
-        distance.sort(axis=1)
-        return np.where(own, distance[:, 1:].mean(axis=1), distance[:, :k].mean(axis=1))
+        for start in range(0, len(x), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            _, rows = nearest(self.x - centre, x[part] - centre, k + 1)
+            distance = np.linalg.norm(x[part][:, None] - self.x[rows], axis=2)
+            distance.sort(axis=1)
+            score[part] = np.where(own[part], distance[:, 1:].mean(axis=1), distance[:, :k].mean(axis=1))
+        return score
 
 
 def as_level(alpha: object) -> float:

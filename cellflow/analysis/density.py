@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from cellflow._numbers import as_count, as_number
-from cellflow._random import as_seed, stream
+from cellflow._numbers import as_number
 from cellflow._settings import guarded
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
@@ -21,14 +20,10 @@ if TYPE_CHECKING:
     from cellflow.flow import Flow
     from cellflow.population import Population
 
-__all__ = ["SAMPLES", "EvolvingDensity", "Source", "most_likely_time", "require_quantile"]
+__all__ = ["EvolvingDensity", "Source"]
 
 #: How the density of the first snapshot is learned; see `cellflow.densities.fit_density`.
 Source: TypeAlias = "Literal['nsf', 'maf', 'realnvp', 'glow', 'gmm', 'kde'] | Builder"
-#: Samples that say what is usual.
-SAMPLES = 2000
-#: The stream of the samples that say what is usual.
-_SAMPLES = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,59 +151,6 @@ class EvolvingDensity:
         x, log_p = self._pushed(n, np.array([as_number("t", t)]), rng)
         return x[0], log_p[0]
 
-    @guarded
-    def threshold(
-        self, times: FloatArray, *, alpha: float = 0.01, n_samples: int = SAMPLES, random_state: RandomState = 0
-    ) -> FloatArray:
-        """The log-density below which a share `alpha` of the model's own samples lies at each time.
-
-        Parameters
-        ----------
-        times
-            Shape `(T,)`, inside the observed ones.
-        alpha
-            Between 0 and 1.
-        n_samples
-            Drawn once from the source and moved through all times; at least ten of them lie below on average, or it raises.
-        random_state
-            Of the draw.
-
-        Returns
-        -------
-        Nats, shape `(T,)`.
-        """
-        require_quantile(alpha, n_samples)
-        _, log_p = self._pushed(n_samples, np.atleast_1d(times), stream(as_seed(random_state), _SAMPLES))
-        return np.quantile(log_p, alpha, axis=1)
-
-    @guarded
-    def out_of_distribution(
-        self,
-        x: FloatArray,
-        t: float | FloatArray,
-        *,
-        alpha: float = 0.01,
-        n_samples: int = SAMPLES,
-        random_state: RandomState = 0,
-    ) -> np.ndarray:
-        """Which cells are less likely at their time than all but a share `alpha` of the model's own samples.
-
-        Parameters
-        ----------
-        x, t
-            See `log_prob`.
-        alpha, n_samples, random_state
-            See `threshold`.
-
-        Returns
-        -------
-        Booleans, shape `(n,)`.
-        """
-        t = self._per_cell(t, len(x))
-        times, position = np.unique(t, return_inverse=True)
-        lowest = self.threshold(times, alpha=alpha, n_samples=n_samples, random_state=random_state)
-        return np.asarray(self.log_prob(x, t) < lowest[position])
-
     @property
     def _step(self) -> float:
         return self.flow.step if self.step is None else self.step
@@ -254,52 +196,6 @@ class EvolvingDensity:
         asked = np.atleast_1d(np.asarray(times, dtype=np.float64))
         Observed.by(self.flow).require(asked, "the density")
         return asked
-
-
-def require_quantile(alpha: float, n_samples: int = SAMPLES) -> None:
-    """Make sure that the quantile `alpha` of so many samples is one that can be told.
-
-    Raises
-    ------
-    InputError
-        A share that is not between 0 and 1, or of fewer than ten samples.
-    """
-    if not 10 <= as_number("alpha", alpha, above=0.0) * as_count("n_samples", n_samples) < n_samples:
-        msg = f"alpha={alpha:g} of {n_samples} samples; expected a share below 1, and of at least ten samples."
-        raise InputError(msg)
-
-
-def most_likely_time(log_prob: FloatArray, times: FloatArray) -> FloatArray:
-    """The time at which each cell is most likely: the best of a grid, refined by the parabola through it and its neighbours.
-
-    Parameters
-    ----------
-    log_prob
-        Of cells at the times of the grid, shape `(n, T)`.
-    times
-        Increasing, shape `(T,)`.
-
-    Returns
-    -------
-    Shape `(n,)`; a cell that is most likely at the first or the last time gets that time.
-
-    Examples
-    --------
-    >>> most_likely_time(-((np.array([[0.0, 1.0, 3.0]]) - 1.25) ** 2), np.array([0.0, 1.0, 3.0]))
-    array([1.25])
-    """
-    best = np.argmax(log_prob, axis=1)
-    found: FloatArray = np.asarray(times, dtype=np.float64)[best]
-    inner = np.flatnonzero((best > 0) & (best < len(times) - 1))
-    k = best[inner]
-    left, right = times[k] - times[k - 1], times[k + 1] - times[k]
-    # A neighbour without any density is only very unlikely here, so that all stays finite.
-    fall, rise = (np.minimum(log_prob[inner, k] - log_prob[inner, k + side], 1e9) for side in (-1, 1))
-    # Vertex of the parabola through three points of uneven distance; flat where all three are equal.
-    curvature = fall * right + rise * left
-    shift = np.divide(fall * right**2 - rise * left**2, 2.0 * curvature, where=curvature > 0, out=np.zeros(len(k)))
-    found[inner] += shift
-    return found
 
 
 def _by_time(t: FloatArray) -> Iterator[tuple[float, np.ndarray]]:

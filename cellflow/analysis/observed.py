@@ -122,7 +122,8 @@ class Observed:
 
     def _beyond(self, times: FloatArray) -> FloatArray:
         """How far times lie outside, in units of time; what is no number lies infinitely far."""
-        return np.nan_to_num(np.maximum(self.first - times, times - self.last), nan=np.inf)
+        beyond: FloatArray = np.nan_to_num(np.maximum(self.first - times, times - self.last), nan=np.inf)
+        return beyond
 
     def _place(self, outside: FloatArray) -> str:
         beyond = self._beyond(outside)

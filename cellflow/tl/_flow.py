@@ -19,6 +19,7 @@ from cellflow.adapter.fingerprint import fingerprint
 from cellflow.adapter.fitted import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys, listed, require_free, written
 from cellflow.adapter.read import Cells, read
+from cellflow.adapter.reference import kept_cells
 from cellflow.adapter.store import pack, plain
 from cellflow.adapter.times import Time
 from cellflow.adapter.write import Staged, target_of, write
@@ -276,6 +277,8 @@ def _record(fitted: Flow, cells: Cells, names: np.ndarray, times: FloatArray, ch
     if fitted.decoder is not None:
         params |= {"decoder": fitted.decoder.kind, "decoder_r2": fitted.decoder.r2}
     conditions = {} if cells.conditions is None else {"conditions": json.dumps(cells.conditions.state())}
+    compared = cells.conditions is None and not fitted.generates
+    reference = kept_cells(cells.snapshots(), fitted.seed) if compared else {}
     return conditions | {
         "cellflow_version": fitted.version,
         "kind": "fit",
@@ -284,4 +287,5 @@ def _record(fitted: Flow, cells: Cells, names: np.ndarray, times: FloatArray, ch
         "history": dict(fitted.history),
         "plans": plain(named_plans(fitted.plans, cells)),
         "fingerprint": fingerprint(names, cells.x, times, ~cells.timed),
+        **reference,
     }

@@ -1,9 +1,10 @@
-"""How likely each cell is under the fitted dynamics, and when it would be most likely."""
+"""How likely each cell is under the fitted dynamics, which do not belong, and when each would be typical."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,13 +16,16 @@ from cellflow._settings import guarded
 from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
-from cellflow.adapter.record import record_of
+from cellflow.adapter.reference import reference_cells
 from cellflow.adapter.selection import Selection, cell_rows
-from cellflow.adapter.store import amended, opened, sealed
+from cellflow.adapter.store import amended, sealed
 from cellflow.adapter.times import Time
 from cellflow.adapter.write import target_of, write
-from cellflow.analysis.density import EvolvingDensity, Source, most_likely_time, require_quantile
-from cellflow.errors import InputError, MissingKeyError
+from cellflow.analysis.age import Course
+from cellflow.analysis.conformal import as_level
+from cellflow.analysis.density import EvolvingDensity, Source
+from cellflow.analysis.ordinary import Judged, judge
+from cellflow.errors import InputError
 from cellflow.tl._times import time_grid
 
 if TYPE_CHECKING:
@@ -29,8 +33,13 @@ if TYPE_CHECKING:
 
 __all__ = ["age", "log_density"]
 
-#: Entry of `uns[key]` with the density of the first snapshot.
+logger = logging.getLogger("cellflow")
+
+#: Entries of `uns[key]`: the density of the first snapshot, and what cells were compared with.
 _SOURCE = "source_density"
+_ORDINARY = "ood"
+#: Cells whose ages are found at a time.
+_CHUNK = 2000
 
 
 @guarded
@@ -50,9 +59,15 @@ def log_density(
 
     .. math:: \log p_t(x) = \log p_{t_0}\big(x(t_0)\big) - \int_{t_0}^t \nabla \cdot v\big(s, x(s)\big)\, ds
 
-    exactly for the fitted field up to 100 dimensions, with an estimated divergence above. Cells of low density are unforeseen:
-    a lineage that the first snapshot does not explain, a batch effect, doublets. `cf.tl.density` knows no dynamics; the
-    difference of the two is a likelihood ratio.
+    exactly for the fitted field up to 100 dimensions, with an estimated divergence above. `cf.tl.density` knows no dynamics;
+    the difference of the two is a likelihood ratio. A low density is no proof against a cell: where the dynamics fits badly,
+    it is low for ordinary ones.
+
+    Which cells do not belong is asked without it. Each cell is compared with the cells of the fit at its time, by its mean
+    distance to the five nearest, and its p-value is the share of cells at least as far from the others (conformal
+    prediction, Vovk et al. 2005). Of ordinary cells, whether the fit has seen them or not, a share of at most `alpha` is
+    flagged, whatever their distribution, dimension and number. Small snapshots cannot tell: a p-value of 0.01 takes 99 cells.
+    Flagged are single cells; a whole batch that is unlike the fit is said by a warning.
 
     It costs one backward pass for every dimension, four times per step of the solver: on one core about 6 seconds for each
     interval between 10,000 cells of 5 dimensions and the first snapshot, and ten times as much for 50 dimensions.
@@ -64,9 +79,9 @@ def log_density(
     source
         How the density of the first snapshot is learned: `"nsf"`, `"maf"`, `"realnvp"` or `"glow"`, or `"gmm"` or `"kde"`.
     alpha
-        Share of the model's own samples that count as unlikely.
+        Share of ordinary cells that may be flagged.
     random_state
-        Seed of that density and of the samples.
+        Seed of the density.
     key
         Where the fit is.
     overwrite
@@ -79,8 +94,13 @@ def log_density(
     None, or the copy. Written are
 
     - `obs["cf_log_density"]`: nats, in the coordinates of the representation; of a cell without a time, at its inferred one;
-    - `obs["cf_ood"]`: whether that is below the quantile `alpha` of 2,000 samples that the model draws at the same time;
-    - `uns["cellflow"]["source_density"]`: the density of the first snapshot, for `cf.tl.age`.
+    - `obs["cf_ood"]`: whether a cell is unlike those of the fit at its time, at the level `alpha`;
+    - `obs["cf_ood_p"]`: its p-value. Of a cell without a time, the largest over the snapshots; of a cell between snapshots,
+      with respect to the population that the fit predicts there, for which `alpha` is not guaranteed;
+    - `uns["cellflow"]["ood"]`: by time, `n_cells` and `n_flagged`; `n_reference`, what they were compared with, and whether
+      these cells were `measured`; `can_flag`, whether they are enough for `alpha`; and whether the fit `kept` them, as fits of
+      version 0.1.0 did not (then it is the cells of `adata` that are compared with each other);
+    - `uns["cellflow"]["source_density"]`: the density of the first snapshot.
 
     Raises
     ------
@@ -88,12 +108,17 @@ def log_density(
         No fit, no cells of the first snapshot or fewer than 10, times outside the observed ones; `adata` is as it was.
     IntegrationError
         A state that stops being finite.
+
+    Warns
+    -----
+    InputWarning
+        Many more cells of a time are flagged than `alpha`, and chance, account for.
     """
     check_arguments(log_density, locals())
     fitted, seed = read_fitted(adata, key), as_seed(random_state)
-    require_quantile(alpha)
+    level = as_level(alpha)
     keys, times = fitted.keys, fitted.starts
-    places = [("obs", keys.log_density), ("obs", keys.out_of_distribution)]
+    places = [("obs", name) for name in (keys.log_density, keys.out_of_distribution, keys.out_of_distribution_p)]
     require_free(adata, keys, places, overwrite=overwrite)
     first = float(fitted.flow.times[0])
     fitted.observed.require(times, "the density")
@@ -107,17 +132,31 @@ def log_density(
     target = target_of(adata, copy=copy)
     density = EvolvingDensity.fitted(fitted.flow, snapshots[0], source=source, random_state=seed)
     log_p = density.log_prob(fitted.x, times)
-    distinct, position = np.unique(times, return_inverse=True)
-    unlikely = log_p < density.threshold(distinct, alpha=alpha, random_state=seed)[position]
-    more = {_SOURCE: sealed(*density.source.state()) | {"alpha": alpha, "random_state": seed}}
+    reference, kept = reference_cells(adata, fitted)
+    judged = judge(fitted.flow, reference, fitted.x, fitted.cells.time, alpha=level)
+    for time in judged.times[~judged.can_flag]:
+        cells = "without a time" if np.isnan(time) else f"at time {time:g}"
+        logger.info("cf_ood: no cell %s can be flagged at alpha=%g; too few cells to compare with.", cells, level)
+    more = {_SOURCE: sealed(*density.source.state()) | {"random_state": seed}, _ORDINARY: _as_entry(judged, kept=kept)}
+    judged.warn()  # before the writing: where warnings are errors, it does not happen
     write(
         target,
         {
-            "obs": {keys.log_density: log_p, keys.out_of_distribution: unlikely},
+            "obs": {
+                keys.log_density: log_p,
+                keys.out_of_distribution: judged.flagged,
+                keys.out_of_distribution_p: judged.p_value,
+            },
             "uns": {keys.uns: amended(adata, keys, places, more)},
         },
     )
     return target if copy else None
+
+
+def _as_entry(judged: Judged, *, kept: bool) -> dict[str, Any]:
+    """What was compared, as plain values."""
+    columns = ("times", "n_cells", "n_flagged", "n_reference", "measured", "can_flag")
+    return {name: getattr(judged, name) for name in columns} | {"alpha": judged.alpha, "kept": kept}
 
 
 @guarded
@@ -132,51 +171,49 @@ def age(
     progress: bool | None = None,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Write the time at which each cell is most likely: :math:`\arg\max_t \log p_t(x)`.
+    r"""Write the time at which each cell would be typical: the mean of the time given its position, :math:`E[t \mid x]`.
 
-    A cell that is ahead of its snapshot gets a later time, one that lags behind an earlier one. The maximum is taken over a
-    grid of times and refined by the parabola through the best of them and its neighbours.
+    A cell that is ahead of its snapshot gets a later time, one that lags behind an earlier one. A cell's time is the mean time
+    of the states nearest to it, among the measured cells and those that the fit moves to the times between the snapshots. A
+    cell of the fit is not compared with itself, nor with the states that it was moved to; still, the fit has seen it.
 
-    For cells that took part in the fit this is mostly memory: the flow has passed through each of them at its time. Put some
-    aside (leave their times missing) before you believe an age.
-
-    Every time of the grid is a solve of its own from that time back to the first snapshot, so this costs about `n_times / 2`
-    times as much as following all cells through all snapshots with `cf.tl.log_density`. Choose cells where there are many.
+    On held-out cells of eleven sets, its rank correlation with the true or measured time is .86 on average. That of the mean
+    time of the 30 nearest measured cells, which needs no fit, is the same: from .013 above it to .035 below. The time of the
+    largest density, which version 0.1.0 wrote, had .79.
 
     Parameters
     ----------
     adata
-        With a fit, and with the density of its first snapshot, which `cf.tl.log_density` learns.
+        With a fit.
     cells
         A mask, positions or names; all by default. The others get NaN.
     times
-        The grid, at least three times inside the observed ones; sorted. By default `n_times` equal steps over them.
+        The grid, at least three times inside the observed ones; sorted. By default `n_times` equal steps over them, and the
+        times of the snapshots.
     n_times
-        Size of the default grid.
+        Number of those steps.
     key
         Where the fit is.
     overwrite
         Replace what somebody else wrote under the same key.
     progress
-        A progress bar over the grid; None shows it only to somebody who is watching.
+        A progress bar over the cells; None shows it only to somebody who is watching.
     copy
         Return a changed copy and leave `adata` alone.
 
     Returns
     -------
-    None, or the copy. Written is `obs["cf_age"]`, in the unit of the fit.
+    None, or the copy. Written is `obs["cf_age"]`, in the unit of the fit; NaN where there is nothing to compare with.
 
     Raises
     ------
     InputError
-        No fit or no density, no cells, a grid that is too short or leaves the observed times; `adata` is as it was.
+        No fit, or one with conditions, no cells, a grid that is too short or leaves the observed times; `adata` is as it was.
     IntegrationError
         A state that stops being finite.
     """
     check_arguments(age, locals())
     from tqdm import tqdm
-
-    from cellflow.densities import from_state
 
     fitted = read_fitted(adata, key)
     place = ("obs", fitted.keys.age)
@@ -186,19 +223,15 @@ def age(
         msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all."
         raise InputError(msg)
     grid = time_grid(fitted, times, n_times, least=3)
+    if times is None:
+        grid = np.union1d(grid, fitted.flow.times)
     fitted.observed.require(grid, "the density")
-    record = record_of(adata, fitted.keys)
-    if _SOURCE not in record:
-        call = "cf.tl.log_density(adata)" if key == DEFAULT else f"cf.tl.log_density(adata, key={key!r})"
-        msg = f"adata.uns[{key!r}] holds no {_SOURCE!r}, the density that is carried on. Learn it first: {call}."
-        raise MissingKeyError(msg)
-    where = f"adata.uns[{key!r}][{_SOURCE!r}]"
-    stored = from_state(*opened(record[_SOURCE], where, again="cf.tl.log_density"))
-    density = EvolvingDensity(fitted.flow, stored, float(fitted.flow.times[0]))
     target = target_of(adata, copy=copy)
-    bar = tqdm(grid, desc="age", unit="time", disable=not is_shown(progress))
-    log_p = np.column_stack([density.log_prob(fitted.x[rows], float(t)) for t in bar])
+    reference, _ = reference_cells(adata, fitted)
+    course = Course.of(fitted.flow, reference, grid)
     ages = np.full(adata.n_obs, np.nan)
-    ages[rows] = most_likely_time(log_p, grid)
+    parts = np.array_split(rows, np.arange(_CHUNK, len(rows), _CHUNK))
+    for part in tqdm(parts, desc="age", unit="part", disable=not is_shown(progress)):
+        ages[part] = course.typical_time(fitted.x[part])
     write(target, {"obs": {fitted.keys.age: ages}, "uns": {fitted.keys.uns: amended(adata, fitted.keys, [place], {})}})
     return target if copy else None

@@ -7,7 +7,7 @@ from scipy.linalg import expm
 from torch import nn
 
 import problems
-from cellflow.analysis.density import EvolvingDensity, most_likely_time
+from cellflow.analysis.density import EvolvingDensity
 from cellflow.densities import GaussianMixture, fit_density
 from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError
@@ -107,27 +107,6 @@ def test_the_density_of_samples_is_that_of_their_own_solve(network, t):
     np.testing.assert_array_equal(network.sample(50, t, np.random.default_rng(0)), drawn)
 
 
-def test_a_share_of_the_samples_is_out_of_distribution(exact):
-    drawn = exact.sample(3000, 2.0, np.random.default_rng(1))
-    flagged = exact.out_of_distribution(drawn, 2.0, alpha=0.05)
-    assert flagged.mean() == pytest.approx(0.05, abs=0.02)
-    log_p = spiralled(2.0).log_density(drawn)
-    assert log_p[flagged].max() <= log_p[~flagged].min()
-
-
-def test_the_threshold_is_known_for_a_gaussian(exact):
-    """The log-density of a normal sample in two dimensions is its largest value less an exponential variable."""
-    times = np.array([1.0, 2.0, 3.0])
-    found = exact.threshold(times, alpha=0.05, n_samples=20000)
-    top = [-0.5 * np.linalg.slogdet(2 * np.pi * spiralled(t).cov)[1] for t in times]
-    np.testing.assert_allclose(found, np.log(0.05) + top, atol=0.12)
-
-
-def test_outliers_and_ordinary_cells(exact):
-    flagged = exact.out_of_distribution(np.array([spiralled(3.0).mean, [30.0, 30.0]]), 3.0)
-    assert flagged.tolist() == [False, True]
-
-
 def test_p9_a_cell_does_not_depend_on_the_others(network):
     x = np.random.default_rng(1).normal(size=(1100, 3))
     t = np.where(np.arange(1100) % 2, 2.0, 3.0)
@@ -153,25 +132,6 @@ def test_the_source_is_learned_from_a_snapshot(exact):
     assert density.time == 1.0
 
 
-# The most likely time -------------------------------------------------------------------------------------------------------
-
-
-def test_the_vertex_of_a_parabola_on_an_uneven_grid():
-    times = np.array([0.0, 0.5, 2.0, 2.2, 4.0])
-    vertices = np.array([0.4, 1.0, 2.1, 3.0])
-    height = np.array([1.0, 0.1, 3.0, 5.0])[:, None]
-    log_prob = -height * (times - vertices[:, None]) ** 2
-    np.testing.assert_allclose(most_likely_time(log_prob, times), vertices, atol=1e-12)
-
-
-def test_ends_and_plateaus():
-    times = np.array([0.0, 1.0, 2.0])
-    log_prob = np.array([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0], [-np.inf, 1.0, 0.0]])
-    found = most_likely_time(log_prob, times)
-    np.testing.assert_allclose(found[:4], [0.0, 2.0, 0.0, 1.5])
-    assert 1.0 <= found[4] <= 2.0
-
-
 # Bad input ------------------------------------------------------------------------------------------------------------------
 
 
@@ -185,8 +145,6 @@ def test_ends_and_plateaus():
         (lambda d: d.log_prob(X * [1.0, np.inf], 1.0), "cell 0, column 1 .*is not finite"),
         (lambda d: d.sample(5, 4.0, np.random.default_rng(0)), "outside the times of the fit"),
         (lambda d: d.sample(-1, 2.0, np.random.default_rng(0)), "n=-1"),
-        (lambda d: d.out_of_distribution(X, 2.0, alpha=1.0), "alpha=1 of"),
-        (lambda d: d.out_of_distribution(X, 2.0, alpha=0.001), r"alpha=0\.001 of 2000 samples"),
         (lambda d: EvolvingDensity(d.flow, SOURCE, 0.0), "Time 0 "),
         (lambda d: EvolvingDensity(d.flow, SOURCE, 1.0, step=0.0), r"step=0\.0"),
         (lambda _d: EvolvingDensity(make_flow(Linear(), n_context=2), SOURCE, 1.0), "conditional on 2 context features"),

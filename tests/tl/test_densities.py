@@ -9,9 +9,10 @@ import pytest
 import cellflow as cf
 from cellflow import densities, flow
 from cellflow.adapter.fitted import read_fitted
+from cellflow.analysis.conformal import Reference
 from cellflow.analysis.density import EvolvingDensity
 from cellflow.densities import NSF, Conditioned, GaussianMixture, NormalizingFlow
-from cellflow.errors import InputError, MissingKeyError, ModelFileError
+from cellflow.errors import InputError, InputWarning, MissingKeyError, ModelFileError
 from conftest import make_cells, quick_recipe
 
 SMALL = partial(NSF, transforms=1, hidden=(8,))
@@ -180,10 +181,33 @@ def test_each_cell_at_its_own_time(asked):
     some = [3, 7, 40, 47, 85]
     expected = density.log_prob(fitted.x[some], fitted.starts[some])
     np.testing.assert_allclose(asked.obs["cf_log_density"].iloc[some], expected, rtol=1e-9)
-    here = asked.obs["hours"] == 48.0
-    lowest = density.threshold(np.array([48.0]))[0]
-    np.testing.assert_array_equal(asked.obs["cf_ood"][here], asked.obs["cf_log_density"][here] < lowest)
-    assert {"obs/cf_log_density", "obs/cf_ood"} <= set(asked.uns["cellflow"]["written"].tolist())
+    assert {"obs/cf_log_density", "obs/cf_ood", "obs/cf_ood_p"} <= set(asked.uns["cellflow"]["written"].tolist())
+
+
+def test_each_cell_beside_the_others_of_its_time(asked):
+    cf.tl.log_density(asked, source="gmm", alpha=0.1)
+    x = asked.obsm["X_pca"]
+    for time in (0.0, 12.0, 48.0):
+        here = (asked.obs["hours"] == time).to_numpy()
+        np.testing.assert_array_equal(asked.obs["cf_ood_p"][here], Reference(x[here]).p_values(x[here]))
+    np.testing.assert_array_equal(asked.obs["cf_ood"], asked.obs["cf_ood_p"] <= 0.1)
+    note = asked.uns["cellflow"]["ood"]
+    assert note["times"].tolist()[:3] == [0.0, 12.0, 48.0]
+    assert np.isnan(note["times"][3])  # cells without a time
+    assert note["n_cells"].sum() == 90
+    assert note["n_flagged"].sum() == asked.obs["cf_ood"].sum()
+    assert (note["n_flagged"][:3] <= 0.1 * note["n_cells"][:3]).all()
+    assert note["can_flag"].all()
+    assert note["kept"]
+
+
+def test_too_few_cells_for_a_level_are_said(asked, caplog):
+    """Thirty cells cannot tell one in a hundred."""
+    with caplog.at_level("INFO", logger="cellflow"):
+        cf.tl.log_density(asked, source="gmm", alpha=0.01)
+    assert not asked.obs["cf_ood"].any()
+    assert not asked.uns["cellflow"]["ood"]["can_flag"].any()
+    assert "no cell at time 12 can be flagged at alpha=0.01" in caplog.text
 
 
 def test_other_cells_and_a_displaced_one(asked, frozen):
@@ -192,8 +216,9 @@ def test_other_cells_and_a_displaced_one(asked, frozen):
     del new.obs["cf_time"], new.obs["cf_time_inferred"]
     new.obsm["X_pca"][40] += 50.0
     with frozen(new):
-        answered = cf.tl.log_density(new, source="kde", copy=True)
+        answered = cf.tl.log_density(new, source="kde", alpha=0.05, copy=True)
     assert answered.obs["cf_ood"].iloc[40]
+    assert answered.obs["cf_ood_p"].iloc[40] == 1 / (answered.uns["cellflow"]["ood"]["n_reference"][2] + 1)
     assert answered.obs["cf_log_density"].argmin() == 40
     assert (answered.obs["cf_log_density"] != new.obs["cf_log_density"]).all()
 
@@ -201,8 +226,8 @@ def test_other_cells_and_a_displaced_one(asked, frozen):
 def test_a_refit_removes_what_was_computed(asked):
     cf.tl.age(asked, cells=["cell3"], n_times=3)
     cf.tl.flow(asked, "hours", method=quick_recipe())
-    assert not {"cf_log_density", "cf_ood", "cf_age"} & set(asked.obs)
-    assert "source_density" not in asked.uns["cellflow"]
+    assert not {"cf_log_density", "cf_ood", "cf_ood_p", "cf_age"} & set(asked.obs)
+    assert not {"source_density", "ood"} & set(asked.uns["cellflow"])
 
 
 @pytest.mark.parametrize(
@@ -235,15 +260,11 @@ def test_cells_that_cannot_be_asked(fitted, frozen):
 # Ages ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_ages_are_where_the_density_is_highest(asked):
+def test_ages_of_some_cells(asked):
     cf.tl.age(asked, cells=["cell3", "cell70"], times=[48.0, 0.0, 12.0, 24.0])
     ages = asked.obs["cf_age"]
     assert ages.notna().sum() == 2
-    fitted = read_fitted(asked, "cellflow")
-    density = EvolvingDensity.fitted(fitted.flow, fitted.cells.snapshots()[0], source="gmm")
-    grid = np.array([0.0, 12.0, 24.0, 48.0])
-    best = grid[np.argmax([density.log_prob(fitted.x[[3, 70]], t) for t in grid], axis=0)]
-    assert (np.abs(ages.iloc[[3, 70]] - best) <= 12.0).all()
+    assert ages["cell3"] < 24.0 < ages["cell70"]
     assert ages.dropna().between(0.0, 48.0).all()
 
 
@@ -252,9 +273,26 @@ def test_the_default_grid(asked):
     assert asked.obs["cf_age"].iloc[0] < asked.obs["cf_age"].iloc[89]
 
 
-def test_ages_need_a_density(fitted, frozen):
-    with frozen(fitted), pytest.raises(MissingKeyError, match=r"no 'source_density'.* cf\.tl\.log_density\(adata\)"):
-        cf.tl.age(fitted)
+def test_ages_need_no_density(fitted):
+    cf.tl.age(fitted, n_times=4)
+    hours = fitted.obs["hours"]
+    means = fitted.obs["cf_age"][hours.notna()].groupby(hours).mean()
+    assert means.is_monotonic_increasing
+
+
+def test_a_fit_of_an_earlier_version_is_compared_with_the_cells_that_are_there(asked):
+    del asked.uns["cellflow"]["reference"]
+    before = asked.copy()
+    cf.tl.log_density(asked, source="gmm", alpha=0.1)
+    assert not asked.uns["cellflow"]["ood"]["kept"]
+    np.testing.assert_array_equal(asked.obs["cf_ood_p"], before.obs["cf_ood_p"])
+    cf.tl.age(asked, n_times=4)
+    assert asked.obs["cf_age"].notna().all()
+    before.obs["cf_time_inferred"] = True
+    with pytest.raises(
+        InputError, match=r"\['reference'\] is missing, .* none of these cells has a time of the fit's snapshots"
+    ):
+        cf.tl.age(before)
 
 
 @pytest.mark.parametrize(
@@ -274,8 +312,46 @@ def test_bad_ages(asked, frozen, arguments, words):
         cf.tl.age(asked, **arguments)
 
 
-def test_a_spoilt_source_is_noticed(asked):
-    stored = asked.uns["cellflow"]["source_density"]
-    stored["arrays"]["mean"] = stored["arrays"]["mean"] + 1.0
-    with pytest.raises(ModelFileError, match=r"\['source_density'\] is damaged: .* cf\.tl\.log_density"):
-        cf.tl.age(asked)
+def test_spoilt_cells_are_noticed(asked):
+    stored = asked.uns["cellflow"]["reference"]
+    stored["arrays"]["x"] = stored["arrays"]["x"] + 1.0
+    for call in (cf.tl.age, cf.tl.log_density):
+        with pytest.raises(ModelFileError, match=r"\['reference'\] is damaged: .* cf\.tl\.flow"):
+            call(asked)
+
+
+# Cells that the fit has not seen -----------------------------------------------------------------------------------------
+
+
+def _others(adata, n=60, seed=5):
+    """Other cells of the same population."""
+    other = make_cells(n=n, seed=0)
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(n, 4)) * np.linspace(1.0, 0.4, 4)
+    centres = {t: adata.obsm["X_pca"][(adata.obs["hours"] == t).to_numpy()].mean(axis=0) for t in (0.0, 12.0, 48.0)}
+    other.obsm["X_pca"] = (noise + np.array([centres[t] for t in other.obs["hours"]])).astype(np.float32)
+    other.obs_names = [f"other{i}" for i in range(n)]
+    other.uns["cellflow"] = adata.uns["cellflow"]
+    return other
+
+
+def test_a_batch_that_does_not_belong_is_said(asked, frozen):
+    cf.tl.log_density(_others(asked), source="gmm", alpha=0.1)  # says nothing
+    other = _others(asked)
+    other.obsm["X_pca"][:, 2] += 4.0
+    with frozen(other), pytest.raises(InputWarning, match=r"of 20 cells at time 0 are flagged in cf_ood at alpha=0\.1"):
+        cf.tl.log_density(other, source="gmm", alpha=0.1)
+    with pytest.warns(InputWarning, match="as a group they are unlike the cells of the fit"):
+        cf.tl.log_density(other, source="gmm", alpha=0.1)
+    assert other.obs["cf_ood"].mean() > 0.8
+
+
+def test_between_snapshots_cells_are_compared_with_the_prediction(asked):
+    other = _others(asked)
+    other.obs["hours"] = other.obs["hours"].replace(12.0, 10.0)
+    cf.tl.log_density(other, source="gmm", alpha=0.05)
+    note = other.uns["cellflow"]["ood"]
+    assert note["measured"].tolist() == [True, False, True]
+    other.obsm["X_pca"][25] += 30.0
+    cf.tl.log_density(other, source="gmm", alpha=0.05)
+    assert other.obs["cf_ood"].iloc[25]

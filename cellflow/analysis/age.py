@@ -1,0 +1,139 @@
+"""The time at which a cell would be typical."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow._neighbors import nearest
+from cellflow._typing import FloatArray, IntArray
+from cellflow.errors import InputError
+
+if TYPE_CHECKING:
+    from cellflow.flow import Flow
+    from cellflow.population import Snapshots
+
+__all__ = ["Course"]
+
+#: States whose times a cell takes the mean of: 30 of each of the two snapshots that a time lies between.
+_NEIGHBORS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    r"""The population at the times of a grid: what cells are compared with to tell when they would be typical.
+
+    At the time of a snapshot the population is its cells; in between, the cells before, moved forward, and those after, moved
+    backward, weighted by closeness in time.
+
+    Parameters
+    ----------
+    states
+        Positions at all times, shape `(m, d)`.
+    times
+        Of each, shape `(m,)`.
+    weight
+        Of each, shape `(m,)`; those of one time sum to the interval around it, so that every time counts alike.
+    origin
+        Number of the measured cell that each comes from, shape `(m,)`.
+    measured
+        The measured cells, shape `(n, d)`.
+    """
+
+    states: FloatArray
+    times: FloatArray
+    weight: FloatArray
+    origin: IntArray
+    measured: FloatArray
+
+    @classmethod
+    def of(cls, flow: Flow, snapshots: Snapshots, grid: FloatArray) -> Course:
+        """Move measured cells to the times of a grid.
+
+        Parameters
+        ----------
+        flow
+            The fitted dynamics.
+        snapshots
+            Measured cells.
+        grid
+            Increasing times, shape `(T,)`, inside those of the snapshots.
+
+        Raises
+        ------
+        InputError
+            A flow with conditions.
+        IntegrationError
+            A state that stops being finite.
+        """
+        if flow.n_context:
+            msg = f"The flow is conditional on {flow.n_context} context features; expected none. Fit one per condition."
+            raise InputError(msg)
+        measured = np.concatenate([p.x for p in snapshots.populations])
+        return cls(*_states(flow, snapshots, grid), measured)
+
+    def typical_time(self, x: FloatArray) -> FloatArray:
+        r"""Mean of the time given the position, :math:`E[t \mid x]`, shape `(k,)`, of cells `x (k, d)`.
+
+        The 60 nearest states tell how likely each time is: their kernel weights, of a width of half the distance to the
+        farthest of them, estimate :math:`p(t \mid x)`. A measured cell is not compared with itself, nor with the states that
+        it was moved to. NaN where no state is left.
+        """
+        x = np.asarray(x, dtype=np.float32)
+        own = _own(self.measured, x)
+        per_origin = int(np.bincount(self.origin).max())
+        _, rows = nearest(self.states, x, min(_NEIGHBORS + per_origin, len(self.states)))
+        distance = np.linalg.norm(x[:, None] - self.states[rows], axis=2)
+        distance[self.origin[rows] == own[:, None]] = np.inf
+        order = np.argsort(distance, axis=1, kind="stable")[:, :_NEIGHBORS]
+        rows = np.take_along_axis(rows, order, axis=1)
+        distance = np.take_along_axis(distance, order, axis=1)
+        width = np.where(np.isfinite(distance), distance, 0.0).max(axis=1, keepdims=True) / 2.0
+        kernel = np.exp(-0.5 * (distance / np.where(width > 0, width, 1.0)) ** 2) * self.weight[rows]
+        total = kernel.sum(axis=1)
+        found: FloatArray = np.full(len(x), np.nan)
+        np.divide((kernel * self.times[rows]).sum(axis=1), total, where=total > 0, out=found)
+        return found
+
+
+def _states(flow: Flow, snapshots: Snapshots, grid: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
+    """States at all times of the grid: positions, times, weights, and the cell that each comes from."""
+    first = np.cumsum([0] + [len(p) for p in snapshots.populations])
+    known = snapshots.times
+    around = np.gradient(grid) if len(grid) > 1 else np.ones(1)
+    parts: list[tuple[FloatArray, float, FloatArray, IntArray]] = []
+
+    def add(k: int, positions: FloatArray, at: int, share: float) -> None:
+        population = snapshots[k]
+        parts.append((positions, grid[at], share * around[at] * population.weight, first[k] + np.arange(len(population))))
+
+    for at in np.flatnonzero(np.isin(grid, known)).tolist():
+        k = int(np.searchsorted(known, grid[at]))
+        add(k, snapshots[k].x, at, 1.0)
+    for k in range(len(known) - 1):
+        inside = np.flatnonzero((grid > known[k]) & (grid < known[k + 1]))
+        if len(inside) == 0:
+            continue
+        later = (grid[inside] - known[k]) / (known[k + 1] - known[k])
+        for source, shares in ((k, 1.0 - later), (k + 1, later)):
+            moved = flow.simulate(snapshots[source].x, known[source], grid[inside]).x
+            for positions, at, share in zip(moved, inside, shares, strict=True):
+                add(source, positions, int(at), float(share))
+    if not parts:
+        msg = f"No time of the grid, {grid.tolist()}, lies at or between the measured cells' times, {known.tolist()}."
+        raise InputError(msg)
+    sizes = [len(part[0]) for part in parts]
+    return (
+        np.concatenate([part[0] for part in parts]).astype(np.float64),
+        np.repeat([part[1] for part in parts], sizes),
+        np.concatenate([part[2] for part in parts]),
+        np.concatenate([part[3] for part in parts]),
+    )
+
+
+def _own(known: FloatArray, x: FloatArray) -> IntArray:
+    """The number of the known cell that each cell is, by its position; -1 for others."""
+    place = {row.tobytes(): k for k, row in enumerate(np.ascontiguousarray(known, dtype=np.float32) + 0.0)}
+    return np.array([place.get(row.tobytes(), -1) for row in np.ascontiguousarray(x, dtype=np.float32) + 0.0], dtype=np.int64)
