@@ -109,9 +109,9 @@ def _states(flow: Flow, snapshots: Snapshots, grid: FloatArray) -> tuple[FloatAr
         population = snapshots[k]
         parts.append((positions, grid[at], share * around[at] * population.weight, first[k] + np.arange(len(population))))
 
-    for at in np.flatnonzero(np.isin(grid, known)).tolist():
+    for at in np.flatnonzero(np.isin(grid, known)):
         k = int(np.searchsorted(known, grid[at]))
-        add(k, snapshots[k].x, at, 1.0)
+        add(k, snapshots[k].x, int(at), 1.0)
     for k in range(len(known) - 1):
         inside = np.flatnonzero((grid > known[k]) & (grid < known[k + 1]))
         if len(inside) == 0:
@@ -119,8 +119,8 @@ def _states(flow: Flow, snapshots: Snapshots, grid: FloatArray) -> tuple[FloatAr
         later = (grid[inside] - known[k]) / (known[k + 1] - known[k])
         for source, shares in ((k, 1.0 - later), (k + 1, later)):
             moved = flow.simulate(snapshots[source].x, known[source], grid[inside]).x
-            for positions, at, share in zip(moved, inside, shares, strict=True):
-                add(source, positions, int(at), float(share))
+            for positions, number, share in zip(moved, inside, shares, strict=True):
+                add(source, positions, int(number), float(share))
     if not parts:
         msg = f"No time of the grid, {grid.tolist()}, lies at or between the measured cells' times, {known.tolist()}."
         raise InputError(msg)
