@@ -168,6 +168,7 @@ class Keys:
             ("obs", self.time_inferred),
             ("obs", self.log_density),
             ("obs", self.out_of_distribution),
+            ("obs", self.out_of_distribution_p),
             ("obs", self.age),
             ("obs", self.snapshot_log_density),
             ("obsm", self.trajectory),

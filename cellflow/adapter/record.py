@@ -193,6 +193,8 @@ _FIT = {
     "trajectory_samples_shape": _Entry("three whole numbers: replicates, times, dimensions", _is_counts(3), required=False),
     "trajectory_samples_extrapolated": _Entry("true or false for each time", _is_flags, required=False),
     "source_density": _optional(_GROUP),
+    "reference": _optional(_GROUP),
+    "ood": _optional(_GROUP),
     "selection": _optional(_GROUP),
     "made_for": _Entry("a group of hashes", _is_hashes, required=False),
 }

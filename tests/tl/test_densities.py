@@ -288,7 +288,8 @@ def test_a_fit_of_an_earlier_version_is_compared_with_the_cells_that_are_there(a
     np.testing.assert_array_equal(asked.obs["cf_ood_p"], before.obs["cf_ood_p"])
     cf.tl.age(asked, n_times=4)
     assert asked.obs["cf_age"].notna().all()
-    before.obs["cf_time_inferred"] = True
+    other = _others(before)
+    other.obs["hours"] = 5.0
     with pytest.raises(
         InputError, match=r"\['reference'\] is missing, .* none of these cells has a time of the fit's snapshots"
     ):
@@ -299,9 +300,9 @@ def test_a_fit_of_an_earlier_version_is_compared_with_the_cells_that_are_there(a
     ("arguments", "words"),
     [
         ({"times": [0.0, 60.0, 12.0]}, r"Time 60 \(1 in all\) lies outside"),
-        ({"times": [0.0, np.nan, 12.0]}, "3 different and finite"),
+        ({"times": [0.0, np.nan, 12.0]}, "times=nan; expected a finite number"),
         ({"times": [0.0, 12.0, 12.0]}, "at least 3 different"),
-        ({"times": ["early", "late", "x"]}, "expected numbers"),
+        ({"times": ["early", "late", "x"]}, "times='early' is no time; expected a number"),
         ({"n_times": 2}, "n_times=2"),
         ({"cells": []}, "chooses no cell"),
         ({"cells": ["cell_1"]}, "did you mean 'cell1'"),
