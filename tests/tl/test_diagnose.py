@@ -114,6 +114,7 @@ def test_what_it_refuses(fitted, frozen):
         cf.tl.diagnose(untimed)
     later = fitted.copy()
     later.obs = later.obs.drop(columns=["cf_time", "cf_time_inferred"])
+    later.obs_names = [f"new{k}" for k in range(later.n_obs)]  # others than those of the fit
     later.obs["hours"] = later.obs["hours"] + 1.0
     with frozen(later), pytest.raises(InputError, match="Time 49 of 29 cells lies outside the times of the fit, 0 to 48"):
         cf.tl.diagnose(later)
