@@ -1,6 +1,7 @@
 """Diagnoses of a fit on an AnnData: what is read, what is written, when they refuse."""
 
 import logging
+from dataclasses import replace
 
 import anndata as ad
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import cellflow as cf
 from cellflow.adapter.fitted import read_fitted
 from cellflow.analysis.diagnosis import diagnose
+from cellflow.couplings import Exact
 from cellflow.errors import CouplingWarning, InputError, InputTypeError, InputWarning, MissingKeyError
 from cellflow.fitting import couple_again
 from cellflow.recipes import sf2m
@@ -232,3 +234,18 @@ def test_a_lineage_with_types_that_no_cell_has_is_warned_of(growing):
     with pytest.warns(InputWarning, match="names 1 types that no cell in .*: 'between'"):
         cf.tl.diagnose(growing, cluster_key="kind", lineage={"a": ["between"], "between": ["b/2"]})
     np.testing.assert_allclose(cf.get.diagnosis(growing)["types_plan"][1:], 0.0, atol=1e-9)
+
+
+class Mine:
+    """A coupling that only its author has."""
+
+    def __call__(self, source, target):
+        return Exact()(source, target)
+
+
+def test_plans_of_a_coupling_of_ones_own_cannot_be_solved_again(frozen):
+    adata = typed(make_cells())
+    cf.tl.flow(adata, "hours", method=replace(quick_recipe(), coupling=Mine()))
+    with frozen(adata), pytest.raises(InputError, match=r"cannot be solved again.*'Mine'.*Leave cluster_key= out"):
+        cf.tl.diagnose(adata, cluster_key="kind")
+    cf.tl.diagnose(adata, n_cells=20)
