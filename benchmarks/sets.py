@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.population import Snapshots
+from cellflow.population import Population, Snapshots
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -144,6 +144,19 @@ def worm_sampled() -> Snapshots:
     minutes = adata.obs["time"].to_numpy(float)
     known = np.isfinite(minutes)
     return Snapshots.from_arrays(adata.obsm["X_pca"][known], minutes[known])
+
+
+def worm_types() -> tuple[Snapshots, list[np.ndarray]] | None:
+    """`worm_sampled` with the cell type of every cell, snapshot by snapshot; None (and a line) where its files are absent."""
+    try:
+        adata = _worm()
+    except FileNotFoundError as error:
+        print(f"worm: skipped, {error.filename} is absent")
+        return None
+    minutes, types = adata.obs["time"].to_numpy(float), adata.obs["cell_type"].to_numpy(str)
+    known = np.unique(minutes[np.isfinite(minutes)])
+    populations = [Population(np.asarray(adata.obsm["X_pca"][minutes == t], dtype=np.float64), float(t)) for t in known]
+    return Snapshots(tuple(populations)), [types[minutes == t] for t in known]
 
 
 def reprogramming() -> Snapshots:

@@ -99,7 +99,7 @@ def test_a_path_has_the_velocity_of_the_population(path, shape, given):
 
 
 #: Steps that are enough here: bends, and random pairs, take longer to average.
-STEPS = {"curved-cfm": 1000, "i-cfm": 1000, "ot-cfm": 500, "sb-cfm": 500, "sf2m": 500, "vp-cfm": 500}
+STEPS = {"curved-cfm": 600, "i-cfm": 1000, "ot-cfm": 500, "sb-cfm": 500, "sf2m": 500, "vp-cfm": 500}
 
 
 def test_every_recipe_that_moves_cells_is_tried_here():
