@@ -9,8 +9,11 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "CellFlowError",
@@ -28,8 +31,10 @@ __all__ = [
     "OutputError",
     "SetupError",
     "TrainingError",
+    "WorkerError",
     "closest",
     "level_of_caller",
+    "naming_cells",
     "nearest_name",
 ]
 
@@ -61,7 +66,58 @@ class CouplingError(CellFlowError, RuntimeError):
 
 
 class IntegrationError(CellFlowError, ArithmeticError):
-    """The fitted dynamics could not be integrated; names the time and the cell."""
+    """The fitted dynamics could not be integrated; names the time and the cell.
+
+    Parameters
+    ----------
+    message
+        What happened; goes on after the name of the cell, where there is one.
+    cell
+        Of the call: its row, or through AnnData its name.
+    time
+        First reported time at which its state is not finite.
+    partial
+        `cellflow.simulation.Trajectories` with all that was computed; NaN where a state is missing or
+        not finite.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cell: int | str | None = None,
+        time: float | None = None,
+        partial: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.cell = cell
+        self.time = time
+        self.partial = partial
+
+    def __str__(self) -> str:
+        """Message with the cell in front."""
+        message = str(self.args[0])
+        return message if self.cell is None else f"Cell {self.cell!r} {message}"
+
+
+@contextmanager
+def naming_cells(names: Any) -> Iterator[None]:
+    """Let an `IntegrationError` of the block name its cell as the caller knows it.
+
+    Parameters
+    ----------
+    names
+        Array with one entry per row that the block works on: rows among all cells, or names of cells.
+    """
+    try:
+        yield
+    except IntegrationError as error:
+        if isinstance(error.cell, int):
+            name = names[error.cell]
+            error.cell = str(name) if isinstance(name, str) else int(name)
+            if error.partial is not None and isinstance(error.cell, int):
+                error.partial = replace(error.partial, source=names[error.partial.source])
+        raise
 
 
 class TrainingError(CellFlowError, ArithmeticError):
@@ -70,6 +126,10 @@ class TrainingError(CellFlowError, ArithmeticError):
 
 class ModelFileError(CellFlowError, OSError):
     """A saved model is missing, damaged, of a newer format, or not a model at all."""
+
+
+class WorkerError(CellFlowError, RuntimeError):
+    """A worker process of a benchmark ended in the middle of its work: killed for memory, or crashed."""
 
 
 class OutputError(CellFlowError, OSError):

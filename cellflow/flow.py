@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path as FilePath
@@ -41,7 +41,7 @@ from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, IntArray, RandomState
 from cellflow.decoder import Decoder
 from cellflow.dynamics import Dynamics
-from cellflow.errors import InputError, ModelFileError, OutputError
+from cellflow.errors import InputError, IntegrationError, ModelFileError, OutputError, naming_cells
 from cellflow.fields import AtNoise, NoiseConditional
 from cellflow.fields.base import Builder, padded_chunks
 from cellflow.frame import Frame
@@ -126,6 +126,12 @@ class Flow:
     def step(self) -> float:
         """Step of the fixed-step solvers, in units of time: a twentieth of the mean interval."""
         return self.clock.unit / _STEPS_PER_UNIT
+
+    @property
+    def spread(self) -> float | None:
+        """Root mean square distance of the data from their mean, in model coordinates; None where they are the data's own."""
+        unscaled = not self.frame.shift.any() and bool((self.frame.scale == 1.0).all())
+        return None if unscaled else math.sqrt(self.n_dims)
 
     @property
     def device(self) -> torch.device:
@@ -284,7 +290,7 @@ class Flow:
             Where a state stops being finite.
         """
         z = self._checked(x)
-        with torch_threads(self.threads):
+        with torch_threads(self.threads), self._in_data_coordinates():
             moved = integrate(
                 self.dynamics,
                 z,
@@ -294,8 +300,19 @@ class Flow:
                 method=method,
                 context=self._features(context, len(z)),
                 device=self.device,
+                spread=self.spread,
             )
         return replace(moved, x=self.frame.to_data(moved.x))
+
+    @contextmanager
+    def _in_data_coordinates(self) -> Iterator[None]:
+        """Let the trajectories of an error be in data coordinates, as all that comes out of a flow."""
+        try:
+            yield
+        except IntegrationError as error:
+            if error.partial is not None:
+                error.partial = replace(error.partial, x=self.frame.to_data(error.partial.x))
+            raise
 
     @guarded
     def diffuse(
@@ -373,7 +390,7 @@ class Flow:
         times = np.atleast_1d(as_array("times", times)).astype(np.float64)
         width = self.sigma if sigma is None else as_number("sigma", sigma)
         states = np.empty((len(times), len(rows), self.n_dims), dtype=np.float32)
-        with torch_threads(self.threads):
+        with torch_threads(self.threads), self._in_data_coordinates(), naming_cells(rows):
             for direction, side in ((1, times >= t0), (-1, times < t0)):
                 if side.any():
                     states[side] = integrate_sde(

@@ -26,7 +26,7 @@ from scipy.interpolate import CubicSpline
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import expit, logsumexp, softmax
 
-from cellflow._numbers import ROUNDS
+from cellflow._numbers import LARGEST, ROUNDS
 from cellflow._random import stream
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
@@ -107,6 +107,12 @@ class GaussianToGaussian:
     def sample(self, n_obs: int, times: Sequence[float], rng: np.random.Generator) -> Snapshots:
         """Draw snapshots; see `System.sample`."""
         d = len(self.shift)
+        latest = max(map(float, times))
+        with np.errstate(over="ignore"):
+            wide = (self.sd(latest) > 0).all()
+        if not wide:
+            msg = f"times: the Gaussian has no width at {latest:g}; expected times from 0 to 1. Pass earlier times."
+            raise InputError(msg)
         return _snapshots(times, lambda t: self.mean(t) + self.sd(t) * rng.standard_normal((n_obs, d)))
 
     def velocity(self, t: float, x: FloatArray) -> FloatArray:
@@ -523,13 +529,22 @@ class ToggleSwitch:
     start_sd: float = 0.1
     times: ClassVar[tuple[float, ...]] = (0.0, 1.0, 2.0, 3.0, 4.0)
 
-    #: Step of the integration.
+    #: Step of the integration, how many there may be, and the least share of drawn cells that is kept.
     _DT: ClassVar[float] = 0.025
+    _MAX_STEPS: ClassVar[int] = 2_000
+    _LEAST_SHARE: ClassVar[float] = 0.02
 
     def sample(self, n_obs: int, times: Sequence[float], rng: np.random.Generator) -> Snapshots:
         """Draw snapshots; see `System.sample`."""
 
         def cells(t: float) -> FloatArray:
+            share = math.exp(self._log_mass(t) - self.proliferation * t)
+            if share < self._LEAST_SHARE:
+                msg = (
+                    f"times: at {t:g}, {share:.2g} of the cells that are drawn would be kept; expected at "
+                    f"least {self._LEAST_SHARE}. Pass earlier times."
+                )
+                raise InputError(msg)
             kept: list[FloatArray] = []
             while sum(map(len, kept)) < n_obs:
                 x, log_weight, _ = self._followed(self.start + self.start_sd * rng.standard_normal((n_obs, 2)), 0.0, t)
@@ -561,7 +576,7 @@ class ToggleSwitch:
 
     def _followed(self, x: FloatArray, t0: float, t1: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Follow cells by RK4: where they go, and the growth and the divergence that they collect on the way."""
-        steps = _n_steps(abs(t1 - t0), self._DT)
+        steps = _n_steps(abs(t1 - t0), self._DT, self._MAX_STEPS)
 
         def rate(state: FloatArray) -> FloatArray:
             x = state[:, :2]
@@ -589,13 +604,32 @@ def _snapshots(
     cells: Callable[[float], FloatArray],
     mass: Callable[[float], float] = lambda _: 1.0,
 ) -> Snapshots:
-    return Snapshots(tuple(Population(cells(float(t)), float(t), mass=mass(float(t))) for t in times))
+    return Snapshots(tuple(Population(_positions(cells, float(t)), float(t), mass=mass(float(t))) for t in times))
 
 
-def _n_steps(time: float, dt: float) -> int:
+def _positions(cells: Callable[[float], FloatArray], t: float) -> FloatArray:
+    """Positions of the cells at a time.
+
+    Raises
+    ------
+    InputError
+        A time at which they are no numbers to compute with.
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = cells(t)
+    except OverflowError:
+        x = np.full((1, 1), np.inf)
+    if not (np.abs(x) <= LARGEST).all():
+        msg = f"times: at {t:g}, positions are above {LARGEST:g} or overflow. Pass earlier times."
+        raise InputError(msg)
+    return x
+
+
+def _n_steps(time: float, dt: float, most: int = ROUNDS) -> int:
     """Number of steps of at most `dt`; a time that takes too many is refused."""
-    if time / dt > ROUNDS:
-        msg = f"Time {time:g} takes {time / dt:.3g} steps of {dt:g}; expected at most {ROUNDS:,}, times up to {ROUNDS * dt:g}."
+    if time / dt > most:
+        msg = f"Time {time:g} takes {time / dt:.3g} steps of {dt:g}; expected at most {most:,}, times up to {most * dt:g}."
         raise InputError(msg)
     return math.ceil(time / dt)
 

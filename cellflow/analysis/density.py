@@ -13,7 +13,7 @@ from cellflow._settings import guarded
 from cellflow._threads import torch_threads
 from cellflow._typing import FloatArray, RandomState
 from cellflow.analysis.observed import Observed
-from cellflow.errors import InputError
+from cellflow.errors import InputError, naming_cells
 
 if TYPE_CHECKING:
     from cellflow.densities import Builder, Density
@@ -123,7 +123,7 @@ class EvolvingDensity:
         z, t = self._positions(x), self._per_cell(t, len(x))
         log_p = np.empty(len(z))
         for time, rows in _by_time(t):
-            with torch_threads(self.flow.threads):
+            with torch_threads(self.flow.threads), naming_cells(rows):
                 log_p[rows] = log_likelihood(
                     self.flow.dynamics,
                     z[rows],
@@ -133,6 +133,7 @@ class EvolvingDensity:
                     lambda z0: self.source.log_prob(self.flow.frame.to_data(z0)),
                     step=self._step,
                     device=self.flow.device,
+                    spread=self.flow.spread,
                 )
         return log_p
 
@@ -170,6 +171,7 @@ class EvolvingDensity:
                 times,
                 step=self._step,
                 device=self.flow.device,
+                spread=self.flow.spread,
             )
         return self.flow.frame.to_data(moved.x), log_p
 

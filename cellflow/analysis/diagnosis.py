@@ -16,6 +16,7 @@ from cellflow.analysis.celltypes import TypeMoves, same_condition, type_moves
 from cellflow.analysis.verdict import FEW, verdict
 from cellflow.conditions import shared_conditions
 from cellflow.couplings import Auto
+from cellflow.errors import naming_cells
 from cellflow.metrics import wasserstein
 from cellflow.metrics.lineages import Lineage
 from cellflow.population import Population, Snapshots
@@ -510,7 +511,7 @@ def diagnose(
     """
     n_cells, seed = as_count("n_cells", n_cells, least=FEW), as_seed(random_state)
     some = [_some(p, n_cells, stream(seed, _CELLS, k)) for k, p in enumerate(snapshots.populations)]
-    states = [flow.simulate(p.x, p.time, snapshots.times, context=p.context).x for p in some]
+    states = [_simulated(flow, p, snapshots.times) for p in some]
     rates = [_rate(*pair) for pair in snapshots.intervals]
     types = _types(flow, snapshots, some, states, plans, labels, lineage)
     rows = []
@@ -616,12 +617,19 @@ def _missed(flow: Flow, some: list[Population], states: list[FloatArray], k: int
     return float(np.average(missed[judged], weights=some[k].weight[judged])) if judged.any() else float("nan")
 
 
+def _simulated(flow: Flow, population: Population, times: FloatArray) -> FloatArray:
+    """States of a population at times, shape `(T, n, d)`."""
+    with naming_cells(population.index):
+        return flow.simulate(population.x, population.time, times, context=population.context).x
+
+
 def _interval(
     flow: Flow, snapshots: Snapshots, some: list[Population], pushed: FloatArray, k: int, seed: int
 ) -> dict[str, float]:
     """What the paths from one snapshot to the next say."""
     source, target = some[k - 1], some[k]
-    back = flow.simulate(pushed, target.time, [source.time], context=source.context).x[0]
+    with naming_cells(source.index):
+        back = flow.simulate(pushed, target.time, [source.time], context=source.context).x[0]
     start, end, z = (flow.frame.to_model(x) for x in (source.x, pushed, target.x))
     weight = _matched(source, target)
     row = {
@@ -757,7 +765,7 @@ def _energy(flow: Flow, source: Population, stop: float) -> float:
     """Energy of the paths of one snapshot to the next, in model coordinates."""
     n_steps = 2 * max(5, int(np.ceil((stop - source.time) / flow.step / 2.0)))
     times = np.linspace(source.time, stop, n_steps + 1)
-    along = flow.simulate(source.x, source.time, times, context=source.context).x
+    along = _simulated(flow, source, times)
     velocity = [
         flow.velocity(x, t, context=source.context) / flow.frame.scale for t, x in zip(times.tolist(), along, strict=True)
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow._typing import FloatArray, IntArray
+from cellflow.errors import IntegrationError, naming_cells
 
 if TYPE_CHECKING:
     from cellflow.flow import Flow
@@ -60,14 +61,22 @@ def follow(
     together = np.isin(starts, stations)
     groups = [np.flatnonzero(together)] if together.any() else []
     groups += [np.flatnonzero(starts == start) for start in np.unique(starts[~together])]
-    states = np.empty((len(x), len(times), x.shape[1]), dtype=np.float32)
+    states = np.full((len(x), len(times), x.shape[1]), np.nan, dtype=np.float32)
     column = {time: k for k, time in enumerate(times.tolist())}
-    for group in groups:
-        route = np.union1d(stations, starts[group])
-        for way in (route[route <= times[-1]], route[route >= times[0]][::-1]):
-            for station, cells, positions in _march(flow, x[group], starts[group], way, _of(context, group)):
-                if station in column:
-                    states[group[cells], column[station]] = positions
+    try:
+        for group in groups:
+            route = np.union1d(stations, starts[group])
+            for way in (route[route <= times[-1]], route[route >= times[0]][::-1]):
+                with naming_cells(group):
+                    for station, cells, positions in _march(flow, x[group], starts[group], way, _of(context, group)):
+                        if station in column:
+                            states[group[cells], column[station]] = positions
+    except IntegrationError as error:
+        from cellflow.simulation import Trajectories
+
+        reached = states.transpose(1, 0, 2)
+        error.partial = Trajectories(times, reached, np.zeros(reached.shape[:2]), np.arange(len(x)))
+        raise
     return states
 
 
@@ -111,9 +120,11 @@ def follow_noisily(
     states = np.empty((len(x), n_rep, len(times), x.shape[1]), dtype=np.float32)
     for start in np.unique(starts):
         group = np.flatnonzero(starts == start)
-        paths = flow.diffuse(
-            x[group], float(start), times, n_rep=n_rep, random_state=seed, keys=keys[group], context=_of(context, group)
-        )
+        features = _of(context, group)
+        with naming_cells(group):
+            paths = flow.diffuse(
+                x[group], float(start), times, n_rep=n_rep, random_state=seed, keys=keys[group], context=features
+            )
         states[group] = paths.x.transpose(1, 0, 2).reshape(len(group), n_rep, len(times), -1)
     return states
 
@@ -143,6 +154,8 @@ def _march(
     for k, station in enumerate(way.tolist()):
         moving = np.flatnonzero(joins < k)
         if len(moving):
-            current[moving] = flow.simulate(current[moving], way[k - 1], [station], context=_of(context, moving)).x[0]
+            features = _of(context, moving)
+            with naming_cells(moving):
+                current[moving] = flow.simulate(current[moving], way[k - 1], [station], context=features).x[0]
         there = np.flatnonzero(joins <= k)
         yield station, there, current[there]

@@ -156,7 +156,15 @@ def generate_with_log_prob(
     log_p = -0.5 * (z**2).sum(axis=1) - 0.5 * flow.n_dims * np.log(2.0 * np.pi)
     with torch_threads(flow.threads):
         moved, log_p1 = push_with_log_prob(
-            flow.dynamics, z, log_p, 0.0, np.array([1.0]), step=STEP, context=features, device=flow.device
+            flow.dynamics,
+            z,
+            log_p,
+            0.0,
+            np.array([1.0]),
+            step=STEP,
+            context=features,
+            device=flow.device,
+            spread=flow.spread,
         )
     return flow.frame.to_data(moved.x[0]), flow.frame.log_density_to_data(log_p1[0])
 

@@ -11,7 +11,7 @@ import numpy as np
 from cellflow._numbers import as_count, as_number
 from cellflow._random import systematic
 from cellflow._typing import FloatArray, IntArray
-from cellflow.errors import InputError, closest
+from cellflow.errors import InputError, closest, naming_cells
 from cellflow.population import Population, Snapshots
 
 if TYPE_CHECKING:
@@ -185,7 +185,8 @@ def predict(
         group = np.flatnonzero(origin_time == since)
         names = origin[group] if keys is None else keys[origin[group]]
         told = None if context is None else context[group]
-        x[group] = _moved(flow, start[group], float(since), time, seed, names, again[group], told)
+        with naming_cells(origin[group]):
+            x[group] = _moved(flow, start[group], float(since), time, seed, names, again[group], told)
     outside = not snapshots.times[0] <= time <= snapshots.times[-1]
     return Prediction(x, weight / weight.sum(), origin, origin_time, outside, _sides(cells, time))
 

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from cellflow._numbers import is_integer
 from cellflow._progress import is_shown
 from cellflow._settings import guarded
 from cellflow._threads import torch_threads
-from cellflow.errors import InputError
+from cellflow.errors import InputError, WorkerError
 
 __all__ = ["Cache", "Outcome", "Task", "as_jobs", "digest", "run"]
 
@@ -176,6 +177,11 @@ def run(
         A progress bar; None shows it only to somebody who is watching.
     name
         Beside the bar.
+
+    Raises
+    ------
+    WorkerError
+        A worker process that ends before its task is done.
     """
     known = [None if cache is None else cache.get(task.key) for task in tasks]
     missing = [k for k, outcome in enumerate(known) if outcome is None]
@@ -206,8 +212,16 @@ def _results(tasks: Sequence[tuple[int, Task]], n_jobs: int | None, cache: Cache
     n_jobs = n_jobs if n_jobs is None else min(n_jobs, max(1, len(tasks)))
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered" if streams else "list", batch_size=1)
     # Here too, and not only in every worker: threads that put the number back one after the other would leave any of them.
-    with torch_threads(1):
-        yield from parallel(delayed(_finished)(k, task, cache) for k, task in tasks)
+    try:
+        with torch_threads(1):
+            yield from parallel(delayed(_finished)(k, task, cache) for k, task in tasks)
+    except BrokenExecutor as cause:
+        kept = "" if cache is None else " Finished tasks are in the cache and are not run again."
+        msg = (
+            "A worker process ended before its task was done: it was killed, often for want of memory, or "
+            f"crashed. Expected workers that return. Run fewer at a time with a smaller n_jobs.{kept}"
+        )
+        raise WorkerError(msg) from cause
 
 
 @guarded

@@ -56,7 +56,8 @@ def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | N
     Raises
     ------
     InputError
-        An unknown name, no cells, or times that are not increasing from 0 on.
+        An unknown name, no cells, times that are not increasing from 0 on, or times at which the
+        system cannot be simulated in a limited number of steps.
 
     Examples
     --------

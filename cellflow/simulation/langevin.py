@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cellflow._numbers import ROUNDS, is_integer, shown
-from cellflow._settings import guarded
+from cellflow._settings import guarded, offers
 from cellflow._typing import FloatArray
 from cellflow.errors import InputError, IntegrationError
 from cellflow.fields.base import padded_chunks
@@ -243,6 +243,7 @@ def _by_chunks(
     out = torch.cat(parts).numpy()
     bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
     if len(bad):
-        msg = f"Cell {bad[0]} stops being finite on its way along the score. Use a smaller step, or train the score longer."
-        raise IntegrationError(msg)
+        smaller = "Pass a smaller `step`, or train" if offers("step") else "Train"
+        msg = f"stops being finite on its way along the score. {smaller} the score longer."
+        raise IntegrationError(msg, cell=int(bad[0]))
     return np.asarray(out)

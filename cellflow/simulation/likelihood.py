@@ -17,7 +17,16 @@ from cellflow._typing import FloatArray, RandomState
 from cellflow._warn import warn
 from cellflow.errors import InputError, IntegrationError, IntegrationWarning
 from cellflow.fields.base import Field, padded_chunks
-from cellflow.simulation.ode import _both_ways, _relative_error, bound, check_finite, require_few_steps, with_context
+from cellflow.simulation.ode import (
+    _both_ways,
+    bound,
+    check_finite,
+    reported,
+    require_few_steps,
+    smaller_step,
+    spread_of,
+    with_context,
+)
 from cellflow.simulation.trajectories import Trajectories
 
 __all__ = ["Divergence", "Exact", "Hutchinson", "log_likelihood", "push_with_log_prob"]
@@ -97,6 +106,7 @@ def log_likelihood(
     context: FloatArray | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    spread: float | None = None,
 ) -> FloatArray:
     r"""Log-density at one time of a population that a flow has carried there from another.
 
@@ -124,6 +134,8 @@ def log_likelihood(
         Features of each cell, shape `(n, c)`, with which the field is called as `(t, x, context)`; they do not change.
     device, dtype
         Where and in which precision is computed.
+    spread
+        Of the data, see `cellflow.simulation.integrate`.
 
     Returns
     -------
@@ -139,13 +151,13 @@ def log_likelihood(
     Warns
     -----
     IntegrationWarning
-        When halving the step moves a cell by more than a hundredth of the cells' spread, or its log-density by 0.05.
+        When halving the step moves a cell by more than a hundredth of the spread, or its log-density by 0.05.
 
     References
     ----------
     Chen et al. Neural ordinary differential equations. NeurIPS 2018. https://arxiv.org/abs/1806.07366
     """
-    solved = _solve(field, x, t, [t0], step, divergence, context, device, dtype)
+    solved = _solve(field, x, t, [t0], step, divergence, context, device, dtype, spread)
     # The integral ran from t to t0, against the formula's direction.
     log_p: FloatArray = _known("log_prob0(x(t0))", log_prob0(solved.x[0]), len(solved.x[0])) + solved.integral[0]
     return log_p
@@ -164,6 +176,7 @@ def push_with_log_prob(
     context: FloatArray | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    spread: float | None = None,
 ) -> tuple[Trajectories, FloatArray]:
     """Move cells, and the log-density at them, from one time to any others.
 
@@ -179,7 +192,7 @@ def push_with_log_prob(
         Time of the start.
     times
         Times to report, shape `(T,)`, in any order, repeats allowed.
-    step, divergence, context, device, dtype
+    step, divergence, context, device, dtype, spread
         See `log_likelihood`.
 
     Returns
@@ -192,7 +205,7 @@ def push_with_log_prob(
         See `log_likelihood`.
     """
     known = _known("log_p0", log_p0, len(x0))
-    solved = _solve(field, x0, t0, times, step, divergence, context, device, dtype)
+    solved = _solve(field, x0, t0, times, step, divergence, context, device, dtype, spread)
     moved = Trajectories(solved.times, solved.x, np.zeros(solved.integral.shape), np.arange(len(known)), solved.error)
     return moved, known - solved.integral
 
@@ -217,6 +230,7 @@ def _solve(
     context: FloatArray | None,
     device: torch.device | str,
     dtype: torch.dtype,
+    spread: float | None,
 ) -> _Solved:
     x = np.asarray(x, dtype=np.float64)
     if x.ndim != 2 or x.shape[1] == 0:
@@ -244,13 +258,18 @@ def _solve(
     with torch.no_grad():
         parts = [solve(chunk, step)[:, :n] for chunk, n in padded_chunks(start, _CHUNK)] if len(start) else []
         solved = torch.cat([torch.empty(len(distinct), 0, x.shape[1] + 1, dtype=dtype), *parts], dim=1)
-        check_finite(solved, distinct, t0, "rk4")
+        try:
+            check_finite(solved, distinct, t0, "rk4")
+        except IntegrationError as failure:
+            failure.partial = reported(solved[..., :-1], times, position)
+            raise
         error = 0.0
         if solved.numel():
             checked = torch.linspace(0, len(start) - 1, min(_CHECKED, len(start))).round().long()
             # The last bit does not matter here, so these few are not filled up to a chunk.
             finer = solve(start[checked], 0.5 * step)
-            error = _relative_error(solved[:, checked, :-1], finer[..., :-1])
+            size = spread_of(start[:, :n_dims], solved[..., :-1]) if spread is None else spread
+            error = float((solved[:, checked, :-1] - finer[..., :-1]).norm(dim=2).max()) / size
             nats = float((solved[:, checked, -1] - finer[..., -1]).abs().max())
             _warn_if_coarse(error, nats, step, t0, distinct)
     values = solved.double().numpy()[position]
@@ -297,15 +316,15 @@ def _known(name: str, log_prob: FloatArray, n: int) -> FloatArray:
         raise InputError(msg)
     bad = np.flatnonzero(np.isnan(log_prob) | (log_prob == np.inf))
     if len(bad):
-        msg = f"{name} is {log_prob[bad[0]]} for cell {bad[0]} ({len(bad)} in all); expected log-densities in nats."
-        raise IntegrationError(msg)
+        msg = f"has {name}={log_prob[bad[0]]} ({len(bad)} cells in all); expected log-densities in nats."
+        raise IntegrationError(msg, cell=int(bad[0]))
     return log_prob
 
 
 def _warn_if_coarse(error: float, nats: float, step: float, t0: float, times: FloatArray) -> None:
     if error > _COARSE or nats > _COARSE_NATS:
         msg = (
-            f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the cells' spread, and its log-density by "
-            f"{nats:.2g}, on the way from time {t0:g} to {times.tolist()[:: max(1, len(times) - 1)]}. Pass a smaller `step`."
+            f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the spread of the cells, and its log-density by "
+            f"{nats:.2g}, on the way from time {t0:g} to {times.tolist()[:: max(1, len(times) - 1)]}. {smaller_step()}"
         )
         warn(msg, IntegrationWarning)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from dataclasses import replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -11,14 +12,25 @@ import torchdiffeq
 from torch import Tensor
 
 from cellflow._numbers import as_array, as_number, shown
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow._settings import guarded, offers
+from cellflow._typing import FloatArray, IntArray
 from cellflow._warn import warn
 from cellflow.errors import InputError, IntegrationError, IntegrationWarning, closest
 from cellflow.fields.base import Field, padded_chunks
 from cellflow.simulation.trajectories import Trajectories
 
-__all__ = ["Method", "bound", "check_finite", "grid", "integrate", "require_few_steps", "with_context"]
+__all__ = [
+    "Method",
+    "bound",
+    "check_finite",
+    "grid",
+    "integrate",
+    "reported",
+    "require_few_steps",
+    "smaller_step",
+    "spread_of",
+    "with_context",
+]
 
 Method = Literal["rk4", "midpoint", "euler", "dopri5"]
 
@@ -43,6 +55,7 @@ def integrate(
     context: FloatArray | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    spread: float | None = None,
 ) -> Trajectories:
     r"""Solve :math:`\dot x = f(t, x)` from one time to any others, before or after it.
 
@@ -68,6 +81,9 @@ def integrate(
         Features of each cell, shape `(n, c)`, with which the field is called as `(t, x, context)`; they do not change.
     device, dtype
         Where and in which precision states are computed.
+    spread
+        Root mean square distance of the data from their mean, in the coordinates of `x`: what the error is relative to.
+        By default that of all states, the start included.
 
     Returns
     -------
@@ -76,14 +92,14 @@ def integrate(
     Raises
     ------
     InputError
-        An unknown method, times that are not finite, or so far away that it would take more than 10,000 steps.
+        An unknown method, times that are not finite, or so far away that it would take more than 10,000 fixed steps.
     IntegrationError
-        Where a state stops being finite: names the time, the cell and a remedy.
+        Where a state stops being finite: names the time, the cell and a remedy, and has the `partial` trajectories.
 
     Warns
     -----
     IntegrationWarning
-        When halving the step moves a cell by more than a hundredth of the cells' spread.
+        When halving the step moves a cell by more than a hundredth of the spread.
     """
     if not (isinstance(method, str) and method in get_args(Method)):
         msg = f"method={shown(method)} is not one of {list(get_args(Method))}{closest(method, get_args(Method))}"
@@ -98,30 +114,55 @@ def integrate(
 
     def solve(cells: Tensor, largest: float) -> Tensor:
         options = {"rtol": rtol, "atol": atol} if method == "dopri5" else {}
-        return torch.cat(
-            [
-                _both_ways(bound(field, chunk, n_dims), chunk[:, :n_dims], t0, distinct, largest, method, options)[:, :n].cpu()
-                for chunk, n in padded_chunks(cells.to(device))
-            ],
-            dim=1,
-        )
+        states = torch.full((len(distinct), len(cells), n_dims), torch.nan, dtype=dtype)
+        done = 0
+        for chunk, n in padded_chunks(cells.to(device)):
+            rows = bound(field, chunk, n_dims)
+            try:
+                found = _both_ways(rows, chunk[:, :n_dims], t0, distinct, largest, method, options)
+            except IntegrationError as failure:
+                failure.partial = reported(states, times, position)
+                raise
+            states[:, done : done + n] = found[:, :n].cpu()
+            done += n
+        return states
 
     with torch.no_grad():
         states = solve(start, step)
-        check_finite(states, distinct, t0, method)
+        try:
+            check_finite(states, distinct, t0, method)
+        except IntegrationError as failure:
+            failure.partial = reported(states, times, position)
+            raise
         error = None
         if method != "dopri5" and states.numel():
             checked = torch.linspace(0, len(start) - 1, min(_CHECKED, len(start))).round().long()
             finer = solve(start[checked], 0.5 * step)
-            error = _relative_error(states[:, checked], finer)
+            size = spread_of(start[:, :n_dims], states) if spread is None else spread
+            error = float((states[:, checked] - finer).norm(dim=2).max()) / size
     if error is not None and error > _COARSE:
         msg = (
-            f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the cells' spread on the way from time {t0:g} to "
-            f"{distinct.tolist()[:: max(1, len(distinct) - 1)]}. Pass a smaller `step`, or method='dopri5'."
+            f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the spread of the cells on the way from time "
+            f"{t0:g} to {distinct.tolist()[:: max(1, len(distinct) - 1)]}. {smaller_step()}"
         )
         warn(msg, IntegrationWarning)
-    x_out = states.numpy()[position]
-    return Trajectories(times, x_out, np.zeros(x_out.shape[:2]), np.arange(len(start)), error)
+    return replace(reported(states, times, position), error=error)
+
+
+def reported(states: Tensor, times: FloatArray, position: IntArray) -> Trajectories:
+    """States `(T, n, d)` at distinct times as trajectories at all `times`; NaN for a state that is not finite."""
+    finite = torch.isfinite(states).all(dim=2, keepdim=True)
+    x = torch.where(finite, states, torch.nan).numpy()[position]
+    return Trajectories(times, x, np.zeros(x.shape[:2]), np.arange(x.shape[1]))
+
+
+def smaller_step() -> str:
+    """What to do about a step that is too coarse, as far as the call that the user made offers it."""
+    if offers("step", "method", "times"):
+        return "Pass a smaller `step`, or method='dopri5'."
+    if offers("step"):
+        return "Pass a smaller `step`."
+    return "The field changes too fast there: ask for times nearer to the data, or train longer."
 
 
 def with_context(x: FloatArray, context: FloatArray | None) -> Tensor:
@@ -160,9 +201,10 @@ def require_few_steps(first: float, last: float, step: float) -> None:
         More than 10,000 steps.
     """
     if (last - first) / step > _MAX_STEPS:
+        remedy = ", or pass a larger `step`" if offers("step") else ""
         msg = (
             f"From time {first:g} to time {last:g} it takes {(last - first) / step:,.0f} steps of {step:.3g}; the limit is "
-            f"{_MAX_STEPS:,}. Check the unit of the time asked for, or pass a larger `step`."
+            f"{_MAX_STEPS:,}. Check the unit of the time asked for{remedy}."
         )
         raise InputError(msg)
 
@@ -172,20 +214,23 @@ def _both_ways(
 ) -> Tensor:
     """States `(T, n, d)` at increasing `times`, solving backward and forward from `t0`."""
     out = x.new_empty((len(times), *x.shape))
+    options: dict[str, Any]
     out[times == t0] = x
     for side in (np.flatnonzero(times < t0)[::-1], np.flatnonzero(times > t0)):
         if len(side):
             # Time is integrated as the distance from t0, so that float32 states do not cost the clock its digits.
             reached = torch.from_numpy(np.concatenate([[0.0], times[side] - t0])).to(x.device)
-            options = {} if tolerances else {"grid_constructor": lambda _f, _y, t: grid(t, step)}
+            fixed = {"grid_constructor": lambda _f, _y, t: grid(t, step)}
+            options = {"max_num_steps": _MAX_STEPS} if tolerances else fixed
             try:
                 states = torchdiffeq.odeint(
                     lambda s, y: field(s.double() + t0, y), x, reached, method=method, options=options, **tolerances
                 )
             except AssertionError as failure:
+                remedy = ", or loosen `rtol` and `atol`" if offers("rtol", "atol") else ""
                 msg = (
-                    f"{method} could not go on between time {t0:g} and {times[side[-1]]:g} ({failure}). "
-                    "Use method='rk4' with a `step`, or loosen `rtol` and `atol`."
+                    f"{method} could not go on between time {t0:g} and {times[side[-1]]:g} within {_MAX_STEPS:,} steps "
+                    f"({failure}). Use method='rk4' with a `step`{remedy}."
                 )
                 raise IntegrationError(msg) from failure
             out[torch.from_numpy(side.copy())] = states[1:]
@@ -209,15 +254,20 @@ def check_finite(states: Tensor, times: FloatArray, t0: float, method: str) -> N
     if len(bad):
         # The time nearest to the start is where it went wrong first.
         k, cell = bad[np.argmin(np.abs(times[bad[:, 0].numpy()] - t0))].tolist()
+        smaller = ", pass a smaller `step`" if offers("step") else ""
         msg = (
-            f"Cell {cell} stops being finite between time {t0:g} and {times[k]:g} ({method}). "
-            "Ask for times nearer to the data, pass a smaller `step`, or train longer."
+            f"stops being finite between time {t0:g} and {times[k]:g} ({method}). "
+            f"Ask for times nearer to the data{smaller}, or train longer."
         )
-        raise IntegrationError(msg)
+        raise IntegrationError(msg, cell=cell, time=float(times[k]))
 
 
-def _relative_error(coarse: Tensor, fine: Tensor) -> float:
-    """Largest displacement of a cell, over the root mean square distance of the cells from their mean."""
-    spread = float((fine - fine.mean(dim=1, keepdim=True)).square().sum(dim=2).mean().sqrt())
-    moved = float((coarse - fine).norm(dim=2).max())
-    return moved / spread if spread > 0 else moved
+def spread_of(start: Tensor, states: Tensor) -> float:
+    """Root mean square distance of starts `(n, d)` and states `(T, n, d)` from the mean of the starts.
+
+    At least what rounding makes of states far from zero, so that cells that stay at one place have a size too.
+    """
+    every = torch.cat([start[None].to(states), states]).double()
+    distance = (every - every[0].mean(dim=0)).square().sum(dim=2).mean().sqrt()
+    rounding = torch.finfo(states.dtype).eps ** 0.5 * every.abs().max()
+    return float(torch.maximum(distance, rounding)) or 1.0

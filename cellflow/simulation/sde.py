@@ -12,10 +12,10 @@ from torch import Tensor
 from cellflow._numbers import as_array, as_number, shown
 from cellflow._settings import guarded
 from cellflow._typing import FloatArray
-from cellflow.errors import InputError, closest
+from cellflow.errors import InputError, IntegrationError, closest
 from cellflow.fields.base import Field, padded_chunks
 from cellflow.simulation._noise import Key, normal_steps
-from cellflow.simulation.ode import bound, check_finite, grid, require_few_steps, with_context
+from cellflow.simulation.ode import bound, check_finite, grid, reported, require_few_steps, with_context
 from cellflow.simulation.trajectories import Trajectories
 
 __all__ = ["Scheme", "integrate_sde"]
@@ -106,7 +106,7 @@ def integrate_sde(
     # Time is counted from t0, so that float32 states do not cost the clock its digits.
     ends = torch.from_numpy(ordered - t0)
     fine = grid(ends, step) if len(ends) > 1 else ends
-    reported = torch.isin(fine, ends).numpy()
+    stops = torch.isin(fine, ends).numpy()
 
     parts, first = [], 0
     with torch.no_grad():
@@ -114,11 +114,15 @@ def integrate_sde(
             noise = normal_steps(seed, keys[first : first + size], len(rows), len(fine) - 1, n_dims)
             field = bound(drift, rows, n_dims)
             way = march(field, rows[:, :n_dims], t0, fine, noise, sigma=sigma, scheme=scheme)
-            parts.append(torch.stack([state[:size].cpu() for state, kept in zip(way, reported, strict=True) if kept]))
+            parts.append(torch.stack([state[:size].cpu() for state, kept in zip(way, stops, strict=True) if kept]))
             first += size
     states = torch.cat(parts, dim=1)
     states = states if forward else states.flip(0)
-    check_finite(states, distinct, t0, scheme)
+    try:
+        check_finite(states, distinct, t0, scheme)
+    except IntegrationError as failure:
+        failure.partial = reported(states, times, position[:-1])
+        raise
     x_out = states.numpy()[position[:-1]]
     return Trajectories(times, x_out, np.zeros(x_out.shape[:2]), np.arange(n))
 

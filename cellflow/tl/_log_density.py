@@ -25,7 +25,7 @@ from cellflow.analysis.age import Course
 from cellflow.analysis.conformal import as_level
 from cellflow.analysis.density import EvolvingDensity, Source
 from cellflow.analysis.ordinary import Judged, judge
-from cellflow.errors import InputError
+from cellflow.errors import InputError, naming_cells
 from cellflow.tl._times import time_grid
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def log_density(
         raise InputError(msg)
     target = target_of(adata, copy=copy)
     density = EvolvingDensity.fitted(fitted.flow, snapshots[0], source=source, random_state=seed)
-    log_p = density.log_prob(fitted.x, times)
+    with naming_cells(adata.obs_names):
+        log_p = density.log_prob(fitted.x, times)
     reference, kept = reference_cells(adata, fitted)
     judged = judge(fitted.flow, reference, fitted.x, fitted.cells.time, alpha=level)
     for time in judged.times[~judged.can_flag]:

@@ -16,6 +16,7 @@ from cellflow.adapter.moved import cell_bytes, moved_cells
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.times import Time, is_label
 from cellflow.analysis.observed import Observed, growth
+from cellflow.errors import naming_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -114,16 +115,17 @@ def predict(
     observed = Observed.by(fitted.flow, snapshots)
     observed.require_reached(at, extrapolate=extrapolate, remedy=_REMEDY)
     asked.require_room(n or sum(len(cells) for cells, _ in sources(snapshots, at, source)))
-    cells = predicted(
-        fitted.flow,
-        snapshots,
-        at,
-        n_obs=n,
-        rng=stream(seed),
-        source=source,
-        seed=seed if stochastic else None,
-        keys=fitted.noise_keys,
-    )
+    with naming_cells(adata.obs_names):
+        cells = predicted(
+            fitted.flow,
+            snapshots,
+            at,
+            n_obs=n,
+            rng=stream(seed),
+            source=source,
+            seed=seed if stochastic else None,
+            keys=fitted.noise_keys,
+        )
     extrapolated = len(observed.outside(at)) > 0
     grown = growth(cells.x, fitted.x) if extrapolated else None
     provenance: dict[str, Any] = about | {

@@ -17,7 +17,7 @@ from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.times import Time
 from cellflow.analysis.following import follow
 from cellflow.analysis.observed import growth
-from cellflow.errors import InputError
+from cellflow.errors import InputError, naming_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -129,7 +129,8 @@ def _moved(
     fitted.observed.require_reached(times, extrapolate=extrapolate)
     asked.require_room(len(rows))
     context = fitted.features(condition, rows)
-    x = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]), context=context)[:, 0]
+    with naming_cells(adata.obs_names[rows]):
+        x = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]), context=context)[:, 0]
     obs = {"weight": np.full(len(rows), 1.0 / len(rows))}
     extrapolated = len(fitted.observed.outside(times)) > 0
     grown = growth(x, fitted.x) if extrapolated else None

@@ -21,7 +21,7 @@ from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.times import Time
-from cellflow.errors import InputError
+from cellflow.errors import InputError, naming_cells
 from cellflow.population import Population
 from cellflow.tl._times import require_inside
 
@@ -109,7 +109,8 @@ def refine(
     real = None if against is None else Population(_states(fitted, against, "against"), at)
     snapshots = fitted.cells.snapshots()
     noise = noise_carried(fitted.flow, x, at, snapshots)
-    moved = refined(fitted.flow, x, at, noise=noise)
+    with naming_cells(predicted.obs_names):
+        moved = refined(fitted.flow, x, at, noise=noise)
     weight = predicted.obs["weight"].to_numpy(dtype=np.float64) if "weight" in predicted.obs else None
     if real is not None:
         from cellflow.benchmark.refinement import score_refinement

@@ -23,7 +23,7 @@ from cellflow.adapter.times import Time
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.following import follow, follow_noisily
 from cellflow.analysis.observed import growth
-from cellflow.errors import InputError
+from cellflow.errors import InputError, naming_cells
 from cellflow.tl._times import time_grid
 
 if TYPE_CHECKING:
@@ -141,11 +141,12 @@ def trajectories(
     x, starts, context = fitted.x[rows], fitted.starts[rows], fitted.features(None, rows)
     observed = fitted.observed
     observed.require_reached(np.append(starts, grid), extrapolate=extrapolate)
-    if stochastic:
-        keys = fitted.noise_keys[rows]
-        states = follow_noisily(fitted.flow, x, starts, grid, n_rep=n_rep, seed=seed, keys=keys, context=context)
-    else:
-        states = follow(fitted.flow, x, starts, grid, context=context)
+    with naming_cells(adata.obs_names[rows]):
+        if stochastic:
+            keys = fitted.noise_keys[rows]
+            states = follow_noisily(fitted.flow, x, starts, grid, n_rep=n_rep, seed=seed, keys=keys, context=context)
+        else:
+            states = follow(fitted.flow, x, starts, grid, context=context)
     beyond = np.isin(grid, observed.outside(grid))
     grown = growth(states[..., beyond, :].reshape(-1, states.shape[-1]), fitted.x) if beyond.any() else None
     if asked is not None:

@@ -21,7 +21,7 @@ from cellflow.adapter.problem import settle
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.analysis.translation import check_translation, fit_translation, moved_over, require_enough
-from cellflow.errors import InputError, MissingKeyError, closest
+from cellflow.errors import InputError, MissingKeyError, closest, naming_cells
 from cellflow.frame import Scale
 from cellflow.population import Population
 
@@ -146,7 +146,8 @@ def translate(
     asked.require_room(len(chosen))
     fitting = partial(fit, recipe=recipe, scale=scale, random_state=seed, threads=threads, device=device, progress=progress)
     flow = fit_translation(here, there, fitting)
-    moved = moved_over(flow, x[chosen])
+    with naming_cells(adata.obs_names[chosen]):
+        moved = moved_over(flow, x[chosen])
     others = {group: x[groups == group] for group in sorted(set(groups[groups != ""]) - {source, target})}
     checks = check_translation(flow, here, there, fitting, others=others, random_state=seed)
     obs = pd.DataFrame(
