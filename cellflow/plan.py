@@ -252,7 +252,9 @@ class PotentialPlan:
             exponent = costs * (-1.0 / self.epsilon)
             exponent += by_row[rows, None]
             exponent += by_column
-            yield rows, np.exp(exponent, out=exponent), costs
+            with np.errstate(under="ignore"):
+                mass = np.exp(exponent, out=exponent)
+            yield rows, mass, costs
 
     @cached_property
     def _sums(self) -> tuple[FloatArray, FloatArray, float]:

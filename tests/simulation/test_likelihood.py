@@ -223,7 +223,7 @@ def test_an_explosion_names_the_time_and_the_cell():
         ({"field": lambda _t, x: torch.ones_like(x)}, InputError, r"not connected .* may add 0 \* x"),
         ({"field": lambda _t, x: x.detach() * torch.ones(1, requires_grad=True)}, InputError, "not connected"),
         ({"log_prob0": lambda x: x}, InputError, r"log_prob0\(x\(t0\)\) has shape \(6, 2\); expected \(6,\)"),
-        ({"log_prob0": lambda x: x[:, 0] * np.nan}, IntegrationError, r"is nan for cell 0 \(6 in all\)"),
+        ({"log_prob0": lambda x: x[:, 0] * np.nan}, IntegrationError, r"Cell 0 has log_prob0.*=nan \(6 cells in all\)"),
     ],
 )
 def test_bad_input(change, error, words):
