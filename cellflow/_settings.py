@@ -94,35 +94,46 @@ def _enter_defaults_of_torch(stack: ExitStack) -> None:
             stack.enter_context(torch.autocast(device, enabled=False))
     if torch.get_default_device().type != "cpu":
         stack.enter_context(torch.device("cpu"))
-    stack.enter_context(_SINGLE_PRECISION)
+    stack.enter_context(_SINGLE_PRECISION())
 
 
 class _SinglePrecision:
-    """float32 as torch's default dtype, from the first call that enters to the last one that leaves."""
+    """float32 as torch's default dtype, for every call and until the last thread has left."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
-        self._before: Any = None
+        self._threads: Counter[int] = Counter()
+        #: What the caller had set, to be put back by the last thread that leaves.
+        self._pending: Any = None
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Compute in it."""
         import torch
 
+        here = threading.get_ident()
         with self._lock:
-            self._inside += 1
             found = torch.get_default_dtype()
+            self._threads[here] += 1
             if found != torch.float32:
-                self._before = found
                 torch.set_default_dtype(torch.float32)
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and self._before is not None:
-                torch.set_default_dtype(self._before)
-                self._before = None
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._threads[here] -= 1
+                nested = self._threads[here] > 0
+                if not nested:
+                    del self._threads[here]
+                alone = len(self._threads) == nested
+                if found != torch.float32 and alone:
+                    torch.set_default_dtype(found)
+                elif found != torch.float32 and not nested:
+                    self._pending = found
+                elif not self._threads and self._pending is not None:
+                    torch.set_default_dtype(self._pending)
+                if not self._threads:
+                    self._pending = None
 
 
 _SINGLE_PRECISION = _SinglePrecision()

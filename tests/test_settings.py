@@ -160,7 +160,9 @@ def test_a_call_inside_of_a_call_starts_from_the_defaults_too(inner, asked):
             with MODES[inner]():
                 found.append(CALLS["push"](asked[0]))
 
+    before = modes()
     cf.fit(snapshots(), short(), callback=callback)
+    assert modes() == before
     np.testing.assert_array_equal(found[0], asked[1]["push"])
 
 
