@@ -22,6 +22,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +127,7 @@ def lineages(recipe: Recipe, seed: int) -> Iterator[Row]:
         return
     snapshots, types = given
     flow = fit(snapshots, recipe, random_state=seed, progress=False)
-    n = len(snapshots)
-    for start, stop in ((start, stop) for stop in range(1, n) for start in range(stop)):
+    for start, stop in combinations(range(len(snapshots)), 2):
         source, target = snapshots[start], snapshots[stop]
         moved = flow.simulate(source.x, source.time, [target.time]).x[0]
         for name, x in (("unmoved", source.x), ("moved", moved)):

@@ -175,8 +175,8 @@ def curved_cfm(
 
     The curvature and the shift to dense places were found with the held-out snapshots of the embryoid bodies of the published
     tables in sight; the attraction, the warp and the limit on curvature were chosen on other sets, after which all constants
-    were frozen. So the default's figure on that one set is a development figure. None of the corrections changes the mean speed
-    of a population in uniform motion.
+    were frozen. So the default's figure on that one set is a development figure. None of the corrections changes the mean
+    velocity of a population in uniform motion.
 
     References
     ----------

@@ -59,9 +59,9 @@ class Stream:
     seed
         Key of the whole stream.
     emphasis
-        From 0, for times drawn uniformly, to below 1: times near the snapshots, where every measured cell is and where velocities
-        turn, are drawn more often, as :math:`s = u - e \sin(2\pi u) / 2\pi` with `u` uniform. With 0.5, the density is three
-        times that halfway.
+        From 0, for times drawn uniformly, to below 1: times near the snapshots, where every measured cell is and where
+        velocities turn, are drawn more often, as :math:`s = u - e \sin(2\pi u) / 2\pi` with `u` uniform. With 0.5, the
+        density is three times that halfway.
     fresh
         Whether points carry fresh randomness for their objectives (`level` and `probe`), and with them as many cells at the
         ends of their pairs (`observed`).
