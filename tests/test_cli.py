@@ -449,7 +449,7 @@ def test_what_cannot_be_stored_is_said_before_any_work(
 def test_a_time_outside_the_measured_ones_has_to_be_asked_for(
     fitted: Path, time: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("predict", fitted, "--time", time, "--out", tmp_path / "out.h5ad") == 4
+    assert run("predict", fitted, f"--time={time}", "--out", tmp_path / "out.h5ad") == 4
     assert "--extrapolate goes beyond" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
