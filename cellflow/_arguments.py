@@ -24,8 +24,9 @@ class _Kind(NamedTuple):
 
 
 def _are_names(value: object) -> bool:
-    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
-    return several and all(isinstance(name, str) for name in value)  # type: ignore[union-attr] # an iterable, as just seen
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return False
+    return all(isinstance(name, str) for name in value)
 
 
 #: By the word in an annotation. An argument with any other word in its annotation is checked where it is used.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, SupportsFloat, SupportsIndex, cast
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -34,12 +34,12 @@ _SHOWN = 60
 _REAL = "fiub"
 
 
-def is_integer(value: object) -> bool:
+def is_integer(value: object) -> TypeGuard[int]:
     """Whether it is an integer; booleans are none, nor are durations, which numpy derives from its integers."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a real number."""
     return is_integer(value) or isinstance(value, float | np.floating)
 
@@ -78,11 +78,11 @@ def as_count(name: str, value: object, *, least: int = 1, each: int = 0, most: i
     InputError
         No integer (booleans are none), or one outside of the limits.
     """
-    if not is_integer(value) or int(cast("SupportsIndex", value)) < least:
+    if not is_integer(value) or int(value) < least:
         expected = "a positive integer" if least == 1 else f"an integer of at least {least}"
         msg = f"{name}={shown(value)}; expected {expected}{remedy}."
         raise InputError(msg)
-    count = int(cast("SupportsIndex", value))
+    count = int(value)
     if most is not None and count > most:
         msg = f"{name}={shown(count)}; expected at most {most:,}{remedy}."
         raise InputError(msg)
@@ -105,7 +105,7 @@ def as_number(name: str, value: object, *, above: float = -math.inf, most: float
     """
     if is_number(value):
         try:
-            number = float(cast("SupportsFloat", value))
+            number = float(value)
         except OverflowError:  # an integer beyond the range of float64
             number = math.inf
         if math.isfinite(number) and above < number <= most:
@@ -143,7 +143,7 @@ def as_array(name: str, value: Any, *, shape: str = "", least: int = 0, finite: 
         msg = f"{name} is a sparse matrix; expected an array. Pass {name}.toarray()."
         raise InputTypeError(msg)
     if isinstance(value, np.ma.MaskedArray):
-        n_masked = int(np.ma.count_masked(value))
+        n_masked = int(np.ma.getmaskarray(value).sum())
         if n_masked:
             msg = f"{name} has {n_masked} masked values; expected a number for each. Remove those rows, or fill the gaps."
             raise InputError(msg)

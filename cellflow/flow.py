@@ -295,7 +295,7 @@ class Flow:
                 self.dynamics,
                 z,
                 t0,
-                times,
+                np.atleast_1d(as_array("times", times)),
                 step=self.step if step is None else step,
                 method=method,
                 context=self._features(context, len(z)),

@@ -188,7 +188,7 @@ class TimeUnit:
         import pandas as pd
 
         own, length = self._own(), pd.Timedelta(value)  # type: ignore[arg-type] # one of the types it takes
-        if own is None or own.family != "duration" or length is pd.NaT:
+        if own is None or own.family != "duration" or pd.isna(length):
             msg = f"{argument}={shown(value)} is a duration, but the fit has times in {self.words}; pass a number."
             raise InputError(msg)
         return float(length.total_seconds()) / own.length
