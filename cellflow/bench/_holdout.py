@@ -79,7 +79,7 @@ def holdout(
         `(rest, time, *, random_state)` with `cellflow.Snapshots` and returns a `cellflow.Population` by protocol. The default
         method alone, if None.
     times
-        Which of the inner times to hide, as numbers in the unit of the column; all by default.
+        Which of the inner times to hide, as numbers in the unit of the column or as labels; all by default.
     seeds
         Of the fits. Baselines are scored once.
     protocols

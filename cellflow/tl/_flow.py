@@ -88,10 +88,11 @@ def flow(
         Learn the score of the population at every time and noise level beside the velocity, for stochastic trajectories,
         `cf.tl.refine` and `cf.tl.sample`; takes about four times as long to train. `"sf2m"` always has one.
     condition_key
-        Column of `adata.obs` with the condition of each cell (a drug, a donor, a dose), or several: text and categoricals are
-        kinds, numbers are numbers. Cells are coupled within equal conditions only, so every condition must be there at both
-        ends of an interval; the field is told the condition. Columns are encoded one by one, so that combinations of values
-        that no cell had can be asked for.
+        Column of `adata.obs` with the condition of each cell (a drug, a donor, a dose), or several: text and
+        categoricals are kinds, numbers are amounts (make donors that are coded 1, 2, 3 categories). Cells are coupled
+        within equal conditions only, so every condition must be there at both ends of an interval; the field is told
+        the condition. Columns are encoded one by one, so that combinations of values that no cell had can be asked
+        for.
     shared_until
         With `condition_key`: the last time at which cells precede all conditions, such as a day 0 before the treatment. They
         are coupled with the cells of every later condition, in each as cells of it, and move in all of them (`condition=` of

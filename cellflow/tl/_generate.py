@@ -56,7 +56,8 @@ def generate(
     adata
         With a fit of `method="fm"`.
     time
-        In the unit of the fit. Between snapshots the generator interpolates; outside them it extrapolates, see `extrapolate`.
+        A number in the unit of the fit, or a label such as `"day 3"`. Between snapshots the generator interpolates;
+        outside them it extrapolates, see `extrapolate`.
     n_obs
         Number of cells.
     condition

@@ -51,8 +51,9 @@ def predict(
     adata
         With a fit.
     time
-        In the unit of the fit. At a snapshot's own time the prediction is made from its neighbours. Before the first or after
-        the last time, of the fit or of the cells in `adata` (of that `condition`), it is an extrapolation; see `extrapolate`.
+        A number in the unit of the fit, or a label such as `"day 3"` or `"48h"`. At a snapshot's own time the
+        prediction is made from its neighbours. Before the first or after the last time, of the fit or of the cells in
+        `adata` (of that `condition`), it is an extrapolation; see `extrapolate`.
     condition
         Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone where there is one column.
         Cells of that condition are moved. If the fit saw no cell of this combination, all cells of the sources are, as if they

@@ -47,7 +47,7 @@ def push(
     cells
         A mask, positions or names; by default all cells that were measured before `time`, or at it.
     time
-        Where to, in the unit of the fit; not before the cells' own times.
+        Where to: a number in the unit of the fit, or a label such as `"day 3"`; not before the cells' own times.
     condition
         Of a fit with conditions: move the cells as if they were of this one, a value for each column of `condition_key`. By
         default each moves in its own.

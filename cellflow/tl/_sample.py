@@ -48,7 +48,7 @@ def sample(
     adata
         With a fit that has a score (`score=True`, or `method="sf2m"`).
     time
-        Within the observed times, in the unit of the fit.
+        Within the observed times: a number in the unit of the fit, or a label such as `"day 3"`.
     n_obs
         Cells to draw.
     condition

@@ -61,7 +61,8 @@ def trajectories(
     adata
         With a fit.
     times
-        Times of the grid; sorted. By default `n_times` equal steps from the first to the last snapshot.
+        Times of the grid, as numbers in the unit of the fit or as labels such as `"day 3"`; sorted. By default
+        `n_times` equal steps from the first to the last snapshot.
     n_times
         Size of the default grid.
     cells
