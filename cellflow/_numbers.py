@@ -195,7 +195,7 @@ def _require_finite(name: str, array: np.ndarray) -> None:
     if bad.any():
         at = np.argwhere(bad)[0].tolist()
         place = f" in row {at[0]}, column {at[1]}" if len(at) == 2 else "".join(f" at position {k}" for k in at[:1])
-        msg = f"{name} has {array[tuple(at)]}{place}; expected finite numbers. Remove such cells."
+        msg = f"{name} has {array[tuple(at)]}{place}, which is not finite; expected finite numbers. Remove such cells."
         raise InputError(msg)
     largest = float(np.abs(array).max(initial=0.0))
     if largest > LARGEST:

@@ -383,7 +383,7 @@ def broken(value):
         (draw(50)[:, 0], {}, r"shape \(50,\); expected \(n, d\)"),
         (draw(50).astype(object), {}, "dtype object"),
         (np.column_stack([draw(50), np.full(50, 2.0)]), {}, "Column 2 of x is 2 in every cell"),
-        (draw(50), {"weight": np.ones(49)}, r"weight has shape \(49,\)"),
+        (draw(50), {"weight": np.ones(49)}, "weight must be 50 non-negative finite numbers"),
         (draw(50), {"weight": -np.ones(50)}, "non-negative"),
         (draw(50), {"weight": np.r_[np.ones(9), np.zeros(41)]}, "9 cells with a positive weight"),
         (draw(50), {"context": np.ones((49, 1))}, "context has 49 rows"),
