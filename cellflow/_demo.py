@@ -114,7 +114,7 @@ def demo(folder: Path, *, seed: int = 0) -> Demo:
     from cellflow.datasets import myoblasts
 
     start = time.perf_counter()
-    folder = make_folder(folder)
+    folder = make_folder(folder, argument="--out")
     check_writable(folder / "myoblasts.h5ad")
 
     adata = myoblasts()

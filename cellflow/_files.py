@@ -9,6 +9,7 @@ import platform
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -37,6 +38,8 @@ __all__ = [
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: Names of files that are being written: host, process, random digits.
 _TEMPORARY = re.compile(r"\.cellflow-([0-9a-f]{8})-(\d+)-[0-9a-f]{12}\.tmp")
+#: How often a folder that another process writes to is asked for, and the time between: ten seconds in all.
+_WAITS, _WAIT_SECONDS = 200, 0.05
 #: Temporary names of this process; others with its number are of an earlier process that had the same one.
 _in_use: set[str] = set()
 
@@ -49,7 +52,9 @@ def as_path(path: object, argument: str = "path") -> Path:
     InputTypeError
         Neither text nor a path object.
     """
-    if isinstance(path, str) or (isinstance(path, os.PathLike) and isinstance(os.fspath(path), str)):
+    if isinstance(path, str) or (
+        isinstance(path, os.PathLike) and isinstance(os.fspath(path), str)
+    ):
         return Path(path)
     msg = f"{argument}={path!r} is of type {type(path).__name__}; expected a path, as text or as pathlib.Path."
     raise InputTypeError(msg)
@@ -91,13 +96,21 @@ def check_writable(path: str | os.PathLike[str], *, suffix: str = ".h5ad") -> Pa
     """
     path = as_path(path)
     if path.suffix != suffix:
-        better = f"{path.name}{suffix}" if path.suffix in {"", "."} else path.with_suffix(suffix).name
+        better = (
+            f"{path.name}{suffix}" if path.suffix in {"", "."} else path.with_suffix(suffix).name
+        )
         msg = f"{_shown(path)} does not end in {suffix!r}; write {better if path.name else f'a name{suffix}'!r}."
         raise OutputError(msg)
     target = resolved(path)
     folder = target.parent
     with output_errors(path):
-        kind = "a folder" if target.is_dir() else "not a regular file" if target.exists() and not target.is_file() else ""
+        kind = (
+            "a folder"
+            if target.is_dir()
+            else "not a regular file"
+            if target.exists() and not target.is_file()
+            else ""
+        )
         missing = not folder.is_dir()
         longest = 255 if missing else _longest_name(folder)
     if missing:
@@ -106,7 +119,9 @@ def check_writable(path: str | os.PathLike[str], *, suffix: str = ".h5ad") -> Pa
         msg = f"{path} is {kind}; give the name of a file that may be replaced."
     elif len(os.fsencode(target.name)) > longest:
         msg = f"The name {target.name[:40]!r}... has {len(target.name)} characters; choose one of at most {longest}."
-    elif not os.access(folder, os.W_OK | os.X_OK) or (target.exists() and not os.access(target, os.W_OK)):
+    elif not os.access(folder, os.W_OK | os.X_OK) or (
+        target.exists() and not os.access(target, os.W_OK)
+    ):
         msg = f"{path} cannot be written: no permission in {folder}. Choose another folder, or change the permission."
     else:
         return target
@@ -214,6 +229,11 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """Keep other processes and threads that ask for the same lock from writing into a folder, where the system can (POSIX).
 
     The lock ends with the process, and nothing has to be removed. File systems that cannot lock folders go without.
+
+    Raises
+    ------
+    OutputError
+        Another one holds it for too long.
     """
     if os.name != "posix":
         yield
@@ -222,9 +242,21 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
     handle = None
     try:
-        with suppress(OSError):
+        with suppress(PermissionError):
             handle = os.open(folder, os.O_RDONLY)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        for _ in range(_WAITS if handle is not None else 0):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[arg-type] # an open folder
+            except BlockingIOError:
+                time.sleep(_WAIT_SECONDS)
+            except OSError:
+                break
+            else:
+                break
+        else:
+            if handle is not None:
+                msg = f"{folder} is being written to by another process. Wait for it, or choose another folder."
+                raise OutputError(msg)
         yield
     finally:
         if handle is not None:

@@ -664,8 +664,9 @@ def _replace_model(place: FilePath, blob: bytes, seal: bytes) -> None:
         try:
             write_bytes(staged, blob, like=usual)
             write_bytes(made / _CONFIG_FILE, seal)
-        except BaseException:
-            # An older model stands, and these arrays belong to none.
+        except OutputError:
+            # An older model stands, and these arrays belong to none. An interruption may come after the
+            # JSON has taken its place, and leaves them to the next call.
             staged.unlink(missing_ok=True)
             if not names:
                 with suppress(OSError):

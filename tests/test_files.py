@@ -278,6 +278,15 @@ def test_a_folder_that_cannot_be_listed_is_written(tmp_path, monkeypatch):
     assert entries(tmp_path) == ["a.h5ad"]
 
 
+def test_a_folder_that_stays_locked_is_an_output_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(_files, "_WAITS", 3)
+    second = _files.folder_lock(tmp_path)
+    with _files.folder_lock(tmp_path), pytest.raises(OutputError, match="another process"):
+        second.__enter__()
+    with _files.folder_lock(tmp_path):
+        assert tmp_path.is_dir()
+
+
 def test_the_lock_of_a_folder_is_for_one_at_a_time(tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import tracemalloc
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -299,6 +300,22 @@ def test_configurations_that_are_none(flow, case, tmp_path):
         Flow.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["flow.json", "flow.safetensors"])
+def test_every_changed_bit_is_noticed(flow, name, tmp_path):
+    flow.save(tmp_path)
+    file, state = tmp_path / name, flow.state()[0]
+    content = file.read_bytes()
+    for place in range(0, len(content), max(1, len(content) // 300)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        file.write_bytes(bytes(damaged))
+        with suppress(ModelFileError):
+            again = Flow.load(tmp_path)
+            # Another kind of space between two entries.
+            assert again.state()[0] == state
+            assert name == "flow.json"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
 @pytest.mark.parametrize("name", ["flow.json", "flow.safetensors"])
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "loop"])
@@ -393,6 +410,43 @@ def test_stopped_at_any_step_a_model_is_old_or_new_and_whole(tmp_path):
     )  # fmt: skip
     assert done.stdout == "done\n", done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["flow"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the steps are those of POSIX")
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_interrupted_at_any_step_a_model_is_old_or_new_and_whole(flow, when, error, tmp_path, monkeypatch):
+    new, seeds, steps = learned(1), [], ("replace", "fsync", "unlink", "chmod")
+    originals = {name: getattr(os, name) for name in steps}
+    for k in range(1, 60):
+        flow.save(tmp_path)
+        count = iter(range(k - 1, -1, -1))
+
+        def stopping(step, count=count):
+            def stopped(*given, **options):
+                left = next(count, -1)
+                if left == 0 and when == "before":
+                    raise error
+                try:
+                    return step(*given, **options)
+                finally:
+                    if left == 0:
+                        raise error
+
+            return stopped
+
+        with monkeypatch.context() as patched:
+            for name in steps:
+                patched.setattr(os, name, stopping(originals[name]))
+            try:
+                new.save(tmp_path)
+            except error:
+                seeds.append(Flow.load(tmp_path).seed)
+            else:
+                break
+    assert (set(seeds), seeds) == ({0, 1}, sorted(seeds))
+    assert Flow.load(tmp_path).seed == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["flow.json", "flow.safetensors"]
 
 
 def test_models_saved_and_loaded_at_once_are_whole(tmp_path):
