@@ -108,8 +108,8 @@ class EvolvingDensity:
 
         Returns
         -------
-        Nats, shape `(n,)`, float64. A cell's value does not depend on the cells that are asked with it (to the
-        last bit where the source is a flow).
+        Nats, shape `(n,)`, float64. A cell's value does not depend on the cells that are asked with it, up to
+        rounding of float32.
 
         Raises
         ------

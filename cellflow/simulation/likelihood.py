@@ -139,7 +139,8 @@ def log_likelihood(
 
     Returns
     -------
-    Nats, shape `(n,)`, float64. A cell's value does not depend on the cells that are asked with it, to the last bit.
+    Nats, shape `(n,)`, float64. A cell's value does not depend on the cells that are asked with it, up to rounding of float32:
+    on some processors, a backward pass rounds a row by its position.
 
     Raises
     ------

@@ -171,10 +171,12 @@ def test_p9_a_cell_does_not_depend_on_the_cells_asked_with_it(n, divergence):
     rows = np.random.default_rng(2).permutation(1600)[:n]
     options = {"step": 0.5, "divergence": divergence}
     every = log_likelihood(field, x, 1.0, 0.0, normal, **options)
-    np.testing.assert_array_equal(log_likelihood(field, x[rows], 1.0, 0.0, normal, **options), every[rows])
+    # On some processors the product of a backward pass rounds a row by its position: float32's last bits, and no more.
+    same = {"rtol": 1e-6, "atol": 1e-6}
+    np.testing.assert_allclose(log_likelihood(field, x[rows], 1.0, 0.0, normal, **options), every[rows], **same)
     _, pushed = push_with_log_prob(field, x, normal(x), 0.0, [1.0], **options)
     _, some = push_with_log_prob(field, x[rows], normal(x[rows]), 0.0, [0.5, 1.0], **options)
-    np.testing.assert_array_equal(some[1], pushed[0][rows])
+    np.testing.assert_allclose(some[1], pushed[0][rows], **same)
 
 
 def test_features_of_the_cells_reach_the_field():
