@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cellflow._warn import warn
 from cellflow.benchmark import BASELINES, METRICS, Problem, hold_out, judging
 from cellflow.benchmark import holdout as module
 from cellflow.benchmark.methods import Method, as_methods, description
@@ -176,7 +177,7 @@ def test_our_warnings_are_notes_and_others_are_warned_of(snapshots):
     class Alarmed(Oracle):
         def __call__(self, rest, time, *, random_state):
             for _ in range(2):
-                warnings.warn("the step is coarse", IntegrationWarning, stacklevel=1)
+                warn("the step is coarse", IntegrationWarning)
             warnings.warn("this will change", FutureWarning, stacklevel=1)
             return super().__call__(rest, time, random_state=random_state)
 
