@@ -179,7 +179,7 @@ def test_a_simulation_ends_soon_or_is_refused(system, latest):
         adata = cf.datasets.simulate(getattr(cf.synthetic, system)(), n_obs=20, times=[0.0, latest])
         assert np.isfinite(adata.X).all()
     except errors.InputError:
-        with pytest.raises(errors.InputError, match="[Tt]ime"):
+        with pytest.raises(errors.InputError, match=r"[Tt]ime"):
             cf.datasets.simulate(getattr(cf.synthetic, system)(), n_obs=20, times=[0.0, latest])
     assert clock.process_time() - begun < 5.0
 
