@@ -173,15 +173,16 @@ FAILURES = {
         "Remove:",
     ),
     "other positions": (other_positions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "other values for", "fit again"),
-    "fewer dimensions": (fewer_dimensions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "n_dims is 4", "n_dims=2"),
+    "fewer dimensions": (fewer_dimensions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "n_dims is 4", "fit again"),
     "no representation": (
         no_representation,
-        ["bench.holdout", "bench.tune", "tl.flow", *AFTER_A_FIT],
+        ["bench.holdout", "bench.tune", "tl.flow"],
         {},
         r"obsm\['X_pca'\]",
         "is missing",
         "Pass use_rep=",
     ),
+    "no representation any more": (no_representation, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "is missing", "fit again"),
     "damaged model": (damaged_model, ["get.flow", *AFTER_A_FIT], {}, r"uns\['cellflow'\]", "is damaged", "fit again"),
     "no such fit": (
         untouched,
@@ -271,7 +272,7 @@ FAILURES = {
         {"time": "soon"},
         "time=",
         "'soon'",
-        "expected a finite number",
+        "expected a number in hours",
     ),
 }
 CASES = [(case, call) for case, (_, calls, *_) in FAILURES.items() for call in calls]

@@ -76,13 +76,13 @@ class Keys:
     def __post_init__(self) -> None:
         name = self.uns
         if not isinstance(name, str):
-            msg = f"The key {shown(name)} of a fit is no name; pass a string such as {DEFAULT!r}."
+            msg = f"{shown(name)} cannot be a key_added: it is no name. Expected a string such as {DEFAULT!r}."
             raise InputError(msg)
         if not name.strip(". ") or "/" in name or not name.isprintable() or len(name) > _MAX_LENGTH:
             long = f" ({len(name)} characters)" if len(name) > _MAX_LENGTH else ""
             msg = (
-                f"The key {shown(name)}{long} of a fit cannot name a group in an h5ad file; "
-                f"pass 1 to {_MAX_LENGTH} printable characters without '/', such as {DEFAULT!r}."
+                f"{shown(name)}{long} cannot be a key_added: it names a group in an h5ad file. "
+                f"Expected 1 to {_MAX_LENGTH} printable characters without '/', such as {DEFAULT!r}."
             )
             raise InputError(msg)
 
