@@ -43,7 +43,7 @@ from cellflow.benchmark.interpolation import path_interpolation
 from cellflow.chain import Chain, Pool
 from cellflow.fitting import Coupled, couple
 from cellflow.paths import DensityCorrected, LimitedHermite, Linear, OverlapAttracted, Surveyed
-from cellflow.paths._bent import QUARTERS, bent
+from cellflow.paths._bent import bent
 from cellflow.paths.base import Path as CellPath
 from cellflow.paths.base import prepared
 from cellflow.population import Pairs, Population, Snapshots
@@ -114,7 +114,7 @@ class MetricBent:
     def prepared(self, chains: Sequence[Chain]) -> CellPath:
         """Train the network on the pairs of every chain."""
         inner = prepared(self.path, chains)
-        return bent(inner, torch.cat([self._bend(inner, chain) for chain in chains], dim=1))
+        return bent(inner, torch.cat([self._bend(inner, chain) for chain in chains]))
 
     def _bend(self, path: CellPath, chain: Chain) -> Tensor:
         torch.manual_seed(SEED)
@@ -147,7 +147,7 @@ class MetricBent:
 
         _trained(network, loss, len(pairs.x0), SEED)
         with torch.no_grad():
-            return torch.stack([bend(pairs, torch.full((len(pairs.x0), 1), s)).double() for s in QUARTERS])
+            return bend(pairs, torch.full((len(pairs.x0), 1), 0.5)).double()
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class MarginalsMet:
 
     def prepared(self, chains: Sequence[Chain]) -> CellPath:
         """Train the network on the pairs of every chain."""
-        return bent(Linear(self.smoothing), torch.cat([self._bend(chain) for chain in chains], dim=1))
+        return bent(Linear(self.smoothing), torch.cat([self._bend(chain) for chain in chains]))
 
     def _bend(self, chain: Chain) -> Tensor:
         found, times = [], chain.snapshots.times
@@ -219,7 +219,7 @@ class MarginalsMet:
         _trained(network, loss, len(x0), seed)
         with torch.no_grad():
             both = network(torch.cat([x0, x1], dim=1))
-            return torch.stack([bend(both, s) for s in QUARTERS])
+            return bend(both, 0.5)
 
 
 # --- steps along a score --------------------------------------------------------------------------------------------------

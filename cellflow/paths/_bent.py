@@ -1,4 +1,4 @@
-"""A path with a bend on top: what corrections of a path at its quarters amount to."""
+"""A path with a bend on top: what a correction of its middle amounts to."""
 
 from __future__ import annotations
 
@@ -12,42 +12,37 @@ from cellflow.chain import Chain
 from cellflow.paths.base import Path, elapsed, moved
 from cellflow.population import Pairs
 
-__all__ = ["QUARTERS", "Bent", "across", "at", "bent", "direction", "steady"]
+__all__ = ["Bent", "across", "bent", "direction", "middle", "steady"]
 
-#: Where corrections are evaluated, as fractions of the interval, and the bend there: sin^2(pi s).
-QUARTERS = (0.25, 0.5, 0.75)
-_BEND = (0.5, 1.0, 0.5)
 #: Keeps divisions by lengths that may be zero finite.
 _TINY = 1e-300
 
 
 def bent(path: Path, offsets: Tensor) -> Bent:
-    """Bend a path such that it is off by these `(3, N, d)` at the quarters, as nearly as one bend can (least squares)."""
-    bend = torch.tensor(_BEND, dtype=offsets.dtype)
-    amplitude = torch.einsum("s,snd->nd", bend / bend.square().sum(), offsets)
-    return replace(path, amplitude=path.amplitude + amplitude) if isinstance(path, Bent) else Bent(path, amplitude)
+    """Bend a path such that it is off by these `(N, d)` at its middle."""
+    return replace(path, amplitude=path.amplitude + offsets) if isinstance(path, Bent) else Bent(path, offsets)
 
 
 def steady(chain: Chain, offsets: Tensor) -> Tensor:
-    """Offsets `(3, n, d)` of the pairs of a chain, without what would change the speed of cells or of the population.
+    """Offsets `(n, d)` of the pairs of a chain, without what would change the speed of cells or of the population.
 
     Each is at right angles to its path, and their mean over an interval to the displacement of the population. What has to
     be added for the latter is in proportion to the lengths of the paths: a cell at rest stays there.
     """
     straight = chain.pairs.x1 - chain.pairs.x0
     along = direction(straight)
-    kept = torch.stack([across(along, offset) for offset in offsets])
+    kept = across(along, offsets)
     for rows in chain.rows:
         forward = direction(straight[rows].mean(dim=0, keepdim=True))
         sideways = straight[rows].norm(dim=1, keepdim=True) * across(along[rows], forward.expand_as(straight[rows]))
         reach = (sideways.mean(dim=0) @ forward[0]).clamp_min(_TINY)
-        kept[:, rows] -= (kept[:, rows].mean(dim=1) @ forward[0])[:, None, None] / reach * sideways
+        kept[rows] -= kept[rows].mean(dim=0) @ forward[0] / reach * sideways
     return kept
 
 
-def at(path: Path, s: float, pairs: Pairs) -> Tensor:
-    """Positions on the paths when a fraction `s` of their intervals has passed, shape `(n, d)`."""
-    return path.mean(pairs.t0 + s * (pairs.t1 - pairs.t0), pairs)
+def middle(path: Path, pairs: Pairs) -> Tensor:
+    """Positions on the paths when half of their intervals has passed, shape `(n, d)`."""
+    return path.mean(0.5 * (pairs.t0 + pairs.t1), pairs)
 
 
 def direction(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cellflow._numbers import as_number
 from cellflow.chain import Chain
-from cellflow.paths._bent import QUARTERS, across, at, bent, direction, steady
+from cellflow.paths._bent import across, bent, direction, middle, steady
 from cellflow.paths.base import Path, Surveyed, prepared
 
 __all__ = ["DensityCorrected"]
@@ -55,26 +55,22 @@ class DensityCorrected:
         as_number("strength", self.strength, above=0.0)
 
     def prepared(self, chains: Sequence[Chain]) -> Path:
-        """Find the shift of every pair at its quarters."""
+        """Find the shift of every pair at its middle."""
         inner = prepared(self.path, chains)
-        return bent(inner, torch.cat([self._shift(inner, chain) for chain in chains], dim=1))
+        return bent(inner, torch.cat([self._shift(inner, chain) for chain in chains]))
 
     def _shift(self, path: Path, chain: Chain) -> Tensor:
         pool, pairs = chain.pool, chain.pairs
         k = int(np.clip(len(pool) // _CELLS_PER_NEIGHBOR, _FEWEST, _MOST))
-        cells = pool.near(k)
+        cells, place = pool.near(k), middle(path, pairs)
         start, stop = chain.at_ends(torch.from_numpy(cells.shift))
         radius = chain.at_ends(torch.from_numpy(cells.radius))
         along = direction(pairs.x1 - pairs.x0)
-        found = []
-        for s in QUARTERS:
-            place = at(path, s, pairs)
-            here = pool.near(k, place.numpy())
-            shift = across(along, torch.from_numpy(here.shift) - (1 - s) * start - s * stop)
-            # In a void, the nearest cells are those of the path's own ends, and would straighten every bend.
-            bend = direction(across(along, place - (1 - s) * pairs.x0 - s * pairs.x1))
-            against = (shift * bend).sum(dim=1, keepdim=True).clamp_max(0.0) * bend
-            near = _VOID * ((1 - s) * radius[0] + s * radius[1])
-            trust = (near / torch.from_numpy(here.radius).clamp_min(_TINY)).clamp_max(1.0).square()
-            found.append(self.strength * (shift - (1.0 - trust)[:, None] * against))
-        return steady(chain, torch.stack(found))
+        here = pool.near(k, place.numpy())
+        shift = across(along, torch.from_numpy(here.shift) - 0.5 * (start + stop))
+        # In a void, the nearest cells are those of the path's own ends, and would straighten every bend.
+        bend = direction(across(along, place - 0.5 * (pairs.x0 + pairs.x1)))
+        against = (shift * bend).sum(dim=1, keepdim=True).clamp_max(0.0) * bend
+        near = _VOID * 0.5 * (radius[0] + radius[1])
+        trust = (near / torch.from_numpy(here.radius).clamp_min(_TINY)).clamp_max(1.0).square()
+        return steady(chain, self.strength * (shift - (1.0 - trust)[:, None] * against))

@@ -14,7 +14,7 @@ from cellflow._numbers import as_number
 from cellflow._random import stream, systematic
 from cellflow._typing import FloatArray
 from cellflow.chain import Chain, Pool
-from cellflow.paths._bent import QUARTERS, at, bent, steady
+from cellflow.paths._bent import bent, middle, steady
 from cellflow.paths.base import Path, Surveyed, prepared
 
 __all__ = ["OverlapAttracted"]
@@ -75,15 +75,15 @@ class OverlapAttracted:
         as_number("reach", self.reach, above=0.0)
 
     def prepared(self, chains: Sequence[Chain]) -> Path:
-        """Find the attraction of every pair at its quarters."""
+        """Find the attraction of every pair at its middle."""
         inner = prepared(self.path, chains)
-        return bent(inner, torch.cat([self._pulls(inner, chain, c) for c, chain in enumerate(chains)], dim=1))
+        return bent(inner, torch.cat([self._pulls(inner, chain, c) for c, chain in enumerate(chains)]))
 
     def _pulls(self, path: Path, chain: Chain, number: int) -> Tensor:
         pairs, posterior = chain.pairs, _posterior(chain.pool, len(chain.snapshots))
         length = (pairs.x1 - pairs.x0).norm(dim=1).numpy()
-        pulls = np.zeros((len(QUARTERS), *pairs.x0.shape))
-        points = [at(path, s, pairs).numpy() for s in QUARTERS]
+        points = middle(path, pairs).numpy()
+        pulls = np.zeros_like(points)
         for k, rows in enumerate(chain.rows):
             shared = chain.pool.weight * posterior[:, k] * posterior[:, k + 1]
             # Clouds that hardly overlap have no cells between them, only outliers.
@@ -93,12 +93,11 @@ class OverlapAttracted:
             rng = stream(_SEED, _OVERLAP, number, k)
             n = int(np.clip(rows.stop - rows.start, _FEWEST, _MOST))
             overlap = chain.pool.x[systematic(shared, n, rng)]
-            for q, y in enumerate(points):
-                away = _partners(y[rows], overlap, rng) - y[rows]
-                # A path without length is not drawn anywhere.
-                reach = np.maximum(self.reach * length[rows, None], np.finfo(float).tiny ** 0.25)
-                with np.errstate(under="ignore"):
-                    pulls[q, rows] = strength * np.exp(-0.5 * (away**2).sum(axis=1, keepdims=True) / reach**2) * away
+            away = _partners(points[rows], overlap, rng) - points[rows]
+            # A path without length is not drawn anywhere.
+            reach = np.maximum(self.reach * length[rows, None], np.finfo(float).tiny ** 0.25)
+            with np.errstate(under="ignore"):
+                pulls[rows] = strength * np.exp(-0.5 * (away**2).sum(axis=1, keepdims=True) / reach**2) * away
         return steady(chain, torch.from_numpy(pulls))
 
 
