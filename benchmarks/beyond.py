@@ -188,8 +188,8 @@ class MarginalsMet:
             if k + 2 < len(times):
                 here = (k + 1, self.reach)
                 targets.append((1 + self.reach * (times[k + 2] - times[k + 1]) / h, self._between(chain, *here)))
-            found.append(self._fitted(pairs, targets, SEED) if targets else torch.zeros(3, len(number), pairs.x0.shape[1]))
-        return torch.cat([f.double() for f in found], dim=1)
+            found.append(self._fitted(pairs, targets, SEED) if targets else torch.zeros(pairs.x0.shape))
+        return torch.cat([f.double() for f in found])
 
     @staticmethod
     def _between(chain: Chain, interval: int, s: float) -> Tensor:

@@ -219,7 +219,7 @@ def _warn_of_others(adata: AnnData, keys: Keys, places: Sequence[tuple[str, str]
         f"adata.{slot}[{name!r}]"
         for slot in ("uns", "obsp", "layers", "obsm")
         for name in getattr(adata, slot)
-        if isinstance(name, str) and _made_from_velocities(slot, name, keys) and (slot, name) not in ours
+        if isinstance(name, str) and _made_from_velocities(adata, slot, name, keys) and (slot, name) not in ours
     ]
     if made:
         msg = (
@@ -229,11 +229,11 @@ def _warn_of_others(adata: AnnData, keys: Keys, places: Sequence[tuple[str, str]
         warn(msg, InputWarning)
 
 
-def _made_from_velocities(slot: str, name: str, keys: Keys) -> bool:
-    """Whether a result has one of the names that scVelo gives to what it makes from `velocity`."""
+def _made_from_velocities(adata: AnnData, slot: str, name: str, keys: Keys) -> bool:
+    """Whether a result has one of the names that scVelo gives to what it makes from `velocity`: arrows of a picture, graphs."""
     base = keys.velocity()
     if slot == "obsm":
-        return name.startswith(f"{base}_")
+        return name.startswith(f"{base}_") and f"X_{name.removeprefix(f'{base}_')}" in adata.obsm
     graphs = {f"{base}_graph", f"{base}_graph_neg"}
     return name in (graphs if slot in {"uns", "obsp"} else {f"variance_{base}"})
 
