@@ -286,6 +286,7 @@ def test_every_error_of_the_package_has_a_code() -> None:
 HANGING = (
     "import signal, sys, time; from cellflow import cli\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # tests may run where hang-ups are ignored
     "def work(arguments): print('working', flush=True); time.sleep(60)\n"
     "cli._fit = work; sys.exit(cli.main(['fit', 'a', '--time-key', 'b', '--out', 'c']))"
 )
