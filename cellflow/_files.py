@@ -52,9 +52,7 @@ def as_path(path: object, argument: str = "path") -> Path:
     InputTypeError
         Neither text nor a path object.
     """
-    if isinstance(path, str) or (
-        isinstance(path, os.PathLike) and isinstance(os.fspath(path), str)
-    ):
+    if isinstance(path, str) or (isinstance(path, os.PathLike) and isinstance(os.fspath(path), str)):
         return Path(path)
     msg = f"{argument}={path!r} is of type {type(path).__name__}; expected a path, as text or as pathlib.Path."
     raise InputTypeError(msg)
@@ -96,21 +94,13 @@ def check_writable(path: str | os.PathLike[str], *, suffix: str = ".h5ad") -> Pa
     """
     path = as_path(path)
     if path.suffix != suffix:
-        better = (
-            f"{path.name}{suffix}" if path.suffix in {"", "."} else path.with_suffix(suffix).name
-        )
+        better = f"{path.name}{suffix}" if path.suffix in {"", "."} else path.with_suffix(suffix).name
         msg = f"{_shown(path)} does not end in {suffix!r}; write {better if path.name else f'a name{suffix}'!r}."
         raise OutputError(msg)
     target = resolved(path)
     folder = target.parent
     with output_errors(path):
-        kind = (
-            "a folder"
-            if target.is_dir()
-            else "not a regular file"
-            if target.exists() and not target.is_file()
-            else ""
-        )
+        kind = "a folder" if target.is_dir() else "not a regular file" if target.exists() and not target.is_file() else ""
         missing = not folder.is_dir()
         longest = 255 if missing else _longest_name(folder)
     if missing:
@@ -119,9 +109,7 @@ def check_writable(path: str | os.PathLike[str], *, suffix: str = ".h5ad") -> Pa
         msg = f"{path} is {kind}; give the name of a file that may be replaced."
     elif len(os.fsencode(target.name)) > longest:
         msg = f"The name {target.name[:40]!r}... has {len(target.name)} characters; choose one of at most {longest}."
-    elif not os.access(folder, os.W_OK | os.X_OK) or (
-        target.exists() and not os.access(target, os.W_OK)
-    ):
+    elif not os.access(folder, os.W_OK | os.X_OK) or (target.exists() and not os.access(target, os.W_OK)):
         msg = f"{path} cannot be written: no permission in {folder}. Choose another folder, or change the permission."
     else:
         return target

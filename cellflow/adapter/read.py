@@ -317,7 +317,7 @@ def _column(adata: AnnData, key: object, argument: str) -> Examination[pd.Series
         at = f"adata.obs[{shown(key)}]"
         yield Problem(at, "is missing", f"one of {known}", remedy, kind=MissingKeyError, argument=argument)
         return None
-    column = adata.obs[key]
+    column: pd.Series = adata.obs[key]
     if column.ndim != 1:
         remedy = "Drop or rename the others."
         yield Problem(f"adata.obs[{key!r}]", f"names {column.shape[1]} columns", "one column of that name", remedy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -104,8 +104,9 @@ def _named(wanted: Sequence[str], names: pd.Index, argument: str, where: str) ->
         hints = [f"for {name!r} did you mean {hint!r}?" for name in unknown[:5] if (hint := nearest_name(name, names))]
         msg = f"{found}; {' '.join(hints) or f'names look like {list(map(str, names[:3]))}.'}"
         raise MissingKeyError(msg)
-    repeated = sorted({name for name in wanted if names.get_indexer_for([name]).size > 1})
+    known: Any = names  # its stubs take an index, where a list will do
+    repeated = sorted({name for name in wanted if known.get_indexer_for([name]).size > 1})
     if repeated:
         msg = f"{argument}= holds names that stand for several entries of {where}: {repeated[:5]}. Pass positions or a mask."
         raise InputError(msg)
-    return np.asarray(names.get_indexer_for(wanted), dtype=np.int64)
+    return np.asarray(known.get_indexer_for(wanted), dtype=np.int64)
