@@ -14,9 +14,6 @@ from cellflow.population import Pairs
 
 __all__ = ["Bent", "across", "bent", "direction", "middle", "steady"]
 
-#: A mean offset along the displacement of the population is kept as far as it exceeds so many standard errors: chosen so that
-#: simulated clouds in uniform motion, of 60 to 1,000 cells and many shapes, keep their velocity within 5 %.
-_STANDARD_ERRORS = 6.0
 #: Keeps divisions by lengths that may be zero finite.
 _TINY = 1e-300
 
@@ -27,11 +24,10 @@ def bent(path: Path, offsets: Tensor) -> Bent:
 
 
 def steady(chain: Chain, offsets: Tensor) -> Tensor:
-    """Offsets `(n, d)` of the pairs of a chain, without what would change the speed of cells, or by chance of the population.
+    """Offsets `(n, d)` of the pairs of a chain, without what would change the speed of cells or of the population.
 
-    Each is at right angles to its path. Their mean over an interval is at right angles to the displacement of the population,
-    unless it is far beyond what chance explains: then the population does not move uniformly, and the mean is shrunk (James
-    and Stein's positive part). What has to be added is in proportion to the lengths of the paths: a cell at rest stays there.
+    Each is at right angles to its path, and their mean over an interval to the displacement of the population. What has to
+    be added for the latter is in proportion to the lengths of the paths: a cell at rest stays there.
     """
     straight = chain.pairs.x1 - chain.pairs.x0
     along = direction(straight)
@@ -40,10 +36,7 @@ def steady(chain: Chain, offsets: Tensor) -> Tensor:
         forward = direction(straight[rows].mean(dim=0, keepdim=True))
         sideways = straight[rows].norm(dim=1, keepdim=True) * across(along[rows], forward.expand_as(straight[rows]))
         reach = (sideways.mean(dim=0) @ forward[0]).clamp_min(_TINY)
-        excess = kept[rows] @ forward[0]
-        chance = _STANDARD_ERRORS**2 * excess.var(correction=0) / len(excess)
-        by_chance = (chance / excess.mean().square().clamp_min(_TINY)).clamp_max(1.0)
-        kept[rows] -= by_chance * excess.mean() / reach * sideways
+        kept[rows] -= kept[rows].mean(dim=0) @ forward[0] / reach * sideways
     return kept
 
 
