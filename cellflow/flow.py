@@ -517,7 +517,7 @@ class Flow:
         if decoder is not None:
             arrays |= {_DECODER + "mean": decoder.mean, _DECODER + "loadings": decoder.loadings}
             arrays |= {} if decoder.gene_r2 is None else {_DECODER + "gene_r2": decoder.gene_r2}
-        return config, {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+        return config, {k: np.array(v, order="C") for k, v in arrays.items()}  # nothing is shared with the flow
 
     @classmethod
     @guarded

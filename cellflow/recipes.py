@@ -317,7 +317,7 @@ def coupling_from(described: Mapping[str, Any]) -> Coupling:
     Examples
     --------
     >>> coupling_from(describe(ot_cfm(coupling=couplings.Exact())))
-    Exact()
+    Exact(max_cells=8000)
     """
     made: Coupling = _made(described["coupling"])
     return made

@@ -154,7 +154,7 @@ def test_a_generator_moves_no_cells_and_says_so(generator, question, frozen):
     [
         ({"condition": "drog"}, InputError, "'drog', which the fit has not seen.*did you mean 'drug'"),
         ({"condition": {"dose": 1.0}}, MissingKeyError, "names 'dose'"),
-        ({"time": "soon"}, InputError, "time='soon'; expected a finite number"),
+        ({"time": "soon"}, InputError, "time='soon' is no time; expected a number"),
         ({"n_obs": 0}, InputError, "n_obs=0; expected a positive integer"),
         ({"random_state": -1}, InputError, "is no seed"),
         ({"key": "other"}, MissingKeyError, "holds no fit"),

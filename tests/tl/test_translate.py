@@ -142,7 +142,7 @@ def test_long_numbers_stay_apart(adata):
         ({"source": "Healthy"}, InputError, r"source='Healthy' is no group of adata\.obs\['state'\].*did you mean 'healthy'"),
         ({"target": "dead"}, InputError, r"target='dead' is no group.*one of \['b/t cells', 'healthy', 'ill'\]"),
         ({"target": "healthy"}, InputError, "source and target are both 'healthy'"),
-        ({"target": None}, InputError, "target=.None. is no group"),
+        ({"target": None}, InputError, "target=None .of type NoneType.; expected text or a number"),
         ({"cells": ["Cell4"]}, MissingKeyError, "did you mean 'cell4'"),
         ({"cells": []}, InputError, "chooses no cell"),
         ({"use_rep": "X_pac"}, MissingKeyError, "did you mean 'X_pca'"),
