@@ -230,7 +230,7 @@ def _warn_of_others(adata: AnnData, keys: Keys, places: Sequence[tuple[str, str]
 
 
 def _made_from_velocities(adata: AnnData, slot: str, name: str, keys: Keys) -> bool:
-    """Whether a result is one that scVelo makes from `velocity`, by its name: arrows of a picture that is there, or a graph."""
+    """Whether a result is one that scVelo makes from `velocity`, by its name: arrows of a picture that is there, a graph."""
     base = keys.velocity()
     if slot == "obsm":
         return name.startswith(f"{base}_") and f"X_{name.removeprefix(f'{base}_')}" in adata.obsm
