@@ -149,7 +149,7 @@ def prepare(adata: AnnData, *, seed: int) -> AnnData:
     adata = adata[:, adata.var["highly_variable"]].copy()
     sc.pp.pca(adata, n_comps=_N_DIMS, random_state=seed)
     sc.pp.neighbors(adata, random_state=seed)
-    # umap-learn announces at import that a part of it which nobody asked for needs TensorFlow.
+    # umap-learn announces at import that an unused part of it needs TensorFlow.
     with ignored(ImportWarning, module="umap"):
         sc.tl.umap(adata, random_state=seed)
     return adata

@@ -191,7 +191,7 @@ def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | 
     if hasattr(value, "dask"):
         return _Computed(value)
     if isinstance(value, np.ma.MaskedArray):
-        # A masked value is a gap, as NaN is one; whoever reads the blocks refuses either.
+        # A masked value is a gap, as NaN is one; readers of the blocks refuse both.
         value = np.ma.filled(value.astype(np.float64), np.nan)
     return cast("Rows", value.tocsr() if _is_sparse(value) else value)
 
