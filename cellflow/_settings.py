@@ -31,8 +31,8 @@ _CALL: ContextVar[Callable[..., Any] | None] = ContextVar("cellflow_call", defau
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
     """Let a public function compute under the defaults of numpy and torch, and put the caller's settings back afterwards.
 
-    A call inside of another one starts from the defaults too. torch is not imported here: as long as nobody has imported it,
-    nobody has changed its settings.
+    A call inside of another one starts from the defaults too. torch is not imported here: before
+    its import, its settings are the defaults.
 
     Examples
     --------
