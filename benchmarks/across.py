@@ -1,14 +1,16 @@
 """One default on all sets: every inner snapshot left out in turn, against optimal transport interpolation without a model.
 
-    python benchmarks/across.py --out across.jsonl [--methods ot-cfm torchcfm] [--sets guo ...] [--seeds 42] [--protocol P1]
-    python benchmarks/across.py --out across.jsonl --table
+    python benchmarks/across.py --out across.jsonl [--methods ot-cfm torchcfm] [--sets guo ...]
+    [--seeds 42] [--protocol P1] python benchmarks/across.py --out across.jsonl --table
 
-Both clouds are drawn to one number of points, the smaller of the snapshot before and the held-out one, the same for every
-method, because W1 and the energy distance depend on it; small clouds are drawn several times and averaged. Figures are ratios
-to the straight path: geometric means over held-out times and seeds, then over sets. The energy distance of few points is
-mostly that of cells with themselves, in every method, so its ratio without those pairs stands beside it ("unbiased": of sums
-over held-out times, because one may be negative). torchcfm sees coordinates that are centred and scaled by one number, as our
-own frame does. Results are appended to `--out`, a line each, and not computed twice.
+Both clouds are drawn to one number of points, the smaller of the snapshot before and the held-out
+one, the same for every method, because W1 and the energy distance depend on it; small clouds are
+drawn several times and averaged. Figures are ratios to the straight path: geometric means over
+held-out times and seeds, then over sets. The energy distance of few points is mostly that of cells
+with themselves, in every method, so its ratio without those pairs stands beside it ("unbiased": of
+sums over held-out times, because one may be negative). torchcfm sees coordinates that are centred
+and scaled by one number, as our own frame does. Results are appended to `--out`, a line each, and
+not computed twice.
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ from scipy.spatial.distance import pdist
 
 import methods
 import sets
-from cellflow._random import stream, systematic
+from cellflow.core._random import stream, systematic
+from cellflow.core.population import Population, Snapshots
 from cellflow.metrics import energy_distance, wasserstein
-from cellflow.population import Population, Snapshots
 
 #: Points that repeated draws should add up to, and the most draws.
-POINTS, MOST_DRAWS = 1000, 10
+POINTS = 1000
+MOST_DRAWS = 10
 #: Cells a time that a set needs to be among the large ones.
 LARGE = 100
 #: The bars of the project, for the judged sets.
@@ -44,10 +47,12 @@ KEY = ("set", "time", "seed", "method", "protocol", "configuration")
 def drawn(population: Population, n: int, rng: np.random.Generator) -> np.ndarray:
     """`n` points by systematic resampling, none twice as far as there are enough.
 
-    Cells that count the same are drawn in random order. Edges of a plan are drawn in the order of their source cells, so that
-    each of `n` source cells gives one point, as it does in a push.
+    Cells that count the same are drawn in random order. Edges of a plan are drawn in the order of
+    their source cells, so that each of `n` source cells gives one point, as it does in a push.
     """
-    order = rng.permutation(len(population)) if population.is_uniform else np.arange(len(population))
+    order = (
+        rng.permutation(len(population)) if population.is_uniform else np.arange(len(population))
+    )
     return population.x[order[systematic(population.weight[order], n, rng)]]
 
 
@@ -55,7 +60,8 @@ def scored(predicted: Population, held_out: Population, n: int) -> dict[str, flo
     """Distances at equal numbers of points, averaged over draws."""
     values = []
     for k in range(min(MOST_DRAWS, -(-POINTS // n))):
-        x, y = drawn(predicted, n, stream(k, 0)), drawn(held_out, n, stream(k, 1))
+        x = drawn(predicted, n, stream(k, 0))
+        y = drawn(held_out, n, stream(k, 1))
         energy = energy_distance(x, y)
         # Of the means within the clouds, which count pairs of a cell with itself.
         own = (mean_distance(x) + mean_distance(y)) / max(n - 1, 1)
@@ -72,11 +78,13 @@ def results(
     name: str, snapshots: Snapshots, method: methods.Method, seed: int, done: set[tuple[Any, ...]]
 ) -> Iterator[dict[str, Any]]:
     """Rows of one set, one method and one seed that are not there yet, as they come."""
-    configuration, sizes = methods.configuration(method), [len(p) for p in snapshots.populations]
+    configuration = methods.configuration(method)
+    sizes = [len(p) for p in snapshots.populations]
     for time in snapshots.times[1:-1]:
         if (name, time, seed, method.name, configuration) in done:
             continue
-        rest, held_out = snapshots.without(time), snapshots.at(time)
+        rest = snapshots.without(time)
+        held_out = snapshots.at(time)
         start = clock.perf_counter()
         predictions = method(rest, float(time), random_state=seed)
         seconds = clock.perf_counter() - start
@@ -92,9 +100,13 @@ def results(
 def ratios(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Ratios to the straight path, one row a set and method: geometric means, and of sums for the unbiased energy distance."""
     rows = rows.drop_duplicates(list(KEY), keep="last")
-    straight = rows[(rows["method"] == "straight") & (rows["protocol"] == "P1")].set_index(["set", "time"])
+    straight = rows[(rows["method"] == "straight") & (rows["protocol"] == "P1")].set_index(
+        ["set", "time"]
+    )
     found = rows[(rows["method"] != "straight") & (rows["protocol"] == protocol)]
-    found = found.join(straight[["w1", "energy", "unbiased"]], on=["set", "time"], rsuffix="_straight")
+    found = found.join(
+        straight[["w1", "energy", "unbiased"]], on=["set", "time"], rsuffix="_straight"
+    )
     for metric in BARS:
         found[metric] = np.log(found[metric] / found[f"{metric}_straight"])
     table = found.groupby(["set", "method"], sort=False).agg(
@@ -109,23 +121,36 @@ def ratios(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
         fits=("w1", "size"),
     )
     unbiased = table["unbiased"] / table["unbiased_straight"]
-    return table.assign(w1=np.exp(table["w1"]), energy=np.exp(table["energy"]), unbiased=unbiased).reset_index()
+    return table.assign(
+        w1=np.exp(table["w1"]), energy=np.exp(table["energy"]), unbiased=unbiased
+    ).reset_index()
 
 
 def report(rows: pd.DataFrame, protocol: str) -> None:
     """Print one line a set, and the summary of each method."""
     table = ratios(rows, protocol)
     names = list(table["method"].unique())
-    print(f"\nprotocol {protocol}; ratios to the straight path of W1, energy distance, and the latter without pairs of a cell")
-    print("with itself; least: cells of the smallest snapshot; n: points of the smallest comparison")
-    print(f"{'set':15s}{'cells':>7s}{'least':>7s}{'n':>6s}" + "".join(f"{name:>27s}" for name in names))
+    print(
+        f"\nprotocol {protocol}; ratios to the straight path of W1, energy distance, and the latter without pairs of a cell"
+    )
+    print(
+        "with itself; least: cells of the smallest snapshot; n: points of the smallest comparison"
+    )
+    print(
+        f"{'set':15s}{'cells':>7s}{'least':>7s}{'n':>6s}"
+        + "".join(f"{name:>27s}" for name in names)
+    )
     for name, group in table.groupby("set", sort=False):
         by_method = group.set_index("method")
         cells = "".join(
-            "".join(f"{x:9.3f}" for x in by_method.loc[m, ["w1", "energy", "unbiased"]]) if m in by_method.index else " " * 27
+            "".join(f"{x:9.3f}" for x in by_method.loc[m, ["w1", "energy", "unbiased"]])
+            if m in by_method.index
+            else " " * 27
             for m in names
         )
-        print(f"{name:15s}{group['cells'].iloc[0]:7d}{group['least'].iloc[0]:7d}{group['n'].min():6d}{cells}")
+        print(
+            f"{name:15s}{group['cells'].iloc[0]:7d}{group['least'].iloc[0]:7d}{group['n'].min():6d}{cells}"
+        )
     for name in names:
         summary(name, table)
 
@@ -142,11 +167,23 @@ def summary(name: str, table: pd.DataFrame) -> None:
     large = list(mine.index[mine["least"] >= LARGE])
     print(f"\n{name}: {mine['fits'].sum()} fits, {mine['seconds'].mean():.1f} s each")
     for metric in (*BARS, "unbiased"):
-        ratio, bar = mine[metric].clip(lower=LEAST), f" (bar {BARS[metric]:.2f})" if metric in BARS else ""
-        told = [f"{mean(ratio[judged]):.3f} over {len(judged)} of {len(sets.JUDGED)} judged sets{bar}"] if judged else []
+        ratio = mine[metric].clip(lower=LEAST)
+        bar = f" (bar {BARS[metric]:.2f})" if metric in BARS else ""
+        told = (
+            [f"{mean(ratio[judged]):.3f} over {len(judged)} of {len(sets.JUDGED)} judged sets{bar}"]
+            if judged
+            else []
+        )
         told += [f"{mean(ratio):.3f} over all {len(ratio)}"]
-        told += [f"worst of {len(large)} large sets {ratio[large].max():.3f} ({ratio[large].idxmax()})"] if large else []
-        print(f"  {metric:9s}" + "; ".join([*told, f"worst of all {ratio.max():.3f} ({ratio.idxmax()})"]))
+        told += (
+            [f"worst of {len(large)} large sets {ratio[large].max():.3f} ({ratio[large].idxmax()})"]
+            if large
+            else []
+        )
+        print(
+            f"  {metric:9s}"
+            + "; ".join([*told, f"worst of all {ratio.max():.3f} ({ratio.idxmax()})"])
+        )
     if name.startswith("torchcfm"):
         return
     for other in table["method"].unique():
@@ -154,11 +191,15 @@ def summary(name: str, table: pd.DataFrame) -> None:
         both = [s for s in judged if s in peer.index]
         if other.startswith("torchcfm") and both:
             shares = [mean((mine[metric] / peer[metric])[both]) for metric in BARS]
-            print(f"  over {other} on {len(both)} judged sets: W1 {shares[0]:.3f}, energy distance {shares[1]:.3f}")
+            print(
+                f"  over {other} on {len(both)} judged sets: W1 {shares[0]:.3f}, energy distance {shares[1]:.3f}"
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", default=["ot-cfm"])
     parser.add_argument("--sets", nargs="+", default=list(sets.JUDGED), choices=list(sets.SETS))
@@ -166,22 +207,33 @@ def main() -> None:
     parser.add_argument("--protocol", default="P1", choices=["P1", "P2", "two-sided"])
     parser.add_argument("--table", action="store_true", help="only print what --out holds")
     arguments = parser.parse_args()
-    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
-    done = {tuple(row[k] for k in ("set", "time", "seed", "method", "configuration")) for row in rows}
+    rows = (
+        [json.loads(line) for line in arguments.out.read_text().splitlines()]
+        if arguments.out.exists()
+        else []
+    )
+    done = {
+        tuple(row[k] for k in ("set", "time", "seed", "method", "configuration")) for row in rows
+    }
     for name in [] if arguments.table else arguments.sets:
         snapshots = sets.load(name)
         if snapshots is None or len(snapshots) < 3:
             print(f"{name}: no snapshot to leave out" if snapshots else "", flush=True)
             continue
         for method in [methods.named(m, scale="joint") for m in ["straight", *arguments.methods]]:
-            for seed in arguments.seeds[:1] if method.name in ("straight", "previous") else arguments.seeds:
+            for seed in (
+                arguments.seeds[:1] if method.name in ("straight", "previous") else arguments.seeds
+            ):
                 for row in results(name, snapshots, method, seed, done):
                     rows.append(row)
                     with arguments.out.open("a") as file:
                         file.write(json.dumps(row) + "\n")
                     if row["protocol"] == arguments.protocol:
                         told = f"W1 {row['w1']:.4f}, energy {row['energy']:.4f}, n {row['n']}, {row['seconds']:.1f} s"
-                        print(f"{name} t={row['time']:g} seed {seed} {method.name}: {told}", flush=True)
+                        print(
+                            f"{name} t={row['time']:g} seed {seed} {method.name}: {told}",
+                            flush=True,
+                        )
     report(pd.DataFrame(rows), arguments.protocol)
 
 

@@ -1,22 +1,31 @@
 """What might go beyond the paths of `curved-cfm`: four trials at path level, on sets other than the embryoid bodies.
 
-    python benchmarks/beyond.py [--trials metric score marginals constants] [--sets guo emt ...] [--out beyond.jsonl]
+    python benchmarks/beyond.py [--trials metric score marginals constants] [--sets guo emt ...]
+    [--out beyond.jsonl]
 
-Every inner snapshot is left out in turn; a candidate puts the pairs of the plan where its path is at that time, without a
-network for the velocity. Both clouds are drawn to the smaller of the snapshot before and the held-out one, at most `--most`
-points. Figures are ratios to the straight path: of W1 the geometric mean over held-out times, of the energy distance without
-pairs of a cell with itself the ratio of sums over times. "inner" candidates leave out each inner snapshot of those that are
-visible, take the member of their family with the least W1 there, and keep the default where there is none to leave out.
+Every inner snapshot is left out in turn; a candidate puts the pairs of the plan where its path is
+at that time, without a network for the velocity. Both clouds are drawn to the smaller of the
+snapshot before and the held-out one, at most `--most` points. Figures are ratios to the straight
+path: of W1 the geometric mean over held-out times, of the energy distance without pairs of a cell
+with itself the ratio of sums over times. "inner" candidates leave out each inner snapshot of those
+that are visible, take the member of their family with the least W1 there, and keep the default
+where there is none to leave out.
 
-metric      Metric flow matching (Kapusniak et al., NeurIPS 2024): a network bends the path so that its kinetic energy under
+metric      Metric flow matching (Kapusniak et al., NeurIPS 2024): a network bends the path so that
+its kinetic energy under
             the LAND metric of the pooled cells is least; plans are ours.
-score       Steps along an estimated score after the path: kernel mean shift of the mixture of the neighbouring snapshots,
-            annealed, minus that of the moved cloud itself (so that the variance is kept), or rescaled to the variance before.
-marginals   A network bends the path so that its curve, continued beyond the interval, meets the neighbouring snapshots in
+score       Steps along an estimated score after the path: kernel mean shift of the mixture of the
+neighbouring snapshots,
+            annealed, minus that of the moved cloud itself (so that the variance is kept), or
+            rescaled to the variance before.
+marginals   A network bends the path so that its curve, continued beyond the interval, meets the
+neighbouring snapshots in
             energy distance, as gently as a penalty on the bend asks for.
-constants   The limit of the Hermite path and the strengths of density correction and overlap attraction, chosen inside.
+constants   The limit of the Hermite path and the strengths of density correction and overlap
+attraction, chosen inside.
 
-Inner hold-outs see at most 250 cells of a snapshot. `--out` keeps the rows of what has been computed; `--table` prints them.
+Inner hold-outs see at most 250 cells of a snapshot. `--out` keeps the rows of what has been
+computed; `--table` prints them.
 """
 
 from __future__ import annotations
@@ -38,19 +47,23 @@ from torch import Tensor, nn
 import across
 import sets
 from cellflow import recipes
-from cellflow.benchmark.baselines import around
-from cellflow.benchmark.interpolation import path_interpolation
-from cellflow.chain import Chain, Pool
-from cellflow.fitting import Coupled, couple
+from cellflow.core.population import Pairs, Population, Snapshots
+from cellflow.evaluation.baselines import around
+from cellflow.evaluation.interpolation import path_interpolation
+from cellflow.model.fitting import Coupled, couple
 from cellflow.paths import DensityCorrected, LimitedHermite, Linear, OverlapAttracted, Surveyed
 from cellflow.paths._bent import bent
 from cellflow.paths.base import Path as CellPath
 from cellflow.paths.base import prepared
-from cellflow.population import Pairs, Population, Snapshots
+from cellflow.paths.chain import Chain, Pool
 
 SETS = ("guo", "emt", "dyngen", "gene", "tigon", "larry", "myoblasts", "reprogramming")
-#: Cells of the pool that a metric is made of, pairs of a batch, steps of Adam, and units of a layer.
-N_LANDMARKS, BATCH, STEPS, WIDTH = 512, 128, 150, 48
+#: Cells of the pool that a metric is made of, pairs of a batch, steps of Adam, and units of a
+#: layer.
+N_LANDMARKS = 512
+BATCH = 128
+STEPS = 150
+WIDTH = 48
 LEARNING_RATE = 5e-3
 #: Of networks, their batches and their landmarks.
 SEED = 0
@@ -65,7 +78,11 @@ MARGIN = 0.02
 def _network(n_inputs: int, n_outputs: int) -> nn.Sequential:
     """A small network whose output is zero at first."""
     layers = nn.Sequential(
-        nn.Linear(n_inputs, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH), nn.SiLU(), nn.Linear(WIDTH, n_outputs)
+        nn.Linear(n_inputs, WIDTH),
+        nn.SiLU(),
+        nn.Linear(WIDTH, WIDTH),
+        nn.SiLU(),
+        nn.Linear(WIDTH, n_outputs),
     )
     nn.init.zeros_(layers[-1].weight)
     nn.init.zeros_(layers[-1].bias)
@@ -73,10 +90,14 @@ def _network(n_inputs: int, n_outputs: int) -> nn.Sequential:
 
 
 def _rows(pairs: Pairs, rows: Tensor) -> Pairs:
-    return Pairs(pairs.x0[rows], pairs.x1[rows], pairs.t0[rows], pairs.t1[rows], row=pairs.row[rows])
+    return Pairs(
+        pairs.x0[rows], pairs.x1[rows], pairs.t0[rows], pairs.t1[rows], row=pairs.row[rows]
+    )
 
 
-def _trained(network: nn.Module, loss: Callable[[Tensor, torch.Generator], Tensor], n: int, seed: int) -> None:
+def _trained(
+    network: nn.Module, loss: Callable[[Tensor, torch.Generator], Tensor], n: int, seed: int
+) -> None:
     """Adam with a cosine schedule on batches of rows."""
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
@@ -118,7 +139,8 @@ class MetricBent:
 
     def _bend(self, path: CellPath, chain: Chain) -> Tensor:
         torch.manual_seed(SEED)
-        pool, pairs = chain.pool, chain.pairs
+        pool = chain.pool
+        pairs = chain.pairs
         some = np.random.default_rng(SEED).permutation(len(pool))[:N_LANDMARKS]
         cells = torch.from_numpy(pool.x[some]).float()
         weight = torch.from_numpy(pool.weight[some] / pool.weight[some].sum()).float()
@@ -126,7 +148,11 @@ class MetricBent:
 
         def spread(x: Tensor) -> Tensor:
             kernel = weight * torch.exp(-0.5 * torch.cdist(x, cells).square() / sigma**2)
-            return kernel @ cells.square() - 2 * x * (kernel @ cells) + x.square() * kernel.sum(dim=1, keepdim=True)
+            return (
+                kernel @ cells.square()
+                - 2 * x * (kernel @ cells)
+                + x.square() * kernel.sum(dim=1, keepdim=True)
+            )
 
         unit = spread(cells).median(dim=0).values
         network = _network(2 * cells.shape[1] + 1, cells.shape[1])
@@ -136,11 +162,15 @@ class MetricBent:
             return s * (1 - s) * shift
 
         def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-            some, step = _rows(pairs, rows), 0.02
+            some = _rows(pairs, rows)
+            step = 0.02
             s = step + (1 - 2 * step) * torch.rand((len(rows), 1), generator=generator)
-            times = [(s + k * step).double()[:, 0] * (some.t1 - some.t0) + some.t0 for k in (-1, 0, 1)]
+            times = [
+                (s + k * step).double()[:, 0] * (some.t1 - some.t0) + some.t0 for k in (-1, 0, 1)
+            ]
             before, here, after = (
-                path.mean(t, some).float() + bend(some, s + k * step) for k, t in zip((-1, 0, 1), times, strict=True)
+                path.mean(t, some).float() + bend(some, s + k * step)
+                for k, t in zip((-1, 0, 1), times, strict=True)
             )
             speed = (after - before) / (2 * step)
             return (speed.square() / (spread(here) / unit + self.epsilon)).sum(dim=1).mean()
@@ -177,18 +207,29 @@ class MarginalsMet:
         return bent(Linear(self.smoothing), torch.cat([self._bend(chain) for chain in chains]))
 
     def _bend(self, chain: Chain) -> Tensor:
-        found, times = [], chain.snapshots.times
+        found = []
+        times = chain.snapshots.times
         for k, rows in enumerate(chain.rows):
             number = torch.arange(rows.start, rows.stop)
-            pairs, h = _rows(chain.pairs, number), times[k + 1] - times[k]
+            pairs = _rows(chain.pairs, number)
+            h = times[k + 1] - times[k]
             targets = []
             if k > 0:
                 here = (k - 1, 1 - self.reach)
-                targets.append((-self.reach * (times[k] - times[k - 1]) / h, self._between(chain, *here)))
+                targets.append(
+                    (-self.reach * (times[k] - times[k - 1]) / h, self._between(chain, *here))
+                )
             if k + 2 < len(times):
                 here = (k + 1, self.reach)
-                targets.append((1 + self.reach * (times[k + 2] - times[k + 1]) / h, self._between(chain, *here)))
-            found.append(self._fitted(pairs, targets, SEED) if targets else torch.zeros(pairs.x0.shape))
+                targets.append(
+                    (
+                        1 + self.reach * (times[k + 2] - times[k + 1]) / h,
+                        self._between(chain, *here),
+                    )
+                )
+            found.append(
+                self._fitted(pairs, targets, SEED) if targets else torch.zeros(pairs.x0.shape)
+            )
         return torch.cat([f.double() for f in found])
 
     @staticmethod
@@ -199,7 +240,8 @@ class MarginalsMet:
 
     def _fitted(self, pairs: Pairs, targets: list[tuple[float, Tensor]], seed: int) -> Tensor:
         torch.manual_seed(seed)
-        x0, x1 = pairs.x0.float(), pairs.x1.float()
+        x0 = pairs.x0.float()
+        x1 = pairs.x1.float()
         d = x0.shape[1]
         network = _network(2 * d, 2 * d)
 
@@ -207,7 +249,8 @@ class MarginalsMet:
             return s * (1 - s) * (both[:, :d] + (2 * s - 1) * both[:, d:])
 
         def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-            a, b = x0[rows], x1[rows]
+            a = x0[rows]
+            b = x1[rows]
             both = network(torch.cat([a, b], dim=1))
             total = self.penalty * both.square().sum(dim=1).mean()
             for s, cloud in targets:
@@ -228,7 +271,9 @@ class MarginalsMet:
 ANNEALED = (100, 50, 25)
 
 
-def along_score(cloud: Population, rest: Snapshots, time: float, *, strength: float, kind: str) -> Population:
+def along_score(
+    cloud: Population, rest: Snapshots, time: float, *, strength: float, kind: str
+) -> Population:
     """Move a predicted cloud towards where the mixture of the neighbouring snapshots is dense.
 
     Parameters
@@ -240,14 +285,21 @@ def along_score(cloud: Population, rest: Snapshots, time: float, *, strength: fl
     strength
         Sum of the steps, in mean shifts.
     kind
-        `"ratio"`: the cloud's own mean shift is subtracted, which is a step along the score of the density ratio; `"centred"`:
-        the same with the cloud's mean kept; `"rescaled"`: the mean shift, then the mean and the total variance of before.
+        `"ratio"`: the cloud's own mean shift is subtracted, which is a step along the score of the
+        density ratio; `"centred"`: the same with the cloud's mean kept; `"rescaled"`: the mean
+        shift, then the mean and the total variance of before.
     """
     a, b = around(rest, time)
     s = (time - a.time) / (b.time - a.time)
-    both = Pool(np.concatenate([a.x, b.x]), np.concatenate([(1 - s) * a.weight, s * b.weight]), np.zeros(len(a) + len(b)))
-    x, w = cloud.x.copy(), cloud.weight
-    centre, spread = w @ x, w @ (x - w @ x) ** 2
+    both = Pool(
+        np.concatenate([a.x, b.x]),
+        np.concatenate([(1 - s) * a.weight, s * b.weight]),
+        np.zeros(len(a) + len(b)),
+    )
+    x = cloud.x.copy()
+    w = cloud.weight
+    centre = w @ x
+    spread = w @ (x - w @ x) ** 2
     for k in ANNEALED:
         k = int(np.clip(k, 5, max(5, len(both.x) // 8)))
         step = both.near(k, x).shift
@@ -267,7 +319,9 @@ S = LimitedHermite()
 FULL = OverlapAttracted(DensityCorrected(S))
 
 
-def curved(inner: CellPath | Surveyed, density: float = 1.0, overlap: float = 0.5) -> CellPath | Surveyed:
+def curved(
+    inner: CellPath | Surveyed, density: float = 1.0, overlap: float = 0.5
+) -> CellPath | Surveyed:
     """Density correction and overlap attraction around a path; those of no strength are left out."""
     path = DensityCorrected(inner, density) if density else inner
     return OverlapAttracted(path, overlap) if overlap else path
@@ -282,7 +336,9 @@ class Candidate:
 
     def __call__(self, rest: Snapshots, time: float, plans: Coupled) -> Population:
         """Predict the cells at `time`."""
-        cloud = path_interpolation(rest, time, replace(recipes.curved_cfm(), path=self.path), plans=plans)
+        cloud = path_interpolation(
+            rest, time, replace(recipes.curved_cfm(), path=self.path), plans=plans
+        )
         return cloud if self.after is None else self.after(cloud, rest, time)
 
 
@@ -311,10 +367,13 @@ def metric() -> Family:
 
 def score() -> Family:
     """Every kind at a few strengths, and the strength chosen inside."""
-    shown, choices = {}, {}
+    shown = {}
+    choices = {}
     for kind in ("ratio", "centred", "rescaled"):
         members = {
-            f"{kind} {strength:g}": Candidate(FULL, partial(along_score, strength=strength, kind=kind))
+            f"{kind} {strength:g}": Candidate(
+                FULL, partial(along_score, strength=strength, kind=kind)
+            )
             for strength in (0.25, 0.5, 1.0)
         }
         shown |= members
@@ -326,7 +385,14 @@ def marginals() -> Family:
     """Penalties in place of the limited Hermite path, alone and with the corrections, and the penalty chosen inside."""
     shown = {f"F {p:g}": Candidate(MarginalsMet(p)) for p in (0.01, 0.1)}
     shown |= {f"F {p:g} + N + O": Candidate(curved(MarginalsMet(p))) for p in (0.01, 0.03, 0.1)}
-    return Family(shown, {"inner: curved or F + N + O": {f"F {p:g} + N + O": shown[f"F {p:g} + N + O"] for p in (0.01, 0.1)}})
+    return Family(
+        shown,
+        {
+            "inner: curved or F + N + O": {
+                f"F {p:g} + N + O": shown[f"F {p:g} + N + O"] for p in (0.01, 0.1)
+            }
+        },
+    )
 
 
 def constants() -> Family:
@@ -334,7 +400,9 @@ def constants() -> Family:
     members = {}
     for limit, density, overlap in product((0, 1, 4), (0.0, 0.5, 1.0), (0.0, 0.5)):
         inner = LimitedHermite(limit=float(limit)) if limit else Linear()
-        members[f"limit {limit}, N {density:g}, O {overlap:g}"] = Candidate(curved(inner, density, overlap))
+        members[f"limit {limit}, N {density:g}, O {overlap:g}"] = Candidate(
+            curved(inner, density, overlap)
+        )
     return Family({}, {"inner: constants": members})
 
 
@@ -351,16 +419,22 @@ class Bench:
     most: int
     plans: dict[tuple[float, ...], Coupled] = field(default_factory=dict)
     clouds: dict[tuple[tuple[float, ...], float, str], Population] = field(default_factory=dict)
-    scores: dict[tuple[tuple[float, ...], float, str], dict[str, float]] = field(default_factory=dict)
+    scores: dict[tuple[tuple[float, ...], float, str], dict[str, float]] = field(
+        default_factory=dict
+    )
 
     @cached_property
     def few(self) -> Snapshots:
         """The set for inner hold-outs."""
         rng = np.random.default_rng(0)
-        draws = [(p, np.sort(rng.permutation(len(p))[:INNER_MOST])) for p in self.snapshots.populations]
+        draws = [
+            (p, np.sort(rng.permutation(len(p))[:INNER_MOST])) for p in self.snapshots.populations
+        ]
         return Snapshots(tuple(p.part(rows) for p, rows in draws))
 
-    def scored(self, out: tuple[float, ...], time: float, name: str, candidate: Candidate) -> dict[str, float]:
+    def scored(
+        self, out: tuple[float, ...], time: float, name: str, candidate: Candidate
+    ) -> dict[str, float]:
         """Score a candidate at `time`, one of the times `out` that are left out."""
         key = (tuple(sorted(out)), time, name)
         if key not in self.scores:
@@ -375,7 +449,9 @@ class Bench:
             else:
                 plain = (key[0], time, DEFAULT)
                 if plain not in self.clouds:
-                    self.clouds[plain] = replace(candidate, after=None)(rest, time, self.plans[key[0]])
+                    self.clouds[plain] = replace(candidate, after=None)(
+                        rest, time, self.plans[key[0]]
+                    )
                 cloud = candidate.after(self.clouds[plain], rest, time)
             self.scores[key] = across.scored(cloud, held_out, n)
         return self.scores[key]
@@ -422,7 +498,9 @@ def report(rows: pd.DataFrame) -> None:
     table = rows.groupby(["trial", "candidate", "set"], sort=False).agg(
         w1=("log", "mean"), own=("unbiased", "sum"), straight=("unbiased_straight", "sum")
     )
-    table = table.assign(w1=np.exp(table["w1"]), energy=(table["own"] / table["straight"]).clip(lower=across.LEAST))
+    table = table.assign(
+        w1=np.exp(table["w1"]), energy=(table["own"] / table["straight"]).clip(lower=across.LEAST)
+    )
     names = list(dict.fromkeys(rows["set"]))
     print("\nratios to the straight path: W1 / energy distance without pairs of a cell with itself")
     print(f"{'':47s}" + "".join(f"{name[:12]:>14s}" for name in [*names, "mean"]))
@@ -431,17 +509,28 @@ def report(rows: pd.DataFrame) -> None:
         mean = np.exp(np.log(found[["w1", "energy"]]).mean(skipna=False))
         pairs = [*zip(found["w1"], found["energy"], strict=True), (mean["w1"], mean["energy"])]
         print(f"{trial:10s}{label:37.37s}" + "".join(f"{w:8.3f}/{e:5.3f}" for w, e in pairs))
-    for label, group in rows[rows["candidate"].str.startswith("inner")].groupby("candidate", sort=False):
+    for label, group in rows[rows["candidate"].str.startswith("inner")].groupby(
+        "candidate", sort=False
+    ):
         counts = group["member"].value_counts()
         print(f"{label}: " + ", ".join(f"{member} x {count}" for member, count in counts.items()))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", nargs="+", default=list(TRIALS), choices=list(TRIALS))
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=[s for s in sets.SETS if not s.startswith("eb")])
+    parser.add_argument(
+        "--sets",
+        nargs="+",
+        default=list(SETS),
+        choices=[s for s in sets.SETS if not s.startswith("eb")],
+    )
     parser.add_argument("--most", type=int, default=1000, help="points of a comparison, at most")
-    parser.add_argument("--out", type=Path, help="append the rows to this file, and print the table of all of it")
+    parser.add_argument(
+        "--out", type=Path, help="append the rows to this file, and print the table of all of it"
+    )
     parser.add_argument("--table", action="store_true", help="only print what --out holds")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -454,7 +543,10 @@ def main() -> None:
         for trial in ["", *arguments.trials]:
             begun = clock.process_time()
             found = list(rows_of(name, bench, trial))
-            print(f"{name}, {trial or 'reference'}: {clock.process_time() - begun:.0f} s of CPU", flush=True)
+            print(
+                f"{name}, {trial or 'reference'}: {clock.process_time() - begun:.0f} s of CPU",
+                flush=True,
+            )
             rows += found
             if arguments.out:
                 with arguments.out.open("a") as file:

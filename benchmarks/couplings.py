@@ -2,16 +2,19 @@
 
     python benchmarks/couplings.py [--repeats 3] [--large]
 
-Embryoid bodies, standardised PCs. Real intervals as they are; larger populations by drawing the cells of two snapshots again
-with Gaussian noise of 0.3 standard deviations (clumpier than real cells, and harder for it). Each row is its own process on
-one thread: two small plans first (imports, compiled code), then `--repeats` solves. `--large` adds 50,000 cells.
+Embryoid bodies, standardised PCs. Real intervals as they are; larger populations by drawing the
+cells of two snapshots again with Gaussian noise of 0.3 standard deviations (clumpier than real
+cells, and harder for it). Each row is its own process on one thread: two small plans first
+(imports, compiled code), then `--repeats` solves. `--large` adds 50,000 cells.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+os.environ.update(
+    dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+)
 
 import argparse
 import json
@@ -27,10 +30,11 @@ import anndata as ad
 import numpy as np
 
 from cellflow import couplings
-from cellflow.population import Population
+from cellflow.core.population import Population
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "eb" / "eb_pca100.h5ad"
-#: Coupling and its arguments, cells of either side (0: the real ones of this interval), dimensions, weighted.
+#: Coupling and its arguments, cells of either side (0: the real ones of this interval), dimensions,
+#: weighted.
 CASES: list[tuple[str, dict[str, Any], int, int, int, bool, tuple[int, int]]] = [
     *(("Sparse", {}, 0, 0, 5, False, interval) for interval in ((0, 1), (1, 2), (2, 3), (3, 4))),
     ("Exact", {}, 0, 0, 5, False, (1, 2)),
@@ -55,7 +59,9 @@ LARGE = [
 ]
 
 
-def population(day: int, n_obs: int, n_dims: int, rng: np.random.Generator, *, weighted: bool) -> Population:
+def population(
+    day: int, n_obs: int, n_dims: int, rng: np.random.Generator, *, weighted: bool
+) -> Population:
     adata = ad.read_h5ad(DATA)
     x = np.asarray(adata.obsm["X_pca"][:, :n_dims], dtype=float)
     x = ((x - x.mean(axis=0)) / x.std(axis=0))[np.asarray(adata.obs["time"]) == day]
@@ -73,9 +79,11 @@ def solve(case: list[Any], repeats: int) -> dict[str, Any]:
     for _ in range(2):
         coupling(*(Population(p.x[:600], p.time) for p in (source, target)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    wall, cpu = [], []
+    wall = []
+    cpu = []
     for _ in range(repeats):
-        clock, processor = time.perf_counter(), time.process_time()
+        clock = time.perf_counter()
+        processor = time.process_time()
         plan = coupling(source, target)
         wall.append(time.perf_counter() - clock)
         cpu.append(time.process_time() - processor)
@@ -105,17 +113,31 @@ def main() -> None:
         print(json.dumps(solve(json.loads(options.case), options.repeats)))
         return
     if not DATA.exists():
-        print(f"Needs {DATA.name} in {DATA.parent.name}/ of the shared data folder beside the repository.")
+        print(
+            f"Needs {DATA.name} in {DATA.parent.name}/ of the shared data folder beside the repository."
+        )
         return
     rows = []
     for case in CASES + LARGE * options.large:
-        command = [sys.executable, __file__, "--repeats", str(options.repeats), "--case", json.dumps(case)]
-        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        command = [
+            sys.executable,
+            __file__,
+            "--repeats",
+            str(options.repeats),
+            "--case",
+            json.dumps(case),
+        ]
+        rows.append(
+            json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        )
         print(rows[-1]["coupling"], rows[-1]["cells"], file=sys.stderr)
     print(" | ".join(["", *rows[0], ""]).strip())
     print("|" + "---|" * len(rows[0]))
     for row in rows:
-        cells = (f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value) for value in row.values())
+        cells = (
+            f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
+            for value in row.values()
+        )
         print(" | ".join(["", *cells, ""]).strip())
 
 

@@ -1,10 +1,11 @@
 """How the defaults of training and of the frame were chosen: one change at a time, on sets other than the benchmark of record.
 
-    python benchmarks/defaults.py [--sets guo emt larry dyngen worm myoblasts] [--seeds 0 1] [--only training|frame]
+    python benchmarks/defaults.py [--sets guo emt larry dyngen worm myoblasts] [--seeds 0 1] [--only
+    training|frame]
 
-Every inner snapshot of every set is left out in turn. The figure is the geometric mean over sets of the mean ratio of the
-push's W1 to that of transport without a model on the same plans: below 1 is better than no model. The validation loss is
-that of the last fit of each set, averaged.
+Every inner snapshot of every set is left out in turn. The figure is the geometric mean over sets of
+the mean ratio of the push's W1 to that of transport without a model on the same plans: below 1 is
+better than no model. The validation loss is that of the last fit of each set, averaged.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import numpy as np
 import sets
 from cellflow import recipes
 from cellflow.analysis.prediction import predict
-from cellflow.benchmark.baselines import ot_interpolation
+from cellflow.evaluation.baselines import ot_interpolation
 from cellflow.fields import MLP, Residual
-from cellflow.fitting import fit
 from cellflow.metrics import wasserstein
+from cellflow.model.fitting import fit
 
 BASE = recipes.ot_cfm()
 
@@ -59,23 +60,33 @@ FRAME = {scale: (BASE, scale) for scale in ("joint", "each", "none")}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", nargs="+", default=["guo", "emt", "larry", "dyngen", "worm", "myoblasts"])
+    parser.add_argument(
+        "--sets", nargs="+", default=["guo", "emt", "larry", "dyngen", "worm", "myoblasts"]
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", choices=["training", "frame"])
     arguments = parser.parse_args()
     loaded = {name: sets.load(name) for name in arguments.sets}
     loaded = {name: snapshots for name, snapshots in loaded.items() if snapshots is not None}
     straight = {
-        (name, t): distance(snapshots, ot_interpolation(snapshots.without(t), t, np.random.default_rng(0)), t)
+        (name, t): distance(
+            snapshots, ot_interpolation(snapshots.without(t), t, np.random.default_rng(0)), t
+        )
         for name, snapshots in loaded.items()
         for t in snapshots.times[1:-1]
     }
-    variants = ({} if arguments.only == "frame" else {k: (v, "joint") for k, v in TRAINING.items()}) | (
-        {} if arguments.only == "training" else {f"scale {k}": v for k, v in FRAME.items()}
+    variants = (
+        {} if arguments.only == "frame" else {k: (v, "joint") for k, v in TRAINING.items()}
+    ) | ({} if arguments.only == "training" else {f"scale {k}": v for k, v in FRAME.items()})
+    print(
+        f"{'':22s}"
+        + "".join(f"{name:>11s}" for name in loaded)
+        + f"{'geo. mean':>11s}{'val. loss':>11s}{'s per fit':>11s}"
     )
-    print(f"{'':22s}" + "".join(f"{name:>11s}" for name in loaded) + f"{'geo. mean':>11s}{'val. loss':>11s}{'s per fit':>11s}")
     for label, (recipe, scale) in variants.items():
-        means, losses, seconds = [], [], []
+        means = []
+        losses = []
+        seconds = []
         for name, snapshots in loaded.items():
             ratios = []
             for t in snapshots.times[1:-1]:

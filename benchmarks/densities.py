@@ -1,9 +1,11 @@
 """How close the density families come to the truth: held-out negative log-likelihood minus that of the true density.
 
-    python benchmarks/densities.py [--cells 20000] [--methods nsf maf ...] [--problems mixture-2 ...] [--seeds 0]
+    python benchmarks/densities.py [--cells 20000] [--methods nsf maf ...] [--problems mixture-2
+    ...] [--seeds 0]
 
-The difference, on 10^4 fresh points, estimates the Kullback-Leibler divergence from the truth in nats; the same points serve
-both terms, so that its standard error is small. Fitting sees only the training cells, a tenth of which stop the training.
+The difference, on 10^4 fresh points, estimates the Kullback-Leibler divergence from the truth in
+nats; the same points serve both terms, so that its standard error is small. Fitting sees only the
+training cells, a tenth of which stop the training.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ def mixture(dim: int, modes: int = 5, radius: float = 6.0) -> Problem:
     angle = 2 * np.pi * np.arange(modes) / modes
     mean = np.zeros((modes, dim))
     mean[:, :2] = radius * np.column_stack([np.cos(angle), np.sin(angle)])
-    factor = [np.linalg.qr(rng.normal(size=(dim, dim)))[0] * rng.uniform(0.4, 1.2, dim) for _ in range(modes)]
+    factor = [
+        np.linalg.qr(rng.normal(size=(dim, dim)))[0] * rng.uniform(0.4, 1.2, dim)
+        for _ in range(modes)
+    ]
     members = [stats.multivariate_normal(m, f @ f.T) for m, f in zip(mean, factor, strict=True)]
 
     def sample(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -45,7 +50,9 @@ def mixture(dim: int, modes: int = 5, radius: float = 6.0) -> Problem:
         return mean[k] + np.einsum("nij,nj->ni", np.stack(factor)[k], rng.normal(size=(n, dim)))
 
     def log_prob(x: np.ndarray) -> np.ndarray:
-        return np.logaddexp.reduce([np.log(w) + m.logpdf(x) for w, m in zip(weight, members, strict=True)])
+        return np.logaddexp.reduce(
+            [np.log(w) + m.logpdf(x) for w, m in zip(weight, members, strict=True)]
+        )
 
     return Problem(dim, sample, log_prob)
 
@@ -93,19 +100,24 @@ PROBLEMS = {"mixture-2": mixture(2), "banana-10": banana(10), "warped-30": warpe
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cells", type=int, default=20_000)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=list(PROBLEMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     options = parser.parse_args()
 
-    print(f"{'density':<10} {'method':<8} {'seed':>4} {'entropy':>8} {'excess':>8} {'+-':>6} {'seconds':>8} {'steps':>6}")
+    print(
+        f"{'density':<10} {'method':<8} {'seed':>4} {'entropy':>8} {'excess':>8} {'+-':>6} {'seconds':>8} {'steps':>6}"
+    )
     for name in options.problems:
         problem = PROBLEMS[name]
         for seed in options.seeds:
             rng = np.random.default_rng([seed, problem.dim])
-            train, test = problem.sample(options.cells, rng), problem.sample(TEST_POINTS, rng)
+            train = problem.sample(options.cells, rng)
+            test = problem.sample(TEST_POINTS, rng)
             truth = problem.log_prob(test)
             for method in options.methods:
                 start = time.perf_counter()

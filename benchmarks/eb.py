@@ -1,10 +1,11 @@
 """Embryoid bodies, 5 whitened dimensions, leave one snapshot out: means over times and seeds, and what the table costs.
 
-    python benchmarks/eb.py [--method curved-cfm] [--seeds 42 43 44] [--times 1 2 3] [--full] [--n-jobs 2] [--cache FOLDER]
+    python benchmarks/eb.py [--method curved-cfm] [--seeds 42 43 44] [--times 1 2 3] [--full]
+    [--n-jobs 2] [--cache FOLDER]
 
-Protocol of the literature's tables: fit without snapshot t, push the real cells of the snapshot before it, exact W1 against
-all held-out cells. The representation has seen the held-out cells (the literature's way). `--full` measures everything that
-`cf.bench.holdout` does, on the same rows.
+Protocol of the literature's tables: fit without snapshot t, push the real cells of the snapshot
+before it, exact W1 against all held-out cells. The representation has seen the held-out cells (the
+literature's way). `--full` measures everything that `cf.bench.holdout` does, on the same rows.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 import argparse
 import time as clock
 
-import sets
-from cellflow.benchmark import METRICS, hold_out
 from cellflow.recipes import DEFAULT
+
+import sets
+from cellflow.evaluation import METRICS, hold_out
 
 
 def main() -> None:

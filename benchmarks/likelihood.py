@@ -1,11 +1,14 @@
 """Held-out likelihood of the dynamics, of independent densities, and of a flow trained by maximum likelihood.
 
-    python benchmarks/likelihood.py [--sets eb myoblasts] [--cnf-steps 300] [--cnf-batch 128] [--seed 0]
+    python benchmarks/likelihood.py [--sets eb myoblasts] [--cnf-steps 300] [--cnf-batch 128]
+    [--seed 0]
 
-A fifth of the cells of every snapshot is set aside. The rows: the dynamics learned by flow matching; one density for each
-snapshot, which knows no dynamics; and what flow matching replaced (Chen et al. 2018, Grathwohl et al. 2019, TrajectoryNet of
-Tong et al. 2020): a continuous normalizing flow with the same network, whose likelihood is maximised by solving backward from
-every snapshot to the first and differentiating through the solver. All share the density of the first snapshot.
+A fifth of the cells of every snapshot is set aside. The rows: the dynamics learned by flow
+matching; one density for each snapshot, which knows no dynamics; and what flow matching replaced
+(Chen et al. 2018, Grathwohl et al. 2019, TrajectoryNet of Tong et al. 2020): a continuous
+normalizing flow with the same network, whose likelihood is maximised by solving backward from every
+snapshot to the first and differentiating through the solver. All share the density of the first
+snapshot.
 """
 
 from __future__ import annotations
@@ -22,32 +25,40 @@ from torch import Tensor
 
 import sets
 from cellflow import recipes
-from cellflow._random import stream
 from cellflow.analysis.density import EvolvingDensity
 from cellflow.analysis.snapshots import snapshot_densities
-from cellflow.benchmark.likelihood import Likelihood, held_out_nll, split
+from cellflow.core._random import stream
+from cellflow.core.population import Snapshots
 from cellflow.densities import NormalizingFlow
-from cellflow.dynamics import Dynamics
+from cellflow.evaluation.likelihood import Likelihood, held_out_nll, split
 from cellflow.fields import MLP
-from cellflow.fitting import fit
-from cellflow.flow import Flow
+from cellflow.fields.dynamics import Dynamics
 from cellflow.metrics import negative_log_likelihood
-from cellflow.population import Snapshots
+from cellflow.model.fitting import fit
+from cellflow.model.flow import Flow
 
 #: Steps of the solver in training, per interval between snapshots.
 SOLVER_STEPS = 3
 
 
-def derivative(field: Callable[[Tensor, Tensor], Tensor], t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+def derivative(
+    field: Callable[[Tensor, Tensor], Tensor], t: Tensor, z: Tensor
+) -> tuple[Tensor, Tensor]:
     """Velocity and its exact divergence, both differentiable in the weights."""
     velocity = field(t, z)
-    trace = sum(torch.autograd.grad(velocity[:, i].sum(), z, create_graph=True)[0][:, i] for i in range(z.shape[1]))
+    trace = sum(
+        torch.autograd.grad(velocity[:, i].sum(), z, create_graph=True)[0][:, i]
+        for i in range(z.shape[1])
+    )
     return velocity, trace
 
 
-def solve(field: Callable[[Tensor, Tensor], Tensor], z: Tensor, start: float, stop: float) -> tuple[Tensor, Tensor]:
+def solve(
+    field: Callable[[Tensor, Tensor], Tensor], z: Tensor, start: float, stop: float
+) -> tuple[Tensor, Tensor]:
     """States at `stop` and the integral of the divergence on the way, by the classical Runge-Kutta method."""
-    integral, dt = torch.zeros(len(z)), (stop - start) / SOLVER_STEPS
+    integral = torch.zeros(len(z))
+    dt = (stop - start) / SOLVER_STEPS
     for k in range(SOLVER_STEPS):
         t = torch.tensor(start + k * dt, dtype=torch.float64)
         v1, d1 = derivative(field, t, z)
@@ -66,7 +77,8 @@ def maximum_likelihood(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         dynamics = Dynamics(MLP(train.n_dims, train.clock), unit=like.clock.unit)
-    shift, scale = torch.from_numpy(like.frame.shift), torch.from_numpy(like.frame.scale)
+    shift = torch.from_numpy(like.frame.shift)
+    scale = torch.from_numpy(like.frame.scale)
     cells = [torch.from_numpy(like.frame.to_model(p.x)).float() for p in train.populations]
     weights = [torch.from_numpy(p.weight) for p in train.populations]
     optimizer = torch.optim.AdamW(dynamics.parameters(), lr=5e-3, weight_decay=0.0)
@@ -75,8 +87,10 @@ def maximum_likelihood(
     source.requires_grad_(requires_grad=False)
     begun = time.perf_counter()
     for _ in range(steps):
-        # Everybody goes back to the first snapshot together; each snapshot's cells join at their own time.
-        z, integral = torch.empty(0, train.n_dims), torch.empty(0)
+        # Everybody goes back to the first snapshot together; each snapshot's cells join at their
+        # own time.
+        z = torch.empty(0, train.n_dims)
+        integral = torch.empty(0)
         for k in range(len(cells) - 1, 0, -1):
             rows = torch.multinomial(weights[k], batch, replacement=True, generator=generator)
             z = torch.cat([z, cells[k][rows].requires_grad_()])
@@ -93,10 +107,14 @@ def maximum_likelihood(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sets", nargs="+", default=["eb", "myoblasts"], choices=list(sets.SETS))
     parser.add_argument("--cnf-steps", type=int, default=300)
-    parser.add_argument("--cnf-batch", type=int, default=128, help="cells of each snapshot per step")
+    parser.add_argument(
+        "--cnf-batch", type=int, default=128, help="cells of each snapshot per step"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -109,27 +127,47 @@ def main() -> None:
         train, test = split(snapshots, 0.2, stream(arguments.seed, 0))
         first = float(train.times[0])
         source = snapshot_densities(
-            Snapshots(train.populations[:1]), random_state=int(stream(arguments.seed, 2).integers(2**63))
+            Snapshots(train.populations[:1]),
+            random_state=int(stream(arguments.seed, 2).integers(2**63)),
         )
-        flow = fit(train, recipes.ot_cfm(), random_state=int(stream(arguments.seed, 1).integers(2**63)), progress=False)
+        flow = fit(
+            train,
+            recipes.ot_cfm(),
+            random_state=int(stream(arguments.seed, 1).integers(2**63)),
+            progress=False,
+        )
         n_steps = len(flow.history["step"]) and int(flow.history["step"][-1])
         dynamics, per_step = maximum_likelihood(
-            train, source[first], flow, steps=arguments.cnf_steps, batch=arguments.cnf_batch, seed=arguments.seed
+            train,
+            source[first],
+            flow,
+            steps=arguments.cnf_steps,
+            batch=arguments.cnf_batch,
+            seed=arguments.seed,
         )
         density = EvolvingDensity(replace(flow, dynamics=dynamics), source[first], first)
         for cells in test.populations:
-            nll = negative_log_likelihood(density.log_prob(cells.x, cells.time), snapshots.n_dims, weight=cells.weight)
+            nll = negative_log_likelihood(
+                density.log_prob(cells.x, cells.time), snapshots.n_dims, weight=cells.weight
+            )
             rows.append(Likelihood(cells.time, "maximum likelihood", *nll, len(cells)))
         table = pd.DataFrame([vars(row) for row in rows])
-        print(f"\n{name}: {snapshots.n_dims} dimensions, held-out cells {[len(p) for p in test.populations]}")
+        print(
+            f"\n{name}: {snapshots.n_dims} dimensions, held-out cells {[len(p) for p in test.populations]}"
+        )
         shown = table.pivot_table(index="method", columns="time", values="nll", sort=False)
         shown["mean"] = shown.mean(axis=1)
         print(shown.round(3).to_string())
         error = table.groupby("time")["standard_error"].max()
         print(f"standard errors up to {np.round(error.max(), 3)}")
-        print(f"ot-cfm: {n_steps} steps, {flow.seconds:.1f} s with the plans, {flow.seconds / n_steps:.4f} s per step")
+        print(
+            f"ot-cfm: {n_steps} steps, {flow.seconds:.1f} s with the plans, {flow.seconds / n_steps:.4f} s per step"
+        )
         total = per_step * arguments.cnf_steps
-        print(f"maximum likelihood: {arguments.cnf_steps} steps, {total:.1f} s, {per_step:.4f} s per step", flush=True)
+        print(
+            f"maximum likelihood: {arguments.cnf_steps} steps, {total:.1f} s, {per_step:.4f} s per step",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

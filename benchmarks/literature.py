@@ -1,14 +1,16 @@
 """Embryoid bodies beside the published rows: ours, transport without a model, and torchcfm in its own configuration.
 
-    python benchmarks/literature.py --out literature.jsonl [--set eb] [--methods straight "torchcfm ot-cfm"] [--seeds 42]
-    python benchmarks/literature.py --out literature.jsonl --table
+    python benchmarks/literature.py --out literature.jsonl [--set eb] [--methods straight "torchcfm
+    ot-cfm"] [--seeds 42] python benchmarks/literature.py --out literature.jsonl --table
 
-Protocol of the published tables (P1): fit without snapshot t, push the real cells of the snapshot before it, exact W1 against
-all held-out cells; P2 rolls out from the first snapshot. The representation has seen the held-out cells, as published. Every
-fit runs in a process of its own with one thread, so that seconds (plans included, imports not) and peak memory (before
-scoring; what importing and loading alone take stands beside it) are its own. torchcfm's curve over steps is P1 without early
-stopping; its row is that of the weights with the best validation loss. `--set eb50s` and others print the same for more
-dimensions, where nothing was published on these coordinates. Results are appended to `--out` and not computed twice.
+Protocol of the published tables (P1): fit without snapshot t, push the real cells of the snapshot
+before it, exact W1 against all held-out cells; P2 rolls out from the first snapshot. The
+representation has seen the held-out cells, as published. Every fit runs in a process of its own
+with one thread, so that seconds (plans included, imports not) and peak memory (before scoring; what
+importing and loading alone take stands beside it) are its own. torchcfm's curve over steps is P1
+without early stopping; its row is that of the weights with the best validation loss. `--set eb50s`
+and others print the same for more dimensions, where nothing was published on these coordinates.
+Results are appended to `--out` and not computed twice.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ import pandas as pd
 
 import methods
 import sets
+from cellflow.core.population import Population, Snapshots
 from cellflow.metrics import energy_distance, variance_ratio, wasserstein
-from cellflow.population import Population, Snapshots
 
 #: Checkpoints of the curves.
 STEPS = (500, 1000, 2000, 5000, 10_000)
@@ -48,10 +50,13 @@ def memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def child(name: str, time: float, seed: int, method_name: str, steps: tuple[int, ...]) -> dict[str, Any]:
+def child(
+    name: str, time: float, seed: int, method_name: str, steps: tuple[int, ...]
+) -> dict[str, Any]:
     """Fit, predict and score one held-out time, in this process."""
     snapshots = sets.SETS[name]()
-    rest, held_out = snapshots.without(time), snapshots.at(time)
+    rest = snapshots.without(time)
+    held_out = snapshots.at(time)
     method = methods.named(method_name)
     imported = memory()
     start = clock.perf_counter()
@@ -63,8 +68,12 @@ def child(name: str, time: float, seed: int, method_name: str, steps: tuple[int,
         seconds = course.stopped.seconds
         told = {"best_step": course.stopped.steps, "stop_step": course.stop}
         for step, peer in course.checkpoints.items():
-            curve[str(step)] = method.predict(peer, rest, time, random_state=seed, protocols=("P1",))["P1"]
-        told["seconds_of_curve"] = {step: round(course.checkpoints[int(step)].seconds, 1) for step in curve}
+            curve[str(step)] = method.predict(
+                peer, rest, time, random_state=seed, protocols=("P1",)
+            )["P1"]
+        told["seconds_of_curve"] = {
+            step: round(course.checkpoints[int(step)].seconds, 1) for step in curve
+        }
     else:
         found = method(rest, time, random_state=seed)
         seconds = clock.perf_counter() - start
@@ -73,7 +82,8 @@ def child(name: str, time: float, seed: int, method_name: str, steps: tuple[int,
     told["curve"] = {step: _w1(p, held_out) for step, p in curve.items()}
     for protocol, predicted in found.items():
         told[protocol] = _w1(predicted, held_out)
-    push, weights = found["P1"], {"x_weight": found["P1"].weight, "y_weight": held_out.weight}
+    push = found["P1"]
+    weights = {"x_weight": found["P1"].weight, "y_weight": held_out.weight}
     told["energy"] = energy_distance(push.x, held_out.x, **weights)
     told["variance"] = variance_ratio(push.x, held_out.x, **weights)
     return told
@@ -85,7 +95,12 @@ def _w1(predicted: Population, held_out: Population) -> float:
 
 def spawned(*arguments: object) -> dict[str, Any]:
     """Run `child` in a process of its own, with one thread."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-W", "ignore", __file__, "--child", json.dumps(arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -118,26 +133,42 @@ def report(rows: pd.DataFrame, name: str) -> None:
         if name == "eb" and method in PUBLISHED:
             value, spread, source = PUBLISHED[method]
             published = f"  {value:.3f} +- {spread:.3f} ({source}); ours differs by {by_time.mean() - value:+.3f}"
-        print(f"{method:18s}" + "".join(f"{x:9.3f}" for x in numbers) + f"{group['seconds'].mean():9.1f}{use:>15s}{published}")
+        print(
+            f"{method:18s}"
+            + "".join(f"{x:9.3f}" for x in numbers)
+            + f"{group['seconds'].mean():9.1f}{use:>15s}{published}"
+        )
     curves = rows[rows["curve"].map(bool)]
     if len(curves):
-        print("\nW1 over steps, without early stopping; seconds until then; best and last step of early stopping")
+        print(
+            "\nW1 over steps, without early stopping; seconds until then; best and last step of early stopping"
+        )
     for (method, time), group in curves.groupby(["method", "time"], sort=False):
         steps = group["curve"].iloc[0].keys()
         values = [np.mean([c[s] for c in group["curve"]]) for s in steps]
         seconds = [np.mean([c[s] for c in group["seconds_of_curve"]]) for s in steps]
-        points = ", ".join(f"{s}: {v:.3f} ({x:.0f} s)" for s, v, x in zip(steps, values, seconds, strict=True))
-        print(f"{method:18s}t={time:g}  {points}; {group['best_step'].mean():.0f}, {group['stop_step'].mean():.0f}")
+        points = ", ".join(
+            f"{s}: {v:.3f} ({x:.0f} s)" for s, v, x in zip(steps, values, seconds, strict=True)
+        )
+        print(
+            f"{method:18s}t={time:g}  {points}; {group['best_step'].mean():.0f}, {group['stop_step'].mean():.0f}"
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path)
     parser.add_argument("--set", default="eb", choices=list(sets.SETS))
-    parser.add_argument("--methods", nargs="+", default=["previous", "straight", "ot-cfm", *list(PUBLISHED)[:3]])
+    parser.add_argument(
+        "--methods", nargs="+", default=["previous", "straight", "ot-cfm", *list(PUBLISHED)[:3]]
+    )
     parser.add_argument("--times", type=float, nargs="+", help="inner times; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
-    parser.add_argument("--steps", type=int, nargs="*", default=list(STEPS), help="checkpoints of torchcfm's curve")
+    parser.add_argument(
+        "--steps", type=int, nargs="*", default=list(STEPS), help="checkpoints of torchcfm's curve"
+    )
     parser.add_argument("--table", action="store_true", help="only print what --out holds")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -146,7 +177,11 @@ def main() -> None:
         return
     if arguments.out is None:
         parser.error("--out is needed")
-    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    rows = (
+        [json.loads(line) for line in arguments.out.read_text().splitlines()]
+        if arguments.out.exists()
+        else []
+    )
     done = {tuple(row[key] for key in KEY) for row in rows}
     snapshots: Snapshots | None = None if arguments.table else sets.load(arguments.set)
     if snapshots is not None:
@@ -156,15 +191,29 @@ def main() -> None:
             if steps:
                 print(f"{method.name}: {method}", flush=True)
             for time in arguments.times or snapshots.times[1:-1].tolist():
-                for seed in arguments.seeds[:1] if name in ("straight", "previous") else arguments.seeds:
-                    key = (arguments.set, time, seed, method.name, methods.configuration(method), steps)
+                for seed in (
+                    arguments.seeds[:1] if name in ("straight", "previous") else arguments.seeds
+                ):
+                    key = (
+                        arguments.set,
+                        time,
+                        seed,
+                        method.name,
+                        methods.configuration(method),
+                        steps,
+                    )
                     if key in done:
                         continue
-                    row = dict(zip(KEY, key, strict=True)) | spawned(arguments.set, time, seed, name, arguments.steps)
+                    row = dict(zip(KEY, key, strict=True)) | spawned(
+                        arguments.set, time, seed, name, arguments.steps
+                    )
                     rows.append(row)
                     with arguments.out.open("a") as file:
                         file.write(json.dumps(row) + "\n")
-                    print(f"{method.name} t={time:g} seed {seed}: P1 {row['P1']:.4f}, {row['seconds']:.1f} s", flush=True)
+                    print(
+                        f"{method.name} t={time:g} seed {seed}: P1 {row['P1']:.4f}, {row['seconds']:.1f} s",
+                        flush=True,
+                    )
     report(pd.DataFrame(rows), arguments.set)
 
 

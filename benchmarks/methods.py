@@ -1,8 +1,9 @@
 """Methods by name, ours and others', all called the same way: `(rest, time, *, random_state) -> {protocol: Population}`.
 
-Names are those of recipes (`"ot-cfm"`; `"ot-cfm@500"` takes 500 steps of training), `"path curved-cfm"` for a recipe's paths
-without a network, `"straight"` for optimal transport interpolation without a model, `"previous"` for the cells of the snapshot
-before, and `"torchcfm"` (OT-CFM), `"torchcfm i-cfm"`, `"torchcfm ot-cfm"`, `"torchcfm sf2m"`.
+Names are those of recipes (`"ot-cfm"`; `"ot-cfm@500"` takes 500 steps of training), `"path
+curved-cfm"` for a recipe's paths without a network, `"straight"` for optimal transport
+interpolation without a model, `"previous"` for the cells of the snapshot before, and `"torchcfm"`
+(OT-CFM), `"torchcfm i-cfm"`, `"torchcfm ot-cfm"`, `"torchcfm sf2m"`.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+from cellflow.recipes import Recipe, describe
 
 from cellflow import recipes
 from cellflow.analysis.prediction import Source, predict
-from cellflow.benchmark.baselines import around, previous_snapshot
-from cellflow.benchmark.interpolation import path_interpolation
+from cellflow.core.frame import Scale
+from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Auto
-from cellflow.fitting import fit
-from cellflow.frame import Scale
-from cellflow.population import Population, Snapshots
-from cellflow.recipes import Recipe, describe
+from cellflow.evaluation.baselines import around, previous_snapshot
+from cellflow.evaluation.interpolation import path_interpolation
+from cellflow.model.fitting import fit
 
 _SOURCES: dict[str, Source] = {"P1": "earlier", "two-sided": "both"}
 
@@ -35,7 +36,9 @@ class Method(Protocol):
     def name(self) -> str:
         """As tables have it."""
 
-    def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:
+    def __call__(
+        self, rest: Snapshots, time: float, *, random_state: int
+    ) -> Mapping[str, Population]:
         """Predict the cells at `time` from the other snapshots, in one or more protocols."""
 
 
@@ -50,7 +53,9 @@ class Ours:
         """Of the recipe."""
         return self.recipe.name
 
-    def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:
+    def __call__(
+        self, rest: Snapshots, time: float, *, random_state: int
+    ) -> Mapping[str, Population]:
         """Fit without a snapshot and predict it."""
         flow = fit(rest, self.recipe, random_state=random_state, progress=False)
         found = {}
@@ -66,12 +71,16 @@ class Straight:
 
     name: str = "straight"
 
-    def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:  # noqa: ARG002
+    def __call__(
+        self, rest: Snapshots, time: float, *, random_state: int
+    ) -> Mapping[str, Population]:
         """Interpolate along the plan."""
         source, target = around(rest, time)
         plan = Auto()(source, target)
         order = np.lexsort((plan.j, plan.i))
-        i, j, s = plan.i[order], plan.j[order], (time - source.time) / (target.time - source.time)
+        i = plan.i[order]
+        j = plan.j[order]
+        s = (time - source.time) / (target.time - source.time)
         return {"P1": Population((1 - s) * source.x[i] + s * target.x[j], time, plan.mass[order])}
 
 
@@ -86,7 +95,9 @@ class Bare:
         """The recipe's, marked."""
         return f"path {self.recipe.name}"
 
-    def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:  # noqa: ARG002 (as every method)
+    def __call__(
+        self, rest: Snapshots, time: float, *, random_state: int
+    ) -> Mapping[str, Population]:
         """Put the pairs of the plan where the paths are at `time`."""
         return {"P1": path_interpolation(rest, time, self.recipe)}
 
@@ -97,7 +108,9 @@ class Previous:
 
     name: str = "previous"
 
-    def __call__(self, rest: Snapshots, time: float, *, random_state: int) -> Mapping[str, Population]:  # noqa: ARG002
+    def __call__(
+        self, rest: Snapshots, time: float, *, random_state: int
+    ) -> Mapping[str, Population]:
         """Predict that nothing happens."""
         return {"P1": previous_snapshot(rest, time)}
 
@@ -113,11 +126,15 @@ def named(name: str, *, scale: Scale = "none") -> Method:
     known, _, steps = name.removeprefix("path ").partition("@")
     recipe = recipes.by_name(known)
     if steps:
-        recipe = replace(recipe, name=f"{known}@{steps}", training=replace(recipe.training, steps=int(steps)))
+        recipe = replace(
+            recipe, name=f"{known}@{steps}", training=replace(recipe.training, steps=int(steps))
+        )
     return (Bare if name.startswith("path ") else Ours)(recipe)
 
 
 def configuration(method: Method) -> str:
     """A short hash of everything that a method's results depend on beside data, seed and code."""
     part = describe(getattr(method, "recipe", method))
-    return hashlib.sha1(json.dumps(part, sort_keys=True).encode(), usedforsecurity=False).hexdigest()[:8]
+    return hashlib.sha1(
+        json.dumps(part, sort_keys=True).encode(), usedforsecurity=False
+    ).hexdigest()[:8]

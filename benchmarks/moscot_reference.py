@@ -2,20 +2,25 @@
 
     python benchmarks/moscot_reference.py
 
-moscot (Klein et al. 2025; tests/data/generate_gt_temporal_data.py of theislab/moscot) judges an interpolation between days 10
-and 11 by the Sinkhorn divergence of squared Euclidean cost to the cells of day 10.5, for pairs drawn from its plan and for
-pairs drawn at random. What its parameters mean, found by comparing with the stored values:
+moscot (Klein et al. 2025; tests/data/generate_gt_temporal_data.py of theislab/moscot) judges an
+interpolation between days 10 and 11 by the Sinkhorn divergence of squared Euclidean cost to the
+cells of day 10.5, for pairs drawn from its plan and for pairs drawn at random. What its parameters
+mean, found by comparing with the stored values:
 
-- Each pair of days has its own 50 principal components of both days' cells. Those of day 10 come in the axes of (10, 10.5),
-  those of 10.5 in the axes of (10.5, 11), those of 11 in the axes of (10, 11), and the three are mixed as if they were one
-  space. So the values say little about days; they are arithmetic to be reproduced. Distances in one space stand beside them.
-- The plan is entropic and unbalanced: cost over its mean, epsilon 0.5, Kullback-Leibler penalties 1 and 10 on the two
-  marginals, which is what tau_a = 2/3 and tau_b = 20/21 stand for (tau = lambda / (lambda + epsilon)). Its entropy counts
-  cells instead of being relative to the marginals, hence the total mass of 1.35; the pairs drawn do not depend on that.
-- As many pairs as day 10.5 has cells (81) are drawn with numpy's legacy generator, seed 42: rows by the mean of the plan over
-  columns, then a column for each; halfway between the two is the prediction.
-- The divergence is OT(x, y) - OT(x, x) / 2 - OT(y, y) / 2, entropy included, with epsilon = 10 in units of the squared cost,
-  which the fixture does not record. With less, the values tend to the exact squared distances of the last column, 0.7 % above.
+- Each pair of days has its own 50 principal components of both days' cells. Those of day 10 come in
+  the axes of (10, 10.5), those of 10.5 in the axes of (10.5, 11), those of 11 in the axes of (10,
+  11), and the three are mixed as if they were one space. So the values say little about days; they
+  are arithmetic to be reproduced. Distances in one space stand beside them.
+- The plan is entropic and unbalanced: cost over its mean, epsilon 0.5, Kullback-Leibler penalties 1
+  and 10 on the two marginals, which is what tau_a = 2/3 and tau_b = 20/21 stand for (tau = lambda /
+  (lambda + epsilon)). Its entropy counts cells instead of being relative to the marginals, hence
+  the total mass of 1.35; the pairs drawn do not depend on that.
+- As many pairs as day 10.5 has cells (81) are drawn with numpy's legacy generator, seed 42: rows by
+  the mean of the plan over columns, then a column for each; halfway between the two is the
+  prediction.
+- The divergence is OT(x, y) - OT(x, x) / 2 - OT(y, y) / 2, entropy included, with epsilon = 10 in
+  units of the squared cost, which the fixture does not record. With less, the values tend to the
+  exact squared distances of the last column, 0.7 % above.
 """
 
 from __future__ import annotations
@@ -70,12 +75,15 @@ def divergence(x: np.ndarray, y: np.ndarray, epsilon: float = EPSILON) -> float:
     return cost(x, y) - cost(x, x) / 2 - cost(y, y) / 2
 
 
-def unbalanced(cost: np.ndarray, *, epsilon: float = 0.5, penalties: tuple[float, float] = (1.0, 10.0)) -> np.ndarray:
+def unbalanced(
+    cost: np.ndarray, *, epsilon: float = 0.5, penalties: tuple[float, float] = (1.0, 10.0)
+) -> np.ndarray:
     """Entropic plan between uniform marginals that are kept by Kullback-Leibler penalties (Chizat et al. 2018)."""
     n, m = cost.shape
     kernel = np.exp(-cost / cost.mean() / epsilon)
     tau_a, tau_b = (penalty / (penalty + epsilon) for penalty in penalties)
-    u, v = np.ones(n), np.ones(m)
+    u = np.ones(n)
+    v = np.ones(m)
     for _ in range(2000):
         u = (1 / n / (kernel @ v)) ** tau_a
         v = (1 / m / (kernel.T @ u)) ** tau_b
@@ -86,8 +94,13 @@ def drawn(plan: np.ndarray, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a plan, as moscot draws them."""
     rng = np.random.RandomState(seed)  # the stored values were drawn with it
     by_row = plan.mean(axis=1)
-    rows, counts = np.unique(rng.choice(len(plan), p=by_row / by_row.sum(), size=n), return_counts=True)
-    columns = [rng.choice(plan.shape[1], size=k, p=plan[i] / plan[i].sum()) for i, k in zip(rows, counts, strict=True)]
+    rows, counts = np.unique(
+        rng.choice(len(plan), p=by_row / by_row.sum(), size=n), return_counts=True
+    )
+    columns = [
+        rng.choice(plan.shape[1], size=k, p=plan[i] / plan[i].sum())
+        for i, k in zip(rows, counts, strict=True)
+    ]
     return np.repeat(rows, counts), np.concatenate(columns)
 
 
@@ -102,8 +115,11 @@ def references() -> list[Reference]:
     import anndata as ad
 
     adata = ad.read_h5ad(FILE)
-    uns, seed = adata.uns, int(adata.uns["seed"])
-    cells = Snapshots.from_arrays(adata.X.toarray().astype(np.float64), adata.obs["day"].astype(float).to_numpy())
+    uns = adata.uns
+    seed = int(adata.uns["seed"])
+    cells = Snapshots.from_arrays(
+        adata.X.toarray().astype(np.float64), adata.obs["day"].astype(float).to_numpy()
+    )
     early, middle, late = (population.x for population in cells.populations)
     batch = adata.obs["batch"].to_numpy()[cells[0].index]
 
@@ -117,12 +133,21 @@ def references() -> list[Reference]:
 
     def row(name: str, stored: float, *clouds: tuple[np.ndarray, np.ndarray]) -> Reference:
         found = float(np.mean([divergence(x, y) for x, y in clouds]))
-        return Reference(name, float(stored), found, float(np.mean([wasserstein(x, y, p=2) ** 2 for x, y in clouds])))
+        return Reference(
+            name,
+            float(stored),
+            found,
+            float(np.mean([wasserstein(x, y, p=2) ** 2 for x, y in clouds])),
+        )
 
     n = len(middle)
     batches = [source[batch == k] for k in np.unique(batch)]
     return [
-        row("interpolated, days 10 and 11", uns["interpolated_distance_10_105_11"], (between, halfway(*drawn(plan, n, seed)))),
+        row(
+            "interpolated, days 10 and 11",
+            uns["interpolated_distance_10_105_11"],
+            (between, halfway(*drawn(plan, n, seed))),
+        ),
         row(
             "random pairs, days 10 and 11",
             uns["random_distance_10_105_11"],
@@ -131,7 +156,12 @@ def references() -> list[Reference]:
         row("day 10 to 10.5", uns["time_point_distances_10_105_11"][0], (source, between)),
         row("day 10.5 to 11", uns["time_point_distances_10_105_11"][1], (between, target)),
         row("batches of day 10", uns["batch_distances_10"], *itertools.combinations(batches, 2)),
-        Reference("plan of days 10 and 11, total mass", float(uns["tmap_10_11"].sum()), float(plan.sum()), float("nan")),
+        Reference(
+            "plan of days 10 and 11, total mass",
+            float(uns["tmap_10_11"].sum()),
+            float(plan.sum()),
+            float("nan"),
+        ),
     ]
 
 
@@ -141,10 +171,14 @@ def in_one_space() -> tuple[float, float, float]:
 
     adata = ad.read_h5ad(FILE)
     x = sets.pca(adata.X.toarray(), 50)
-    early, middle, late = Snapshots.from_arrays(x, adata.obs["day"].astype(float).to_numpy()).populations
+    early, middle, late = Snapshots.from_arrays(
+        x, adata.obs["day"].astype(float).to_numpy()
+    ).populations
     plan = unbalanced(((early.x[:, None] - late.x) ** 2).sum(axis=2))
     pairs = [drawn(plan, len(middle), 42), at_random(len(early), len(late), len(middle), 42)]
-    interpolated, random = (wasserstein((early.x[i] + late.x[j]) / 2, middle.x, p=2) ** 2 for i, j in pairs)
+    interpolated, random = (
+        wasserstein((early.x[i] + late.x[j]) / 2, middle.x, p=2) ** 2 for i, j in pairs
+    )
     return interpolated, random, wasserstein(early.x, middle.x, p=2) ** 2
 
 
@@ -157,7 +191,11 @@ def main() -> None:
         print(
             f"{reference.name:36s}{reference.stored:10.3f}{reference.found:10.3f}{reference.error:10.1e}{reference.exact:12.3f}"
         )
-    print("one space: interpolated {:.1f}, random pairs {:.1f}, day 10 itself {:.1f}".format(*in_one_space()))
+    print(
+        "one space: interpolated {:.1f}, random pairs {:.1f}, day 10 itself {:.1f}".format(
+            *in_one_space()
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
     python benchmarks/planar.py [--seeds 42 43 44] [--cells 10000] [--methods cellflow torchcfm]
 
-W2 between 10,000 test points carried by the flow and 10,000 fresh points of the target, exact; the same between two fresh
-samples of the target is the floor. The normalised path energy |E int |v|^2 dt - W2^2| / W2^2 has the W2 between the two test
-samples in it, which is what an optimal flow spends. Published best, as quoted (W2 / energy): N to 8 Gaussians .275 / .016, 8
-Gaussians to moons .601 / .015, N to moons .124 / .053, N to s-curve .128 / .027.
+W2 between 10,000 test points carried by the flow and 10,000 fresh points of the target, exact; the
+same between two fresh samples of the target is the floor. The normalised path energy |E int |v|^2
+dt - W2^2| / W2^2 has the W2 between the two test samples in it, which is what an optimal flow
+spends. Published best, as quoted (W2 / energy): N to 8 Gaussians .275 / .016, 8 Gaussians to moons
+.601 / .015, N to moons .124 / .053, N to s-curve .128 / .027.
 
-Ours is fitted to fixed training samples of `--cells` points, with one whole-population plan; torchcfm's OT-CFM gets fresh
-points in every batch, in its own configuration (batch 256, three layers of 64, 20,000 steps at rate 1e-3).
+Ours is fitted to fixed training samples of `--cells` points, with one whole-population plan;
+torchcfm's OT-CFM gets fresh points in every batch, in its own configuration (batch 256, three
+layers of 64, 20,000 steps at rate 1e-3).
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ def normal(n: int, rng: np.random.Generator) -> np.ndarray:
 
 def eight(n: int, rng: np.random.Generator) -> np.ndarray:
     angle = 2 * np.pi * rng.integers(8, size=n) / 8
-    return 5 * np.column_stack([np.cos(angle), np.sin(angle)]) + np.sqrt(0.1) * rng.normal(size=(n, 2))
+    return 5 * np.column_stack([np.cos(angle), np.sin(angle)]) + np.sqrt(0.1) * rng.normal(
+        size=(n, 2)
+    )
 
 
 def moons(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -63,13 +67,21 @@ def ours(source: Sampler, target: Sampler, seed: int, cells: int) -> tuple[Calla
     x = np.concatenate([source(cells, rng), target(cells, rng)])
     start = time.perf_counter()
     recipe = recipes.ot_cfm(smoothing=0.02, training=Training(steps=4000))
-    flow = fit(Snapshots.from_arrays(x, np.repeat([0.0, 1.0], cells)), recipe, random_state=seed, progress=False)
+    flow = fit(
+        Snapshots.from_arrays(x, np.repeat([0.0, 1.0], cells)),
+        recipe,
+        random_state=seed,
+        progress=False,
+    )
     seconds = time.perf_counter() - start
 
     def carry(x: np.ndarray) -> tuple[np.ndarray, float]:
         times = np.linspace(0, 1, 51)
         way = flow.simulate(x, 0.0, times, step=0.02).x
-        speed = [np.square(flow.velocity(x, t)).sum(axis=1).mean() for x, t in zip(way, times, strict=True)]
+        speed = [
+            np.square(flow.velocity(x, t)).sum(axis=1).mean()
+            for x, t in zip(way, times, strict=True)
+        ]
         return way[-1], float(np.trapezoid(speed, times))
 
     return carry, seconds
@@ -84,7 +96,9 @@ def theirs(source: Sampler, target: Sampler, seed: int, cells: int) -> tuple[Cal
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
         return torch.from_numpy(source(n, rng)).float(), torch.from_numpy(target(n, rng)).float()
 
-    peer = peers.train("ot-cfm", fresh, 2, sigma=0.1, steps=20_000, batch_size=256, lr=1e-3, width=64, seed=seed)
+    peer = peers.train(
+        "ot-cfm", fresh, 2, sigma=0.1, steps=20_000, batch_size=256, lr=1e-3, width=64, seed=seed
+    )
     return peer.flow, peer.seconds
 
 
@@ -92,7 +106,9 @@ METHODS = {"cellflow": ours, "torchcfm": theirs}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
@@ -103,13 +119,20 @@ def main() -> None:
         source, target = TASKS[name]
         for seed in options.seeds:
             rng = np.random.default_rng([seed, 2])
-            x0, x1, other = source(TEST, rng), target(TEST, rng), target(TEST, rng)
-            square, floor = wasserstein(x0, x1, p=2) ** 2, wasserstein(other, x1, p=2)
+            x0 = source(TEST, rng)
+            x1 = target(TEST, rng)
+            other = target(TEST, rng)
+            square = wasserstein(x0, x1, p=2) ** 2
+            floor = wasserstein(other, x1, p=2)
             for method in options.methods:
                 carry, seconds = METHODS[method](source, target, seed, options.cells)
                 end, energy = carry(x0)
-                w2, excess = wasserstein(end, x1, p=2), abs(energy - square) / square
-                print(f"{name:<17} {seed:>4} {method:<9} {w2:6.3f} {floor:6.3f} {excess:7.4f} {seconds:6.1f}", flush=True)
+                w2 = wasserstein(end, x1, p=2)
+                excess = abs(energy - square) / square
+                print(
+                    f"{name:<17} {seed:>4} {method:<9} {w2:6.3f} {floor:6.3f} {excess:7.4f} {seconds:6.1f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The benchmark sets as snapshots: read from a folder of real data that is not part of the repository.
 
-Each loader says which representation it takes; `python benchmarks/sets.py` prints all of them with their sizes. Every
-representation was made from all cells, held-out ones included, as in the literature's tables. Sets that are absent are skipped
-by the scripts, with a line that says so.
+Each loader says which representation it takes; `python benchmarks/sets.py` prints all of them with
+their sizes. Every representation was made from all cells, held-out ones included, as in the
+literature's tables. Sets that are absent are skipped by the scripts, with a line that says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.population import Population, Snapshots
+from cellflow.core.population import Population, Snapshots
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -42,7 +42,9 @@ def _table(path: Path) -> Snapshots:
 def eb() -> Snapshots:
     """Embryoid bodies, 5 whitened principal components, times 0 ... 4."""
     folder = DATA / "eb"
-    return Snapshots.from_arrays(np.load(folder / "eb_pcs5_whitened.npy"), np.load(folder / "eb_labels.npy").astype(float))
+    return Snapshots.from_arrays(
+        np.load(folder / "eb_pcs5_whitened.npy"), np.load(folder / "eb_labels.npy").astype(float)
+    )
 
 
 def _eb_pcs(n_dims: int, *, standardised: bool) -> Snapshots:
@@ -129,8 +131,9 @@ def _worm() -> AnnData:
 def worm() -> Snapshots:
     """Worm embryo neurons, 10 principal components of log counts, 8 bins of embryo time at their mean minutes.
 
-    Embryo time was estimated from these cells' expression: what divides the cells has seen their positions, so neighbouring
-    bins are smoother than snapshots of an experiment are. `worm_sampled` has the times at which cells were taken.
+    Embryo time was estimated from these cells' expression: what divides the cells has seen their
+    positions, so neighbouring bins are smoother than snapshots of an experiment are. `worm_sampled`
+    has the times at which cells were taken.
     """
     adata = _worm()
     bins = adata.obs["time_bin"].to_numpy(float)
@@ -153,9 +156,13 @@ def worm_types() -> tuple[Snapshots, list[np.ndarray]] | None:
     except FileNotFoundError as error:
         print(f"worm: skipped, {error.filename} is absent")
         return None
-    minutes, types = adata.obs["time"].to_numpy(float), adata.obs["cell_type"].to_numpy(str)
+    minutes = adata.obs["time"].to_numpy(float)
+    types = adata.obs["cell_type"].to_numpy(str)
     known = np.unique(minutes[np.isfinite(minutes)])
-    populations = [Population(np.asarray(adata.obsm["X_pca"][minutes == t], dtype=np.float64), float(t)) for t in known]
+    populations = [
+        Population(np.asarray(adata.obsm["X_pca"][minutes == t], dtype=np.float64), float(t))
+        for t in known
+    ]
     return Snapshots(tuple(populations)), [types[minutes == t] for t in known]
 
 
@@ -164,7 +171,9 @@ def reprogramming() -> Snapshots:
     import anndata as ad
 
     adata = ad.read_h5ad(DATA / "peer_fixtures" / "moscot_temporal_tests.h5ad")
-    return Snapshots.from_arrays(pca(adata.X.toarray(), 10), adata.obs["day"].astype(float).to_numpy())
+    return Snapshots.from_arrays(
+        pca(adata.X.toarray(), 10), adata.obs["day"].astype(float).to_numpy()
+    )
 
 
 def cospar() -> Snapshots:
@@ -222,7 +231,9 @@ def main() -> None:
         snapshots = load(name)
         if snapshots is not None:
             sizes = ", ".join(f"{p.time:g}: {len(p)}" for p in snapshots.populations)
-            print(f"{name:14s} {representation(name)}\n{'':14s} {snapshots.n_dims} dimensions; cells at each time {sizes}")
+            print(
+                f"{name:14s} {representation(name)}\n{'':14s} {snapshots.n_dims} dimensions; cells at each time {sizes}"
+            )
 
 
 if __name__ == "__main__":

@@ -2,16 +2,19 @@
 
     python benchmarks/truth.py --out truth.jsonl --methods curved-cfm ot-cfm sf2m
 
-- velocities: fits to fresh snapshots of every system of `cellflow.synthetic` and of a population in uniform motion; at the
-  snapshots and halfway between them, velocities of fresh cells beside the true ones. `size` is the slope of one on the other
-  (1 is right), `cosine` the mean over cells, weighted by their true speed, since a cell at rest has no direction, `error` the
-  root mean square difference over the root mean square velocity.
-- drift: the same of single cells in systems with noise: by the flow, and, of a recipe with a score, by the drift with the
-  fit's own sigma and with the true one.
-- lineages: worm neurons, all snapshots fitted; cells pushed to a later snapshot take the type of the nearest cell there. Share
-  in their own type or one that descends from it, beside cells that are not moved.
-- hold-out: every inner snapshot left out in turn, protocol P1, equal clouds: W1, energy distance and variance ratio, and where
-  types are known the error of composition by nearest cell; beside the straight path without a model.
+- velocities: fits to fresh snapshots of every system of `cellflow.synthetic` and of a population in
+  uniform motion; at the snapshots and halfway between them, velocities of fresh cells beside the
+  true ones. `size` is the slope of one on the other (1 is right), `cosine` the mean over cells,
+  weighted by their true speed, since a cell at rest has no direction, `error` the root mean square
+  difference over the root mean square velocity.
+- drift: the same of single cells in systems with noise: by the flow, and, of a recipe with a score,
+  by the drift with the fit's own sigma and with the true one.
+- lineages: worm neurons, all snapshots fitted; cells pushed to a later snapshot take the type of
+  the nearest cell there. Share in their own type or one that descends from it, beside cells that
+  are not moved.
+- hold-out: every inner snapshot left out in turn, protocol P1, equal clouds: W1, energy distance
+  and variance ratio, and where types are known the error of composition by nearest cell; beside the
+  straight path without a model.
 
 Rows are appended to --out, and what is there is not computed again; `--table` only prints.
 """
@@ -28,31 +31,42 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from cellflow.recipes import Recipe, by_name
 
 import methods
 import sets
 from cellflow import synthetic
 from cellflow.analysis.diagnosis import mean_cosine
 from cellflow.analysis.prediction import predict
-from cellflow.fitting import fit
-from cellflow.flow import Flow
-from cellflow.metrics import composition_error, energy_distance, lineage_consistency, variance_ratio, wasserstein
-from cellflow.population import Population, Snapshots
-from cellflow.recipes import Recipe, by_name
+from cellflow.core.population import Population, Snapshots
+from cellflow.metrics import (
+    composition_error,
+    energy_distance,
+    lineage_consistency,
+    variance_ratio,
+    wasserstein,
+)
+from cellflow.model.fitting import fit
+from cellflow.model.flow import Flow
 
 #: Cells per snapshot of a simulated system, and fresh cells that velocities are compared at.
-N_CELLS, N_FRESH = 400, 400
+N_CELLS = 400
+N_FRESH = 400
 #: Most points of a cloud that distances are taken of.
 MOST = 1000
 
 #: Three genes in a ring, each of which represses the next.
 RING = synthetic.GeneCircuit(
-    regulation=((0.0, 0.0, -8.0), (-8.0, 0.0, 0.0), (0.0, -8.0, 0.0)), basal=(3.0, 3.0, 3.0), start=(0.6, 0.4, 0.2)
+    regulation=((0.0, 0.0, -8.0), (-8.0, 0.0, 0.0), (0.0, -8.0, 0.0)),
+    basal=(3.0, 3.0, 3.0),
+    start=(0.6, 0.4, 0.2),
 )
 #: Systems whose velocity is known.
 SYSTEMS: dict[str, synthetic.System] = {
     "uniform motion": synthetic.GaussianToGaussian(shift=(8.0, 0.0, 0.0, 0.0), stretch=(1.0,) * 4),
-    "slow uniform motion": synthetic.GaussianToGaussian(shift=(2.0,) + (0.0,) * 9, stretch=(1.0,) * 10),
+    "slow uniform motion": synthetic.GaussianToGaussian(
+        shift=(2.0,) + (0.0,) * 9, stretch=(1.0,) * 10
+    ),
     "GaussianToGaussian": synthetic.GaussianToGaussian(),
     "OrnsteinUhlenbeck": synthetic.OrnsteinUhlenbeck(),
     "Rotation": synthetic.Rotation(),
@@ -93,7 +107,9 @@ def velocities(recipe: Recipe, seed: int) -> Iterator[Row]:
         flow, _ = fitted(system, recipe, seed)
         times = np.asarray(system.times)
         for place, at in (("snapshots", times), ("between", (times[1:] + times[:-1]) / 2)):
-            cells = system.sample(N_FRESH, at.tolist(), np.random.default_rng([seed, 1])).populations
+            cells = system.sample(
+                N_FRESH, at.tolist(), np.random.default_rng([seed, 1])
+            ).populations
             known = np.concatenate([system.velocity(p.time, p.x) for p in cells])  # type: ignore[attr-defined]
             found = np.concatenate([flow.velocity(p.x, p.time) for p in cells])
             yield {"part": "velocities", "set": name, "at": place, **compared(found, known)}
@@ -104,7 +120,9 @@ def drifts(recipe: Recipe, seed: int) -> Iterator[Row]:
     for name, system in NOISY.items():
         flow, snapshots = fitted(system, recipe, seed)
         known = np.concatenate([system.drift(p.time, p.x) for p in snapshots.populations])
-        asked: dict[str, Callable[[Population], np.ndarray]] = {"flow": lambda p, f=flow: f.velocity(p.x, p.time)}
+        asked: dict[str, Callable[[Population], np.ndarray]] = {
+            "flow": lambda p, f=flow: f.velocity(p.x, p.time)
+        }
         if recipe.score is not None:
             true = system.sigma / float(np.mean(flow.frame.scale))
             asked["drift"] = lambda p, f=flow: f.drift(p.x, p.time)
@@ -128,11 +146,17 @@ def lineages(recipe: Recipe, seed: int) -> Iterator[Row]:
     snapshots, types = given
     flow = fit(snapshots, recipe, random_state=seed, progress=False)
     for start, stop in combinations(range(len(snapshots)), 2):
-        source, target = snapshots[start], snapshots[stop]
+        source = snapshots[start]
+        target = snapshots[stop]
         moved = flow.simulate(source.x, source.time, [target.time]).x[0]
         for name, x in (("unmoved", source.x), ("moved", moved)):
             share = lineage_consistency(x, types[start], target.x, types[stop], lineage=LINEAGE)
-            yield {"part": "lineages", "set": f"worm {source.time:g} to {target.time:g}", "at": name, "share": share}
+            yield {
+                "part": "lineages",
+                "set": f"worm {source.time:g} to {target.time:g}",
+                "at": name,
+                "share": share,
+            }
 
 
 def holdouts(recipe: Recipe, seed: int) -> Iterator[Row]:
@@ -152,9 +176,17 @@ def holdouts(recipe: Recipe, seed: int) -> Iterator[Row]:
             clouds = {"model": Population(ours.x, target.time, ours.weight)}
             clouds["straight"] = methods.Straight()(rest, target.time, random_state=seed)["P1"]
             for at, cloud in clouds.items():
-                row = {"part": "hold-out", "set": name, "time": float(target.time), "at": at, **distances(cloud, target, seed)}
+                row = {
+                    "part": "hold-out",
+                    "set": name,
+                    "time": float(target.time),
+                    "at": at,
+                    **distances(cloud, target, seed),
+                }
                 if types is not None:
-                    row["composition"] = composition(cloud, rest, types[:k] + types[k + 1 :], types[k])
+                    row["composition"] = composition(
+                        cloud, rest, types[:k] + types[k + 1 :], types[k]
+                    )
                 yield row
 
 
@@ -164,10 +196,16 @@ def distances(cloud: Population, target: Population, seed: int) -> Row:
     rng = np.random.default_rng([seed, 2])
     x = cloud.x[rng.choice(len(cloud), n, replace=False, p=cloud.weight)]
     y = target.x[rng.choice(len(target), n, replace=False, p=target.weight)]
-    return {"w1": wasserstein(x, y), "energy": energy_distance(x, y), "variance": float(variance_ratio(x, y))}
+    return {
+        "w1": wasserstein(x, y),
+        "energy": energy_distance(x, y),
+        "variance": float(variance_ratio(x, y)),
+    }
 
 
-def composition(cloud: Population, rest: Snapshots, types: list[np.ndarray], known: np.ndarray) -> float:
+def composition(
+    cloud: Population, rest: Snapshots, types: list[np.ndarray], known: np.ndarray
+) -> float:
     """Share of cells in the wrong type, where predicted cells take the type of the nearest cell that was seen."""
     from scipy.spatial import cKDTree
 
@@ -185,15 +223,23 @@ def report(rows: pd.DataFrame) -> None:
     for part in ("velocities", "drift"):
         if len(of[part]):
             print(f"\n{part}: size / cosine / error")
-            mean = of[part].groupby(["set", "at", "method"], sort=False)[["size", "cosine", "error"]].mean()
-            text = mean.apply(lambda r: f"{r['size']:.2f} / {r['cosine']:.2f} / {r['error']:.2f}", axis=1)
+            mean = (
+                of[part]
+                .groupby(["set", "at", "method"], sort=False)[["size", "cosine", "error"]]
+                .mean()
+            )
+            text = mean.apply(
+                lambda r: f"{r['size']:.2f} / {r['cosine']:.2f} / {r['error']:.2f}", axis=1
+            )
             markdown(text.unstack("method"))
     if len(of["lineages"]):
         print("\nlineages: share in the own lineage")
         share = of["lineages"].groupby(["set", "at", "method"], sort=False)["share"].mean()
         markdown(share.map("{:.2f}".format).unstack("method"))
     if len(of["hold-out"]):
-        print("\nhold-out, ratios to the straight path of W1 / energy; variance ratio; composition error (straight path's)")
+        print(
+            "\nhold-out, ratios to the straight path of W1 / energy; variance ratio; composition error (straight path's)"
+        )
         markdown(ratios(of["hold-out"]))
 
 
@@ -201,7 +247,9 @@ def ratios(rows: pd.DataFrame) -> pd.DataFrame:
     """Figures of the hold-outs by set and method: geometric means over times and seeds."""
     found: dict[str, dict[str, str]] = {}
     for (name, method), part in rows.groupby(["set", "method"], sort=False):
-        model, straight = (part[part["at"] == at].set_index(["time", "seed"]) for at in ("model", "straight"))
+        model, straight = (
+            part[part["at"] == at].set_index(["time", "seed"]) for at in ("model", "straight")
+        )
         w1, energy = (np.exp(np.log(model[m] / straight[m]).mean()) for m in ("w1", "energy"))
         text = f"{w1:.3f} / {energy:.3f}; {model['variance'].mean():.2f}"
         if "composition" in part and part["composition"].notna().any():
@@ -212,7 +260,9 @@ def ratios(rows: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> None:
     """Print a table with its index as the first column."""
-    names = [" ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in table.index]
+    names = [
+        " ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in table.index
+    ]
     print("| |" + "|".join(map(str, table.columns)) + "|")
     print("|---" * (len(table.columns) + 1) + "|")
     for name, values in zip(names, table.to_numpy(), strict=True):
@@ -220,15 +270,25 @@ def markdown(table: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", default=["curved-cfm", "ot-cfm", "sf2m"])
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--label", default="", help="added to the names of the methods, for a comparison of two versions")
+    parser.add_argument(
+        "--label",
+        default="",
+        help="added to the names of the methods, for a comparison of two versions",
+    )
     parser.add_argument("--table", action="store_true", help="only print what --out holds")
     arguments = parser.parse_args()
-    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    rows = (
+        [json.loads(line) for line in arguments.out.read_text().splitlines()]
+        if arguments.out.exists()
+        else []
+    )
     done = {(row["part"], row["method"], row["seed"]) for row in rows}
     for part in [] if arguments.table else arguments.parts:
         for name in arguments.methods:
@@ -237,11 +297,17 @@ def main() -> None:
                 if (part, method, seed) in done:
                     continue
                 start = time.perf_counter()
-                new = [{"method": method, "seed": seed, **row} for row in PARTS[part](by_name(name), seed)]
+                new = [
+                    {"method": method, "seed": seed, **row}
+                    for row in PARTS[part](by_name(name), seed)
+                ]
                 rows += new
                 with arguments.out.open("a") as file:
                     file.writelines(json.dumps(row) + "\n" for row in new)
-                print(f"{part}, {method}, seed {seed}: {len(new)} rows, {time.perf_counter() - start:.0f} s", flush=True)
+                print(
+                    f"{part}, {method}, seed {seed}: {len(new)} rows, {time.perf_counter() - start:.0f} s",
+                    flush=True,
+                )
     report(pd.DataFrame(rows))
 
 

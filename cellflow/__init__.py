@@ -1,9 +1,10 @@
 """cellflow: from time-labelled single-cell snapshots to a continuous dynamics, and back into the AnnData.
 
-`cf.pp` prepare, `cf.tl` compute and write, `cf.pl` draw, `cf.datasets` load, `cf.get` read out, `cf.bench`
-compare with cells that were held out. For people who write methods: `cf.fit` with `cf.recipes`, `cf.fit_score`,
-`cf.simulation`, and the families `couplings`, `paths`, `fields`, `objectives`, `densities`, `metrics`. `cf.selftest()`
-compares the installed package with closed forms.
+`cf.pp` prepare, `cf.tl` compute and write, `cf.pl` draw, `cf.datasets` load, `cf.get` read out,
+`cf.bench` compare with cells that were held out. For people who write methods: `cf.fit` with
+`cf.recipes`, `cf.fit_score`, `cf.simulation`, and the families `couplings`, `paths`, `fields`,
+`objectives`, `densities`, `metrics`. `cf.selftest()` compares the installed package with closed
+forms.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellflow._namesake import refuse_namesake
+from cellflow.core._moved import MOVED, find_moved
+from cellflow.core._namesake import refuse_namesake
+from cellflow.core._version import __version__
 
 if TYPE_CHECKING:
     from cellflow import (
         bench,
-        benchmark,
         couplings,
         datasets,
         densities,
         errors,
+        evaluation,
         fields,
         get,
         metrics,
@@ -30,17 +33,17 @@ if TYPE_CHECKING:
         paths,
         pl,
         pp,
-        recipes,
         simulation,
         synthetic,
         tl,
     )
-    from cellflow._selftest import selftest
-    from cellflow.fitting import fit
-    from cellflow.flow import Flow
-    from cellflow.ladder import Ladder
-    from cellflow.population import Population, Snapshots
-    from cellflow.scoring import fit_score
+    from cellflow.core.population import Population, Snapshots
+    from cellflow.evaluation.selftest import selftest
+    from cellflow.fields.ladder import Ladder
+    from cellflow.model import recipes
+    from cellflow.model.fitting import fit
+    from cellflow.model.flow import Flow
+    from cellflow.model.scoring import fit_score
 
 __all__ = [
     "Flow",
@@ -49,11 +52,11 @@ __all__ = [
     "Snapshots",
     "__version__",
     "bench",
-    "benchmark",
     "couplings",
     "datasets",
     "densities",
     "errors",
+    "evaluation",
     "fields",
     "fit",
     "fit_score",
@@ -70,26 +73,27 @@ __all__ = [
     "tl",
 ]
 
-__version__ = "0.1.0"
-
-#: Names of this face that live in a module of another name; all others are modules themselves.
+#: Names that live in a module of another name; all others are modules themselves.
 _HOMES = {
-    "Flow": "cellflow.flow",
-    "Population": "cellflow.population",
-    "Snapshots": "cellflow.population",
-    "Ladder": "cellflow.ladder",
-    "fit": "cellflow.fitting",
-    "fit_score": "cellflow.scoring",
-    "selftest": "cellflow._selftest",
+    "Flow": "cellflow.model.flow",
+    "Ladder": "cellflow.fields.ladder",
+    "Population": "cellflow.core.population",
+    "Snapshots": "cellflow.core.population",
+    "fit": "cellflow.model.fitting",
+    "fit_score": "cellflow.model.scoring",
+    "selftest": "cellflow.evaluation.selftest",
 }
 
 
 def __getattr__(name: str) -> object:
     """Load a name when it is first asked for, so that `import cellflow` stays light."""
-    if name not in __all__:
+    if name not in __all__ and name not in MOVED:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(_HOMES[name]), name) if name in _HOMES else import_module(f"{__name__}.{name}")
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
+        value = import_module(f"{__name__}.{name}")
     globals()[name] = value
     return value
 
@@ -98,4 +102,5 @@ def __dir__() -> list[str]:
     return __all__
 
 
+find_moved()
 refuse_namesake(Path(__file__).parents[1], sys.path)

@@ -1,7 +1,8 @@
 """Every error and warning that cellflow raises, with common bases.
 
-A message names the key, what was found (first cell, column, value), what was expected, and the remedy.
-`except cf.errors.CellFlowError` catches all of them; each also derives from the built-in that a reader would expect.
+A message names the key, what was found (first cell, column, value), what was expected, and the
+remedy. `except cf.errors.CellFlowError` catches all of them; each also derives from the built-in
+that a reader would expect.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class IntegrationError(CellFlowError, ArithmeticError):
     time
         First reported time at which its state is not finite.
     partial
-        `cellflow.simulation.Trajectories` with all that was computed; NaN where a state is missing or
-        not finite.
+        `cellflow.simulation.Trajectories` with all that was computed; NaN where a state is missing
+        or not finite.
     """
 
     def __init__(
@@ -107,7 +108,8 @@ def naming_cells(names: Any) -> Iterator[None]:
     Parameters
     ----------
     names
-        Array with one entry per row that the block works on: rows among all cells, or names of cells.
+        Array with one entry per row that the block works on: rows among all cells, or names of
+        cells.
     """
     try:
         yield
@@ -155,7 +157,8 @@ class InputWarning(CellFlowWarning):
 class CouplingWarning(CellFlowWarning):
     """A transport plan is usable but short of what was asked.
 
-    Its certified gap is above the tolerance, or it moves more mass between cell types than cells would that do not move.
+    Its certified gap is above the tolerance, or it moves more mass between cell types than cells
+    would that do not move.
     """
 
 
@@ -190,8 +193,10 @@ def level_of_caller() -> int:
     level = found = 0
     frame = sys._getframe()  # noqa: SLF001 (the inspect module is not imported for this)
     while frame.f_back is not None:
-        level += 1
-        if frame.f_code.co_filename.startswith(_PACKAGE):
+        file = frame.f_code.co_filename
+        # `warnings.warn` does not count the frames of the import system either.
+        level += not ("importlib" in file and "_bootstrap" in file)
+        if file.startswith(_PACKAGE):
             found = level
         frame = frame.f_back
     return found

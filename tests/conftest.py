@@ -11,7 +11,8 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import settings
 
-# A failure is the change's, not the day's: the same examples at every run, and no deadline on a machine that may be busy.
+# A failure is the change's, not the day's: the same examples at every run, and no deadline on a
+# machine that may be busy.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
@@ -21,21 +22,44 @@ def _digest(value):
     if isinstance(value, dict):
         return repr([(k, _digest(v)) for k, v in value.items()])
     if isinstance(value, pd.DataFrame):
-        return repr([(str(k), str(value.dtypes.iloc[i]), _digest(value.iloc[:, i])) for i, k in enumerate(value.columns)])
+        return repr(
+            [
+                (str(k), str(value.dtypes.iloc[i]), _digest(value.iloc[:, i]))
+                for i, k in enumerate(value.columns)
+            ]
+        )
     if isinstance(value, pd.Series):
         return _digest(np.asarray(value.astype(object))) + str(value.dtype)
     if sp.issparse(value):
         return type(value).__name__ + _digest(value.tocoo().data) + _digest(value.toarray())
     array = np.asarray(value)
-    content = repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes()
-    return f"{type(value).__name__} {array.dtype} {array.shape} {hashlib.sha256(content).hexdigest()}"
+    content = (
+        repr(array.tolist()).encode()
+        if array.dtype == object
+        else np.ascontiguousarray(array).tobytes()
+    )
+    return (
+        f"{type(value).__name__} {array.dtype} {array.shape} {hashlib.sha256(content).hexdigest()}"
+    )
 
 
 def digest(adata):
     """Hash of every slot and key of an AnnData."""
-    slots = {s: {str(k): _digest(v) for k, v in dict(getattr(adata, s)).items()} for s in ("obsm", "varm", "layers", "obsp")}
-    frames = {s: (_digest(getattr(adata, s)), _digest(getattr(adata, s).index.to_series())) for s in ("obs", "var")}
-    return {**slots, **frames, "uns": _digest(dict(adata.uns)), "X": _digest(adata.X), "is_view": adata.is_view}
+    slots = {
+        s: {str(k): _digest(v) for k, v in dict(getattr(adata, s)).items()}
+        for s in ("obsm", "varm", "layers", "obsp")
+    }
+    frames = {
+        s: (_digest(getattr(adata, s)), _digest(getattr(adata, s).index.to_series()))
+        for s in ("obs", "var")
+    }
+    return {
+        **slots,
+        **frames,
+        "uns": _digest(dict(adata.uns)),
+        "X": _digest(adata.X),
+        "is_view": adata.is_view,
+    }
 
 
 @pytest.fixture
@@ -87,6 +111,7 @@ def cells():
 def quick_recipe():
     """The default method, trained for moments: for tests of everything but how well it learns."""
     from cellflow.recipes import ot_cfm
+
     from cellflow.training import Training
 
     return ot_cfm(training=Training(steps=40, batch_size=64, record_every=20))

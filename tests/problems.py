@@ -1,6 +1,7 @@
 """Systems that know their exact answer, for everybody's tests: `import problems`.
 
-Everything is float64 numpy, small, and independent of the package's own formulas where those are what is tested.
+Everything is float64 numpy, small, and independent of the package's own formulas where those are
+what is tested.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def wasserstein2(source: Gaussian, target: Gaussian) -> float:
     """Distance of Bures and Wasserstein between Gaussians."""
     root = np.real(sqrtm(source.cov))
     cross = np.real(sqrtm(root @ target.cov @ root))
-    square = ((source.mean - target.mean) ** 2).sum() + np.trace(source.cov + target.cov - 2 * cross)
+    square = ((source.mean - target.mean) ** 2).sum() + np.trace(
+        source.cov + target.cov - 2 * cross
+    )
     return float(np.sqrt(square))
 
 
@@ -100,23 +103,34 @@ def ornstein_uhlenbeck(start: Gaussian, theta: float, sigma: float, t: float) ->
     return Gaussian(decay * start.mean, rest + decay**2 * (start.cov - rest))
 
 
-def brownian_bridge(x0: np.ndarray, x1: np.ndarray, t0: float, t1: float, sigma: float, t: float) -> Gaussian:
+def brownian_bridge(
+    x0: np.ndarray, x1: np.ndarray, t0: float, t1: float, sigma: float, t: float
+) -> Gaussian:
     """Law at `t` of a Brownian bridge of diffusion `sigma` between two points."""
     s = (t - t0) / (t1 - t0)
-    return Gaussian((1 - s) * x0 + s * x1, sigma**2 * (t - t0) * (t1 - t) / (t1 - t0) * np.eye(len(x0)))
+    return Gaussian(
+        (1 - s) * x0 + s * x1, sigma**2 * (t - t0) * (t1 - t) / (t1 - t0) * np.eye(len(x0))
+    )
 
 
-def schroedinger_bridge(source: Gaussian, target: Gaussian, sigma: float, gap: float, s: float) -> Gaussian:
+def schroedinger_bridge(
+    source: Gaussian, target: Gaussian, sigma: float, gap: float, s: float
+) -> Gaussian:
     """Law at fraction `s` of the Schroedinger bridge between Gaussians over a gap of time (Mallasto et al. 2022).
 
-    The entropic plan for the squared Euclidean cost with `epsilon = 2 sigma^2 gap` has the cross-covariance
-    `C = S0^(1/2) (S0^(1/2) S1 S0^(1/2) + sigma^4 gap^2 / 4)^(1/2) S0^(-1/2) - sigma^2 gap / 2`.
+    The entropic plan for the squared Euclidean cost with `epsilon = 2 sigma^2 gap` has the
+    cross-covariance `C = S0^(1/2) (S0^(1/2) S1 S0^(1/2) + sigma^4 gap^2 / 4)^(1/2) S0^(-1/2) -
+    sigma^2 gap / 2`.
     """
     eye, half = np.eye(len(source.mean)), sigma**2 * gap / 2
     root = np.real(sqrtm(source.cov))
     middle = np.real(sqrtm(root @ target.cov @ root + half**2 * eye))
     cross = root @ middle @ np.linalg.inv(root) - half * eye
-    cov = (1 - s) ** 2 * source.cov + s**2 * target.cov + s * (1 - s) * (cross + cross.T + 2 * half * eye)
+    cov = (
+        (1 - s) ** 2 * source.cov
+        + s**2 * target.cov
+        + s * (1 - s) * (cross + cross.T + 2 * half * eye)
+    )
     return Gaussian((1 - s) * source.mean + s * target.mean, cov)
 
 

@@ -1,10 +1,11 @@
 """The plan of the house, read off the source tree: who may import whom, what stays light, how public functions look.
 
-The table is the one of ARCHITECTURE.md, and whoever changes it changes both. Beside the plan that the project started from:
-`_numbers`, `_threads`, `_devices`, `_namesake` and `_progress` are on the ground floor; a row is read from left to right, so
-that helpers of one floor may use each other in one direction only; `fit` lives in `fitting`, because a module `fit` would hide
-the function `cf.fit`; the demo has its own module beside the command line. `cellflow.__version__` is a constant that every
-floor may name.
+The table is the one of ARCHITECTURE.md, and whoever changes it changes both. Beside the plan that
+the project started from: `_numbers`, `_threads`, `_devices`, `_namesake` and `_progress` are on the
+ground floor; a row is read from left to right, so that helpers of one floor may use each other in
+one direction only; `fit` lives in `fitting`, because a module `fit` would hide the function
+`cf.fit`; the demo has its own module beside the command line. `cellflow.__version__` is a constant
+that every floor may name.
 """
 
 import ast
@@ -20,8 +21,8 @@ from typing import NamedTuple
 
 import pytest
 
-#: One floor a row: a module imports only from the rows above it and, in its own row, from what stands before an arrow.
-#: Names that are joined by a bar are siblings and never import each other.
+#: One floor a row: a module imports only from the rows above it and, in its own row, from what
+#: stands before an arrow. Names that are joined by a bar are siblings and never import each other.
 LAYERS = """
 _typing | errors -> _numbers | _settings | _warn
 _arguments | _random | _drawing | _neighbors | _threads | _devices | _namesake | _progress | _compiled | _mass | _text
@@ -84,12 +85,16 @@ def imports(path: Path) -> tuple[Import, ...]:
 
 def _imports(node: ast.AST, *, for_types: bool, inside: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
-        typed = for_types or (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test))
+        typed = for_types or (
+            isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        )
         deeper = inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         if isinstance(child, ast.Import):
             yield from (Import(alias.name, child.lineno, typed, deeper) for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
-            assert child.level == 0, f"relative import in line {child.lineno}: the table is about full names"
+            assert child.level == 0, (
+                f"relative import in line {child.lineno}: the table is about full names"
+            )
             for alias in child.names:
                 if (child.module, alias.name) == ("cellflow", "__version__"):
                     continue
@@ -105,13 +110,16 @@ def allowed(importer: str, target: str, *, for_types: bool = False) -> bool:
     """Whether the table lets `importer` import `target`; both are full names of modules of the package."""
     here, there = unit(importer), unit(target)
     if here == there:
-        # A folder's __init__ gathers its files; members of a family share a base and private helpers.
-        # `auto` chooses among the others, `minibatch` wraps one.
+        # A folder's __init__ gathers its files; members of a family share a base and private
+        # helpers. `auto` chooses among the others, `minibatch` wraps one.
         member = target.removeprefix(f"cellflow.{here}").lstrip(".")
-        shared = member == "base" or member.startswith("_") or importer.endswith((".auto", ".minibatch"))
+        shared = (
+            member == "base" or member.startswith("_") or importer.endswith((".auto", ".minibatch"))
+        )
         return importer == f"cellflow.{here}" or here not in FAMILIES or shared
     (floor, step), (below, before) = RANK[here], RANK[there]
-    # What only a type checker reads is no dependency, so siblings may name each other's types; a higher floor they may not.
+    # What only a type checker reads is no dependency, so siblings may name each other's types; a
+    # higher floor they may not.
     return below < floor or (below == floor and (before < step or for_types))
 
 
@@ -124,7 +132,9 @@ def cycles(graph: dict[str, set[str]]) -> set[str]:
 
 def run(code: str) -> str:
     """Run `code` in a fresh interpreter; warnings are errors."""
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -146,7 +156,8 @@ def test_imports_obey_the_table(path: Path) -> None:
     wrong = [
         f"{importer}, line {i.line}: imports {i.target}"
         for i in imports(path)
-        if i.target.split(".")[0] == "cellflow" and not allowed(importer, i.target, for_types=i.for_types)
+        if i.target.split(".")[0] == "cellflow"
+        and not allowed(importer, i.target, for_types=i.for_types)
     ]
     assert not wrong
 
@@ -154,29 +165,34 @@ def test_imports_obey_the_table(path: Path) -> None:
 @pytest.mark.parametrize(
     ("importer", "target", "for_types", "verdict"),
     [
-        ("cellflow.paths.bridge", "cellflow.population", False, True),
-        ("cellflow.population", "cellflow.paths.bridge", False, False),
+        ("cellflow.paths.bridge", "cellflow.core.population", False, True),
+        ("cellflow.core.population", "cellflow.paths.bridge", False, False),
         ("cellflow.paths.bridge", "cellflow.paths.base", False, True),
         ("cellflow.paths.bridge", "cellflow.paths.linear", False, False),
         ("cellflow.paths", "cellflow.paths.linear", False, True),
         ("cellflow.paths.linear", "cellflow.paths", False, False),
-        ("cellflow.couplings.sparse", "cellflow.couplings._pricing", False, True),
+        ("cellflow.couplings.sparse", "cellflow.transport.pricing", False, True),
         ("cellflow.couplings.auto", "cellflow.couplings.exact", False, True),
         ("cellflow.paths.bridge", "cellflow.couplings", False, False),
-        ("cellflow.flow", "cellflow.recipes", False, True),
-        ("cellflow.recipes", "cellflow.flow", False, False),
-        ("cellflow.analysis.prediction", "cellflow.flow", False, False),
-        ("cellflow.analysis.prediction", "cellflow.flow", True, True),
+        ("cellflow.model.flow", "cellflow.recipes", False, True),
+        ("cellflow.recipes", "cellflow.model.flow", False, False),
+        ("cellflow.analysis.prediction", "cellflow.model.flow", False, False),
+        ("cellflow.analysis.prediction", "cellflow.model.flow", True, True),
         ("cellflow.analysis.prediction", "cellflow.adapter.keys", True, False),
-        ("cellflow.cli", "cellflow._demo", False, True),
+        ("cellflow.cli", "cellflow.cli._demo", False, True),
     ],
 )
-def test_the_table_says_what_it_should(importer: str, target: str, for_types: bool, verdict: bool) -> None:
+def test_the_table_says_what_it_should(
+    importer: str, target: str, for_types: bool, verdict: bool
+) -> None:
     assert allowed(importer, target, for_types=for_types) is verdict
 
 
 def test_no_import_goes_in_circles() -> None:
-    graph = {name_of(p): {i.target for i in imports(p) if not i.for_types} - {name_of(p)} for p in MODULES}
+    graph = {
+        name_of(p): {i.target for i in imports(p) if not i.for_types} - {name_of(p)}
+        for p in MODULES
+    }
     assert not cycles(graph)
     assert cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == {"a", "b", "c"}
 
@@ -185,14 +201,20 @@ def test_no_import_goes_in_circles() -> None:
 def test_foreign_packages_stay_where_they_belong(path: Path) -> None:
     module = name_of(path)
     roots = {i.target.split(".")[0]: i for i in imports(path)}
-    assert not {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"} & set(roots), "no pickle (promise P6)"
+    assert not {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"} & set(roots), (
+        "no pickle (promise P6)"
+    )
     if unit(module) not in DOOR:
         assert not {"anndata", "scanpy"} & set(roots), "AnnData stops at the door"
     # `_text` only asks which fonts there are.
-    if unit(module) not in {"_text", "pl", "_demo"} and module != "cellflow.bench._pictures":
-        assert not {"matplotlib", "seaborn"} & set(roots), "pictures are drawn in cellflow.pl, those of the report beside it"
+    if unit(module) not in {"_text", "pl", "_demo"} and module != "cellflow.report.pictures":
+        assert not {"matplotlib", "seaborn"} & set(roots), (
+            "pictures are drawn in cellflow.pl, those of the report beside it"
+        )
     if module != "cellflow.simulation.ode":
-        assert "torchdiffeq" not in roots, "cellflow.simulation.ode is the only importer of torchdiffeq"
+        assert "torchdiffeq" not in roots, (
+            "cellflow.simulation.ode is the only importer of torchdiffeq"
+        )
 
 
 GLOBAL_STATE = {
@@ -209,27 +231,60 @@ GLOBAL_STATE = {
     "torch.use_deterministic_algorithms",
 }
 #: What draws from numpy's own generator is a method of it; what is allowed of the module makes one.
-NUMPY_RANDOM = {"np.random.default_rng", "np.random.Generator", "np.random.SeedSequence", "np.random.PCG64"}
-TORCH_RANDOM = {"torch.bernoulli", "torch.multinomial", "torch.rand", "torch.randint", "torch.randn", "torch.randperm"}
+NUMPY_RANDOM = {
+    "np.random.default_rng",
+    "np.random.Generator",
+    "np.random.SeedSequence",
+    "np.random.PCG64",
+}
+TORCH_RANDOM = {
+    "torch.bernoulli",
+    "torch.multinomial",
+    "torch.rand",
+    "torch.randint",
+    "torch.randn",
+    "torch.randperm",
+}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_p8_nothing_touches_global_state(path: Path) -> None:
     """No global generators, warning filters, rcParams, precisions or threads, and no printing outside the command line."""
     module = name_of(path)
-    calls = [(ast.unparse(n.func), {k.arg for k in n.keywords}) for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
+    calls = [
+        (ast.unparse(n.func), {k.arg for k in n.keywords})
+        for n in ast.walk(tree(path))
+        if isinstance(n, ast.Call)
+    ]
     names = {name for name, _ in calls}
-    assert not names & GLOBAL_STATE - ({"torch.set_default_dtype"} if module == "cellflow._settings" else set())
+    assert not names & GLOBAL_STATE - (
+        {"torch.set_default_dtype"} if module == "cellflow.core._settings" else set()
+    )
     assert not {name for name in names if re.fullmatch(r"np\.random\.\w+", name)} - NUMPY_RANDOM
-    assert not [name for name, keywords in calls if name in TORCH_RANDOM and "generator" not in keywords]
-    assert "torch.set_num_threads" not in names or module == "cellflow._threads"
+    assert not [
+        name for name, keywords in calls if name in TORCH_RANDOM and "generator" not in keywords
+    ]
+    assert "torch.set_num_threads" not in names or module == "cellflow.core._threads"
     assert "print" not in names or module == "cellflow.cli"
-    # Filters belong to the process: one module changes them, one thread at a time. The command line has its process alone.
+    # Filters belong to the process: one module changes them, one thread at a time. The command line
+    # has its process alone.
     filters = {"warnings.catch_warnings", "warnings.filterwarnings", "warnings.simplefilter"}
-    assert not names & filters or module in {"cellflow._settings", "cellflow._warn", "cellflow.cli"}
-    # The line that a warning names is found by `_warn`, and a benchmark collects what is said that way.
-    assert "warnings.warn" not in names or module in {"cellflow._warn", "cellflow._namesake"}
-    changed = [n.targets[0] if isinstance(n, ast.Assign) else n.target for n in ast.walk(tree(path)) if is_assignment(n)]
+    assert not names & filters or module in {
+        "cellflow.core._settings",
+        "cellflow.core._warn",
+        "cellflow.cli",
+    }
+    # The line that a warning names is found by `_warn`, and a benchmark collects what is said that
+    # way.
+    assert "warnings.warn" not in names or module in {
+        "cellflow.core._warn",
+        "cellflow.core._namesake",
+    }
+    changed = [
+        n.targets[0] if isinstance(n, ast.Assign) else n.target
+        for n in ast.walk(tree(path))
+        if is_assignment(n)
+    ]
     assert not [t for t in changed if "rcParams" in ast.unparse(t)]
 
 
@@ -238,9 +293,18 @@ def is_assignment(node: ast.AST) -> bool:
 
 
 def test_no_paths_of_a_machine() -> None:
-    tracked = [*MODULES, *sorted((ROOT / "tests").rglob("*.py")), *ROOT.glob("*.md"), *ROOT.glob("*.toml")]
+    tracked = [
+        *MODULES,
+        *sorted((ROOT / "tests").rglob("*.py")),
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*.toml"),
+    ]
     pattern = re.compile(r"(?<![\w.<])/(?:work|tmp|home|root|Users|mnt)/\w")
-    assert not [f"{p.name}: {m.group()}" for p in tracked for m in pattern.finditer(p.read_text(encoding="utf-8"))]
+    assert not [
+        f"{p.name}: {m.group()}"
+        for p in tracked
+        for m in pattern.finditer(p.read_text(encoding="utf-8"))
+    ]
 
 
 # Laziness -----------------------------------------------------------------------------------------------------------
@@ -253,11 +317,11 @@ HEAVY = ["anndata", "matplotlib", "numba", "ot", "pandas", "scanpy", "scipy", "s
     [
         ("cellflow", [*HEAVY, "numpy"]),
         ("cellflow.errors", [*HEAVY, "numpy"]),
-        ("cellflow.population", HEAVY),
-        ("cellflow.plan", HEAVY),
+        ("cellflow.core.population", HEAVY),
+        ("cellflow.core.plan", HEAVY),
         ("cellflow.couplings", ["anndata", "matplotlib", "scanpy", "torch"]),
         ("cellflow.paths", ["anndata", "matplotlib", "scanpy"]),
-        ("cellflow.flow", ["anndata", "matplotlib", "scanpy"]),
+        ("cellflow.model.flow", ["anndata", "matplotlib", "scanpy"]),
         ("cellflow.adapter", ["matplotlib", "scanpy", "torch"]),
         ("cellflow.bench", ["matplotlib", "scanpy", "torch"]),
         ("cellflow.datasets", ["matplotlib", "scanpy", "torch"]),
@@ -287,8 +351,17 @@ def functions(family: str) -> dict[str, ast.FunctionDef]:
     """Definitions of the public functions of `cellflow.<family>`, by name."""
     home = PACKAGE / family
     files = sorted(home.glob("*.py")) if home.is_dir() else [home.with_suffix(".py")]
-    defined = {node.name: node for path in files for node in tree(path).body if isinstance(node, ast.FunctionDef)}
-    return {name: defined[name] for name in import_module(f"cellflow.{family}").__all__ if name in defined}
+    defined = {
+        node.name: node
+        for path in files
+        for node in tree(path).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    return {
+        name: defined[name]
+        for name in import_module(f"cellflow.{family}").__all__
+        if name in defined
+    }
 
 
 #: What is asked of the literature's data, not of the caller's.
@@ -324,15 +397,27 @@ def test_everything_is_annotated_and_nothing_passes_kwargs_on(path: Path) -> Non
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         where = f"{name_of(path)}.{node.name}"
-        assert node.returns is not None or node.name == "__init__", f"{where} has no return annotation"
-        bare = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs) if a.annotation is None]
+        assert node.returns is not None or node.name == "__init__", (
+            f"{where} has no return annotation"
+        )
+        bare = [
+            a.arg
+            for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            if a.annotation is None
+        ]
         assert not set(bare) - {"self", "cls"}, f"{where}: {bare}"
         passed = {
-            ast.unparse(k.value) for call in ast.walk(node) if isinstance(call, ast.Call) for k in call.keywords if not k.arg
+            ast.unparse(k.value)
+            for call in ast.walk(node)
+            if isinstance(call, ast.Call)
+            for k in call.keywords
+            if not k.arg
         }
         # The decorator of all public functions has the signature of the function that it decorates.
         through = node.args.kwarg is not None and node.args.kwarg.arg in passed
-        assert not through or where == "cellflow._settings.call", f"{where} passes **{passed} on"
+        assert not through or where == "cellflow.core._settings.call", (
+            f"{where} passes **{passed} on"
+        )
 
 
 def isort_style(name: str) -> tuple[int, str]:
@@ -344,7 +429,10 @@ def test_all_is_sorted_and_true(path: Path) -> None:
     module = import_module(name_of(path))
     declared = getattr(module, "__all__", None)
     if declared is None:
-        assert not any(isinstance(n, ast.ClassDef | ast.FunctionDef) and not n.name.startswith("_") for n in tree(path).body)
+        assert not any(
+            isinstance(n, ast.ClassDef | ast.FunctionDef) and not n.name.startswith("_")
+            for n in tree(path).body
+        )
         return
     assert list(declared) == sorted(declared, key=isort_style)
     assert not [name for name in declared if not hasattr(module, name)]
@@ -355,5 +443,9 @@ def test_every_public_function_is_documented(path: Path) -> None:
     assert ast.get_docstring(tree(path)) or not tree(path).body, "a file says what its one idea is"
     module = import_module(name_of(path))
     public = [getattr(module, name) for name in getattr(module, "__all__", ())]
-    silent = [f.__name__ for f in public if (inspect.isfunction(f) or inspect.isclass(f)) and not inspect.getdoc(f)]
+    silent = [
+        f.__name__
+        for f in public
+        if (inspect.isfunction(f) or inspect.isclass(f)) and not inspect.getdoc(f)
+    ]
     assert not silent

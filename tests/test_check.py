@@ -24,7 +24,11 @@ def test_errors_first_each_with_a_remedy(cells, frozen):
     with frozen(cells):
         table = cf.pp.check(cells, time_key="hours", weight_key="none")
     assert table["severity"].tolist() == ["error"] * 3
-    assert table["key"].tolist() == ["adata.obs['hours']", "adata.obs['none']", "adata.obsm['X_pca']"]
+    assert table["key"].tolist() == [
+        "adata.obs['hours']",
+        "adata.obs['none']",
+        "adata.obsm['X_pca']",
+    ]
     assert (table["remedy"].str.len() > 10).all()
 
 
@@ -43,7 +47,12 @@ def broken_layer(kind, bad):
     return KINDS[kind](x)
 
 
-KINDS = {"array": np.asarray, "csr": sp.csr_matrix, "csc": sp.csc_array, "dask": lambda x: da.from_array(x, chunks=(8, 5))}
+KINDS = {
+    "array": np.asarray,
+    "csr": sp.csr_matrix,
+    "csc": sp.csc_array,
+    "dask": lambda x: da.from_array(x, chunks=(8, 5)),
+}
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.inf])

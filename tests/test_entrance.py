@@ -12,8 +12,8 @@ import pytest
 import scipy.sparse as sp
 
 import cellflow as cf
-from cellflow._arguments import _KINDS, _checked, check_arguments
-from cellflow._numbers import as_array, as_count, as_weights, shown
+from cellflow.core._arguments import _KINDS, _checked, check_arguments
+from cellflow.core._numbers import as_array, as_count, as_weights, shown
 from cellflow.couplings import Sparse
 from cellflow.errors import CellFlowError, InputError, InputTypeError, InputWarning
 from cellflow.simulation import integrate
@@ -62,9 +62,16 @@ def test_an_argument_of_a_wrong_type_is_named_before_anything_happens(name, argu
         if p.default is inspect.Parameter.empty
     }
     for value in ODD:
-        if any(kind.fits(value) for found, kinds in _checked(call) if found == argument for kind in kinds):
+        if any(
+            kind.fits(value)
+            for found, kinds in _checked(call)
+            if found == argument
+            for kind in kinds
+        ):
             continue  # an empty array is a list of no names
-        with pytest.raises(InputTypeError, match=rf"^{argument}=.* \(of type \w+\); expected ") as caught:
+        with pytest.raises(
+            InputTypeError, match=rf"^{argument}=.* \(of type \w+\); expected "
+        ) as caught:
             call(**needed | {argument: value})
         assert len(str(caught.value)) < 300
 
@@ -72,11 +79,17 @@ def test_an_argument_of_a_wrong_type_is_named_before_anything_happens(name, argu
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_call_checks_its_arguments_first(name):
     body = inspect.getsource(inspect.unwrap(PUBLIC[name]))
-    known = [p for p in inspect.signature(PUBLIC[name]).parameters.values() if str(p.annotation) in _KINDS]
+    known = [
+        p
+        for p in inspect.signature(PUBLIC[name]).parameters.values()
+        if str(p.annotation) in _KINDS
+    ]
     assert not known or f"check_arguments({name.rpartition('.')[2]}, locals())" in body
 
 
-@pytest.mark.parametrize("value", [True, 0, 3.5, "text", None, ["a", "b"], np.str_("a"), np.bool_(1), np.int8(2)])
+@pytest.mark.parametrize(
+    "value", [True, 0, 3.5, "text", None, ["a", "b"], np.str_("a"), np.bool_(1), np.int8(2)]
+)
 def test_values_of_the_right_type_pass(value):
     def call(x):
         return x
@@ -95,7 +108,9 @@ class Unprintable:
         raise RuntimeError
 
 
-@pytest.mark.parametrize("value", [np.zeros((100, 100)), "x" * 1000, Unprintable(), "lone \udcff", 10**400, "two\nlines"])
+@pytest.mark.parametrize(
+    "value", [np.zeros((100, 100)), "x" * 1000, Unprintable(), "lone \udcff", 10**400, "two\nlines"]
+)
 def test_any_value_is_shown_on_one_short_line(value):
     text = shown(value)
     assert len(text) <= 60
@@ -116,13 +131,18 @@ def words_that_are_missing(message, call):
         missing |= named - set(inspect.signature(other).parameters)
     rest = re.sub(r"\w[\w.]*\([^()]*\)", "", message)
     rest = re.sub(r"'[^']*'", "", rest)
-    return missing | (set(re.findall(r"(?<![\w.\[])([a-z_]+)=(?!=)", rest)) - set(inspect.signature(call).parameters))
+    return missing | (
+        set(re.findall(r"(?<![\w.\[])([a-z_]+)=(?!=)", rest))
+        - set(inspect.signature(call).parameters)
+    )
 
 
 def test_the_harness_finds_an_argument_that_is_not_there():
     assert words_that_are_missing("Pass n_dims=3, or time=2.", cf.tl.predict) == {"n_dims"}
     assert words_that_are_missing("Fit again: cf.tl.flow(adata, n_dims=3).", cf.tl.predict) == set()
-    assert words_that_are_missing("Fit again: cf.tl.flow(adata, dims=3).", cf.tl.predict) == {"dims"}
+    assert words_that_are_missing("Fit again: cf.tl.flow(adata, dims=3).", cf.tl.predict) == {
+        "dims"
+    }
 
 
 def set_in(slot, key, value):
@@ -176,8 +196,16 @@ STATES = {
     "fewer dimensions": set_in("obsm", "X_pca", lambda a: a.obsm["X_pca"][:, :2]),
     "other values": set_in("obsm", "X_pca", lambda a: a.obsm["X_pca"] + 1.0),
     "text": set_in("obsm", "X_pca", lambda a: a.obsm["X_pca"].astype(str)),
-    "NaN": set_in("obsm", "X_pca", lambda a: np.where(np.arange(a.n_obs)[:, None] == 3, np.nan, a.obsm["X_pca"])),
-    "masked": set_in("obsm", "X_pca", lambda a: pd.DataFrame(np.where(a.obsm["X_pca"] > 1, np.nan, 1), index=a.obs_names)),
+    "NaN": set_in(
+        "obsm",
+        "X_pca",
+        lambda a: np.where(np.arange(a.n_obs)[:, None] == 3, np.nan, a.obsm["X_pca"]),
+    ),
+    "masked": set_in(
+        "obsm",
+        "X_pca",
+        lambda a: pd.DataFrame(np.where(a.obsm["X_pca"] > 1, np.nan, 1), index=a.obs_names),
+    ),
     "no times": without_times,
     "times are text": read_again(lambda a: "late"),
     "times are missing": read_again(lambda a: np.nan),
@@ -304,14 +332,20 @@ def test_what_is_no_cloud_is_refused_by_name(door, kind):
         DOORS[door](NO_ARRAYS[kind])
 
 
-@pytest.mark.parametrize("value", [CLOUD.astype("f4"), CLOUD.astype("f2"), np.ma.masked_array(CLOUD), pd.DataFrame(CLOUD)])
+@pytest.mark.parametrize(
+    "value",
+    [CLOUD.astype("f4"), CLOUD.astype("f2"), np.ma.masked_array(CLOUD), pd.DataFrame(CLOUD)],
+)
 def test_other_containers_of_real_numbers_are_taken(value):
     assert as_array("x", value, shape="(n, d)").dtype.kind == "f"
-    assert cf.metrics.mean_error(value, OTHER) == pytest.approx(cf.metrics.mean_error(CLOUD, OTHER), abs=1e-2)
+    assert cf.metrics.mean_error(value, OTHER) == pytest.approx(
+        cf.metrics.mean_error(CLOUD, OTHER), abs=1e-2
+    )
 
 
 @pytest.mark.parametrize(
-    "weight", [-np.ones(3), np.zeros(3), np.ones(2), [1, np.nan, 1], ["a", "b", "c"], 3.0, [1, np.inf, 1]]
+    "weight",
+    [-np.ones(3), np.zeros(3), np.ones(2), [1, np.nan, 1], ["a", "b", "c"], 3.0, [1, np.inf, 1]],
 )
 def test_what_are_no_weights(weight):
     with pytest.raises(InputError, match=r"^`w` "):
@@ -336,7 +370,10 @@ def test_questions_to_a_flow_that_have_no_answer(fitted, arguments, words):
         flow.velocity(**{"x": np.ones((2, 4)), "t": 1.0} | arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"step": "a"}, {"step": -1.0}, {"t0": None}, {"times": ["a"]}, {"method": ["rk4"]}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"step": "a"}, {"step": -1.0}, {"t0": None}, {"times": ["a"]}, {"method": ["rk4"]}],
+)
 def test_ways_that_no_solver_takes(arguments):
     given = {"t0": 0.0, "times": np.array([1.0]), "step": 0.5} | arguments
     with pytest.raises(InputError, match=next(iter(arguments))):
@@ -370,10 +407,23 @@ def test_the_unit_of_positions_does_not_matter_to_a_density(scale):
         ("n_rep", lambda a, n: cf.get.flow(a).diffuse(np.ones((2, 4)), 0.0, [1.0], n_rep=n)),
         ("n", lambda a, n: cf.get.flow(a).sample(n, 1.0)),
         ("n_obs", lambda a, n: cf.datasets.simulate("two_well", n_obs=n)),
-        ("n_projections", lambda a, n: cf.metrics.sliced_wasserstein(CLOUD, OTHER, n_projections=n)),
+        (
+            "n_projections",
+            lambda a, n: cf.metrics.sliced_wasserstein(CLOUD, OTHER, n_projections=n),
+        ),
         ("n_boot", lambda a, n: cf.metrics.estimate("w1", CLOUD, OTHER, n_boot=n)),
-        ("n_splits", lambda a, n: cf.bench.holdout(a, "hours", methods=quick_recipe(), n_splits=n, copy=True)),
-        ("n", lambda a, n: cf.densities.fit_density(CLOUD, method="gmm").sample(n, np.random.default_rng(0))),
+        (
+            "n_splits",
+            lambda a, n: cf.bench.holdout(
+                a, "hours", methods=quick_recipe(), n_splits=n, copy=True
+            ),
+        ),
+        (
+            "n",
+            lambda a, n: cf.densities.fit_density(CLOUD, method="gmm").sample(
+                n, np.random.default_rng(0)
+            ),
+        ),
     ],
 )
 def test_a_count_says_its_limit_before_memory_is_taken(fitted, name, call, count):
@@ -383,7 +433,9 @@ def test_a_count_says_its_limit_before_memory_is_taken(fitted, name, call, count
 
 def test_the_limit_of_a_count_is_one_of_memory():
     assert as_count("n", 2**28, each=8) == 2**28
-    with pytest.raises(InputError, match=r"would take 4 GB; expected at most 268,435,456, which take 2 GB"):
+    with pytest.raises(
+        InputError, match=r"would take 4 GB; expected at most 268,435,456, which take 2 GB"
+    ):
         as_count("n", 2**29, each=8)
 
 
@@ -415,7 +467,9 @@ def findings(adata, **more):
 def test_a_cell_that_is_extremely_far_is_a_warning_in_any_unit(cells, by, to):
     moved(by * to, to)(cells)
     found = findings(cells)
-    assert found["found"].str.contains("1 cells that are extremely far .*first: 'cell40'").tolist() == [True]
+    assert found["found"].str.contains(
+        "1 cells that are extremely far .*first: 'cell40'"
+    ).tolist() == [True]
     assert found["severity"].tolist() == ["warning"]
 
 
@@ -434,8 +488,10 @@ def ordinary(kind):
         "student": rng.standard_t(4, size=(300, 5)),
         "lognormal": np.exp(rng.normal(size=(300, 5))),
         "late jump": rng.normal(size=(300, 5)) + 1000.0 * time[:, None],
-        "two lineages": rng.normal(size=(300, 5)) * 0.01 + np.where(np.arange(300) % 2, 5.0, -5.0)[:, None],
-        "two uneven lineages": rng.normal(size=(300, 5)) * 0.01 + np.where(np.arange(300) % 7, 5.0, -5.0)[:, None],
+        "two lineages": rng.normal(size=(300, 5)) * 0.01
+        + np.where(np.arange(300) % 2, 5.0, -5.0)[:, None],
+        "two uneven lineages": rng.normal(size=(300, 5)) * 0.01
+        + np.where(np.arange(300) % 7, 5.0, -5.0)[:, None],
         "one component dominates": rng.normal(size=(300, 5)) * [100.0, 1.0, 1.0, 1.0, 0.01],
         "sparse": rng.normal(size=(300, 5)) * (rng.random((300, 5)) < 0.2),
         "one tight start": rng.normal(size=(300, 5)) * np.where(time[:, None] == 0, 1e-4, 1.0),
@@ -498,7 +554,9 @@ def test_pictures_are_refused(cells, name):
         cf.tl.flow(cells, "hours", use_rep=name)
 
 
-@pytest.mark.parametrize("name", ["X_pca", "X_scVI", "X_factor", "X_harmony", "X_face", "X_lsi", "X_frame", "X_fast"])
+@pytest.mark.parametrize(
+    "name", ["X_pca", "X_scVI", "X_factor", "X_harmony", "X_face", "X_lsi", "X_frame", "X_fast"]
+)
 def test_representations_are_no_pictures(cells, name):
     cells.obsm[name] = cells.obsm["X_pca"]
     assert len(findings(cells, use_rep=name)) == 0
@@ -530,7 +588,12 @@ LOADINGS = {
 
 @pytest.mark.parametrize(
     "change",
-    [masked, surrogates, surrogate_genes, *(set_in("varm", "PCs", value) for value in LOADINGS.values())],
+    [
+        masked,
+        surrogates,
+        surrogate_genes,
+        *(set_in("varm", "PCs", value) for value in LOADINGS.values()),
+    ],
     ids=["masked X", "names", "names of genes", *LOADINGS],
 )
 def test_odd_contents_that_say_what_they_mean_are_read(cells, change):
@@ -572,7 +635,9 @@ def test_a_view_of_a_file_is_refused_before_any_work(cells, call, tmp_path):
 
 @pytest.mark.parametrize("column", [[0, 10**400], [0.0, 1e300], [0.0, -np.inf], [0, 2**70]])
 def test_times_beyond_numbers(cells, column):
-    cells.obs["hours"] = pd.Series(np.array(column, dtype=object)[np.arange(90) % 2], index=cells.obs_names, dtype=object)
+    cells.obs["hours"] = pd.Series(
+        np.array(column, dtype=object)[np.arange(90) % 2], index=cells.obs_names, dtype=object
+    )
     found = findings(cells)
     assert (len(found) == 0) == (column[1] == 2**70)
 
@@ -586,9 +651,13 @@ def test_expression_that_does_not_vary_has_no_pca(cells):
 def test_strings_of_pandas_3_are_read_fitted_held_out_and_reported(tmp_path):
     with pd.option_context("future.infer_string", True):
         adata = make_cells()
-        adata.obs["when"] = pd.Series(adata.obs["hours"].astype(int).astype(str) + "h", index=adata.obs_names)
+        adata.obs["when"] = pd.Series(
+            adata.obs["hours"].astype(int).astype(str) + "h", index=adata.obs_names
+        )
         adata.obs["kind"] = pd.Series(["a", "b"] * 45, index=adata.obs_names)
         cf.tl.flow(adata, "when", condition_key="kind", method=quick_recipe())
         assert cf.tl.predict(adata, time="12h", condition="a").n_obs > 0
         cf.bench.holdout(adata, "when", methods=quick_recipe(), metrics="w1", n_splits=1)
-        assert cf.bench.report(adata, tmp_path / "report.html", cluster_key="kind").stat().st_size > 0
+        assert (
+            cf.bench.report(adata, tmp_path / "report.html", cluster_key="kind").stat().st_size > 0
+        )

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import cellflow as cf
-from cellflow._namesake import refuse_namesake
+from cellflow.core._namesake import refuse_namesake
 from cellflow.errors import CellFlowWarning, SetupError
 
-#: Seconds that the import may add to a bare interpreter, and that the whole of `cellflow --help` may take.
+#: Seconds that the import may add to a bare interpreter, and that the whole of `cellflow --help`
+#: may take.
 BUDGET = 0.3
 
 
@@ -41,7 +42,14 @@ def test_every_name_of_the_face_is_there() -> None:
         cf.tll  # noqa: B018 (the access is the test)
 
 
-@pytest.mark.parametrize("first", ["import cellflow.flow, cellflow.tl", "from cellflow import tl, get, pl, recipes", "pass"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import cellflow.model.flow, cellflow.tl",
+        "from cellflow import tl, get, pl, recipes",
+        "pass",
+    ],
+)
 def test_fit_is_a_function_whatever_was_imported_before(first: str) -> None:
     code = f"{first}\nimport cellflow as cf\nassert callable(cf.fit) and cf.fit.__name__ == 'fit', cf.fit\ncf.Flow.load"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -105,7 +113,11 @@ def test_the_other_package_elsewhere_is_a_warning(tmp_path: Path) -> None:
 def test_importing_says_so(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(other_package(tmp_path))}
     done = subprocess.run(
-        [sys.executable, "-c", "import cellflow"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", "import cellflow"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "CellFlowWarning" in done.stderr
     assert "-c:1" in done.stderr.replace("<string>", "-c") or "import cellflow" in done.stderr

@@ -8,18 +8,23 @@ import torch
 
 import problems
 from cellflow import recipes
+from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Auto, Entropic
 from cellflow.fields import MLP
-from cellflow.fitting import fit
+from cellflow.model.fitting import fit
 from cellflow.paths import BrownianBridge
-from cellflow.population import Population, Snapshots
 from cellflow.synthetic import OrnsteinUhlenbeck
 from cellflow.training import Stream
 
 
 def gaussian_snapshots(n):
     rng = np.random.default_rng(0)
-    return Snapshots((Population(problems.SOURCE.sample(n, rng), 0.0), Population(problems.TARGET.sample(n, rng), 2.0)))
+    return Snapshots(
+        (
+            Population(problems.SOURCE.sample(n, rng), 0.0),
+            Population(problems.TARGET.sample(n, rng), 2.0),
+        )
+    )
 
 
 def test_the_plan_between_gaussians_costs_the_distance_of_bures_and_wasserstein():
@@ -58,7 +63,9 @@ def test_a_fit_to_ornstein_uhlenbeck_snapshots_finds_its_probability_flow():
         x = system.sample(500, [t], np.random.default_rng(1))[0].x
         exact = system.velocity(t, x)
         error = flow.velocity(x, t) - exact
-        assert np.sqrt((error**2).sum(axis=1).mean()) < 0.25 * np.sqrt((exact**2).sum(axis=1).mean())
+        assert np.sqrt((error**2).sum(axis=1).mean()) < 0.25 * np.sqrt(
+            (exact**2).sum(axis=1).mean()
+        )
     moved = flow.simulate(snapshots[0].x, 0.0, [1.5]).x[0]
     np.testing.assert_allclose(moved.mean(axis=0), system.mean(1.5), atol=0.1)
     np.testing.assert_allclose(moved.std(axis=0), system.sd(1.5), atol=0.1)
@@ -68,7 +75,9 @@ def test_a_fit_to_ornstein_uhlenbeck_snapshots_finds_its_probability_flow():
 def test_entropic_plan_and_bridge_are_the_schroedinger_bridge_between_gaussians(sigma):
     snapshots = gaussian_snapshots(1500)
     plan = Entropic(sigma=sigma)(*snapshots.populations)
-    stream = Stream(snapshots, [plan], BrownianBridge(sigma), batch_size=512, validation=0.0, seed=0)
+    stream = Stream(
+        snapshots, [plan], BrownianBridge(sigma), batch_size=512, validation=0.0, seed=0
+    )
     drawn = [stream.block(k) for k in range(8)]
     t, x = torch.cat([s.t for s in drawn]).numpy(), torch.cat([s.x for s in drawn]).numpy()
     for fraction in (0.25, 0.5, 0.75):
@@ -83,8 +92,12 @@ def test_a_left_out_snapshot_is_just_a_longer_gap():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, 2))
     snapshots = Snapshots(tuple(Population(x + [3.0 * t, 0.0], t) for t in (0.0, 1.0, 4.0)))
-    quick = replace(recipes.ot_cfm(field=MLP), training=replace(recipes.ot_cfm().training, steps=300))
+    quick = replace(
+        recipes.ot_cfm(field=MLP), training=replace(recipes.ot_cfm().training, steps=300)
+    )
     flow = fit(snapshots.without(1.0), quick)
     predicted = flow.simulate(x, 0.0, [1.0]).x[0]
     np.testing.assert_allclose(predicted.mean(axis=0), [3.0, 0.0], atol=0.15)
-    np.testing.assert_allclose(flow.velocity(x + [6.0, 0.0], 2.0).mean(axis=0), [3.0, 0.0], atol=0.15)
+    np.testing.assert_allclose(
+        flow.velocity(x + [6.0, 0.0], 2.0).mean(axis=0), [3.0, 0.0], atol=0.15
+    )

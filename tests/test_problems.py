@@ -7,18 +7,24 @@ import problems
 
 
 @pytest.mark.parametrize(
-    "system", [problems.SPIRAL, problems.ROTATION, problems.LOGISTIC], ids=["spiral", "rotation", "logistic"]
+    "system",
+    [problems.SPIRAL, problems.ROTATION, problems.LOGISTIC],
+    ids=["spiral", "rotation", "logistic"],
 )
 def test_solutions_solve_their_equations(system):
     x0 = np.random.default_rng(0).uniform(0.2, 0.8, (5, 2))
-    np.testing.assert_allclose(problems.rk4(system.velocity, x0, 0.0, 2.0, 400), system.solution(x0, 2.0), atol=1e-9)
+    np.testing.assert_allclose(
+        problems.rk4(system.velocity, x0, 0.0, 2.0, 400), system.solution(x0, 2.0), atol=1e-9
+    )
 
 
 def test_transport_map_carries_one_gaussian_to_the_other():
     matrix = problems.transport_map(problems.SOURCE, problems.TARGET)
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
     assert (np.linalg.eigvalsh(matrix) > 0).all()
-    np.testing.assert_allclose(matrix @ problems.SOURCE.cov @ matrix.T, problems.TARGET.cov, atol=1e-12)
+    np.testing.assert_allclose(
+        matrix @ problems.SOURCE.cov @ matrix.T, problems.TARGET.cov, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("s", [0.25, 0.5])

@@ -1,8 +1,9 @@
 """What users may rely on, each promise with its tests (P11, a light command line, is tested elsewhere).
 
-P1 a failure leaves data and files as they were; P2 an error names what was found, what was expected and the remedy; P6 no
-pickle and no network; P7 files are replaced as a whole; P8 nobody's global state is touched; P9 a cell's result is its own;
-P12 every warning is a documented category, and good data give none.
+P1 a failure leaves data and files as they were; P2 an error names what was found, what was expected
+and the remedy; P6 no pickle and no network; P7 files are replaced as a whole; P8 nobody's global
+state is touched; P9 a cell's result is its own; P12 every warning is a documented category, and
+good data give none.
 """
 
 import ast
@@ -26,11 +27,11 @@ import numpy as np
 import pytest
 import scanpy as sc
 import torch
+from cellflow.recipes import fm
 
 import cellflow as cf
 from cellflow import errors
 from cellflow.adapter.write import write_h5ad
-from cellflow.recipes import fm
 from conftest import make_cells, quick_recipe
 
 PACKAGE = Path(cf.__file__).parent
@@ -81,10 +82,16 @@ def everything_but_densities(adata):
 
 
 CALLS = {
-    "bench.holdout": lambda a, **kw: cf.bench.holdout(a, kw.pop("time_key", "hours"), methods=QUICK, metrics="w1", **kw),
-    "bench.literature": lambda a, **kw: cf.bench.literature("eb", **({"data": a, "methods": QUICK, "seeds": 0} | kw)),
+    "bench.holdout": lambda a, **kw: cf.bench.holdout(
+        a, kw.pop("time_key", "hours"), methods=QUICK, metrics="w1", **kw
+    ),
+    "bench.literature": lambda a, **kw: cf.bench.literature(
+        "eb", **({"data": a, "methods": QUICK, "seeds": 0} | kw)
+    ),
     "bench.report": reported,
-    "bench.tune": lambda a, **kw: cf.bench.tune(a, kw.pop("time_key", "hours"), methods=QUICK, **kw),
+    "bench.tune": lambda a, **kw: cf.bench.tune(
+        a, kw.pop("time_key", "hours"), methods=QUICK, **kw
+    ),
     "pp.check": lambda a, **kw: cf.pp.check(a, **({"time_key": "hours"} | kw)),
     "tl.flow": lambda a, **kw: cf.tl.flow(a, kw.pop("time_key", "hours"), method=QUICK, **kw),
     "tl.age": cf.tl.age,
@@ -96,12 +103,16 @@ CALLS = {
     "tl.predict": lambda a, **kw: cf.tl.predict(a, **({"time": 30.0} | kw)),
     "tl.push": lambda a, **kw: cf.tl.push(a, **({"time": 48.0} | kw)),
     "tl.pull": lambda a, **kw: cf.tl.pull(a, **({"time": 0.0} | kw)),
-    "tl.refine": lambda a, **kw: cf.tl.refine(a, make_cells()[:10].copy(), **({"time": 12.0, "check": False} | kw)),
+    "tl.refine": lambda a, **kw: cf.tl.refine(
+        a, make_cells()[:10].copy(), **({"time": 12.0, "check": False} | kw)
+    ),
     "tl.sample": lambda a, **kw: cf.tl.sample(a, **({"time": 12.0, "n_obs": 5} | kw)),
     "get.density": cf.get.density,
     "get.diagnosis": cf.get.diagnosis,
     "tl.generate": lambda a, **kw: cf.tl.generate(a, **({"time": 12.0, "n_obs": 5} | kw)),
-    "tl.translate": lambda a, **kw: cf.tl.translate(a, "hours", source=0.0, target=12.0, method=QUICK, **kw),
+    "tl.translate": lambda a, **kw: cf.tl.translate(
+        a, "hours", source=0.0, target=12.0, method=QUICK, **kw
+    ),
     "get.flow": cf.get.flow,
     "get.trajectories": cf.get.trajectories,
     "get.trajectory_samples": cf.get.trajectory_samples,
@@ -111,7 +122,9 @@ CALLS = {
 
 def test_every_public_call_is_covered():
     families = {"bench": cf.bench, "pp": cf.pp, "tl": cf.tl, "get": cf.get}
-    assert set(CALLS) == {f"{family}.{name}" for family, module in families.items() for name in module.__all__}
+    assert set(CALLS) == {
+        f"{family}.{name}" for family, module in families.items() for name in module.__all__
+    }
 
 
 # P1, P2 ---------------------------------------------------------------------------------------------------------------
@@ -162,7 +175,8 @@ AFTER_A_FIT = [
     "tl.sample",
     "get.velocity",
 ]
-#: What is spoilt; the calls it spoils; their arguments; and what their messages name: key, finding, remedy.
+#: What is spoilt; the calls it spoils; their arguments; and what their messages name: key, finding,
+#: remedy.
 FAILURES = {
     "NaN": (
         nan_in_positions,
@@ -172,8 +186,22 @@ FAILURES = {
         r"1 NaN \(first: cell 'cell5', column 2\)",
         "Remove:",
     ),
-    "other positions": (other_positions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "other values for", "fit again"),
-    "fewer dimensions": (fewer_dimensions, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "n_dims is 4", "fit again"),
+    "other positions": (
+        other_positions,
+        AFTER_A_FIT,
+        {},
+        r"obsm\['X_pca'\]",
+        "other values for",
+        "fit again",
+    ),
+    "fewer dimensions": (
+        fewer_dimensions,
+        AFTER_A_FIT,
+        {},
+        r"obsm\['X_pca'\]",
+        "n_dims is 4",
+        "fit again",
+    ),
     "no representation": (
         no_representation,
         ["bench.holdout", "bench.tune", "tl.flow"],
@@ -182,8 +210,22 @@ FAILURES = {
         "is missing",
         "Pass use_rep=",
     ),
-    "no representation any more": (no_representation, AFTER_A_FIT, {}, r"obsm\['X_pca'\]", "is missing", "fit again"),
-    "damaged model": (damaged_model, ["get.flow", *AFTER_A_FIT], {}, r"uns\['cellflow'\]", "is damaged", "fit again"),
+    "no representation any more": (
+        no_representation,
+        AFTER_A_FIT,
+        {},
+        r"obsm\['X_pca'\]",
+        "is missing",
+        "fit again",
+    ),
+    "damaged model": (
+        damaged_model,
+        ["get.flow", *AFTER_A_FIT],
+        {},
+        r"uns\['cellflow'\]",
+        "is damaged",
+        "fit again",
+    ),
     "no such fit": (
         untouched,
         ["get.diagnosis", "get.flow", "tl.generate", *AFTER_A_FIT],
@@ -208,7 +250,14 @@ FAILURES = {
         "GENE1",
         "did you mean 'gene1'",
     ),
-    "no such basis": (untouched, ["tl.velocity"], {"basis": "uamp"}, "obsm", "uamp", "did you mean 'umap'"),
+    "no such basis": (
+        untouched,
+        ["tl.velocity"],
+        {"basis": "uamp"},
+        "obsm",
+        "uamp",
+        "did you mean 'umap'",
+    ),
     "foreign velocity": (
         foreign_results,
         ["tl.velocity"],
@@ -257,7 +306,14 @@ FAILURES = {
         "is missing",
         "did you mean 'hours'",
     ),
-    "no such scale": (untouched, ["tl.flow"], {"scale": "jiont"}, "scale", "'jiont'", "did you mean 'joint'"),
+    "no such scale": (
+        untouched,
+        ["tl.flow"],
+        {"scale": "jiont"},
+        "scale",
+        "'jiont'",
+        "did you mean 'joint'",
+    ),
     "beyond the data": (
         untouched,
         ["tl.refine", "tl.sample"],
@@ -352,7 +408,9 @@ def test_P7_a_killed_write_leaves_the_old_file(tmp_path):
     os.fsync = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     write_h5ad(anndata.AnnData(numpy.ones((3, 2))), sys.argv[1])
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "a.h5ad")], check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "a.h5ad")], check=False
+    )
     assert done.returncode == -signal.SIGKILL
     assert (tmp_path / "a.h5ad").read_bytes() == b"old"
 
@@ -391,7 +449,9 @@ def global_state():
         "printing": np.get_printoptions(),
         "environment": dict(os.environ),
         "folder": Path.cwd(),
-        "scanpy": {k: repr(getattr(sc.settings, k)) for k in ("verbosity", "n_jobs", "figdir", "autoshow")},
+        "scanpy": {
+            k: repr(getattr(sc.settings, k)) for k in ("verbosity", "n_jobs", "figdir", "autoshow")
+        },
     }
 
 
@@ -416,20 +476,24 @@ PER_CELL = {
 @pytest.mark.parametrize("result", PER_CELL)
 def test_P9_row_order_does_not_matter(fitted, result):
     order = np.random.default_rng(0).permutation(fitted.n_obs)
-    np.testing.assert_array_equal(PER_CELL[result](fitted[order].copy()), PER_CELL[result](fitted)[order])
+    np.testing.assert_array_equal(
+        PER_CELL[result](fitted[order].copy()), PER_CELL[result](fitted)[order]
+    )
 
 
 @pytest.mark.parametrize("result", PER_CELL)
 def test_P9_other_cells_do_not_matter(fitted, result):
     few = np.array([88, 7, 31])
-    np.testing.assert_array_equal(PER_CELL[result](fitted[few].copy()), PER_CELL[result](fitted)[few])
+    np.testing.assert_array_equal(
+        PER_CELL[result](fitted[few].copy()), PER_CELL[result](fitted)[few]
+    )
 
 
 @pytest.mark.parametrize("result", PER_CELL)
 def test_P9_chunk_sizes_do_not_matter(fitted, result, monkeypatch):
     expected = PER_CELL[result](fitted)
     monkeypatch.setattr("cellflow.fields.base._CHUNK", 32)
-    monkeypatch.setattr("cellflow.decoder._BLOCK", 8)
+    monkeypatch.setattr("cellflow.core.decoder._BLOCK", 8)
     np.testing.assert_allclose(PER_CELL[result](fitted), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -444,11 +508,21 @@ def test_P12_good_data_give_no_warning(cells):
 
 def test_P12_every_warning_is_a_documented_category():
     documented = {name for name in errors.__all__ if name.endswith("Warning")}
-    assert documented == {n for n, v in vars(errors).items() if inspect.isclass(v) and issubclass(v, Warning)}
+    assert documented == {
+        n for n, v in vars(errors).items() if inspect.isclass(v) and issubclass(v, Warning)
+    }
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"warn", "warnings.warn"} and path.name != "_warn.py":
-                category = ast.unparse(node.args[1]).removeprefix("errors.") if len(node.args) > 1 else "UserWarning"
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) in {"warn", "warnings.warn"}
+                and path.name != "_warn.py"
+            ):
+                category = (
+                    ast.unparse(node.args[1]).removeprefix("errors.")
+                    if len(node.args) > 1
+                    else "UserWarning"
+                )
                 assert category in documented, f"{path.name}, line {node.lineno}: {category}"
 
 

@@ -42,7 +42,13 @@ def test_python_examples_fit_the_signatures(call: ast.Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [line for block in blocks("bash") for line in block.splitlines() if line.startswith("cellflow ")]
+    "line",
+    [
+        line
+        for block in blocks("bash")
+        for line in block.splitlines()
+        if line.startswith("cellflow ")
+    ],
 )
 def test_command_examples_parse(line: str) -> None:
     parser, _ = cli._parsers()
@@ -67,7 +73,20 @@ def test_every_key_in_the_table_is_the_one_that_is_written() -> None:
     from cellflow.adapter.keys import Keys
 
     keys = Keys()
-    written = [keys.uns, keys.time, keys.time_inferred, keys.velocity("pca"), keys.velocity("umap"), keys.velocity()]
-    written += [keys.expression, keys.velocity_genes, keys.trajectory, keys.trajectory_samples, keys.velocity_params]
+    written = [
+        keys.uns,
+        keys.time,
+        keys.time_inferred,
+        keys.velocity("pca"),
+        keys.velocity("umap"),
+        keys.velocity(),
+    ]
+    written += [
+        keys.expression,
+        keys.velocity_genes,
+        keys.trajectory,
+        keys.trajectory_samples,
+        keys.velocity_params,
+    ]
     written += [keys.log_density, keys.out_of_distribution, keys.age, keys.snapshot_log_density]
     assert not [key for key in written if f"`{key}`" not in README]

@@ -10,7 +10,8 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-#: A place on somebody's machine: an absolute path with a folder in it, but not a closing tag or a part of an address.
+#: A place on somebody's machine: an absolute path with a folder in it, but not a closing tag or a
+#: part of an address.
 MACHINE_PATH = re.compile(r"(?<![\w<.:/~-])/\w[\w.-]*/\w|\b[A-Za-z]:\\\w|~/")
 
 each = pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
@@ -31,7 +32,11 @@ def texts(notebook: nbformat.NotebookNode) -> list[str]:
     found = [cell.source for cell in notebook.cells]
     for output in (output for cell in code_cells(notebook) for output in cell.outputs):
         found += [output.get("text", ""), *output.get("traceback", ())]
-        found += [str(content) for kind, content in output.get("data", {}).items() if not kind.startswith("image/")]
+        found += [
+            str(content)
+            for kind, content in output.get("data", {}).items()
+            if not kind.startswith("image/")
+        ]
     return found
 
 
@@ -59,7 +64,11 @@ def test_it_was_executed_in_order_without_errors_or_noise(file: Path) -> None:
     cells = code_cells(read(file))
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell.outputs]
-    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    assert not [
+        output
+        for output in outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
 
 
 @each
@@ -79,7 +88,10 @@ def test_every_section_asserts_what_it_claims(file: Path) -> None:
             sections[-1].append(cell.source)
     for sources in filter(None, sections):  # a section may be words only
         last = sources[-1]
-        assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(last))) or "np.testing.assert" in last, last
+        assert (
+            any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(last)))
+            or "np.testing.assert" in last
+        ), last
 
 
 @pytest.mark.slow
@@ -87,14 +99,26 @@ def test_every_section_asserts_what_it_claims(file: Path) -> None:
 def test_it_runs_today(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nbclient import NotebookClient
 
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # somebody who runs the tests may have asked for pictures in files
+    monkeypatch.delenv(
+        "MPLBACKEND", raising=False
+    )  # somebody who runs the tests may have asked for pictures in files
     notebook = read(file)
     # A cell that raises, an assertion of the tutorial among them, raises here and shows the cell.
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+    ).execute()
     assert not list(tmp_path.iterdir())  # and it leaves nothing behind
 
     def shown(cell: Any) -> list[str]:
-        # A fresh machine may say more on stderr (matplotlib builds its font cache); results are the same in kind and number.
-        return [output.output_type for output in cell.get("outputs", []) if output.get("name") != "stderr"]
+        # A fresh machine may say more on stderr (matplotlib builds its font cache); results are the
+        # same in kind and number.
+        return [
+            output.output_type
+            for output in cell.get("outputs", [])
+            if output.get("name") != "stderr"
+        ]
 
     assert [shown(cell) for cell in notebook.cells] == [shown(cell) for cell in read(file).cells]

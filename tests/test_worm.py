@@ -14,7 +14,9 @@ from worm import PREDICT, needs_worm, prepared
 pytestmark = [
     needs_worm,
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning"),  # umap-learn says so at import
+    pytest.mark.filterwarnings(
+        "ignore:Tensorflow not installed:ImportWarning"
+    ),  # umap-learn says so at import
 ]
 
 
@@ -37,16 +39,21 @@ def test_cells_without_a_time_are_annotated_and_flagged(adata: ad.AnnData) -> No
 
 def test_the_dynamics_runs_with_the_time_that_expression_tells(adata: ad.AnnData) -> None:
     """The embryo time was estimated by others from whole transcriptomes; cells must move to where it is later."""
-    from cellflow._neighbors import nearest
+    from cellflow.core._neighbors import nearest
 
-    x, age = np.asarray(adata.obsm["X_pca"], dtype=float), adata.obs["embryo_time"].to_numpy(dtype=float)
+    x, age = (
+        np.asarray(adata.obsm["X_pca"], dtype=float),
+        adata.obs["embryo_time"].to_numpy(dtype=float),
+    )
     moved = x + 30.0 * np.asarray(adata.obsm["velocity_pca"], dtype=float)
     later = age[nearest(x, moved, 15)[1]].mean(axis=1) - age[nearest(x, x, 15)[1]].mean(axis=1)
     assert later.mean() > 5.0
     assert (later > 0).mean() > 0.75
 
 
-def test_a_new_process_predicts_an_unseen_time_from_the_file(adata: ad.AnnData, tmp_path: Path) -> None:
+def test_a_new_process_predicts_an_unseen_time_from_the_file(
+    adata: ad.AnnData, tmp_path: Path
+) -> None:
     adata.write_h5ad(tmp_path / "fitted.h5ad")
     files = [str(tmp_path / "fitted.h5ad"), str(tmp_path / "later.h5ad")]
     subprocess.run([sys.executable, "-W", "error", "-c", PREDICT, *files], check=True)
@@ -54,5 +61,9 @@ def test_a_new_process_predicts_an_unseen_time_from_the_file(adata: ad.AnnData, 
     assert later.n_obs == 200
     x, t = np.asarray(adata.obsm["X_pca"]), adata.obs["time"].to_numpy()
     before, after = x[t == 300].mean(0), x[t == 400].mean(0)
-    share = (later.obsm["X_pca"].mean(0) - before) @ (after - before) / ((after - before) @ (after - before))
+    share = (
+        (later.obsm["X_pca"].mean(0) - before)
+        @ (after - before)
+        / ((after - before) @ (after - before))
+    )
     assert 0.2 < share < 0.8

@@ -6,9 +6,13 @@ import anndata as ad
 import pytest
 import scanpy as sc
 
-FILE = Path(__file__).parents[1].parent / "shared" / "data" / "worm_embryo" / "worm_embryo_counts.h5ad"
+FILE = (
+    Path(__file__).parents[1].parent / "shared" / "data" / "worm_embryo" / "worm_embryo_counts.h5ad"
+)
 
-needs_worm = pytest.mark.skipif(not FILE.is_file(), reason="the worm embryo counts (GSE126954) are not beside the repository")
+needs_worm = pytest.mark.skipif(
+    not FILE.is_file(), reason="the worm embryo counts (GSE126954) are not beside the repository"
+)
 
 
 def prepared() -> ad.AnnData:
@@ -24,7 +28,8 @@ def prepared() -> ad.AnnData:
     return adata
 
 
-#: Reads a file that was written after a fit, in a process of its own, and predicts a time that nobody measured.
+#: Reads a file that was written after a fit, in a process of its own, and predicts a time that
+#: nobody measured.
 PREDICT = """
 import sys
 import anndata as ad

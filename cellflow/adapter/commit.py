@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cellflow._warn import ignored
+from cellflow.core._warn import ignored
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["commit"]
 
 
-def commit(adata: AnnData, staged: Mapping[Any, Mapping[str, Any]], remove: Iterable[tuple[str, str]]) -> None:
+def commit(
+    adata: AnnData, staged: Mapping[Any, Mapping[str, Any]], remove: Iterable[tuple[str, str]]
+) -> None:
     """Remove and write entries; on any exception, an interrupt included, the AnnData is as it was, the order of keys too.
 
-    Signals wait until it is done, so that Ctrl-C finds either nothing or everything written. A view becomes a copy first.
+    Signals wait until it is done, so that Ctrl-C finds either nothing or everything written. A view
+    becomes a copy first.
 
     Parameters
     ----------
@@ -38,10 +41,14 @@ def commit(adata: AnnData, staged: Mapping[Any, Mapping[str, Any]], remove: Iter
     with _signals_deferred(), ignored(ImplicitModificationWarning):
         attributes = dict(vars(adata))
         touched = {slot for slot, _ in remove} | set(staged)
-        contents = {} if adata.is_view else {slot: _content(getattr(adata, slot)) for slot in touched}
+        contents = (
+            {} if adata.is_view else {slot: _content(getattr(adata, slot)) for slot in touched}
+        )
         try:
             if adata.is_view:
-                adata.obs_names = adata.obs_names  # anndata replaces a view by a copy when anything of it is set
+                adata.obs_names = (
+                    adata.obs_names
+                )  # anndata replaces a view by a copy when anything of it is set
             for slot, key in remove:
                 if key in getattr(adata, slot):
                     del getattr(adata, slot)[key]
@@ -59,7 +66,11 @@ def commit(adata: AnnData, staged: Mapping[Any, Mapping[str, Any]], remove: Iter
 
 def _content(slot: Any) -> Any:
     """The entries of a slot in their order; no array is copied."""
-    return slot.copy(deep=False) if hasattr(slot, "iloc") else {key: value for key, value in slot.items() if key is not None}
+    return (
+        slot.copy(deep=False)
+        if hasattr(slot, "iloc")
+        else {key: value for key, value in slot.items() if key is not None}
+    )
 
 
 def _restore(adata: AnnData, slot: str, content: Any) -> None:
@@ -83,7 +94,11 @@ def _signals_deferred() -> Iterator[None]:
         yield
         return
     waiting: list[tuple[int, FrameType | None]] = []
-    handlers = {number: handler for number in signal.valid_signals() if callable(handler := signal.getsignal(number))}
+    handlers = {
+        number: handler
+        for number in signal.valid_signals()
+        if callable(handler := signal.getsignal(number))
+    }
     is_over = False
 
     def handle(number: int, frame: FrameType | None) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._typing import FloatArray
 from cellflow.adapter.keys import basis_of
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 
 __all__ = ["Components", "Plane", "axis_name", "first_column", "plane_of"]
@@ -16,7 +16,14 @@ __all__ = ["Components", "Plane", "axis_name", "first_column", "plane_of"]
 #: Components to draw: `"1,2"` or `(1, 2)`, counted from one as scanpy does.
 Components = str | Sequence[int] | None
 
-_NAMES = {"diffmap": "DC", "pca": "PC", "phate": "PHATE", "trimap": "TriMap", "tsne": "tSNE", "umap": "UMAP"}
+_NAMES = {
+    "diffmap": "DC",
+    "pca": "PC",
+    "phate": "PHATE",
+    "trimap": "TriMap",
+    "tsne": "tSNE",
+    "umap": "UMAP",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,11 @@ class Plane:
     def of(self, x: FloatArray) -> FloatArray:
         """Coordinates in the picture, `(..., 2)`, of positions in all columns, `(..., d)`."""
         shown = x[..., list(self.columns)]
-        return shown if shown.shape[-1] == 2 else np.concatenate([shown, np.zeros_like(shown)], axis=-1)
+        return (
+            shown
+            if shown.shape[-1] == 2
+            else np.concatenate([shown, np.zeros_like(shown)], axis=-1)
+        )
 
 
 def first_column(basis: str) -> int:
@@ -71,7 +82,11 @@ def plane_of(basis: str, width: int, components: Components = None) -> Plane:
         raise InputError(msg)
     outside = [c for c in chosen if not 1 <= c <= known]
     if outside:
-        zero = " (column 0 of a diffusion map is its stationary state, and no component)" if first else ""
+        zero = (
+            " (column 0 of a diffusion map is its stationary state, and no component)"
+            if first
+            else ""
+        )
         msg = (
             f"components={components!r}: {outside[0]} is not there. Expected two of the components 1 to {known} of "
             f"{basis!r}{zero}, counted from 1 as scanpy does."
@@ -89,13 +104,21 @@ def _numbers(components: object) -> list[int] | None:
     if isinstance(components, str):
         parts: list[object] = list(components.split(","))
     elif isinstance(components, list | tuple):
-        parts = [p for entry in components for p in (entry.split(",") if isinstance(entry, str) else [entry])]
+        parts = [
+            p
+            for entry in components
+            for p in (entry.split(",") if isinstance(entry, str) else [entry])
+        ]
     else:
         return None
     numbers = []
     for part in parts:
         text = part.strip() if isinstance(part, str) else str(part)
-        if isinstance(part, bool) or not isinstance(part, str | int | np.integer) or not text.isdecimal():
+        if (
+            isinstance(part, bool)
+            or not isinstance(part, str | int | np.integer)
+            or not text.isdecimal()
+        ):
             return None
         numbers.append(int(text))
     return numbers

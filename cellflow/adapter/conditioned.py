@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._numbers import shown
 from cellflow.adapter.read import Cells
 from cellflow.adapter.times import Time
-from cellflow.conditions import Conditions, shared_conditions
+from cellflow.core._numbers import shown
+from cellflow.core.conditions import Conditions, shared_conditions
 from cellflow.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ __all__ = ["named_plans", "read_conditions", "require_partners", "with_condition
 
 
 def read_conditions(
-    adata: AnnData, cells: Cells, condition_key: str | Sequence[str] | None, shared_until: Time | None = None
+    adata: AnnData,
+    cells: Cells,
+    condition_key: str | Sequence[str] | None,
+    shared_until: Time | None = None,
 ) -> Cells:
     """Return the cells with the conditions that columns of `adata.obs` name; without columns, as they are.
 
@@ -40,8 +43,9 @@ def read_conditions(
     Raises
     ------
     InputError
-        No names of columns, a column that is missing or unusable, or a cell without a value; see `Conditions.fitted`. Or a
-        `shared_until` without conditions, outside the times, or with a condition that no later cell has.
+        No names of columns, a column that is missing or unusable, or a cell without a value; see
+        `Conditions.fitted`. Or a `shared_until` without conditions, outside the times, or with a
+        condition that no later cell has.
     """
     if condition_key is None:
         if shared_until is not None:
@@ -53,12 +57,17 @@ def read_conditions(
         msg = f"condition_key={condition_key!r}; expected the name of a column of adata.obs, or a list of names."
         raise InputTypeError(msg)
     found = with_conditions(adata, cells, Conditions.fitted(adata.obs, names, where="adata.obs"))
-    return found if shared_until is None else _shared(adata, found, cells.time_unit.number("shared_until", shared_until))
+    return (
+        found
+        if shared_until is None
+        else _shared(adata, found, cells.time_unit.number("shared_until", shared_until))
+    )
 
 
 def _shared(adata: AnnData, cells: Cells, until: float) -> Cells:
     """Return the cells with the last time at which they precede all conditions."""
-    first, last = np.nanmin(cells.time), np.nanmax(cells.time)
+    first = np.nanmin(cells.time)
+    last = np.nanmax(cells.time)
     if not first <= until < last:
         msg = f"shared_until={until:g}; expected a time from the first snapshot on and before the last, {first:g} to {last:g}."
         raise InputError(msg)
@@ -76,13 +85,20 @@ def _shared(adata: AnnData, cells: Cells, until: float) -> Cells:
         )
         raise InputError(msg)
     n = int((cells.time <= until).sum())
-    logger.info("%d cells up to time %g are shared: they are coupled in each of %d conditions.", n, until, len(later))
+    logger.info(
+        "%d cells up to time %g are shared: they are coupled in each of %d conditions.",
+        n,
+        until,
+        len(later),
+    )
     return found
 
 
 def with_conditions(adata: AnnData, cells: Cells, conditions: Conditions) -> Cells:
     """Return the cells with conditions that a fit knows; see `Conditions.encode`."""
-    return replace(cells, conditions=conditions, context=conditions.encode(adata.obs, where="adata.obs"))
+    return replace(
+        cells, conditions=conditions, context=conditions.encode(adata.obs, where="adata.obs")
+    )
 
 
 def require_partners(cells: Cells) -> None:
@@ -100,9 +116,7 @@ def require_partners(cells: Cells) -> None:
             except InputError as cause:
                 if k > 0 or cells.shared_until is not None:
                     raise
-                msg = (
-                    f"{cause} If the cells of time {source.time:g} precede all conditions, pass shared_until={source.time:g}."
-                )
+                msg = f"{cause} If the cells of time {source.time:g} precede all conditions, pass shared_until={source.time:g}."
                 raise InputError(msg) from cause
 
 
@@ -112,7 +126,11 @@ def named_plans(plans: Mapping[str, Mapping[str, Any]], cells: Cells) -> dict[st
     if cells.conditions is None:
         return named
     for (source, target), summary in zip(cells.snapshots().intervals, named.values(), strict=False):
-        shared = [cells.conditions.label(features) for features, _, _ in shared_conditions(source, target)]
+        shared = [
+            cells.conditions.label(features) for features, _, _ in shared_conditions(source, target)
+        ]
         parts = summary.get("conditions", {}).items()
-        summary["conditions"] = {k: {"condition": name, **part} for name, (k, part) in zip(shared, parts, strict=True)}
+        summary["conditions"] = {
+            k: {"condition": name, **part} for name, (k, part) in zip(shared, parts, strict=True)
+        }
     return named

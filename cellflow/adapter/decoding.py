@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._numbers import shown
-from cellflow._typing import FloatArray, IntArray
-from cellflow._warn import warn
 from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.positions import expression, expression_at
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.scale import examine_scale, stored_axes
 from cellflow.adapter.selection import Selection, gene_columns, shared_genes
-from cellflow.decoder import MIN_R2, Decoder, require_room
+from cellflow.core._numbers import shown
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._warn import warn
+from cellflow.core.decoder import MIN_R2, Decoder, require_room
 from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def has_expression(adata: AnnData, layer: str | None = None) -> bool:
     return adata.n_vars > 0 and (adata.X is not None if layer is None else layer in adata.layers)
 
 
-def fitted_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | None = None) -> Decoder | None:
+def fitted_decoder(
+    adata: AnnData, x: FloatArray, use_rep: str, layer: str | None = None
+) -> Decoder | None:
     """Fit the decoder from positions `x (n, d)` to genes; None where there is no expression.
 
     Raises
@@ -49,7 +51,8 @@ def fitted_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | Non
     Warns
     -----
     InputWarning
-        Expression on a linear scale, a representation that was made from it, or expression that cannot be decoded at all.
+        Expression on a linear scale, a representation that was made from it, or expression that
+        cannot be decoded at all.
     """
     decoder = settle(examine_decoder(adata, x, use_rep, layer))
     if decoder is not None and decoder.gene_r2 is not None:
@@ -64,7 +67,9 @@ def fitted_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | Non
     return decoder
 
 
-def examine_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | None = None) -> Examination[Decoder | None]:
+def examine_decoder(
+    adata: AnnData, x: FloatArray, use_rep: str, layer: str | None = None
+) -> Examination[Decoder | None]:
     """Check the expression that positions `x (n, d)` are decoded to, and fit the decoder."""
     rows = expression(adata, layer)
     if rows is None:
@@ -77,7 +82,9 @@ def examine_decoder(adata: AnnData, x: FloatArray, use_rep: str, layer: str | No
     if not decoder.decodable.any():
         found = f"cannot be decoded from {use_rep!r}: no gene has a held-out R2 of {MIN_R2:g}"
         remedy = "Pass layer= with it; otherwise predicted genes hardly differ from their means, and their velocities from 0."
-        yield Problem(where, found, "the expression that the representation was made from", remedy, "warning")
+        yield Problem(
+            where, found, "the expression that the representation was made from", remedy, "warning"
+        )
     return decoder
 
 
@@ -111,7 +118,9 @@ class Genes:
         require_room(n, len(self.columns), remedy)
 
 
-def asked_genes(adata: AnnData, decoder: Decoder | None, genes: Selection | None, key: str) -> Genes:
+def asked_genes(
+    adata: AnnData, decoder: Decoder | None, genes: Selection | None, key: str
+) -> Genes:
     """Find the genes that are asked for among those of a fit.
 
     Parameters
@@ -121,14 +130,16 @@ def asked_genes(adata: AnnData, decoder: Decoder | None, genes: Selection | None
     decoder
         Of the fit, or None.
     genes
-        Names, positions or a mask, returned in their order, each once; by default all that `adata` and the fit share.
+        Names, positions or a mask, returned in their order, each once; by default all that `adata`
+        and the fit share.
     key
         Where the fit is.
 
     Raises
     ------
     InputError
-        Genes that the fit has not seen, a fit without expression, or an `adata` that shares no gene with the fit.
+        Genes that the fit has not seen, a fit without expression, or an `adata` that shares no gene
+        with the fit.
 
     Warns
     -----

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._typing import FloatArray
 from cellflow.adapter.keys import where_of
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,20 +28,25 @@ __all__ = [
     "rows_hash",
 ]
 
-#: Cells that cellflow 0.1.0 remembered by name with their positions, and as many by their positions alone.
+#: Cells that cellflow 0.1.0 remembered by name with their positions, and as many by their positions
+#: alone.
 _SAMPLED = 512
-#: Bits of a name's hash that are stored for each cell; the leading ones are the number of its bucket.
+#: Bits of a name's hash that are stored for each cell; the leading ones are the number of its
+#: bucket.
 _LOW_BITS = 32
 _KINDS = {"buckets": "u4", "names": "u4", "positions": "u4", "times": "u2"}
 
 Fingerprint = dict[str, np.ndarray]
 
 
-def fingerprint(names: np.ndarray, x: FloatArray, times: FloatArray, inferred: np.ndarray) -> Fingerprint:
+def fingerprint(
+    names: np.ndarray, x: FloatArray, times: FloatArray, inferred: np.ndarray
+) -> Fingerprint:
     """Hashes of the name, the position and the time of every cell: ten bytes a cell, the same in any order of the rows.
 
-    Cells are sorted by the hash of their name. Its leading bits are kept as the number of cells in each of `buckets`, of
-    which there are about a quarter as many as cells, so that 32 bits a cell hold about 50 bits of the hash of a million.
+    Cells are sorted by the hash of their name. Its leading bits are kept as the number of cells in
+    each of `buckets`, of which there are about a quarter as many as cells, so that 32 bits a cell
+    hold about 50 bits of the hash of a million.
 
     Parameters
     ----------
@@ -56,10 +61,14 @@ def fingerprint(names: np.ndarray, x: FloatArray, times: FloatArray, inferred: n
     """
     n_bits = max(0, len(names).bit_length() - 3)
     hashed = _leading(name_hashes(names), n_bits)
-    order = np.lexsort((_row_hashes(x), hashed))  # the positions make the order of repeated names the same in any order
+    order = np.lexsort(
+        (_row_hashes(x), hashed)
+    )  # the positions make the order of repeated names the same in any order
     hashed = hashed[order]
     return {
-        "buckets": np.bincount((hashed >> np.uint64(_LOW_BITS)).astype(np.int64), minlength=2**n_bits).astype(np.uint32),
+        "buckets": np.bincount(
+            (hashed >> np.uint64(_LOW_BITS)).astype(np.int64), minlength=2**n_bits
+        ).astype(np.uint32),
         "names": hashed.astype(np.uint32),
         "positions": _row_hashes(x)[order],
         "times": _time_hashes(times, inferred)[order],
@@ -72,14 +81,23 @@ def is_fingerprint(value: Any) -> bool:
         return False
     kinds = {"names": "u8", "positions": "u8"} if _is_sampled(value) else _KINDS
     arrays = {name: np.asarray(value.get(name)) for name in kinds}
-    if any(array.ndim != 1 or array.dtype != np.dtype(kinds[name]) for name, array in arrays.items()):
+    if any(
+        array.ndim != 1 or array.dtype != np.dtype(kinds[name]) for name, array in arrays.items()
+    ):
         return False
     if _is_sampled(value):
         cells = np.asarray(value.get("cells", np.zeros(0, dtype=np.uint64)))
-        return len(arrays["names"]) == len(arrays["positions"]) and cells.ndim == 1 and cells.dtype == np.uint64
-    n, n_buckets = len(arrays["names"]), len(arrays["buckets"])
+        return (
+            len(arrays["names"]) == len(arrays["positions"])
+            and cells.ndim == 1
+            and cells.dtype == np.uint64
+        )
+    n = len(arrays["names"])
+    n_buckets = len(arrays["buckets"])
     is_power = n_buckets > 0 and n_buckets & (n_buckets - 1) == 0
-    return is_power and len(arrays["positions"]) == len(arrays["times"]) == n == int(arrays["buckets"].sum(dtype=np.int64))
+    return is_power and len(arrays["positions"]) == len(arrays["times"]) == n == int(
+        arrays["buckets"].sum(dtype=np.int64)
+    )
 
 
 def order_of(names: np.ndarray) -> str:
@@ -87,11 +105,13 @@ def order_of(names: np.ndarray) -> str:
     return hashlib.sha256(name_hashes(names).astype("<u8").tobytes()).hexdigest()
 
 
-def require_same_positions(known: Mapping[str, Any], names: np.ndarray, x: FloatArray, use_rep: str) -> None:
+def require_same_positions(
+    known: Mapping[str, Any], names: np.ndarray, x: FloatArray, use_rep: str
+) -> None:
     """Make sure that cells which took part in the fit still have the positions that it was made with.
 
-    A subset, or other cells in the same representation, are fine. A name that repeated in the fit proves nothing; one that
-    repeats now is looked at wherever it is.
+    A subset, or other cells in the same representation, are fine. A name that repeated in the fit
+    proves nothing; one that repeats now is looked at wherever it is.
 
     Raises
     ------
@@ -145,7 +165,8 @@ def require_seen(
     if _is_sampled(known):
         _require_sampled(known, names, x, keys, time_key)
         return
-    positions, hashed_times = _row_hashes(x), _time_hashes(times, inferred)
+    positions = _row_hashes(x)
+    hashed_times = _time_hashes(times, inferred)
     pairs = _paired(np.asarray(known["positions"]), np.asarray(known["times"]))
     other = ~np.isin(_paired(positions, hashed_times), pairs)
     if not other.any():
@@ -153,15 +174,30 @@ def require_seen(
     unseen = other & ~np.isin(positions, np.asarray(known["positions"]))
     if unseen.any():
         _refuse_unseen(unseen, np.ones(len(x), dtype=bool), names, keys, time_key)
-    marked = other & np.isin(_paired(positions, hashed_times ^ np.uint16(1)), pairs)  # the time is right, its mark is not
+    marked = other & np.isin(
+        _paired(positions, hashed_times ^ np.uint16(1)), pairs
+    )  # the time is right, its mark is not
     changed = other & ~marked
     if changed.any():
-        _refuse_times(f"adata.obs[{keys.time!r}]", np.flatnonzero(changed), names, times, "Restore the column")
-    _refuse_times(f"adata.obs[{keys.time_inferred!r}]", np.flatnonzero(marked), names, inferred, "Restore the column")
+        _refuse_times(
+            f"adata.obs[{keys.time!r}]", np.flatnonzero(changed), names, times, "Restore the column"
+        )
+    _refuse_times(
+        f"adata.obs[{keys.time_inferred!r}]",
+        np.flatnonzero(marked),
+        names,
+        inferred,
+        "Restore the column",
+    )
 
 
 def require_same_times(
-    known: Mapping[str, Any], names: np.ndarray, times: FloatArray, inferred: np.ndarray, where: str, remedy: str
+    known: Mapping[str, Any],
+    names: np.ndarray,
+    times: FloatArray,
+    inferred: np.ndarray,
+    where: str,
+    remedy: str,
 ) -> None:
     """Make sure that cells which took part in the fit with a time of their own have the same one now.
 
@@ -198,7 +234,9 @@ def rows_hash(*arrays: FloatArray) -> np.ndarray:
     return np.unique(_joined_hashes(arrays))
 
 
-def require_made_for(known: Any, names: np.ndarray, *arrays: FloatArray, what: str, basis: str, again: str) -> None:
+def require_made_for(
+    known: Any, names: np.ndarray, *arrays: FloatArray, what: str, basis: str, again: str
+) -> None:
     """Make sure that each row of matrices is one that `rows_hash` has seen, in any order and in any subset.
 
     Parameters
@@ -231,7 +269,9 @@ def require_made_for(known: Any, names: np.ndarray, *arrays: FloatArray, what: s
         raise InputError(msg)
 
 
-def _refuse_unseen(unseen: np.ndarray, judged: np.ndarray, names: np.ndarray, keys: Keys, time_key: str) -> None:
+def _refuse_unseen(
+    unseen: np.ndarray, judged: np.ndarray, names: np.ndarray, keys: Keys, time_key: str
+) -> None:
     cell = str(names[np.flatnonzero(unseen)[0]])
     msg = (
         f"adata.obs[{keys.time!r}] has times for cells that the fit in adata.uns[{keys.uns!r}] has not seen: "
@@ -243,7 +283,9 @@ def _refuse_unseen(unseen: np.ndarray, judged: np.ndarray, names: np.ndarray, ke
     raise InputError(msg)
 
 
-def _refuse_times(where: str, rows: np.ndarray, names: np.ndarray, values: np.ndarray, remedy: str) -> None:
+def _refuse_times(
+    where: str, rows: np.ndarray, names: np.ndarray, values: np.ndarray, remedy: str
+) -> None:
     first = rows[0]
     msg = (
         f"{where} has other values for {len(rows)} cells (first: {str(names[first])!r}, {values[first]}) than when the flow "
@@ -257,12 +299,17 @@ def _is_sampled(known: Mapping[str, Any]) -> bool:
     return np.asarray(known.get("names")).dtype == np.uint64
 
 
-def _require_sampled(known: Mapping[str, Any], names: np.ndarray, x: FloatArray, keys: Keys, time_key: str) -> None:
+def _require_sampled(
+    known: Mapping[str, Any], names: np.ndarray, x: FloatArray, keys: Keys, time_key: str
+) -> None:
     """Look for unseen cells among those whose positions have the smallest hashes; all others cannot be told."""
     if "cells" not in known:  # the first fits remembered names only
         return
-    hashed, remembered = _shuffled(_wide_row_hashes(x)), np.asarray(known["cells"], dtype=np.uint64)
-    judged = hashed <= remembered[-1] if len(remembered) == _SAMPLED else np.ones(len(x), dtype=bool)
+    hashed = _shuffled(_wide_row_hashes(x))
+    remembered = np.asarray(known["cells"], dtype=np.uint64)
+    judged = (
+        hashed <= remembered[-1] if len(remembered) == _SAMPLED else np.ones(len(x), dtype=bool)
+    )
     unseen = judged & ~np.isin(hashed, remembered)
     if unseen.any():
         _refuse_unseen(unseen, judged, names, keys, time_key)
@@ -270,7 +317,8 @@ def _require_sampled(known: Mapping[str, Any], names: np.ndarray, x: FloatArray,
 
 def _found(known: Mapping[str, Any], names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the cells whose names are remembered once, and their places in the fingerprint."""
-    remembered, hashed = np.asarray(known["names"]), name_hashes(names)
+    remembered = np.asarray(known["names"])
+    hashed = name_hashes(names)
     if not _is_sampled(known):
         buckets = np.asarray(known["buckets"])
         leading = np.repeat(np.arange(len(buckets), dtype=np.uint64), buckets)

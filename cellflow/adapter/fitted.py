@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._numbers import shown
-from cellflow._typing import FloatArray, IntArray
-from cellflow._warn import warn
 from cellflow.adapter.conditioned import with_conditions
 from cellflow.adapter.fingerprint import (
     name_hashes,
@@ -29,15 +26,26 @@ from cellflow.adapter.store import load_flow
 from cellflow.adapter.times import ParsedTimes, TimeUnit
 from cellflow.analysis.following import nearest_station
 from cellflow.analysis.observed import Observed
-from cellflow.conditions import Condition
+from cellflow.core._numbers import shown
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._warn import warn
+from cellflow.core.conditions import Condition
 from cellflow.errors import InputError, InputWarning, MissingKeyError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.flow import Flow
+    from cellflow.model.flow import Flow
 
-__all__ = ["Fitted", "Times", "inferred_times", "read_cells", "read_fitted", "read_paths", "read_times"]
+__all__ = [
+    "Fitted",
+    "Times",
+    "inferred_times",
+    "read_cells",
+    "read_fitted",
+    "read_paths",
+    "read_times",
+]
 
 logger = logging.getLogger("cellflow")
 
@@ -81,7 +89,9 @@ class Fitted:
 
         hashed = name_hashes(self.names)
         again = pd.Series(hashed).groupby(hashed).cumcount().to_numpy()
-        keys: IntArray = hashed + again.astype(np.uint64)  # cells of one name are told apart by their order
+        keys: IntArray = hashed + again.astype(
+            np.uint64
+        )  # cells of one name are told apart by their order
         return keys
 
     @property
@@ -97,7 +107,9 @@ class Fitted:
     @property
     def time_unit(self) -> TimeUnit:
         """What reads a time that is asked for."""
-        return TimeUnit.of(*(str(self.params.get(name, "")) for name in ("time_unit", "time_zero", "time_key")))
+        return TimeUnit.of(
+            *(str(self.params.get(name, "")) for name in ("time_unit", "time_zero", "time_key"))
+        )
 
     def time(self, value: object, argument: str = "time") -> float:
         """Return a time that is asked for as a number in the unit of the fit; see `TimeUnit.number`."""
@@ -152,8 +164,8 @@ class Fitted:
     def asked(self, condition: Condition) -> FloatArray:
         """Features of a condition, shape `(c,)`; says so where none of the cells has it.
 
-        Of known kinds in another combination, and of an amount between measured ones, the log says it. An amount that may be
-        a code, or that lies outside the measured ones, is a warning.
+        Of known kinds in another combination, and of an amount between measured ones, the log says
+        it. An amount that may be a code, or that lies outside the measured ones, is a warning.
 
         Raises
         ------
@@ -172,7 +184,10 @@ class Fitted:
             if doubt:
                 warn(doubt, InputWarning)
             else:
-                logger.info("No cell has %s: a combination that was not measured.", self.cells.conditions.label(features))
+                logger.info(
+                    "No cell has %s: a combination that was not measured.",
+                    self.cells.conditions.label(features),
+                )
         return features
 
     def measured(self, features: FloatArray) -> bool:
@@ -183,22 +198,27 @@ class Fitted:
 def inferred_times(cells: Cells) -> FloatArray:
     """Times without gaps, shape `(n,)`.
 
-    A cell without a time takes the mean of its nearest timed neighbours', weighted by a Gaussian kernel.
+    A cell without a time takes the mean of its nearest timed neighbours', weighted by a Gaussian
+    kernel.
     """
     from cellflow.analysis.embedding import place
 
-    times, untimed = cells.time.copy(), ~cells.timed
+    times = cells.time.copy()
+    untimed = ~cells.timed
     if untimed.any():
         known = cells.time[cells.timed][:, None]
         mean = place(cells.x[untimed], cells.x[cells.timed], known, n_neighbors=_NEIGHBORS)[:, 0]
-        times[untimed] = np.clip(mean, known.min(), known.max())  # rounding could leave the observed times
+        times[untimed] = np.clip(
+            mean, known.min(), known.max()
+        )  # rounding could leave the observed times
     return times
 
 
 def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted:
     """Read a fit, the cells, and their times, and make sure that they belong together.
 
-    Times come from the columns that the fit wrote, or, for cells that it has not seen, from the column that it read.
+    Times come from the columns that the fit wrote, or, for cells that it has not seen, from the
+    column that it read.
 
     Parameters
     ----------
@@ -212,15 +232,16 @@ def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted
     Raises
     ------
     InputError
-        No fit, or of the other kind, another representation, cells of another fit, or unusable data; see
-        `cellflow.adapter.read.read`.
+        No fit, or of the other kind, another representation, cells of another fit, or unusable
+        data; see `cellflow.adapter.read.read`.
     ModelFileError
         A model that is damaged or of a newer format.
     """
     require_anndata(adata)
     keys = Keys(key)
     record = record_of(adata, keys)
-    flow, where = load_flow(adata, keys), f"adata.uns[{keys.uns!r}]"
+    flow = load_flow(adata, keys)
+    where = f"adata.uns[{keys.uns!r}]"
     # Of a fit that generates, the time is a feature beside the condition's.
     conditions = conditions_of(record, where, flow.n_context - flow.generates)
     _require_kind(flow, keys, generating=generating)
@@ -283,9 +304,12 @@ def read_times(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> Times:
     Raises
     ------
     InputError
-        Columns that are not what the fit wrote, or that can be read no more; cells of the fit that have other times now.
+        Columns that are not what the fit wrote, or that can be read no more; cells of the fit that
+        have other times now.
     """
-    times: Times = settle(_examine_times(adata, keys, record["params"]), again=True, instead=_REMEDY)
+    times: Times = settle(
+        _examine_times(adata, keys, record["params"]), again=True, instead=_REMEDY
+    )
     _require_times(adata, record, times)
     return times
 
@@ -310,7 +334,9 @@ def read_cells(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> tuple[C
         Unusable data; cells of the fit at other positions or times, and cells of another fit.
     """
     cells, times = settle(_examine(adata, keys, record["params"]), again=True, instead=_REMEDY)
-    seen, names, time_key = record["fingerprint"], adata.obs_names.to_numpy(), str(record["params"]["time_key"])
+    seen = record["fingerprint"]
+    names = adata.obs_names.to_numpy()
+    time_key = str(record["params"]["time_key"])
     require_same_positions(seen, names, cells.x, cells.use_rep)
     if times.are_written:
         require_seen(seen, names, cells.x, times.values, times.inferred, keys, time_key)
@@ -318,13 +344,16 @@ def read_cells(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> tuple[C
     return cells, times.values if times.are_written else inferred_times(cells)
 
 
-def read_paths(adata: AnnData, keys: Keys, record: Mapping[str, Any], cells: Cells, *, samples: bool) -> FloatArray:
+def read_paths(
+    adata: AnnData, keys: Keys, record: Mapping[str, Any], cells: Cells, *, samples: bool
+) -> FloatArray:
     """Read the paths of all cells, shape `(n, n_times, d)`, of several diffusions `(n, n_rep, n_times, d)`.
 
     Parameters
     ----------
     adata
-        With paths that `cf.tl.trajectories` wrote, which cellflow 0.1.0 did in their shape, later ones row by row.
+        With paths that `cf.tl.trajectories` wrote, which cellflow 0.1.0 did in their shape, later
+        ones row by row.
     keys
         Where the fit is.
     record
@@ -341,16 +370,25 @@ def read_paths(adata: AnnData, keys: Keys, record: Mapping[str, Any], cells: Cel
     InputError
         They were computed from other positions, or are of another shape.
     """
-    name, entry = (keys.trajectory_samples, "trajectory_samples") if samples else (keys.trajectory, "trajectory")
+    name, entry = (
+        (keys.trajectory_samples, "trajectory_samples")
+        if samples
+        else (keys.trajectory, "trajectory")
+    )
     again = f"cf.tl.trajectories(adata{', stochastic=True' if samples else ''}{keys.argument})"
     if name not in adata.obsm:
         msg = f"No {name!r} in adata.obsm; found {sorted(map(str, adata.obsm))}. Compute the trajectories: {again}."
         raise MissingKeyError(msg)
-    where, values = f"adata.obsm[{name!r}]", np.asarray(adata.obsm[name])
+    where = f"adata.obsm[{name!r}]"
+    values = np.asarray(adata.obsm[name])
     n_times = len(record.get(f"{entry}_times", ()))
     shape = record.get(f"{entry}_shape", values.shape[1:] if values.ndim == 3 + samples else ())
     shape = tuple(int(k) for k in shape)
-    if values.dtype.kind != "f" or shape[-2:] != (n_times, cells.x.shape[1]) or values.size != adata.n_obs * math.prod(shape):
+    if (
+        values.dtype.kind != "f"
+        or shape[-2:] != (n_times, cells.x.shape[1])
+        or values.size != adata.n_obs * math.prod(shape)
+    ):
         found = f"has shape {values.shape} and dtype {values.dtype}"
         replicates = f"{shape[0] if shape else 1} * " if samples else ""
         expected = f"({adata.n_obs}, {replicates}{n_times} * {cells.x.shape[1]}) of floats, as adata.uns[{keys.uns!r}] says"
@@ -364,7 +402,14 @@ def read_paths(adata: AnnData, keys: Keys, record: Mapping[str, Any], cells: Cel
 def _require_times(adata: AnnData, record: Mapping[str, Any], times: Times) -> None:
     remedy = "Restore the column" if times.are_written else "Restore the column, in its unit"
     where = f"adata.obs[{times.key!r}]"
-    require_same_times(record["fingerprint"], adata.obs_names.to_numpy(), times.values, times.inferred, where, remedy)
+    require_same_times(
+        record["fingerprint"],
+        adata.obs_names.to_numpy(),
+        times.values,
+        times.inferred,
+        where,
+        remedy,
+    )
 
 
 def _require_kind(flow: Flow, keys: Keys, *, generating: bool) -> None:
@@ -384,7 +429,9 @@ def _require_kind(flow: Flow, keys: Keys, *, generating: bool) -> None:
     raise InputError(msg)
 
 
-def _examine(adata: AnnData, keys: Keys, params: Mapping[str, Any]) -> Examination[tuple[Cells, Times] | None]:
+def _examine(
+    adata: AnnData, keys: Keys, params: Mapping[str, Any]
+) -> Examination[tuple[Cells, Times] | None]:
     """Check and read the cells of a fit, with their times."""
     times = yield from _examine_times(adata, keys, params)
     cells = yield from examine_cells(
@@ -400,7 +447,9 @@ def _examine(adata: AnnData, keys: Keys, params: Mapping[str, Any]) -> Examinati
     return None if cells is None or times is None else (cells, times)
 
 
-def _examine_times(adata: AnnData, keys: Keys, params: Mapping[str, Any]) -> Examination[Times | None]:
+def _examine_times(
+    adata: AnnData, keys: Keys, params: Mapping[str, Any]
+) -> Examination[Times | None]:
     """Check and read the times that a fit wrote, or those of the column that it read."""
     if keys.time not in adata.obs or keys.time_inferred not in adata.obs:
         time_key = str(params["time_key"])
@@ -411,21 +460,42 @@ def _examine_times(adata: AnnData, keys: Keys, params: Mapping[str, Any]) -> Exa
         if untimed.all():
             found = "has no time for any of these cells"
             remedy = "Add the times of some, or pass cells that have them."
-            yield Problem(f"adata.obs[{time_key!r}]", found, "a time for some of them at least", remedy)
+            yield Problem(
+                f"adata.obs[{time_key!r}]", found, "a time for some of them at least", remedy
+            )
             return None
-        return Times(time_key, parsed.values, untimed, parsed.unit, parsed.labels, are_written=False, zero=parsed.zero)
+        return Times(
+            time_key,
+            parsed.values,
+            untimed,
+            parsed.unit,
+            parsed.labels,
+            are_written=False,
+            zero=parsed.zero,
+        )
     remedy = "Fit again with cf.tl.flow."
-    time, inferred = adata.obs[keys.time], adata.obs[keys.time_inferred]
-    for name, column, wanted in ((keys.time, time, np.float64), (keys.time_inferred, inferred, np.bool_)):
+    time = adata.obs[keys.time]
+    inferred = adata.obs[keys.time_inferred]
+    for name, column, wanted in (
+        (keys.time, time, np.float64),
+        (keys.time_inferred, inferred, np.bool_),
+    ):
         if column.ndim != 1 or column.dtype != wanted:
-            found = f"has dtype {column.dtype}" if column.ndim == 1 else f"names {column.shape[1]} columns"
+            found = (
+                f"has dtype {column.dtype}"
+                if column.ndim == 1
+                else f"names {column.shape[1]} columns"
+            )
             expected = f"one column of {np.dtype(wanted).name}, which the fit wrote"
             yield Problem(f"adata.obs[{name!r}]", found, expected, remedy)
             return None
     values = time.to_numpy()
     if not np.isfinite(values).all():
         found = f"has no finite time for {(~np.isfinite(values)).sum()} cells"
-        yield Problem(f"adata.obs[{keys.time!r}]", found, "the finite float64 that the fit wrote", remedy)
+        yield Problem(
+            f"adata.obs[{keys.time!r}]", found, "the finite float64 that the fit wrote", remedy
+        )
         return None
-    unit, zero = str(params["time_unit"]), str(params.get("time_zero", ""))
+    unit = str(params["time_unit"])
+    zero = str(params.get("time_zero", ""))
     return Times(keys.time, values, inferred.to_numpy(), unit, {}, are_written=True, zero=zero)

@@ -11,8 +11,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cellflow._files import check_writable, replaced
-from cellflow._warn import ignored
+from cellflow.core._files import check_writable, replaced
+from cellflow.core._warn import ignored
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_storable", "write_h5ad"]
 
-#: Bytes kept in memory of what the system has refused to write; HDF5's own cache of metadata holds 32 MB.
+#: Bytes kept in memory of what the system has refused to write; HDF5's own cache of metadata holds
+#: 32 MB.
 _KEPT = 64 * 1024**2
 #: Slots of arrays by cell or by gene.
 _ARRAYS = ("layers", "obsm", "varm", "obsp", "varp")
@@ -29,7 +30,8 @@ _ARRAYS = ("layers", "obsm", "varm", "obsp", "varp")
 def check_storable(adata: AnnData) -> None:
     """Make sure, before any work, that an h5ad can hold everything in an AnnData.
 
-    Tables and unstructured values are written to memory, and of every array the first row, which shows its type.
+    Tables and unstructured values are written to memory, and of every array the first row, which
+    shows its type.
 
     Raises
     ------
@@ -55,12 +57,14 @@ def write_h5ad(
 ) -> None:
     """Write an h5ad so that the file at `path` is at any moment either the old one or the complete new one.
 
-    Written beside it under a temporary name, forced to the disk, then moved into its place; a symbolic link stays one.
+    Written beside it under a temporary name, forced to the disk, then moved into its place; a
+    symbolic link stays one.
 
     Raises
     ------
     OutputError
-        The path cannot be written, or the disk is full; what was there before is untouched and nothing is left behind.
+        The path cannot be written, or the disk is full; what was there before is untouched and
+        nothing is left behind.
     InputError
         Something in the AnnData cannot be stored in an h5ad; the message names it.
     """
@@ -145,8 +149,9 @@ def _require_keys(part: Any, parents: tuple[str, ...] = ()) -> None:
 class _Refused(io.RawIOBase):
     """A file that accepts everything and remembers what the system refused.
 
-    HDF5 cannot close a file that it cannot write to, and ends the process instead. So a full disk is no error for HDF5: from
-    then on nothing goes to the disk, and enough is kept in memory for what HDF5 reads again. The caller looks at `error`.
+    HDF5 cannot close a file that it cannot write to, and ends the process instead. So a full disk
+    is no error for HDF5: from then on nothing goes to the disk, and enough is kept in memory for
+    what HDF5 reads again. The caller looks at `error`.
     """
 
     def __init__(self, file: FileIO) -> None:
@@ -203,9 +208,9 @@ class _Refused(io.RawIOBase):
             first = max(start, self._position)
             last = min(start + len(kept), self._position + n)
             if first < last:
-                found[first - self._position : last - self._position] = np.frombuffer(kept, dtype=np.uint8)[
-                    first - start : last - start
-                ]
+                found[first - self._position : last - self._position] = np.frombuffer(
+                    kept, dtype=np.uint8
+                )[first - start : last - start]
         view[:n] = found.tobytes()
         self._position += n
         return n

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from cellflow._numbers import shown
+from cellflow.core._numbers import shown
 from cellflow.errors import InputError, MissingKeyError, closest
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ DEFAULT = "cellflow"
 _MAX_LENGTH = 100
 #: What a record in `uns` may be.
 Kind: TypeAlias = Literal["fit", "densities", "benchmark", "choice"]
-#: Entries by which records of cellflow 0.1.0, which do not say their kind, are told apart: the first that is there.
+#: Entries by which records of cellflow 0.1.0, which do not say their kind, are told apart: the
+#: first that is there.
 _MARKS: dict[str, Kind] = {
     "model": "fit",
     "densities": "densities",
@@ -57,13 +58,15 @@ _CALLED: dict[str | None, str] = {
 class Keys:
     """Names derived from `key_added`.
 
-    With the default, per-cell results start with `cf_` and the names that other tools read (`velocity`, `Ms`, ...) are bare.
-    With any other `key_added`, every name starts with it, so that two fits never meet.
+    With the default, per-cell results start with `cf_` and the names that other tools read
+    (`velocity`, `Ms`, ...) are bare. With any other `key_added`, every name starts with it, so that
+    two fits never meet.
 
     Parameters
     ----------
     uns
-        `key_added`: the `uns` key that holds the model, its parameters and the list of what was written.
+        `key_added`: the `uns` key that holds the model, its parameters and the list of what was
+        written.
 
     Examples
     --------
@@ -254,8 +257,8 @@ def kind_of(adata: AnnData, key: str) -> Kind | None:
 def written(adata: AnnData, keys: Keys, *, kind: Kind = "fit") -> set[tuple[str, str]]:
     """(slot, key) of everything that was written under this `key_added`, as its record says.
 
-    A record may come from anybody's file. So names on its list count only if this package can make them; anything else on it
-    is left alone.
+    A record may come from anybody's file. So names on its list count only if this package can make
+    them; anything else on it is left alone.
     """
     name = keys.record(kind)
     if not is_ours(adata, name) or kind_of(adata, name) != kind:
@@ -271,7 +274,8 @@ def listed(keys: Keys, places: Iterable[tuple[str, str]]) -> np.ndarray:
     Raises
     ------
     ValueError
-        A name that `Keys` does not know, which would never be removed again: a mistake of the calling code.
+        A name that `Keys` does not know, which would never be removed again: a mistake of the
+        calling code.
     """
     records = {("uns", keys.uns), ("uns", keys.densities)}
     unknown = [place for place in places if place not in records and not keys.makes(*place)]
@@ -282,18 +286,23 @@ def listed(keys: Keys, places: Iterable[tuple[str, str]]) -> np.ndarray:
 
 
 def require_free(
-    adata: AnnData, keys: Keys, places: Collection[tuple[str, str]], *, overwrite: bool, kind: Kind = "fit"
+    adata: AnnData,
+    keys: Keys,
+    places: Collection[tuple[str, str]],
+    *,
+    overwrite: bool,
+    kind: Kind = "fit",
 ) -> None:
     """Make sure that writing to these (slot, key) replaces nobody else's data.
 
-    A fit writes its record, `("uns", keys.uns)`, and may go to another key; what is computed from a fit goes where that is.
-    A record replaces one of its own `kind` only.
+    A fit writes its record, `("uns", keys.uns)`, and may go to another key; what is computed from a
+    fit goes where that is. A record replaces one of its own `kind` only.
 
     Raises
     ------
     InputError
-        A place is taken by something that was not written under this `key_added`, and `overwrite` is False; or a view of an
-        AnnData in a file, which nothing can be written to.
+        A place is taken by something that was not written under this `key_added`, and `overwrite`
+        is False; or a view of an AnnData in a file, which nothing can be written to.
     """
     if adata.isbacked and adata.is_view:
         msg = "adata is a view of an AnnData that is backed by a file. Expected one in memory: pass adata.to_memory()."
@@ -301,7 +310,8 @@ def require_free(
     ours = written(adata, keys, kind=kind)
     record = ("uns", keys.record(kind))
     if record in places:
-        where, remedy = "key_added", "pass another key_added=, delete it, or pass overwrite=True to replace it."
+        where = "key_added"
+        remedy = "pass another key_added=, delete it, or pass overwrite=True to replace it."
     else:
         remedy = "delete it, pass overwrite=True to replace it, or fit under another key (cf.tl.flow) and pass that as key=."
         where = "key"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow import __version__
-from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.decoding import Genes, marked
 from cellflow.adapter.fitted import Fitted
 from cellflow.adapter.keys import Keys
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,8 +60,14 @@ def moved_cells(
     """
     import pandas as pd
 
-    columns = {"source_cell": adata.obs_names.to_numpy()[rows], "source_time": fitted.times[rows], **obs}
-    frame = pd.DataFrame(columns, index=[f"{name}-{i}" for i, name in enumerate(columns["source_cell"])])
+    columns = {
+        "source_cell": adata.obs_names.to_numpy()[rows],
+        "source_time": fitted.times[rows],
+        **obs,
+    }
+    frame = pd.DataFrame(
+        columns, index=[f"{name}-{i}" for i, name in enumerate(columns["source_cell"])]
+    )
     return cells_of_fit(adata, fitted, genes, x, frame, {fitted.keys.own("prediction"): provenance})
 
 
@@ -76,7 +82,9 @@ def cells_of_fit(
     """Return states that come from a fit; see `made_cells`. Every provenance is told where the fit is and its unit of time."""
     about = {"key": fitted.keys.uns, "time_unit": fitted.cells.unit}
     told = {name: about | dict(values) for name, values in uns.items()}
-    return made_cells(adata, x, obs, use_rep=fitted.cells.use_rep, genes=genes, keys=fitted.keys, uns=told)
+    return made_cells(
+        adata, x, obs, use_rep=fitted.cells.use_rep, genes=genes, keys=fitted.keys, uns=told
+    )
 
 
 def cell_bytes(fitted: Fitted) -> int:

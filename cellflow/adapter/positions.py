@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from cellflow._numbers import is_integer, shown
-from cellflow._typing import FloatArray
 from cellflow.adapter.keys import basis_of, spelled
 from cellflow.adapter.problem import Examination, Problem, settle
-from cellflow.decoder import Rows
+from cellflow.core._numbers import is_integer, shown
+from cellflow.core._typing import FloatArray
+from cellflow.core.decoder import Rows
 from cellflow.errors import MissingKeyError, closest
 
 if TYPE_CHECKING:
@@ -38,10 +38,14 @@ _DENSE_LIMIT = 2 * 1024**3
 _BLOCK = 512
 #: Rows of a dask array that are computed together.
 _CHUNK = 65536
-#: Distance of a cell from which it is pointed out, and from which it is refused; see `examine_distances`.
-_FAR, _HOPELESS = 30.0, 1e6
-#: Rounding by float32 that is pointed out, and that leaves nothing, in standard deviations of the column.
-_COARSE, _LOST = 1e-2, 1.0
+#: Distance of a cell from which it is pointed out, and from which it is refused; see
+#: `examine_distances`.
+_FAR = 30.0
+_HOPELESS = 1e6
+#: Rounding by float32 that is pointed out, and that leaves nothing, in standard deviations of the
+#: column.
+_COARSE = 1e-2
+_LOST = 1.0
 #: Pictures: made for the eye, with distances and densities that mean nothing to a dynamics.
 _PICTURES = re.compile(
     r"umap|t-?sne|draw_graph|force_?(directed|atlas)|(^|_)(fa2?|fr|kk|drl|spring)($|_)|spring|phate|pacmap|trimap"
@@ -66,7 +70,9 @@ def examine_positions(
     use_rep, where, value = found
     shape = tuple(value.shape)
     if len(shape) != 2 or shape[0] != adata.n_obs or 0 in shape:
-        expected = f"shape ({adata.n_obs}, d), one row per cell" if adata.n_obs else "at least one cell"
+        expected = (
+            f"shape ({adata.n_obs}, d), one row per cell" if adata.n_obs else "at least one cell"
+        )
         yield Problem(where, f"has shape {shape}", expected, "Compute the representation again.")
         return None
     if n_dims is not None and not (is_integer(n_dims) and 1 <= n_dims <= shape[1]):
@@ -78,11 +84,18 @@ def examine_positions(
     if _is_sparse(value) and shape[0] * width * 4 > _DENSE_LIMIT:
         size = f"is sparse and would take {shape[0] * width * 4 / 1024**3:.0f} GB as a dense matrix"
         remedy = "Pass n_dims=, or reduce it by PCA."
-        yield Problem(where, size, f"at most {_DENSE_LIMIT / 1024**3:.0f} GB", remedy, argument="n_dims")
+        yield Problem(
+            where, size, f"at most {_DENSE_LIMIT / 1024**3:.0f} GB", remedy, argument="n_dims"
+        )
         return None
     raw = _dense(value, width)
     if raw.dtype.kind not in "fiub" and raw.dtype.name != "bfloat16":
-        yield Problem(where, f"has dtype {raw.dtype}", "real numbers", "Convert it, for example with .astype('float32').")
+        yield Problem(
+            where,
+            f"has dtype {raw.dtype}",
+            "real numbers",
+            "Convert it, for example with .astype('float32').",
+        )
         return None
     with np.errstate(over="ignore"):
         x = np.ascontiguousarray(raw, dtype=np.float32)
@@ -96,11 +109,13 @@ def examine_positions(
     return use_rep, x
 
 
-def examine_distances(x: FloatArray, time: FloatArray, where: str, names: pd.Index) -> Iterator[Problem]:
+def examine_distances(
+    x: FloatArray, time: FloatArray, where: str, names: pd.Index
+) -> Iterator[Problem]:
     """Look for single cells that are extremely far from the others of their time.
 
-    A distance is from the median of the snapshot, in units of the 90th percentile there; of tight snapshots, of that of a
-    typical one. On measured sets the largest is below 15.
+    A distance is from the median of the snapshot, in units of the 90th percentile there; of tight
+    snapshots, of that of a typical one. On measured sets the largest is below 15.
 
     Parameters
     ----------
@@ -148,7 +163,8 @@ def expression(adata: AnnData, layer: str | None = None) -> Rows | None:
     MissingKeyError
         There is no such layer.
     InputError
-        The values are no real numbers. That they are finite is for whoever reads them all; see `examine_expression`.
+        The values are no real numbers. That they are finite is for whoever reads them all; see
+        `examine_expression`.
     """
     return settle(_stored_expression(adata, layer), again=True)
 
@@ -169,7 +185,12 @@ def examine_expression(adata: AnnData, layer: str | None = None) -> Examination[
     if first is not None:
         genes = np.flatnonzero(bad)
         found = f"is not finite in {len(genes)} genes (first: {adata.var_names[genes[0]]!r}; cell {adata.obs_names[first]!r})"
-        yield Problem(expression_at(layer), found, "finite numbers", "Remove these genes or cells, or fill the gaps.")
+        yield Problem(
+            expression_at(layer),
+            found,
+            "finite numbers",
+            "Remove these genes or cells, or fill the gaps.",
+        )
 
 
 def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | None]:
@@ -177,7 +198,8 @@ def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | 
     if layer is not None and not (isinstance(layer, str) and layer in adata.layers):
         known = sorted(name for name in adata.layers if isinstance(name, str))
         remedy = f"Pass layer=None for adata.X{closest(layer, known)}."
-        at, expected = expression_at(layer), f"one of {known}"
+        at = expression_at(layer)
+        expected = f"one of {known}"
         yield Problem(at, "is missing", expected, remedy, kind=MissingKeyError, argument="layer")
         return None
     value: Any = adata.X if layer is None else adata.layers[layer]
@@ -185,7 +207,8 @@ def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | 
         return None
     value = value.to_memory() if hasattr(value, "to_memory") else value
     if np.dtype(value.dtype).kind not in "fiub":
-        found, remedy = f"has dtype {value.dtype}", "Convert it, for example with .astype('float32')."
+        found = f"has dtype {value.dtype}"
+        remedy = "Convert it, for example with .astype('float32')."
         yield Problem(expression_at(layer), found, "real numbers", remedy)
         return None
     if hasattr(value, "dask"):
@@ -227,26 +250,38 @@ class _Computed:
         return self.array[rows].compute()
 
 
-def _stored(adata: AnnData, use_rep: object, *, force_rep: bool) -> Examination[tuple[str, str, Any] | None]:
+def _stored(
+    adata: AnnData, use_rep: object, *, force_rep: bool
+) -> Examination[tuple[str, str, Any] | None]:
     """Find the representation: its key, what messages call it, and the value as it is stored."""
     known = sorted(map(str, adata.obsm))
     key = spelled(adata, use_rep)
     if key is None and isinstance(use_rep, str) and use_rep == "X":
         if adata.X is None:
-            yield Problem("adata.X", "is None", "expression", f"Pass use_rep= one of {known}.", argument="use_rep")
+            yield Problem(
+                "adata.X",
+                "is None",
+                "expression",
+                f"Pass use_rep= one of {known}.",
+                argument="use_rep",
+            )
         elif adata.n_vars > MAX_GENES:
             remedy = "Run sc.pp.pca(adata) and pass use_rep='X_pca'."
             expected = f"at most {MAX_GENES} genes as positions"
-            yield Problem("adata.X", f"has {adata.n_vars:,} genes", expected, remedy, argument="use_rep")
+            yield Problem(
+                "adata.X", f"has {adata.n_vars:,} genes", expected, remedy, argument="use_rep"
+            )
         else:
             yield from _counts(adata.X)
             return "X", "adata.X", adata.X
         return None
     if key is None:
         hint = closest(use_rep, [*known, *map(basis_of, known)])
-        expected, remedy = f"one of {known}", f"Pass use_rep= one of them{hint}."
+        expected = f"one of {known}"
+        remedy = f"Pass use_rep= one of them{hint}."
         if not known:
-            expected, remedy = "a representation of the cells", "Run sc.pp.pca(adata) first."
+            expected = "a representation of the cells"
+            remedy = "Run sc.pp.pca(adata) first."
         at = f"adata.obsm[{shown(use_rep)}]"
         yield Problem(at, "is missing", expected, remedy, kind=MissingKeyError, argument="use_rep")
         return None
@@ -258,7 +293,9 @@ def _stored(adata: AnnData, use_rep: object, *, force_rep: bool) -> Examination[
         return None
     value: Any = adata.obsm[key]
     if not hasattr(value, "shape") or not (hasattr(value, "dtype") or hasattr(value, "dtypes")):
-        yield Problem(where, f"is a {type(value).__name__}", "a matrix", "Convert it with numpy.asarray.")
+        yield Problem(
+            where, f"is a {type(value).__name__}", "a matrix", "Convert it with numpy.asarray."
+        )
         return None
     return key, where, value
 
@@ -271,7 +308,11 @@ def _counts(x: Any) -> Iterator[Problem]:
     if top >= 10 and sample.min() >= 0 and (sample == np.round(sample)).all():
         remedy = "Normalise and take the logarithm first: sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
         yield Problem(
-            "adata.X", f"looks like counts (integers, max {top:.0f})", "log-normalised expression", remedy, "warning"
+            "adata.X",
+            f"looks like counts (integers, max {top:.0f})",
+            "log-normalised expression",
+            remedy,
+            "warning",
         )
 
 
@@ -288,12 +329,17 @@ def _dense(value: Any, width: int) -> np.ndarray:
 
     if isinstance(value, pd.DataFrame):
         value = value.iloc[:, :width]
-        if all(pd.api.types.is_numeric_dtype(d) and not pd.api.types.is_complex_dtype(d) for d in value.dtypes):
+        if all(
+            pd.api.types.is_numeric_dtype(d) and not pd.api.types.is_complex_dtype(d)
+            for d in value.dtypes
+        ):
             return np.asarray(value.to_numpy(dtype=np.float64, na_value=np.nan))
         return np.asarray(value.to_numpy(dtype=object))
     if hasattr(value, "dask"):
         blocks = (value[i : i + _CHUNK, :width].compute() for i in range(0, value.shape[0], _CHUNK))
-        return np.concatenate([block.toarray() if sp.issparse(block) else np.asarray(block) for block in blocks])
+        return np.concatenate(
+            [block.toarray() if sp.issparse(block) else np.asarray(block) for block in blocks]
+        )
     if hasattr(value, "to_memory"):
         value = value.to_memory()
     if sp.issparse(value):
@@ -303,22 +349,34 @@ def _dense(value: Any, width: int) -> np.ndarray:
     return np.asarray(value[:, :width])
 
 
-def _not_finite(x: FloatArray, raw: np.ndarray, where: str, adata: AnnData, columns: pd.Index | None) -> Iterator[Problem]:
+def _not_finite(
+    x: FloatArray, raw: np.ndarray, where: str, adata: AnnData, columns: pd.Index | None
+) -> Iterator[Problem]:
     """One problem for each kind of value that is no usable number."""
     if np.isfinite(x).all():
         return
     nan = np.isnan(x)
-    infinite = np.isinf(raw.astype(np.float64)) if raw.dtype.kind in "fV" else np.zeros(x.shape, dtype=bool)
+    infinite = (
+        np.isinf(raw.astype(np.float64))
+        if raw.dtype.kind in "fV"
+        else np.zeros(x.shape, dtype=bool)
+    )
     kinds = (
         ("NaN", nan, f"np.isnan({where})"),
         ("infinite values", infinite, f"np.isinf({where})"),
-        ("values above the float32 maximum of 3.4e38", np.isinf(x) & ~infinite, f"(abs({where}) > 3.4e38)"),
+        (
+            "values above the float32 maximum of 3.4e38",
+            np.isinf(x) & ~infinite,
+            f"(abs({where}) > 3.4e38)",
+        ),
     )
     for name, bad, test in kinds:
         if bad.any():
             row, column = np.argwhere(bad)[0]
             label = int(column) if columns is None else columns[column]
-            found = f"has {bad.sum()} {name} (first: cell {adata.obs_names[row]!r}, column {label!r})"
+            found = (
+                f"has {bad.sum()} {name} (first: cell {adata.obs_names[row]!r}, column {label!r})"
+            )
             yield Problem(where, found, "finite numbers", f"Remove: adata[~{test}.any(1)].copy()")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
-from cellflow._warn import warn
+from cellflow.core._warn import warn
 from cellflow.errors import InputError, InputWarning
 
 __all__ = ["Examination", "Problem", "problems", "settle"]
@@ -31,7 +31,8 @@ class Problem:
     kind
         The class that an error is raised as.
     argument
-        Argument of the call that the remedy names, if it names one. A call without it gives another remedy.
+        Argument of the call that the remedy names, if it names one. A call without it gives another
+        remedy.
     """
 
     key: str
@@ -48,15 +49,17 @@ class Problem:
         return f"{self.key} {self.found}. Expected {self.expected}. {self.remedy}"
 
 
-#: A check: yields what it finds, and returns what it read, or None where an error made that impossible.
+#: A check: yields what it finds, and returns what it read, or None where an error made that
+#: impossible.
 Examination: TypeAlias = Generator[Problem, None, T]
 
 
 def settle(examination: Examination[T | None], *, again: bool = False, instead: str = "") -> T:
     """Run a check; raise its first error, give its warnings, log its notes, and return what it read.
 
-    Warnings and notes come after the whole check has passed, so that an error is the only thing said; of data that are read
-    `again` after a fit, they have been said. A call that lacks the argument of a remedy gives the remedy `instead`.
+    Warnings and notes come after the whole check has passed, so that an error is the only thing
+    said; of data that are read `again` after a fit, they have been said. A call that lacks the
+    argument of a remedy gives the remedy `instead`.
 
     Raises
     ------

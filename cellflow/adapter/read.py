@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from cellflow._numbers import shown
-from cellflow._typing import FloatArray
 from cellflow.adapter.positions import examine_distances, examine_positions
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.times import ParsedTimes, TimeUnit, examine_times
-from cellflow.conditions import Conditions
+from cellflow.core._numbers import shown
+from cellflow.core._typing import FloatArray
+from cellflow.core.conditions import Conditions
+from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, InputTypeError, MissingDataError, MissingKeyError, closest
-from cellflow.population import Population, Snapshots
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +65,9 @@ class Cells:
     zero
         What the times are counted from; see `cellflow.adapter.times.ParsedTimes`.
     shared_until
-        Last time at which cells precede all conditions, or None. They are in the snapshots once for each later condition, as
-        cells of it, with weights in proportion to the conditions' shares of the first later snapshot.
+        Last time at which cells precede all conditions, or None. They are in the snapshots once for
+        each later condition, as cells of it, with weights in proportion to the conditions' shares
+        of the first later snapshot.
     """
 
     x: FloatArray
@@ -86,7 +87,8 @@ class Cells:
     def later_conditions(self) -> tuple[FloatArray, FloatArray]:
         """Features of the conditions after `shared_until`, shape `(k, c)`, and their shares of the next snapshot, `(k,)`."""
         until = -np.inf if self.shared_until is None else self.shared_until
-        context, weight = np.asarray(self.context), np.ones(len(self.x)) if self.weight is None else self.weight
+        context = np.asarray(self.context)
+        weight = np.ones(len(self.x)) if self.weight is None else self.weight
         later = np.flatnonzero((self.time > until) & (weight > 0))
         kinds, kind = np.unique(context[later], axis=0, return_inverse=True)
         first = self.time[later] == self.time[later].min()
@@ -150,14 +152,16 @@ def read(
     weight_key
         Column of `adata.obs` with non-negative weights of the cells within their snapshot.
     mass_key
-        Column of `adata.obs` with the size of the whole population, one positive number per snapshot.
+        Column of `adata.obs` with the size of the whole population, one positive number per
+        snapshot.
     force_rep
         Accept a picture (UMAP, t-SNE, ...) as representation.
 
     Raises
     ------
     InputError
-        The first thing that is wrong, by its class; the message names the key, what was found and expected, and the remedy.
+        The first thing that is wrong, by its class; the message names the key, what was found and
+        expected, and the remedy.
 
     Warns
     -----
@@ -224,7 +228,9 @@ def examine(
 def examine_column(adata: AnnData, time_key: str) -> Examination[ParsedTimes | None]:
     """Check and read the column of times."""
     column = yield from _column(adata, time_key, "time_key")
-    return None if column is None else (yield from examine_times(column, f"adata.obs[{time_key!r}]"))
+    return (
+        None if column is None else (yield from examine_times(column, f"adata.obs[{time_key!r}]"))
+    )
 
 
 def examine_cells(
@@ -242,7 +248,9 @@ def examine_cells(
     timed = None if parsed is None else parsed.values
     weight = None if weight_key is None else (yield from _weights(adata, weight_key, timed))
     mass = {} if mass_key is None else (yield from _masses(adata, mass_key, timed))
-    positions = yield from examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep)
+    positions = yield from examine_positions(
+        adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep
+    )
     if not adata.obs_names.is_unique:
         n = int(adata.obs_names.duplicated().sum())
         found = f"repeats {n} names (first: {adata.obs_names[adata.obs_names.duplicated()][0]!r})"
@@ -251,8 +259,12 @@ def examine_cells(
     if parsed is None or positions is None or mass is None:
         return None
     key, x = positions
-    yield from examine_distances(x, parsed.values, "adata.X" if key == "X" else f"adata.obsm[{key!r}]", adata.obs_names)
-    return Cells(x, parsed.values, parsed.unit, parsed.labels, key, time_key, weight, mass, zero=parsed.zero)
+    yield from examine_distances(
+        x, parsed.values, "adata.X" if key == "X" else f"adata.obsm[{key!r}]", adata.obs_names
+    )
+    return Cells(
+        x, parsed.values, parsed.unit, parsed.labels, key, time_key, weight, mass, zero=parsed.zero
+    )
 
 
 def read_h5ad(path: str | os.PathLike[str]) -> AnnData:
@@ -295,7 +307,12 @@ def _not_anndata(adata: object) -> Iterator[Problem]:
     if isinstance(adata, anndata.AnnData):
         if adata.n_obs == 0:
             remedy = "Check the filter that made it."
-            yield Problem("adata", f"has no cells (shape {adata.shape})", "cells at two times at least", remedy)
+            yield Problem(
+                "adata",
+                f"has no cells (shape {adata.shape})",
+                "cells at two times at least",
+                remedy,
+            )
         return
     name = type(adata).__name__
     remedies = {
@@ -315,12 +332,19 @@ def _column(adata: AnnData, key: object, argument: str) -> Examination[pd.Series
     if not isinstance(key, str) or key not in adata.obs.columns:
         remedy = f"Pass {argument}= one of them{closest(key, known)}."
         at = f"adata.obs[{shown(key)}]"
-        yield Problem(at, "is missing", f"one of {known}", remedy, kind=MissingKeyError, argument=argument)
+        yield Problem(
+            at, "is missing", f"one of {known}", remedy, kind=MissingKeyError, argument=argument
+        )
         return None
     column: pd.Series = adata.obs[key]
     if column.ndim != 1:
         remedy = "Drop or rename the others."
-        yield Problem(f"adata.obs[{key!r}]", f"names {column.shape[1]} columns", "one column of that name", remedy)
+        yield Problem(
+            f"adata.obs[{key!r}]",
+            f"names {column.shape[1]} columns",
+            "one column of that name",
+            remedy,
+        )
         return None
     return column
 
@@ -329,7 +353,9 @@ def _snapshots(time: FloatArray, key: str) -> Iterator[Problem]:
     times, counts = np.unique(time[~np.isnan(time)], return_counts=True)
     if len(times) == 0:
         remedy = "Fill the column, or pass another time_key=."
-        yield Problem(key, "holds no time for any cell", "times of the cells", remedy, argument="time_key")
+        yield Problem(
+            key, "holds no time for any cell", "times of the cells", remedy, argument="time_key"
+        )
         return
     if len(times) == 1:
         found = f"holds one time only, {times[0]:g}, for all {counts[0]:,} cells that have one"
@@ -338,11 +364,21 @@ def _snapshots(time: FloatArray, key: str) -> Iterator[Problem]:
         return
     if counts.sum() < len(time):
         found = f"holds no time for {len(time) - counts.sum():,} of {len(time):,} cells"
-        yield Problem(key, found, "a time per cell", "They take no part in the fit and are annotated afterwards.", "note")
+        yield Problem(
+            key,
+            found,
+            "a time per cell",
+            "They take no part in the fit and are annotated afterwards.",
+            "note",
+        )
     few = counts < _FEW_CELLS
     if few.any():
-        shown = ", ".join(f"{t:g} ({n})" for t, n in list(zip(times[few], counts[few], strict=True))[:8])
-        found = f"has {few.sum()} of {len(times)} snapshots with fewer than {_FEW_CELLS} cells: {shown}"
+        shown = ", ".join(
+            f"{t:g} ({n})" for t, n in list(zip(times[few], counts[few], strict=True))[:8]
+        )
+        found = (
+            f"has {few.sum()} of {len(times)} snapshots with fewer than {_FEW_CELLS} cells: {shown}"
+        )
         remedy = "Where time is nearly continuous, bin it; else read what concerns these times with care."
         yield Problem(key, found, "snapshots that stand for their population", remedy, "warning")
 
@@ -351,22 +387,33 @@ def _weights(adata: AnnData, key: str, time: FloatArray | None) -> Examination[F
     weight = yield from _numbers(adata, key, "weight_key")
     if weight is None or time is None:
         return None
-    where, timed = f"adata.obs[{key!r}]", ~np.isnan(time)
+    where = f"adata.obs[{key!r}]"
+    timed = ~np.isnan(time)
     bad = np.flatnonzero(timed & ~((weight >= 0) & np.isfinite(weight)))
     if len(bad):
         found = f"holds {len(bad)} unusable weights (first: cell {adata.obs_names[bad[0]]!r}, {weight[bad[0]]:g})"
-        yield Problem(where, found, "finite numbers of at least 0", "Fill or clip them; 0 leaves a cell out of the fit.")
+        yield Problem(
+            where,
+            found,
+            "finite numbers of at least 0",
+            "Fill or clip them; 0 leaves a cell out of the fit.",
+        )
         return None
     empty = [t for t in np.unique(time[timed]) if weight[time == t].sum() == 0]
     if empty:
         yield Problem(
-            where, f"is 0 for all cells at time {empty[0]:g}", "some weight at every time", "Leave that snapshot out."
+            where,
+            f"is 0 for all cells at time {empty[0]:g}",
+            "some weight at every time",
+            "Leave that snapshot out.",
         )
         return None
     return weight
 
 
-def _masses(adata: AnnData, key: str, time: FloatArray | None) -> Examination[dict[float, float] | None]:
+def _masses(
+    adata: AnnData, key: str, time: FloatArray | None
+) -> Examination[dict[float, float] | None]:
     mass = yield from _numbers(adata, key, "mass_key")
     if mass is None or time is None:
         return None
@@ -375,7 +422,12 @@ def _masses(adata: AnnData, key: str, time: FloatArray | None) -> Examination[di
         if len(values) != 1 or not (np.isfinite(values[0]) and values[0] > 0):
             shown = ", ".join(f"{v:g}" for v in values[:4])
             remedy = "Give the size of the whole population, the same for all cells of a snapshot."
-            yield Problem(f"adata.obs[{key!r}]", f"is {shown} at time {t:g}", "one positive number per snapshot", remedy)
+            yield Problem(
+                f"adata.obs[{key!r}]",
+                f"is {shown} at time {t:g}",
+                "one positive number per snapshot",
+                remedy,
+            )
             return None
     return {t: float(values[0]) for t, values in by_time.items()}
 
@@ -388,6 +440,8 @@ def _numbers(adata: AnnData, key: str, argument: str) -> Examination[FloatArray 
 
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
         remedy = f"Convert it, or pass another {argument}=."
-        yield Problem(f"adata.obs[{key!r}]", f"has dtype {column.dtype}", "numbers", remedy, argument=argument)
+        yield Problem(
+            f"adata.obs[{key!r}]", f"has dtype {column.dtype}", "numbers", remedy, argument=argument
+        )
         return None
     return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)

@@ -12,7 +12,7 @@ import numpy as np
 from cellflow.adapter.fingerprint import is_fingerprint
 from cellflow.adapter.keys import DEFAULT, Keys, Kind, kind_of
 from cellflow.adapter.problem import Problem
-from cellflow.conditions import Conditions
+from cellflow.core.conditions import Conditions
 from cellflow.errors import CellFlowError, InputError, MissingKeyError, ModelFileError, closest
 
 if TYPE_CHECKING:
@@ -52,7 +52,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return _is_number(value) and value == int(value) >= 1 if _is_number(value) and np.isfinite(value) else False
+    return (
+        _is_number(value) and value == int(value) >= 1
+        if _is_number(value) and np.isfinite(value)
+        else False
+    )
 
 
 def _is_flag(value: Any) -> bool:
@@ -94,18 +98,26 @@ def _is_column(value: Any) -> bool:
 
 def _is_times(value: Any) -> bool:
     array = _numbers(value)
-    return array is not None and array.ndim == 1 and len(array) > 0 and bool(np.isfinite(array).all())
+    return (
+        array is not None and array.ndim == 1 and len(array) > 0 and bool(np.isfinite(array).all())
+    )
 
 
 def _is_counts(n: int) -> Callable[[Any], bool]:
     def accepts(value: Any) -> bool:
-        return _is_column(value) and len(value) == n and all(_is_count(v) for v in np.asarray(value))
+        return (
+            _is_column(value) and len(value) == n and all(_is_count(v) for v in np.asarray(value))
+        )
 
     return accepts
 
 
 def _is_history(value: Any) -> bool:
-    if not _is_group(value) or not {"step", "loss"} <= set(value) or ("val_step" in value) != ("val_loss" in value):
+    if (
+        not _is_group(value)
+        or not {"step", "loss"} <= set(value)
+        or ("val_step" in value) != ("val_loss" in value)
+    ):
         return False
     pairs = [("step", "loss"), ("val_step", "val_loss")]
     columns = all(_is_column(column) for column in value.values())
@@ -113,7 +125,9 @@ def _is_history(value: Any) -> bool:
 
 
 def _is_hashes(value: Any) -> bool:
-    return _is_group(value) and all(np.asarray(v).dtype == np.uint32 and np.ndim(v) == 1 for v in value.values())
+    return _is_group(value) and all(
+        np.asarray(v).dtype == np.uint32 and np.ndim(v) == 1 for v in value.values()
+    )
 
 
 def _is_any_table(value: Any) -> bool:
@@ -125,28 +139,38 @@ def _is_table(value: Any) -> bool:
 
 
 def _is_clouds(value: Any) -> bool:
-    return _is_group_of_groups(value) and all(_is_cloud(cloud) for named in value.values() for cloud in named.values())
+    return _is_group_of_groups(value) and all(
+        _is_cloud(cloud) for named in value.values() for cloud in named.values()
+    )
 
 
 def _is_cloud(value: Any) -> bool:
     if not _is_group(value):
         return False
-    x, weight = _numbers(value.get("x")), _numbers(value.get("weight"))
+    x = _numbers(value.get("x"))
+    weight = _numbers(value.get("weight"))
     if x is None or weight is None or x.ndim != 2 or weight.shape != x.shape[:1]:
         return False
     rows = value.get("rows")
     if rows is None:
         return True
     found = _numbers(rows)
-    return found is not None and found.dtype.kind in "iu" and found.shape == weight.shape and bool((found >= 0).all())
+    return (
+        found is not None
+        and found.dtype.kind in "iu"
+        and found.shape == weight.shape
+        and bool((found >= 0).all())
+    )
 
 
 def _is_diagnosis_table(value: Any) -> bool:
     return _is_group(value) and len({np.shape(column) for column in value.values()}) <= 1
 
 
-_TEXT, _COUNT = _Entry("text", _is_text), _Entry("a whole number of at least 1", _is_count)
-_FLAG, _GROUP = _Entry("true or false", _is_flag), _Entry("a group", _is_group)
+_TEXT = _Entry("text", _is_text)
+_COUNT = _Entry("a whole number of at least 1", _is_count)
+_FLAG = _Entry("true or false", _is_flag)
+_GROUP = _Entry("a group", _is_group)
 _TIMES = _Entry("finite times", _is_times)
 
 
@@ -171,27 +195,51 @@ _FIT = {
             "n_dims": _COUNT,
             **{
                 name: _optional(_TEXT)
-                for name in ("scale", "layer", "weight_key", "mass_key", "device", "decoder", "time_zero")
+                for name in (
+                    "scale",
+                    "layer",
+                    "weight_key",
+                    "mass_key",
+                    "device",
+                    "decoder",
+                    "time_zero",
+                )
             },
             **{
                 name: _Entry("a number", _is_number, required=False)
-                for name in ("n_obs", "n_untimed", "random_state", "threads", "seconds", "decoder_r2", "shared_until")
+                for name in (
+                    "n_obs",
+                    "n_untimed",
+                    "random_state",
+                    "threads",
+                    "seconds",
+                    "decoder_r2",
+                    "shared_until",
+                )
             },
             "score": _optional(_FLAG),
             "condition_key": _Entry("a list of names", _is_texts, required=False),
         },
     ),
     "model": _GROUP,
-    "history": _Entry("a group of columns, 'step' and 'loss' of one length among them", _is_history),
+    "history": _Entry(
+        "a group of columns, 'step' and 'loss' of one length among them", _is_history
+    ),
     "plans": _Entry("a group of groups", _is_group_of_groups),
     "fingerprint": _Entry("hashes of cells that belong together", is_fingerprint),
     "conditions": _optional(_TEXT),
     "trajectory_times": _optional(_TIMES),
-    "trajectory_shape": _Entry("two whole numbers, times and dimensions", _is_counts(2), required=False),
+    "trajectory_shape": _Entry(
+        "two whole numbers, times and dimensions", _is_counts(2), required=False
+    ),
     "trajectory_extrapolated": _Entry("true or false for each time", _is_flags, required=False),
     "trajectory_samples_times": _optional(_TIMES),
-    "trajectory_samples_shape": _Entry("three whole numbers: replicates, times, dimensions", _is_counts(3), required=False),
-    "trajectory_samples_extrapolated": _Entry("true or false for each time", _is_flags, required=False),
+    "trajectory_samples_shape": _Entry(
+        "three whole numbers: replicates, times, dimensions", _is_counts(3), required=False
+    ),
+    "trajectory_samples_extrapolated": _Entry(
+        "true or false for each time", _is_flags, required=False
+    ),
     "source_density": _optional(_GROUP),
     "reference": _optional(_GROUP),
     "ood": _optional(_GROUP),
@@ -200,18 +248,26 @@ _FIT = {
 }
 _DENSITIES = {
     **_ABOUT,
-    "params": _Entry("a group", _is_group, entries={"time_key": _TEXT, "use_rep": _TEXT, "n_dims": _COUNT, "pooled": _FLAG}),
+    "params": _Entry(
+        "a group",
+        _is_group,
+        entries={"time_key": _TEXT, "use_rep": _TEXT, "n_dims": _COUNT, "pooled": _FLAG},
+    ),
     "times": _TIMES,
     "densities": _Entry("a group of groups", _is_group_of_groups),
 }
 _BENCHMARK = {
     "cellflow_version": _optional(_TEXT),
     "kind": _optional(_TEXT),
-    "params": _Entry("a group", _is_group, entries={"time_key": _TEXT, "use_rep": _TEXT, "n_dims": _COUNT}),
+    "params": _Entry(
+        "a group", _is_group, entries={"time_key": _TEXT, "use_rep": _TEXT, "n_dims": _COUNT}
+    ),
     "verdict": _TEXT,
     "table": _Entry("a table with rows", _is_table),
     "comparisons": _Entry("a table", _is_any_table, required=False),
-    "clouds": _Entry("groups by time of clouds, with 'x' and a 'weight' for each of its rows", _is_clouds),
+    "clouds": _Entry(
+        "groups by time of clouds, with 'x' and a 'weight' for each of its rows", _is_clouds
+    ),
     "order": _optional(_TEXT),
 }
 _DIAGNOSIS = {
@@ -220,7 +276,8 @@ _DIAGNOSIS = {
     "verdict": _TEXT,
 }
 
-#: Of each kind that is read: its entries, the call that writes it, and what a damaged one is raised as.
+#: Of each kind that is read: its entries, the call that writes it, and what a damaged one is raised
+#: as.
 _SCHEMAS: dict[Kind, tuple[Mapping[str, _Entry], str, type[CellFlowError]]] = {
     "fit": (_FIT, "cf.tl.flow", ModelFileError),
     "densities": (_DENSITIES, "cf.tl.density", ModelFileError),
@@ -239,8 +296,16 @@ def record_of(adata: AnnData, keys: Keys) -> dict[str, Any]:
         One that is damaged; the message names the entry.
     """
     if kind_of(adata, keys.uns) != "fit" or "cellflow_version" not in adata.uns[keys.uns]:
-        fits = [name for name in adata.uns if isinstance(name, str) and kind_of(adata, name) == "fit" and name != keys.uns]
-        known = f"Fits are at {fits}{closest(keys.uns, fits)}; pass key=." if fits else "There is none at all."
+        fits = [
+            name
+            for name in adata.uns
+            if isinstance(name, str) and kind_of(adata, name) == "fit" and name != keys.uns
+        ]
+        known = (
+            f"Fits are at {fits}{closest(keys.uns, fits)}; pass key=."
+            if fits
+            else "There is none at all."
+        )
         added = "" if keys.uns == DEFAULT else f", key_added={keys.uns!r}"
         msg = f"adata.uns[{keys.uns!r}] holds no fit. {known} Fit first: cf.tl.flow(adata, time_key=..., use_rep=...{added})."
         raise MissingKeyError(msg)
@@ -279,7 +344,12 @@ def read_diagnosis(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     found = _checked(record["diagnosis"], _DIAGNOSIS, where, "cf.tl.diagnose", ModelFileError)
     missing = [name for name in found["columns"] if str(name) not in found["table"]]
     if missing:
-        problem = Problem(f"{where}['table']", f"lacks {missing}", "every one of 'columns'", _remedy("cf.tl.diagnose"))
+        problem = Problem(
+            f"{where}['table']",
+            f"lacks {missing}",
+            "every one of 'columns'",
+            _remedy("cf.tl.diagnose"),
+        )
         raise ModelFileError(problem.message)
     return found
 
@@ -301,23 +371,33 @@ def conditions_of(record: Mapping[str, Any], where: str, n_context: int) -> Cond
     ModelFileError
         They are unreadable, or not those of the model.
     """
-    place, found = f"{where}['conditions']", None
+    place = f"{where}['conditions']"
+    found = None
     if "conditions" in record:
         try:
             found = Conditions.from_state(json.loads(str(record["conditions"])))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as cause:
-            problem = Problem(place, f"cannot be read ({cause})", "what was written", _remedy("cf.tl.flow"))
+            problem = Problem(
+                place, f"cannot be read ({cause})", "what was written", _remedy("cf.tl.flow")
+            )
             raise ModelFileError(problem.message) from cause
     if found is not None and not found.columns:
         found = None
     width = 0 if found is None else sum(column.width for column in found.columns)
     if width != n_context:
-        problem = Problem(place, f"stands for {width} features", f"the {n_context} of the model", _remedy("cf.tl.flow"))
+        problem = Problem(
+            place,
+            f"stands for {width} features",
+            f"the {n_context} of the model",
+            _remedy("cf.tl.flow"),
+        )
         raise ModelFileError(problem.message)
     return found
 
 
-def _checked(record: Any, entries: Mapping[str, _Entry], where: str, call: str, error: type[CellFlowError]) -> dict[str, Any]:
+def _checked(
+    record: Any, entries: Mapping[str, _Entry], where: str, call: str, error: type[CellFlowError]
+) -> dict[str, Any]:
     if not _is_group(record):
         problem = Problem(where, f"is {_shown(record)}", "a group", _remedy(call))
         raise error(problem.message)
@@ -326,14 +406,23 @@ def _checked(record: Any, entries: Mapping[str, _Entry], where: str, call: str, 
     return dict(record)
 
 
-def _examined(group: Mapping[str, Any], entries: Mapping[str, _Entry], where: str, call: str) -> Iterator[Problem]:
+def _examined(
+    group: Mapping[str, Any], entries: Mapping[str, _Entry], where: str, call: str
+) -> Iterator[Problem]:
     for name, entry in entries.items():
         place = f"{where}[{name!r}]"
         if name not in group:
             if entry.required:
-                yield Problem(place, "is missing", f"{entry.expected}, which {call} wrote", _remedy(call))
+                yield Problem(
+                    place, "is missing", f"{entry.expected}, which {call} wrote", _remedy(call)
+                )
         elif not entry.accepts(group[name]):
-            yield Problem(place, f"is {_shown(group[name])}", f"{entry.expected}, which {call} wrote", _remedy(call))
+            yield Problem(
+                place,
+                f"is {_shown(group[name])}",
+                f"{entry.expected}, which {call} wrote",
+                _remedy(call),
+            )
         else:
             yield from _examined(group[name], entry.entries, place, call)
 

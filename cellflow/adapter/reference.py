@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._random import stream
 from cellflow.adapter.record import record_of
 from cellflow.adapter.store import opened, sealed
+from cellflow.core._random import stream
+from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, ModelFileError
-from cellflow.population import Population, Snapshots
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -21,7 +21,8 @@ __all__ = ["kept_cells", "reference_cells"]
 
 #: Entry of `uns[key]`.
 _ENTRY = "reference"
-#: Cells of each snapshot at most; in 50 dimensions they take 200 kB. At alpha = 0.01 as many fix the level to a third.
+#: Cells of each snapshot at most; in 50 dimensions they take 200 kB. At alpha = 0.01 as many fix
+#: the level to a third.
 _KEPT = 1000
 #: Stream of the choice.
 _CHOICE = 71
@@ -29,7 +30,8 @@ _CHOICE = 71
 
 def kept_cells(snapshots: Snapshots, seed: int) -> dict[str, Any]:
     """Return the entry of a fit's record with cells of every snapshot: all, or a random 1,000; those of weight 0 left out."""
-    x, time = [], []
+    x = []
+    time = []
     for k, population in enumerate(snapshots.populations):
         rows = np.flatnonzero(population.weight > 0)
         rows = np.sort(stream(seed, _CHOICE, k).permutation(rows)[:_KEPT])
@@ -41,7 +43,8 @@ def kept_cells(snapshots: Snapshots, seed: int) -> dict[str, Any]:
 def reference_cells(adata: AnnData, fitted: Fitted) -> tuple[Snapshots, bool]:
     """Return cells of the fit, by snapshot, and whether the fit itself kept them.
 
-    A fit of an earlier version kept none; then they are the cells of `adata` with times of the fit's snapshots.
+    A fit of an earlier version kept none; then they are the cells of `adata` with times of the
+    fit's snapshots.
 
     Raises
     ------
@@ -54,11 +57,16 @@ def reference_cells(adata: AnnData, fitted: Fitted) -> tuple[Snapshots, bool]:
     where = f"adata.uns[{fitted.keys.uns!r}][{_ENTRY!r}]"
     if _ENTRY in record:
         arrays = opened(record[_ENTRY], where, again="cf.tl.flow")[1]
-        x, time = arrays.get("x"), arrays.get("time")
-        if x is None or time is None or x.ndim != 2 or x.shape[1] != fitted.flow.n_dims or time.shape != x.shape[:1]:
-            msg = (
-                f"{where} is damaged: no cells in {fitted.flow.n_dims} dimensions with a time each. Fit again with cf.tl.flow."
-            )
+        x = arrays.get("x")
+        time = arrays.get("time")
+        if (
+            x is None
+            or time is None
+            or x.ndim != 2
+            or x.shape[1] != fitted.flow.n_dims
+            or time.shape != x.shape[:1]
+        ):
+            msg = f"{where} is damaged: no cells in {fitted.flow.n_dims} dimensions with a time each. Fit again with cf.tl.flow."
             raise ModelFileError(msg)
         return Snapshots.from_arrays(x, time), True
     timed = fitted.cells.snapshots().populations if fitted.cells.timed.any() else ()

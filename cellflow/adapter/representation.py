@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cellflow._typing import FloatArray, IntArray
-from cellflow._warn import warn
 from cellflow.adapter.keys import basis_of, spelled
 from cellflow.adapter.positions import expression, read_positions
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._warn import warn
 from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ class Refit:
                 "without the held-out cells. Pass n_dims= below both, or leak_free=False."
             )
             raise InputError(msg)
-        axes, centre = _components(train, self.n_dims, zero_center=self.zero_center, random_state=random_state)
+        axes, centre = _components(
+            train, self.n_dims, zero_center=self.zero_center, random_state=random_state
+        )
         return np.asarray(values @ axes - centre @ axes, dtype=np.float32)
 
     def _variable(self, train: Any) -> np.ndarray:
@@ -131,7 +133,9 @@ class Refit:
         return np.asarray(cells.var["highly_variable"].to_numpy())
 
 
-def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = None) -> tuple[Refit | None, str]:
+def refit_of(
+    adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = None
+) -> tuple[Refit | None, str]:
     """Find out how a representation can be made again without some cells; returns that, or None and the reason.
 
     Whether the representation is a PCA of the expression is decided by its values, whatever its
@@ -180,10 +184,14 @@ def refit_of(adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = N
         found, difference, other = _matched(adata, values, scale, pca, stored)
         if found is not None:
             _warn_if_centred(found, where)
-            return replace(found, what="expression" if source is None else f"expression in {where}"), ""
+            return replace(
+                found, what="expression" if source is None else f"expression in {where}"
+            ), ""
         what = f"adata.obsm[{key!r}] is not the PCA of {where}"
         if np.isfinite(difference):
-            what += f": up to a rotation, it differs from it by {100 * difference:.0f} % of its spread"
+            what += (
+                f": up to a rotation, it differs from it by {100 * difference:.0f} % of its spread"
+            )
         if other:
             what += " (it is a projection of these values, made with other cells: run sc.pp.pca(adata) again)"
         reasons.append(what)
@@ -212,7 +220,11 @@ class _Stored:
         own = _SCANPY if basis_of(key).casefold() == "pca" else ()
         loadings = (_matrix(adata.varm[name], n_dims) for name in (key, *own) if name in adata.varm)
         records = (adata.uns[name] for name in (key, *own) if name in adata.uns)
-        params = (r["params"] for r in records if isinstance(r, Mapping) and isinstance(r.get("params"), Mapping))
+        params = (
+            r["params"]
+            for r in records
+            if isinstance(r, Mapping) and isinstance(r.get("params"), Mapping)
+        )
         return cls(next((w for w in loadings if w is not None), None), next(params, {}))
 
     def masks(self, adata: AnnData) -> Iterator[np.ndarray]:
@@ -228,7 +240,12 @@ class _Stored:
 def _matrix(value: Any, n_dims: int) -> FloatArray | None:
     """Loadings as an array; None for anything that cannot be the loadings of so many dimensions."""
     dense = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
-    if dense.ndim != 2 or dense.shape[1] < n_dims or dense.dtype.kind not in "fiu" or not np.isfinite(dense).all():
+    if (
+        dense.ndim != 2
+        or dense.shape[1] < n_dims
+        or dense.dtype.kind not in "fiu"
+        or not np.isfinite(dense).all()
+    ):
         return None
     return dense[:, :n_dims].astype(np.float64)
 
@@ -246,11 +263,11 @@ class _Scale:
     @classmethod
     def of(cls, values: Any, where: str) -> _Scale:
         stored = values.data if hasattr(values, "nnz") else np.asarray(values)
-        largest, smallest = (float(stored.max()), float(stored.min())) if stored.size else (0.0, 0.0)
+        largest, smallest = (
+            (float(stored.max()), float(stored.min())) if stored.size else (0.0, 0.0)
+        )
         if not (np.isfinite(largest) and np.isfinite(smallest)):
-            msg = (
-                f"{where} is not finite everywhere, and no PCA can be made of it; remove such values, or pass leak_free=False."
-            )
+            msg = f"{where} is not finite everywhere, and no PCA can be made of it; remove such values, or pass leak_free=False."
             raise InputError(msg)
         centred = smallest < 0 and _centred(values)
         whole = smallest >= 0 and largest >= 2 and bool((stored == np.round(stored)).all())
@@ -262,14 +279,19 @@ class _Scale:
         return self.whole or (self.large and self.smallest >= 0)
 
 
-def _matched(adata: AnnData, values: Any, scale: _Scale, pca: _Stored, stored: FloatArray) -> tuple[Refit | None, float, bool]:
+def _matched(
+    adata: AnnData, values: Any, scale: _Scale, pca: _Stored, stored: FloatArray
+) -> tuple[Refit | None, float, bool]:
     """The analysis that gives the stored coordinates.
 
     None where none does, with the smallest difference, and whether they are a projection onto the
     stored loadings.
     """
-    everyone, n_dims = np.arange(adata.n_obs), stored.shape[1]
-    best, nearest, projected = None, np.inf, False
+    everyone = np.arange(adata.n_obs)
+    n_dims = stored.shape[1]
+    best = None
+    nearest = np.inf
+    projected = False
     logged = [(True, target) for target in _TARGETS] if scale.linear else []
     for linear, target in [*logged, (False, None)]:
         made = _log_normalised(values, target, everyone) if linear else values
@@ -279,14 +301,18 @@ def _matched(adata: AnnData, values: Any, scale: _Scale, pca: _Stored, stored: F
             exact = onto is not None and _difference(stored, np.asarray(some @ onto)) <= _ROUNDING
             projected = projected or exact
             for zero_center in _centrings(pca.params):
-                if n_dims > min(some.shape) or not _plausible(stored, some, zero_center=zero_center):
+                if n_dims > min(some.shape) or not _plausible(
+                    stored, some, zero_center=zero_center
+                ):
                     continue
                 axes, _ = _components(some, n_dims, zero_center=zero_center)
                 difference = _difference(stored, np.asarray(some @ axes))
                 if difference <= (_NEAR if exact else _SAME) and difference < nearest:
                     # Scaled genes do not tell any more which of them vary.
                     kept = values[:, mask] if scale.centred and not mask.all() else values
-                    best = Refit(kept, linear, int(mask.sum()), n_dims, scale.centred, target, zero_center)
+                    best = Refit(
+                        kept, linear, int(mask.sum()), n_dims, scale.centred, target, zero_center
+                    )
                 nearest = min(nearest, difference)
                 if nearest <= _SAME:
                     return best, nearest, projected
@@ -301,7 +327,11 @@ def _plausible(stored: FloatArray, values: Any, *, zero_center: bool) -> bool:
     """
     x = stored - stored.mean(axis=0) if zero_center else stored
     directions, widths, _ = np.linalg.svd(x, full_matrices=False)
-    centre = np.asarray(values.mean(axis=0), dtype=np.float64).ravel() if zero_center else np.zeros(values.shape[1])
+    centre = (
+        np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
+        if zero_center
+        else np.zeros(values.shape[1])
+    )
     along = np.asarray(values.T @ directions) - np.outer(centre, directions.sum(axis=0))
     found = np.linalg.svd(along, compute_uv=False)
     return bool(np.linalg.norm(found - widths) <= _NEAR * np.linalg.norm(widths))
@@ -312,7 +342,9 @@ def _centrings(params: Mapping[str, Any]) -> tuple[bool, ...]:
     return (True, False) if recorded is None else (bool(recorded),)
 
 
-def _as_asked(values: Any, scale: _Scale, pca: _Stored, n_dims: int, what: str, where: str) -> Refit:
+def _as_asked(
+    values: Any, scale: _Scale, pca: _Stored, n_dims: int, what: str, where: str
+) -> Refit:
     """The analysis of a layer that was asked for, although the stored coordinates are no PCA of it."""
     done = "normalised to 10,000 a cell, logged" if scale.linear else "taken as it is"
     msg = (
@@ -321,7 +353,9 @@ def _as_asked(values: Any, scale: _Scale, pca: _Stored, n_dims: int, what: str, 
     )
     warn(msg, InputWarning)
     n_genes = _N_GENES if pca.loadings is None else int((pca.loadings != 0).any(axis=1).sum())
-    refit = Refit(values, scale.linear, n_genes, n_dims, scale.centred, what=f"expression in {where}")
+    refit = Refit(
+        values, scale.linear, n_genes, n_dims, scale.centred, what=f"expression in {where}"
+    )
     _warn_if_centred(refit, where)
     return replace(refit, note=", in other coordinates than a fit uses")
 
@@ -335,16 +369,24 @@ def _warn_if_centred(refit: Refit, where: str) -> None:
         warn(msg, InputWarning)
 
 
-def _components(values: Any, n_dims: int, *, zero_center: bool, random_state: int = 0) -> tuple[FloatArray, FloatArray]:
+def _components(
+    values: Any, n_dims: int, *, zero_center: bool, random_state: int = 0
+) -> tuple[FloatArray, FloatArray]:
     """Axes `(genes, n_dims)` and centre `(genes,)` of the leading principal components."""
     import anndata as ad
     import scanpy as sc
 
-    centre = np.asarray(values.mean(axis=0), dtype=np.float64).ravel() if zero_center else np.zeros(values.shape[1])
+    centre = (
+        np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
+        if zero_center
+        else np.zeros(values.shape[1])
+    )
     if n_dims < min(values.shape):
         single = values.dtype not in (np.float32, np.float64)
         cells = ad.AnnData(values.astype(np.float32) if single else values.copy())
-        sc.pp.pca(cells, n_comps=n_dims, zero_center=zero_center, mask_var=None, random_state=random_state)
+        sc.pp.pca(
+            cells, n_comps=n_dims, zero_center=zero_center, mask_var=None, random_state=random_state
+        )
         return np.asarray(cells.varm["PCs"], dtype=np.float64), centre
     # As many components as there are cells or genes, which are few then.
     dense = np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
@@ -367,14 +409,22 @@ def _log_normalised(values: Any, target: _Target, seen: IntArray) -> Any:
         totals = np.asarray(values.sum(axis=1), dtype=np.float64).ravel()
         known = totals[seen][totals[seen] > 0]
         total = (float(np.median(known)) if len(known) else 1.0) if target == "median" else target
-        factor = np.divide(total, totals, out=np.zeros_like(totals), where=totals > 0).astype(np.float32)[:, None]
-        values = values.multiply(factor).tocsr() if hasattr(values, "nnz") else np.asarray(values) * factor
+        factor = np.divide(total, totals, out=np.zeros_like(totals), where=totals > 0).astype(
+            np.float32
+        )[:, None]
+        values = (
+            values.multiply(factor).tocsr()
+            if hasattr(values, "nnz")
+            else np.asarray(values) * factor
+        )
     return values.log1p() if hasattr(values, "nnz") else np.log1p(values)
 
 
 def _centred(values: Any) -> bool:
     """Whether the genes have mean zero over all cells."""
     mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-    square = values.multiply(values) if hasattr(values, "nnz") else np.square(values, dtype=np.float64)
+    square = (
+        values.multiply(values) if hasattr(values, "nnz") else np.square(values, dtype=np.float64)
+    )
     width = np.sqrt(np.asarray(square.mean(axis=0), dtype=np.float64).ravel())
     return bool(np.median(np.abs(mean) - _CENTRED * width) <= 0.0)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from cellflow._typing import FloatArray
 from cellflow.adapter.positions import expression, expression_at
 from cellflow.adapter.problem import Problem
-from cellflow.decoder import Rows
+from cellflow.core._typing import FloatArray
+from cellflow.core.decoder import Rows
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,13 +20,16 @@ __all__ = ["examine_scale", "stored_axes"]
 
 #: Cells that are looked at, evenly spaced, and rows that are read together.
 _SAMPLE = 512
-#: Values above this are no logarithms: 2 to its power is more than the largest intensity of any instrument.
+#: Values above this are no logarithms: 2 to its power is more than the largest intensity of any
+#: instrument.
 _LARGEST_LOG = 40.0
 #: How closely a projection must reproduce a representation, relative to its spread.
 _RTOL = 1e-3
 
 
-def examine_scale(adata: AnnData, rows: Rows, x: FloatArray, use_rep: str, layer: str | None) -> Iterator[Problem]:
+def examine_scale(
+    adata: AnnData, rows: Rows, x: FloatArray, use_rep: str, layer: str | None
+) -> Iterator[Problem]:
     """Point out a PCA of values that are no logarithms, and such values as what positions `x (n, d)` are decoded to."""
     where = expression_at(layer)
     axes = stored_axes(adata, x.shape[1])
@@ -45,12 +48,22 @@ def examine_scale(adata: AnnData, rows: Rows, x: FloatArray, use_rep: str, layer
         yield _pca_of(f"numpy.expm1({where})", "is on a linear scale", use_rep)
     if scale:
         expected = "log-normalised expression: positions are decoded linearly, and predicted counts would fall below zero"
-        made_of = [name for name, values in sources if axes is not None and _reproduces(values, axes, x)]
-        choice = "None" if made_of[:1] == ["adata.X"] else made_of[0].split("[")[1][:-1] if made_of else ""
+        made_of = [
+            name for name, values in sources if axes is not None and _reproduces(values, axes, x)
+        ]
+        choice = (
+            "None"
+            if made_of[:1] == ["adata.X"]
+            else made_of[0].split("[")[1][:-1]
+            if made_of
+            else ""
+        )
         remedy = (
             f"Pass layer={choice}, which the representation was made of."
             if choice
-            else ("Store the expression that the representation was made of in adata.layers, and pass its name as layer=.")
+            else (
+                "Store the expression that the representation was made of in adata.layers, and pass its name as layer=."
+            )
         )
         yield Problem(where, scale, expected, remedy, "warning")
 
@@ -61,7 +74,12 @@ def stored_axes(adata: AnnData, n_dims: int) -> FloatArray | None:
     if stored is None:
         return None
     stored = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
-    if stored.ndim != 2 or stored.shape[1] < n_dims or stored.dtype.kind not in "fiu" or not np.isfinite(stored).all():
+    if (
+        stored.ndim != 2
+        or stored.shape[1] < n_dims
+        or stored.dtype.kind not in "fiu"
+        or not np.isfinite(stored).all()
+    ):
         return None
     return cast("FloatArray", stored[:, :n_dims].astype(np.float64))
 
@@ -87,7 +105,11 @@ def _sources(adata: AnnData, layer: str | None) -> Iterator[tuple[str, Rows]]:
         if rows is not None:
             yield expression_at(name), rows
     if adata.raw is not None and adata.raw.X is not None and adata.var_names.is_unique:
-        columns = adata.raw.var_names.get_indexer(adata.var_names) if adata.raw.var_names.is_unique else np.array([-1])
+        columns = (
+            adata.raw.var_names.get_indexer(adata.var_names)
+            if adata.raw.var_names.is_unique
+            else np.array([-1])
+        )
         if (columns >= 0).all():
             yield "adata.raw.X", cast("Rows", adata.raw.X[:, columns])
 
@@ -109,7 +131,12 @@ def _linear_scale(rows: Rows) -> str:
     """What says that values are no logarithms, as the predicate of a sentence; empty where nothing does."""
     block = _sampled(rows)
     values = block.data if hasattr(block, "nnz") else np.asarray(block).ravel()
-    if values.dtype.kind not in "fiu" or not values.size or not np.isfinite(values).all() or values.min() < 0:
+    if (
+        values.dtype.kind not in "fiu"
+        or not values.size
+        or not np.isfinite(values).all()
+        or values.min() < 0
+    ):
         return ""
     top = float(values.max())
     if top >= 2 and (values == np.round(values)).all():
@@ -121,7 +148,8 @@ def _is_pca(adata: AnnData, rows: Rows, axes: FloatArray | None, x: FloatArray) 
     """Whether a representation is a PCA of a matrix, by the stored axes or by those that the cells themselves give."""
     if axes is not None and _reproduces(rows, axes, x):
         return True
-    # Axes of a PCA follow from its scores: W = Y'x / diag(x'x). Of anything else, projecting on W does not give x back.
+    # Axes of a PCA follow from its scores: W = Y'x / diag(x'x). Of anything else, projecting on W
+    # does not give x back.
     centred = np.asarray(x, dtype=np.float64) - x.mean(axis=0, dtype=np.float64)
     squares = (centred**2).sum(axis=0)
     if (squares == 0).any():

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from cellflow._numbers import shown
-from cellflow._typing import IntArray
+from cellflow.core._numbers import shown
+from cellflow.core._typing import IntArray
 from cellflow.errors import InputError, MissingKeyError, nearest_name
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def cell_rows(adata: AnnData, cells: Selection) -> IntArray:
     Raises
     ------
     InputError
-        A mask of another length, positions out of range, or names that are not there or stand for several cells.
+        A mask of another length, positions out of range, or names that are not there or stand for
+        several cells.
     """
     return _positions(cells, adata.obs_names, "cells", "adata.obs_names")
 
@@ -71,8 +72,12 @@ def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) ->
     except ValueError:  # lists of several lengths
         values = np.empty((0, 0), dtype=object)
     n = len(names)
-    if values.ndim != 1 or (values.dtype.kind == "O" and not all(isinstance(v, str) for v in values)):
-        found = f"{argument}={shown(chosen)} is neither a mask, nor positions, nor names from {where}"
+    if values.ndim != 1 or (
+        values.dtype.kind == "O" and not all(isinstance(v, str) for v in values)
+    ):
+        found = (
+            f"{argument}={shown(chosen)} is neither a mask, nor positions, nor names from {where}"
+        )
         msg = f"{found}; pass one of these as a list."
         raise InputError(msg)
     if values.size == 0:
@@ -81,7 +86,9 @@ def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) ->
         if len(values) != n:
             msg = f"{argument}= is a mask of length {len(values)}; expected {n}, one value per entry of {where}."
             raise InputError(msg)
-        if isinstance(chosen, pd.Series) and not (chosen.index.equals(names) or isinstance(chosen.index, pd.RangeIndex)):
+        if isinstance(chosen, pd.Series) and not (
+            chosen.index.equals(names) or isinstance(chosen.index, pd.RangeIndex)
+        ):
             msg = f"{argument}= is a mask with another index than {where}; pass mask.loc[{where}], or mask.to_numpy()."
             raise InputError(msg)
         return np.flatnonzero(values)
@@ -101,7 +108,11 @@ def _named(wanted: Sequence[str], names: pd.Index, argument: str, where: str) ->
     unknown = [name for name in wanted if name not in names]
     if unknown:
         found = f"{argument}= holds {len(unknown)} names that are not in {where}: {unknown[:5]}"
-        hints = [f"for {name!r} did you mean {hint!r}?" for name in unknown[:5] if (hint := nearest_name(name, names))]
+        hints = [
+            f"for {name!r} did you mean {hint!r}?"
+            for name in unknown[:5]
+            if (hint := nearest_name(name, names))
+        ]
         msg = f"{found}; {' '.join(hints) or f'names look like {list(map(str, names[:3]))}.'}"
         raise MissingKeyError(msg)
     known: Any = names  # its stubs take an index, where a list will do

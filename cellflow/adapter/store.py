@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow import __version__
-from cellflow._typing import FloatArray
 from cellflow.adapter.keys import Keys, listed, written
 from cellflow.adapter.record import record_of
+from cellflow.core._typing import FloatArray
+from cellflow.core._version import __version__
 from cellflow.errors import ModelFileError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.flow import Flow
+    from cellflow.model.flow import Flow
 
 __all__ = ["amended", "load_flow", "opened", "pack", "plain", "sealed", "unpack"]
 
@@ -33,7 +33,7 @@ def pack(flow: Flow) -> dict[str, Any]:
 
 def unpack(model: Mapping[str, Any], where: str) -> Flow:
     """Return the flow that `pack` packed; see `opened`."""
-    from cellflow.flow import Flow
+    from cellflow.model.flow import Flow
 
     return Flow.from_state(*opened(model, where, again="cf.tl.flow"))
 
@@ -50,7 +50,9 @@ def sealed(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> dict[
     }
 
 
-def opened(model: Mapping[str, Any], where: str, *, again: str) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+def opened(
+    model: Mapping[str, Any], where: str, *, again: str
+) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """Return the state that `sealed` sealed; its arrays are copies.
 
     Parameters
@@ -69,8 +71,11 @@ def opened(model: Mapping[str, Any], where: str, *, again: str) -> tuple[dict[st
     """
     remedy = f"Restore the file from a copy, or fit again with {again}."
     try:
-        layout, text, stored, checksum = (model[name] for name in ("format", "config", "arrays", "checksum"))
-        layout, arrays = int(layout), {name: np.array(value) for name, value in stored.items()}
+        layout, text, stored, checksum = (
+            model[name] for name in ("format", "config", "arrays", "checksum")
+        )
+        layout = int(layout)
+        arrays = {name: np.array(value) for name, value in stored.items()}
     except KeyError as missing:
         msg = f"{where} holds no model: {missing} is missing. {remedy}"
         raise ModelFileError(msg) from missing
@@ -114,7 +119,8 @@ def amended(
     more
         Entries to be added or replaced.
     made_for
-        By the `obsm` key of arrows or paths: hashes of the coordinates that they belong to; see `rows_hash`.
+        By the `obsm` key of arrows or paths: hashes of the coordinates that they belong to; see
+        `rows_hash`.
     """
     record = record_of(adata, keys)
     if made_for:
@@ -133,7 +139,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): plain(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):
-        return np.array([str(v) for v in value], dtype=object) if any(isinstance(v, str) for v in value) else np.array(value)
+        return (
+            np.array([str(v) for v in value], dtype=object)
+            if any(isinstance(v, str) for v in value)
+            else np.array(value)
+        )
     return value
 
 

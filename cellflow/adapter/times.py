@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from cellflow._numbers import LARGEST, as_number, shown
-from cellflow._typing import FloatArray
 from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.core._numbers import LARGEST, as_number, shown
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ParsedTimes", "Time", "TimeUnit", "examine_times", "is_label", "parse_times"]
 
-#: A time that is asked for: a number in the unit of the fit, or a label with a unit of its own (`"day 3"`, `"48h"`).
+#: A time that is asked for: a number in the unit of the fit, or a label with a unit of its own
+#: (`"day 3"`, `"48h"`).
 Time: TypeAlias = "float | str | dt.timedelta"
 
 _REMEDY = "Write the times as numbers in one unit, say into `adata.obs['hours']`; leave cells without a time missing (NaN)."
@@ -76,7 +77,8 @@ def _label(text: str) -> tuple[float, _Unit | None] | None:
     match = next((m for form in _FORMS if (m := form.fullmatch(text.strip()))), None)
     if match is None:
         return None
-    word, number = match["word"], float(match["number"])
+    word = match["word"]
+    number = float(match["number"])
     unit = _WORDS.get(word.casefold()) if word else None
     return None if not np.isfinite(number) or (word and unit is None) else (number, unit)
 
@@ -99,7 +101,8 @@ class ParsedTimes:
     labels
         The number that each label stands for; empty for a column of numbers.
     zero
-        What the times are counted from: `"embryonic"`, `"postnatal"`, `"fertilisation"`; empty for any other zero.
+        What the times are counted from: `"embryonic"`, `"postnatal"`, `"fertilisation"`; empty for
+        any other zero.
     """
 
     values: FloatArray
@@ -132,7 +135,11 @@ class TimeUnit:
     def of(cls, name: str, zero: str, time_key: str) -> TimeUnit:
         """Take the unit of a fit; where the column of times holds bare numbers, its name may be one (`"day"`, `"hours"`)."""
         word = _WORDS.get(time_key.casefold())
-        return cls(word.name, "") if not name and word is not None and word.family in _DURATIONS else cls(name, zero)
+        return (
+            cls(word.name, "")
+            if not name and word is not None and word.family in _DURATIONS
+            else cls(name, zero)
+        )
 
     def number(self, argument: str, value: object) -> float:
         """Return a time as a number in this unit.
@@ -142,12 +149,14 @@ class TimeUnit:
         argument
             What messages call the value.
         value
-            A number, which is in this unit; a label such as `"48h"`, `"day 3"` or `"E8.5"`; or a Timedelta.
+            A number, which is in this unit; a label such as `"48h"`, `"day 3"` or `"E8.5"`; or a
+            Timedelta.
 
         Raises
         ------
         InputError
-            No time, or one that this unit cannot express: of another zero, or with a unit where the fit has none.
+            No time, or one that this unit cannot express: of another zero, or with a unit where the
+            fit has none.
         """
         import datetime as dt
 
@@ -156,7 +165,9 @@ class TimeUnit:
         if isinstance(value, np.timedelta64 | dt.timedelta):
             return self._duration(argument, value)
         if not isinstance(value, str):
-            return as_number(argument, value, remedy=f" in {self.words}, or a label such as 'day 3' or '48h'")
+            return as_number(
+                argument, value, remedy=f" in {self.words}, or a label such as 'day 3' or '48h'"
+            )
         read = _label(value)
         if read is None:
             msg = f"{argument}={shown(value)} is no time; expected a number in {self.words}, or {_LABELS}."
@@ -180,14 +191,17 @@ class TimeUnit:
 
     def _own(self) -> _Unit | None:
         families = (self.zero,) if self.zero else _DURATIONS
-        units = {unit for unit in _WORDS.values() if unit.family in families and unit.name == self.name}
+        units = {
+            unit for unit in _WORDS.values() if unit.family in families and unit.name == self.name
+        }
         return next(iter(units), None) if self.name else _WORDS["t"]
 
     def _duration(self, argument: str, value: object) -> float:
         """A length of time in this unit, where this is one."""
         import pandas as pd
 
-        own, length = self._own(), pd.Timedelta(value)  # type: ignore[arg-type] # one of the types it takes
+        own = self._own()
+        length = pd.Timedelta(value)  # type: ignore[arg-type] # one of the types it takes
         if own is None or own.family != "duration" or pd.isna(length):
             msg = f"{argument}={shown(value)} is a duration, but the fit has times in {self.words}; pass a number."
             raise InputError(msg)
@@ -200,16 +214,18 @@ def parse_times(column: pd.Series, key: str = "time") -> ParsedTimes:
     Parameters
     ----------
     column
-        Numbers, labels (`"E8.5"`, `"48h"`, `"day 3"`, `"t10"`), a categorical of either, Timedelta, Timestamp or Period.
-        Different units in one column are brought to the finest of them; durations and dates to the coarsest of days, hours,
-        minutes and seconds that keeps the typical gap at one or more, dates counted from the first.
+        Numbers, labels (`"E8.5"`, `"48h"`, `"day 3"`, `"t10"`), a categorical of either, Timedelta,
+        Timestamp or Period. Different units in one column are brought to the finest of them;
+        durations and dates to the coarsest of days, hours, minutes and seconds that keeps the
+        typical gap at one or more, dates counted from the first.
     key
         What messages call the column.
 
     Raises
     ------
     InputError
-        Booleans, complex numbers, infinities, or labels that are no times or do not go together; they are listed.
+        Booleans, complex numbers, infinities, or labels that are no times or do not go together;
+        they are listed.
     """
     return settle(examine_times(column, key))
 
@@ -218,16 +234,30 @@ def examine_times(column: pd.Series, key: str) -> Examination[ParsedTimes | None
     """Check and read a column of times; see `parse_times`."""
     import pandas as pd
 
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind == "f" and column.dtype != np.float64:
+    if (
+        isinstance(column.dtype, np.dtype)
+        and column.dtype.kind == "f"
+        and column.dtype != np.float64
+    ):
         column = _widened(column)
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:
         yield Problem(key, f"holds {column.iloc[0]!r} and its like", _EXPECTED, _REMEDY)
         return None
-    unused = len(column.cat.categories) - len(distinct) if isinstance(column.dtype, pd.CategoricalDtype) else 0
+    unused = (
+        len(column.cat.categories) - len(distinct)
+        if isinstance(column.dtype, pd.CategoricalDtype)
+        else 0
+    )
     if unused:
-        yield Problem(key, f"has {unused} categories without cells", "cells in every category", "They are ignored.", "note")
+        yield Problem(
+            key,
+            f"has {unused} categories without cells",
+            "cells in every category",
+            "They are ignored.",
+            "note",
+        )
     values = pd.Index(distinct)
     if isinstance(values, pd.CategoricalIndex):
         values = values.categories.take(values.codes)
@@ -235,11 +265,15 @@ def examine_times(column: pd.Series, key: str) -> Examination[ParsedTimes | None
     if kind in {"floating", "integer", "mixed-integer-float", "decimal"}:
         parsed = yield from _numbers(values, key)
     elif kind in {"string", "empty"}:
-        parsed = yield from _strings(values, np.bincount(codes[codes >= 0], minlength=len(values)), key)
+        parsed = yield from _strings(
+            values, np.bincount(codes[codes >= 0], minlength=len(values)), key
+        )
     elif kind in {"timedelta64", "timedelta"}:
         parsed = _durations(pd.to_timedelta(values))
     elif kind in {"datetime64", "datetime", "date", "period"}:
-        moments = pd.PeriodIndex(values).to_timestamp() if kind == "period" else pd.to_datetime(values)
+        moments = (
+            pd.PeriodIndex(values).to_timestamp() if kind == "period" else pd.to_datetime(values)
+        )
         parsed = _durations(moments - moments.min())
         yield Problem(
             key,
@@ -257,7 +291,13 @@ def examine_times(column: pd.Series, key: str) -> Examination[ParsedTimes | None
     numbers = yield from _merged(parsed.values, key)
     if parsed.labels:
         pairs = ", ".join(f"{label!r} -> {number:g}" for label, number in parsed.labels.items())
-        yield Problem(key, f"was read as {parsed.unit or 'numbers'}: {pairs}", "numbers", "No action is needed.", "note")
+        yield Problem(
+            key,
+            f"was read as {parsed.unit or 'numbers'}: {pairs}",
+            "numbers",
+            "No action is needed.",
+            "note",
+        )
     return ParsedTimes(np.append(numbers, np.nan)[codes], parsed.unit, parsed.labels, parsed.zero)
 
 
@@ -305,9 +345,13 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
         found = f"mixes times that do not go together: {groups}"
         yield Problem(key, found, "times counted from one zero, in one unit", _REMEDY)
         return None
-    finest = min((unit for _, unit in read.values()), key=lambda unit: unit.length, default=_WORDS["t"])
+    finest = min(
+        (unit for _, unit in read.values()), key=lambda unit: unit.length, default=_WORDS["t"]
+    )
     # Multiplied first: 3 days are 72 hours exactly, whichever lengths are no binary fractions.
-    numbers = {label: number * unit.length / finest.length for label, (number, unit) in read.items()}
+    numbers = {
+        label: number * unit.length / finest.length for label, (number, unit) in read.items()
+    }
     values_read = np.array([numbers.get(label, np.nan) for label in values], dtype=np.float64)
     examples = {unit: label for label, (_, unit) in reversed(read.items())}
     if len(examples) > 1:
@@ -316,12 +360,18 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
         remedy = f"All times are in {finest.name} from here on: ask in {finest.name}, or as in {examples[units[-1]]!r}."
         yield Problem(key, f"mixes labels in {shares}", "labels in one unit", remedy, "warning")
     zero = "" if finest.family in {*_DURATIONS, "number"} else finest.family
-    return ParsedTimes(values_read, finest.name, dict(sorted(numbers.items(), key=lambda item: item[1])), zero)
+    return ParsedTimes(
+        values_read, finest.name, dict(sorted(numbers.items(), key=lambda item: item[1])), zero
+    )
 
 
 def _durations(values: pd.TimedeltaIndex) -> ParsedTimes:
     seconds = np.asarray(values.total_seconds(), dtype=np.float64)
-    typical = float(np.median(np.diff(np.unique(seconds)))) if len(seconds) > 1 else float(np.abs(seconds).max(initial=0.0))
+    typical = (
+        float(np.median(np.diff(np.unique(seconds))))
+        if len(seconds) > 1
+        else float(np.abs(seconds).max(initial=0.0))
+    )
     units = [_WORDS[word] for word in ("days", "hours", "minutes", "seconds")]
     unit = next((u for u in units if typical >= u.length), units[-1])
     numbers = seconds / unit.length
@@ -340,7 +390,9 @@ def _merged(numbers: FloatArray, key: str) -> Examination[FloatArray]:
     if not (same & (np.diff(known) > 0)).any():
         return numbers
     found = "holds times that differ only by rounding"
-    yield Problem(key, found, "equal times for cells of one snapshot", "They are taken as equal.", "note")
+    yield Problem(
+        key, found, "equal times for cells of one snapshot", "They are taken as equal.", "note"
+    )
     first = np.flatnonzero(np.append(True, ~same))
     merged = numbers.copy()
     merged[order[: len(known)]] = known[np.repeat(first, np.diff(np.append(first, len(known))))]

@@ -39,14 +39,17 @@ def write(adata: AnnData, staged: Staged, *, remove: Iterable[tuple[str, str]] =
     Raises
     ------
     InputError
-        A value of a shape or type that does not belong there, or that an h5ad could not hold. Nothing is written then.
+        A value of a shape or type that does not belong there, or that an h5ad could not hold.
+        Nothing is written then.
     """
     for slot, values in staged.items():
         for key, value in values.items():
             _check(adata, slot, key, value)
     fresh = {(slot, key) for slot, values in staged.items() for key in values}
     if adata.is_view:
-        logger.info("The AnnData was a view of another one; it is now a copy of its own, which holds the results.")
+        logger.info(
+            "The AnnData was a view of another one; it is now a copy of its own, which holds the results."
+        )
     commit(adata, staged, set(remove) - fresh)
 
 
@@ -78,7 +81,9 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
     if shape != wanted or (slot == "obsm" and len(shape) != 2):
         msg = f"{where} would get shape {shape}; expected {wanted if slot != 'obsm' else f'({n}, d)'}."
         raise InputError(msg)
-    values = value.data if hasattr(value, "nnz") else np.asarray(value)  # of a sparse matrix, what is stored
+    values = (
+        value.data if hasattr(value, "nnz") else np.asarray(value)
+    )  # of a sparse matrix, what is stored
     if values.dtype.kind not in ("biufUOS" if slot in {"obs", "var"} else "biuf"):
         msg = f"{where} would get values of dtype {values.dtype}, which an h5ad cannot hold there."
         raise InputError(msg)
@@ -104,7 +109,9 @@ def _check_plain(key: object, value: Any, parent: str) -> None:
             if pd.api.types.is_object_dtype(value[name]):
                 _check_plain(name, value[name].to_numpy(), where)
     elif isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biufU" and not all(isinstance(v, str) for v in value.ravel().tolist()):
+        if value.dtype.kind not in "biufU" and not all(
+            isinstance(v, str) for v in value.ravel().tolist()
+        ):
             msg = f"{where} is an array of dtype {value.dtype}, which an h5ad cannot hold."
             raise InputError(msg)
     elif not isinstance(value, str | bool | int | float | np.bool_ | np.integer | np.floating):

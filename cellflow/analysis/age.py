@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._neighbors import nearest
-from cellflow._typing import FloatArray, IntArray
+from cellflow.core._neighbors import nearest
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
-    from cellflow.flow import Flow
-    from cellflow.population import Snapshots
+    from cellflow.core.population import Snapshots
+    from cellflow.model.flow import Flow
 
 __all__ = ["Course"]
 
-#: States whose times a cell takes the mean of: 30 of each of the two snapshots that a time lies between.
+#: States whose times a cell takes the mean of: 30 of each of the two snapshots that a time lies
+#: between.
 _NEIGHBORS = 60
 
 
@@ -25,8 +26,8 @@ _NEIGHBORS = 60
 class Course:
     r"""The population at the times of a grid: what cells are compared with to tell when they would be typical.
 
-    At the time of a snapshot the population is its cells; in between, the cells before, moved forward, and those after, moved
-    backward, weighted by closeness in time.
+    At the time of a snapshot the population is its cells; in between, the cells before, moved
+    forward, and those after, moved backward, weighted by closeness in time.
 
     Parameters
     ----------
@@ -35,7 +36,8 @@ class Course:
     times
         Of each, shape `(m,)`.
     weight
-        Of each, shape `(m,)`; those of one time sum to the interval around it, so that every time counts alike.
+        Of each, shape `(m,)`; those of one time sum to the interval around it, so that every time
+        counts alike.
     origin
         Number of the measured cell that each comes from, shape `(m,)`.
     measured
@@ -77,9 +79,9 @@ class Course:
     def typical_time(self, x: FloatArray) -> FloatArray:
         r"""Mean of the time given the position, :math:`E[t \mid x]`, shape `(k,)`, of cells `x (k, d)`.
 
-        The 60 nearest states tell how likely each time is: their kernel weights, of a width of half the distance to the
-        farthest of them, estimate :math:`p(t \mid x)`. A measured cell is not compared with itself, nor with the states that
-        it was moved to. NaN where no state is left.
+        The 60 nearest states tell how likely each time is: their kernel weights, of a width of half
+        the distance to the farthest of them, estimate :math:`p(t \mid x)`. A measured cell is not
+        compared with itself, nor with the states that it was moved to. NaN where no state is left.
         """
         x = np.asarray(x, dtype=np.float32)
         own = _own(self.measured, x)
@@ -91,14 +93,18 @@ class Course:
         rows = np.take_along_axis(rows, order, axis=1)
         distance = np.take_along_axis(distance, order, axis=1)
         width = np.where(np.isfinite(distance), distance, 0.0).max(axis=1, keepdims=True) / 2.0
-        kernel = np.exp(-0.5 * (distance / np.where(width > 0, width, 1.0)) ** 2) * self.weight[rows]
+        kernel = (
+            np.exp(-0.5 * (distance / np.where(width > 0, width, 1.0)) ** 2) * self.weight[rows]
+        )
         total = kernel.sum(axis=1)
         found: FloatArray = np.full(len(x), np.nan)
         np.divide((kernel * self.times[rows]).sum(axis=1), total, where=total > 0, out=found)
         return found
 
 
-def _states(flow: Flow, snapshots: Snapshots, grid: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
+def _states(
+    flow: Flow, snapshots: Snapshots, grid: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
     """States at all times of the grid: positions, times, weights, and the cell that each comes from."""
     first = np.cumsum([0] + [len(p) for p in snapshots.populations])
     known = snapshots.times
@@ -107,7 +113,14 @@ def _states(flow: Flow, snapshots: Snapshots, grid: FloatArray) -> tuple[FloatAr
 
     def add(k: int, positions: FloatArray, at: int, share: float) -> None:
         population = snapshots[k]
-        parts.append((positions, grid[at], share * around[at] * population.weight, first[k] + np.arange(len(population))))
+        parts.append(
+            (
+                positions,
+                grid[at],
+                share * around[at] * population.weight,
+                first[k] + np.arange(len(population)),
+            )
+        )
 
     for at in np.flatnonzero(np.isin(grid, known)):
         k = int(np.searchsorted(known, grid[at]))
@@ -135,5 +148,11 @@ def _states(flow: Flow, snapshots: Snapshots, grid: FloatArray) -> tuple[FloatAr
 
 def _own(known: FloatArray, x: FloatArray) -> IntArray:
     """The number of the known cell that each cell is, by its position; -1 for others."""
-    place = {row.tobytes(): k for k, row in enumerate(np.ascontiguousarray(known, dtype=np.float32) + 0.0)}
-    return np.array([place.get(row.tobytes(), -1) for row in np.ascontiguousarray(x, dtype=np.float32) + 0.0], dtype=np.int64)
+    place = {
+        row.tobytes(): k
+        for k, row in enumerate(np.ascontiguousarray(known, dtype=np.float32) + 0.0)
+    }
+    return np.array(
+        [place.get(row.tobytes(), -1) for row in np.ascontiguousarray(x, dtype=np.float32) + 0.0],
+        dtype=np.int64,
+    )

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._neighbors import nearest
-from cellflow._typing import FloatArray, IntArray
+from cellflow.core._neighbors import nearest
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core.plan import EdgePlan, Plan
+from cellflow.core.population import Population
 from cellflow.metrics.lineages import Lineage, Transitions, plan_transitions
-from cellflow.plan import EdgePlan, Plan
-from cellflow.population import Population
 
 __all__ = ["TypeMoves", "same_condition", "type_moves"]
 
@@ -34,11 +34,13 @@ class TypeMoves:
     unmoved
         When every early cell takes the type of the nearest late cell, without any motion.
     pushed
-        When every pushed cell takes the type of the late cell nearest to it; None where no cell was pushed.
+        When every pushed cell takes the type of the late cell nearest to it; None where no cell was
+        pushed.
     lineage
         Descendants of each type; None where a cell should keep its type.
     n_plan, n_unmoved
-        Early cells with a type that the plan and the unmoved baseline are of, as many as their weights are worth.
+        Early cells with a type that the plan and the unmoved baseline are of, as many as their
+        weights are worth.
     """
 
     from_time: float
@@ -73,7 +75,8 @@ class TypeMoves:
     @property
     def limit(self) -> float:
         """What the plan may move before it is more than the unmoved cells by chance: a one-sided 99 % limit."""
-        p, q = self.by_plan, self.by_staying
+        p = self.by_plan
+        q = self.by_staying
         error = np.sqrt(p * (1.0 - p) / self.n_plan + q * (1.0 - q) / self.n_unmoved)
         return q + max(_SMALL, _ONE_SIDED_99 * float(error))
 
@@ -114,7 +117,8 @@ def type_moves(
     -------
     None where a snapshot has no cells with a type.
     """
-    early, late = labels[source.index], labels[target.index]
+    early = labels[source.index]
+    late = labels[target.index]
     if not (_known(early, source) and _known(late, target)):
         return None
     some = source if some is None else some
@@ -133,7 +137,9 @@ def type_moves(
     )
 
 
-def _taken(some: Population, x: FloatArray, own: np.ndarray, target: Population, late: np.ndarray) -> Transitions:
+def _taken(
+    some: Population, x: FloatArray, own: np.ndarray, target: Population, late: np.ndarray
+) -> Transitions:
     """Cells at `x` with the type of the late cell of their condition that is nearest."""
     found = np.full(len(some), None, dtype=object)
     typed = np.array([label is not None for label in late])
@@ -142,16 +148,23 @@ def _taken(some: Population, x: FloatArray, own: np.ndarray, target: Population,
         if len(there):
             found[here] = late[there[nearest(target.x[there], x[here], 1)[1][:, 0]]]
     each = np.arange(len(some))
-    return plan_transitions(EdgePlan((len(some), len(some)), each, each, some.weight, cost=0.0), own, found)
+    return plan_transitions(
+        EdgePlan((len(some), len(some)), each, each, some.weight, cost=0.0), own, found
+    )
 
 
-def same_condition(a: FloatArray | None, n: int, b: FloatArray | None, m: int) -> Iterator[tuple[IntArray, IntArray]]:
+def same_condition(
+    a: FloatArray | None, n: int, b: FloatArray | None, m: int
+) -> Iterator[tuple[IntArray, IntArray]]:
     """Rows of two sets of cells that have the same condition; all of both without conditions."""
     if a is None or b is None:
         yield np.arange(n), np.arange(m)
         return
     for features in np.unique(a, axis=0):
-        yield np.flatnonzero((a == features).all(axis=1)), np.flatnonzero((b == features).all(axis=1))
+        yield (
+            np.flatnonzero((a == features).all(axis=1)),
+            np.flatnonzero((b == features).all(axis=1)),
+        )
 
 
 def _known(labels: np.ndarray, cells: Population) -> bool:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._neighbors import nearest
-from cellflow._numbers import as_number
-from cellflow._typing import FloatArray
+from cellflow.core._neighbors import nearest
+from cellflow.core._numbers import as_number
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 
 __all__ = ["Reference", "as_level", "too_many"]
@@ -27,11 +27,13 @@ _CHANCE = 1e-4
 class Reference:
     r"""Cells that others are compared with.
 
-    The score of a cell is its mean distance to its five nearest cells of the reference, itself left out. Its p-value is the
-    share of cells at least as far from the others: for a cell of the reference, :math:`\#\{j : s_j \ge s_i\} / n`, for any
-    other, :math:`(1 + \#\{j : s_j \ge s\}) / (n + 1)`. A cell of the same population gets a p-value of at most `alpha` with
-    probability at most `alpha`, whatever the population, its dimension and the number of cells: scores of the reference are
-    those of cells that were left out, and another cell has one neighbour more to be near to.
+    The score of a cell is its mean distance to its five nearest cells of the reference, itself left
+    out. Its p-value is the share of cells at least as far from the others: for a cell of the
+    reference, :math:`\#\{j : s_j \ge s_i\} / n`, for any other, :math:`(1 + \#\{j : s_j \ge s\}) /
+    (n + 1)`. A cell of the same population gets a p-value of at most `alpha` with probability at
+    most `alpha`, whatever the population, its dimension and the number of cells: scores of the
+    reference are those of cells that were left out, and another cell has one neighbour more to be
+    near to.
 
     Parameters
     ----------
@@ -65,7 +67,8 @@ class Reference:
 
     def holds(self, x: FloatArray) -> np.ndarray:
         """Which cells are of the reference, shape `(m,)`."""
-        known, asked = _as_items(self.x), _as_items(np.asarray(x, dtype=np.float64))
+        known = _as_items(self.x)
+        asked = _as_items(np.asarray(x, dtype=np.float64))
         return np.isin(asked, known)
 
     def can_flag(self, alpha: float) -> bool:
@@ -78,14 +81,17 @@ class Reference:
         score = np.zeros(len(x))
         if k == 0:
             return score
-        # Products, by which neighbours are found in many dimensions, leave a cell at a distance of rounding from itself.
+        # Products, by which neighbours are found in many dimensions, leave a cell at a distance of
+        # rounding from itself.
         centre = self.x.mean(axis=0)
         for start in range(0, len(x), _CHUNK):
             part = slice(start, start + _CHUNK)
             _, rows = nearest(self.x - centre, x[part] - centre, k + 1)
             distance = np.linalg.norm(x[part][:, None] - self.x[rows], axis=2)
             distance.sort(axis=1)
-            score[part] = np.where(own[part], distance[:, 1:].mean(axis=1), distance[:, :k].mean(axis=1))
+            score[part] = np.where(
+                own[part], distance[:, 1:].mean(axis=1), distance[:, :k].mean(axis=1)
+            )
         return score
 
 
@@ -107,8 +113,8 @@ def as_level(alpha: object) -> float:
 def too_many(flagged: int, asked: int, n_reference: int, alpha: float) -> bool:
     """Whether more cells are flagged than chance makes of cells of the same population that are not of the reference.
 
-    Of these, a share is flagged that depends on the reference: a beta variable with mean at most `alpha` (Vovk 2012). So the
-    number of flagged cells is beta-binomial.
+    Of these, a share is flagged that depends on the reference: a beta variable with mean at most
+    `alpha` (Vovk 2012). So the number of flagged cells is beta-binomial.
 
     Parameters
     ----------

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from cellflow._numbers import as_number
-from cellflow._settings import guarded
-from cellflow._threads import torch_threads
-from cellflow._typing import FloatArray, RandomState
 from cellflow.analysis.observed import Observed
+from cellflow.core._numbers import as_number
+from cellflow.core._settings import guarded
+from cellflow.core._threads import torch_threads
+from cellflow.core._typing import FloatArray, RandomState
 from cellflow.errors import InputError, naming_cells
 
 if TYPE_CHECKING:
+    from cellflow.core.population import Population
     from cellflow.densities import Builder, Density
-    from cellflow.flow import Flow
-    from cellflow.population import Population
+    from cellflow.model.flow import Flow
 
 __all__ = ["EvolvingDensity", "Source"]
 
@@ -30,8 +30,8 @@ Source: TypeAlias = "Literal['nsf', 'maf', 'realnvp', 'glow', 'gmm', 'kde'] | Bu
 class EvolvingDensity:
     r"""The log-density :math:`\log p_t(x)` of a fitted dynamics, in data coordinates.
 
-    It is exact for the fitted field and the given source, but for the solver's error; above 100 dimensions the divergence is
-    estimated (see `cellflow.simulation.Hutchinson`).
+    It is exact for the fitted field and the given source, but for the solver's error; above 100
+    dimensions the divergence is estimated (see `cellflow.simulation.Hutchinson`).
 
     Parameters
     ----------
@@ -91,7 +91,11 @@ class EvolvingDensity:
 
         _require_unconditional(flow)
         density = fit_density(
-            population.x, method=source, weight=population.weight, random_state=random_state, threads=flow.threads
+            population.x,
+            method=source,
+            weight=population.weight,
+            random_state=random_state,
+            threads=flow.threads,
         )
         return cls(flow, density, population.time, step)
 
@@ -104,7 +108,8 @@ class EvolvingDensity:
         x
             Positions, shape `(n, d)`.
         t
-            One time, or one per cell `(n,)`, inside the observed ones. Cells of one time are solved together.
+            One time, or one per cell `(n,)`, inside the observed ones. Cells of one time are solved
+            together.
 
         Returns
         -------
@@ -120,7 +125,8 @@ class EvolvingDensity:
         """
         from cellflow.simulation import log_likelihood
 
-        z, t = self._positions(x), self._per_cell(t, len(x))
+        z = self._positions(x)
+        t = self._per_cell(t, len(x))
         log_p = np.empty(len(z))
         for time, rows in _by_time(t):
             with torch_threads(self.flow.threads), naming_cells(rows):
@@ -129,7 +135,8 @@ class EvolvingDensity:
                     z[rows],
                     time,
                     self.time,
-                    # Divergence and the volume of the frame are the same at both ends, so data coordinates go in and out.
+                    # Divergence and the volume of the frame are the same at both ends, so data
+                    # coordinates go in and out.
                     lambda z0: self.source.log_prob(self.flow.frame.to_data(z0)),
                     step=self._step,
                     device=self.flow.device,
@@ -142,7 +149,9 @@ class EvolvingDensity:
         """Draw cells of the population at a time, shape `(n, d)`."""
         return self.sample_with_log_prob(n, t, rng)[0]
 
-    def sample_with_log_prob(self, n: int, t: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    def sample_with_log_prob(
+        self, n: int, t: float, rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
         """Draw cells of the population at a time, with their log-density from the same solve.
 
         Returns
@@ -156,7 +165,9 @@ class EvolvingDensity:
     def _step(self) -> float:
         return self.flow.step if self.step is None else self.step
 
-    def _pushed(self, n: int, times: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    def _pushed(
+        self, n: int, times: FloatArray, rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
         """Samples of the source moved to other times `(T, n, d)`, and their log-density there `(T, n)`."""
         from cellflow.simulation import push_with_log_prob
 

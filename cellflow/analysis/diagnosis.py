@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cellflow._neighbors import nearest
-from cellflow._numbers import as_count
-from cellflow._random import as_seed, stream
-from cellflow._typing import FloatArray, RandomState
 from cellflow.analysis.celltypes import TypeMoves, same_condition, type_moves
 from cellflow.analysis.verdict import FEW, verdict
-from cellflow.conditions import shared_conditions
+from cellflow.core._neighbors import nearest
+from cellflow.core._numbers import as_count
+from cellflow.core._random import as_seed, stream
+from cellflow.core._typing import FloatArray, RandomState
+from cellflow.core.conditions import shared_conditions
+from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Auto
 from cellflow.errors import naming_cells
 from cellflow.metrics import wasserstein
 from cellflow.metrics.lineages import Lineage
-from cellflow.population import Population, Snapshots
 
 if TYPE_CHECKING:
     from cellflow.analysis.density import EvolvingDensity
-    from cellflow.flow import Flow
-    from cellflow.plan import Plan
+    from cellflow.core.plan import Plan
+    from cellflow.model.flow import Flow
 
 __all__ = [
     "Diagnosis",
@@ -41,24 +41,35 @@ __all__ = [
     "unreached",
 ]
 
-#: Smallest number of neighbours whose mean is taken, and the largest share of the cells that may be.
-_NEIGHBORS, _LARGEST_SHARE = 15, 0.25
-#: Evaluations of the density of the dynamics for each gradient; the fewest and the most gradients per snapshot, and the number
-#: of them times dimensions in between: each evaluation costs a backward pass for every dimension.
-_SAMPLES, _FEWEST, _MOST, _GRADIENT_DIMS = 128, 10, 100, 250
+#: Smallest number of neighbours whose mean is taken, and the largest share of the cells that may
+#: be.
+_NEIGHBORS = 15
+_LARGEST_SHARE = 0.25
+#: Evaluations of the density of the dynamics for each gradient; the fewest and the most gradients
+#: per snapshot, and the number of them times dimensions in between: each evaluation costs a
+#: backward pass for every dimension.
+_SAMPLES = 128
+_FEWEST = 10
+_MOST = 100
+_GRADIENT_DIMS = 250
 #: Directions are taken for at least so wide, as a share of the widest variance.
 _THIN = 1e-8
-#: Random halves that say how far apart cells of one population are, and the quantile that counts as near.
-_HALVES, _NEAR = 5, 0.99
+#: Random halves that say how far apart cells of one population are, and the quantile that counts as
+#: near.
+_HALVES = 5
+_NEAR = 0.99
 #: Cells for each region of a snapshot, and the most regions.
-_PER_REGION, _REGIONS = 25, 20
+_PER_REGION = 25
+_REGIONS = 20
 #: Draws that say what imbalance chance makes.
 _DRAWS = 500
 #: Squared distances below this share of what there is to go are rounding, in single precision.
 _ROUNDING = 1e-12
-#: Means that move by less than so many standard errors are not told from means at rest; mean displacements on both sides of
-#: a snapshot that are smaller than this share of the single ones have turned back.
-_TOLD, _TURNED = 3.0, 0.5
+#: Means that move by less than so many standard errors are not told from means at rest; mean
+#: displacements on both sides of a snapshot that are smaller than this share of the single ones
+#: have turned back.
+_TOLD = 3.0
+_TURNED = 0.5
 #: Streams of the seed.
 _CELLS, _GRADIENT_CELLS, _RELIABILITY, _UNREACHED, _REGION, _CHANCE, _END = range(7)
 
@@ -74,9 +85,10 @@ def mean_shift(
     .. math:: \nabla \log p(x) \approx \frac{1}{h^2(x)} \Big(\frac{1}{k} \sum_{i \in N_k(x)} x_i - x\Big),
               \qquad h^2(x) = \frac{r_k^2(x)}{d + 2}
 
-    with :math:`r_k` the distance to the farthest of the `k` neighbours and :math:`h^2` the variance, per coordinate, of the
-    uniform kernel on the ball of that radius. It is the gradient of the density as seen through this kernel, so it compares
-    with a score under noise of standard deviation :math:`h`.
+    with :math:`r_k` the distance to the farthest of the `k` neighbours and :math:`h^2` the
+    variance, per coordinate, of the uniform kernel on the ball of that radius. It is the gradient
+    of the density as seen through this kernel, so it compares with a score under noise of standard
+    deviation :math:`h`.
 
     Parameters
     ----------
@@ -98,18 +110,24 @@ def mean_shift(
     Fukunaga and Hostetler, The estimation of the gradient of a density function, 1975; Cheng, Mean shift, mode seeking, and
     clustering, 1995.
     """
-    points, queries = np.asarray(points, dtype=np.float64), np.asarray(queries, dtype=np.float64)
+    points = np.asarray(points, dtype=np.float64)
+    queries = np.asarray(queries, dtype=np.float64)
     _, rows = nearest(points, queries, k + 1)
     # By differences, so that a cell is at distance zero from itself, to the last bit.
     apart = np.linalg.norm(points[rows] - queries[:, None], axis=2)
     order = np.argsort(apart, axis=1, kind="stable")
-    rows, apart = np.take_along_axis(rows, order, axis=1), np.take_along_axis(apart, order, axis=1)
+    rows = np.take_along_axis(rows, order, axis=1)
+    apart = np.take_along_axis(apart, order, axis=1)
     itself = apart[:, :1] == 0
-    rows, apart = np.where(itself, rows[:, 1:], rows[:, :-1]), np.where(itself, apart[:, 1:], apart[:, :-1])
+    rows = np.where(itself, rows[:, 1:], rows[:, :-1])
+    apart = np.where(itself, apart[:, 1:], apart[:, :-1])
     share = np.ones(rows.shape) if weight is None else np.asarray(weight, dtype=np.float64)[rows]
     bandwidth = apart[:, -1] / np.sqrt(points.shape[1] + 2.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.einsum("mk,mkd->md", share, points[rows] - queries[:, None]) / share.sum(axis=1)[:, None]
+        mean = (
+            np.einsum("mk,mkd->md", share, points[rows] - queries[:, None])
+            / share.sum(axis=1)[:, None]
+        )
         return mean / bandwidth[:, None] ** 2, bandwidth
 
 
@@ -129,9 +147,10 @@ def density_gradient(
     .. math:: \nabla \log (p_t * \mathcal N(0, h^2 I))(x) = \frac{\mathbb E_w[y] - x}{h^2},
               \qquad w(y) \propto \frac{p_t(y)\, \mathcal N(y; x, h^2 I)}{q_x(y)}, \quad y \sim q_x
 
-    Tweedie's formula, by importance sampling (Efron 2011). Without the kernel, the directions in which cells hardly vary would
-    rule the comparison with estimates that cannot see them. The proposal :math:`q_x` is what the product would be if the
-    population were normal, so weights are constant where it is; samples come in pairs around its mean.
+    Tweedie's formula, by importance sampling (Efron 2011). Without the kernel, the directions in
+    which cells hardly vary would rule the comparison with estimates that cannot see them. The
+    proposal :math:`q_x` is what the product would be if the population were normal, so weights are
+    constant where it is; samples come in pairs around its mean.
 
     Parameters
     ----------
@@ -144,8 +163,8 @@ def density_gradient(
     width
         :math:`h` of each cell in model coordinates, shape `(n,)`, positive.
     mean, cov
-        Of the population in model coordinates, shapes `(d,)` and `(d, d)`: they choose the samples and do not enter the
-        result, but for the noise of sampling.
+        Of the population in model coordinates, shapes `(d,)` and `(d, d)`: they choose the samples
+        and do not enter the result, but for the noise of sampling.
     rng
         Draws them.
     n_samples
@@ -166,9 +185,16 @@ def density_gradient(
     noise = rng.standard_normal((n, n_samples // 2, d))
     noise = np.concatenate([noise, -noise], axis=1)
     samples = (share * here)[:, None] + (np.sqrt(share) * h)[:, None] * noise
-    # The volume of the frame and the normalisations of both normal distributions are the same for all samples of a cell.
-    log_w = density.log_prob(frame.to_data((samples @ axes.T + mean).reshape(-1, d)), t).reshape(n, -1)
-    log_w = log_w - 0.5 * ((samples - here[:, None]) ** 2).sum(axis=2) / h**2 + 0.5 * (noise**2).sum(axis=2)
+    # The volume of the frame and the normalisations of both normal distributions are the same for
+    # all samples of a cell.
+    log_w = density.log_prob(frame.to_data((samples @ axes.T + mean).reshape(-1, d)), t).reshape(
+        n, -1
+    )
+    log_w = (
+        log_w
+        - 0.5 * ((samples - here[:, None]) ** 2).sum(axis=2) / h**2
+        + 0.5 * (noise**2).sum(axis=2)
+    )
     with np.errstate(invalid="ignore"):
         weight = np.exp(log_w - log_w.max(axis=1, keepdims=True))
         weight /= weight.sum(axis=1, keepdims=True)
@@ -196,9 +222,10 @@ def mean_cosine(a: FloatArray, b: FloatArray, *, weight: FloatArray | None = Non
 def reliability(points: FloatArray, queries: FloatArray, k: int, rng: np.random.Generator) -> float:
     r"""Cosine that the true gradient would have with the mean shift: what noise of sampling leaves of it.
 
-    Two random halves of the cloud give two estimates, whose noise is independent. Where their mean cosine is :math:`c`, that
-    of each with the truth is about :math:`\sqrt c` (Spearman's correction for attenuation, 1904); the estimate from all cells
-    is a little better. Zero where the halves do not agree at all.
+    Two random halves of the cloud give two estimates, whose noise is independent. Where their mean
+    cosine is :math:`c`, that of each with the truth is about :math:`\sqrt c` (Spearman's correction
+    for attenuation, 1904); the estimate from all cells is a little better. Zero where the halves do
+    not agree at all.
     """
     order = rng.permutation(len(points))
     halves = [order[::2], order[1::2]]
@@ -219,8 +246,8 @@ def round_trip(start: FloatArray, back: FloatArray, *, weight: FloatArray | None
 
     .. math:: \Big(\frac{\mathbb E \|x - \hat x\|^2}{\mathbb E \|x - \mathbb E x\|^2}\Big)^{1/2}
 
-    An ordinary differential equation returns every cell; what is left is the error of the solver, which grows where the field
-    is steep.
+    An ordinary differential equation returns every cell; what is left is the error of the solver,
+    which grows where the field is steep.
 
     Parameters
     ----------
@@ -231,15 +258,22 @@ def round_trip(start: FloatArray, back: FloatArray, *, weight: FloatArray | None
     """
     share = np.full(len(start), 1.0 / len(start)) if weight is None else weight / weight.sum()
     spread = share @ ((start - share @ start) ** 2).sum(axis=1)
-    return float(np.sqrt(share @ ((start - back) ** 2).sum(axis=1) / spread)) if spread > 0 else float("nan")
+    return (
+        float(np.sqrt(share @ ((start - back) ** 2).sum(axis=1) / spread))
+        if spread > 0
+        else float("nan")
+    )
 
 
-def path_energy(velocity: FloatArray, times: FloatArray, *, weight: FloatArray | None = None) -> float:
+def path_energy(
+    velocity: FloatArray, times: FloatArray, *, weight: FloatArray | None = None
+) -> float:
     r"""Energy of paths over an interval, times its length.
 
     .. math:: (t_1 - t_0)\, \mathbb E \int_{t_0}^{t_1} \|v_t(x_t)\|^2\, dt \;\ge\; W_2^2(p_{t_0}, p_{t_1})
 
-    It does not depend on the unit of time, and equals the squared distance for optimal paths (Benamou and Brenier 2000).
+    It does not depend on the unit of time, and equals the squared distance for optimal paths
+    (Benamou and Brenier 2000).
 
     Parameters
     ----------
@@ -266,7 +300,8 @@ class MassBalance(NamedTuple):
     Parameters
     ----------
     imbalance
-        Total variation between pushed and observed mass over the regions: the share of mass in a wrong one.
+        Total variation between pushed and observed mass over the regions: the share of mass in a
+        wrong one.
     expected, limit
         Mean and 99 % quantile of that for two samples of one population, of these sizes.
     cell
@@ -295,10 +330,11 @@ def mass_balance(
 
     .. math:: \tfrac12 \sum_r |P(r) - Q(r)|
 
-    over the cells of a k-means partition of the observed cells, one region for 25 of them, at most 20. Chance is what two
-    multinomial samples of the pooled masses make of it, with as many cells as the weights are worth. Dynamics of cells that
-    neither divide nor die conserve mass, so a population that grows or dies between two snapshots shows here, unless the
-    coupling has bent paths from one population into another to make up for it.
+    over the cells of a k-means partition of the observed cells, one region for 25 of them, at most
+    20. Chance is what two multinomial samples of the pooled masses make of it, with as many cells
+    as the weights are worth. Dynamics of cells that neither divide nor die conserve mass, so a
+    population that grows or dies between two snapshots shows here, unless the coupling has bent
+    paths from one population into another to make up for it.
 
     Parameters
     ----------
@@ -316,12 +352,17 @@ def mass_balance(
     from sklearn.cluster import KMeans
 
     seed = as_seed(random_state)
-    p, q = _shares(pushed_weight, len(pushed)), _shares(observed_weight, len(observed))
-    n_regions = min(max(2, len(observed) // _PER_REGION), _REGIONS, len(np.unique(observed, axis=0)))
+    p = _shares(pushed_weight, len(pushed))
+    q = _shares(observed_weight, len(observed))
+    n_regions = min(
+        max(2, len(observed) // _PER_REGION), _REGIONS, len(np.unique(observed, axis=0))
+    )
     start = int(stream(seed, _REGION).integers(2**31))
     # Both clouds around the origin, so that no digit is lost in products.
     centre = q @ observed
-    partition = KMeans(n_regions, n_init=3, random_state=start).fit(observed - centre, sample_weight=q)
+    partition = KMeans(n_regions, n_init=3, random_state=start).fit(
+        observed - centre, sample_weight=q
+    )
     masses = np.array(
         [
             np.bincount(partition.predict(x - centre), weights=share, minlength=n_regions)
@@ -351,9 +392,10 @@ def mass_balance(
 def unreached(cells: FloatArray, paths: FloatArray, *, random_state: RandomState = 0) -> np.ndarray:
     """Which cells no path comes near.
 
-    Near is the 99 % quantile of the distance from a cell to the nearest one of another random part of its own population. The
-    part is half of the cells, or as many as there are paths where these are fewer; so one cell in a hundred is expected
-    to be missed by chance, or fewer where paths are more.
+    Near is the 99 % quantile of the distance from a cell to the nearest one of another random part
+    of its own population. The part is half of the cells, or as many as there are paths where these
+    are fewer; so one cell in a hundred is expected to be missed by chance, or fewer where paths are
+    more.
 
     Parameters
     ----------
@@ -368,7 +410,8 @@ def unreached(cells: FloatArray, paths: FloatArray, *, random_state: RandomState
     -------
     Booleans, shape `(n,)`.
     """
-    seed, size = as_seed(random_state), min(len(cells) // 2, len(paths))
+    seed = as_seed(random_state)
+    size = min(len(cells) // 2, len(paths))
     apart = []
     for k in range(_HALVES):
         order = stream(seed, k).permutation(len(cells))
@@ -387,30 +430,37 @@ class Diagnosis:
     Parameters
     ----------
     table
-        Columns with one value per snapshot, in the order of time; those of an interval are in the row of its end, and NaN in
-        the first. Lengths, noise and bandwidth are in model coordinates.
+        Columns with one value per snapshot, in the order of time; those of an interval are in the
+        row of its end, and NaN in the first. Lengths, noise and bandwidth are in model coordinates.
 
         - `time`, `n_cells`: of the snapshot, and the number of its cells that were looked at;
-        - `cosine_score_shift`, `cosine_density_shift`, `cosine_score_density`: mean cosines of the score head, the gradient of
-          the log-density of the dynamics, and the mean shift of the cells; `cosine_limit` is what the truth itself would have
-          with the mean shift (see `reliability`); `bandwidth` is the median of its kernel, `noise` the level of the ladder
+        - `cosine_score_shift`, `cosine_density_shift`, `cosine_score_density`: mean cosines of the
+          score head, the gradient of the log-density of the dynamics, and the mean shift of the
+          cells; `cosine_limit` is what the truth itself would have with the mean shift (see
+          `reliability`); `bandwidth` is the median of its kernel, `noise` the level of the ladder
           nearest to it, which the score is taken at;
-        - `effective_samples`: median number of samples that a gradient of the density is worth (see `density_gradient`);
-        - `unreached`: share of cells that no path from any other snapshot comes near, 0.01 by chance;
+        - `effective_samples`: median number of samples that a gradient of the density is worth (see
+          `density_gradient`);
+        - `unreached`: share of cells that no path from any other snapshot comes near, 0.01 by
+          chance;
         - `from_time`: start of the interval; `round_trip`;
-        - `energy_ratio`: path energy over the squared distance W2 of the two snapshots, and `detour`: over that of the cells
-          and where their own paths end, at least 1;
-        - `end_distance`, `end_distance_expected`: Wasserstein distance W1 from pushed to measured cells, and between halves of
-          the measured ones;
-        - `imbalance`, `imbalance_expected`, `imbalance_limit`: see `MassBalance`; `region_cell` (row of origin, -1 for none),
-          `region_pushed` and `region_observed` tell the most conspicuous region;
-        - `speed_ratio`, `speed_cosine`: size and cosine of the mean velocity of the snapshot's cells, against the displacement
-          of the snapshots' means per unit of time, in data coordinates: of the intervals on both sides, weighted so that a
-          mean on a parabola has ratio 1. `middle_ratio`, `middle_cosine`: of pushed cells in the middle of the interval,
-          against its displacement. NaN where the means move less than three times what chance makes of them, or turn back;
-        - with types of cells, shares of mass that goes to a type which is neither the cell's own nor a descendant:
-          `types_plan` of the plan, `types_least` the least that the change of shares forces on it, `types_unmoved` of early
-          cells that take the type of the nearest late cell without a motion, `types_pushed` of pushed cells.
+        - `energy_ratio`: path energy over the squared distance W2 of the two snapshots, and
+          `detour`: over that of the cells and where their own paths end, at least 1;
+        - `end_distance`, `end_distance_expected`: Wasserstein distance W1 from pushed to measured
+          cells, and between halves of the measured ones;
+        - `imbalance`, `imbalance_expected`, `imbalance_limit`: see `MassBalance`; `region_cell`
+          (row of origin, -1 for none), `region_pushed` and `region_observed` tell the most
+          conspicuous region;
+        - `speed_ratio`, `speed_cosine`: size and cosine of the mean velocity of the snapshot's
+          cells, against the displacement of the snapshots' means per unit of time, in data
+          coordinates: of the intervals on both sides, weighted so that a mean on a parabola has
+          ratio 1. `middle_ratio`, `middle_cosine`: of pushed cells in the middle of the interval,
+          against its displacement. NaN where the means move less than three times what chance makes
+          of them, or turn back;
+        - with types of cells, shares of mass that goes to a type which is neither the cell's own
+          nor a descendant: `types_plan` of the plan, `types_least` the least that the change of
+          shares forces on it, `types_unmoved` of early cells that take the type of the nearest late
+          cell without a motion, `types_pushed` of pushed cells.
     verdict
         A few sentences.
     types
@@ -475,19 +525,24 @@ def diagnose(
     flow
         The fit.
     snapshots
-        Measured cells in data coordinates, with their conditions where the fit has them; usually those it was made with.
+        Measured cells in data coordinates, with their conditions where the fit has them; usually
+        those it was made with.
     density
-        Of the dynamics, from a learned source; without it, its gradient is left out. It takes 128 evaluations for each of 50
-        cells of a snapshot in 5 dimensions, and of 10 in 25 dimensions and more: on one core about 4 and, in 50 dimensions,
-        8 seconds for every interval back to the source.
+        Of the dynamics, from a learned source; without it, its gradient is left out. It takes 128
+        evaluations for each of 50 cells of a snapshot in 5 dimensions, and of 10 in 25 dimensions
+        and more: on one core about 4 and, in 50 dimensions, 8 seconds for every interval back to
+        the source.
     plans
         Transport plans of the fit between consecutive snapshots, for the mass between types.
     labels
-        Type of every cell by its row of origin (`Population.index`), None where a cell has none; needs `plans`.
+        Type of every cell by its row of origin (`Population.index`), None where a cell has none;
+        needs `plans`.
     lineage
-        Descendants of each type, see `cellflow.metrics.lineage_consistency`; None: a cell should keep its type.
+        Descendants of each type, see `cellflow.metrics.lineage_consistency`; None: a cell should
+        keep its type.
     n_cells
-        Cells of each snapshot that are looked at, at least ten; drawn without replacement, of every condition its share.
+        Cells of each snapshot that are looked at, at least ten; drawn without replacement, of every
+        condition its share.
     random_state
         Seed of that draw and of all others.
 
@@ -509,7 +564,8 @@ def diagnose(
     so the energy ratio of a good fit is below one where cells are few or dimensions many. `detour` has no such bias, because
     cells and the ends of their paths are paired already.
     """
-    n_cells, seed = as_count("n_cells", n_cells, least=FEW), as_seed(random_state)
+    n_cells = as_count("n_cells", n_cells, least=FEW)
+    seed = as_seed(random_state)
     some = [_some(p, n_cells, stream(seed, _CELLS, k)) for k, p in enumerate(snapshots.populations)]
     states = [_simulated(flow, p, snapshots.times) for p in some]
     rates = [_rate(*pair) for pair in snapshots.intervals]
@@ -518,7 +574,9 @@ def diagnose(
     for k, (population, whole) in enumerate(zip(some, snapshots.populations, strict=True)):
         row: dict[str, float] = {"time": population.time, "n_cells": len(population)}
         row |= _gradients(flow, whole, population, density, seed, k)
-        row["unreached"] = _missed(flow, some, states, k, int(stream(seed, _UNREACHED, k).integers(2**63)))
+        row["unreached"] = _missed(
+            flow, some, states, k, int(stream(seed, _UNREACHED, k).integers(2**63))
+        )
         row |= _speed(flow, population, rates, k)
         if k > 0:
             row |= _interval(flow, snapshots, some, states[k - 1][k], k, seed)
@@ -542,12 +600,20 @@ def _some(population: Population, n: int, rng: np.random.Generator) -> Populatio
     rows = rng.permutation(np.flatnonzero(population.weight > 0))
     share = min(1.0, n / len(rows))
     context = None if population.context is None else population.context[rows]
-    groups = [group[: int(np.ceil(share * len(group)))] for group, _ in same_condition(context, len(rows), context, len(rows))]
+    groups = [
+        group[: int(np.ceil(share * len(group)))]
+        for group, _ in same_condition(context, len(rows), context, len(rows))
+    ]
     return population.part(np.sort(rows[np.concatenate(groups)]))
 
 
 def _gradients(
-    flow: Flow, whole: Population, some: Population, density: EvolvingDensity | None, seed: int, k: int
+    flow: Flow,
+    whole: Population,
+    some: Population,
+    density: EvolvingDensity | None,
+    seed: int,
+    k: int,
 ) -> dict[str, float]:
     """Cosines of the estimates of the gradient at one snapshot."""
     z, shift, width, limit = _shifts(flow, whole, some, stream(seed, _RELIABILITY, k))
@@ -560,14 +626,21 @@ def _gradients(
     if flow.dynamics.score is not None:
         levels = np.array(flow.score_network.ladder.levels)
         row["noise"] = float(levels[np.abs(np.log(levels / bandwidth)).argmin()])
-        score = flow.score(some.x, some.time, noise=row["noise"], context=some.context) * flow.frame.scale
-        row["cosine_score_shift"] = mean_cosine(score[judged], shift[judged], weight=some.weight[judged])
+        score = (
+            flow.score(some.x, some.time, noise=row["noise"], context=some.context)
+            * flow.frame.scale
+        )
+        row["cosine_score_shift"] = mean_cosine(
+            score[judged], shift[judged], weight=some.weight[judged]
+        )
     if density is not None:
         n = min(max(_GRADIENT_DIMS // z.shape[1], _FEWEST), _MOST)
         rng = stream(seed, _GRADIENT_CELLS, k)
         cells = np.sort(rng.permutation(np.flatnonzero(judged))[:n])
         mean, cov = _moments(flow.frame.to_model(whole.x), whole.weight)
-        gradient, worth = density_gradient(density, some.x[cells], some.time, width[cells], mean=mean, cov=cov, rng=rng)
+        gradient, worth = density_gradient(
+            density, some.x[cells], some.time, width[cells], mean=mean, cov=cov, rng=rng
+        )
         row["effective_samples"] = float(np.median(worth))
         weight = some.weight[cells]
         row["cosine_density_shift"] = mean_cosine(gradient, shift[cells], weight=weight)
@@ -580,16 +653,25 @@ def _shifts(
     flow: Flow, whole: Population, some: Population, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, FloatArray, float]:
     """Positions, mean shifts and bandwidths of some cells in model coordinates, each within its own condition."""
-    z, points = flow.frame.to_model(some.x), flow.frame.to_model(whole.x)
-    shift, width, limits = np.full(z.shape, np.nan), np.zeros(len(z)), []
+    z = flow.frame.to_model(some.x)
+    points = flow.frame.to_model(whole.x)
+    shift = np.full(z.shape, np.nan)
+    width = np.zeros(len(z))
+    limits = []
     for here, there in same_condition(some.context, len(some), whole.context, len(whole)):
         there = there[whole.weight[there] > 0]
         if len(there) >= FEW:
             k = n_neighbors(len(there), z.shape[1])
-            shift[here], width[here] = mean_shift(points[there], z[here], k, weight=whole.weight[there])
+            shift[here], width[here] = mean_shift(
+                points[there], z[here], k, weight=whole.weight[there]
+            )
             limits.append((reliability(points[there], z[here], k, rng), some.weight[here].sum()))
     known = [(value, mass) for value, mass in limits if np.isfinite(value)]
-    limit = sum(value * mass for value, mass in known) / sum(mass for _, mass in known) if known else np.nan
+    limit = (
+        sum(value * mass for value, mass in known) / sum(mass for _, mass in known)
+        if known
+        else np.nan
+    )
     return z, shift, width, limit
 
 
@@ -599,7 +681,9 @@ def _moments(z: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]
     return mean, ((z - mean).T * weight) @ (z - mean)
 
 
-def _missed(flow: Flow, some: list[Population], states: list[FloatArray], k: int, seed: int) -> float:
+def _missed(
+    flow: Flow, some: list[Population], states: list[FloatArray], k: int, seed: int
+) -> float:
     """Share of one snapshot's cells that no path from the other snapshots comes near, in their own condition."""
     others = [j for j in range(len(some)) if j != k]
     if not others:
@@ -609,12 +693,19 @@ def _missed(flow: Flow, some: list[Population], states: list[FloatArray], k: int
     context = some[k].context
     if context is not None:
         context = np.concatenate([c for j in others if (c := some[j].context) is not None])
-    missed, judged = np.zeros(len(z), dtype=bool), np.zeros(len(z), dtype=bool)
+    missed = np.zeros(len(z), dtype=bool)
+    judged = np.zeros(len(z), dtype=bool)
     for here, there in same_condition(some[k].context, len(z), context, len(paths)):
         if len(here) >= FEW:
             judged[here] = True
-            missed[here] = unreached(z[here], paths[there], random_state=seed) if len(there) else True
-    return float(np.average(missed[judged], weights=some[k].weight[judged])) if judged.any() else float("nan")
+            missed[here] = (
+                unreached(z[here], paths[there], random_state=seed) if len(there) else True
+            )
+    return (
+        float(np.average(missed[judged], weights=some[k].weight[judged]))
+        if judged.any()
+        else float("nan")
+    )
 
 
 def _simulated(flow: Flow, population: Population, times: FloatArray) -> FloatArray:
@@ -627,7 +718,8 @@ def _interval(
     flow: Flow, snapshots: Snapshots, some: list[Population], pushed: FloatArray, k: int, seed: int
 ) -> dict[str, float]:
     """What the paths from one snapshot to the next say."""
-    source, target = some[k - 1], some[k]
+    source = some[k - 1]
+    target = some[k]
     with naming_cells(source.index):
         back = flow.simulate(pushed, target.time, [source.time], context=source.context).x[0]
     start, end, z = (flow.frame.to_model(x) for x in (source.x, pushed, target.x))
@@ -636,7 +728,8 @@ def _interval(
         "from_time": source.time,
         "round_trip": round_trip(start, flow.frame.to_model(back), weight=source.weight),
     }
-    energy, ended = _energy(flow, source, target.time), replace(source, x=pushed, time=target.time)
+    energy = _energy(flow, source, target.time)
+    ended = replace(source, x=pushed, time=target.time)
     distances = {
         "energy_ratio": _squared_distance(flow, *snapshots.populations[k - 1 : k + 1]),
         "detour": _optimal(flow, source, ended),
@@ -648,11 +741,23 @@ def _interval(
         return row
     rng = stream(seed, _END, k)
     size = min(len(target) // 2, len(source))
-    order, chosen = rng.permutation(len(target)), rng.permutation(len(source))[:size]
-    half, other = order[:size], order[size:]
-    row["end_distance"] = wasserstein(end[chosen], z[other], x_weight=source.weight[chosen], y_weight=weight[other])
-    row["end_distance_expected"] = wasserstein(z[half], z[other], x_weight=weight[half], y_weight=weight[other])
-    found = mass_balance(end, z, pushed_weight=source.weight, observed_weight=weight, random_state=int(rng.integers(2**63)))
+    order = rng.permutation(len(target))
+    chosen = rng.permutation(len(source))[:size]
+    half = order[:size]
+    other = order[size:]
+    row["end_distance"] = wasserstein(
+        end[chosen], z[other], x_weight=source.weight[chosen], y_weight=weight[other]
+    )
+    row["end_distance_expected"] = wasserstein(
+        z[half], z[other], x_weight=weight[half], y_weight=weight[other]
+    )
+    found = mass_balance(
+        end,
+        z,
+        pushed_weight=source.weight,
+        observed_weight=weight,
+        random_state=int(rng.integers(2**63)),
+    )
     return row | {
         "imbalance": found.imbalance,
         "imbalance_expected": found.expected,
@@ -678,7 +783,9 @@ class _Rate(NamedTuple):
 def _rate(source: Population, target: Population) -> _Rate:
     weight = _matched(source, target)
     gap = target.time - source.time
-    error = np.sqrt(_variance_of_mean(source.x, source.weight) + _variance_of_mean(target.x, weight))
+    error = np.sqrt(
+        _variance_of_mean(source.x, source.weight) + _variance_of_mean(target.x, weight)
+    )
     return _Rate((weight @ target.x - source.weight @ source.x) / gap, float(error) / gap, gap)
 
 
@@ -698,7 +805,8 @@ def _speed(flow: Flow, some: Population, rates: Sequence[_Rate], k: int) -> dict
         value = share * around[0].value + (1.0 - share) * around[1].value
         error = float(np.hypot(share * around[0].error, (1.0 - share) * around[1].error))
     else:
-        value, error = around[0].value, around[0].error
+        value = around[0].value
+        error = around[0].error
     # Where the means turn back, the mean displacement is small, and no measure of a speed.
     if np.linalg.norm(value) < _TURNED * np.mean([rate.size for rate in around]):
         return {}
@@ -716,7 +824,8 @@ def _middle_speed(flow: Flow, source: Population, stop: float, rate: _Rate) -> d
 
 def _compared(velocity: FloatArray, rate: FloatArray, error: float, name: str) -> dict[str, float]:
     """Ratio of sizes and cosine; nothing where the rate is not told from chance."""
-    size, speed = float(np.linalg.norm(rate)), float(np.linalg.norm(velocity))
+    size = float(np.linalg.norm(rate))
+    speed = float(np.linalg.norm(velocity))
     if size <= _TOLD * error:
         return {}
     cosine = float(velocity @ rate) / (size * speed) if speed > 0 else float("nan")
@@ -767,7 +876,8 @@ def _energy(flow: Flow, source: Population, stop: float) -> float:
     times = np.linspace(source.time, stop, n_steps + 1)
     along = _simulated(flow, source, times)
     velocity = [
-        flow.velocity(x, t, context=source.context) / flow.frame.scale for t, x in zip(times.tolist(), along, strict=True)
+        flow.velocity(x, t, context=source.context) / flow.frame.scale
+        for t, x in zip(times.tolist(), along, strict=True)
     ]
     return path_energy(np.stack(velocity), times, weight=source.weight)
 
@@ -775,7 +885,10 @@ def _energy(flow: Flow, source: Population, stop: float) -> float:
 def _squared_distance(flow: Flow, source: Population, target: Population) -> float:
     """Squared distance W2 between two snapshots in model coordinates: the cost of the fit's plan, where it is that."""
     known = flow.plans.get(f"{source.time}_to_{target.time}", {})
-    if known.get("gap") is not None and (known["n_source"], known["n_target"]) == (len(source), len(target)):
+    if known.get("gap") is not None and (known["n_source"], known["n_target"]) == (
+        len(source),
+        len(target),
+    ):
         return float(known["cost"])
     return _optimal(flow, source, target)
 
@@ -785,7 +898,8 @@ def _optimal(flow: Flow, source: Population, target: Population) -> float:
     total = 0.0
     for _, here, there in shared_conditions(source, target):
         parts = [
-            Population(flow.frame.to_model(p.x[rows]), p.time, p.weight[rows]) for p, rows in ((source, here), (target, there))
+            Population(flow.frame.to_model(p.x[rows]), p.time, p.weight[rows])
+            for p, rows in ((source, here), (target, there))
         ]
         coupling, _ = Auto().choose(len(here), len(there), flow.n_dims)
         total += source.weight[here].sum() * coupling(*parts).cost
@@ -798,7 +912,9 @@ def _matched(source: Population, target: Population) -> FloatArray:
         return target.weight
     weight = np.zeros(len(target))
     for _, here, there in shared_conditions(source, target):
-        weight[there] = target.weight[there] * (source.weight[here].sum() / target.weight[there].sum())
+        weight[there] = target.weight[there] * (
+            source.weight[here].sum() / target.weight[there].sum()
+        )
     return weight
 
 

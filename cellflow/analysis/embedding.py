@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellflow._neighbors import nearest
-from cellflow._typing import FloatArray
+from cellflow.core._neighbors import nearest
+from cellflow.core._typing import FloatArray
 
 __all__ = ["on_grid", "place"]
 
 
-def place(states: FloatArray, x: FloatArray, embedding: FloatArray, *, n_neighbors: int = 15) -> FloatArray:
+def place(
+    states: FloatArray, x: FloatArray, embedding: FloatArray, *, n_neighbors: int = 15
+) -> FloatArray:
     """Coordinates in an embedding for states that are no cells: the mean of the nearest cells' coordinates.
 
-    The mean is weighted by a Gaussian kernel whose width is half the distance to the farthest neighbour used.
+    The mean is weighted by a Gaussian kernel whose width is half the distance to the farthest
+    neighbour used.
 
     Parameters
     ----------
@@ -34,11 +37,18 @@ def place(states: FloatArray, x: FloatArray, embedding: FloatArray, *, n_neighbo
     width = np.where(distance[:, -1:] > 0, distance[:, -1:] / 2.0, 1.0)
     weight = np.exp(-0.5 * (distance / width) ** 2)
     weight /= weight.sum(axis=1, keepdims=True)
-    return np.asarray(np.einsum("mk,mke->me", weight, np.asarray(embedding, dtype=np.float64)[rows]))
+    return np.asarray(
+        np.einsum("mk,mke->me", weight, np.asarray(embedding, dtype=np.float64)[rows])
+    )
 
 
 def on_grid(
-    embedding: FloatArray, velocity: FloatArray, *, n_grid: int = 60, smoothing: float = 1.0, min_cells: float = 1.0
+    embedding: FloatArray,
+    velocity: FloatArray,
+    *,
+    n_grid: int = 60,
+    smoothing: float = 1.0,
+    min_cells: float = 1.0,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Smooth the arrows of cells onto a regular grid over a picture of two dimensions.
 
@@ -61,17 +71,26 @@ def on_grid(
     """
     from scipy.spatial import cKDTree
 
-    low, high = embedding.min(axis=0), embedding.max(axis=0)
+    low = embedding.min(axis=0)
+    high = embedding.max(axis=0)
     side = float((high - low).max()) or 1.0
-    low, high = low - 0.04 * side, high + 0.04 * side
+    low = low - 0.04 * side
+    high = high + 0.04 * side
     counts = np.maximum(np.round((high - low) / (high - low).max() * n_grid).astype(int), 4)
     gx, gy = (np.linspace(a, b, n) for a, b, n in zip(low, high, counts, strict=True))
     points = np.stack(np.meshgrid(gx, gy), axis=-1).reshape(-1, 2)
     width = smoothing * side / 40.0
-    # Beyond three standard deviations a cell weighs nothing, so that only close pairs are ever formed.
-    pairs = cKDTree(points).sparse_distance_matrix(cKDTree(embedding), 3.0 * width, output_type="coo_matrix").tocsr()
+    # Beyond three standard deviations a cell weighs nothing, so that only close pairs are ever
+    # formed.
+    pairs = (
+        cKDTree(points)
+        .sparse_distance_matrix(cKDTree(embedding), 3.0 * width, output_type="coo_matrix")
+        .tocsr()
+    )
     pairs.data = np.exp(-0.5 * (pairs.data / width) ** 2)
     mass = np.asarray(pairs.sum(axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        field = np.where(mass >= min_cells, (pairs @ np.asarray(velocity, dtype=np.float64)) / mass, np.nan)
+        field = np.where(
+            mass >= min_cells, (pairs @ np.asarray(velocity, dtype=np.float64)) / mass, np.nan
+        )
     return gx, gy, field.reshape(len(gy), len(gx), 2)

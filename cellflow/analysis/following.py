@@ -7,31 +7,39 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._typing import FloatArray, IntArray
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import IntegrationError, naming_cells
 
 if TYPE_CHECKING:
-    from cellflow.flow import Flow
+    from cellflow.model.flow import Flow
 
 __all__ = ["follow", "follow_noisily", "nearest_station"]
 
 
 def nearest_station(flow: Flow, times: FloatArray) -> FloatArray:
     """Round times to the solver's steps, counted from the first snapshot; cells that start there are moved together."""
-    stations: FloatArray = flow.clock.start + flow.step * np.round((times - flow.clock.start) / flow.step)
-    # A station that is a snapshot's time but for rounding is that time, or a cell could lie outside the observed ones.
+    stations: FloatArray = flow.clock.start + flow.step * np.round(
+        (times - flow.clock.start) / flow.step
+    )
+    # A station that is a snapshot's time but for rounding is that time, or a cell could lie outside
+    # the observed ones.
     nearest = flow.times[np.abs(stations[:, None] - flow.times).argmin(axis=1)]
     return np.where(np.abs(stations - nearest) < 1e-6 * flow.step, nearest, stations)
 
 
 def follow(
-    flow: Flow, x: FloatArray, starts: FloatArray, times: FloatArray, *, context: FloatArray | None = None
+    flow: Flow,
+    x: FloatArray,
+    starts: FloatArray,
+    times: FloatArray,
+    *,
+    context: FloatArray | None = None,
 ) -> FloatArray:
     """States of cells at common times, each followed forward from its own start and backward before it.
 
-    All cells stop at the same stations: the snapshots' times, the solver's steps, and `times`. So they are moved together,
-    whatever their starts, and still a cell's states do not depend on the cells that are asked with it. A start that is no
-    station is followed by itself.
+    All cells stop at the same stations: the snapshots' times, the solver's steps, and `times`. So
+    they are moved together, whatever their starts, and still a cell's states do not depend on the
+    cells that are asked with it. A start that is no station is followed by itself.
 
     Parameters
     ----------
@@ -44,7 +52,8 @@ def follow(
     times
         Shape `(T,)`, increasing.
     context
-        Features of the cells' conditions, shape `(n, c)`; of a flow that was fitted with conditions.
+        Features of the cells' conditions, shape `(n, c)`; of a flow that was fitted with
+        conditions.
 
     Returns
     -------
@@ -68,7 +77,9 @@ def follow(
             route = np.union1d(stations, starts[group])
             for way in (route[route <= times[-1]], route[route >= times[0]][::-1]):
                 with naming_cells(group):
-                    for station, cells, positions in _march(flow, x[group], starts[group], way, _of(context, group)):
+                    for station, cells, positions in _march(
+                        flow, x[group], starts[group], way, _of(context, group)
+                    ):
                         if station in column:
                             states[group[cells], column[station]] = positions
     except IntegrationError as error:
@@ -123,7 +134,13 @@ def follow_noisily(
         features = _of(context, group)
         with naming_cells(group):
             paths = flow.diffuse(
-                x[group], float(start), times, n_rep=n_rep, random_state=seed, keys=keys[group], context=features
+                x[group],
+                float(start),
+                times,
+                n_rep=n_rep,
+                random_state=seed,
+                keys=keys[group],
+                context=features,
             )
         states[group] = paths.x.transpose(1, 0, 2).reshape(len(group), n_rep, len(times), -1)
     return states
@@ -133,9 +150,13 @@ def _stations(flow: Flow, starts: FloatArray, times: FloatArray) -> FloatArray:
     """Where everybody stops, from the earliest to the latest of all times asked for."""
     from cellflow.simulation import require_few_steps
 
-    low, high = min(starts.min(), times.min()), max(starts.max(), times.max())
+    low = min(starts.min(), times.min())
+    high = max(starts.max(), times.max())
     require_few_steps(low, high, flow.step)
-    first, last = (round_((t - flow.clock.start) / flow.step) for round_, t in ((np.floor, low), (np.ceil, high)))
+    first, last = (
+        round_((t - flow.clock.start) / flow.step)
+        for round_, t in ((np.floor, low), (np.ceil, high))
+    )
     steps = flow.clock.start + flow.step * np.arange(first, last + 1)
     return np.unique(np.concatenate([steps, flow.times, times]))
 
@@ -156,6 +177,8 @@ def _march(
         if len(moving):
             features = _of(context, moving)
             with naming_cells(moving):
-                current[moving] = flow.simulate(current[moving], way[k - 1], [station], context=features).x[0]
+                current[moving] = flow.simulate(
+                    current[moving], way[k - 1], [station], context=features
+                ).x[0]
         there = np.flatnonzero(joins <= k)
         yield station, there, current[there]

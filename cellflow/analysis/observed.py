@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from cellflow._typing import FloatArray
-from cellflow._warn import warn
+from cellflow.core._typing import FloatArray
+from cellflow.core._warn import warn
 from cellflow.errors import InputError, IntegrationWarning
 
 if TYPE_CHECKING:
-    from cellflow.flow import Flow
-    from cellflow.population import Snapshots
+    from cellflow.core.population import Snapshots
+    from cellflow.model.flow import Flow
 
 __all__ = ["Observed", "growth"]
 
-#: Mean intervals beyond the observed times up to which a question is answered without being asked for.
+#: Mean intervals beyond the observed times up to which a question is answered without being asked
+#: for.
 REACH = 1.0
 #: Relative rounding of times that were computed, such as `last + interval`.
 _ROUNDING = 1e-9
@@ -44,8 +45,9 @@ class Observed:
     def by(cls, flow: Flow, snapshots: Snapshots | None = None) -> Observed:
         """Return the times at which a fit has seen cells; with `snapshots`, only as far as these go too.
 
-        A field is known at the times of its fit. A prediction also needs measured cells before and after its time: where a
-        subset or a condition ends earlier, a prediction beyond is an extrapolation.
+        A field is known at the times of its fit. A prediction also needs measured cells before and
+        after its time: where a subset or a condition ends earlier, a prediction beyond is an
+        extrapolation.
         """
         first = float(flow.times[0])
         last = float(flow.times[-1])
@@ -80,7 +82,9 @@ class Observed:
             )
             raise InputError(msg)
 
-    def require_reached(self, times: npt.ArrayLike, *, extrapolate: bool, remedy: str = "pass extrapolate=True") -> None:
+    def require_reached(
+        self, times: npt.ArrayLike, *, extrapolate: bool, remedy: str = "pass extrapolate=True"
+    ) -> None:
         """Make sure that no time lies more than one mean interval outside, unless that was asked for.
 
         Raises
@@ -122,7 +126,9 @@ class Observed:
 
     def _beyond(self, times: FloatArray) -> FloatArray:
         """How far times lie outside, in units of time; what is no number lies infinitely far."""
-        beyond: FloatArray = np.nan_to_num(np.maximum(self.first - times, times - self.last), nan=np.inf)
+        beyond: FloatArray = np.nan_to_num(
+            np.maximum(self.first - times, times - self.last), nan=np.inf
+        )
         return beyond
 
     def _place(self, outside: FloatArray) -> str:
@@ -131,14 +137,19 @@ class Observed:
         span = f"{self.first:g} to {self.last:g}"
         if self.first > self.last:
             span = "of which the fit and these cells share none"
-        by = "" if self.interval == 0 else f", by {beyond[farthest] / self.interval:.2g} mean intervals"
+        by = (
+            ""
+            if self.interval == 0
+            else f", by {beyond[farthest] / self.interval:.2g} mean intervals"
+        )
         return f"Time {outside[farthest]:g} lies outside the observed times, {span}{by}"
 
 
 def growth(x: FloatArray, measured: FloatArray) -> float | None:
     """Mean distance of states from the mean of measured cells, relative to that of the cells themselves.
 
-    States among the cells have about 1; those of an extrapolation that diverges have many times that.
+    States among the cells have about 1; those of an extrapolation that diverges have many times
+    that.
 
     Parameters
     ----------

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._typing import FloatArray
-from cellflow._warn import warn
 from cellflow.analysis.conformal import Reference, as_level, too_many
 from cellflow.analysis.prediction import predict
+from cellflow.core._typing import FloatArray
+from cellflow.core._warn import warn
 from cellflow.errors import InputWarning
 
 if TYPE_CHECKING:
-    from cellflow.flow import Flow
-    from cellflow.population import Snapshots
+    from cellflow.core.population import Snapshots
+    from cellflow.model.flow import Flow
 
 __all__ = ["Judged", "judge"]
 
@@ -37,13 +37,15 @@ class Judged:
     n_reference
         Cells that those of each time were compared with, shape `(T,)`.
     measured
-        Whether these were measured at that time, shape `(T,)`, or predicted by the fit, for which `alpha` does not hold.
+        Whether these were measured at that time, shape `(T,)`, or predicted by the fit, for which
+        `alpha` does not hold.
     n_cells, n_flagged
         Cells of each time, and how many were flagged, shape `(T,)`.
     n_unseen, n_unseen_flagged
         The same of cells that are not of the reference.
     can_flag
-        Whether the reference is large enough for any cell to be flagged, shape `(T,)`: `1 / alpha - 1` cells.
+        Whether the reference is large enough for any cell to be flagged, shape `(T,)`: `1 / alpha -
+        1` cells.
     """
 
     p_value: FloatArray
@@ -61,7 +63,8 @@ class Judged:
     def warn(self) -> None:
         """Say of which times many more cells are flagged than `alpha`, and chance, account for."""
         for k, time in enumerate(self.times):
-            found, asked = int(self.n_unseen_flagged[k]), int(self.n_unseen[k])
+            found = int(self.n_unseen_flagged[k])
+            asked = int(self.n_unseen[k])
             if too_many(found, asked, int(self.n_reference[k]), self.alpha):
                 cells = "without a time" if np.isnan(time) else f"at time {time:g}"
                 reason = (
@@ -77,12 +80,15 @@ class Judged:
                 warn(msg, InputWarning)
 
 
-def judge(flow: Flow, reference: Snapshots, x: FloatArray, times: FloatArray, *, alpha: float = 0.01) -> Judged:
+def judge(
+    flow: Flow, reference: Snapshots, x: FloatArray, times: FloatArray, *, alpha: float = 0.01
+) -> Judged:
     """Compare cells with those of a fit at their time.
 
-    Cells of a snapshot's time are compared with those of the reference at that time. Cells of a time in between are compared
-    with the population that the fit predicts there, so they are only as ordinary as the prediction is good. Cells without a
-    time are compared with every snapshot, and take the largest p-value.
+    Cells of a snapshot's time are compared with those of the reference at that time. Cells of a
+    time in between are compared with the population that the fit predicts there, so they are only
+    as ordinary as the prediction is good. Cells without a time are compared with every snapshot,
+    and take the largest p-value.
 
     Parameters
     ----------
@@ -115,14 +121,26 @@ def judge(flow: Flow, reference: Snapshots, x: FloatArray, times: FloatArray, *,
         measured = bool(np.isnan(time)) or time in known
         compared = list(known.values())
         if not np.isnan(time):
-            compared = [known[time] if measured else Reference(predict(flow, reference, time).x.astype(np.float32))]
+            compared = [
+                known[time]
+                if measured
+                else Reference(predict(flow, reference, time).x.astype(np.float32))
+            ]
         p_value[rows] = np.max([c.p_values(x[rows]) for c in compared], axis=0)
         unseen = ~np.any([c.holds(x[rows]) for c in compared], axis=0)
         flagged = p_value[rows] <= level
         smallest = min(len(c) for c in compared)
         can_flag = all(c.can_flag(level) for c in compared)
         columns.append(
-            (smallest, measured, len(rows), int(flagged.sum()), int(unseen.sum()), int(flagged[unseen].sum()), can_flag)
+            (
+                smallest,
+                measured,
+                len(rows),
+                int(flagged.sum()),
+                int(unseen.sum()),
+                int(flagged[unseen].sum()),
+                can_flag,
+            )
         )
     table = [np.array(column) for column in zip(*columns, strict=True)]
     return Judged(p_value, p_value <= level, level, np.array(distinct), *table)

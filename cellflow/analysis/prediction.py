@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from cellflow._numbers import as_count, as_number
-from cellflow._random import systematic
-from cellflow._typing import FloatArray, IntArray
+from cellflow.core._numbers import as_count, as_number
+from cellflow.core._random import systematic
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, closest, naming_cells
-from cellflow.population import Population, Snapshots
 
 if TYPE_CHECKING:
-    from cellflow.flow import Flow
+    from cellflow.model.flow import Flow
 
 __all__ = ["Prediction", "Source", "of_condition", "predict", "sources"]
 
-#: Which snapshots a prediction starts from: both neighbours, one of them, or the snapshot at a time.
+#: Which snapshots a prediction starts from: both neighbours, one of them, or the snapshot at a
+#: time.
 Source: TypeAlias = "Literal['both', 'earlier', 'later'] | float"
 _SIDES = ("both", "earlier", "later")
 
@@ -41,7 +42,8 @@ class Prediction:
     extrapolated
         Whether the time lies outside those of the snapshots.
     sides
-        Where the cells come from: `"both"`, `"earlier"` or `"later"` snapshots, or `"same"`, the snapshot at that very time.
+        Where the cells come from: `"both"`, `"earlier"` or `"later"` snapshots, or `"same"`, the
+        snapshot at that very time.
     """
 
     x: FloatArray
@@ -52,11 +54,13 @@ class Prediction:
     sides: str = "both"
 
 
-def sources(snapshots: Snapshots, time: float, source: Source = "both") -> list[tuple[Population, float]]:
+def sources(
+    snapshots: Snapshots, time: float, source: Source = "both"
+) -> list[tuple[Population, float]]:
     """Return the snapshots that a prediction at `time` starts from, with their shares.
 
-    Between two snapshots both are used, weighted by closeness in time; at a snapshot's own time, the neighbours strictly
-    before and after it; outside the observed times, the nearest snapshot.
+    Between two snapshots both are used, weighted by closeness in time; at a snapshot's own time,
+    the neighbours strictly before and after it; outside the observed times, the nearest snapshot.
 
     Raises
     ------
@@ -74,7 +78,18 @@ def sources(snapshots: Snapshots, time: float, source: Source = "both") -> list[
             msg = f"source={source!r} is none of {list(_SIDES)} and no time of a snapshot{closest(source, _SIDES)}"
             raise InputError(msg)
     else:
-        return [(snapshots.at(as_number("source", source, remedy=f", the time of a snapshot, or one of {list(_SIDES)}")), 1.0)]
+        return [
+            (
+                snapshots.at(
+                    as_number(
+                        "source",
+                        source,
+                        remedy=f", the time of a snapshot, or one of {list(_SIDES)}",
+                    )
+                ),
+                1.0,
+            )
+        ]
     earlier = [p for p in snapshots.populations if p.time < time][-1:]
     later = [p for p in snapshots.populations if p.time > time][:1]
     if source == "both":
@@ -98,8 +113,9 @@ def sources(snapshots: Snapshots, time: float, source: Source = "both") -> list[
 def of_condition(snapshots: Snapshots, features: FloatArray) -> tuple[Snapshots, bool]:
     """Choose the cells that a prediction for one condition starts from; returns them, and whether they are of it.
 
-    Where some snapshot has cells of the condition, these are chosen, and snapshots without any are left out. Where none has,
-    all cells are, as if they were of that condition: an answer about a combination that nobody measured.
+    Where some snapshot has cells of the condition, these are chosen, and snapshots without any are
+    left out. Where none has, all cells are, as if they were of that condition: an answer about a
+    combination that nobody measured.
 
     Parameters
     ----------
@@ -108,11 +124,21 @@ def of_condition(snapshots: Snapshots, features: FloatArray) -> tuple[Snapshots,
     features
         Of the condition, shape `(c,)`.
     """
-    of_it = [np.flatnonzero((np.asarray(p.context) == features).all(axis=1)) for p in snapshots.populations]
-    parts = [p.part(r) for p, r in zip(snapshots.populations, of_it, strict=True) if p.weight[r].sum() > 0]
+    of_it = [
+        np.flatnonzero((np.asarray(p.context) == features).all(axis=1))
+        for p in snapshots.populations
+    ]
+    parts = [
+        p.part(r)
+        for p, r in zip(snapshots.populations, of_it, strict=True)
+        if p.weight[r].sum() > 0
+    ]
     if parts:
         return Snapshots(tuple(parts)), True
-    told = [replace(p, context=np.broadcast_to(features, (len(p), len(features)))) for p in snapshots.populations]
+    told = [
+        replace(p, context=np.broadcast_to(features, (len(p), len(features))))
+        for p in snapshots.populations
+    ]
     return Snapshots(tuple(told)), False
 
 
@@ -134,21 +160,23 @@ def predict(
     flow
         The fitted dynamics.
     snapshots
-        Measured cells in data coordinates; `Population.index` holds their rows, `Population.context` their conditions.
+        Measured cells in data coordinates; `Population.index` holds their rows,
+        `Population.context` their conditions.
     time
         Where to predict.
     n_obs
-        Cells to draw, in proportion to their weights and without repeats as far as there are cells; by default every
-        cell of the sources comes back once, with its weight.
+        Cells to draw, in proportion to their weights and without repeats as far as there are cells;
+        by default every cell of the sources comes back once, with its weight.
     rng
         For the draw; needed with `n_obs`.
     source
         See `sources`.
     seed
-        Of a stochastic prediction: cells are moved by the diffusion with the flow's marginals (`Flow.diffuse`), not by the
-        flow itself. None for the flow.
+        Of a stochastic prediction: cells are moved by the diffusion with the flow's marginals
+        (`Flow.diffuse`), not by the flow itself. None for the flow.
     keys
-        What finds the noise of each cell by its row, non-negative integers; the rows themselves by default.
+        What finds the noise of each cell by its row, non-negative integers; the rows themselves by
+        default.
 
     Raises
     ------
@@ -162,8 +190,13 @@ def predict(
     cells = [p for p, _ in chosen]
     start = np.concatenate([p.x for p in cells])
     weight = np.concatenate([share * p.weight for p, share in chosen])
-    origin, origin_time = np.concatenate([p.index for p in cells]), np.repeat([p.time for p in cells], [len(p) for p in cells])
-    context = None if snapshots.n_context == 0 else np.concatenate([p.context for p in cells if p.context is not None])
+    origin = np.concatenate([p.index for p in cells])
+    origin_time = np.repeat([p.time for p in cells], [len(p) for p in cells])
+    context = (
+        None
+        if snapshots.n_context == 0
+        else np.concatenate([p.context for p in cells if p.context is not None])
+    )
     again = np.zeros(len(start), dtype=np.int64)
     if n_obs is not None:
         n_obs = as_count("n_obs", n_obs, each=8 * (start.shape[1] + 3))
@@ -177,7 +210,9 @@ def predict(
         first = np.searchsorted(rows[order], rows[order])
         again = np.empty(n_obs, dtype=np.int64)
         again[order] = np.arange(n_obs) - first
-        start, origin, origin_time = start[rows], origin[rows], origin_time[rows]
+        start = start[rows]
+        origin = origin[rows]
+        origin_time = origin_time[rows]
         context = None if context is None else context[rows]
         weight = np.full(n_obs, 1.0 / n_obs)
     x = np.array(start, dtype=np.float64)
@@ -186,7 +221,9 @@ def predict(
         names = origin[group] if keys is None else keys[origin[group]]
         told = None if context is None else context[group]
         with naming_cells(origin[group]):
-            x[group] = _moved(flow, start[group], float(since), time, seed, names, again[group], told)
+            x[group] = _moved(
+                flow, start[group], float(since), time, seed, names, again[group], told
+            )
     outside = not snapshots.times[0] <= time <= snapshots.times[-1]
     return Prediction(x, weight / weight.sum(), origin, origin_time, outside, _sides(cells, time))
 
@@ -213,5 +250,7 @@ def _moved(
     if seed is None:
         moved = flow.simulate(x, since, [time], context=context).x[0]
     else:
-        moved = flow.diffuse(x, since, [time], random_state=seed, keys=names, replicate=again, context=context).x[0]
+        moved = flow.diffuse(
+            x, since, [time], random_state=seed, keys=names, replicate=again, context=context
+        ).x[0]
     return moved

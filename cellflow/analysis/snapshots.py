@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._random import as_seed, stream
-from cellflow._typing import RandomState
+from cellflow.core._random import as_seed, stream
+from cellflow.core._typing import RandomState
+from cellflow.core.population import Snapshots
 from cellflow.errors import InputError
-from cellflow.population import Snapshots
 
 if TYPE_CHECKING:
     from cellflow.densities import Builder, Density, Method
@@ -18,7 +18,11 @@ __all__ = ["pooled_density", "snapshot_densities"]
 
 
 def snapshot_densities(
-    snapshots: Snapshots, *, method: Method | Builder = "nsf", random_state: RandomState = 0, threads: int = 1
+    snapshots: Snapshots,
+    *,
+    method: Method | Builder = "nsf",
+    random_state: RandomState = 0,
+    threads: int = 1,
 ) -> dict[float, Density]:
     """Learn an independent density for each snapshot.
 
@@ -62,7 +66,11 @@ def snapshot_densities(
 
 
 def pooled_density(
-    snapshots: Snapshots, *, method: Method | Builder = "nsf", random_state: RandomState = 0, threads: int = 1
+    snapshots: Snapshots,
+    *,
+    method: Method | Builder = "nsf",
+    random_state: RandomState = 0,
+    threads: int = 1,
 ) -> Density:
     """Learn one density conditional on time from all snapshots together, each counted by its number of cells.
 
@@ -83,4 +91,6 @@ def pooled_density(
 
     parts = [(p.x, len(p) * p.weight, np.full((len(p), 1), p.time)) for p in snapshots.populations]
     x, weight, time = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return fit_density(x, method=method, weight=weight, context=time, random_state=random_state, threads=threads)
+    return fit_density(
+        x, method=method, weight=weight, context=time, random_state=random_state, threads=threads
+    )

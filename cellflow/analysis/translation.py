@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._random import as_seed, stream
-from cellflow._typing import FloatArray, RandomState
+from cellflow.core._random import as_seed, stream
+from cellflow.core._typing import FloatArray, RandomState
+from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError
 from cellflow.metrics import c2st, wasserstein
-from cellflow.population import Population, Snapshots
 
 if TYPE_CHECKING:
-    from cellflow.flow import Flow
+    from cellflow.model.flow import Flow
 
 __all__ = [
     "Checks",
@@ -32,34 +32,39 @@ _LEAST = 40
 #: Cells of a group that a check looks at.
 _LOOKED_AT = 2000
 # First keys of the random streams.
-_HALVES, _LOOKS = 0, 1
+_HALVES = 0
+_LOOKS = 1
 
 
 @dataclass(frozen=True)
 class Checks:
     """What speaks for a translation and what against it.
 
-    Distances and the classifier compare cells that the flow has not seen: they come from a second flow, fitted on a random
-    half of each group, and are about the other halves. The translation itself was fitted on all cells and should do no worse.
+    Distances and the classifier compare cells that the flow has not seen: they come from a second
+    flow, fitted on a random half of each group, and are about the other halves. The translation
+    itself was fitted on all cells and should do no worse.
 
     Parameters
     ----------
     w1_before, w1_after
-        Wasserstein distance of the held-out source cells to the held-out target cells, before and after translation.
+        Wasserstein distance of the held-out source cells to the held-out target cells, before and
+        after translation.
     w1_floor
         Between the two halves of the target: what a perfect translation would reach.
     c2st, c2st_standard_error
-        Accuracy of a classifier that tells translated held-out source cells from held-out target cells: 0.5 where it cannot.
+        Accuracy of a classifier that tells translated held-out source cells from held-out target
+        cells: 0.5 where it cannot.
     displacement
         Mean distance that a source cell is moved.
     displacement_null
-        The same for one random half of the source translated into the other: what sampling alone moves a cell. A displacement
-        that is not well above says nothing.
+        The same for one random half of the source translated into the other: what sampling alone
+        moves a cell. A displacement that is not well above says nothing.
     displacement_others
-        Mean displacement of the cells of other groups under the map, relative to that of the source: where it is near 1, the
-        map moves everybody alike, and is not about the source.
+        Mean displacement of the cells of other groups under the map, relative to that of the
+        source: where it is near 1, the map moves everybody alike, and is not about the source.
     round_trip
-        Mean distance between a source cell and itself translated there and back, relative to the spread of the source.
+        Mean distance between a source cell and itself translated there and back, relative to the
+        spread of the source.
     """
 
     w1_before: float
@@ -73,7 +78,9 @@ class Checks:
     displacement_others: Mapping[str, float] = field(default_factory=dict)
 
 
-def fit_translation(source: Population, target: Population, fit: Callable[[Snapshots], Flow]) -> Flow:
+def fit_translation(
+    source: Population, target: Population, fit: Callable[[Snapshots], Flow]
+) -> Flow:
     """Fit the flow between two groups: the source at time 0, the target at time 1, coupled as whole populations.
 
     Parameters
@@ -116,8 +123,8 @@ def displacement(flow: Flow, x: FloatArray) -> FloatArray:
 def round_trip_error(flow: Flow, x: FloatArray) -> float:
     """Mean distance between cells `(n, d)` and themselves translated there and back, relative to their spread.
 
-    A flow can be solved backward, so this is the error of the solver alone. The spread is the root mean square distance from
-    the mean.
+    A flow can be solved backward, so this is the error of the solver alone. The spread is the root
+    mean square distance from the mean.
     """
     x = np.asarray(x, dtype=np.float64)
     returned = moved_over(flow, moved_over(flow, x), back=True)
@@ -159,8 +166,17 @@ def check_translation(
     arrived = replace(held, x=moved_over(fit_translation(seen, target_seen, fit), held.x))
     null = fit_translation(seen, held, fit)
     own = _mean_displacement(flow, source)
-    alike = c2st(arrived.x, target_held.x, x_weight=arrived.weight, y_weight=target_held.weight, random_state=seed)
-    unrelated = {name: _few(Population(x, 0.0), seed, 2 + k) for k, (name, x) in enumerate((others or {}).items())}
+    alike = c2st(
+        arrived.x,
+        target_held.x,
+        x_weight=arrived.weight,
+        y_weight=target_held.weight,
+        random_state=seed,
+    )
+    unrelated = {
+        name: _few(Population(x, 0.0), seed, 2 + k)
+        for k, (name, x) in enumerate((others or {}).items())
+    }
     return Checks(
         w1_before=_w1(held, target_held, seed),
         w1_after=_w1(arrived, target_held, seed),
@@ -170,7 +186,9 @@ def check_translation(
         displacement=own,
         displacement_null=_mean_displacement(null, seen),
         round_trip=round_trip_error(flow, source.x),
-        displacement_others={k: _mean_displacement(flow, x) / own for k, x in unrelated.items()} if own > 0 else {},
+        displacement_others={k: _mean_displacement(flow, x) / own for k, x in unrelated.items()}
+        if own > 0
+        else {},
     )
 
 
@@ -192,7 +210,8 @@ def _few(group: Population, seed: int, k: int) -> Population:
 
 
 def _w1(x: Population, y: Population, seed: int) -> float:
-    x, y = _few(x, seed, 0), _few(y, seed, 1)
+    x = _few(x, seed, 0)
+    y = _few(y, seed, 1)
     return wasserstein(x.x, y.x, x_weight=x.weight, y_weight=y.weight)
 
 

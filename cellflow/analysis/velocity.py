@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellflow._neighbors import nearest
-from cellflow._numbers import as_count
-from cellflow._typing import FloatArray
+from cellflow.core._neighbors import nearest
+from cellflow.core._numbers import as_count
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 
 __all__ = ["project"]
@@ -15,21 +15,26 @@ __all__ = ["project"]
 _CHUNK = 2048
 
 
-def project(x: FloatArray, velocity: FloatArray, embedding: FloatArray, *, n_neighbors: int = 30) -> FloatArray:
+def project(
+    x: FloatArray, velocity: FloatArray, embedding: FloatArray, *, n_neighbors: int = 30
+) -> FloatArray:
     r"""Velocities in an embedding, by where each cell's neighbours lie there [1]_ [2]_.
 
-    With displacements :math:`\delta_{ij} = x_j - x_i` to the neighbours of cell :math:`i`, their cosines
+    With displacements :math:`\delta_{ij} = x_j - x_i` to the neighbours of cell :math:`i`, their
+    cosines
     :math:`c_{ij} = \cos(\delta_{ij}, v_i)` and the standard deviation :math:`\sigma_i` of these,
 
     .. math:: p_{ij} \propto e^{c_{ij} / \sigma_i}, \qquad
-              w_i = \|v_i\| \, r_i \sum_j \bigl(p_{ij} - \tfrac1k\bigr) \frac{e_j - e_i}{\|e_j - e_i\|} ,
+              w_i = \|v_i\| \, r_i \sum_j \bigl(p_{ij} - \tfrac1k\bigr) \frac{e_j - e_i}{\|e_j -
+              e_i\|} ,
 
-    where :math:`r_i` is the ratio of root mean square distances, in the embedding to in `x`. The kernel is relative to the
-    spread of the cosines because these shrink as dimensions grow; without the uniform part, arrows do not point to where cells
-    are merely dense.
+    where :math:`r_i` is the ratio of root mean square distances, in the embedding to in `x`. The
+    kernel is relative to the spread of the cosines because these shrink as dimensions grow; without
+    the uniform part, arrows do not point to where cells are merely dense.
 
-    The direction comes from the neighbours, the length from the speed: an arrow is `velocity` times a constant longer when the
-    velocity is, is measured in units of the embedding per time unit, and shrinks where neighbours disagree.
+    The direction comes from the neighbours, the length from the speed: an arrow is `velocity` times
+    a constant longer when the velocity is, is measured in units of the embedding per time unit, and
+    shrinks where neighbours disagree.
 
     Parameters
     ----------
@@ -65,24 +70,30 @@ def project(x: FloatArray, velocity: FloatArray, embedding: FloatArray, *, n_nei
     True
     """
     x, velocity, embedding = (np.asarray(a, dtype=np.float64) for a in (x, velocity, embedding))
-    if not (x.ndim == embedding.ndim == 2 and velocity.shape == x.shape and len(embedding) == len(x)):
+    if not (
+        x.ndim == embedding.ndim == 2 and velocity.shape == x.shape and len(embedding) == len(x)
+    ):
         msg = f"Need x (n, d), velocity (n, d) and embedding (n, k); found {x.shape}, {velocity.shape} and {embedding.shape}."
         raise InputError(msg)
     n_neighbors = as_count("n_neighbors", n_neighbors)
-    # Each cell is its own nearest neighbour; its displacement is zero, and zero displacements do not vote.
+    # Each cell is its own nearest neighbour; its displacement is zero, and zero displacements do
+    # not vote.
     _, rows = nearest(x, x, n_neighbors + 1)
     arrows = np.zeros_like(embedding)
     for start in range(0, len(x), _CHUNK):
         part = slice(start, start + _CHUNK)
         arrows[part] = _arrows(
-            x[rows[part]] - x[part, None, :], velocity[part], embedding[rows[part]] - embedding[part, None, :]
+            x[rows[part]] - x[part, None, :],
+            velocity[part],
+            embedding[rows[part]] - embedding[part, None, :],
         )
     return arrows
 
 
 def _arrows(steps: FloatArray, velocity: FloatArray, moves: FloatArray) -> FloatArray:
     """Evaluate `project` from displacements in `x` `(m, k, d)`, velocities `(m, d)` and displacements in the embedding."""
-    distance, reach = np.linalg.norm(steps, axis=2), np.linalg.norm(moves, axis=2)
+    distance = np.linalg.norm(steps, axis=2)
+    reach = np.linalg.norm(moves, axis=2)
     speed = np.linalg.norm(velocity, axis=1)
     votes = (distance > 0) & (reach > 0)
     n_votes = np.maximum(votes.sum(axis=1, keepdims=True), 1)
@@ -92,7 +103,9 @@ def _arrows(steps: FloatArray, velocity: FloatArray, moves: FloatArray) -> Float
     kernel = np.where(votes, np.exp(np.clip(_ratio(centred, spread), -50.0, 50.0)), 0.0)
     excess = _ratio(kernel, kernel.sum(axis=1, keepdims=True)) - votes / n_votes
     ratio = np.sqrt(_ratio((reach**2 * votes).sum(axis=1), (distance**2 * votes).sum(axis=1)))
-    return np.asarray((speed * ratio)[:, None] * np.einsum("ik,ike->ie", excess, _ratio(moves, reach[:, :, None])))
+    return np.asarray(
+        (speed * ratio)[:, None] * np.einsum("ik,ike->ie", excess, _ratio(moves, reach[:, :, None]))
+    )
 
 
 def _ratio(a: FloatArray, b: FloatArray) -> FloatArray:

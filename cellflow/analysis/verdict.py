@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cellflow._settings import offers
-from cellflow._typing import FloatArray
 from cellflow.analysis.celltypes import TypeMoves
+from cellflow.core._settings import offers
+from cellflow.core._typing import FloatArray
 
 __all__ = ["FEW", "on_types", "types_warning", "verdict"]
 
@@ -16,16 +16,23 @@ __all__ = ["FEW", "on_types", "types_warning", "verdict"]
 FEW = 10
 #: What the verdict calls good: a round trip below this share of the spread, ...
 _REVERSIBLE = 0.02
-#: ... energies between these multiples of the squared distances (of snapshots; of cells and their ends), ...
-_SHORT, _LONG = 0.75, 1.5
+#: ... energies between these multiples of the squared distances (of snapshots; of cells and their
+#: ends), ...
+_SHORT = 0.75
+_LONG = 1.5
 #: ... ends at most this many times as far from the cells as these are from each other, ...
 _REACHED = 1.5
 #: ... this share of cells that no path comes near (chance alone makes one in a hundred), ...
 _MISSED = 0.05
-#: ... mean velocities between these multiples of the displacement of the means per unit of time, at this cosine or more, ...
-_SLOW, _FAST, _ALONG = 0.8, 1.25, 0.8
-#: ... and cosines of at least this share of what the kernel estimate allows; less than `_BLURRED` of it tells nothing.
-_AGREES, _BLURRED = 0.5, 0.3
+#: ... mean velocities between these multiples of the displacement of the means per unit of time, at
+#: this cosine or more, ...
+_SLOW = 0.8
+_FAST = 1.25
+_ALONG = 0.8
+#: ... and cosines of at least this share of what the kernel estimate allows; less than `_BLURRED`
+#: of it tells nothing.
+_AGREES = 0.5
+_BLURRED = 0.3
 #: A gradient by importance sampling that is worth fewer samples is not judged.
 _WORTH = 5.0
 
@@ -42,25 +49,47 @@ def verdict(
     said += [*_on_mass(table), _on_reach(table), *on_types(types)]
     if has_score:
         said.append(
-            _on_agreement(table, "cosine_score_shift", "The score head", "the mean shift of the cells", "Train longer")
+            _on_agreement(
+                table,
+                "cosine_score_shift",
+                "The score head",
+                "the mean shift of the cells",
+                "Train longer",
+            )
         )
     else:
         said.append("There is no score to compare with: fit with score=True, or method='sf2m'.")
     if has_density:
-        remedy = (
-            "Look at cf.tl.log_density and the mass balance, and learn the density of the first snapshot by another source="
-        )
+        remedy = "Look at cf.tl.log_density and the mass balance, and learn the density of the first snapshot by another source="
         said.append(
-            _on_agreement(table, "cosine_density_shift", "The density of the dynamics", "the mean shift of the cells", remedy)
+            _on_agreement(
+                table,
+                "cosine_density_shift",
+                "The density of the dynamics",
+                "the mean shift of the cells",
+                remedy,
+            )
         )
         if has_score:
             remedy = "One of the two is wrong: see which agrees with the mean shift"
-            said.append(_on_agreement(table, "cosine_score_density", "The score head", "the density of the dynamics", remedy))
+            said.append(
+                _on_agreement(
+                    table,
+                    "cosine_score_density",
+                    "The score head",
+                    "the density of the dynamics",
+                    remedy,
+                )
+            )
     else:
-        said.append("The density of the dynamics was not compared: cf.tl.log_density learns it, of fits without conditions.")
+        said.append(
+            "The density of the dynamics was not compared: cf.tl.log_density learns it, of fits without conditions."
+        )
     few = table["time"][table["n_cells"] < FEW]
     if len(few):
-        said.append(f"Snapshots of fewer than {FEW} cells are not judged by their neighbourhoods: {_listed(few)}.")
+        said.append(
+            f"Snapshots of fewer than {FEW} cells are not judged by their neighbourhoods: {_listed(few)}."
+        )
     return tuple(sentence for sentence in said if sentence)
 
 
@@ -79,7 +108,8 @@ def _on_return(table: Mapping[str, np.ndarray]) -> str:
 
 
 def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
-    detour, ratio = table["detour"], table["energy_ratio"]
+    detour = table["detour"]
+    ratio = table["energy_ratio"]
     said = []
     if (detour > _LONG).any():
         worst = int(np.nanargmax(detour))
@@ -89,15 +119,20 @@ def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
             "turn need another snapshot there."
         )
     elif np.isfinite(detour).any():
-        said.append(f"Paths are close to optimal: {_range(detour)} times the energy that takes cells to where they go.")
+        said.append(
+            f"Paths are close to optimal: {_range(detour)} times the energy that takes cells to where they go."
+        )
     if (ratio < _SHORT).any():
         low = int(np.nanargmin(ratio))
         found = f"{ratio[low]:.2f} times the squared distance"
-        # Of two finite samples of one population, each cell is as far from the other sample as cells are from each other.
+        # Of two finite samples of one population, each cell is as far from the other sample as
+        # cells are from each other.
         misses = table["end_distance"][low] > _REACHED * table["end_distance_expected"][low]
         scatter = "Nothing shows that paths stop short; the rest is the scatter of two samples, which no path follows."
         why = "Paths do not arrive there: train longer." if misses else scatter
-        said.append(f"Cells move less than measured ones are apart between {_span(table, low)}: {found}. {why}")
+        said.append(
+            f"Cells move less than measured ones are apart between {_span(table, low)}: {found}. {why}"
+        )
     return said
 
 
@@ -118,7 +153,9 @@ def _on_speed(table: Mapping[str, np.ndarray]) -> list[str]:
         ]
     order = np.flatnonzero(wrong)[np.argsort(when[wrong], kind="stable")]
     cosines = [f" (cosine {cosine[k]:.2f})" if np.isfinite(cosine[k]) else "" for k in order]
-    listed = ", ".join(f"{ratio[k]:.2f} times at time {when[k]:g}{c}" for k, c in zip(order, cosines, strict=True))
+    listed = ", ".join(
+        f"{ratio[k]:.2f} times at time {when[k]:g}{c}" for k, c in zip(order, cosines, strict=True)
+    )
     return [
         "Mean velocities disagree with how the means of the snapshots move: of the displacement per unit of time they are "
         f"{listed}; expected {_SLOW:g} to {_FAST:g} times, at cosines of {_ALONG:g} or more. Do not read speeds there: train "
@@ -141,7 +178,8 @@ def _on_ends(table: Mapping[str, np.ndarray]) -> str:
 
 
 def _on_mass(table: Mapping[str, np.ndarray]) -> list[str]:
-    found, limit = table["imbalance"], table["imbalance_limit"]
+    found = table["imbalance"]
+    limit = table["imbalance_limit"]
     if np.isnan(found).all():
         return []
     wrong = np.flatnonzero(found > limit)
@@ -154,8 +192,13 @@ def _on_mass(table: Mapping[str, np.ndarray]) -> list[str]:
         ]
     said = []
     for k in wrong.tolist():
-        pushed, observed = table["region_pushed"][k], table["region_observed"][k]
-        cause = "a population that grows or is not foreseen" if pushed < observed else "a population that dies or is missing"
+        pushed = table["region_pushed"][k]
+        observed = table["region_observed"][k]
+        cause = (
+            "a population that grows or is not foreseen"
+            if pushed < observed
+            else "a population that dies or is missing"
+        )
         said.append(
             f"Mass is out of balance at time {table['time'][k]:g}: {found[k]:.1%} is in a wrong region, where chance makes "
             f"{table['imbalance_expected'][k]:.1%}; a region with {observed:.1%} of the cells is sent {pushed:.1%} "
@@ -169,7 +212,9 @@ def on_types(types: Sequence[TypeMoves | None]) -> list[str]:
     known = [found for found in types if found is not None]
     said = [_on_type(found) for found in known]
     if len(known) < len(types):
-        said.append("Cell types are not compared over every interval: some snapshots have no cells with a type.")
+        said.append(
+            "Cell types are not compared over every interval: some snapshots have no cells with a type."
+        )
     if any(found.is_excessive for found in known):
         said.append(_remedy())
     return said
@@ -192,7 +237,11 @@ def _on_type(found: TypeMoves) -> str:
     head = f"Between times {found.from_time:g} and {found.time:g}, the plan moves {found.by_plan:.1%} of the mass {where}"
     least = f"the shares of the types force it to move {found.by_shares:.1%}"
     still = f"of cells that do not move at all {found.by_staying:.1%} are nearest to such a type"
-    end = "more than if no cell had moved." if found.is_excessive else "no more than if no cell had moved."
+    end = (
+        "more than if no cell had moved."
+        if found.is_excessive
+        else "no more than if no cell had moved."
+    )
     return f"{head}; {least}, and {still}: {end}{pushed}"
 
 
@@ -218,8 +267,11 @@ def _on_reach(table: Mapping[str, np.ndarray]) -> str:
     )
 
 
-def _on_agreement(table: Mapping[str, np.ndarray], column: str, one: str, other: str, remedy: str) -> str:
-    limit, times = table["cosine_limit"], table["time"]
+def _on_agreement(
+    table: Mapping[str, np.ndarray], column: str, one: str, other: str, remedy: str
+) -> str:
+    limit = table["cosine_limit"]
+    times = table["time"]
     usable = np.isfinite(table[column]) & np.isfinite(limit) & (limit >= _BLURRED)
     if "density" in column:
         usable &= table["effective_samples"] >= _WORTH
@@ -229,9 +281,15 @@ def _on_agreement(table: Mapping[str, np.ndarray], column: str, one: str, other:
     allowed = np.where(usable, limit if column.endswith("_shift") else 1.0, np.nan)
     share = np.where(usable, table[column], np.nan) / allowed
     worst = int(np.nanargmin(share))
-    found = f"cosine {table[column][worst]:.2f}" + (f" of {allowed[worst]:.2f} possible" if column.endswith("_shift") else "")
+    found = f"cosine {table[column][worst]:.2f}" + (
+        f" of {allowed[worst]:.2f} possible" if column.endswith("_shift") else ""
+    )
     if share[worst] >= _AGREES:
-        when = "every time" if usable.all() else f"the {usable.sum()} times of {len(usable)} that can be told"
+        when = (
+            "every time"
+            if usable.all()
+            else f"the {usable.sum()} times of {len(usable)} that can be told"
+        )
         return f"{one} and {other} agree at {when}: {found} where they agree least, at time {times[worst]:g}."
     return f"{one} and {other} disagree at time {times[worst]:g}: {found}. {remedy}."
 
@@ -241,7 +299,8 @@ def _span(table: Mapping[str, np.ndarray], k: int) -> str:
 
 
 def _range(values: FloatArray) -> str:
-    low, high = f"{np.nanmin(values):.2f}", f"{np.nanmax(values):.2f}"
+    low = f"{np.nanmin(values):.2f}"
+    high = f"{np.nanmax(values):.2f}"
     return low if low == high else f"{low} to {high}"
 
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._neighbors import nearest
-from cellflow._random import stream
-from cellflow._typing import FloatArray
 from cellflow.adapter.labels import read_labels
 from cellflow.bench._held import STRAIGHT, Cloud, Held
+from cellflow.core._neighbors import nearest
+from cellflow.core._random import stream
+from cellflow.core._typing import FloatArray
 from cellflow.metrics import Composition, composition_error
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.benchmark.verdict import Comparison
+    from cellflow.evaluation.verdict import Comparison
 
 __all__ = ["Typed", "compared", "typed", "voted"]
 
@@ -57,7 +57,9 @@ class Typed:
         made = []
         for k in range(_SPLITS):
             seen = stream(0, _SPLIT, k).permutation(len(self.labels))[: self.n_half]
-            half = composition_error(found, self.labels[seen], x_weight=weight, y_weight=self.weight[seen])
+            half = composition_error(
+                found, self.labels[seen], x_weight=weight, y_weight=self.weight[seen]
+            )
             made.append(half.error)
         return np.array(made)
 
@@ -70,7 +72,8 @@ class Typed:
 def typed(adata: AnnData, held: Held, cluster_key: str, names: Sequence[str]) -> dict[float, Typed]:
     """Types by hidden time, of the clouds of these names.
 
-    Times are left out where the hidden cells have no types, or where nothing says which cells they are.
+    Times are left out where the hidden cells have no types, or where nothing says which cells they
+    are.
     """
     labels = read_labels(adata, cluster_key)
     known = labels != None  # noqa: E711 (element by element)
@@ -81,9 +84,12 @@ def typed(adata: AnnData, held: Held, cluster_key: str, names: Sequence[str]) ->
         mine = None if observed is None or reference is None else reference.rows_of(observed)
         if observed is None or reference is None or mine is None or not known[mine].any():
             continue
-        clouds: dict[str, Cloud] = {name: c for name in names if (c := held.cloud(time, name)) is not None}
+        clouds: dict[str, Cloud] = {
+            name: c for name in names if (c := held.cloud(time, name)) is not None
+        }
         some = known[mine]
-        x, real = observed.x[some], labels[mine][some]
+        x = observed.x[some]
+        real = labels[mine][some]
         predicted = {name: (voted(c.x, x, real), c.weight) for name, c in clouds.items()}
         made[time] = Typed(real, observed.weight[some], predicted)
     return made
@@ -92,8 +98,9 @@ def typed(adata: AnnData, held: Held, cluster_key: str, names: Sequence[str]) ->
 def voted(x: FloatArray, real: FloatArray, labels: np.ndarray) -> np.ndarray:
     """The type that most of the nearest hidden cells have, of as many the one of the nearest, `(m,)`.
 
-    15 cells vote, or a tenth of the hidden ones where these are fewer than 150: more would be of all types. Only hidden cells
-    vote, because cells of other times differ by their time, too; so no predicted cell is of a type that no hidden cell has.
+    15 cells vote, or a tenth of the hidden ones where these are fewer than 150: more would be of
+    all types. Only hidden cells vote, because cells of other times differ by their time, too; so no
+    predicted cell is of a type that no hidden cell has.
 
     Parameters
     ----------
@@ -110,7 +117,9 @@ def voted(x: FloatArray, real: FloatArray, labels: np.ndarray) -> np.ndarray:
     return np.asarray(names[votes.argmax(axis=1)])
 
 
-def compared(adata: AnnData, held: Held, cluster_key: str) -> tuple[list[Comparison], dict[tuple[float, str], float]]:
+def compared(
+    adata: AnnData, held: Held, cluster_key: str
+) -> tuple[list[Comparison], dict[tuple[float, str], float]]:
     """Compare the composition of every prediction with that of OT interpolation.
 
     Returns
@@ -118,7 +127,7 @@ def compared(adata: AnnData, held: Held, cluster_key: str) -> tuple[list[Compari
     The comparisons, and the share of cells in a wrong type by time and name of the cloud (models by their first seed, whose
     cells are kept).
     """
-    from cellflow.benchmark.verdict import difference
+    from cellflow.evaluation.verdict import difference
 
     models = held.models()
     found = typed(adata, held, cluster_key, [*models, *held.without_model()])
@@ -131,5 +140,7 @@ def compared(adata: AnnData, held: Held, cluster_key: str) -> tuple[list[Compari
         for name, (method, protocol) in models.items():
             own = [here.errors(name)] if name in here.predicted else []
             if share < 1:
-                comparisons.append(difference((method, protocol, time, "composition"), own, straight, share))
+                comparisons.append(
+                    difference((method, protocol, time, "composition"), own, straight, share)
+                )
     return comparisons, errors

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._neighbors import nearest
-from cellflow._random import stream
-from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.fingerprint import order_of
 from cellflow.adapter.keys import kind_of
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.record import read_record
+from cellflow.core._neighbors import nearest
+from cellflow.core._random import stream
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import CellFlowError, InputError, MissingKeyError
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FLOOR", "STRAIGHT", "Cloud", "Held", "Reference"]
 
-STRAIGHT, FLOOR = "OT interpolation", "noise floor"
+STRAIGHT = "OT interpolation"
+FLOOR = "noise floor"
 #: Real cells that a predicted one is drawn among.
 _NEIGHBOURS = 15
 #: Snapshots whose cells are real ones.
@@ -37,7 +38,16 @@ _NUMBERS = (
     "n_predicted", "n_observed", "w1_half", "energy_half", "n_half", "skill", "skill_low", "skill_high", "seconds",
 )  # fmt: skip
 #: Columns that older versions did not write.
-_OPTIONAL = {"note", "seed", "w2", "mmd", "sliced_w1", "representation", "energy_half", "composition_error"}
+_OPTIONAL = {
+    "note",
+    "seed",
+    "w2",
+    "mmd",
+    "sliced_w1",
+    "representation",
+    "energy_half",
+    "composition_error",
+}
 #: The protocol of `cf.tl.predict`, which stands first.
 _DEFAULT = "two-sided"
 
@@ -120,7 +130,7 @@ class Held:
         InputError
             It is not what `cf.bench.holdout` writes.
         """
-        from cellflow.benchmark.verdict import Comparison
+        from cellflow.evaluation.verdict import Comparison
 
         again = "Run cf.bench.holdout(adata, time_key=...) first"
         if kind_of(adata, key) != "benchmark":
@@ -137,9 +147,15 @@ class Held:
         for name, columns, numbers in tables:
             table = record[name]
             missing = sorted(columns - set(table.columns)) if len(table) else []
-            text = sorted(column for column in numbers & set(table.columns) if not _is_numeric(table[column]))
+            text = sorted(
+                column for column in numbers & set(table.columns) if not _is_numeric(table[column])
+            )
             if missing or (text and len(table)):
-                what = f"lacks the columns {missing}" if missing else f"has no numbers in the columns {text}"
+                what = (
+                    f"lacks the columns {missing}"
+                    if missing
+                    else f"has no numbers in the columns {text}"
+                )
                 msg = (
                     f"adata.uns[{key!r}][{name!r}] {what}, so it is damaged or of another version. Expected all that "
                     f"cf.bench.holdout writes. {again}, again."
@@ -165,7 +181,9 @@ class Held:
     @property
     def representation(self) -> str:
         """Whether the coordinates have seen the hidden cells."""
-        return "; ".join(dict.fromkeys(r for r in self.table["representation"] if r)) or "not stated"
+        return (
+            "; ".join(dict.fromkeys(r for r in self.table["representation"] if r)) or "not stated"
+        )
 
     def at(self, time: float) -> str:
         """A time in words."""
@@ -178,14 +196,22 @@ class Held:
 
         here = self.table[self.table["time"] == time]
         columns = [c for c in _NUMBERS if c in here and c not in ("time", "seed")]
-        mean = here.groupby(["kind", "method", "protocol"], sort=False, observed=True)[columns].mean().reset_index()
+        mean = (
+            here.groupby(["kind", "method", "protocol"], sort=False, observed=True)[columns]
+            .mean()
+            .reset_index()
+        )
         first = (mean["kind"] == "floor").to_numpy()
         mean = mean.iloc[np.lexsort((mean["w1_half"].to_numpy(), ~first))]
         return pd.DataFrame(mean).reset_index(drop=True)
 
     def half(self, time: float, method: str) -> float:
         """W1 at equal numbers of cells of the floor or of a baseline; NaN where it is missing."""
-        here = self.table[(self.table["time"] == time) & (self.table["method"] == method) & (self.table["kind"] != "model")]
+        here = self.table[
+            (self.table["time"] == time)
+            & (self.table["method"] == method)
+            & (self.table["kind"] != "model")
+        ]
         return float(here["w1_half"].mean()) if len(here) else math.nan
 
     @cached_property
@@ -204,7 +230,10 @@ class Held:
         pairs = list(dict.fromkeys(zip(rows["method"], rows["protocol"], strict=True)))
         methods = list(dict.fromkeys(method for method, _ in pairs))
         ordered = sorted(pairs, key=lambda pair: (methods.index(pair[0]), pair[1] != _DEFAULT))
-        return {f"{method}, {protocol}".replace("/", "_"): (method, protocol) for method, protocol in ordered}
+        return {
+            f"{method}, {protocol}".replace("/", "_"): (method, protocol)
+            for method, protocol in ordered
+        }
 
     def without_model(self) -> list[str]:
         """Names of the clouds of baselines."""
@@ -220,7 +249,9 @@ class Held:
             rank[name] = seen.setdefault(method, 0)
             seen[method] += 1
         names = sorted(models, key=rank.__getitem__)
-        return [name for name in names if any(name in clouds for clouds in self.clouds.values())][:n]
+        return [name for name in names if any(name in clouds for clouds in self.clouds.values())][
+            :n
+        ]
 
     def cloud(self, time: float, name: str) -> Cloud | None:
         """The drawn cells of one population; None where there are none."""
@@ -235,8 +266,8 @@ class Held:
     def reference(self, adata: AnnData, time: float, usable: np.ndarray) -> Reference | None:
         """Real cells in the coordinates of the predictions for one time, those that are `usable` `(n_obs,)`.
 
-        All cells, where the benchmark was run in the representation that is there; else those of the drawn ones whose rows are
-        known, None without any.
+        All cells, where the benchmark was run in the representation that is there; else those of
+        the drawn ones whose rows are known, None without any.
 
         Raises
         ------
@@ -262,7 +293,9 @@ class Held:
         if observed is None:
             return None
         try:
-            found = read_positions(adata, use_rep=str(self.params["use_rep"]), n_dims=int(self.params["n_dims"]))
+            found = read_positions(
+                adata, use_rep=str(self.params["use_rep"]), n_dims=int(self.params["n_dims"])
+            )
         except CellFlowError:
             return None
         x = found.astype(np.float64)
@@ -273,7 +306,9 @@ class Held:
         return Reference(x[rows], rows) if _coincide(distance, x[rows]) else None
 
     def _drawn_cells(self, adata: AnnData, time: float) -> Reference | None:
-        found = [c for name in _REAL if (c := self.cloud(time, name)) is not None and c.rows is not None]
+        found = [
+            c for name in _REAL if (c := self.cloud(time, name)) is not None and c.rows is not None
+        ]
         if not found:
             return None
         rows = np.concatenate([c.rows for c in found if c.rows is not None])
@@ -308,5 +343,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         else:
             columns[str(name)] = ["" if pd.isna(value) else str(value) for value in table[name]]
     for name in (*_NUMBERS, *_TEXT):
-        columns.setdefault(name, np.full(len(table), np.nan) if name in _NUMBERS else [""] * len(table))
+        columns.setdefault(
+            name, np.full(len(table), np.nan) if name in _NUMBERS else [""] * len(table)
+        )
     return pd.DataFrame(columns)

@@ -10,11 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow import __version__
-from cellflow._arguments import check_arguments
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
-from cellflow._warn import warn
 from cellflow.adapter.fingerprint import order_of
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import Cells, read
@@ -22,16 +17,21 @@ from cellflow.adapter.representation import LEAKY, refit_of, seen_by
 from cellflow.adapter.store import plain
 from cellflow.adapter.times import Time
 from cellflow.adapter.write import write
+from cellflow.core._arguments import check_arguments
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
+from cellflow.core._version import __version__
+from cellflow.core._warn import warn
+from cellflow.core.frame import Scale
 from cellflow.errors import InputWarning
-from cellflow.frame import Scale
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from cellflow.benchmark import Method, Problem
-    from cellflow.population import Snapshots
-    from cellflow.recipes import Recipe
+    from cellflow.core.population import Snapshots
+    from cellflow.evaluation import Method, Problem
+    from cellflow.model.recipes import Recipe
 
 __all__ = ["holdout"]
 
@@ -66,9 +66,10 @@ def holdout(
 ) -> pd.DataFrame:
     """Hide every inner snapshot in turn, let each method predict it, and compare with its cells.
 
-    Beside each method stand what it has to beat (the snapshot before, the one after, their mixture by closeness in time,
-    interpolation along exact optimal transport without a model, interpolation between random pairs), and what nobody can: the
-    noise floor, one half of the hidden cells against the other.
+    Beside each method stand what it has to beat (the snapshot before, the one after, their mixture
+    by closeness in time, interpolation along exact optimal transport without a model, interpolation
+    between random pairs), and what nobody can: the noise floor, one half of the hidden cells
+    against the other.
 
     Parameters
     ----------
@@ -76,37 +77,43 @@ def holdout(
         As for `cf.tl.flow`. Cells without a time take no part.
     methods
         Names of recipes, `cellflow.recipes.Recipe`s, or anything with a `name` that is called as
-        `(rest, time, *, random_state)` with `cellflow.Snapshots` and returns a `cellflow.Population` by protocol. The default
-        method alone, if None.
+        `(rest, time, *, random_state)` with `cellflow.Snapshots` and returns a
+        `cellflow.Population` by protocol. The default method alone, if None.
     times
-        Which of the inner times to hide, as numbers in the unit of the column or as labels; all by default.
+        Which of the inner times to hide, as numbers in the unit of the column or as labels; all by
+        default.
     seeds
         Of the fits. Baselines are scored once.
     protocols
-        `"P1"`: the real cells of the last snapshot before are pushed, as in the published tables. `"P2"`: the cells of the
-        first snapshot are rolled out. `"two-sided"`: the neighbours before and after together, weighted by closeness in time,
-        which is what `cf.tl.predict` does.
+        `"P1"`: the real cells of the last snapshot before are pushed, as in the published tables.
+        `"P2"`: the cells of the first snapshot are rolled out. `"two-sided"`: the neighbours before
+        and after together, weighted by closeness in time, which is what `cf.tl.predict` does.
     metrics
-        What is measured at full size, some of `cellflow.benchmark.METRICS`; all by default. W1 between thousands of cells is
-        what takes the time.
+        What is measured at full size, some of `cellflow.evaluation.METRICS`; all by default. W1
+        between thousands of cells is what takes the time.
     leak_free
-        Make the PCA again for every hidden snapshot, from the other cells only, and project the hidden cells. That needs a
-        representation that is a PCA of the expression of these cells, which its values tell, not its name: the PCA of all
-        cells is compared with it. For any other representation (corrected for batches, learned, of other cells) it is
-        impossible: a warning says why, and snapshots are held out in the coordinates as they are. False takes `use_rep` as it
-        is, the literature's way. In both cases the verdict says that the coordinates have seen the hidden cells.
+        Make the PCA again for every hidden snapshot, from the other cells only, and project the
+        hidden cells. That needs a representation that is a PCA of the expression of these cells,
+        which its values tell, not its name: the PCA of all cells is compared with it. For any other
+        representation (corrected for batches, learned, of other cells) it is impossible: a warning
+        says why, and snapshots are held out in the coordinates as they are. False takes `use_rep`
+        as it is, the literature's way. In both cases the verdict says that the coordinates have
+        seen the hidden cells.
     layer
-        Expression for that: by default the layer that scanpy recorded, else `adata.X`. Counts are normalised, logged and
-        reduced to variable genes on the way; other values are taken as they are.
+        Expression for that: by default the layer that scanpy recorded, else `adata.X`. Counts are
+        normalised, logged and reduced to variable genes on the way; other values are taken as they
+        are.
     cluster_key
-        Column of `adata.obs` with cell types. The verdict then counts them, too: every predicted cell takes the type that
-        most of the 15 hidden cells nearest to it have, and the shares of types are compared with those of the hidden cells.
+        Column of `adata.obs` with cell types. The verdict then counts them, too: every predicted
+        cell takes the type that most of the 15 hidden cells nearest to it have, and the shares of
+        types are compared with those of the hidden cells.
     scale
         Of the model's frame; distances are in the coordinates of the representation whatever it is.
     n_splits
         Random halvings of the hidden cells that everything at the half size is averaged over.
     n_jobs
-        Tasks at once, as joblib counts. None takes number and backend from a surrounding `joblib.parallel_config`, else 1.
+        Tasks at once, as joblib counts. None takes number and backend from a surrounding
+        `joblib.parallel_config`, else 1.
     cache
         A folder for the results of finished tasks, so that an interrupted run can be resumed.
     key_added
@@ -127,39 +134,52 @@ def holdout(
     the truth; where measures contradict each other, the line says so. Columns:
 
     - `time`, `method`, `protocol`, `seed`, `kind` (`"model"`, `"baseline"` or `"floor"`);
-    - at full size: `w1` with its interval `w1_low` to `w1_high`, `w2`, `energy`, `mmd`, `sliced_w1`, `variance_ratio`
-      (predicted over observed), `mean_error`, `c2st` (0.5 where nobody can tell), of `n_predicted` against `n_observed` cells,
-      except that `mmd`, `sliced_w1` and `c2st` are of at most 2,000 cells a side, drawn by weight;
+    - at full size: `w1` with its interval `w1_low` to `w1_high`, `w2`, `energy`, `mmd`,
+      `sliced_w1`, `variance_ratio` (predicted over observed), `mean_error`, `c2st` (0.5 where
+      nobody can tell), of `n_predicted` against `n_observed` cells, except that `mmd`, `sliced_w1`
+      and `c2st` are of at most 2,000 cells a side, drawn by weight;
     - at one size `n_half` for all rows, since distances depend on it: `w1_half`, `energy_half`, and
-      `skill = (OT interpolation - this) / (OT interpolation - noise floor)` with its interval `skill_low` to `skill_high`;
-    - `composition_error`, with `cluster_key` only: the share of the predicted cells in a wrong type (of the first seed);
-    - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why something is missing).
+      `skill = (OT interpolation - this) / (OT interpolation - noise floor)` with its interval
+      `skill_low` to `skill_high`;
+    - `composition_error`, with `cluster_key` only: the share of the predicted cells in a wrong type
+      (of the first seed);
+    - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why
+      something is missing).
 
-    Written is `uns["cf_holdout"]`: this `table`, the `verdict`, the `comparisons` that it is made of, `params`, and `clouds`:
-    by time and name, at most 2,000 cells of every population, for pictures, and of measured ones their rows in `adata`;
-    `order` is a hash of the cells' names, by which `cf.bench.report` tells that rows are still theirs.
+    Written is `uns["cf_holdout"]`: this `table`, the `verdict`, the `comparisons` that it is made
+    of, `params`, and `clouds`: by time and name, at most 2,000 cells of every population, for
+    pictures, and of measured ones their rows in `adata`; `order` is a hash of the cells' names, by
+    which `cf.bench.report` tells that rows are still theirs.
 
     Raises
     ------
     InputError
-        Anything about the data or an argument that is not usable; two snapshots only; a time that is not an inner one. Nothing
-        is written then. A fit that fails is a row without numbers.
+        Anything about the data or an argument that is not usable; two snapshots only; a time that
+        is not an inner one. Nothing is written then. A fit that fails is a row without numbers.
     OutputError
         A cache that cannot be written.
 
     Warns
     -----
     InputWarning
-        The representation cannot be made again, so that it has seen the hidden cells; and what `cf.pp.check` lists.
+        The representation cannot be made again, so that it has seen the hidden cells; and what
+        `cf.pp.check` lists.
     """
     check_arguments(holdout, locals())
     from cellflow.adapter.labels import read_labels
     from cellflow.bench._judging import judged
-    from cellflow.benchmark import hold_out
-    from cellflow.benchmark.problem import inner_times
+    from cellflow.evaluation import hold_out
+    from cellflow.evaluation.problem import inner_times
 
     keys = Keys(key_added)
-    cells = read(adata, time_key=time_key, use_rep=use_rep, n_dims=n_dims, weight_key=weight_key, force_rep=force_rep)
+    cells = read(
+        adata,
+        time_key=time_key,
+        use_rep=use_rep,
+        n_dims=n_dims,
+        weight_key=weight_key,
+        force_rep=force_rep,
+    )
     if cluster_key is not None:
         read_labels(adata, cluster_key)
     require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="benchmark")
@@ -218,13 +238,18 @@ def _as_numbers(cells: Cells, times: object) -> object:
     if isinstance(times, str | dt.timedelta | np.timedelta64):
         return cells.time_unit.number("times", times)
     if isinstance(times, Sequence | np.ndarray):
-        return [cells.time_unit.number("times", time) if isinstance(time, str | dt.timedelta) else time for time in times]
+        return [
+            cells.time_unit.number("times", time) if isinstance(time, str | dt.timedelta) else time
+            for time in times
+        ]
     return times
 
 
-def _problems(adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free: bool, layer: str | None) -> list[Problem]:
+def _problems(
+    adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free: bool, layer: str | None
+) -> list[Problem]:
     """What to hold out, each in the coordinates that it is judged in."""
-    from cellflow.benchmark import Problem
+    from cellflow.evaluation import Problem
 
     snapshots = cells.snapshots()
     if cells.use_rep == "X":
@@ -252,4 +277,6 @@ def _moved(snapshots: Snapshots, positions: FloatArray) -> Snapshots:
 
 
 def _plain_clouds(clouds: Mapping[str, Mapping[str, Mapping[str, FloatArray]]]) -> dict[str, Any]:
-    return {time: {name: dict(cloud) for name, cloud in named.items()} for time, named in clouds.items()}
+    return {
+        time: {name: dict(cloud) for name, cloud in named.items()} for time, named in clouds.items()
+    }

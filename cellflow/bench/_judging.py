@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from cellflow.benchmark import HeldOut
-    from cellflow.benchmark.verdict import Comparison, Verdict
+    from cellflow.evaluation import HeldOut
+    from cellflow.evaluation.verdict import Comparison, Verdict
 
 __all__ = ["judged", "verdicts"]
 
 #: Of the comparisons that are kept.
-_TEXT, _COUNTS = ("method", "protocol", "measure"), ("freedom",)
+_TEXT = ("method", "protocol", "measure")
+_COUNTS = ("freedom",)
 
 
 def judged(
@@ -29,8 +30,8 @@ def judged(
     """The table of a benchmark, what its methods are compared by, and the verdict in words."""
     import pandas as pd
 
-    from cellflow.benchmark.verdict import judge
-    from cellflow.benchmark.words import sentence
+    from cellflow.evaluation.verdict import judge
+    from cellflow.evaluation.words import sentence
 
     table = found.table()
     comparisons = found.comparisons
@@ -44,14 +45,18 @@ def judged(
     return table, pd.DataFrame([asdict(c) for c in comparisons]), "\n".join(lines)
 
 
-def _by_row(table: pd.DataFrame, held: Held, errors: Mapping[tuple[float, str], float]) -> list[float]:
+def _by_row(
+    table: pd.DataFrame, held: Held, errors: Mapping[tuple[float, str], float]
+) -> list[float]:
     """Errors of the rows whose cells were kept: baselines, and models of the first seed."""
     first = table["seed"].dropna().iloc[0] if table["seed"].notna().any() else None
     names = {pair: name for name, pair in held.models().items()}
     made = []
     for _, row in table.iterrows():
         model = row["kind"] == "model"
-        name = names[row["method"], row["protocol"]] if model else str(row["method"]).replace("/", "_")
+        name = (
+            names[row["method"], row["protocol"]] if model else str(row["method"]).replace("/", "_")
+        )
         kept = row["seed"] == first if model else row["kind"] == "baseline"
         made.append(errors.get((float(row["time"]), name), math.nan) if kept else math.nan)
     return made
@@ -59,7 +64,7 @@ def _by_row(table: pd.DataFrame, held: Held, errors: Mapping[tuple[float, str], 
 
 def verdicts(adata: AnnData, held: Held, cluster_key: str | None) -> tuple[Verdict, ...]:
     """The verdicts of a benchmark that was read back, with cell types where a column of them is given."""
-    from cellflow.benchmark.verdict import judge
+    from cellflow.evaluation.verdict import judge
 
     comparisons = _read(held.comparisons)
     if cluster_key is not None:
@@ -71,10 +76,12 @@ def verdicts(adata: AnnData, held: Held, cluster_key: str | None) -> tuple[Verdi
 
 
 def _read(table: pd.DataFrame | None) -> list[Comparison]:
-    from cellflow.benchmark.verdict import Comparison
+    from cellflow.evaluation.verdict import Comparison
 
     if table is None:
         return []
     kinds: dict[str, type] = dict.fromkeys(_TEXT, str) | dict.fromkeys(_COUNTS, int)
     names = [f.name for f in fields(Comparison)]
-    return [Comparison(**{n: kinds.get(n, float)(row[n]) for n in names}) for _, row in table.iterrows()]
+    return [
+        Comparison(**{n: kinds.get(n, float)(row[n]) for n in names}) for _, row in table.iterrows()
+    ]

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._random import stream
-from cellflow._warn import collected
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.labels import read_labels
 from cellflow.adapter.read import read
 from cellflow.analysis.celltypes import TypeMoves, type_moves
 from cellflow.bench._held import Held
+from cellflow.core._random import stream
+from cellflow.core._warn import collected
 from cellflow.errors import CellFlowError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.adapter.fitted import Fitted
+    from cellflow.core.population import Population, Snapshots
     from cellflow.metrics.lineages import Lineage
-    from cellflow.population import Population, Snapshots
 
 __all__ = ["Moves", "moved"]
 
@@ -68,18 +68,25 @@ def moved(adata: AnnData, held: Held, cluster_key: str, fit_key: str) -> Moves:
     try:
         return replace(_by_transport(adata, held, labels), reason=reason)
     except CellFlowError as error:
-        return Moves((), "", reason=f"{reason} The cells cannot be read, so no plan was solved: {error}".strip())
+        return Moves(
+            (),
+            "",
+            reason=f"{reason} The cells cannot be read, so no plan was solved: {error}".strip(),
+        )
 
 
 def _by_fit(fitted: Fitted, labels: np.ndarray, lineage: Lineage | None, fit_key: str) -> Moves:
     """Of the fit's own coupling, with cells that are pushed."""
-    from cellflow.fitting import couple_again
+    from cellflow.model.fitting import couple_again
 
-    flow, snapshots = fitted.flow, _thinned(fitted.cells.snapshots())
+    flow = fitted.flow
+    snapshots = _thinned(fitted.cells.snapshots())
     plans = couple_again(flow, snapshots)
     inside = snapshots.moved([flow.frame.to_model(p.x) for p in snapshots.populations])
     found = []
-    for plan, (source, target), start in zip(plans, inside.intervals, snapshots.populations, strict=False):
+    for plan, (source, target), start in zip(
+        plans, inside.intervals, snapshots.populations, strict=False
+    ):
         pushed = flow.simulate(start.x, source.time, [target.time], context=start.context).x[0]
         ends = flow.frame.to_model(pushed)
         found.append(type_moves(source, target, plan, labels, lineage=lineage, pushed=ends))
@@ -112,7 +119,9 @@ def _by_transport(adata: AnnData, held: Held, labels: np.ndarray) -> Moves:
 
 def _thinned(snapshots: Snapshots) -> Snapshots:
     """At most so many cells of each snapshot, of every condition its share."""
-    return replace(snapshots, populations=tuple(_some(p, k) for k, p in enumerate(snapshots.populations)))
+    return replace(
+        snapshots, populations=tuple(_some(p, k) for k, p in enumerate(snapshots.populations))
+    )
 
 
 def _some(cells: Population, k: int) -> Population:

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
 from cellflow.adapter.read import require_anndata
+from cellflow.core._arguments import check_arguments
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
+from cellflow.core.frame import Scale
+from cellflow.core.population import Snapshots
 from cellflow.errors import InputError, MissingKeyError, closest
-from cellflow.frame import Scale
-from cellflow.population import Snapshots
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from cellflow.benchmark import Method
-    from cellflow.recipes import Recipe
+    from cellflow.evaluation import Method
+    from cellflow.model.recipes import Recipe
 
 __all__ = ["literature"]
 
@@ -41,7 +41,8 @@ _COPIES = {"eb": ("eb_velocity_v5.npz", "eb_pca100.h5ad")}
 _UNCHECKED = "m"
 #: What our rows have seen of the held-out snapshot.
 _SEEN = "settings fixed beforehand; the representation has seen the held-out cells"
-_CURVED, _DEVELOPED = "curved-cfm", "; parts of its paths were developed with those of this set in sight"
+_CURVED = "curved-cfm"
+_DEVELOPED = "; parts of its paths were developed with those of this set in sight"
 _SCALINGS = {True: "first {} PCs, standardised over all cells", False: "first {} PCs as stored"}
 
 
@@ -73,19 +74,21 @@ def literature(
 ) -> pd.DataFrame:
     """Run "leave one time point out" on a published set as the papers do, and put their rows beside ours.
 
-    The protocol, to the letter: each inner snapshot is left out in turn; `"P1"` pushes the real cells of the last snapshot
-    before it to its time (the tables of Tong et al. 2020 and after), `"P2"` rolls the cells of the first snapshot out; exact
-    W1 with Euclidean ground cost against all held-out cells; mean over times. The representation and its scaling have seen the
-    held-out cells, as in every paper; `cf.bench.holdout` does without. W1 depends on the number of cells, so that only rows
-    on all cells compare.
+    The protocol, to the letter: each inner snapshot is left out in turn; `"P1"` pushes the real
+    cells of the last snapshot before it to its time (the tables of Tong et al. 2020 and after),
+    `"P2"` rolls the cells of the first snapshot out; exact W1 with Euclidean ground cost against
+    all held-out cells; mean over times. The representation and its scaling have seen the held-out
+    cells, as in every paper; `cf.bench.holdout` does without. W1 depends on the number of cells, so
+    that only rows on all cells compare.
 
     Parameters
     ----------
     name
-        `"eb"`: human embryoid bodies (Moon et al. 2019), five snapshots; `"cite"`, `"multi"`: blood progenitors of the NeurIPS
-        2022 challenge, donor 13176, days 2, 3, 4 and 7.
+        `"eb"`: human embryoid bodies (Moon et al. 2019), five snapshots; `"cite"`, `"multi"`: blood
+        progenitors of the NeurIPS 2022 challenge, donor 13176, days 2, 3, 4 and 7.
     data
-        The set itself as an AnnData, or the file or folder that holds it; None fetches it once (see `cellflow.datasets`).
+        The set itself as an AnnData, or the file or folder that holds it; None fetches it once (see
+        `cellflow.datasets`).
     dims
         Number of principal components.
     protocol
@@ -97,11 +100,11 @@ def literature(
     seeds
         Of the fits.
     standardise
-        Every component to mean 0 and variance 1 over all cells, held-out ones included; by default in 5 dimensions, as in the
-        papers, and not in 50 and 100, whose components are as stored.
+        Every component to mean 0 and variance 1 over all cells, held-out ones included; by default
+        in 5 dimensions, as in the papers, and not in 50 and 100, whose components are as stored.
     clock
-        `"index"`: snapshots are at 0, 1, 2, ..., as in the papers, which for `"cite"` and `"multi"` makes day 4 the midpoint
-        of days 3 and 7. `"real"`: days.
+        `"index"`: snapshots are at 0, 1, 2, ..., as in the papers, which for `"cite"` and `"multi"`
+        makes day 4 the midpoint of days 3 and 7. `"real"`: days.
     scale
         Of the model's frame.
     n_jobs, cache, progress
@@ -124,7 +127,7 @@ def literature(
         The set is not there, and could not be fetched.
     """
     check_arguments(literature, locals())
-    from cellflow.benchmark import hold_out
+    from cellflow.evaluation import hold_out
 
     _one_of("name", name, get_args(Data))
     _one_of("dims", dims, _DIMS)
@@ -197,7 +200,9 @@ def _loaded(name: str, data: str | os.PathLike[str] | AnnData | None, dims: int)
         adata = adata[ours.to_numpy()]
     x = np.asarray(adata.obsm["X_pca"], dtype=np.float64)
     if x.shape[1] < dims:
-        msg = f"obsm['X_pca'] of {name!r} has {x.shape[1]} components; expected at least dims={dims}."
+        msg = (
+            f"obsm['X_pca'] of {name!r} has {x.shape[1]} components; expected at least dims={dims}."
+        )
         raise InputError(msg)
     time = adata.obs[column].astype(str).to_numpy(dtype=np.float64)
     rank = np.unique(time, return_inverse=True)[1].astype(np.float64)
@@ -208,7 +213,9 @@ def _found(name: str, data: str | os.PathLike[str] | None) -> str | os.PathLike[
     """The file in a folder, whichever copy is there."""
     if data is None or not Path(data).is_dir():
         return data
-    return next((Path(data) / copy for copy in _COPIES.get(name, ()) if (Path(data) / copy).is_file()), data)
+    return next(
+        (Path(data) / copy for copy in _COPIES.get(name, ()) if (Path(data) / copy).is_file()), data
+    )
 
 
 def _real(cells: _Cells, times: float | Sequence[float]) -> list[float]:
@@ -231,11 +238,21 @@ def _summary(table: pd.DataFrame, cells: _Cells, clock: str) -> pd.DataFrame:
     for method, rows in table.groupby("method", sort=False):
         by_time = rows.groupby("time")["w1"].mean()
         per_seed = rows.groupby(rows["seed"].fillna(-1))["w1"].mean()
-        places = {t: int(t) if clock == "index" else int(np.searchsorted(days, t)) for t in by_time.index}
+        places = {
+            t: int(t) if clock == "index" else int(np.searchsorted(days, t)) for t in by_time.index
+        }
         sd = float(per_seed.std(ddof=0)) if len(per_seed) > 1 else np.nan
         row = {"method": method, "w1": by_time.mean(skipna=False), "sd": sd}
-        row |= {_label(places[t], float(days[places[t]]), cells.unit): value for t, value in by_time.items()}
-        means = rows[["energy", "variance_ratio", "n_predicted", "n_observed"]].groupby(rows["time"]).mean().mean()
+        row |= {
+            _label(places[t], float(days[places[t]]), cells.unit): value
+            for t, value in by_time.items()
+        }
+        means = (
+            rows[["energy", "variance_ratio", "n_predicted", "n_observed"]]
+            .groupby(rows["time"])
+            .mean()
+            .mean()
+        )
         failed = rows.loc[rows["w1"].isna(), "note"]
         note = "; ".join(dict.fromkeys(failed))
         made.append(row | means.to_dict() | {"seconds": rows["seconds"].max(), "note": note})
@@ -254,9 +271,14 @@ def _with_published(table: pd.DataFrame, name: str, dims: int, protocol: str) ->
     known = known.fillna({"source": "", "mark": "", "selected": ""})
     asked = (known["data"] == name) & (known["dims"] == dims) & (known["protocol"] == protocol)
     known = known[asked & (known["mark"] != _UNCHECKED)]
-    selected = [_SEEN + (_DEVELOPED if name == "eb" and method.startswith(_CURVED) else "") for method in table["method"]]
+    selected = [
+        _SEEN + (_DEVELOPED if name == "eb" and method.startswith(_CURVED) else "")
+        for method in table["method"]
+    ]
     ours = table.assign(source="here", selected=selected, mark="")
     published = known[["method", "w1", "sd", "source", "selected", "mark"]]
-    both = pd.DataFrame([*ours.to_dict("records"), *published.to_dict("records")], columns=list(ours.columns))
+    both = pd.DataFrame(
+        [*ours.to_dict("records"), *published.to_dict("records")], columns=list(ours.columns)
+    )
     both["note"] = both["note"].fillna("")
     return both.sort_values("w1", kind="stable", na_position="last").reset_index(drop=True)

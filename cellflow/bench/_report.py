@@ -11,19 +11,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellflow import __version__
-from cellflow._arguments import check_arguments
-from cellflow._files import check_writable, write_text
-from cellflow._settings import guarded
 from cellflow.adapter.keys import DEFAULT, find_basis
 from cellflow.adapter.labels import read_labels
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.representation import LEAKY, seen_by
-from cellflow.bench import _sections as sections
-from cellflow.bench._format import plain
 from cellflow.bench._held import STRAIGHT, Held
 from cellflow.bench._judging import verdicts
-from cellflow.bench._page import Markup, definitions, document, element
+from cellflow.core._arguments import check_arguments
+from cellflow.core._files import check_writable, write_text
+from cellflow.core._settings import guarded
+from cellflow.core._version import __version__
+from cellflow.report import sections
+from cellflow.report.format import plain
+from cellflow.report.page import Markup, definitions, document, element
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -53,10 +53,11 @@ def report(
 ) -> Path:
     """Write what `cf.bench.holdout` found as one HTML file that explains every number, to be read, printed or sent.
 
-    The verdict in words; distances of all methods to the hidden cells, as a picture and as the table with its intervals;
-    predicted beside real cells in the first two dimensions and on an embedding; shares of cell types; whether the prediction
-    is as wide as the cells are; how the fit that is stored beside it was trained; parameters, seeds and versions. The file
-    needs no network and no other file.
+    The verdict in words; distances of all methods to the hidden cells, as a picture and as the
+    table with its intervals; predicted beside real cells in the first two dimensions and on an
+    embedding; shares of cell types; whether the prediction is as wide as the cells are; how the fit
+    that is stored beside it was trained; parameters, seeds and versions. The file needs no network
+    and no other file.
 
     Parameters
     ----------
@@ -67,14 +68,15 @@ def report(
     key
         Where in `adata.uns` the benchmark is.
     fit_key
-        Where in `adata.uns` a fit of all snapshots may be; its training is shown where there is one.
+        Where in `adata.uns` a fit of all snapshots may be; its training is shown where there is
+        one.
     basis
-        Embedding to draw on, where predicted cells lie at the mean of the real cells nearest to them. By default UMAP or
-        another common one, where there is one.
+        Embedding to draw on, where predicted cells lie at the mean of the real cells nearest to
+        them. By default UMAP or another common one, where there is one.
     cluster_key
         Column of `adata.obs` with cell types: predicted cells take the label that most of the 15
-        nearest hidden cells have. The verdict counts them, and the page shows the mass that moves between
-        types. By default the one of the benchmark.
+        nearest hidden cells have. The verdict counts them, and the page shows the mass that moves
+        between types. By default the one of the benchmark.
     title
         Of the page.
 
@@ -105,7 +107,10 @@ def report(
     else:
         read_labels(adata, cluster_key)
     if basis is None:
-        embedding = next((name for name in _EMBEDDINGS if name in adata.obsm and name != held.params["use_rep"]), None)
+        embedding = next(
+            (name for name in _EMBEDDINGS if name in adata.obsm and name != held.params["use_rep"]),
+            None,
+        )
     else:
         embedding = find_basis(adata, basis)
     page = document(
@@ -122,7 +127,9 @@ def report(
         *sections.calibrated(held),
         *sections.fit(adata, fit_key),
         *_reproduce(held, key),
-        element("footer", f"Written by cellflow {__version__} on {dt.datetime.now(dt.UTC):%Y-%m-%d}."),
+        element(
+            "footer", f"Written by cellflow {__version__} on {dt.datetime.now(dt.UTC):%Y-%m-%d}."
+        ),
     )
     return write_text(page, target, suffix=".html")
 
@@ -143,7 +150,7 @@ def _verdict(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator[Ma
             yield element("p", line, class_="verdict")
         yield element("p", _BY_W1.format(version=held.version), class_="soft")
         return
-    from cellflow.benchmark.words import sentence
+    from cellflow.evaluation.words import sentence
 
     for verdict in verdicts(adata, held, cluster_key):
         yield element("p", sentence(verdict), class_=f"verdict {verdict.outcome}")
@@ -155,14 +162,26 @@ def _tiles(held: Held) -> Markup:
     """The main numbers at equal numbers of cells, averaged over hidden times and seeds."""
     rows = held.table
     asked = [
-        (rows[(rows["method"] == STRAIGHT) & (rows["kind"] == "baseline")], "w1_half", "W1 of OT interpolation, no model"),
-        (rows[rows["kind"] == "floor"], "w1_half", "W1 of the noise floor: real cells against real cells"),
+        (
+            rows[(rows["method"] == STRAIGHT) & (rows["kind"] == "baseline")],
+            "w1_half",
+            "W1 of OT interpolation, no model",
+        ),
+        (
+            rows[rows["kind"] == "floor"],
+            "w1_half",
+            "W1 of the noise floor: real cells against real cells",
+        ),
     ]
     if held.main is not None:
         method, protocol = held.main
-        own = rows[(rows["kind"] == "model") & (rows["method"] == method) & (rows["protocol"] == protocol)]
+        own = rows[
+            (rows["kind"] == "model") & (rows["method"] == method) & (rows["protocol"] == protocol)
+        ]
         asked.insert(0, (own, "w1_half", f"W1 of {method} ({protocol}) to the hidden cells"))
-        asked.append((own, "skill", "skill: 0 is no better than interpolation, 1 as good as real cells"))
+        asked.append(
+            (own, "skill", "skill: 0 is no better than interpolation, 1 as good as real cells")
+        )
     means = [(float(some[column].mean()), said) for some, column, said in asked if len(some)]
     tiles = [
         element("div", element("b", f"{value:.3f}"), element("span", said), class_="tile")
@@ -177,7 +196,10 @@ def _reproduce(held: Held, key: str) -> Iterator[Markup]:
     yield element("h2", "To do it again")
     yield element("h3", f"Parameters of the benchmark (adata.uns[{key!r}])")
     yield definitions([(name, plain(value)) for name, value in sorted(held.params.items())])
-    versions = [("cellflow", f"{held.version} (benchmark), {__version__} (report)"), ("python", platform.python_version())]
+    versions = [
+        ("cellflow", f"{held.version} (benchmark), {__version__} (report)"),
+        ("python", platform.python_version()),
+    ]
     for name in _PACKAGES:
         try:
             versions.append((name, metadata.version(name)))

@@ -7,22 +7,22 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cellflow import __version__
-from cellflow._arguments import check_arguments
-from cellflow._random import as_seed
-from cellflow._settings import guarded
-from cellflow._typing import RandomState
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import read
 from cellflow.adapter.store import plain
 from cellflow.adapter.write import write
-from cellflow.frame import Scale
+from cellflow.core._arguments import check_arguments
+from cellflow.core._random import as_seed
+from cellflow.core._settings import guarded
+from cellflow.core._typing import RandomState
+from cellflow.core._version import __version__
+from cellflow.core.frame import Scale
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from cellflow.recipes import Recipe
+    from cellflow.model.recipes import Recipe
 
 __all__ = ["tune"]
 
@@ -52,9 +52,9 @@ def tune(
 ) -> pd.DataFrame:
     """Choose the method, the number of dimensions and the width of paths that predict inner snapshots best.
 
-    Every inner snapshot is held out in turn, fitted around and predicted; nothing else decides. Hold a snapshot out of `adata`
-    first, if the choice itself is to be judged on it. How candidates are scored, and compared across dimensions, is told at
-    `cellflow.benchmark.selection.select`.
+    Every inner snapshot is held out in turn, fitted around and predicted; nothing else decides.
+    Hold a snapshot out of `adata` first, if the choice itself is to be judged on it. How candidates
+    are scored, and compared across dimensions, is told at `cellflow.evaluation.selection.select`.
 
     Parameters
     ----------
@@ -63,12 +63,14 @@ def tune(
     n_dims
         Numbers of leading dimensions to choose from; all of them, if None.
     methods
-        Names of recipes, or `cellflow.recipes.Recipe`s; `cellflow.benchmark.selection.METHODS`, if None.
+        Names of recipes, or `cellflow.recipes.Recipe`s; `cellflow.evaluation.selection.METHODS`, if
+        None.
     smoothing, sigma
-        Widths of paths to choose from, in model coordinates: of recipes with paths of constant width, and of bridges. The
-        recipes' own, if None.
+        Widths of paths to choose from, in model coordinates: of recipes with paths of constant
+        width, and of bridges. The recipes' own, if None.
     budget
-        Wall-clock time: `"10min"`, `"90s"`, or seconds. Candidates are tried in their order, and what was begun is finished.
+        Wall-clock time: `"10min"`, `"90s"`, or seconds. Candidates are tried in their order, and
+        what was begun is finished.
     scale
         Of the model's frame.
     random_state
@@ -96,21 +98,38 @@ def tune(
     Raises
     ------
     InputError
-        Fewer than three snapshots, and anything about the data or an argument that is not usable; nothing is written then.
+        Fewer than three snapshots, and anything about the data or an argument that is not usable;
+        nothing is written then.
     """
     check_arguments(tune, locals())
-    from cellflow.benchmark.selection import as_seconds, candidates, curve, select
-    from cellflow.recipes import describe
+    from cellflow.evaluation.selection import as_seconds, candidates, curve, select
+    from cellflow.model.recipes import describe
 
-    keys, seconds, seed = Keys(key_added), as_seconds(budget), as_seed(random_state)
+    keys = Keys(key_added)
+    seconds = as_seconds(budget)
+    seed = as_seed(random_state)
     choices = candidates(methods, n_dims=n_dims, smoothing=smoothing, sigma=sigma)
     widest = max((c.n_dims for c in choices if c.n_dims is not None), default=None)
-    cells = read(adata, time_key=time_key, use_rep=use_rep, n_dims=widest, weight_key=weight_key, force_rep=force_rep)
+    cells = read(
+        adata,
+        time_key=time_key,
+        use_rep=use_rep,
+        n_dims=widest,
+        weight_key=weight_key,
+        force_rep=force_rep,
+    )
     require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="choice")
     found = select(
-        cells.snapshots(), choices, budget=seconds, scale=scale, random_state=seed, n_jobs=n_jobs, progress=progress
+        cells.snapshots(),
+        choices,
+        budget=seconds,
+        scale=scale,
+        random_state=seed,
+        n_jobs=n_jobs,
+        progress=progress,
     )
-    table, recipe = curve(found), describe(found.best.recipe)
+    table = curve(found)
+    recipe = describe(found.best.recipe)
     best_dims = cells.x.shape[1] if found.best.n_dims is None else found.best.n_dims
     if not copy:
         params = {
@@ -135,6 +154,8 @@ def tune(
         }
         write(adata, {"uns": {keys.uns: record}})
     if found.untried:
-        logger.info("no time was left for %s; raise budget=", ", ".join(c.name for c in found.untried))
+        logger.info(
+            "no time was left for %s; raise budget=", ", ".join(c.name for c in found.untried)
+        )
     table.attrs |= {"recipe": recipe, "n_dims": best_dims, "best": found.best.name}
     return table

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from cellflow._settings import guarded
+from cellflow.core._settings import guarded
+from cellflow.core.plan import Plan
+from cellflow.core.population import Population
 from cellflow.couplings.base import Coupling, positive
 from cellflow.couplings.exact import Exact
 from cellflow.couplings.sparse import Sparse
-from cellflow.plan import Plan
-from cellflow.population import Population
 
 __all__ = ["Auto"]
 
@@ -18,7 +18,8 @@ logger = logging.getLogger("cellflow")
 
 #: Up to this many pairs the dense solver needs less than a second.
 _DENSE_PAIRS = 1_000**2
-#: In one or two dimensions candidate arcs are hard to choose, and the dense solver is preferred for as long as it is bearable.
+#: In one or two dimensions candidate arcs are hard to choose, and the dense solver is preferred for
+#: as long as it is bearable.
 _FLAT_PAIRS = 3_000**2
 
 
@@ -43,7 +44,10 @@ class Auto:
         if pairs <= _DENSE_PAIRS:
             return Exact(), f"{pairs:,} pairs are few enough for the dense solver"
         if n_dims == 2 and pairs <= _FLAT_PAIRS:
-            return Exact(), f"{pairs:,} pairs in two dimensions, where candidate arcs are hard to choose"
+            return (
+                Exact(),
+                f"{pairs:,} pairs in two dimensions, where candidate arcs are hard to choose",
+            )
         return Sparse(tol=self.tol), f"{pairs:,} pairs are too many for the dense solver"
 
     @guarded

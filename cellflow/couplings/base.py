@@ -6,11 +6,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from cellflow._numbers import is_integer, is_number
-from cellflow._typing import FloatArray, IntArray
+from cellflow.core._numbers import is_integer, is_number
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core.plan import Plan
+from cellflow.core.population import Population
 from cellflow.errors import CouplingError, InputError
-from cellflow.plan import Plan
-from cellflow.population import Population
 
 __all__ = ["Cloud", "Coupling", "arc_costs", "cloud", "guard_memory", "positive", "whole"]
 
@@ -19,7 +19,8 @@ __all__ = ["Cloud", "Coupling", "arc_costs", "cloud", "guard_memory", "positive"
 class Coupling(Protocol):
     """Anything that says who becomes whom: `(source, target) -> Plan`.
 
-    Costs are squared Euclidean distances between positions, so scale the coordinates before, not the cost after.
+    Costs are squared Euclidean distances between positions, so scale the coordinates before, not
+    the cost after.
     """
 
     def __call__(self, source: Population, target: Population) -> Plan:
@@ -41,7 +42,9 @@ def cloud(population: Population, centre: FloatArray) -> Cloud:
     return Cloud(rows, population.x[rows].astype(np.float64) - centre, weight / weight.sum())
 
 
-def arc_costs(x: FloatArray, y: FloatArray, i: IntArray, j: IntArray, chunk: int = 1024) -> FloatArray:
+def arc_costs(
+    x: FloatArray, y: FloatArray, i: IntArray, j: IntArray, chunk: int = 1024
+) -> FloatArray:
     """Squared distances of the pairs `(x[i], y[j])`, in float64, in chunks that stay in the cache."""
     costs = np.empty(len(i))
     for start in range(0, len(i), chunk):

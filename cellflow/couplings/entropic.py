@@ -10,48 +10,54 @@ from typing import Literal
 
 import numpy as np
 
-from cellflow._neighbors import squared_distances
-from cellflow._random import stream
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray, IntArray
+from cellflow.core._neighbors import squared_distances
+from cellflow.core._random import stream
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core.plan import PotentialPlan
+from cellflow.core.population import Population
 from cellflow.couplings.base import cloud, positive, whole
 from cellflow.errors import CouplingError, InputError
-from cellflow.plan import PotentialPlan
-from cellflow.population import Population
 
 __all__ = ["Entropic"]
 
 logger = logging.getLogger("cellflow")
 
-#: Numbers in one tile, small enough to stay in the cache between the two products of an iteration (1 MiB).
+#: Numbers in one tile, small enough to stay in the cache between the two products of an iteration
+#: (1 MiB).
 _TILE = 2**17
-#: Up to this many pairs (half a gigabyte), the plan is kept between iterations; above, its tiles are computed anew.
+#: Up to this many pairs (half a gigabyte), the plan is kept between iterations; above, its tiles
+#: are computed anew.
 _KEPT_PAIRS = 2**26
 #: From this size on, potentials are first found on a subsample, this many times smaller.
-_LARGE, _RATIO = 1000, 4
+_LARGE = 1000
+_RATIO = 4
 #: Scalings beyond this are taken up into the potentials, before anything under- or overflows.
 _WIDE = 1e20
-#: Iterations between two looks at the rate of convergence, and the largest overrelaxation that is dared.
-_OBSERVED, _MAX_RELAXATION = 16, 1.95
+#: Iterations between two looks at the rate of convergence, and the largest overrelaxation that is
+#: dared.
+_OBSERVED = 16
+_MAX_RELAXATION = 1.95
 
 
 @dataclass(frozen=True)
 class Entropic:
     r"""Entropic transport for squared Euclidean cost, by Sinkhorn's iteration in the log domain.
 
-    With `sigma`, the plan is that of the Schrödinger bridge whose reference is Brownian motion of diffusion `sigma` over the
-    time between the two populations:
+    With `sigma`, the plan is that of the Schrödinger bridge whose reference is Brownian motion of
+    diffusion `sigma` over the time between the two populations:
 
     .. math:: \min_\pi \; \mathbb{E}_\pi |x - y|^2 + \varepsilon \, \mathrm{KL}(\pi \,\|\, a \otimes b),
               \qquad \varepsilon = 2 \sigma^2 (t_1 - t_0).
 
-    Potentials start from a subsample, and there from a larger epsilon. The plan is kept while it fits into half a gigabyte;
-    for larger populations it is computed tile by tile in each iteration.
+    Potentials start from a subsample, and there from a larger epsilon. The plan is kept while it
+    fits into half a gigabyte; for larger populations it is computed tile by tile in each iteration.
 
     Parameters
     ----------
     sigma
-        Diffusion per square root of time; `"auto"` stands for the value that fitting derives from the snapshots' times.
+        Diffusion per square root of time; `"auto"` stands for the value that fitting derives from
+        the snapshots' times.
     epsilon
         Regularisation itself, instead of `sigma`.
     tol
@@ -119,7 +125,12 @@ class Entropic:
         (rows, x, a), (columns, y, b) = cloud(source, centre), cloud(target, centre)
         start = _start(x, y, a, b, epsilon, stream(0))
         f, g, error, n_iter = _sinkhorn(x, y, a, b, start, epsilon, self.tol, self.max_iter)
-        logger.debug("entropic plan, epsilon %.4g: marginal error %.2g after %d iterations", epsilon, error, n_iter)
+        logger.debug(
+            "entropic plan, epsilon %.4g: marginal error %.2g after %d iterations",
+            epsilon,
+            error,
+            n_iter,
+        )
         if not error <= self.tol:
             msg = (
                 f"Entropic transport with epsilon={epsilon:.4g} has a marginal error of {error:.2g} after {n_iter} iterations "
@@ -149,7 +160,9 @@ def _blocks(n: int, m: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, n, step))
 
 
-def _soft_transform(x: FloatArray, y: FloatArray, g: FloatArray, b: FloatArray, epsilon: float) -> FloatArray:
+def _soft_transform(
+    x: FloatArray, y: FloatArray, g: FloatArray, b: FloatArray, epsilon: float
+) -> FloatArray:
     """Potential of each `x` that gives it its whole mass: the soft minimum of `|x - y|^2 - g(y)`, shape `(n,)`."""
     f = np.empty(len(x))
     by_column = g / epsilon + np.log(b)
@@ -163,7 +176,14 @@ def _soft_transform(x: FloatArray, y: FloatArray, g: FloatArray, b: FloatArray, 
     return f
 
 
-def _start(x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, epsilon: float, rng: np.random.Generator) -> FloatArray:
+def _start(
+    x: FloatArray,
+    y: FloatArray,
+    a: FloatArray,
+    b: FloatArray,
+    epsilon: float,
+    rng: np.random.Generator,
+) -> FloatArray:
     """Find potentials `g` to begin with: from a subsample, or from a larger epsilon."""
     if max(len(x), len(y)) > _LARGE:
         size = max(len(x), len(y)) // _RATIO
@@ -190,21 +210,33 @@ def _sample(weight: FloatArray, size: int, rng: np.random.Generator) -> tuple[In
 
 
 def _sinkhorn(
-    x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, g: FloatArray, epsilon: float, tol: float, max_iter: int
+    x: FloatArray,
+    y: FloatArray,
+    a: FloatArray,
+    b: FloatArray,
+    g: FloatArray,
+    epsilon: float,
+    tol: float,
+    max_iter: int,
 ) -> tuple[FloatArray, FloatArray, float, int]:
     """Alternate scaling until the column masses are within `tol`: potentials, error and number of iterations.
 
-    Scalings `u, v` multiply the plan of the potentials `f, g`, so that one iteration is two products with each tile. Steps are
-    overrelaxed as the observed rate suggests, and plain again before the end, so that rows are exact.
+    Scalings `u, v` multiply the plan of the potentials `f, g`, so that one iteration is two
+    products with each tile. Steps are overrelaxed as the observed rate suggests, and plain again
+    before the end, so that rows are exact.
     """
     keep = len(x) * len(y) <= _KEPT_PAIRS
     blocks = list(_blocks(len(x), len(y)))
-    relaxation, history = 1.0, [np.inf]
+    relaxation = 1.0
+    history = [np.inf]
     while True:
         f = _soft_transform(x, y, g, b, epsilon)
-        by_row, by_column = f / epsilon + np.log(a), g / epsilon + np.log(b)
+        by_row = f / epsilon + np.log(a)
+        by_column = g / epsilon + np.log(b)
 
-        def tile(rows: slice, by_row: FloatArray = by_row, by_column: FloatArray = by_column) -> FloatArray:
+        def tile(
+            rows: slice, by_row: FloatArray = by_row, by_column: FloatArray = by_column
+        ) -> FloatArray:
             exponent = squared_distances(x[rows], y)
             exponent *= -1.0 / epsilon
             exponent += by_row[rows, None]
@@ -212,9 +244,11 @@ def _sinkhorn(
             return np.exp(exponent, out=exponent)
 
         tiles = [tile(rows) for rows in blocks] if keep else None
-        u, v = np.ones(len(x)), np.ones(len(y))
+        u = np.ones(len(x))
+        v = np.ones(len(y))
         while True:
-            columns, error = np.zeros(len(y)), 0.0
+            columns = np.zeros(len(y))
+            error = 0.0
             for k, rows in enumerate(blocks):
                 mass = tiles[k] if tiles else tile(rows)
                 found = u[rows] * (mass @ v)
@@ -239,10 +273,12 @@ def _sinkhorn(
 def _relaxation(omega: float, history: list[float], tol: float, max_iter: int) -> float:
     r"""Choose the next overrelaxation from the errors so far.
 
-    If plain iterations converge at the rate :math:`\lambda`, those with :math:`\omega` do at :math:`\mu` where
+    If plain iterations converge at the rate :math:`\lambda`, those with :math:`\omega` do at
+    :math:`\mu` where
     :math:`(\mu + \omega - 1)^2 = \lambda \mu \omega^2`, and the best is :math:`2 / (1 + \sqrt{1 - \lambda})`.
 
-    Lehmann, T. et al. (2022). A note on overrelaxation in the Sinkhorn algorithm. Optimization Letters 16.
+    Lehmann, T. et al. (2022). A note on overrelaxation in the Sinkhorn algorithm. Optimization
+    Letters 16.
     """
     if history[-1] <= tol or len(history) > max_iter:
         return 1.0

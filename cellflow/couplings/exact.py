@@ -6,18 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._neighbors import squared_distances
-from cellflow._settings import guarded
+from cellflow.core._neighbors import squared_distances
+from cellflow.core._settings import guarded
+from cellflow.core.plan import EdgePlan
+from cellflow.core.population import Population
 from cellflow.couplings.base import cloud, guard_memory, whole
 from cellflow.errors import CouplingError
-from cellflow.plan import EdgePlan
-from cellflow.population import Population
 
 __all__ = ["Exact"]
 
 #: The cost matrix, the plan and the network simplex's own arrays.
 _BYTES_PER_PAIR = 40
-#: Far above what any solve needs; POT's own default stops short of the optimum from a few thousand cells on.
+#: Far above what any solve needs; POT's own default stops short of the optimum from a few thousand
+#: cells on.
 _MAX_PIVOTS = 10**9
 
 
@@ -25,8 +26,8 @@ _MAX_PIVOTS = 10**9
 class Exact:
     """Optimal transport for squared Euclidean cost by POT's network simplex, to machine precision.
 
-    For up to a few thousand cells: a second for 1,500 by 1,500, half a minute for 5,000 by 5,000. `Sparse` is faster from
-    about a thousand cells on.
+    For up to a few thousand cells: a second for 1,500 by 1,500, half a minute for 5,000 by 5,000.
+    `Sparse` is faster from about a thousand cells on.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ class Exact:
         import ot
 
         centre = target.weight @ target.x
-        a, b = cloud(source, centre), cloud(target, centre)
+        a = cloud(source, centre)
+        b = cloud(target, centre)
         guard_memory(
             f"Exact transport between {len(a.rows):,} and {len(b.rows):,} cells",
             _BYTES_PER_PAIR * len(a.rows) * len(b.rows),
@@ -76,7 +78,9 @@ class Exact:
         except UserWarning as warning:  # where warnings are errors; elsewhere the log says the same
             msg = f"POT's network simplex ended without an optimal plan ({warning}). Check the weights, or use Sparse()."
             raise CouplingError(msg) from warning
-        error = float(np.abs(plan.sum(axis=1) - a.weight).sum() + np.abs(plan.sum(axis=0) - b.weight).sum())
+        error = float(
+            np.abs(plan.sum(axis=1) - a.weight).sum() + np.abs(plan.sum(axis=0) - b.weight).sum()
+        )
         if log["warning"] is not None or not error < 1e-6:
             msg = (
                 f"POT's network simplex ended without an optimal plan (marginal error {error:.2g}; {log['warning']}). "
@@ -93,4 +97,11 @@ class Exact:
         if gap > 1e-6:
             msg = f"POT's plan is certified to {gap:.2g} of its cost only, which is not exact. Use Sparse()."
             raise CouplingError(msg)
-        return EdgePlan((len(source), len(target)), a.rows[i], b.rows[j], mass, cost * unit, 0.0 if gap < 1e-12 else gap)
+        return EdgePlan(
+            (len(source), len(target)),
+            a.rows[i],
+            b.rows[j],
+            mass,
+            cost * unit,
+            0.0 if gap < 1e-12 else gap,
+        )

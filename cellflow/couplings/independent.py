@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._settings import guarded
-from cellflow.plan import ProductPlan
-from cellflow.population import Population
+from cellflow.core._settings import guarded
+from cellflow.core.plan import ProductPlan
+from cellflow.core.population import Population
 
 __all__ = ["Independent"]
 
@@ -27,7 +27,10 @@ class Independent:
     def __call__(self, source: Population, target: Population) -> ProductPlan:
         """Couple two whole populations."""
         centre = target.weight @ target.x
-        x, y = source.x - centre, target.x - centre
-        spread = source.weight @ np.einsum("ij,ij->i", x, x) + target.weight @ np.einsum("ij,ij->i", y, y)
+        x = source.x - centre
+        y = target.x - centre
+        spread = source.weight @ np.einsum("ij,ij->i", x, x) + target.weight @ np.einsum(
+            "ij,ij->i", y, y
+        )
         cost = spread - 2.0 * (source.weight @ x) @ (target.weight @ y)
         return ProductPlan(source.weight, target.weight, float(cost))

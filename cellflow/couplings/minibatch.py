@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cellflow._random import as_seed, stream
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray, IntArray
+from cellflow.core._random import as_seed, stream
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core.plan import EdgePlan
+from cellflow.core.population import Population
 from cellflow.couplings.base import Coupling, arc_costs, whole
 from cellflow.couplings.exact import Exact
 from cellflow.errors import InputTypeError
-from cellflow.plan import EdgePlan
-from cellflow.population import Population
 
 __all__ = ["Minibatch"]
 
@@ -22,9 +22,10 @@ __all__ = ["Minibatch"]
 class Minibatch:
     """Another coupling, applied to random batches; the plan is the mean of theirs.
 
-    The reference that published methods use, not a recommendation: the plan of small batches blurs the optimal one. All
-    batches are solved up front, so that it is a plan like the others. Over all batches, each cell takes part as often as its
-    weight says, to within one draw; the marginals are therefore exact to within `1 / (n_batches * batch_size)` per cell.
+    The reference that published methods use, not a recommendation: the plan of small batches blurs
+    the optimal one. All batches are solved up front, so that it is a plan like the others. Over all
+    batches, each cell takes part as often as its weight says, to within one draw; the marginals are
+    therefore exact to within `1 / (n_batches * batch_size)` per cell.
 
     Parameters
     ----------
@@ -69,14 +70,23 @@ class Minibatch:
         """Rows of all batches, shape `(n_batches, batch_size)`: one systematic sample, shuffled."""
         size = self.n_batches * self.batch_size
         ends = np.cumsum(weight)
-        rows = np.searchsorted(ends, (np.arange(size) + rng.random()) / size * ends[-1], side="right")
+        rows = np.searchsorted(
+            ends, (np.arange(size) + rng.random()) / size * ends[-1], side="right"
+        )
         return rng.permutation(rows).reshape(self.n_batches, self.batch_size)
 
     def _edges(
-        self, source: Population, target: Population, rows: IntArray, columns: IntArray, rng: np.random.Generator
+        self,
+        source: Population,
+        target: Population,
+        rows: IntArray,
+        columns: IntArray,
+        rng: np.random.Generator,
     ) -> tuple[IntArray, IntArray, FloatArray]:
         """Solve one batch."""
-        plan = self.inner(Population(source.x[rows], source.time), Population(target.x[columns], target.time))
+        plan = self.inner(
+            Population(source.x[rows], source.time), Population(target.x[columns], target.time)
+        )
         if isinstance(plan, EdgePlan):
             return rows[plan.i], columns[plan.j], plan.mass
         i, j = plan.sample(self.batch_size, rng)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._files import as_path
-from cellflow._settings import guarded
-from cellflow._warn import ignored
 from cellflow.adapter.read import read_h5ad
+from cellflow.core._arguments import check_arguments
+from cellflow.core._files import as_path
+from cellflow.core._settings import guarded
+from cellflow.core._warn import ignored
 from cellflow.errors import InputError, MissingDataError, MissingKeyError
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     Parameters
     ----------
     path
-        A local copy, or the folder that holds it: `eb_velocity_v5.npz` (arrays `pcs` and `sample_labels`), or an h5ad with
-        `obsm["X_pca"]` and `obs["time"]`. None downloads it once.
+        A local copy, or the folder that holds it: `eb_velocity_v5.npz` (arrays `pcs` and
+        `sample_labels`), or an h5ad with `obsm["X_pca"]` and `obs["time"]`. None downloads it once.
 
     Returns
     -------
@@ -107,7 +107,8 @@ def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     if file.suffix != ".npz":
         return _timed(_read_h5ad(file), file, "time")
     arrays = _read_npz(file, ("pcs", "sample_labels"), ("phate",))
-    pcs, labels = arrays["pcs"], arrays["sample_labels"]
+    pcs = arrays["pcs"]
+    labels = arrays["sample_labels"]
     for name, array in arrays.items():
         _require_numbers(file, name, array, n_rows=labels.size, ndim=1 if array is labels else 2)
     extra = {"X_phate": arrays["phate"]} if "phate" in arrays else {}
@@ -116,7 +117,10 @@ def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
         raise InputError(msg)
     codes: list[int] = labels.astype(int).tolist()
     obs = pd.DataFrame(
-        {"time": labels.astype(np.float64), "day": pd.Categorical.from_codes(codes, pd.Index(_EB_DAYS))},
+        {
+            "time": labels.astype(np.float64),
+            "day": pd.Categorical.from_codes(codes, pd.Index(_EB_DAYS)),
+        },
         index=[f"cell{i}" for i in range(len(labels))],
     )
     return ad.AnnData(obs=obs, obsm={"X_pca": pcs, **extra})
@@ -129,7 +133,8 @@ def cite(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     Parameters
     ----------
     path
-        A local copy of `op_cite_inputs_0.h5ad`, or the folder that holds it. None downloads it once (1.2 GB).
+        A local copy of `op_cite_inputs_0.h5ad`, or the folder that holds it. None downloads it once
+        (1.2 GB).
 
     Returns
     -------
@@ -159,7 +164,8 @@ def multi(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     Parameters
     ----------
     path
-        A local copy of `op_train_multi_targets_0.h5ad`, or the folder that holds it. None downloads it once (1.1 GB).
+        A local copy of `op_train_multi_targets_0.h5ad`, or the folder that holds it. None downloads
+        it once (1.1 GB).
 
     Returns
     -------
@@ -176,7 +182,8 @@ def larry(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     Parameters
     ----------
     path
-        A local copy of `LARRY_adata_preprocessed.h5ad`, or the folder that holds it. None downloads it once (187 MB).
+        A local copy of `LARRY_adata_preprocessed.h5ad`, or the folder that holds it. None downloads
+        it once (187 MB).
 
     Returns
     -------
@@ -216,7 +223,9 @@ def _local(source: _Source, path: str | os.PathLike[str] | None) -> Path:
     try:
         file = given / source.file if given.is_dir() else given
     except (OSError, ValueError) as cause:  # too long, or with a null character
-        msg = f"path={str(given)[:80]!r} is no usable path ({cause}); pass the path of {source.file}."
+        msg = (
+            f"path={str(given)[:80]!r} is no usable path ({cause}); pass the path of {source.file}."
+        )
         raise InputError(msg) from cause
     if not file.is_file():
         msg = f"No file {file}. Download {source.file} ({source.size}) from {source.page} and pass path='.../{source.file}'."
@@ -232,11 +241,20 @@ def _fetch(source: _Source) -> Path:
     download = pooch.HTTPDownloader(
         timeout=_TIMEOUT_SECONDS,
         progressbar=sys.stderr.isatty(),
-        headers={"User-Agent": "Mozilla/5.0 (cellflow)"},  # Mendeley refuses the default of Python's clients
+        headers={
+            "User-Agent": "Mozilla/5.0 (cellflow)"
+        },  # Mendeley refuses the default of Python's clients
     )
     try:
-        return Path(pooch.retrieve(source.url, f"sha256:{source.sha256}", source.file, cache, downloader=download))
-    except (OSError, ValueError) as cause:  # no network, no such page, no room; or another file than expected
+        return Path(
+            pooch.retrieve(
+                source.url, f"sha256:{source.sha256}", source.file, cache, downloader=download
+            )
+        )
+    except (
+        OSError,
+        ValueError,
+    ) as cause:  # no network, no such page, no room; or another file than expected
         msg = (
             f"{source.file} could not be downloaded from {source.url} ({type(cause).__name__}: {cause}). Download it "
             f"({source.size}, sha256 {source.sha256}) from {source.page} on a machine that can, then either pass "

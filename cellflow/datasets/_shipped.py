@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, MissingDataError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ __all__ = ["myoblasts"]
 def myoblasts() -> AnnData:
     """Human skeletal muscle myoblasts, 0 to 72 hours after the switch to differentiation medium.
 
-    271 cells x 7,961 genes in FPKM (not counts), three significant digits; genes above 0.1 FPKM in at least 100 cells.
-    Ships with the package, under the Artistic License 2.0.
+    271 cells x 7,961 genes in FPKM (not counts), three significant digits; genes above 0.1 FPKM in
+    at least 100 cells. Ships with the package, under the Artistic License 2.0.
 
     Returns
     -------

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow import synthetic
-from cellflow._arguments import check_arguments
-from cellflow._numbers import as_array, as_count
-from cellflow._random import as_seed, stream
-from cellflow._settings import guarded
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import as_array, as_count
+from cellflow.core._random import as_seed, stream
+from cellflow.core._settings import guarded
 from cellflow.errors import InputError, closest
 from cellflow.synthetic import System, truth
 
@@ -23,22 +23,26 @@ __all__ = ["simulate"]
 
 #: `"two_well"` is the class `TwoWell`, with its default constants.
 _BY_NAME: dict[str, Any] = {
-    "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_"): getattr(synthetic, name)
+    "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_"): getattr(
+        synthetic, name
+    )
     for name in synthetic.__all__
     if name not in {"System", "truth"}
 }
 
 
 @guarded
-def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | None = None, seed: int = 0) -> AnnData:
+def simulate(
+    name: str | System, *, n_obs: int = 500, times: Sequence[float] | None = None, seed: int = 0
+) -> AnnData:
     """Draw snapshots of a system whose dynamics are known.
 
     Parameters
     ----------
     name
-        `"gaussian_to_gaussian"`, `"ornstein_uhlenbeck"`, `"rotation"`, `"bifurcation"`, `"two_well"`, `"gene_circuit"` (with
-        noise), `"toggle_switch"` (with proliferation) or `"branching_tree"`; or a system of `cellflow.synthetic`, for other
-        constants.
+        `"gaussian_to_gaussian"`, `"ornstein_uhlenbeck"`, `"rotation"`, `"bifurcation"`,
+        `"two_well"`, `"gene_circuit"` (with noise), `"toggle_switch"` (with proliferation) or
+        `"branching_tree"`; or a system of `cellflow.synthetic`, for other constants.
     n_obs
         Cells per snapshot.
     times
@@ -86,12 +90,22 @@ def simulate(name: str | System, *, n_obs: int = 500, times: Sequence[float] | N
         },
         index=[f"cell{i}" for i in range(len(x))],
     )
-    adata = ad.AnnData(x, obs=obs, var=pd.DataFrame(index=[f"x{k}" for k in range(x.shape[1])]), obsm={"X_state": x.copy()})
+    adata = ad.AnnData(
+        x,
+        obs=obs,
+        var=pd.DataFrame(index=[f"x{k}" for k in range(x.shape[1])]),
+        obsm={"X_state": x.copy()},
+    )
     parts = [truth(system, p.time, p.x) for p in snapshots.populations]
     for key in parts[0]:
         values = np.concatenate([part[key] for part in parts])
         (adata.obs if values.ndim == 1 else adata.obsm)[f"{key}_true"] = values
-    adata.uns["simulation"] = {"system": type(system).__name__, "constants": _plain(system), "n_obs": n_obs, "seed": seed}
+    adata.uns["simulation"] = {
+        "system": type(system).__name__,
+        "constants": _plain(system),
+        "n_obs": n_obs,
+        "seed": seed,
+    }
     return adata
 
 
@@ -108,4 +122,7 @@ def _system(name: str | System) -> System:
 
 def _plain(system: Any) -> dict[str, Any]:
     """Constants of a system as values that an h5ad can hold."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(system).items()}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in asdict(system).items()
+    }

@@ -9,22 +9,34 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from cellflow._arguments import check_arguments
-from cellflow._drawing import Drawing
-from cellflow._numbers import as_weights, shown
-from cellflow._random import as_seed, stream
-from cellflow._settings import guarded
-from cellflow._stored import Stored
-from cellflow._threads import torch_threads
-from cellflow._typing import FloatArray, RandomState
+from cellflow.core._arguments import check_arguments
+from cellflow.core._drawing import Drawing
+from cellflow.core._numbers import as_weights, shown
+from cellflow.core._random import as_seed, stream
+from cellflow.core._settings import guarded
+from cellflow.core._stored import Stored
+from cellflow.core._threads import torch_threads
+from cellflow.core._typing import FloatArray, RandomState
 from cellflow.densities._likelihood import MaximumLikelihood
-from cellflow.densities.base import Builder, Density, NormalizingFlow, State, checked_rows, standardisation
+from cellflow.densities.base import (
+    Builder,
+    Density,
+    NormalizingFlow,
+    State,
+    checked_rows,
+    standardisation,
+)
 from cellflow.densities.conditioned import Conditioned
 from cellflow.densities.glow import Glow
 from cellflow.densities.maf import MAF
 from cellflow.densities.nsf import NSF
 from cellflow.densities.realnvp import RealNVP
-from cellflow.densities.reference import GaussianMixture, KernelDensity, gaussian_mixture, kernel_density
+from cellflow.densities.reference import (
+    GaussianMixture,
+    KernelDensity,
+    gaussian_mixture,
+    kernel_density,
+)
 from cellflow.errors import InputError, ModelFileError, closest
 
 __all__ = [
@@ -50,7 +62,10 @@ logger = logging.getLogger("cellflow")
 
 Method = Literal["nsf", "maf", "realnvp", "glow", "gmm", "kde"]
 _FLOWS: dict[str, Builder] = {"nsf": NSF, "maf": MAF, "realnvp": RealNVP, "glow": Glow}
-_REFERENCES: dict[str, Callable[[FloatArray, FloatArray, int], Density]] = {"gmm": gaussian_mixture, "kde": kernel_density}
+_REFERENCES: dict[str, Callable[[FloatArray, FloatArray, int], Density]] = {
+    "gmm": gaussian_mixture,
+    "kde": kernel_density,
+}
 #: Below this many cells there is nothing to hold out and nothing to learn.
 _LEAST_CELLS = 10
 
@@ -73,12 +88,14 @@ def fit_density(
     x
         Cells, shape `(n, d)`, in any coordinates; the density answers in the same.
     method
-        A flow, `"nsf"`, `"maf"`, `"realnvp"` or `"glow"`; a reference, `"gmm"` (Gaussian mixture) or `"kde"` (Gaussian
-        kernels); or a class of flows with options, such as `partial(NSF, bins=16)`.
+        A flow, `"nsf"`, `"maf"`, `"realnvp"` or `"glow"`; a reference, `"gmm"` (Gaussian mixture)
+        or `"kde"` (Gaussian kernels); or a class of flows with options, such as `partial(NSF,
+        bins=16)`.
     weight
         Weight of each cell, shape `(n,)`; uniform by default. Cells of weight zero are left out.
     context
-        Features of each cell that the density is conditional on (time, indicators of a condition), shape `(n, c)`; flows only.
+        Features of each cell that the density is conditional on (time, indicators of a condition),
+        shape `(n, c)`; flows only.
     random_state
         Seed of initial weights, held-out cells and batches.
     training
@@ -93,7 +110,8 @@ def fit_density(
     Raises
     ------
     InputError
-        Fewer than 10 cells, values that are not finite, a column that does not vary, or options that the method has not.
+        Fewer than 10 cells, values that are not finite, a column that does not vary, or options
+        that the method has not.
     TrainingError
         A likelihood that is not finite.
     """
@@ -123,8 +141,14 @@ def fit_density(
             flow.context_scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
         (MaximumLikelihood() if training is None else training)(flow, x, share, context, seed)
     best = flow.history["val_nll"].argmin()
-    step, nll = flow.history["step"][best], flow.history["val_nll"][best]
-    logger.info("density %s: held-out negative log-likelihood %.4g at step %d", type(flow).__name__, nll, step)
+    step = flow.history["step"][best]
+    nll = flow.history["val_nll"][best]
+    logger.info(
+        "density %s: held-out negative log-likelihood %.4g at step %d",
+        type(flow).__name__,
+        nll,
+        step,
+    )
     return flow.double().eval()
 
 
@@ -170,7 +194,9 @@ def from_state(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> D
     ModelFileError
         A type that this version does not know, or arrays that do not fit.
     """
-    kinds = {kind.__name__: kind for kind in (NSF, MAF, RealNVP, Glow, GaussianMixture, KernelDensity)}
+    kinds = {
+        kind.__name__: kind for kind in (NSF, MAF, RealNVP, Glow, GaussianMixture, KernelDensity)
+    }
     name = Stored("density", config, {}).config.get("type")
     if name == Conditioned.__name__:
         return _conditioned(config, arrays)

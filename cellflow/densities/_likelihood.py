@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from cellflow._numbers import as_count
-from cellflow._random import stream
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray, IntArray
+from cellflow.core._numbers import as_count
+from cellflow.core._random import stream
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.densities.base import NormalizingFlow
 from cellflow.errors import InputError, TrainingError
 
@@ -27,7 +27,8 @@ _START = 4096
 #: Learning rate of parameters outside networks, relative to that of networks.
 _FASTER = 2.0
 # First keys of the random streams.
-_ASIDE, _BATCHES = 1, 2
+_ASIDE = 1
+_BATCHES = 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class MaximumLikelihood:
     batch_size
         Cells per step.
     lr
-        Learning rate of the networks at the start; it falls along a half cosine that ends at `steps`.
+        Learning rate of the networks at the start; it falls along a half cosine that ends at
+        `steps`.
     validation
         Share of cells held out, above 0 and up to 0.5.
     patience
@@ -53,7 +55,8 @@ class MaximumLikelihood:
     clip
         Largest norm of the gradient.
     weight_decay
-        Decoupled weight decay of the networks, per dimension of the data: the more dimensions, the sooner they overfit.
+        Decoupled weight decay of the networks, per dimension of the data: the more dimensions, the
+        sooner they overfit.
 
     Raises
     ------
@@ -82,13 +85,22 @@ class MaximumLikelihood:
             ("weight_decay", 0.0, 1e3),
         ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not least <= value <= most:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float | np.number)
+                or not least <= value <= most
+            ):
                 msg = f"{name}={value!r}; expected a number from {least:g} to {most:g}."
                 raise InputError(msg)
 
     @guarded
     def __call__(
-        self, flow: NormalizingFlow, x: FloatArray, weight: FloatArray, context: FloatArray | None, seed: int
+        self,
+        flow: NormalizingFlow,
+        x: FloatArray,
+        weight: FloatArray,
+        context: FloatArray | None,
+        seed: int,
     ) -> None:
         """Train a flow in place, on the thread of the caller.
 
@@ -117,10 +129,15 @@ class MaximumLikelihood:
         share = torch.from_numpy(weight).to(flow.dtype)
 
         def log_likelihood(model: NormalizingFlow, rows: Tensor) -> Tensor:
-            return model.standard_log_prob(points[rows], None if features is None else features[rows])
+            return model.standard_log_prob(
+                points[rows], None if features is None else features[rows]
+            )
 
-        aside, kept = torch.from_numpy(order[:n_aside]), order[n_aside:]
-        batches = _batches(kept, weight[kept], min(self.batch_size, len(kept)), stream(seed, _BATCHES))
+        aside = torch.from_numpy(order[:n_aside])
+        kept = order[n_aside:]
+        batches = _batches(
+            kept, weight[kept], min(self.batch_size, len(kept)), stream(seed, _BATCHES)
+        )
         start = torch.from_numpy(kept[:_START])
         flow.initialise(points[start], None if features is None else features[start])
 
@@ -128,14 +145,22 @@ class MaximumLikelihood:
         # Only networks decay: at zero they leave the distribution that the flow started from.
         names = dict(flow.named_parameters())
         groups: list[dict[str, Any]] = [
-            {"params": [p for name, p in names.items() if "hyper" in name], "weight_decay": self.weight_decay * flow.dim},
-            {"params": [p for name, p in names.items() if "hyper" not in name], "lr": _FASTER * self.lr},
+            {
+                "params": [p for name, p in names.items() if "hyper" in name],
+                "weight_decay": self.weight_decay * flow.dim,
+            },
+            {
+                "params": [p for name, p in names.items() if "hyper" not in name],
+                "lr": _FASTER * self.lr,
+            },
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=0.0, fused=True)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         averaged = copy.deepcopy(flow)
         averages = list(averaged.parameters())
-        best, best_nll, best_step = copy.deepcopy(flow.state_dict()), math.inf, 0
+        best = copy.deepcopy(flow.state_dict())
+        best_nll = math.inf
+        best_step = 0
         records: list[tuple[float, float, float]] = []
         losses: list[Tensor] = []
         for step in range(1, self.steps + 1):
@@ -151,7 +176,9 @@ class MaximumLikelihood:
             if step % self.record_every and step != self.steps:
                 continue
             with torch.no_grad():
-                held_out = float(-(share[aside] * log_likelihood(averaged, aside)).sum() / share[aside].sum())
+                held_out = float(
+                    -(share[aside] * log_likelihood(averaged, aside)).sum() / share[aside].sum()
+                )
             nll = float(torch.stack(losses).mean())
             losses.clear()
             if not math.isfinite(nll + held_out):
@@ -162,7 +189,9 @@ class MaximumLikelihood:
                 raise TrainingError(msg)
             records.append((float(step), nll, held_out))
             if held_out < best_nll:
-                best, best_nll, best_step = copy.deepcopy(averaged.state_dict()), held_out, step
+                best = copy.deepcopy(averaged.state_dict())
+                best_nll = held_out
+                best_step = step
             elif step - best_step >= self.patience:
                 break
         flow.load_state_dict(best)
@@ -175,10 +204,14 @@ def systematic(weight: FloatArray, n: int, offset: float) -> IntArray:
     With equal weights and `n` rows, every row comes up once.
     """
     ends = np.cumsum(weight)
-    return np.searchsorted(ends / ends[-1], (np.arange(n) + offset) / n, side="right").clip(max=len(weight) - 1)
+    return np.searchsorted(ends / ends[-1], (np.arange(n) + offset) / n, side="right").clip(
+        max=len(weight) - 1
+    )
 
 
-def _batches(rows: IntArray, weight: FloatArray, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
+def _batches(
+    rows: IntArray, weight: FloatArray, size: int, rng: np.random.Generator
+) -> Iterator[Tensor]:
     """Batches without end; in every epoch a cell comes up in proportion to its weight, in random order."""
     while True:
         epoch = rng.permutation(rows[systematic(weight, len(rows), rng.random())])

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from zuko.lazy import LazyComposedTransform, LazyTransform, UnconditionalTransform
 from zuko.transforms import LULinearTransform, MonotonicRQSTransform
 
-from cellflow._drawing import Drawing
-from cellflow._numbers import as_array, as_count
-from cellflow._settings import guarded
-from cellflow._stored import Stored, require_weights
-from cellflow._threads import torch_threads
-from cellflow._typing import FloatArray
+from cellflow.core._drawing import Drawing
+from cellflow.core._numbers import as_array, as_count
+from cellflow.core._settings import guarded
+from cellflow.core._stored import Stored, require_weights
+from cellflow.core._threads import torch_threads
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 
 __all__ = [
@@ -35,11 +35,13 @@ __all__ = [
 
 #: Rows per call when a flow is queried.
 _CHUNK = 1024
-#: Splines are the identity outside [-5, 5], in standard deviations; bins of the splines of the marginals.
+#: Splines are the identity outside [-5, 5], in standard deviations; bins of the splines of the
+#: marginals.
 SPLINE_BOUND = 5.0
 _BINS = 8
-#: Scales of one affine layer are softly clipped to 1/20 ... 20: steeper layers follow the training cells no better, and give
-#: single cells between clusters a density that is too low by hundreds of nats.
+#: Scales of one affine layer are softly clipped to 1/20 ... 20: steeper layers follow the training
+#: cells no better, and give single cells between clusters a density that is too low by hundreds of
+#: nats.
 LEAST_SCALE = 0.05
 _HISTORY = "history."
 #: Configuration (JSON-able plain values) and arrays by name.
@@ -53,7 +55,9 @@ class Density(Protocol):
     def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
         """Log-density in nats of positions `x (n, d)`, shape `(n,)`, float64."""
 
-    def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
+    def sample(
+        self, n: int, rng: np.random.Generator, context: FloatArray | None = None
+    ) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`, float64."""
 
     def state(self) -> State:
@@ -111,12 +115,14 @@ class NormalizingFlow(nn.Module):
     .. math:: \log p(x \mid c) = \log \mathcal N\big(f_c(z)\big) + \log |\det \partial_z f_c(z)| - \sum \log s,
               \quad z = (x - m) / s
 
-    The standardisation :math:`(m, s)` belongs to the flow: positions go in and come out in the caller's coordinates.
+    The standardisation :math:`(m, s)` belongs to the flow: positions go in and come out in the
+    caller's coordinates.
 
-    In every family :math:`f` begins with one monotone spline per coordinate and one triangular matrix, which start as the
-    inverse Cholesky factor of the covariance, and the layers of the family start as the identity. So training sets out from
-    the normal distribution of the data, marginals that are skewed or heavy-tailed cost the family nothing, and its networks
-    are left with the dependence that a normal copula does not have.
+    In every family :math:`f` begins with one monotone spline per coordinate and one triangular
+    matrix, which start as the inverse Cholesky factor of the covariance, and the layers of the
+    family start as the identity. So training sets out from the normal distribution of the data,
+    marginals that are skewed or heavy-tailed cost the family nothing, and its networks are left
+    with the dependence that a normal copula does not have.
 
     Parameters
     ----------
@@ -135,9 +141,17 @@ class NormalizingFlow(nn.Module):
     context_shift: Tensor
     context_scale: Tensor
 
-    def __init__(self, dim: int, n_context: int, transforms: Sequence[LazyTransform], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        dim: int,
+        n_context: int,
+        transforms: Sequence[LazyTransform],
+        options: Mapping[str, Any],
+    ) -> None:
         super().__init__()
-        self.dim, self.n_context, self.options = dim, n_context, dict(options)
+        self.dim = dim
+        self.n_context = n_context
+        self.options = dict(options)
         for layer in transforms:
             _start_from_identity(layer)
         marginals = UnconditionalTransform(
@@ -177,7 +191,11 @@ class NormalizingFlow(nn.Module):
 
     def scaled(self, context: Tensor | None) -> Tensor | None:
         """Carry context features `(n, c)` to the network's scale."""
-        return None if context is None else ((context.double() - self.context_shift) / self.context_scale).to(self.dtype)
+        return (
+            None
+            if context is None
+            else ((context.double() - self.context_shift) / self.context_scale).to(self.dtype)
+        )
 
     def standard_log_prob(self, z: Tensor, context: Tensor | None) -> Tensor:
         """Log-density of standardised positions `(n, d)` for scaled context, shape `(n,)`."""
@@ -187,7 +205,9 @@ class NormalizingFlow(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density of positions `x (n, d)`, shape `(n,)`; differentiable in `x`, the context and the parameters."""
         log_volume = self.scale.log().sum()
-        return self.standard_log_prob(self.standardised(x), self.scaled(context)).double() - log_volume
+        return (
+            self.standard_log_prob(self.standardised(x), self.scaled(context)).double() - log_volume
+        )
 
     @guarded
     @torch.no_grad()
@@ -199,7 +219,8 @@ class NormalizingFlow(nn.Module):
         x
             Shape `(n, d)`.
         context
-            Features of each position, `(n, c)`, or of all of them, `(c,)`; required by a conditional flow.
+            Features of each position, `(n, c)`, or of all of them, `(c,)`; required by a
+            conditional flow.
 
         Returns
         -------
@@ -211,7 +232,9 @@ class NormalizingFlow(nn.Module):
 
     @guarded
     @torch.no_grad()
-    def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
+    def sample(
+        self, n: int, rng: np.random.Generator, context: FloatArray | None = None
+    ) -> FloatArray:
         """Draw positions.
 
         Parameters
@@ -221,7 +244,8 @@ class NormalizingFlow(nn.Module):
         rng
             Source of the noise.
         context
-            Features of each draw, `(n, c)`, or of all of them, `(c,)`; required by a conditional flow.
+            Features of each draw, `(n, c)`, or of all of them, `(c,)`; required by a conditional
+            flow.
 
         Returns
         -------
@@ -245,31 +269,49 @@ class NormalizingFlow(nn.Module):
         if context is None:
             return np.empty((n, 0))
         context = np.asarray(context)
-        context = checked_rows("context", np.tile(context, (n, 1)) if context.ndim == 1 else context, self.n_context)
+        context = checked_rows(
+            "context", np.tile(context, (n, 1)) if context.ndim == 1 else context, self.n_context
+        )
         if len(context) != n:
             msg = f"context has {len(context)} rows; expected {n}, one per position."
             raise InputError(msg)
         return context
 
     def _by_chunks(
-        self, function: Callable[[Tensor, Tensor | None], Tensor], x: FloatArray, context: FloatArray
+        self,
+        function: Callable[[Tensor, Tensor | None], Tensor],
+        x: FloatArray,
+        context: FloatArray,
     ) -> FloatArray:
         """Apply a function to chunks of one shape, because the last bit of a matrix product depends on its shape."""
         rows = torch.from_numpy(np.column_stack([x, context])).to(self.shift.device)
         n_chunks = max(1, math.ceil(len(rows) / _CHUNK))
         rows = nn.functional.pad(rows, (0, 0, 0, n_chunks * _CHUNK - len(rows)))
-        parts = [function(part[:, : self.dim], part[:, self.dim :] if self.n_context else None) for part in rows.split(_CHUNK)]
+        parts = [
+            function(part[:, : self.dim], part[:, self.dim :] if self.n_context else None)
+            for part in rows.split(_CHUNK)
+        ]
         return np.asarray(torch.cat(parts)[: len(x)].cpu().numpy())
 
     def state(self) -> State:
         """Return configuration (JSON-able plain values) and arrays by name: all that `from_state` needs."""
-        config = {"type": type(self).__name__, "dim": self.dim, "n_context": self.n_context, "options": self.options}
+        config = {
+            "type": type(self).__name__,
+            "dim": self.dim,
+            "n_context": self.n_context,
+            "options": self.options,
+        }
         arrays = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
-        return config, {**arrays, **{_HISTORY + name: value for name, value in self.history.items()}}
+        return config, {
+            **arrays,
+            **{_HISTORY + name: value for name, value in self.history.items()},
+        }
 
     @classmethod
     @guarded
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> NormalizingFlow:
+    def from_state(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]
+    ) -> NormalizingFlow:
         """Rebuild a flow from its `state`.
 
         Raises
@@ -287,11 +329,19 @@ class NormalizingFlow(nn.Module):
             stored.fail(cause)
         history = stored.under(_HISTORY)
         names = [name for name in stored.arrays if not name.startswith(_HISTORY)]
-        require_weights(stored, "", {k: (tuple(v.shape), v.is_floating_point()) for k, v in flow.state_dict().items()}, names)
+        require_weights(
+            stored,
+            "",
+            {k: (tuple(v.shape), v.is_floating_point()) for k, v in flow.state_dict().items()},
+            names,
+        )
         for name, length in (("scale", dim), ("context_scale", n_context)):
             stored.array(name, (length,), positive=True)
         flow.load_state_dict({name: torch.from_numpy(stored.arrays[name]) for name in names})
-        flow.history = {name: stored.array(_HISTORY + name, (found.size,), finite=False) for name, found in history.items()}
+        flow.history = {
+            name: stored.array(_HISTORY + name, (found.size,), finite=False)
+            for name, found in history.items()
+        }
         return flow.eval()
 
 
@@ -307,14 +357,18 @@ def _sizes(stored: Stored) -> tuple[int, int, dict[str, Any]]:
         if name == "transforms":
             stored.count("options.transforms", value, least=1, most=len(stored.arrays))
         elif isinstance(value, list | tuple):
-            widths = [stored.count(f"options.{name}", width, least=1, most=n_weights) for width in value]
+            widths = [
+                stored.count(f"options.{name}", width, least=1, most=n_weights) for width in value
+            ]
             for before, after in pairwise([1, *widths, last]):
-                stored.count(f"product of neighbours in options.{name}", before * after, most=n_weights)
+                stored.count(
+                    f"product of neighbours in options.{name}", before * after, most=n_weights
+                )
         else:
             stored.count(f"options.{name}", value, most=n_weights)
     return dim, n_context, options
 
 
-#: Makes an untrained flow, `(dim, n_context) -> NormalizingFlow`: a class of this family, or `functools.partial` of one with
-#: its options.
+#: Makes an untrained flow, `(dim, n_context) -> NormalizingFlow`: a class of this family, or
+#: `functools.partial` of one with its options.
 Builder: TypeAlias = Callable[..., NormalizingFlow]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._typing import FloatArray
+from cellflow.core._typing import FloatArray
 from cellflow.densities.base import Density, State
 from cellflow.errors import InputError
 
@@ -33,7 +33,9 @@ class Conditioned:
         _require_none(context)
         return self.density.log_prob(x, self.context)
 
-    def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
+    def sample(
+        self, n: int, rng: np.random.Generator, context: FloatArray | None = None
+    ) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _require_none(context)
         return self.density.sample(n, rng, self.context)

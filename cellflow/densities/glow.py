@@ -9,9 +9,14 @@ import torch
 from torch import Tensor, nn
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.lazy import LazyTransform, UnconditionalTransform
-from zuko.transforms import DependentTransform, LULinearTransform, MonotonicAffineTransform, PermutationTransform
+from zuko.transforms import (
+    DependentTransform,
+    LULinearTransform,
+    MonotonicAffineTransform,
+    PermutationTransform,
+)
 
-from cellflow._numbers import as_count
+from cellflow.core._numbers import as_count
 from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, nonlinear
 
 __all__ = ["ActNorm", "Glow"]
@@ -41,8 +46,9 @@ class ActNorm(LazyTransform):
 class Glow(NormalizingFlow):
     """RealNVP with coordinates that are mixed anew, by a learned invertible matrix, before each coupling.
 
-    A step is activation normalisation with data-dependent start, a matrix `L U P` (learned triangles, fixed random
-    permutation), and an affine coupling with log-scales softly clipped to +-log(20).
+    A step is activation normalisation with data-dependent start, a matrix `L U P` (learned
+    triangles, fixed random permutation), and an affine coupling with log-scales softly clipped to
+    +-log(20).
 
     Parameters
     ----------
@@ -59,10 +65,19 @@ class Glow(NormalizingFlow):
     https://arxiv.org/abs/1807.03039
     """
 
-    def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 8, hidden: Sequence[int] = (128, 128)) -> None:
+    def __init__(
+        self,
+        dim: int,
+        n_context: int = 0,
+        *,
+        transforms: int = 8,
+        hidden: Sequence[int] = (128, 128),
+    ) -> None:
         nonlinear(dim, "Glow", "a coupling needs two coordinates")
         transforms = as_count("transforms", transforms, most=1000)
-        hidden = [as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))]
+        hidden = [
+            as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))
+        ]
         layers: list[LazyTransform] = []
         for k in range(transforms):
             order = torch.randperm(dim, generator=torch.Generator().manual_seed(k))

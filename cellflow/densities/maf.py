@@ -10,7 +10,7 @@ from torch import nn
 from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.transforms import MonotonicAffineTransform
 
-from cellflow._numbers import as_count
+from cellflow.core._numbers import as_count
 from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, nonlinear
 
 __all__ = ["MAF"]
@@ -19,7 +19,8 @@ __all__ = ["MAF"]
 class MAF(NormalizingFlow):
     """Every coordinate is scaled and shifted by what came before it, in an order that turns from layer to layer.
 
-    Log-scales are softly clipped to +-log(20). One pass gives the density; sampling takes `dim` passes per layer.
+    Log-scales are softly clipped to +-log(20). One pass gives the density; sampling takes `dim`
+    passes per layer.
 
     Parameters
     ----------
@@ -36,10 +37,19 @@ class MAF(NormalizingFlow):
     https://arxiv.org/abs/1705.07057
     """
 
-    def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 10, hidden: Sequence[int] = (128, 128)) -> None:
+    def __init__(
+        self,
+        dim: int,
+        n_context: int = 0,
+        *,
+        transforms: int = 10,
+        hidden: Sequence[int] = (128, 128),
+    ) -> None:
         nonlinear(dim, "MAF", "every masked affine flow is Gaussian there")
         transforms = as_count("transforms", transforms, most=1000)
-        hidden = [as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))]
+        hidden = [
+            as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))
+        ]
         orders = torch.arange(dim), torch.arange(dim).flip(0)
         layers = [
             MaskedAutoregressiveTransform(

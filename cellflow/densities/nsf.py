@@ -10,7 +10,7 @@ from torch import nn
 from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.transforms import MonotonicRQSTransform
 
-from cellflow._numbers import as_count
+from cellflow.core._numbers import as_count
 from cellflow.densities.base import SPLINE_BOUND, NormalizingFlow
 
 __all__ = ["NSF"]
@@ -19,8 +19,9 @@ __all__ = ["NSF"]
 class NSF(NormalizingFlow):
     """Every coordinate passes through a monotonic rational-quadratic spline that depends on what came before it.
 
-    The splines live on [-5, 5] in standard deviations and are the identity outside, so far tails are Gaussian.
-    One pass gives the density; sampling takes `dim` passes per layer. Works on one-dimensional data.
+    The splines live on [-5, 5] in standard deviations and are the identity outside, so far tails
+    are Gaussian. One pass gives the density; sampling takes `dim` passes per layer. Works on
+    one-dimensional data.
 
     Parameters
     ----------
@@ -39,10 +40,18 @@ class NSF(NormalizingFlow):
     """
 
     def __init__(
-        self, dim: int, n_context: int = 0, *, transforms: int = 3, hidden: Sequence[int] = (64, 64), bins: int = 8
+        self,
+        dim: int,
+        n_context: int = 0,
+        *,
+        transforms: int = 3,
+        hidden: Sequence[int] = (64, 64),
+        bins: int = 8,
     ) -> None:
         transforms = as_count("transforms", transforms, most=1000)
-        hidden = [as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))]
+        hidden = [
+            as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))
+        ]
         bins = as_count("bins", bins, least=2, most=1000)
         orders = torch.arange(dim), torch.arange(dim).flip(0)
         layers = [
@@ -57,4 +66,6 @@ class NSF(NormalizingFlow):
             )
             for k in range(transforms)
         ]
-        super().__init__(dim, n_context, layers, {"transforms": transforms, "hidden": hidden, "bins": bins})
+        super().__init__(
+            dim, n_context, layers, {"transforms": transforms, "hidden": hidden, "bins": bins}
+        )

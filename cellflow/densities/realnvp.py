@@ -10,7 +10,7 @@ from torch import nn
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import MonotonicAffineTransform
 
-from cellflow._numbers import as_count
+from cellflow.core._numbers import as_count
 from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, nonlinear
 
 __all__ = ["RealNVP"]
@@ -19,7 +19,8 @@ __all__ = ["RealNVP"]
 class RealNVP(NormalizingFlow):
     """Couplings: half of the coordinates scale and shift the other half, and the halves change from layer to layer.
 
-    Log-scales are softly clipped to +-log(20). Both directions take one pass, so it samples fastest.
+    Log-scales are softly clipped to +-log(20). Both directions take one pass, so it samples
+    fastest.
 
     Parameters
     ----------
@@ -35,11 +36,21 @@ class RealNVP(NormalizingFlow):
     Dinh, Sohl-Dickstein, Bengio. Density estimation using Real NVP. ICLR 2017. https://arxiv.org/abs/1605.08803
     """
 
-    def __init__(self, dim: int, n_context: int = 0, *, transforms: int = 10, hidden: Sequence[int] = (128, 128)) -> None:
+    def __init__(
+        self,
+        dim: int,
+        n_context: int = 0,
+        *,
+        transforms: int = 10,
+        hidden: Sequence[int] = (128, 128),
+    ) -> None:
         nonlinear(dim, "RealNVP", "a coupling needs two coordinates")
         transforms = as_count("transforms", transforms, most=1000)
-        hidden = [as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))]
-        layers, mask = [], torch.zeros(0)
+        hidden = [
+            as_count("hidden", width, most=10_000) for width in (hidden if len(hidden) else (0,))
+        ]
+        layers = []
+        mask = torch.zeros(0)
         for k in range(transforms):
             half = torch.randperm(dim, generator=torch.Generator().manual_seed(k)) % 2 == 1
             mask = ~mask if k % 2 else half

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from cellflow._neighbors import squared_distances
-from cellflow._numbers import as_count
-from cellflow._random import stream
-from cellflow._settings import guarded
-from cellflow._stored import Stored
-from cellflow._typing import FloatArray
+from cellflow.core._neighbors import squared_distances
+from cellflow.core._numbers import as_count
+from cellflow.core._random import stream
+from cellflow.core._settings import guarded
+from cellflow.core._stored import Stored
+from cellflow.core._typing import FloatArray
 from cellflow.densities._likelihood import systematic
 from cellflow.densities.base import State, checked_rows, standardisation
 from cellflow.errors import InputError, ModelFileError
@@ -24,7 +24,8 @@ __all__ = ["GaussianMixture", "KernelDensity", "gaussian_mixture", "kernel_densi
 _PAIRS = 2**23
 #: Cells at most whose left-out likelihood chooses the bandwidth.
 _LEFT_OUT = 500
-#: Bandwidths considered, relative to Scott's rule; the lower end keeps exact copies of cells from making it zero.
+#: Bandwidths considered, relative to Scott's rule; the lower end keeps exact copies of cells from
+#: making it zero.
 _BANDWIDTHS = (0.02, 2.0)
 
 
@@ -60,7 +61,9 @@ class GaussianMixture:
         return np.asarray(logsumexp(parts, b=self.weight[:, None], axis=0))
 
     @guarded
-    def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
+    def sample(
+        self, n: int, rng: np.random.Generator, context: FloatArray | None = None
+    ) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _unconditional(context)
         as_count("n", n, least=0, each=8 * self.mean.shape[1] ** 2)
@@ -70,16 +73,24 @@ class GaussianMixture:
 
     def state(self) -> State:
         """Configuration and arrays: all that `cellflow.densities.from_state` needs."""
-        return {"type": type(self).__name__}, {"weight": self.weight, "mean": self.mean, "factor": self.factor}
+        return {"type": type(self).__name__}, {
+            "weight": self.weight,
+            "mean": self.mean,
+            "factor": self.factor,
+        }
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> GaussianMixture:  # noqa: ARG003 (all is in the arrays)
+    def from_state(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]
+    ) -> GaussianMixture:
         """Rebuild a mixture from its `state`."""
         weight, mean, factor = _parts(arrays, "weight", "mean", "factor")
         stored = Stored("density", {}, {"weight": weight, "mean": mean, "factor": factor})
         mean = stored.array("mean", (None, None))
         k, d = mean.shape
-        return cls(stored.array("weight", (k,), positive=True), mean, stored.array("factor", (k, d, d)))
+        return cls(
+            stored.array("weight", (k,), positive=True), mean, stored.array("factor", (k, d, d))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +118,21 @@ class KernelDensity:
 
         x = _rows(x, context, self.x.shape[1])
         shift = self.weight @ self.x
-        cells, queries = (solve_triangular(self.factor, (y - shift).T, lower=True).T for y in (self.x, x))
-        log_weight, size = np.log(self.weight), max(1, _PAIRS // len(cells))
+        cells, queries = (
+            solve_triangular(self.factor, (y - shift).T, lower=True).T for y in (self.x, x)
+        )
+        log_weight = np.log(self.weight)
+        size = max(1, _PAIRS // len(cells))
         parts = [
-            _logsumexp(log_weight - 0.5 * squared_distances(queries[k : k + size], cells)) for k in range(0, len(x), size)
+            _logsumexp(log_weight - 0.5 * squared_distances(queries[k : k + size], cells))
+            for k in range(0, len(x), size)
         ]
         return np.concatenate([*parts, np.empty(0)]) - _log_volume(self.factor)
 
     @guarded
-    def sample(self, n: int, rng: np.random.Generator, context: FloatArray | None = None) -> FloatArray:
+    def sample(
+        self, n: int, rng: np.random.Generator, context: FloatArray | None = None
+    ) -> FloatArray:
         """Draw `n` positions, shape `(n, d)`."""
         _unconditional(context)
         as_count("n", n, least=0, each=16 * self.x.shape[1])
@@ -124,10 +141,16 @@ class KernelDensity:
 
     def state(self) -> State:
         """Configuration and arrays: all that `cellflow.densities.from_state` needs."""
-        return {"type": type(self).__name__}, {"x": self.x, "weight": self.weight, "factor": self.factor}
+        return {"type": type(self).__name__}, {
+            "x": self.x,
+            "weight": self.weight,
+            "factor": self.factor,
+        }
 
     @classmethod
-    def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> KernelDensity:  # noqa: ARG003 (all is in the arrays)
+    def from_state(
+        cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]
+    ) -> KernelDensity:
         """Rebuild an estimate from its `state`."""
         x, weight, factor = _parts(arrays, "x", "weight", "factor")
         stored = Stored("density", {}, {"x": x, "weight": weight, "factor": factor})
@@ -136,7 +159,9 @@ class KernelDensity:
         return cls(x, stored.array("weight", (n,), positive=True), stored.array("factor", (d, d)))
 
 
-def gaussian_mixture(x: FloatArray, weight: FloatArray, seed: int, *, max_components: int = 12) -> GaussianMixture:
+def gaussian_mixture(
+    x: FloatArray, weight: FloatArray, seed: int, *, max_components: int = 12
+) -> GaussianMixture:
     """Fit mixtures of 1, 2, 3, ... components by expectation maximisation; the Bayesian information criterion chooses.
 
     The number grows until two in a row are no better. Weights enter by systematic resampling.
@@ -155,25 +180,36 @@ def gaussian_mixture(x: FloatArray, weight: FloatArray, seed: int, *, max_compon
     shift, factor = _whitening(x, weight)
     z = np.linalg.solve(factor, (x - shift).T).T
     z = z[systematic(weight, len(z), 0.5)]
-    best, best_score, best_k = None, np.inf, 0
+    best = None
+    best_score = np.inf
+    best_k = 0
     for k in range(1, min(max_components, len(z) // 2) + 1):
-        model = Mixture(k, random_state=seed % 2**32, reg_covar=1e-6, max_iter=200, init_params="k-means++").fit(z)
+        model = Mixture(
+            k, random_state=seed % 2**32, reg_covar=1e-6, max_iter=200, init_params="k-means++"
+        ).fit(z)
         score = model.bic(z)
         if score < best_score:
-            best, best_score, best_k = model, score, k
+            best = model
+            best_score = score
+            best_k = k
         elif k - best_k >= 2:
             break
     if best is None:
         msg = "No mixture of Gaussians could be fitted; use method='kde'."
         raise InputError(msg)
     covariance = factor @ best.covariances_ @ factor.T
-    return GaussianMixture(best.weights_ / best.weights_.sum(), best.means_ @ factor.T + shift, np.linalg.cholesky(covariance))
+    return GaussianMixture(
+        best.weights_ / best.weights_.sum(),
+        best.means_ @ factor.T + shift,
+        np.linalg.cholesky(covariance),
+    )
 
 
 def kernel_density(x: FloatArray, weight: FloatArray, seed: int) -> KernelDensity:
     """Place a kernel on every cell: the covariance of all cells times a squared bandwidth.
 
-    The bandwidth maximises the likelihood of left-out cells: of each of up to 500, under the kernels of all others.
+    The bandwidth maximises the likelihood of left-out cells: of each of up to 500, under the
+    kernels of all others.
 
     Parameters
     ----------
@@ -198,14 +234,20 @@ def kernel_density(x: FloatArray, weight: FloatArray, seed: int) -> KernelDensit
         log_prob = _logsumexp(log_weight - 0.5 * square / bandwidth**2) - d * np.log(bandwidth)
         return -float(weight[left_out] @ log_prob)
 
-    found = minimize_scalar(negative_log_likelihood, bounds=np.log(_BANDWIDTHS), method="bounded", options={"xatol": 0.01})
+    found = minimize_scalar(
+        negative_log_likelihood,
+        bounds=np.log(_BANDWIDTHS),
+        method="bounded",
+        options={"xatol": 0.01},
+    )
     return KernelDensity(x, weight, factor * scott * np.exp(found.x))
 
 
 def _whitening(x: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean `(d,)` and Cholesky factor `(d, d)` of the covariance.
 
-    Correlations are shrunk by `d / (n + d)`, so that few cells and columns that depend on each other have a factor too.
+    Correlations are shrunk by `d / (n + d)`, so that few cells and columns that depend on each
+    other have a factor too.
     """
     n, d = x.shape
     shift, scale = standardisation(x, weight)

@@ -7,4 +7,13 @@ from cellflow.fields.noise import AtNoise, NoiseConditional
 from cellflow.fields.potential import Potential
 from cellflow.fields.residual import Residual
 
-__all__ = ["MLP", "AtNoise", "Builder", "Conditioned", "Field", "NoiseConditional", "Potential", "Residual"]
+__all__ = [
+    "MLP",
+    "AtNoise",
+    "Builder",
+    "Conditioned",
+    "Field",
+    "NoiseConditional",
+    "Potential",
+    "Residual",
+]

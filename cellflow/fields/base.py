@@ -8,10 +8,18 @@ from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from cellflow.core.population import Clock
 from cellflow.errors import InputError, closest
-from cellflow.population import Clock
 
-__all__ = ["Activation", "Builder", "Field", "TimeInput", "activation_module", "check_shape", "padded_chunks"]
+__all__ = [
+    "Activation",
+    "Builder",
+    "Field",
+    "TimeInput",
+    "activation_module",
+    "check_shape",
+    "padded_chunks",
+]
 
 Activation = Literal["silu", "gelu", "selu", "tanh", "softplus"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -34,7 +42,8 @@ class Field(Protocol):
 #: Rows per call when a field is queried.
 _CHUNK = 1024
 
-#: Makes a field for a dimension and a clock: a class of this family, or `functools.partial` of one with its options.
+#: Makes a field for a dimension and a clock: a class of this family, or `functools.partial` of one
+#: with its options.
 Builder: TypeAlias = Callable[..., nn.Module]
 
 
@@ -46,7 +55,8 @@ class TimeInput(nn.Module):
     clock
         Span of the experiment.
     n_frequencies
-        Adds :math:`\cos(\pi m \tau / 2), \sin(\pi m \tau / 2)` for :math:`m = 1 \dots` `n_frequencies`.
+        Adds :math:`\cos(\pi m \tau / 2), \sin(\pi m \tau / 2)` for :math:`m = 1 \dots`
+        `n_frequencies`.
     """
 
     def __init__(self, clock: Clock, n_frequencies: int = 0) -> None:
@@ -64,7 +74,12 @@ class TimeInput(nn.Module):
         tau = ((t - self.middle) / self.half_span).to(x.dtype).expand(len(x))[:, None]
         if not self.n_frequencies:
             return tau
-        angle = 0.5 * torch.pi * tau * torch.arange(1, self.n_frequencies + 1, dtype=x.dtype, device=x.device)
+        angle = (
+            0.5
+            * torch.pi
+            * tau
+            * torch.arange(1, self.n_frequencies + 1, dtype=x.dtype, device=x.device)
+        )
         return torch.cat([tau, torch.cos(angle), torch.sin(angle)], dim=1)
 
 
@@ -78,7 +93,12 @@ def activation_module(name: Activation) -> nn.Module:
 
 def check_shape(*, dim: int, width: int, depth: int, n_context: int) -> None:
     """Raise for sizes that make no network."""
-    for key, value, least in (("dim", dim, 1), ("width", width, 1), ("depth", depth, 1), ("n_context", n_context, 0)):
+    for key, value, least in (
+        ("dim", dim, 1),
+        ("width", width, 1),
+        ("depth", depth, 1),
+        ("n_context", n_context, 0),
+    ):
         if not isinstance(value, int) or value < least:
             msg = f"{key}={value!r}; expected an integer of at least {least}."
             raise InputError(msg)
@@ -87,9 +107,12 @@ def check_shape(*, dim: int, width: int, depth: int, n_context: int) -> None:
 def padded_chunks(x: Tensor, size: int = _CHUNK) -> Iterator[tuple[Tensor, int]]:
     """Split rows into chunks of one width, the last one filled up by repeating a row; yields each with its true size.
 
-    The last bit of a matrix product depends on its shape. At one shape for every query, a cell's result does not depend on
-    the cells that are asked with it.
+    The last bit of a matrix product depends on its shape. At one shape for every query, a cell's
+    result does not depend on the cells that are asked with it.
     """
     for chunk in x.split(size):
         missing = size - len(chunk)
-        yield torch.cat([chunk, chunk[-1:].expand(missing, *chunk.shape[1:])]) if missing else chunk, len(chunk)
+        yield (
+            torch.cat([chunk, chunk[-1:].expand(missing, *chunk.shape[1:])]) if missing else chunk,
+            len(chunk),
+        )

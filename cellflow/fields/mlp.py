@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from cellflow.core.population import Clock
 from cellflow.fields.base import Activation, TimeInput, activation_module, check_shape
-from cellflow.population import Clock
 
 __all__ = ["MLP"]
 
@@ -16,8 +16,8 @@ __all__ = ["MLP"]
 class MLP(nn.Module):
     """`depth` hidden layers of `width` units on `[x, time, context]`.
 
-    Outputs are per unit of time: the last layer is divided by the clock's unit, so that the same weights serve an experiment
-    in hours and in days.
+    Outputs are per unit of time: the last layer is divided by the clock's unit, so that the same
+    weights serve an experiment in hours and in days.
 
     Parameters
     ----------
@@ -53,7 +53,9 @@ class MLP(nn.Module):
         self.time = TimeInput(clock, n_frequencies)
         widths = [dim + self.time.width + n_context] + [width] * depth
         hidden = [
-            layer for n_in, n_out in pairwise(widths) for layer in (nn.Linear(n_in, n_out), activation_module(activation))
+            layer
+            for n_in, n_out in pairwise(widths)
+            for layer in (nn.Linear(n_in, n_out), activation_module(activation))
         ]
         self.net = nn.Sequential(*hidden, nn.Linear(width, dim if out_dim is None else out_dim))
 

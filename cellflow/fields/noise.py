@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from cellflow.core.population import Clock
 from cellflow.fields.base import Builder
-from cellflow.ladder import Ladder, Moments
-from cellflow.population import Clock
+from cellflow.fields.ladder import Ladder, Moments
 
 __all__ = ["AtNoise", "NoiseConditional"]
 
@@ -20,7 +20,8 @@ class NoiseConditional(nn.Module):
     .. math::  s(t, x, \sigma) = -(\Lambda_t + \sigma^2)^{-1} y + (\sigma_L^2 + \sigma^2)^{-1/2}\,
                F\big(t, (\Lambda_t + \sigma^2)^{-1/2} y, u_\sigma\big), \qquad y = x - m_t
 
-    in the principal axes of the cells, with :math:`m_t` their mean and :math:`\Lambda_t` their variances at that time,
+    in the principal axes of the cells, with :math:`m_t` their mean and :math:`\Lambda_t` their
+    variances at that time,
     :math:`\sigma_L` the ladder's smallest level, and :math:`u_\sigma` the logarithm of :math:`\sigma_L^2 + \sigma^2`, scaled
     to [-1, 1] over the ladder. The network starts from a normal distribution that moves with the cells, its inputs and outputs
     have unit size in every direction and at every level, the score of cells far from the data points home, and
@@ -53,19 +54,29 @@ class NoiseConditional(nn.Module):
     variance: Tensor
 
     def __init__(
-        self, dim: int, clock: Clock, *, ladder: Ladder, moments: Moments, field: Builder, n_context: int = 0
+        self,
+        dim: int,
+        clock: Clock,
+        *,
+        ladder: Ladder,
+        moments: Moments,
+        field: Builder,
+        n_context: int = 0,
     ) -> None:
         super().__init__()
         # The network's outputs are per unit of time; a score is not.
         self.unit = clock.unit
         self.ladder = ladder
         least, most = (0.5 * math.log(ladder.smallest**2 + s**2) for s in (0.0, ladder.largest))
-        self.middle, self.half_span = 0.5 * (least + most), 0.5 * (most - least)
+        self.middle = 0.5 * (least + most)
+        self.half_span = 0.5 * (most - least)
         self.register_buffer("knots", torch.from_numpy(moments.times.copy()))
         self.register_buffer("mean", torch.from_numpy(moments.mean.copy()))
         self.register_buffer("axes", torch.from_numpy(moments.axes.copy()))
         self.register_buffer("variance", torch.from_numpy(moments.variance.copy()))
-        self.net = field(dim + 1, clock, out_dim=dim, **({"n_context": n_context} if n_context else {}))
+        self.net = field(
+            dim + 1, clock, out_dim=dim, **({"n_context": n_context} if n_context else {})
+        )
 
     def moments(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of the cells at times `t` (scalar or `(n,)`), and variances along the axes; `(n, d)`, for the rows of `x`."""
@@ -74,15 +85,21 @@ class NoiseConditional(nn.Module):
         t = t.to(self.knots.dtype).expand(len(x)).contiguous()
         k = torch.searchsorted(self.knots, t).clamp(1, len(self.knots) - 1)
         share = ((t - self.knots[k - 1]) / (self.knots[k] - self.knots[k - 1])).clamp(0, 1)[:, None]
-        return tuple(torch.lerp(a[k - 1], a[k], share).to(x.dtype) for a in (self.mean, self.variance))  # type: ignore[return-value] # two of them
+        return tuple(
+            torch.lerp(a[k - 1], a[k], share).to(x.dtype) for a in (self.mean, self.variance)
+        )  # type: ignore[return-value] # two of them
 
-    def forward(self, t: Tensor, x: Tensor, noise: Tensor | float = 0.0, context: Tensor | None = None) -> Tensor:
+    def forward(
+        self, t: Tensor, x: Tensor, noise: Tensor | float = 0.0, context: Tensor | None = None
+    ) -> Tensor:
         """Evaluate at times `t` and noise levels (scalars or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
         noise = torch.as_tensor(noise, dtype=x.dtype, device=x.device)
         added = (noise * noise).expand(len(x))[:, None]
         mean, variance = self.moments(t, x)
         axes = self.axes.to(x.dtype)
-        y, total, least = (x - mean) @ axes, variance + added, self.ladder.smallest**2 + added
+        y = (x - mean) @ axes
+        total = variance + added
+        least = self.ladder.smallest**2 + added
         level = (0.5 * least.log() - self.middle) / self.half_span
         inside = torch.cat([y * total.rsqrt(), level], dim=1)
         out: Tensor = self.net(t, inside) if context is None else self.net(t, inside, context)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cellflow.core.population import Clock
 from cellflow.fields.base import Builder
-from cellflow.population import Clock
 
 __all__ = ["Potential"]
 
@@ -34,7 +34,9 @@ class Potential(nn.Module):
 
     def __init__(self, dim: int, clock: Clock, *, field: Builder, n_context: int = 0) -> None:
         super().__init__()
-        self.potential = field(dim, clock, out_dim=1, **({"n_context": n_context} if n_context else {}))
+        self.potential = field(
+            dim, clock, out_dim=1, **({"n_context": n_context} if n_context else {})
+        )
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cellflow.core.population import Clock
 from cellflow.fields.base import Activation, TimeInput, activation_module, check_shape
-from cellflow.population import Clock
 
 __all__ = ["Residual"]
 
@@ -14,8 +14,8 @@ __all__ = ["Residual"]
 class Residual(nn.Module):
     r"""Blocks :math:`h \leftarrow h + W_2\, a(W_1 [a(h), \text{time, context}])` between two linear maps.
 
-    The second map of each block starts at zero, so that the network starts linear in its first features and depth costs
-    nothing at the beginning.
+    The second map of each block starts at zero, so that the network starts linear in its first
+    features and depth costs nothing at the beginning.
 
     Parameters
     ----------
@@ -65,7 +65,9 @@ class Residual(nn.Module):
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
-        beside = self.time(t, x) if context is None else torch.cat([self.time(t, x), context], dim=1)
+        beside = (
+            self.time(t, x) if context is None else torch.cat([self.time(t, x), context], dim=1)
+        )
         h = self.inlet(torch.cat([x, beside], dim=1))
         for first, second in zip(self.first, self.second, strict=True):
             h = h + second(self.activation(first(torch.cat([self.activation(h), beside], dim=1))))

@@ -5,7 +5,12 @@ from cellflow.metrics.estimates import Estimate, estimate
 from cellflow.metrics.intervals import Calibration, calibration
 from cellflow.metrics.kernels import energy_distance, mmd
 from cellflow.metrics.likelihood import NLL, negative_log_likelihood
-from cellflow.metrics.lineages import Transitions, lineage_consistency, nearest_transitions, plan_transitions
+from cellflow.metrics.lineages import (
+    Transitions,
+    lineage_consistency,
+    nearest_transitions,
+    plan_transitions,
+)
 from cellflow.metrics.moments import MomentErrors, mean_error, moment_errors, variance_ratio
 from cellflow.metrics.novelty import Novelty, nearest_neighbour_novelty
 from cellflow.metrics.sliced import sliced_wasserstein

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cellflow._numbers import as_array, as_weights
-from cellflow._typing import FloatArray
+from cellflow.core._numbers import as_array, as_weights
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 
 __all__ = ["Statistic", "Two", "cloud", "require_one_space", "two_clouds"]
@@ -30,7 +30,9 @@ class Two(NamedTuple):
     b: FloatArray
 
 
-def cloud(name: str, x: FloatArray, weight: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+def cloud(
+    name: str, x: FloatArray, weight: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Return positions in float64 and weights that sum to one.
 
     Raises

@@ -14,7 +14,8 @@ def mean_distance(two: Two) -> Statistic:
     """Distance between the means, and its derivatives (zero where the means are one)."""
     # Relative to one point, so that means far from the origin lose nothing.
     origin = two.y[0]
-    x, y = two.x - origin, two.y - origin
+    x = two.x - origin
+    y = two.y - origin
     step = two.a @ x - two.b @ y
     length = float(np.linalg.norm(step))
     direction = step / length if length > 0.0 else step

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cellflow._typing import FloatArray
+from cellflow.core._typing import FloatArray
 from cellflow.metrics._clouds import Statistic, Two
 
 __all__ = ["energy", "kernel_discrepancy", "median_distance"]
@@ -15,8 +15,10 @@ __all__ = ["energy", "kernel_discrepancy", "median_distance"]
 _TILE = 2**19
 #: Points that the typical distance is taken from.
 _MEDIAN_POINTS = 500
-#: Largest width of the kernels, in typical distances; each of the others is half as wide as the one before.
-_WIDEST, _N_WIDTHS = 4.0, 5
+#: Largest width of the kernels, in typical distances; each of the others is half as wide as the one
+#: before.
+_WIDEST = 4.0
+_N_WIDTHS = 5
 
 #: From distances, shape `(rows, columns)`, to values; may work in place.
 _Kernel = Callable[[FloatArray], FloatArray]
@@ -48,12 +50,14 @@ def kernel_discrepancy(two: Two, bandwidth: float) -> Statistic:
 def median_distance(two: Two) -> float:
     """Median distance between two different points of the even mixture of both clouds; 0 where all points are one.
 
-    Taken from 500 points that divide the mass evenly along the order of the coordinates, so that neither the order of rows,
-    nor that of the clouds, nor the division of mass among equal cells matters, and nothing is drawn.
+    Taken from 500 points that divide the mass evenly along the order of the coordinates, so that
+    neither the order of rows, nor that of the clouds, nor the division of mass among equal cells
+    matters, and nothing is drawn.
     """
     from scipy.spatial.distance import pdist
 
-    points, weight = np.concatenate([two.x, two.y]), np.concatenate([two.a, two.b])
+    points = np.concatenate([two.x, two.y])
+    weight = np.concatenate([two.a, two.b])
     order = np.lexsort(points.T[::-1])
     reached = np.cumsum(weight[order])
     # A little off the middle, where shares that are simple fractions do not end.
@@ -65,9 +69,11 @@ def median_distance(two: Two) -> float:
 
 def _discrepancy(two: Two, metric: str, kernel: _Kernel, sign: float) -> Statistic:
     """`sign` times (within x + within y - 2 across), means of the kernel over pairs, each cell with itself included."""
-    within_x, within_y = _within(two.x, two.a, metric, kernel), _within(two.y, two.b, metric, kernel)
+    within_x = _within(two.x, two.a, metric, kernel)
+    within_y = _within(two.y, two.b, metric, kernel)
     at_x, at_y = _across(two, metric, kernel)
-    u, v = 2.0 * sign * (within_x - at_x), 2.0 * sign * (within_y - at_y)
+    u = 2.0 * sign * (within_x - at_x)
+    v = 2.0 * sign * (within_y - at_y)
     # Homogeneous of degree two in the weights.
     return Statistic(max(0.0, 0.5 * float(two.a @ u + two.b @ v)), u, v)
 
@@ -76,7 +82,8 @@ def _across(two: Two, metric: str, kernel: _Kernel) -> tuple[FloatArray, FloatAr
     """Mean of the kernel from each cell of one cloud to all of the other."""
     from scipy.spatial.distance import cdist
 
-    at_x, at_y = np.empty(len(two.x)), np.zeros(len(two.y))
+    at_x = np.empty(len(two.x))
+    at_y = np.zeros(len(two.y))
     size = max(1, _TILE // len(two.y))
     for start in range(0, len(two.x), size):
         part = slice(start, start + size)
@@ -90,7 +97,8 @@ def _within(x: FloatArray, weight: FloatArray, metric: str, kernel: _Kernel) -> 
     """Mean of the kernel from each cell to all of its own cloud."""
     from scipy.spatial.distance import cdist
 
-    means, size = np.zeros(len(x)), max(1, _TILE // len(x))
+    means = np.zeros(len(x))
+    size = max(1, _TILE // len(x))
     for start in range(0, len(x), size):
         stop = min(start + size, len(x))
         values = kernel(cdist(x[start:stop], x[start:], metric))

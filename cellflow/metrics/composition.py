@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._numbers import as_weights
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow.core._numbers import as_weights
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 
 __all__ = ["Composition", "composition_error"]
@@ -22,7 +22,8 @@ class Composition:
     Parameters
     ----------
     error
-        Total variation, half the sum of absolute differences: the share of cells that would have to change their label.
+        Total variation, half the sum of absolute differences: the share of cells that would have to
+        change their label.
     labels
         Every label of either population, sorted.
     x, y
@@ -69,13 +70,17 @@ def composition_error(
     return Composition(0.5 * float(np.abs(in_x - in_y).sum()), tuple(labels.tolist()), in_x, in_y)
 
 
-def _labelled(name: str, label: Sequence[object] | np.ndarray, weight: FloatArray | None) -> tuple[np.ndarray, FloatArray]:
+def _labelled(
+    name: str, label: Sequence[object] | np.ndarray, weight: FloatArray | None
+) -> tuple[np.ndarray, FloatArray]:
     """Labels as text, and weights of sum one."""
     given = np.asarray(label, dtype=object)
     if given.ndim != 1 or len(given) == 0:
         msg = f"`{name}_label` has shape {given.shape}; expected one label for each of at least one cell."
         raise InputError(msg)
-    missing = [k for k, value in enumerate(given) if value is None or value != value]  # NaN is not itself
+    missing = [
+        k for k, value in enumerate(given) if value is None or value != value
+    ]  # NaN is not itself
     if missing:
         msg = f"`{name}_label` has no label for cell {missing[0]} ({len(missing)} in all); leave such cells out."
         raise InputError(msg)

@@ -8,21 +8,23 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from cellflow._numbers import ROUNDS, as_count
-from cellflow._random import as_seed, stream
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray, RandomState
+from cellflow.core._numbers import ROUNDS, as_count
+from cellflow.core._random import as_seed, stream
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, RandomState
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import Statistic, Two, two_clouds
 from cellflow.metrics._moments import mean_distance, spread_ratio
 from cellflow.metrics._pairs import energy, kernel_discrepancy, median_distance
 from cellflow.metrics._slices import sliced
-from cellflow.metrics._transport import solve
+from cellflow.transport.exact import solve
 
 __all__ = ["Estimate", "estimate"]
 
 #: What `estimate` can be asked for.
-Metric: TypeAlias = Literal["w1", "w2", "sliced_w1", "sliced_w2", "energy", "mmd", "variance_ratio", "mean_error"]
+Metric: TypeAlias = Literal[
+    "w1", "w2", "sliced_w1", "sliced_w2", "energy", "mmd", "variance_ratio", "mean_error"
+]
 
 #: Cells that are drawn at once, over all replicates of a tile.
 _TILE = 2**21
@@ -74,22 +76,24 @@ def estimate(
 ) -> Estimate:
     r"""Compute a metric together with an interval for it, at the price of the metric alone.
 
-    The interval answers: where would the metric lie if as many cells were drawn again from both populations? Cells are drawn
-    with replacement, each with its weight, but nothing is solved again: the metric is replaced by its derivative by the
-    weights,
+    The interval answers: where would the metric lie if as many cells were drawn again from both
+    populations? Cells are drawn with replacement, each with its weight, but nothing is solved
+    again: the metric is replaced by its derivative by the weights,
 
     .. math:: T^* = T + \sum_i (a^*_i - a_i)\, u_i + \sum_j (b^*_j - b_j)\, v_j,
 
-    where :math:`u` and :math:`v` are the optimal potentials for transport costs, and the influence of each cell for the other
-    metrics. The mean of the metric over repeated samples depends on their sizes (see `wasserstein`), and it is this mean, at
-    these sizes, that the interval is for, not the value between infinite populations. Nor does it hold what else varies: the
-    training seed, the choice of held-out time.
+    where :math:`u` and :math:`v` are the optimal potentials for transport costs, and the influence
+    of each cell for the other metrics. The mean of the metric over repeated samples depends on
+    their sizes (see `wasserstein`), and it is this mean, at these sizes, that the interval is for,
+    not the value between infinite populations. Nor does it hold what else varies: the training
+    seed, the choice of held-out time.
 
     Parameters
     ----------
     metric
-        `"w1"`, `"w2"` (`wasserstein`), `"sliced_w1"`, `"sliced_w2"` (`sliced_wasserstein`, 100 directions, seed 0), `"energy"`
-        (`energy_distance`), `"mmd"`, `"variance_ratio"` or `"mean_error"`.
+        `"w1"`, `"w2"` (`wasserstein`), `"sliced_w1"`, `"sliced_w2"` (`sliced_wasserstein`, 100
+        directions, seed 0), `"energy"` (`energy_distance`), `"mmd"`, `"variance_ratio"` or
+        `"mean_error"`.
     x, y
         Positions, shapes `(n, d)` and `(m, d)`, finite.
     x_weight, y_weight
@@ -128,19 +132,28 @@ def estimate(
     if metric not in get_args(Metric):
         msg = f"metric={metric!r} is not known; expected one of {', '.join(get_args(Metric))}."
         raise InputError(msg)
-    if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not 0.0 < level < 1.0:
+    if (
+        isinstance(level, bool)
+        or not isinstance(level, int | float | np.number)
+        or not 0.0 < level < 1.0
+    ):
         msg = f"level={level!r}; expected a number between 0 and 1."
         raise InputError(msg)
-    n_boot, seed = as_count("n_boot", n_boot, most=ROUNDS), as_seed(random_state)
+    n_boot = as_count("n_boot", n_boot, most=ROUNDS)
+    seed = as_seed(random_state)
     found = _STATISTICS[metric](two)
-    deviation = _resampled(two.a, found.u, n_boot, stream(seed, 0)) + _resampled(two.b, found.v, n_boot, stream(seed, 1))
+    deviation = _resampled(two.a, found.u, n_boot, stream(seed, 0)) + _resampled(
+        two.b, found.v, n_boot, stream(seed, 1)
+    )
     # None of them is ever negative, however far the derivative reaches.
     replicates = np.maximum(np.append(found.value + deviation, found.value), 0.0)
     if metric in ("w2", "sliced_w2"):
         replicates = np.sqrt(replicates)
     low, high = np.quantile(replicates[:-1], [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     value = float(replicates[-1])
-    return Estimate(value, float(low), float(high), len(two.x), len(two.y), metric, float(level), n_boot)
+    return Estimate(
+        value, float(low), float(high), len(two.x), len(two.y), metric, float(level), n_boot
+    )
 
 
 def _mmd(two: Two) -> Statistic:
@@ -163,11 +176,14 @@ _STATISTICS: dict[str, Callable[[Two], Statistic]] = {
 }
 
 
-def _resampled(weight: FloatArray, influence: FloatArray, n_boot: int, rng: np.random.Generator) -> FloatArray:
+def _resampled(
+    weight: FloatArray, influence: FloatArray, n_boot: int, rng: np.random.Generator
+) -> FloatArray:
     """Weighted means of the influence over resampled cells, minus that over the cells as they are, shape `(n_boot,)`."""
     n = len(weight)
     centred = influence - weight @ influence
-    mass, change = n * weight, n * weight * centred
+    mass = n * weight
+    change = n * weight * centred
     size = max(1, _TILE // n)
     parts = []
     for start in range(0, n_boot, size):

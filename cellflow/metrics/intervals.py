@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import two_clouds
 
@@ -24,8 +24,8 @@ class Calibration:
     level
         Share of predicted cells inside each interval, shape `(k,)`.
     coverage
-        Share of observed cells inside it, by dimension, shape `(k, d)`: above the level where the prediction is too wide,
-        below where it is too narrow or lies elsewhere.
+        Share of observed cells inside it, by dimension, shape `(k, d)`: above the level where the
+        prediction is too wide, below where it is too narrow or lies elsewhere.
     """
 
     level: FloatArray
@@ -43,8 +43,8 @@ def calibration(
 ) -> Calibration:
     """Count the observed cells inside the central intervals of a predicted population.
 
-    The interval of level L runs from the (1 - L) / 2 to the (1 + L) / 2 quantile of the predicted cells in one dimension;
-    that of level 1 is the whole line.
+    The interval of level L runs from the (1 - L) / 2 to the (1 + L) / 2 quantile of the predicted
+    cells in one dimension; that of level 1 is the whole line.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def calibration(
     Raises
     ------
     InputError
-        Clouds that are empty, not finite or of different dimensions; weights that do not fit; levels that are no shares.
+        Clouds that are empty, not finite or of different dimensions; weights that do not fit;
+        levels that are no shares.
 
     Examples
     --------
@@ -71,13 +72,17 @@ def calibration(
     if levels.ndim != 1 or not ((levels >= 0.0) & (levels <= 1.0)).all():
         msg = f"level={level!r}; expected numbers between 0 and 1."
         raise InputError(msg)
-    two = two_clouds(predicted, observed, predicted_weight, observed_weight, names=("predicted", "observed"))
+    two = two_clouds(
+        predicted, observed, predicted_weight, observed_weight, names=("predicted", "observed")
+    )
     coverage = np.empty((len(levels), two.x.shape[1]))
     for axis in range(two.x.shape[1]):
         order = np.argsort(two.x[:, axis])
         below = np.concatenate([[0.0], np.cumsum(two.a[order])])
         values = two.x[order, axis]
-        left, right = (np.searchsorted(values, two.y[:, axis], side=side) for side in ("left", "right"))
+        left, right = (
+            np.searchsorted(values, two.y[:, axis], side=side) for side in ("left", "right")
+        )
         # Where values are tied, the middle of their ranks.
         rank = 0.5 * (below[left] + below[right])
         coverage[:, axis] = (np.abs(2.0 * rank - 1.0) <= levels[:, None] + 1e-12) @ two.b

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cellflow._numbers import as_number
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow.core._numbers import as_number
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.metrics._clouds import two_clouds
 from cellflow.metrics._pairs import energy, kernel_discrepancy, median_distance
 
@@ -13,15 +13,20 @@ __all__ = ["energy_distance", "mmd"]
 
 @guarded
 def energy_distance(
-    x: FloatArray, y: FloatArray, *, x_weight: FloatArray | None = None, y_weight: FloatArray | None = None
+    x: FloatArray,
+    y: FloatArray,
+    *,
+    x_weight: FloatArray | None = None,
+    y_weight: FloatArray | None = None,
 ) -> float:
     r"""Energy distance between two weighted clouds.
 
     .. math:: 2\,\mathbb{E}\|X - Y\| - \mathbb{E}\|X - X'\| - \mathbb{E}\|Y - Y'\|
 
-    Zero only where both are one, and sensitive to a variance that was lost, which the Wasserstein distance rewards in many
-    dimensions. The means run over all pairs of the given cells, a cell with itself included (a V-statistic): the result is
-    never negative and zero on equal clouds, and of two samples of one population it is about
+    Zero only where both are one, and sensitive to a variance that was lost, which the Wasserstein
+    distance rewards in many dimensions. The means run over all pairs of the given cells, a cell
+    with itself included (a V-statistic): the result is never negative and zero on equal clouds, and
+    of two samples of one population it is about
     :math:`(1/n + 1/m)\,\mathbb{E}\|X - X'\|`, not zero.
 
     Parameters
@@ -71,7 +76,8 @@ def mmd(
     .. math:: \mathbb{E} k(X, X') + \mathbb{E} k(Y, Y') - 2\,\mathbb{E} k(X, Y), \quad
               k(x, y) = \tfrac15 \sum_{s \in \{1/4, 1/2, 1, 2, 4\}} e^{-\|x - y\|^2 / 2 (s h)^2}
 
-    The means run over all pairs, a cell with itself included (the V-statistic, which is biased upwards by about
+    The means run over all pairs, a cell with itself included (the V-statistic, which is biased
+    upwards by about
     :math:`(1 - \mathbb{E} k)(1/n + 1/m)`, but never negative and zero on equal clouds). It has no unit.
 
     Parameters
@@ -79,15 +85,17 @@ def mmd(
     x, y
         Positions, shapes `(n, d)` and `(m, d)`, finite.
     bandwidth
-        The width h, in the units of the positions. By default the median distance between different points of the even mixture
-        of both clouds, which depends on both: pass one number to compare several predictions on one scale.
+        The width h, in the units of the positions. By default the median distance between different
+        points of the even mixture of both clouds, which depends on both: pass one number to compare
+        several predictions on one scale.
     x_weight, y_weight
         Shapes `(n,)` and `(m,)`, non-negative; normalised here. Uniform by default.
 
     Raises
     ------
     InputError
-        Clouds that are empty, not finite or of different dimensions; weights that do not fit; a width that is not positive.
+        Clouds that are empty, not finite or of different dimensions; weights that do not fit; a
+        width that is not positive.
 
     References
     ----------
@@ -100,5 +108,7 @@ def mmd(
     2.0
     """
     two = two_clouds(x, y, x_weight, y_weight)
-    width = median_distance(two) if bandwidth is None else as_number("bandwidth", bandwidth, above=0.0)
+    width = (
+        median_distance(two) if bandwidth is None else as_number("bandwidth", bandwidth, above=0.0)
+    )
     return kernel_discrepancy(two, width).value if width > 0.0 else 0.0

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 
 __all__ = ["NLL", "negative_log_likelihood"]
@@ -32,11 +32,14 @@ class NLL(NamedTuple):
 
 
 @guarded
-def negative_log_likelihood(log_prob: FloatArray, n_dims: int, *, weight: FloatArray | None = None) -> NLL:
+def negative_log_likelihood(
+    log_prob: FloatArray, n_dims: int, *, weight: FloatArray | None = None
+) -> NLL:
     r"""Mean of :math:`-\log p(x_i)` over held-out cells: the cross-entropy of the population and the density.
 
-    Differences between two densities on the same cells estimate differences of their Kullback-Leibler divergences from the
-    truth. The values themselves depend on the units of the representation.
+    Differences between two densities on the same cells estimate differences of their
+    Kullback-Leibler divergences from the truth. The values themselves depend on the units of the
+    representation.
 
     Parameters
     ----------
@@ -62,7 +65,12 @@ def negative_log_likelihood(log_prob: FloatArray, n_dims: int, *, weight: FloatA
         msg = f"log_prob has shape {nll.shape} and {np.isnan(nll).sum()} values that are no numbers; expected (n,), n >= 1."
         raise InputError(msg)
     share = np.ones(len(nll)) if weight is None else np.asarray(weight, dtype=np.float64)
-    if share.shape != nll.shape or not np.isfinite(share).all() or (share < 0).any() or share.sum() <= 0:
+    if (
+        share.shape != nll.shape
+        or not np.isfinite(share).all()
+        or (share < 0).any()
+        or share.sum() <= 0
+    ):
         msg = f"weight must be {len(nll)} non-negative finite numbers, not all zero."
         raise InputError(msg)
     share = share / share.sum()
@@ -70,7 +78,12 @@ def negative_log_likelihood(log_prob: FloatArray, n_dims: int, *, weight: FloatA
         return NLL(np.inf, np.inf, np.nan)
     nll = np.where(share > 0, nll, 0.0)
     mean = float(share @ nll)
-    # Of a weighted mean; the number of cells that the weights are worth corrects it as n / (n - 1) does.
+    # Of a weighted mean; the number of cells that the weights are worth corrects it as n / (n - 1)
+    # does.
     concentration = float(share @ share)
-    variance = float(share**2 @ (nll - mean) ** 2) / (1.0 - concentration) if concentration < 1.0 else np.nan
+    variance = (
+        float(share**2 @ (nll - mean) ** 2) / (1.0 - concentration)
+        if concentration < 1.0
+        else np.nan
+    )
     return NLL(mean, mean / n_dims, float(np.sqrt(variance)))

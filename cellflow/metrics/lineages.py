@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from cellflow._neighbors import nearest
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow.core._neighbors import nearest
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
-    from cellflow.plan import Plan
+    from cellflow.core.plan import Plan
 
-__all__ = ["Lineage", "Transitions", "lineage_consistency", "named", "nearest_transitions", "plan_transitions"]
+__all__ = [
+    "Lineage",
+    "Transitions",
+    "lineage_consistency",
+    "named",
+    "nearest_transitions",
+    "plan_transitions",
+]
 
 #: Descendants of each type, or the one descendant.
 Lineage: TypeAlias = "Mapping[str, str | Iterable[str]]"
@@ -114,7 +121,7 @@ def plan_transitions(plan: Plan, source_label: Labels, target_label: Labels) -> 
     --------
     Of two types one becomes more frequent, and a plan that conserves mass makes up for it:
 
-    >>> from cellflow.plan import EdgePlan
+    >>> from cellflow.core.plan import EdgePlan
     >>> plan = EdgePlan((2, 2), [0, 0, 1], [0, 1, 1], [0.3, 0.2, 0.5], cost=0.0)
     >>> found = plan_transitions(plan, ["a", "b"], ["a", "b"])
     >>> found.mass
@@ -141,7 +148,12 @@ def plan_transitions(plan: Plan, source_label: Labels, target_label: Labels) -> 
 
 @guarded
 def nearest_transitions(
-    x: FloatArray, label: Labels, later: FloatArray, later_label: Labels, *, weight: FloatArray | None = None
+    x: FloatArray,
+    label: Labels,
+    later: FloatArray,
+    later_label: Labels,
+    *,
+    weight: FloatArray | None = None,
 ) -> Transitions:
     """Mass between types when every cell takes the type of the later cell that is nearest to it.
 
@@ -164,7 +176,8 @@ def nearest_transitions(
     InputError
         Shapes that do not fit, or no cells with types.
     """
-    own, their = _text("label", label), _text("later_label", later_label)
+    own = _text("label", label)
+    their = _text("later_label", later_label)
     for name, positions, types in (("x", x, own), ("later", later, their)):
         if np.ndim(positions) != 2 or len(positions) != len(types):
             found = np.shape(positions)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.metrics._clouds import two_clouds
 from cellflow.metrics._moments import mean_distance, spread_ratio
 
@@ -16,7 +16,11 @@ __all__ = ["MomentErrors", "mean_error", "moment_errors", "variance_ratio"]
 
 @guarded
 def mean_error(
-    x: FloatArray, y: FloatArray, *, x_weight: FloatArray | None = None, y_weight: FloatArray | None = None
+    x: FloatArray,
+    y: FloatArray,
+    *,
+    x_weight: FloatArray | None = None,
+    y_weight: FloatArray | None = None,
 ) -> float:
     """Distance between the means of two weighted clouds, in the units of the positions: a lower bound of every W_p.
 
@@ -42,7 +46,11 @@ def mean_error(
 
 @guarded
 def variance_ratio(
-    x: FloatArray, y: FloatArray, *, x_weight: FloatArray | None = None, y_weight: FloatArray | None = None
+    x: FloatArray,
+    y: FloatArray,
+    *,
+    x_weight: FloatArray | None = None,
+    y_weight: FloatArray | None = None,
 ) -> float:
     """Total variance of `x` (the trace of its covariance) over that of `y`: 1 is the goal, less means a collapsed prediction.
 
@@ -56,7 +64,8 @@ def variance_ratio(
     Raises
     ------
     InputError
-        Clouds that are empty, not finite or of different dimensions; weights that do not fit; a `y` that does not vary.
+        Clouds that are empty, not finite or of different dimensions; weights that do not fit; a `y`
+        that does not vary.
 
     Examples
     --------
@@ -100,30 +109,35 @@ def moment_errors(
 ) -> MomentErrors:
     """Compare the mean and the variance of every gene between predicted and observed cells.
 
-    The correlation of means is high for almost any prediction, because genes differ more than times do; read it beside that of
-    the previous snapshot.
+    The correlation of means is high for almost any prediction, because genes differ more than times
+    do; read it beside that of the previous snapshot.
 
     Parameters
     ----------
     predicted, observed
-        Expression, shapes `(n, g)` and `(m, g)`, on one scale (log-normalised, for instance), finite.
+        Expression, shapes `(n, g)` and `(m, g)`, on one scale (log-normalised, for instance),
+        finite.
     predicted_weight, observed_weight
         Shapes `(n,)` and `(m,)`, non-negative; normalised here. Uniform by default.
 
     Raises
     ------
     InputError
-        Matrices that are empty, not finite or of different numbers of genes; weights that do not fit.
+        Matrices that are empty, not finite or of different numbers of genes; weights that do not
+        fit.
 
     Examples
     --------
     >>> moment_errors(np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[0.0, 0.0], [0.0, 2.0]])).mean
     array([1., 0.])
     """
-    two = two_clouds(predicted, observed, predicted_weight, observed_weight, names=("predicted", "observed"))
+    two = two_clouds(
+        predicted, observed, predicted_weight, observed_weight, names=("predicted", "observed")
+    )
     means = two.a @ two.x, two.b @ two.y
     variances = two.a @ (two.x - means[0]) ** 2, two.b @ (two.y - means[1]) ** 2
-    mean, variance = means[0] - means[1], variances[0] - variances[1]
+    mean = means[0] - means[1]
+    variance = variances[0] - variances[1]
     return MomentErrors(
         mean=mean,
         variance=variance,

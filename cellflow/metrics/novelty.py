@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._neighbors import nearest
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow.core._neighbors import nearest
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import cloud, require_one_space
 
@@ -25,19 +25,23 @@ class Novelty:
     Parameters
     ----------
     ratio
-        Distance of each generated cell to its nearest training cell, shape `(n,)`, over `typical`: 0 for a copy, about 1 for a
-        new cell of the same population, large where there are no training cells.
+        Distance of each generated cell to its nearest training cell, shape `(n,)`, over `typical`:
+        0 for a copy, about 1 for a new cell of the same population, large where there are no
+        training cells.
     real_ratio
-        The same of real cells, shape `(m,)`: the held-out ones where given, else every training cell beside the others.
+        The same of real cells, shape `(m,)`: the held-out ones where given, else every training
+        cell beside the others.
     copies
-        Share of generated cells that lie at most a third as far from their nearest training cell as from the second.
+        Share of generated cells that lie at most a third as far from their nearest training cell as
+        from the second.
     real_copies
         The same share of the real cells: what chance makes.
     nearer
-        Probability that a generated cell is nearer to the training cells than a real one: 0.5 where they are alike, 1 where
-        all are copies, 0 where all lie outside.
+        Probability that a generated cell is nearer to the training cells than a real one: 0.5 where
+        they are alike, 1 where all are copies, 0 where all lie outside.
     typical
-        Median distance between a training cell and its nearest other one, in the units of the positions.
+        Median distance between a training cell and its nearest other one, in the units of the
+        positions.
     """
 
     ratio: FloatArray
@@ -49,11 +53,14 @@ class Novelty:
 
 
 @guarded
-def nearest_neighbour_novelty(generated: FloatArray, training: FloatArray, *, held_out: FloatArray | None = None) -> Novelty:
+def nearest_neighbour_novelty(
+    generated: FloatArray, training: FloatArray, *, held_out: FloatArray | None = None
+) -> Novelty:
     """Look for each generated cell's nearest training cell, and compare with what real cells have.
 
-    A model that returns its training cells scores perfectly in every distance between populations; this tells it from one that
-    has learned the population. Training cells at one position count once.
+    A model that returns its training cells scores perfectly in every distance between populations;
+    this tells it from one that has learned the population. Training cells at one position count
+    once.
 
     Parameters
     ----------
@@ -62,8 +69,8 @@ def nearest_neighbour_novelty(generated: FloatArray, training: FloatArray, *, he
     training
         What the model was trained on, shape `(k, d)`, at least three different cells.
     held_out
-        Real cells that the model has not seen, shape `(m, d)`. Without them every training cell is compared with the others,
-        which are one cell fewer.
+        Real cells that the model has not seen, shape `(m, d)`. Without them every training cell is
+        compared with the others, which are one cell fewer.
 
     Returns
     -------
@@ -72,7 +79,8 @@ def nearest_neighbour_novelty(generated: FloatArray, training: FloatArray, *, he
     Raises
     ------
     InputError
-        Clouds that are empty, not finite or of different dimensions, or fewer than three different training cells.
+        Clouds that are empty, not finite or of different dimensions, or fewer than three different
+        training cells.
 
     References
     ----------
@@ -101,7 +109,8 @@ def nearest_neighbour_novelty(generated: FloatArray, training: FloatArray, *, he
         held_out, _ = cloud("held_out", held_out)
         require_one_space(training=training, held_out=held_out)
         real = _distances(held_out, training, 2)
-    new, typical = _distances(generated, training, 2), float(np.median(apart[:, 0]))
+    new = _distances(generated, training, 2)
+    typical = float(np.median(apart[:, 0]))
     return Novelty(
         ratio=new[:, 0] / typical,
         real_ratio=real[:, 0] / typical,
@@ -114,11 +123,13 @@ def nearest_neighbour_novelty(generated: FloatArray, training: FloatArray, *, he
 
 def _distances(x: FloatArray, training: FloatArray, k: int) -> FloatArray:
     """Distances to the `k` nearest training cells, increasing, shape `(n, k)`."""
-    # In many dimensions neighbours are found by products, which need the origin near and leave copies at a distance of
-    # rounding; so distances are taken again by differences.
+    # In many dimensions neighbours are found by products, which need the origin near and leave
+    # copies at a distance of rounding; so distances are taken again by differences.
     centre = training.mean(axis=0)
     _, rows = nearest(training - centre, x - centre, k)
-    found = np.stack([np.linalg.norm(x - training[rows[:, j]], axis=1) for j in range(rows.shape[1])], axis=1)
+    found = np.stack(
+        [np.linalg.norm(x - training[rows[:, j]], axis=1) for j in range(rows.shape[1])], axis=1
+    )
     return np.sort(found, axis=1)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cellflow._numbers import ROUNDS, as_count
-from cellflow._random import as_seed
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray, RandomState
+from cellflow.core._numbers import ROUNDS, as_count
+from cellflow.core._random import as_seed
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, RandomState
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import two_clouds
 from cellflow.metrics._slices import sliced
@@ -30,10 +30,11 @@ def sliced_wasserstein(
 
     .. math:: SW_p = \Big(\mathbb{E}_\theta W_p^p(\langle\theta, x\rangle, \langle\theta, y\rangle)\Big)^{1/p}
 
-    Each line is solved exactly by sorting, whatever the weights; the directions are drawn evenly from the sphere. Samples of
-    one population come close as n to the power -1/2 in any dimension. Between translated clouds it is the length of the step
-    times the mean (p = 1) or the root of the mean square (p = 2, this is 1 over the root of d) of one coordinate of a random
-    direction, so it is smaller than `wasserstein`, the more so the more dimensions there are.
+    Each line is solved exactly by sorting, whatever the weights; the directions are drawn evenly
+    from the sphere. Samples of one population come close as n to the power -1/2 in any dimension.
+    Between translated clouds it is the length of the step times the mean (p = 1) or the root of the
+    mean square (p = 2, this is 1 over the root of d) of one coordinate of a random direction, so it
+    is smaller than `wasserstein`, the more so the more dimensions there are.
 
     Parameters
     ----------
@@ -55,7 +56,8 @@ def sliced_wasserstein(
     Raises
     ------
     InputError
-        Clouds that are empty, not finite or of different dimensions; weights that do not fit; another `p`.
+        Clouds that are empty, not finite or of different dimensions; weights that do not fit;
+        another `p`.
 
     References
     ----------
@@ -71,6 +73,7 @@ def sliced_wasserstein(
     if p not in (1, 2):
         msg = f"p={p!r} is not supported; pass 1 or 2."
         raise InputError(msg)
-    seed, n_projections = as_seed(random_state), as_count("n_projections", n_projections, most=ROUNDS)
+    seed = as_seed(random_state)
+    n_projections = as_count("n_projections", n_projections, most=ROUNDS)
     cost = sliced(two, p=p, n_projections=n_projections, seed=seed).value
     return float(max(cost, 0.0) ** (1 / p))

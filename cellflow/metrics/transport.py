@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import two_clouds
-from cellflow.metrics._transport import solve
+from cellflow.transport.exact import solve
 
 __all__ = ["wasserstein"]
 
@@ -31,7 +31,8 @@ def wasserstein(
     x, y
         Positions, shapes `(n, d)` and `(m, d)`, finite.
     p
-        1: mean Euclidean distance that mass has to travel (the distance of the published tables); 2: root of the mean square.
+        1: mean Euclidean distance that mass has to travel (the distance of the published tables);
+        2: root of the mean square.
     x_weight, y_weight
         Shapes `(n,)` and `(m,)`, non-negative; normalised here. Uniform by default.
 
@@ -42,7 +43,8 @@ def wasserstein(
     Raises
     ------
     InputError
-        Clouds that are empty, not finite or of different dimensions; weights that do not fit; another `p`.
+        Clouds that are empty, not finite or of different dimensions; weights that do not fit;
+        another `p`.
     CouplingError
         A solver that did not finish.
 
@@ -54,9 +56,9 @@ def wasserstein(
     faster (1.5 s for 4,000 x 3,300 cells in 5 dimensions), and in memory that grows with the number of cells, not of pairs.
     One dimension is solved by sorting.
 
-    The distance depends on how many cells were drawn: of two samples of one population it is not zero, but falls with their
-    size (as slowly as n to the power -1/d from three dimensions on). Compare clouds of equal sizes; `estimate` returns the
-    sizes with the value.
+    The distance depends on how many cells were drawn: of two samples of one population it is not
+    zero, but falls with their size (as slowly as n to the power -1/d from three dimensions on).
+    Compare clouds of equal sizes; `estimate` returns the sizes with the value.
 
     Examples
     --------

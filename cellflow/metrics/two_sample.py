@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow._numbers import as_count
-from cellflow._random import as_seed, stream
-from cellflow._settings import guarded
-from cellflow._threads import one_library_thread
-from cellflow._typing import FloatArray, IntArray, RandomState
+from cellflow.core._numbers import as_count
+from cellflow.core._random import as_seed, stream
+from cellflow.core._settings import guarded
+from cellflow.core._threads import one_library_thread
+from cellflow.core._typing import FloatArray, IntArray, RandomState
 from cellflow.errors import InputError
 from cellflow.metrics._clouds import cloud, require_one_space
 
@@ -36,7 +36,8 @@ class TwoSample:
     Parameters
     ----------
     accuracy
-        Balanced accuracy on cells that the classifier has not seen: 0.5 where they cannot be told apart, 1 where always.
+        Balanced accuracy on cells that the classifier has not seen: 0.5 where they cannot be told
+        apart, 1 where always.
     standard_error
         Of the accuracy; 0 where no cell was mistaken.
     n_points
@@ -64,8 +65,9 @@ def c2st(
 ) -> TwoSample:
     """Classifier two-sample test: train a classifier to tell two clouds apart, and see how often it is right on other cells.
 
-    Unlike a distance, the result has no unit and no noise floor: 0.5 is the goal, whatever the dimension or the number of
-    cells. It does not say what differs, and in many dimensions a small difference in each adds up to an accuracy near 1.
+    Unlike a distance, the result has no unit and no noise floor: 0.5 is the goal, whatever the
+    dimension or the number of cells. It does not say what differs, and in many dimensions a small
+    difference in each adds up to an accuracy near 1.
 
     Parameters
     ----------
@@ -74,11 +76,11 @@ def c2st(
     x_weight, y_weight
         Shapes `(n,)` and `(m,)`, non-negative. Uniform by default.
     n_folds
-        Of the cross-validation, 2 to 20. Equal positions are in one fold, so that a cell that is drawn twice, or is in both
-        clouds, is never known from training.
+        Of the cross-validation, 2 to 20. Equal positions are in one fold, so that a cell that is
+        drawn twice, or is in both clouds, is never known from training.
     max_cells
-        Points of either cloud at most; as many are drawn from both, by their weights (each cell once, where all count the
-        same and there are no more).
+        Points of either cloud at most; as many are drawn from both, by their weights (each cell
+        once, where all count the same and there are no more).
     random_state
         Seed of the draw, of the folds and of the classifier.
 
@@ -89,7 +91,8 @@ def c2st(
     Raises
     ------
     InputError
-        Clouds of fewer than 20 different cells, not finite or of different dimensions; weights that do not fit.
+        Clouds of fewer than 20 different cells, not finite or of different dimensions; weights that
+        do not fit.
 
     Notes
     -----
@@ -98,11 +101,12 @@ def c2st(
     kernel (Nyström, 200 landmarks, as wide as two cells are apart) sees smooth differences in any direction, but nothing
     sharp. On one thread it takes 2 seconds for 2,000 + 2,000 points in 5 dimensions and 4 in 50.
 
-    The folds share their training cells, so the mean of their accuracies varies more than a binomial does, by a factor of 1.2
-    to 1.4 between equal Gaussians. The standard error holds the correction of Nadeau and Bengio for this: 1.5 with five folds.
+    The folds share their training cells, so the mean of their accuracies varies more than a
+    binomial does, by a factor of 1.2 to 1.4 between equal Gaussians. The standard error holds the
+    correction of Nadeau and Bengio for this: 1.5 with five folds.
 
-    An accuracy clearly below 0.5 means that nearly every cell has its double, at nearly its own position, in the other cloud,
-    whose label the classifier then learns.
+    An accuracy clearly below 0.5 means that nearly every cell has its double, at nearly its own
+    position, in the other cloud, whose label the classifier then learns.
 
     References
     ----------
@@ -117,7 +121,8 @@ def c2st(
     """
     clouds = {"x": cloud("x", x, x_weight), "y": cloud("y", y, y_weight)}
     require_one_space(**{name: positions for name, (positions, _) in clouds.items()})
-    n_folds, max_cells = as_count("n_folds", n_folds, least=2), as_count("max_cells", max_cells, least=_LEAST)
+    n_folds = as_count("n_folds", n_folds, least=2)
+    max_cells = as_count("max_cells", max_cells, least=_LEAST)
     seed = as_seed(random_state)
     if n_folds > _LEAST:
         msg = f"n_folds={n_folds}; expected 2 to {_LEAST}."
@@ -125,7 +130,9 @@ def c2st(
     sizes = {name: int((weight > 0).sum()) for name, (_, weight) in clouds.items()}
     n_points = min(max_cells, *sizes.values())
     drawn = []
-    for name in sorted(sizes, key=sizes.__getitem__):  # the smaller first, since it is what may be too small
+    for name in sorted(
+        sizes, key=sizes.__getitem__
+    ):  # the smaller first, since it is what may be too small
         drawn.append(_drawn(*clouds[name], n_points, stream(seed, 0)))
         n_different = len(np.unique(drawn[-1], axis=0))
         if n_different < _LEAST:
@@ -145,7 +152,9 @@ def c2st(
         right[~train] = (says(points[~train]) > 0) == label[~train]
     # Copies of one cell are right or wrong together.
     errors = np.bincount(group, right - np.array([right[label == c].mean() for c in (0, 1)])[label])
-    shared = 1.0 + n_folds / (n_folds - 1.0)  # Nadeau and Bengio: 1 / n_folds + n_test / n_train, over 1 / n_folds
+    shared = 1.0 + n_folds / (
+        n_folds - 1.0
+    )  # Nadeau and Bengio: 1 / n_folds + n_test / n_train, over 1 / n_folds
     standard_error = math.sqrt(shared * float((errors**2).sum())) / (2 * n_points)
     return TwoSample(float(right.mean()), standard_error, n_points, n_folds)
 
@@ -153,14 +162,17 @@ def c2st(
 def _drawn(x: FloatArray, weight: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
     """Draw `n` points by weight, each as often as its share says up to rounding (systematic resampling), in no order."""
     order = np.lexsort((weight, *x.T))
-    x, weight = x[order] + 0.0, weight[order]  # there is one zero
+    x = x[order] + 0.0
+    weight = weight[order]  # there is one zero
     order = rng.permutation(len(x))
     reached = np.cumsum(weight[order])
     rows = np.searchsorted(reached, reached[-1] * (np.arange(n) + rng.random()) / n, side="right")
     return np.asarray(x[order[np.minimum(rows, len(x) - 1)]])
 
 
-def _folds(points: FloatArray, label: IntArray, n_folds: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+def _folds(
+    points: FloatArray, label: IntArray, n_folds: int, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
     """Number of the distinct position, and the fold, of each point; either label is spread evenly over the folds."""
     _, group = np.unique(points, axis=0, return_inverse=True)
     group = group.ravel()
@@ -179,7 +191,9 @@ def _trained(x: FloatArray, label: IntArray, seed: int) -> Callable[[FloatArray]
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    trees = HistGradientBoostingClassifier(max_iter=_N_TREES, max_leaf_nodes=15, early_stopping=False, random_state=seed)
+    trees = HistGradientBoostingClassifier(
+        max_iter=_N_TREES, max_leaf_nodes=15, early_stopping=False, random_state=seed
+    )
     kernel = make_pipeline(
         StandardScaler(),
         Nystroem(gamma=0.5 / x.shape[1], n_components=min(_N_LANDMARKS, len(x)), random_state=seed),
@@ -191,7 +205,9 @@ def _trained(x: FloatArray, label: IntArray, seed: int) -> Callable[[FloatArray]
 
     def log_odds(points: FloatArray) -> FloatArray:
         with one_library_thread():
-            return np.asarray(trees.decision_function(points) + kernel.transform(points) @ slope + offset)
+            return np.asarray(
+                trees.decision_function(points) + kernel.transform(points) @ slope + offset
+            )
 
     return log_odds
 
@@ -199,8 +215,9 @@ def _trained(x: FloatArray, label: IntArray, seed: int) -> Callable[[FloatArray]
 def _logistic(x: FloatArray, label: IntArray) -> tuple[FloatArray, float]:
     """Slope `(d,)` and offset of a logistic regression on `x (n, d)`; the slope has a Gaussian prior of variance 10.
 
-    100 steps of L-BFGS: short of its optimum, it is a classifier all the same. scikit-learn's own warns of that, and a
-    warning that cannot be ignored without changing the filters of the process is of no use in a thread.
+    100 steps of L-BFGS: short of its optimum, it is a classifier all the same. scikit-learn's own
+    warns of that, and a warning that cannot be ignored without changing the filters of the process
+    is of no use in a thread.
     """
     from scipy.optimize import minimize
     from scipy.special import expit

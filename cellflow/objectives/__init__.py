@@ -1,7 +1,11 @@
 """What is regressed during training: `(dynamics, sample) -> scalar`."""
 
 from cellflow.objectives.base import Objective
-from cellflow.objectives.score import denoising_score_matching, implicit_score_matching, sliced_score_matching
+from cellflow.objectives.score import (
+    denoising_score_matching,
+    implicit_score_matching,
+    sliced_score_matching,
+)
 from cellflow.objectives.velocity import velocity_matching
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from cellflow.dynamics import Dynamics
+from cellflow.fields.dynamics import Dynamics
 from cellflow.paths.base import PathSample
 
 __all__ = ["Objective", "weighted_mean"]
@@ -23,4 +23,8 @@ class Objective(Protocol):
 
 def weighted_mean(error: Tensor, sample: PathSample) -> Tensor:
     """Mean of one number per row `(n,)` under the sample's weights."""
-    return error.mean() if sample.weight is None else torch.dot(sample.weight, error) / sample.weight.sum()
+    return (
+        error.mean()
+        if sample.weight is None
+        else torch.dot(sample.weight, error) / sample.weight.sum()
+    )

@@ -1,6 +1,7 @@
 r"""Score matching over a ladder of noise levels: denoising, sliced, implicit.
 
-All three perturb the states of a sample further. A state of a path is :math:`x_t = \mu_t + \sigma_t z`; with noise of level
+All three perturb the states of a sample further. A state of a path is :math:`x_t = \mu_t + \sigma_t
+z`; with noise of level
 :math:`\sigma_k` on top it is distributed as :math:`\mu_t + \tau z`, :math:`\tau^2 = \sigma_t^2 + \sigma_k^2`, so that the same
 `z` serves. Half of the rows that lie on a path of positive width keep :math:`\sigma_k = 0`, which is where the score of the
 marginals themselves is learned; all others get a level of the ladder. Every loss is weighted by :math:`\tau^2`: near the
@@ -15,8 +16,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError
+from cellflow.fields.dynamics import Dynamics
 from cellflow.fields.noise import NoiseConditional
 from cellflow.objectives.base import Objective, weighted_mean
 from cellflow.paths.base import PathSample
@@ -44,7 +45,8 @@ def _perturbed(dynamics: Dynamics, sample: PathSample) -> _Perturbed:
         msg = "A sample with noise levels needs the noise `z` of its states; draw it with cellflow.paths.sample."
         raise InputError(msg)
     levels = std.new_tensor(cast("NoiseConditional", dynamics.score).ladder.levels)
-    # The upper part of [0, 1) is dealt out among the levels; rows without a width of their own always get one.
+    # The upper part of [0, 1) is dealt out among the levels; rows without a width of their own
+    # always get one.
     least = torch.where(std > 0, _PLAIN, 0.0)
     place = ((sample.level - least) / (1.0 - least) * len(levels)).floor().long()
     noise = torch.where(place >= 0, levels[place.clamp(0, len(levels) - 1)], 0.0)
@@ -97,9 +99,7 @@ def denoising_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
 def _denoising(dynamics: Dynamics, sample: PathSample) -> Tensor:
     x, noise, tau = _perturbed(dynamics, sample)
     if sample.z is None or not bool((tau > 0).all()):
-        msg = (
-            "Denoising needs noise: these states carry none. Use a path with a width, noise levels, or sliced score matching."
-        )
+        msg = "Denoising needs noise: these states carry none. Use a path with a width, noise levels, or sliced score matching."
         raise InputError(msg)
     error = tau[:, None] * _score(dynamics, sample, x, noise) + sample.z
     return weighted_mean(error.square().mean(dim=1), sample)
@@ -110,9 +110,9 @@ def sliced_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
 
     .. math::  \mathbb E\, \tau^2 \big(v^\top \nabla_x (v^\top s) + \tfrac12 \|s\|^2\big) / d, \qquad v \sim \mathcal N(0, I)
 
-    For populations without a noise model, and more than some twenty dimensions: one derivative, whatever their number. For
-    Gaussian directions the expectation of :math:`(v^\top s)^2` is :math:`\|s\|^2`, which takes its place and most of the
-    variance.
+    For populations without a noise model, and more than some twenty dimensions: one derivative,
+    whatever their number. For Gaussian directions the expectation of :math:`(v^\top s)^2` is
+    :math:`\|s\|^2`, which takes its place and most of the variance.
 
     Parameters
     ----------
@@ -168,8 +168,12 @@ def _implicit(dynamics: Dynamics, sample: PathSample) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         score = _score(dynamics, sample, x, noise)
-        # A row depends on its own state only, so one sum serves all rows; torch.func would cost two seconds at its first call.
-        columns = [torch.autograd.grad(score[:, k].sum(), x, create_graph=True)[0][:, k] for k in range(x.shape[1])]
+        # A row depends on its own state only, so one sum serves all rows; torch.func would cost two
+        # seconds at its first call.
+        columns = [
+            torch.autograd.grad(score[:, k].sum(), x, create_graph=True)[0][:, k]
+            for k in range(x.shape[1])
+        ]
     trace = torch.stack(columns).sum(dim=0)
     return _hyvaerinen(trace if training else trace.detach(), score, tau, sample)
 

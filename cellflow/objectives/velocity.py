@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from cellflow.dynamics import Dynamics
+from cellflow.fields.dynamics import Dynamics
 from cellflow.objectives.base import weighted_mean
 from cellflow.paths.base import PathSample
 
@@ -16,7 +16,8 @@ def velocity_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
 
     .. math::  \mathbb E\, \tau^2 \|v(t, x_t) - \dot x_t\|^2 / d
 
-    with :math:`\tau` the unit of time. The minimiser is the velocity that carries the marginals of the mixture of all paths.
+    with :math:`\tau` the unit of time. The minimiser is the velocity that carries the marginals of
+    the mixture of all paths.
 
     Parameters
     ----------
@@ -31,4 +32,6 @@ def velocity_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     generative models with minibatch optimal transport, TMLR 2024, theorem 3.2.
     """
     velocity = dynamics(sample.t, sample.x, sample.context)
-    return weighted_mean(((velocity - sample.velocity) * dynamics.unit).square().mean(dim=1), sample)
+    return weighted_mean(
+        ((velocity - sample.velocity) * dynamics.unit).square().mean(dim=1), sample
+    )

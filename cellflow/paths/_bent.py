@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cellflow.chain import Chain
+from cellflow.core.population import Pairs
 from cellflow.paths.base import Path, elapsed, moved
-from cellflow.population import Pairs
+from cellflow.paths.chain import Chain
 
 __all__ = ["Bent", "across", "bent", "direction", "middle", "steady"]
 
@@ -20,21 +20,28 @@ _TINY = 1e-300
 
 def bent(path: Path, offsets: Tensor) -> Bent:
     """Bend a path such that it is off by these `(N, d)` at its middle."""
-    return replace(path, amplitude=path.amplitude + offsets) if isinstance(path, Bent) else Bent(path, offsets)
+    return (
+        replace(path, amplitude=path.amplitude + offsets)
+        if isinstance(path, Bent)
+        else Bent(path, offsets)
+    )
 
 
 def steady(chain: Chain, offsets: Tensor) -> Tensor:
     """Offsets `(n, d)` of the pairs of a chain, without what would change the speed of cells or of the population.
 
-    Each is at right angles to its path, and their mean over an interval to the displacement of the population. What has to
-    be added for the latter is in proportion to the lengths of the paths: a cell at rest stays there.
+    Each is at right angles to its path, and their mean over an interval to the displacement of the
+    population. What has to be added for the latter is in proportion to the lengths of the paths: a
+    cell at rest stays there.
     """
     straight = chain.pairs.x1 - chain.pairs.x0
     along = direction(straight)
     kept = across(along, offsets)
     for rows in chain.rows:
         forward = direction(straight[rows].mean(dim=0, keepdim=True))
-        sideways = straight[rows].norm(dim=1, keepdim=True) * across(along[rows], forward.expand_as(straight[rows]))
+        sideways = straight[rows].norm(dim=1, keepdim=True) * across(
+            along[rows], forward.expand_as(straight[rows])
+        )
         reach = (sideways.mean(dim=0) @ forward[0]).clamp_min(_TINY)
         kept[rows] -= kept[rows].mean(dim=0) @ forward[0] / reach * sideways
     return kept
@@ -60,8 +67,8 @@ def across(unit: Tensor, x: Tensor) -> Tensor:
 class Bent:
     r"""A prepared path plus :math:`C \sin^2(\pi s)`.
 
-    The bend vanishes at both ends with its derivative, so that cells leave and reach the snapshots with the velocity of the
-    path that is bent.
+    The bend vanishes at both ends with its derivative, so that cells leave and reach the snapshots
+    with the velocity of the path that is bent.
 
     Parameters
     ----------
@@ -85,4 +92,6 @@ class Bent:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Bent:
         """The same path with its constants elsewhere."""
-        return replace(self, path=moved(self.path, device, dtype), amplitude=self.amplitude.to(device, dtype))
+        return replace(
+            self, path=moved(self.path, device, dtype), amplitude=self.amplitude.to(device, dtype)
+        )

@@ -9,10 +9,20 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from cellflow.chain import Chain
-from cellflow.population import Pairs, Snapshots
+from cellflow.core.population import Pairs, Snapshots
+from cellflow.paths.chain import Chain
 
-__all__ = ["Centred", "Path", "PathSample", "Surveyed", "elapsed", "innermost", "moved", "prepared", "sample"]
+__all__ = [
+    "Centred",
+    "Path",
+    "PathSample",
+    "Surveyed",
+    "elapsed",
+    "innermost",
+    "moved",
+    "prepared",
+    "sample",
+]
 
 
 @runtime_checkable
@@ -72,19 +82,21 @@ class PathSample:
     velocity
         Time derivative of the path that the state lies on, shape `(n, d)`.
     score
-        Gradient of the log-density of the path's Gaussian, shape `(n, d)`; None where a path has no width.
+        Gradient of the log-density of the path's Gaussian, shape `(n, d)`; None where a path has no
+        width.
     std
-        Width of the path, shape `(n,)`, and `z`, the standard normal noise that the state was drawn with, shape `(n, d)`.
+        Width of the path, shape `(n,)`, and `z`, the standard normal noise that the state was drawn
+        with, shape `(n, d)`.
     weight
         Weight of each row in the loss, shape `(n,)`, or None for equal weights.
     context
         Features of each row's condition, shape `(n, c)`, or None.
     level, probe
-        Fresh randomness for objectives that need their own: uniform on [0, 1), shape `(n,)`, and standard normal, shape
-        `(n, d)`; None unless somebody asked for it.
+        Fresh randomness for objectives that need their own: uniform on [0, 1), shape `(n,)`, and
+        standard normal, shape `(n, d)`; None unless somebody asked for it.
     observed
-        As many cells of the snapshots themselves, at their own times, for objectives that are defined there; None unless
-        somebody asked for it.
+        As many cells of the snapshots themselves, at their own times, for objectives that are
+        defined there; None unless somebody asked for it.
     """
 
     t: Tensor
@@ -101,7 +113,9 @@ class PathSample:
 
     def rows(self, start: int, stop: int) -> PathSample:
         """Rows `start ... stop - 1`."""
-        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        given = {
+            f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None
+        }
         observed = given.pop("observed", None)
         rows = {name: value[start:stop] for name, value in given.items()}
         return PathSample(**rows, observed=None if observed is None else observed.rows(start, stop))
@@ -118,9 +132,10 @@ def sample(path: Path, t: Tensor, pairs: Pairs, z: Tensor) -> PathSample:
     .. math::  x_t = \mu_t + \sigma_t z, \qquad \dot x_t = \dot\mu_t + \dot\sigma_t z, \qquad
                \nabla \log p_t(x_t) = -z / \sigma_t.
 
-    The derivatives are exact. A call costs about a millisecond whatever its size, so it is made on blocks worth many
-    batches. (`torch.autograd.functional.jvp` differentiates twice in reverse; on these formulas it is as fast as
-    `torch.func.jvp`, whose first call in a process loads decompositions for two seconds.)
+    The derivatives are exact. A call costs about a millisecond whatever its size, so it is made on
+    blocks worth many batches. (`torch.autograd.functional.jvp` differentiates twice in reverse; on
+    these formulas it is as fast as `torch.func.jvp`, whose first call in a process loads
+    decompositions for two seconds.)
 
     Parameters
     ----------
@@ -136,8 +151,11 @@ def sample(path: Path, t: Tensor, pairs: Pairs, z: Tensor) -> PathSample:
     (mean, std), (mean_rate, std_rate) = torch.autograd.functional.jvp(
         lambda s: (path.mean(s, pairs), path.std(s, pairs)), (t,), (torch.ones_like(t),)
     )
-    # Times may be float64 beside float32 states; what depends on them is brought back to the states' precision.
-    std, std_rate, mean_rate = std.to(z.dtype), std_rate.to(z.dtype), mean_rate.to(z.dtype)
+    # Times may be float64 beside float32 states; what depends on them is brought back to the
+    # states' precision.
+    std = std.to(z.dtype)
+    std_rate = std_rate.to(z.dtype)
+    mean_rate = mean_rate.to(z.dtype)
     x = mean + std[:, None] * z
     velocity = mean_rate + std_rate[:, None] * z
     score = -z / std[:, None] if bool((std > 0).all()) else None

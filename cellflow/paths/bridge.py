@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cellflow.core.population import Pairs
 from cellflow.errors import InputError
 from cellflow.paths.base import elapsed
-from cellflow.population import Pairs
 
 __all__ = ["BrownianBridge"]
 
@@ -19,13 +19,14 @@ __all__ = ["BrownianBridge"]
 class BrownianBridge:
     r"""Brownian motion pinned at both ends: variance :math:`\sigma^2 (t - t_0)(t_1 - t) / (t_1 - t_0)`.
 
-    Strictly inside the interval, :math:`\dot x_t + \tfrac{\sigma^2}{2} \nabla\log p_t = (x_1 - x_t) / (t_1 - t)`.
+    Strictly inside the interval, :math:`\dot x_t + \tfrac{\sigma^2}{2} \nabla\log p_t = (x_1 - x_t)
+    / (t_1 - t)`.
 
     Parameters
     ----------
     sigma
-        Diffusion per square root of time, in model coordinates; `"auto"` is resolved when a model is fitted
-        (`0.5 / sqrt(median gap)`).
+        Diffusion per square root of time, in model coordinates; `"auto"` is resolved when a model
+        is fitted (`0.5 / sqrt(median gap)`).
 
     References
     ----------
@@ -36,7 +37,9 @@ class BrownianBridge:
     sigma: float | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.sigma != "auto" and not (isinstance(self.sigma, int | float) and 0 < self.sigma < float("inf")):
+        if self.sigma != "auto" and not (
+            isinstance(self.sigma, int | float) and 0 < self.sigma < float("inf")
+        ):
             msg = f"sigma={self.sigma!r}; expected a positive finite number, or 'auto'."
             raise InputError(msg)
 

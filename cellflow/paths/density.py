@@ -9,15 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow._numbers import as_number
-from cellflow.chain import Chain
+from cellflow.core._numbers import as_number
 from cellflow.paths._bent import across, bent, direction, middle, steady
 from cellflow.paths.base import Path, Surveyed, prepared
+from cellflow.paths.chain import Chain
 
 __all__ = ["DensityCorrected"]
 
 #: One neighbour for so many cells of the pool, within these limits.
-_CELLS_PER_NEIGHBOR, _FEWEST, _MOST = 25, 15, 100
+_CELLS_PER_NEIGHBOR = 25
+_FEWEST = 15
+_MOST = 100
 #: A place whose neighbours are so many times as far as those of the path's ends lies in a void.
 _VOID = 3.0
 #: Keeps divisions by lengths that may be zero finite.
@@ -30,10 +32,11 @@ class DensityCorrected:
 
     .. math::  N(s) = \alpha (I - u u^\top) \bigl[m(p(s)) - (1 - s)\, m(x_0) - s\, m(x_1)\bigr], \qquad u = D / |D|
 
-    with :math:`m(x)` the mean shift of a kernel estimate of the pooled cells. Its values at the ends are subtracted, so that a
-    cell which lies at the rim of its own population stays there and the variance is kept; the part along the path is left
-    out, so that the speed is. Where a path crosses a void, whose nearest cells are several times as far as those around the
-    path's ends, what would undo its bend fades.
+    with :math:`m(x)` the mean shift of a kernel estimate of the pooled cells. Its values at the
+    ends are subtracted, so that a cell which lies at the rim of its own population stays there and
+    the variance is kept; the part along the path is left out, so that the speed is. Where a path
+    crosses a void, whose nearest cells are several times as far as those around the path's ends,
+    what would undo its bend fades.
 
     Parameters
     ----------
@@ -60,15 +63,18 @@ class DensityCorrected:
         return bent(inner, torch.cat([self._shift(inner, chain) for chain in chains]))
 
     def _shift(self, path: Path, chain: Chain) -> Tensor:
-        pool, pairs = chain.pool, chain.pairs
+        pool = chain.pool
+        pairs = chain.pairs
         k = int(np.clip(len(pool) // _CELLS_PER_NEIGHBOR, _FEWEST, _MOST))
-        cells, place = pool.near(k), middle(path, pairs)
+        cells = pool.near(k)
+        place = middle(path, pairs)
         start, stop = chain.at_ends(torch.from_numpy(cells.shift))
         radius = chain.at_ends(torch.from_numpy(cells.radius))
         along = direction(pairs.x1 - pairs.x0)
         here = pool.near(k, place.numpy())
         shift = across(along, torch.from_numpy(here.shift) - 0.5 * (start + stop))
-        # In a void, the nearest cells are those of the path's own ends, and would straighten every bend.
+        # In a void, the nearest cells are those of the path's own ends, and would straighten every
+        # bend.
         bend = direction(across(along, place - 0.5 * (pairs.x0 + pairs.x1)))
         against = (shift * bend).sum(dim=1, keepdim=True).clamp_max(0.0) * bend
         near = _VOID * 0.5 * (radius[0] + radius[1])

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow._numbers import as_count, as_number
-from cellflow._typing import FloatArray
-from cellflow.chain import Chain, smoothed
+from cellflow.core._numbers import as_count, as_number
+from cellflow.core._typing import FloatArray
+from cellflow.core.population import Pairs
 from cellflow.errors import InputError
 from cellflow.paths.base import Path, elapsed
-from cellflow.population import Pairs
+from cellflow.paths.chain import Chain, smoothed
 
 __all__ = ["LimitedHermite"]
 
@@ -38,7 +38,8 @@ class LimitedHermite:
     limit
         Largest excess of a velocity, as a multiple of the mean one.
     n_neighbors
-        Cells that velocities are averaged over: at most these, and at most a quarter of the smaller snapshot.
+        Cells that velocities are averaged over: at most these, and at most a quarter of the smaller
+        snapshot.
 
     References
     ----------
@@ -66,11 +67,14 @@ class LimitedHermite:
 
     def _excess(self, chain: Chain) -> tuple[FloatArray, FloatArray]:
         """The excess `A` and `B` of all pairs of a chain, both `(N, d)`."""
-        populations, times = chain.snapshots.populations, chain.snapshots.times
+        populations = chain.snapshots.populations
+        times = chain.snapshots.times
         gaps = np.diff(times)
-        backward, forward = [], []
+        backward = []
+        forward = []
         for k, plan in enumerate(chain.plans):
-            source, target = populations[k], populations[k + 1]
+            source = populations[k]
+            target = populations[k + 1]
             n_neighbors = min(self.n_neighbors, min(plan.shape) // 4)
             ahead = (plan.barycentre(target.x) - source.x) / gaps[k]
             behind = (target.x - plan.barycentre(source.x, "target")) / gaps[k]
@@ -79,18 +83,24 @@ class LimitedHermite:
 
         means = np.array([p.weight @ p.x for p in populations])
         rates = np.diff(means, axis=0) / gaps[:, None]
-        starts, stops = [], []
+        starts = []
+        stops = []
         for k, (i, j) in enumerate(zip(chain.i, chain.j, strict=True)):
-            straight, h = populations[k + 1].x[j] - populations[k].x[i], gaps[k]
+            straight = populations[k + 1].x[j] - populations[k].x[i]
+            h = gaps[k]
             start = stop = None
             if k > 0:
                 share = h / (gaps[k - 1] + h)
                 mean = h * (rates[k - 1] - rates[k])
-                start = self._limited(share * (h * backward[k - 1][i] - straight), share * mean, straight)
+                start = self._limited(
+                    share * (h * backward[k - 1][i] - straight), share * mean, straight
+                )
             if k < len(gaps) - 1:
                 share = h / (h + gaps[k + 1])
                 mean = h * (rates[k + 1] - rates[k])
-                stop = self._limited(share * (h * forward[k + 1][j] - straight), share * mean, straight)
+                stop = self._limited(
+                    share * (h * forward[k + 1][j] - straight), share * mean, straight
+                )
             if start is None:
                 start = np.zeros_like(straight) if stop is None else -0.5 * stop
             starts.append(start)
@@ -100,8 +110,9 @@ class LimitedHermite:
     def _limited(self, excess: FloatArray, mean: FloatArray, straight: FloatArray) -> FloatArray:
         """Limit excess velocities `(n, d)`; `mean (d,)` is what they come to for the whole population.
 
-        Averages over neighbours count cells in dense places more often than others, which shifts their mean. What is missing
-        is added in proportion to the lengths of the paths, so that a population in uniform motion has no excess.
+        Averages over neighbours count cells in dense places more often than others, which shifts
+        their mean. What is missing is added in proportion to the lengths of the paths, so that a
+        population in uniform motion has no excess.
         """
         length = np.linalg.norm(straight, axis=1, keepdims=True)
         most = self.limit * length
@@ -109,7 +120,11 @@ class LimitedHermite:
         factor = np.divide(most, total, out=np.zeros_like(most), where=length > 0)
         limited: FloatArray = excess * factor
         missing = factor.mean() * mean - limited.mean(axis=0)
-        return np.asarray(limited + missing * np.divide(length, length.mean(), out=np.zeros_like(length), where=length > 0))
+        return np.asarray(
+            limited
+            + missing
+            * np.divide(length, length.mean(), out=np.zeros_like(length), where=length > 0)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +139,9 @@ class _Hermite:
         """Centre, shape `(n, d)`."""
         s = elapsed(t, pairs)[:, None]
         start, stop = (c[pairs.row].to(s.dtype) for c in (self.start, self.stop))
-        return pairs.x0 + s * (pairs.x1 - pairs.x0) + s * (1 - s) ** 2 * start - s**2 * (1 - s) * stop
+        return (
+            pairs.x0 + s * (pairs.x1 - pairs.x0) + s * (1 - s) ** 2 * start - s**2 * (1 - s) * stop
+        )
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
         """Width, shape `(n,)`."""

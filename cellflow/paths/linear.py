@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cellflow.core.population import Pairs
 from cellflow.errors import InputError
 from cellflow.paths.base import elapsed
-from cellflow.population import Pairs
 
 __all__ = ["Linear"]
 
@@ -21,8 +21,8 @@ class Linear:
     Parameters
     ----------
     smoothing
-        Constant width of the regression path, in model coordinates (about one standard deviation of the data = 1); not a
-        diffusion.
+        Constant width of the regression path, in model coordinates (about one standard deviation of
+        the data = 1); not a diffusion.
 
     References
     ----------

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cellflow.core.population import Pairs
 from cellflow.errors import InputError
 from cellflow.paths.base import elapsed
-from cellflow.population import Pairs
 
 __all__ = ["FromNoise"]
 
@@ -17,8 +17,8 @@ __all__ = ["FromNoise"]
 class FromNoise:
     r""":math:`x_t \sim \mathcal N(s\, x_1, (1 - (1 - \mathrm{smallest})\, s)^2 I)`: standard normal noise becomes a cell.
 
-    The path of generation: :math:`s` is the elapsed fraction of an artificial time, and the source cell is not looked at. The
-    marginal at the end is the population, blurred by `smallest`.
+    The path of generation: :math:`s` is the elapsed fraction of an artificial time, and the source
+    cell is not looked at. The marginal at the end is the population, blurred by `smallest`.
 
     Parameters
     ----------
@@ -33,7 +33,11 @@ class FromNoise:
     smallest: float = 0.01
 
     def __post_init__(self) -> None:
-        if isinstance(self.smallest, bool) or not isinstance(self.smallest, int | float) or not 0 < self.smallest < 1:
+        if (
+            isinstance(self.smallest, bool)
+            or not isinstance(self.smallest, int | float)
+            or not 0 < self.smallest < 1
+        ):
             msg = f"smallest={self.smallest!r}; expected a number between 0 and 1, such as 0.01."
             raise InputError(msg)
 

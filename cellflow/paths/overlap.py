@@ -9,24 +9,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow._neighbors import squared_distances
-from cellflow._numbers import as_number
-from cellflow._random import stream, systematic
-from cellflow._typing import FloatArray
-from cellflow.chain import Chain, Pool
+from cellflow.core._neighbors import squared_distances
+from cellflow.core._numbers import as_number
+from cellflow.core._random import stream, systematic
+from cellflow.core._typing import FloatArray
 from cellflow.paths._bent import bent, middle, steady
 from cellflow.paths.base import Path, Surveyed, prepared
+from cellflow.paths.chain import Chain, Pool
 
 __all__ = ["OverlapAttracted"]
 
 #: Neighbours that tell when a cell may have lived.
 _N_NEIGHBORS = 50
-#: Mass of the product of both probabilities from which on two clouds overlap; it is a half for clouds that are the same.
+#: Mass of the product of both probabilities from which on two clouds overlap; it is a half for
+#: clouds that are the same.
 _OVERLAP_OF_CLOUDS = 0.02
 #: Fewest and most cells of the overlap that stand for it.
-_FEWEST, _MOST = 200, 1000
-#: Of the plan from paths to overlap: regularisation in units of the mean cost, relaxation of its columns, scalings.
-_EPSILON, _TAU, _N_SCALINGS = 0.02, 0.1, 60
+_FEWEST = 200
+_MOST = 1000
+#: Of the plan from paths to overlap: regularisation in units of the mean cost, relaxation of its
+#: columns, scalings.
+_EPSILON = 0.02
+_TAU = 0.1
+_N_SCALINGS = 60
 #: Paths that the columns' potential is solved for; it then serves all.
 _MAX_ROWS = 16384
 #: Paths that are looked at together.
@@ -34,23 +39,26 @@ _BLOCK = 256
 #: Logarithm of the smallest kernel value that counts.
 _LEAST = -69.0
 # Seed and first key of the random streams.
-_SEED, _OVERLAP = 0, 1
+_SEED = 0
+_OVERLAP = 1
 
 
 @dataclass(frozen=True)
 class OverlapAttracted:
     r"""A path that bends towards cells which could belong to either end of its interval.
 
-    A cell whose neighbourhood cannot tell the earlier from the later snapshot is ahead of the one or late in the other: it
-    lies where the cells of the times between are. Points of the paths are coupled to a sample of such cells by entropic
-    transport that keeps the paths' masses and relaxes the others', and each is drawn by
+    A cell whose neighbourhood cannot tell the earlier from the later snapshot is ahead of the one
+    or late in the other: it lies where the cells of the times between are. Points of the paths are
+    coupled to a sample of such cells by entropic transport that keeps the paths' masses and relaxes
+    the others', and each is drawn by
 
     .. math::  \beta \exp\bigl(-|e|^2 / (2 g^2 |D|^2)\bigr)\, (I - u u^\top)\, e, \qquad u = D / |D|
 
-    where :math:`e` leads to its partner: nearly not at all when the partner is further than about `reach` times the length of
-    the path. The part along the path is left out. It would pull cells to the middle of the interval too early and hold them
-    there, so that velocities were too large at the snapshots and too small between them. Where less than a few percent of the
-    cells are such, the attraction is weaker in proportion.
+    where :math:`e` leads to its partner: nearly not at all when the partner is further than about
+    `reach` times the length of the path. The part along the path is left out. It would pull cells
+    to the middle of the interval too early and hold them there, so that velocities were too large
+    at the snapshots and too small between them. Where less than a few percent of the cells are
+    such, the attraction is weaker in proportion.
 
     Parameters
     ----------
@@ -77,10 +85,13 @@ class OverlapAttracted:
     def prepared(self, chains: Sequence[Chain]) -> Path:
         """Find the attraction of every pair at its middle."""
         inner = prepared(self.path, chains)
-        return bent(inner, torch.cat([self._pulls(inner, chain, c) for c, chain in enumerate(chains)]))
+        return bent(
+            inner, torch.cat([self._pulls(inner, chain, c) for c, chain in enumerate(chains)])
+        )
 
     def _pulls(self, path: Path, chain: Chain, number: int) -> Tensor:
-        pairs, posterior = chain.pairs, _posterior(chain.pool, len(chain.snapshots))
+        pairs = chain.pairs
+        posterior = _posterior(chain.pool, len(chain.snapshots))
         length = (pairs.x1 - pairs.x0).norm(dim=1).numpy()
         points = middle(path, pairs).numpy()
         pulls = np.zeros_like(points)
@@ -97,7 +108,9 @@ class OverlapAttracted:
             # A path without length is not drawn anywhere.
             reach = np.maximum(self.reach * length[rows, None], np.finfo(float).tiny ** 0.25)
             with np.errstate(under="ignore"):
-                pulls[rows] = strength * np.exp(-0.5 * (away**2).sum(axis=1, keepdims=True) / reach**2) * away
+                pulls[rows] = (
+                    strength * np.exp(-0.5 * (away**2).sum(axis=1, keepdims=True) / reach**2) * away
+                )
         return steady(chain, torch.from_numpy(pulls))
 
 
@@ -111,7 +124,11 @@ def _posterior(pool: Pool, n_knots: int) -> FloatArray:
 
 def _partners(points: FloatArray, cells: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Draw a partner among the cells `(m, d)` for each point `(n, d)`, under the semi-relaxed entropic plan."""
-    some = points if len(points) <= _MAX_ROWS else points[np.sort(rng.permutation(len(points))[:_MAX_ROWS])]
+    some = (
+        points
+        if len(points) <= _MAX_ROWS
+        else points[np.sort(rng.permutation(len(points))[:_MAX_ROWS])]
+    )
     cost = squared_distances(some, cells)
     unit = max(float(cost.mean()), np.finfo(float).tiny)
     kernel = _kernel(cost, unit)
@@ -120,10 +137,16 @@ def _partners(points: FloatArray, cells: FloatArray, rng: np.random.Generator) -
         reached = np.zeros_like(column)
         for rows in _blocks(len(some)):  # both products of a block, while it is in the cache
             reached += (1.0 / (len(some) * (kernel[rows] @ column))) @ kernel[rows]
-        column = (1.0 / (len(cells) * np.maximum(reached, np.finfo(np.float32).tiny))) ** (_TAU / (_TAU + _EPSILON))
+        column = (1.0 / (len(cells) * np.maximum(reached, np.finfo(np.float32).tiny))) ** (
+            _TAU / (_TAU + _EPSILON)
+        )
     chosen = np.empty(len(points), dtype=np.intp)
     for rows in _blocks(len(points)):
-        part = kernel[rows] if some is points else _kernel(squared_distances(points[rows], cells), unit)
+        part = (
+            kernel[rows]
+            if some is points
+            else _kernel(squared_distances(points[rows], cells), unit)
+        )
         ends = np.cumsum(part * column, axis=1, dtype=np.float64)
         place = rng.random(len(ends))[:, None] * ends[:, -1:]
         chosen[rows] = np.minimum((ends <= place).sum(axis=1), len(cells) - 1)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow._numbers import as_count
-from cellflow._typing import FloatArray
-from cellflow.chain import Chain, smoothed
+from cellflow.core._numbers import as_count
+from cellflow.core._typing import FloatArray
+from cellflow.core.population import Pairs
 from cellflow.paths.base import Path, Surveyed, elapsed, moved, prepared
-from cellflow.population import Pairs
+from cellflow.paths.chain import Chain, smoothed
 
 __all__ = ["ResidualRotated"]
 
@@ -23,9 +23,9 @@ __all__ = ["ResidualRotated"]
 class ResidualRotated:
     r"""A path whose cells keep their distance from their neighbours' mean.
 
-    In many dimensions the two cells of a pair differ in much that has nothing to do with time; halfway between them, half of
-    that variance is lost. The residuals :math:`r_0, r_1` of the two cells from the mean of their neighbours are therefore
-    rotated into each other instead of mixed:
+    In many dimensions the two cells of a pair differ in much that has nothing to do with time;
+    halfway between them, half of that variance is lost. The residuals :math:`r_0, r_1` of the two
+    cells from the mean of their neighbours are therefore rotated into each other instead of mixed:
 
     .. math::  x(s) + (\cos\tfrac{\pi s}{2} - 1 + s)\, r_0 + (\sin\tfrac{\pi s}{2} - s)\, r_1
 
@@ -36,7 +36,8 @@ class ResidualRotated:
     n_neighbors
         Cells of the same snapshot whose mean residuals are taken from, the cell itself among them.
     least_dims
-        Below as many dimensions the path stays as it is: there, neighbours are near and residuals small.
+        Below as many dimensions the path stays as it is: there, neighbours are near and residuals
+        small.
 
     References
     ----------
@@ -63,7 +64,8 @@ class ResidualRotated:
 
     def _residuals(self, chain: Chain) -> tuple[Tensor, Tensor]:
         apart = [p.x - smoothed(p, p.x, self.n_neighbors) for p in chain.snapshots.populations]
-        # Neighbours' means lie where cells are dense, so that residuals have a mean, which would move the population.
+        # Neighbours' means lie where cells are dense, so that residuals have a mean, which would
+        # move the population.
         start = np.concatenate([_centred(apart[k][i]) for k, i in enumerate(chain.i)])
         stop = np.concatenate([_centred(apart[k + 1][j]) for k, j in enumerate(chain.j)])
         return torch.from_numpy(start), torch.from_numpy(stop)
@@ -86,7 +88,11 @@ class _Rotated:
         s = elapsed(t, pairs)[:, None]
         start, stop = (c[pairs.row].to(s.dtype) for c in (self.start, self.stop))
         angle = 0.5 * math.pi * s
-        return self.path.mean(t, pairs) + (torch.cos(angle) - 1 + s) * start + (torch.sin(angle) - s) * stop
+        return (
+            self.path.mean(t, pairs)
+            + (torch.cos(angle) - 1 + s) * start
+            + (torch.sin(angle) - s) * stop
+        )
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Width, shape `(n,)`."""
@@ -95,5 +101,8 @@ class _Rotated:
     def to(self, device: torch.device | str, dtype: torch.dtype) -> _Rotated:
         """The same path with its constants elsewhere."""
         return replace(
-            self, path=moved(self.path, device, dtype), start=self.start.to(device, dtype), stop=self.stop.to(device, dtype)
+            self,
+            path=moved(self.path, device, dtype),
+            start=self.start.to(device, dtype),
+            stop=self.stop.to(device, dtype),
         )

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellflow.core.population import Pairs, Snapshots
 from cellflow.errors import InputError
 from cellflow.paths.base import elapsed
-from cellflow.population import Pairs, Snapshots
 
 __all__ = ["Trigonometric"]
 
@@ -19,10 +19,11 @@ __all__ = ["Trigonometric"]
 class Trigonometric:
     r""":math:`x_t \sim \mathcal N(\cos(\tfrac\pi2 s)\, x_0 + \sin(\tfrac\pi2 s)\, x_1, \mathrm{smoothing}^2 I)`.
 
-    For independent ends of equal covariance the path has that covariance at every time, where a straight one loses up to
-    half of it. The formula depends on the origin of the coordinates. In a fit (`centred`), the deviations of both cells from
-    the means of their snapshots are mixed like this, and the mean moves in a straight line between the snapshots, so that
-    moving all cells moves the paths, and a population in uniform motion keeps its velocity.
+    For independent ends of equal covariance the path has that covariance at every time, where a
+    straight one loses up to half of it. The formula depends on the origin of the coordinates. In a
+    fit (`centred`), the deviations of both cells from the means of their snapshots are mixed like
+    this, and the mean moves in a straight line between the snapshots, so that moving all cells
+    moves the paths, and a population in uniform motion keeps its velocity.
 
     Parameters
     ----------

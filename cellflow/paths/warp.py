@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cellflow.chain import Chain
+from cellflow.core.population import Pairs
 from cellflow.errors import InputError
 from cellflow.paths.base import Path, Surveyed, moved, prepared
-from cellflow.population import Pairs
+from cellflow.paths.chain import Chain
 
 __all__ = ["TimeWarped"]
 
@@ -20,8 +20,9 @@ __all__ = ["TimeWarped"]
 class TimeWarped:
     r"""A path whose cells are ahead or late between the snapshots, each by an amount of its own.
 
-    The place on the path at elapsed fraction :math:`u` is that of :math:`z = u + 2 \xi u (1 - u)`, where :math:`\xi` is drawn
-    anew for every point, uniformly between `-width` and `width`. The ends stay where they are.
+    The place on the path at elapsed fraction :math:`u` is that of :math:`z = u + 2 \xi u (1 - u)`,
+    where :math:`\xi` is drawn anew for every point, uniformly between `-width` and `width`. The
+    ends stay where they are.
 
     Parameters
     ----------
@@ -35,7 +36,11 @@ class TimeWarped:
     width: float = 0.4
 
     def __post_init__(self) -> None:
-        if isinstance(self.width, bool) or not isinstance(self.width, int | float) or not 0 < self.width < 0.5:
+        if (
+            isinstance(self.width, bool)
+            or not isinstance(self.width, int | float)
+            or not 0 < self.width < 0.5
+        ):
             msg = f"width={self.width!r}; expected a number between 0 and 0.5, such as 0.4."
             raise InputError(msg)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._text import drawable, font_families
-from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.components import Plane
+from cellflow.core._text import drawable, font_families
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, InputTypeError
 from cellflow.pl._colours import Groups, Values
 from cellflow.pl._read import Fitted
@@ -102,9 +102,21 @@ def embedding_axes(ax: Axes, plane: Plane) -> None:
     ax.set_aspect("equal", adjustable="box")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    arrow = {"arrowstyle": "-|>", "color": INK, "lw": 0.8, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 7}
+    arrow = {
+        "arrowstyle": "-|>",
+        "color": INK,
+        "lw": 0.8,
+        "shrinkA": 0,
+        "shrinkB": 0,
+        "mutation_scale": 7,
+    }
     families = font_families(plane.axes)[0]
-    text: dict[str, Any] = {"fontsize": 7, "color": INK, "transform": ax.transAxes, "fontfamily": families}
+    text: dict[str, Any] = {
+        "fontsize": 7,
+        "color": INK,
+        "transform": ax.transAxes,
+        "fontfamily": families,
+    }
     across, up = plane.axes
     for tip, name in zip(((0.12, 0.0), (0.0, 0.12)), plane.axes, strict=True):
         if name:
@@ -128,11 +140,21 @@ def scatter(
     size = float(np.clip(30_000 / max(len(xy), 1), 3.0, 32.0))
     shade: dict[str, Any] = {"color": color} if values is None else {"c": values, "cmap": MAP}
     return ax.scatter(
-        xy[:, 0], xy[:, 1], s=size, alpha=alpha, linewidths=0, label=label, zorder=zorder, rasterized=True, **shade
+        xy[:, 0],
+        xy[:, 1],
+        s=size,
+        alpha=alpha,
+        linewidths=0,
+        label=label,
+        zorder=zorder,
+        rasterized=True,
+        **shade,
     )
 
 
-def paint(ax: Axes, xy: FloatArray, colours: Values | Groups, *, fitted: Fitted, alpha: float) -> None:
+def paint(
+    ax: Axes, xy: FloatArray, colours: Values | Groups, *, fitted: Fitted, alpha: float
+) -> None:
     """Draw cells at `xy` `(n, 2)` in their colours, with a colour bar or a legend beside them."""
     if isinstance(colours, Groups):
         hidden = _paint_groups(ax, xy, colours, alpha)
@@ -149,9 +171,12 @@ def paint(ax: Axes, xy: FloatArray, colours: Values | Groups, *, fitted: Fitted,
 
 def _paint_groups(ax: Axes, xy: FloatArray, colours: Groups, alpha: float) -> int:
     """Draw groups, and return how many of them are too many for the legend, which names the largest."""
-    codes, sizes, named = colours.codes, colours.sizes, _named(colours)
+    codes = colours.codes
+    sizes = colours.sizes
+    named = _named(colours)
     for code in named[sizes[named] > 0]:
-        shade, name = colours.shades[code], drawable(colours.names[code])
+        shade = colours.shades[code]
+        name = drawable(colours.names[code])
         scatter(ax, xy[codes == code], color=shade, alpha=alpha, label=name)
     others = (codes >= 0) & ~np.isin(codes, named)
     if others.any():
@@ -189,7 +214,12 @@ def colour_bar(ax: Axes, drawn: Any, label: str, ticks: Sequence[float] = ()) ->
 
     # The bar shows the colours as they are, not as transparent as the cells.
     bar = ax.figure.colorbar(
-        ScalarMappable(drawn.norm, drawn.cmap), ax=ax, shrink=0.5, aspect=20, pad=0.02, anchor=(0.0, 0.95)
+        ScalarMappable(drawn.norm, drawn.cmap),
+        ax=ax,
+        shrink=0.5,
+        aspect=20,
+        pad=0.02,
+        anchor=(0.0, 0.95),
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2, labelsize=8)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._typing import FloatArray, IntArray
 from cellflow.adapter.positions import expression
 from cellflow.adapter.selection import gene_columns
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, MissingKeyError, closest
 from cellflow.pl._read import Fitted
 
@@ -66,17 +66,24 @@ def read_colours(adata: AnnData, color: object, fitted: Fitted) -> Values | Grou
         A column that cannot be drawn, a gene without expression, colours that are none.
     """
     if color is None or (isinstance(color, str) and color == fitted.time_key):
-        return _finite(Values(fitted.time_key, fitted.times, is_time=True), f"adata.obs[{fitted.keys.time!r}]")
+        return _finite(
+            Values(fitted.time_key, fitted.times, is_time=True), f"adata.obs[{fitted.keys.time!r}]"
+        )
     if not isinstance(color, str) or not (color in adata.obs or color in adata.var_names):
         msg = f"color={color!r} is neither a column of adata.obs nor a gene{closest(color, [*adata.obs, *adata.var_names])}."
         raise MissingKeyError(msg)
     if color not in adata.obs:
         return _finite(Values(color, _expression_of(adata, color)), f"The expression of {color!r}")
-    column, where = adata.obs[color], f"adata.obs[{color!r}]"
+    column = adata.obs[color]
+    where = f"adata.obs[{color!r}]"
     if column.ndim != 1:
         msg = f"{where} names {column.shape[1]} columns; expected one column of that name. Drop or rename the others."
         raise InputError(msg)
-    return _groups(adata, color, column) if _is_kind(column) else _finite(Values(color, _numbers(column, where)), where)
+    return (
+        _groups(adata, color, column)
+        if _is_kind(column)
+        else _finite(Values(color, _numbers(column, where)), where)
+    )
 
 
 def _is_kind(column: pd.Series) -> bool:
@@ -129,10 +136,17 @@ def _groups(adata: AnnData, color: str, column: pd.Series) -> Groups:
     given = given.tolist() if hasattr(given, "tolist") else given
     if given is None or (isinstance(given, list | tuple | Mapping) and not given):
         return Groups(color, codes, names, _palette(len(names)))
-    return Groups(color, codes, names, _given(given, groups.categories.tolist(), present, f"adata.uns['{color}_colors']"))
+    return Groups(
+        color,
+        codes,
+        names,
+        _given(given, groups.categories.tolist(), present, f"adata.uns['{color}_colors']"),
+    )
 
 
-def _given(given: object, categories: Sequence[Any], present: set[int], where: str) -> list[tuple[float, ...]]:
+def _given(
+    given: object, categories: Sequence[Any], present: set[int], where: str
+) -> list[tuple[float, ...]]:
     """The user's colours, one for each category; those of categories without cells are not looked at."""
     remedy = f"Expected a list with one colour for each of the {len(categories)} categories, or a dictionary from category"
     remedy += " to colour. Correct or delete it."
@@ -151,7 +165,10 @@ def _given(given: object, categories: Sequence[Any], present: set[int], where: s
     else:
         msg = f"{where} is {given!r}. {remedy}"
         raise InputError(msg)
-    return [_rgba(colours[k], categories[k], where, remedy) if k in present else (0.0,) * 4 for k in range(len(categories))]
+    return [
+        _rgba(colours[k], categories[k], where, remedy) if k in present else (0.0,) * 4
+        for k in range(len(categories))
+    ]
 
 
 def _rgba(shade: Any, name: object, where: str, remedy: str) -> tuple[float, ...]:

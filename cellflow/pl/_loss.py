@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._settings import guarded
+from cellflow.core._arguments import check_arguments
+from cellflow.core._settings import guarded
 from cellflow.pl._axes import INK, OBSERVED, PREDICTED, canvas, legend
 from cellflow.pl._read import Fitted
 
@@ -22,11 +22,13 @@ __all__ = ["loss"]
 def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Axes:
     """Draw the training loss, and the loss on pairs that were held out.
 
-    A flow matching loss does not go to zero: several cells pass through the same place with different velocities, and their
-    variance remains. What to look for is a flat end of the training curve.
+    A flow matching loss does not go to zero: several cells pass through the same place with
+    different velocities, and their variance remains. What to look for is a flat end of the training
+    curve.
 
-    The held-out curve often rises while training makes predictions better, because it is about single pairs and not about
-    populations. So a rise is no reason to train less; `cf.bench.holdout` measures how well snapshots are predicted.
+    The held-out curve often rises while training makes predictions better, because it is about
+    single pairs and not about populations. So a rise is no reason to train less; `cf.bench.holdout`
+    measures how well snapshots are predicted.
 
     Parameters
     ----------
@@ -49,9 +51,16 @@ def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Ax
     check_arguments(loss, locals())
     history = Fitted(adata, key).record["history"]
     with canvas(ax, width=6.0, height=3.6) as ax:
-        ax.plot(np.asarray(history["step"]), np.asarray(history["loss"]), color=OBSERVED, lw=1.2, label="training pairs")
+        ax.plot(
+            np.asarray(history["step"]),
+            np.asarray(history["loss"]),
+            color=OBSERVED,
+            lw=1.2,
+            label="training pairs",
+        )
         if "val_step" in history:
-            step, held_out = np.asarray(history["val_step"]), np.asarray(history["val_loss"])
+            step = np.asarray(history["val_step"])
+            held_out = np.asarray(history["val_loss"])
             ax.plot(step, held_out, color=PREDICTED, lw=1.6, label="held-out pairs")
         ax.set_xlabel("training step", color=INK)
         ax.set_ylabel("loss (mean squared error, model units)", color=INK)

@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._settings import guarded
-from cellflow._text import drawable
-from cellflow._typing import FloatArray
 from cellflow.adapter.components import Components
 from cellflow.adapter.times import Time
-from cellflow.pl._axes import FAINT, OBSERVED, PREDICTED, canvas, embedding_axes, legend, map_size, room_for, scatter
+from cellflow.core._arguments import check_arguments
+from cellflow.core._settings import guarded
+from cellflow.core._text import drawable
+from cellflow.core._typing import FloatArray
+from cellflow.pl._axes import (
+    FAINT,
+    OBSERVED,
+    PREDICTED,
+    canvas,
+    embedding_axes,
+    legend,
+    map_size,
+    room_for,
+    scatter,
+)
 from cellflow.pl._read import Fitted
 
 if TYPE_CHECKING:
@@ -22,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["population"]
 
-_BEFORE, _AFTER = "#b8a9c9", "#a9c3a0"
+_BEFORE = "#b8a9c9"
+_AFTER = "#a9c3a0"
 
 
 @guarded
@@ -47,11 +58,11 @@ def population(
     predicted
         What `cf.tl.predict` returned.
     time
-        The time it was predicted for. Cells measured at that time are drawn as the truth; where there are none, only the
-        snapshots around it are.
+        The time it was predicted for. Cells measured at that time are drawn as the truth; where
+        there are none, only the snapshots around it are.
     basis
-        The representation of the model by default (its first two dimensions), or an embedding, where each predicted cell is
-        drawn at the mean of the real cells nearest to it.
+        The representation of the model by default (its first two dimensions), or an embedding,
+        where each predicted cell is drawn at the mean of the real cells nearest to it.
     components
         Which two of its components, as `"1,2"` or `(1, 2)`; see `cf.pl.stream`.
     key
@@ -66,8 +77,8 @@ def population(
     Raises
     ------
     InputError
-        No fit, no such embedding or components, a prediction from another representation, a time that is no number, or no
-        cell whose time was measured. No figure is made then.
+        No fit, no such embedding or components, a prediction from another representation, a time
+        that is no number, or no cell whose time was measured. No figure is made then.
     """
     check_arguments(population, locals())
     from cellflow.analysis.embedding import place
@@ -75,7 +86,8 @@ def population(
     fitted = Fitted(adata, key)
     at = fitted.time_unit.number("time", time)
     name, positions, plane = fitted.coordinates(basis, components)
-    real, y = plane.of(positions), fitted.positions(predicted).astype(np.float64)
+    real = plane.of(positions)
+    y = fitted.positions(predicted).astype(np.float64)
     cloud = plane.of(y) if name == fitted.basis else place(y, fitted.x, real)
     known = fitted.snapshots
 
@@ -83,7 +95,9 @@ def population(
     measured += [("before", t, _BEFORE) for t in known[known < at][-1:]]
     measured += [("after", t, _AFTER) for t in known[known > at][:1]]
     clouds = [(f"predicted, {fitted.at(at)}", cloud, PREDICTED)]
-    clouds += [(f"{what}, {fitted.at(t)}", real[fitted.times == t], shade) for what, t, shade in measured]
+    clouds += [
+        (f"{what}, {fitted.at(t)}", real[fitted.times == t], shade) for what, t, shade in measured
+    ]
 
     names = [drawable(f"{label} (n = {len(points):,})", longest=80) for label, points, _ in clouds]
     with canvas(ax, **map_size(real, beside=1.0 + room_for(names), above=0.6)) as ax:
@@ -102,7 +116,9 @@ def _margins(ax: Axes, clouds: Sequence[tuple[str, FloatArray, str]]) -> None:
 
     ax.autoscale_view()
     for axis, place in enumerate(((0.0, 1.01, 1.0, 0.14), (1.01, 0.0, 0.14, 1.0))):
-        margin = ax.inset_axes(place, sharex=ax if axis == 0 else None, sharey=ax if axis == 1 else None)
+        margin = ax.inset_axes(
+            place, sharex=ax if axis == 0 else None, sharey=ax if axis == 1 else None
+        )
         margin.set_axis_off()
         low, high = (ax.get_xlim, ax.get_ylim)[axis]()
         grid = np.linspace(low, high, 200)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._typing import FloatArray
 from cellflow.adapter.components import Components, Plane, plane_of
 from cellflow.adapter.fingerprint import require_made_for
 from cellflow.adapter.fitted import read_cells, read_times
@@ -17,6 +16,7 @@ from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import Cells, require_anndata
 from cellflow.adapter.record import record_of
 from cellflow.adapter.times import TimeUnit
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, MissingKeyError, closest
 
 if TYPE_CHECKING:
@@ -103,10 +103,13 @@ class Fitted:
         InputError
             The coordinates have changed since `cf.tl.velocity` was called, or the arrows.
         """
-        key, known = self.keys.velocity(basis), self.record.get("made_for", {})
+        key = self.keys.velocity(basis)
+        known = self.record.get("made_for", {})
         if key not in known:  # written by cellflow 0.1.0
             return
-        where = where_of(str(self.params["use_rep"]) if basis == self.basis else find_basis(self.adata, basis))
+        where = where_of(
+            str(self.params["use_rep"]) if basis == self.basis else find_basis(self.adata, basis)
+        )
         about = {"what": f"adata.obsm[{key!r}]", "basis": where, "again": self.velocity_call(basis)}
         require_made_for(known[key], self.adata.obs_names.to_numpy(), positions, arrows, **about)
 
@@ -137,7 +140,9 @@ class Fitted:
         """Write a time with its unit, or after the name of its column, which may say the unit."""
         return f"{time:g} {self.unit}" if self.unit else f"{self.time_key} {time:g}"
 
-    def coordinates(self, basis: object, components: Components = None) -> tuple[str, FloatArray, Plane]:
+    def coordinates(
+        self, basis: object, components: Components = None
+    ) -> tuple[str, FloatArray, Plane]:
         """Find an embedding, by default the representation of the model.
 
         Returns
@@ -153,13 +158,17 @@ class Fitted:
             Coordinates that are no finite numbers, or components that are not there.
         """
         if basis is None or (isinstance(basis, str) and basis_of(basis) == self.basis):
-            name, xy = self.basis, self.x
+            name = self.basis
+            xy = self.x
         else:
             key = find_basis(self.adata, basis)
-            name, xy = basis_of(key), read_positions(self.adata, use_rep=key)
+            name = basis_of(key)
+            xy = read_positions(self.adata, use_rep=key)
         return name, xy.astype(np.float64), plane_of(name, xy.shape[1], components)
 
     def positions(self, cells: AnnData) -> FloatArray:
         """Return the positions of other cells, predicted ones, in the representation of the model `(n, d)`."""
         require_anndata(cells)
-        return read_positions(cells, use_rep=str(self.params["use_rep"]), n_dims=int(self.params["n_dims"]))
+        return read_positions(
+            cells, use_rep=str(self.params["use_rep"]), n_dims=int(self.params["n_dims"])
+        )

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._numbers import as_number
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
 from cellflow.adapter.components import Components
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import as_number
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 from cellflow.pl._axes import INK, beside, canvas, embedding_axes, map_size, paint
 from cellflow.pl._colours import read_colours
@@ -40,18 +40,21 @@ def stream(
 ) -> Axes:
     """Draw the velocities as streamlines over the cells.
 
-    Streamlines are drawn where there are cells, thicker where cells move faster. They show where the model moves cells now, in
-    the plane of the picture; they are no paths of cells (`cf.pl.trajectories` draws those).
+    Streamlines are drawn where there are cells, thicker where cells move faster. They show where
+    the model moves cells now, in the plane of the picture; they are no paths of cells
+    (`cf.pl.trajectories` draws those).
 
     Parameters
     ----------
     adata
-        With `obsm["X_{basis}"]` and the velocities that `cf.tl.velocity` wrote to `obsm["velocity_{basis}"]`.
+        With `obsm["X_{basis}"]` and the velocities that `cf.tl.velocity` wrote to
+        `obsm["velocity_{basis}"]`.
     basis
         The embedding to draw on.
     components
-        Which two of its components, as `"1,2"` or `(1, 2)`, counted from 1 as scanpy does; the first two by default. Component
-        1 of a diffusion map is column 1 of `obsm["X_diffmap"]`: column 0 is its stationary state.
+        Which two of its components, as `"1,2"` or `(1, 2)`, counted from 1 as scanpy does; the
+        first two by default. Component 1 of a diffusion map is column 1 of `obsm["X_diffmap"]`:
+        column 0 is its stationary state.
     color
         A column of `obs` or a gene; the time of the snapshots by default. Categories take the
         colours in `uns["{color}_colors"]`, a list in their order or a dictionary. The legend names
@@ -72,8 +75,9 @@ def stream(
     Raises
     ------
     InputError
-        No fit, no embedding, no velocities or other ones than for this embedding, no such components, column or gene, colours
-        that are none, or a number that is not positive. No figure is made then.
+        No fit, no embedding, no velocities or other ones than for this embedding, no such
+        components, column or gene, colours that are none, or a number that is not positive. No
+        figure is made then.
     """
     check_arguments(stream, locals())
     from cellflow.analysis.embedding import on_grid
@@ -86,7 +90,8 @@ def stream(
         raise InputError(msg)
     basis, positions, plane = fitted.coordinates(basis, components)
     arrows = plane.of(_arrows(fitted, basis, positions))
-    xy, colours = plane.of(positions), read_colours(adata, color, fitted)
+    xy = plane.of(positions)
+    colours = read_colours(adata, color, fitted)
 
     with canvas(ax, **map_size(xy, **beside(colours))) as ax:
         paint(ax, xy, colours, fitted=fitted, alpha=0.55)
@@ -113,18 +118,23 @@ def stream(
 
 def _arrows(fitted: Fitted, basis: str, positions: FloatArray) -> FloatArray:
     """Velocities of the cells in the columns that they have positions in, `(n, d)`."""
-    key, compute = fitted.keys.velocity(basis), fitted.velocity_call(basis)
+    key = fitted.keys.velocity(basis)
+    compute = fitted.velocity_call(basis)
     found = entry(fitted.adata, "obsm", key, f"Compute it: {compute}.")
-    where, width = f"adata.obsm[{key!r}]", positions.shape[1]
+    where = f"adata.obsm[{key!r}]"
+    width = positions.shape[1]
     shape = tuple(getattr(found, "shape", ()))
     if len(shape) != 2 or shape[1] < width:
         msg = f"{where} has shape {shape}; expected {positions.shape}, an arrow for each cell. Compute it again: {compute}."
         raise InputError(msg)
     arrows = np.asarray(found.toarray() if hasattr(found, "toarray") else found)
     if arrows.dtype.kind not in "fiu":
-        msg = f"{where} has dtype {arrows.dtype}; expected real numbers. Compute it again: {compute}."
+        msg = (
+            f"{where} has dtype {arrows.dtype}; expected real numbers. Compute it again: {compute}."
+        )
         raise InputError(msg)
-    # The velocity in the model's own representation is as wide as that, also where the model uses fewer dimensions.
+    # The velocity in the model's own representation is as wide as that, also where the model uses
+    # fewer dimensions.
     arrows = arrows[:, :width].astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(arrows).all(axis=1))
     if len(bad):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._numbers import as_count
-from cellflow._random import as_seed, stream
-from cellflow._settings import guarded
-from cellflow._typing import RandomState
 from cellflow.adapter.components import Components
 from cellflow.adapter.fitted import read_paths
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import as_count
+from cellflow.core._random import as_seed, stream
+from cellflow.core._settings import guarded
+from cellflow.core._typing import RandomState
 from cellflow.pl._axes import FAINT, INK, MAP, canvas, embedding_axes, map_size, scatter, time_bar
 from cellflow.pl._read import Fitted
 
@@ -36,9 +36,10 @@ def trajectories(
 ) -> Axes:
     """Draw where the model moves single cells, from their past to their future.
 
-    The line's colour is the time; a dot marks the cell where it was measured. In the representation of the model the lines are
-    two of its dimensions; in another embedding each state is drawn at the mean of the cells nearest to it, so that lines there
-    follow the cells by construction and say nothing about paths between them.
+    The line's colour is the time; a dot marks the cell where it was measured. In the representation
+    of the model the lines are two of its dimensions; in another embedding each state is drawn at
+    the mean of the cells nearest to it, so that lines there follow the cells by construction and
+    say nothing about paths between them.
 
     Parameters
     ----------
@@ -66,7 +67,8 @@ def trajectories(
     MissingKeyError
         No fit, no trajectories, or no such embedding.
     InputError
-        `n_cells` below one, components that are not there, or no cell whose time was measured. No figure is made then.
+        `n_cells` below one, components that are not there, or no cell whose time was measured. No
+        figure is made then.
     """
     check_arguments(trajectories, locals())
     from matplotlib.collections import LineCollection
@@ -84,13 +86,23 @@ def trajectories(
     if name == fitted.basis:
         lines = plane.of(paths)
     else:
-        lines = place(paths.reshape(-1, paths.shape[2]), fitted.x, xy).reshape(len(rows), len(times), 2)
+        lines = place(paths.reshape(-1, paths.shape[2]), fitted.x, xy).reshape(
+            len(rows), len(times), 2
+        )
 
     with canvas(ax, **map_size(xy)) as ax:
         scatter(ax, xy, color=FAINT, alpha=0.7)
         segments = np.stack([lines[:, :-1], lines[:, 1:]], axis=2).reshape(-1, 2, 2)
         middle = np.tile((times[:-1] + times[1:]) / 2.0, len(rows))
-        drawn = LineCollection(list(segments), array=middle, cmap=MAP, linewidths=1.1, alpha=0.9, capstyle="round", zorder=2)
+        drawn = LineCollection(
+            list(segments),
+            array=middle,
+            cmap=MAP,
+            linewidths=1.1,
+            alpha=0.9,
+            capstyle="round",
+            zorder=2,
+        )
         drawn.set_clim(times.min(), times.max())
         ax.add_collection(drawn)
         ax.scatter(
@@ -103,10 +115,13 @@ def trajectories(
     return ax
 
 
-def _spread(times: np.ndarray, snapshots: np.ndarray, n: int, random_state: RandomState) -> np.ndarray:
+def _spread(
+    times: np.ndarray, snapshots: np.ndarray, n: int, random_state: RandomState
+) -> np.ndarray:
     """Draw `n` rows, every snapshot alike."""
     rng = stream(as_seed(random_state))
     groups = [rng.permutation(np.flatnonzero(times == t)) for t in snapshots]
-    # In turn from each snapshot, so that a small one is used up before a large one fills the picture.
+    # In turn from each snapshot, so that a small one is used up before a large one fills the
+    # picture.
     turn = np.concatenate([np.arange(len(g)) for g in groups])
     return np.concatenate(groups)[np.argsort(turn, kind="stable")][:n]

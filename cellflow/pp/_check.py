@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from cellflow._settings import guarded
 from cellflow.adapter.decoding import examine_decoder
 from cellflow.adapter.positions import examine_expression, examine_positions
 from cellflow.adapter.problem import Problem, problems, settle
 from cellflow.adapter.read import examine
+from cellflow.core._settings import guarded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,10 @@ def check(
         read = examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep)
         name, x = settle(read, again=True)
         findings += examine_decoder(adata, x, name, layer)
-    return pd.DataFrame([asdict(p) for p in problems(findings)], columns=["severity", "key", "found", "expected", "remedy"])
+    return pd.DataFrame(
+        [asdict(p) for p in problems(findings)],
+        columns=["severity", "key", "found", "expected", "remedy"],
+    )
 
 
 def _unused(mass_key: str) -> Problem:

@@ -1,7 +1,13 @@
 """What the learned dynamics does to cells."""
 
 from cellflow.simulation.langevin import annealed_langevin, denoise, langevin
-from cellflow.simulation.likelihood import Divergence, Exact, Hutchinson, log_likelihood, push_with_log_prob
+from cellflow.simulation.likelihood import (
+    Divergence,
+    Exact,
+    Hutchinson,
+    log_likelihood,
+    push_with_log_prob,
+)
 from cellflow.simulation.ode import Method, integrate, require_few_steps
 from cellflow.simulation.sde import Scheme, integrate_sde
 from cellflow.simulation.trajectories import Trajectories

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow._random import stream
+from cellflow.core._random import stream
 
 __all__ = ["Key", "normal_steps"]
 
@@ -19,7 +19,9 @@ Key: TypeAlias = "tuple[int, ...]"
 _SLAB = 64
 
 
-def normal_steps(seed: int, keys: Sequence[Key], width: int, n_steps: int, n_dims: int) -> Iterator[Tensor]:
+def normal_steps(
+    seed: int, keys: Sequence[Key], width: int, n_steps: int, n_dims: int
+) -> Iterator[Tensor]:
     """Standard normal numbers of each step, `n_steps` of shape `(width, n_dims)`; rows beyond the keys get zeros."""
     generators = [stream(seed, *key) for key in keys]
     for start in range(0, n_steps, _SLAB):

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow._numbers import ROUNDS, is_integer, shown
-from cellflow._settings import guarded, offers
-from cellflow._typing import FloatArray
+from cellflow.core._numbers import ROUNDS, is_integer, shown
+from cellflow.core._settings import guarded, offers
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, IntegrationError
 from cellflow.fields.base import padded_chunks
-from cellflow.ladder import Ladder
+from cellflow.fields.ladder import Ladder
 from cellflow.simulation._noise import Key, normal_steps
 
 __all__ = ["LevelScore", "annealed_langevin", "denoise", "langevin", "relative_step"]
@@ -54,7 +54,8 @@ def langevin(
     n_steps
         How many.
     seed, keys
-        Of the noise; `(0,), (1,), ...` are the keys by default. A cell's way does not depend on the other cells.
+        Of the noise; `(0,), (1,), ...` are the keys by default. A cell's way does not depend on the
+        other cells.
 
     Returns
     -------
@@ -67,7 +68,9 @@ def langevin(
     if not (np.isfinite(step) and step > 0):
         msg = f"step={step!r}; expected a positive finite number, in squared units of the states."
         raise InputError(msg)
-    return _by_chunks(lambda y, z: _steps(score, y, noise, step, n_steps, z), x, seed, keys, n_steps, device)
+    return _by_chunks(
+        lambda y, z: _steps(score, y, noise, step, n_steps, z), x, seed, keys, n_steps, device
+    )
 
 
 @guarded
@@ -85,10 +88,11 @@ def annealed_langevin(
 ) -> FloatArray:
     r"""Langevin dynamics down the ladder, and one last step without noise.
 
-    At level :math:`\sigma_i` the step is :math:`\alpha_i = r \sigma_i^2`, with one `r` for all (`relative_step`). From one
-    level to the next cells are carried along the probability flow of the ladder (see `denoise`): Langevin dynamics alone,
-    the published method, passes too slowly between modes while these part, and gets their weights wrong even with the exact
-    score. The last step takes the noise of the smallest level away; see `denoise`.
+    At level :math:`\sigma_i` the step is :math:`\alpha_i = r \sigma_i^2`, with one `r` for all
+    (`relative_step`). From one level to the next cells are carried along the probability flow of
+    the ladder (see `denoise`): Langevin dynamics alone, the published method, passes too slowly
+    between modes while these part, and gets their weights wrong even with the exact score. The last
+    step takes the noise of the smallest level away; see `denoise`.
 
     Parameters
     ----------
@@ -97,8 +101,8 @@ def annealed_langevin(
     ladder
         Its noise levels.
     x
-        Where to start, shape `(n, d)`: anything for sampling from the first level on; cells that carry about the noise of
-        level `first` otherwise.
+        Where to start, shape `(n, d)`: anything for sampling from the first level on; cells that
+        carry about the noise of level `first` otherwise.
     n_steps
         Steps per level.
     first
@@ -132,13 +136,19 @@ def annealed_langevin(
 
 @guarded
 def denoise(
-    score: LevelScore, ladder: Ladder, x: FloatArray, *, noise: float, device: torch.device | str = "cpu"
+    score: LevelScore,
+    ladder: Ladder,
+    x: FloatArray,
+    *,
+    noise: float,
+    device: torch.device | str = "cpu",
 ) -> FloatArray:
     r"""Take noise away without adding any: the probability flow of the ladder.
 
-    Solves :math:`dx / d\sigma = -\sigma\, s(x, \sigma)` from the noise to zero by Heun's method, in four steps
-    a level and one below the smallest, :math:`x + \tfrac12 \sigma_L^2 s(x, \sigma_L)`. Every cell keeps to itself, and a
-    population that carries this noise comes out distributed as the data. (The mean of the data given a noisy state,
+    Solves :math:`dx / d\sigma = -\sigma\, s(x, \sigma)` from the noise to zero by Heun's method, in
+    four steps a level and one below the smallest, :math:`x + \tfrac12 \sigma_L^2 s(x, \sigma_L)`.
+    Every cell keeps to itself, and a population that carries this noise comes out distributed as
+    the data. (The mean of the data given a noisy state,
     :math:`x + \sigma_L^2 s`, is a common last step, but has less variance than the data.)
 
     Parameters
@@ -176,7 +186,8 @@ def denoise(
 def relative_step(ratio: float, n_steps: int) -> float:
     r"""Step of annealed Langevin dynamics over the squared noise level.
 
-    For data in one point, cells that come from the level above have variance :math:`\gamma^2 \sigma_i^2`, with
+    For data in one point, cells that come from the level above have variance :math:`\gamma^2
+    \sigma_i^2`, with
     :math:`\gamma` the ratio of the levels, and after `n_steps` steps
 
     .. math::  \frac{v}{\sigma_i^2} = (1 - r)^{2T} \Big(\gamma^2 - \frac{2r}{1 - (1 - r)^2}\Big) + \frac{2r}{1 - (1 - r)^2}.
@@ -217,7 +228,9 @@ def _cleaned(score: LevelScore, x: Tensor, level: float) -> Tensor:
     return x + 0.5 * level**2 * score(x, level)
 
 
-def _steps(score: LevelScore, x: Tensor, level: float, step: float, n_steps: int, noise: Iterator[Tensor]) -> Tensor:
+def _steps(
+    score: LevelScore, x: Tensor, level: float, step: float, n_steps: int, noise: Iterator[Tensor]
+) -> Tensor:
     for _ in range(n_steps):
         x = x + step * score(x, level) + (2.0 * step) ** 0.5 * next(noise).to(x)
     return x
@@ -234,10 +247,13 @@ def _by_chunks(
     """Apply to chunks of one width, every row with noise of its own."""
     start = torch.from_numpy(np.array(x, dtype=np.float32)).to(device)
     names = [(k,) for k in range(len(start))] if keys is None else list(keys)
-    parts, done = [], 0
+    parts = []
+    done = 0
     with torch.no_grad():
         for chunk, size in padded_chunks(start):
-            noise = normal_steps(seed, names[done : done + size], len(chunk), n_steps, chunk.shape[1])
+            noise = normal_steps(
+                seed, names[done : done + size], len(chunk), n_steps, chunk.shape[1]
+            )
             parts.append(way(chunk, noise)[:size].cpu())
             done += size
     out = torch.cat(parts).numpy()

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow._numbers import ROUNDS, as_count, as_number
-from cellflow._random import as_seed, stream
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray, RandomState
-from cellflow._warn import warn
+from cellflow.core._numbers import ROUNDS, as_count, as_number
+from cellflow.core._random import as_seed, stream
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, RandomState
+from cellflow.core._warn import warn
 from cellflow.errors import InputError, IntegrationError, IntegrationWarning
 from cellflow.fields.base import Field, padded_chunks
 from cellflow.simulation.ode import (
@@ -31,13 +31,16 @@ from cellflow.simulation.trajectories import Trajectories
 
 __all__ = ["Divergence", "Exact", "Hutchinson", "log_likelihood", "push_with_log_prob"]
 
-#: Rows per solve: a backward pass for each dimension makes a row dear, and a chunk is filled up for a handful of cells too.
+#: Rows per solve: a backward pass for each dimension makes a row dear, and a chunk is filled up for
+#: a handful of cells too.
 _CHUNK = 256
 #: Above this many dimensions the trace is estimated by default.
 _EXACT_DIMS = 100
-#: Cells that are integrated again with half the step; from these differences, relative and in nats, a warning is due.
+#: Cells that are integrated again with half the step; from these differences, relative and in nats,
+#: a warning is due.
 _CHECKED = 128
-_COARSE, _COARSE_NATS = 1e-2, 5e-2
+_COARSE = 1e-2
+_COARSE_NATS = 5e-2
 
 
 class Divergence(Protocol):
@@ -60,8 +63,9 @@ class Exact:
 class Hutchinson:
     r"""An unbiased estimate of the divergence: the mean of :math:`\epsilon^\top J \epsilon` over random signs.
 
-    The signs of a cell are drawn from a generator keyed by its position at the start. So they stay the same all along a
-    solve, which leaves the integrand smooth, and do not depend on the cells that are asked with it.
+    The signs of a cell are drawn from a generator keyed by its position at the start. So they stay
+    the same all along a solve, which leaves the integrand smooth, and do not depend on the cells
+    that are asked with it.
 
     Parameters
     ----------
@@ -88,7 +92,10 @@ class Hutchinson:
         bits = np.ascontiguousarray(x.detach().cpu().numpy()).view(np.uint32)
         # A chunk that was filled up repeats one row many times.
         keys, row = np.unique(bits, axis=0, return_inverse=True)
-        drawn = [stream(as_seed(self.seed), *key).integers(2, size=(self.n_probes, x.shape[1])) for key in keys.tolist()]
+        drawn = [
+            stream(as_seed(self.seed), *key).integers(2, size=(self.n_probes, x.shape[1]))
+            for key in keys.tolist()
+        ]
         signs = 2.0 * np.stack(drawn, axis=1)[:, row.reshape(-1)] - 1.0
         return torch.from_numpy(signs / np.sqrt(self.n_probes)).to(x)
 
@@ -112,7 +119,8 @@ def log_likelihood(
 
     .. math:: \log p_t(x) = \log p_{t_0}\big(x(t_0)\big) - \int_{t_0}^{t} \nabla \cdot f\big(s, x(s)\big)\, ds
 
-    where :math:`x(s)` solves :math:`\dot x = f(s, x)` through :math:`x` at :math:`t`; states and integral are one system.
+    where :math:`x(s)` solves :math:`\dot x = f(s, x)` through :math:`x` at :math:`t`; states and
+    integral are one system.
 
     Parameters
     ----------
@@ -131,7 +139,8 @@ def log_likelihood(
     divergence
         `Exact()` or `Hutchinson()`; by default exact up to 100 dimensions.
     context
-        Features of each cell, shape `(n, c)`, with which the field is called as `(t, x, context)`; they do not change.
+        Features of each cell, shape `(n, c)`, with which the field is called as `(t, x, context)`;
+        they do not change.
     device, dtype
         Where and in which precision is computed.
     spread
@@ -145,14 +154,16 @@ def log_likelihood(
     Raises
     ------
     InputError
-        Times that are not finite or more than 10,000 steps apart; a field or a density that does not fit.
+        Times that are not finite or more than 10,000 steps apart; a field or a density that does
+        not fit.
     IntegrationError
         Where a state or a density stops being finite.
 
     Warns
     -----
     IntegrationWarning
-        When halving the step moves a cell by more than a hundredth of the spread, or its log-density by 0.05.
+        When halving the step moves a cell by more than a hundredth of the spread, or its
+        log-density by 0.05.
 
     References
     ----------
@@ -160,7 +171,9 @@ def log_likelihood(
     """
     solved = _solve(field, x, t, [t0], step, divergence, context, device, dtype, spread)
     # The integral ran from t to t0, against the formula's direction.
-    log_p: FloatArray = _known("log_prob0(x(t0))", log_prob0(solved.x[0]), len(solved.x[0])) + solved.integral[0]
+    log_p: FloatArray = (
+        _known("log_prob0(x(t0))", log_prob0(solved.x[0]), len(solved.x[0])) + solved.integral[0]
+    )
     return log_p
 
 
@@ -207,7 +220,9 @@ def push_with_log_prob(
     """
     known = _known("log_p0", log_p0, len(x0))
     solved = _solve(field, x0, t0, times, step, divergence, context, device, dtype, spread)
-    moved = Trajectories(solved.times, solved.x, np.zeros(solved.integral.shape), np.arange(len(known)), solved.error)
+    moved = Trajectories(
+        solved.times, solved.x, np.zeros(solved.integral.shape), np.arange(len(known)), solved.error
+    )
     return moved, known - solved.integral
 
 
@@ -237,7 +252,8 @@ def _solve(
     if x.ndim != 2 or x.shape[1] == 0:
         msg = f"States have shape {x.shape}; expected (n, d)."
         raise InputError(msg)
-    t0, step = as_number("start", t0), as_number("step", step, above=0.0, remedy=", in units of time")
+    t0 = as_number("start", t0)
+    step = as_number("step", step, above=0.0, remedy=", in units of time")
     times = np.atleast_1d(np.asarray(times, dtype=np.float64))
     if not np.isfinite(times).all():
         msg = f"Times must be finite; found {times[~np.isfinite(times)].tolist()} (start {t0:g})."
@@ -247,7 +263,8 @@ def _solve(
         require_few_steps(min(t0, distinct[0]), max(t0, distinct[-1]), step)
     if divergence is None:
         divergence = Exact() if x.shape[1] <= _EXACT_DIMS else Hutchinson()
-    start, n_dims = with_context(x, context).to(dtype), x.shape[1]
+    start = with_context(x, context).to(dtype)
+    n_dims = x.shape[1]
 
     def solve(rows: Tensor, largest: float) -> Tensor:
         rows = rows.to(device)
@@ -257,8 +274,14 @@ def _solve(
         return _both_ways(augmented, began, t0, distinct, largest, "rk4", {}).cpu()
 
     with torch.no_grad():
-        parts = [solve(chunk, step)[:, :n] for chunk, n in padded_chunks(start, _CHUNK)] if len(start) else []
-        solved = torch.cat([torch.empty(len(distinct), 0, x.shape[1] + 1, dtype=dtype), *parts], dim=1)
+        parts = (
+            [solve(chunk, step)[:, :n] for chunk, n in padded_chunks(start, _CHUNK)]
+            if len(start)
+            else []
+        )
+        solved = torch.cat(
+            [torch.empty(len(distinct), 0, x.shape[1] + 1, dtype=dtype), *parts], dim=1
+        )
         try:
             check_finite(solved, distinct, t0, "rk4")
         except IntegrationError as failure:
@@ -288,7 +311,10 @@ def _augmented(field: Field, probes: Tensor) -> Field:
                 msg = f"The field returned shape {tuple(velocity.shape)} for states {tuple(state.shape)}; expected the same."
                 raise InputError(msg)
             rows = _products(velocity, state, probes)
-            trace = sum(((row * probe).sum(dim=1) for row, probe in rows), start=torch.zeros_like(state[:, 0]))
+            trace = sum(
+                ((row * probe).sum(dim=1) for row, probe in rows),
+                start=torch.zeros_like(state[:, 0]),
+            )
         return torch.cat([velocity.detach(), trace[:, None]], dim=1)
 
     return augmented
@@ -297,9 +323,12 @@ def _augmented(field: Field, probes: Tensor) -> Field:
 def _products(velocity: Tensor, state: Tensor, probes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Each probe multiplied by the Jacobian from the left, with the probe."""
     for k, probe in enumerate(probes):
-        keep, row = k < len(probes) - 1, None
+        keep = k < len(probes) - 1
+        row = None
         if velocity.requires_grad:
-            (row,) = torch.autograd.grad(velocity, state, probe, retain_graph=keep, allow_unused=True)
+            (row,) = torch.autograd.grad(
+                velocity, state, probe, retain_graph=keep, allow_unused=True
+            )
         if row is None:
             msg = (
                 "The field's value is not connected to the state by autograd, so its divergence is unknown. Compute it with "

@@ -11,10 +11,10 @@ import torch
 import torchdiffeq
 from torch import Tensor
 
-from cellflow._numbers import as_array, as_number, shown
-from cellflow._settings import guarded, offers
-from cellflow._typing import FloatArray, IntArray
-from cellflow._warn import warn
+from cellflow.core._numbers import as_array, as_number, shown
+from cellflow.core._settings import guarded, offers
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._warn import warn
 from cellflow.errors import InputError, IntegrationError, IntegrationWarning, closest
 from cellflow.fields.base import Field, padded_chunks
 from cellflow.simulation.trajectories import Trajectories
@@ -34,7 +34,8 @@ __all__ = [
 
 Method = Literal["rk4", "midpoint", "euler", "dopri5"]
 
-#: Cells that are integrated again with half the step, and the relative difference from which a warning is due.
+#: Cells that are integrated again with half the step, and the relative difference from which a
+#: warning is due.
 _CHECKED = 128
 _COARSE = 1e-2
 #: More steps than this are a mistake: a time in another unit, or a step in one.
@@ -59,8 +60,8 @@ def integrate(
 ) -> Trajectories:
     r"""Solve :math:`\dot x = f(t, x)` from one time to any others, before or after it.
 
-    With a fixed-step method, a cell's result does not depend on the cells that are asked with it, to the last bit. The
-    error is estimated by halving the step on up to 128 cells.
+    With a fixed-step method, a cell's result does not depend on the cells that are asked with it,
+    to the last bit. The error is estimated by halving the step on up to 128 cells.
 
     Parameters
     ----------
@@ -73,17 +74,19 @@ def integrate(
     times
         Times to report, shape `(T,)`, in any order, repeats allowed.
     step
-        Largest step of the fixed-step methods, in units of time; every reported time is a step's end.
+        Largest step of the fixed-step methods, in units of time; every reported time is a step's
+        end.
     method
-        `"rk4"` (the 3/8 rule), `"midpoint"` and `"euler"` take fixed steps; `"dopri5"` adapts its steps to `rtol` and `atol`,
-        which makes a result depend on the cells of its chunk.
+        `"rk4"` (the 3/8 rule), `"midpoint"` and `"euler"` take fixed steps; `"dopri5"` adapts its
+        steps to `rtol` and `atol`, which makes a result depend on the cells of its chunk.
     context
-        Features of each cell, shape `(n, c)`, with which the field is called as `(t, x, context)`; they do not change.
+        Features of each cell, shape `(n, c)`, with which the field is called as `(t, x, context)`;
+        they do not change.
     device, dtype
         Where and in which precision states are computed.
     spread
-        Root mean square distance of the data from their mean, in the coordinates of `x`: what the error is relative to.
-        By default that of all states, the start included.
+        Root mean square distance of the data from their mean, in the coordinates of `x`: what the
+        error is relative to. By default that of all states, the start included.
 
     Returns
     -------
@@ -92,9 +95,11 @@ def integrate(
     Raises
     ------
     InputError
-        An unknown method, times that are not finite, or so far away that it would take more than 10,000 fixed steps.
+        An unknown method, times that are not finite, or so far away that it would take more than
+        10,000 fixed steps.
     IntegrationError
-        Where a state stops being finite: names the time, the cell and a remedy, and has the `partial` trajectories.
+        Where a state stops being finite: names the time, the cell and a remedy, and has the
+        `partial` trajectories.
 
     Warns
     -----
@@ -104,8 +109,10 @@ def integrate(
     if not (isinstance(method, str) and method in get_args(Method)):
         msg = f"method={shown(method)} is not one of {list(get_args(Method))}{closest(method, get_args(Method))}"
         raise InputError(msg)
-    step, t0 = as_number("step", step, above=0.0, remedy=", in units of time"), as_number("t0", t0)
-    x, times = as_array("x", x, shape="(n, d)", least=1), np.atleast_1d(as_array("times", times)).astype(np.float64)
+    step = as_number("step", step, above=0.0, remedy=", in units of time")
+    t0 = as_number("t0", t0)
+    x = as_array("x", x, shape="(n, d)", least=1)
+    times = np.atleast_1d(as_array("times", times)).astype(np.float64)
     distinct, position = np.unique(times, return_inverse=True)
     if method != "dopri5" and len(distinct):
         require_few_steps(min(t0, distinct[0]), max(t0, distinct[-1]), step)
@@ -183,9 +190,7 @@ def bound(field: Callable[..., Tensor], rows: Tensor, n_dims: int) -> Field:
     def checked(t: Tensor, x: Tensor) -> Tensor:
         found = field(t, x, *more)
         if found.shape != x.shape:  # one column would be added to all
-            msg = (
-                f"The field returned shape {tuple(found.shape)} for states of shape {tuple(x.shape)}; expected the same shape."
-            )
+            msg = f"The field returned shape {tuple(found.shape)} for states of shape {tuple(x.shape)}; expected the same shape."
             raise InputError(msg)
         return found
 
@@ -210,7 +215,13 @@ def require_few_steps(first: float, last: float, step: float) -> None:
 
 
 def _both_ways(
-    field: Field, x: Tensor, t0: float, times: FloatArray, step: float, method: Method, tolerances: dict[str, float]
+    field: Field,
+    x: Tensor,
+    t0: float,
+    times: FloatArray,
+    step: float,
+    method: Method,
+    tolerances: dict[str, float],
 ) -> Tensor:
     """States `(T, n, d)` at increasing `times`, solving backward and forward from `t0`."""
     out = x.new_empty((len(times), *x.shape))
@@ -218,13 +229,19 @@ def _both_ways(
     out[times == t0] = x
     for side in (np.flatnonzero(times < t0)[::-1], np.flatnonzero(times > t0)):
         if len(side):
-            # Time is integrated as the distance from t0, so that float32 states do not cost the clock its digits.
+            # Time is integrated as the distance from t0, so that float32 states do not cost the
+            # clock its digits.
             reached = torch.from_numpy(np.concatenate([[0.0], times[side] - t0])).to(x.device)
             fixed = {"grid_constructor": lambda _f, _y, t: grid(t, step)}
             options = {"max_num_steps": _MAX_STEPS} if tolerances else fixed
             try:
                 states = torchdiffeq.odeint(
-                    lambda s, y: field(s.double() + t0, y), x, reached, method=method, options=options, **tolerances
+                    lambda s, y: field(s.double() + t0, y),
+                    x,
+                    reached,
+                    method=method,
+                    options=options,
+                    **tolerances,
                 )
             except AssertionError as failure:
                 remedy = ", or loosen `rtol` and `atol`" if offers("rtol", "atol") else ""
@@ -265,7 +282,8 @@ def check_finite(states: Tensor, times: FloatArray, t0: float, method: str) -> N
 def spread_of(start: Tensor, states: Tensor) -> float:
     """Root mean square distance of starts `(n, d)` and states `(T, n, d)` from the mean of the starts.
 
-    At least what rounding makes of states far from zero, so that cells that stay at one place have a size too.
+    At least what rounding makes of states far from zero, so that cells that stay at one place have
+    a size too.
     """
     every = torch.cat([start[None].to(states), states]).double()
     distance = (every - every[0].mean(dim=0)).square().sum(dim=2).mean().sqrt()

@@ -9,13 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow._numbers import as_array, as_number, shown
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
+from cellflow.core._numbers import as_array, as_number, shown
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, IntegrationError, closest
 from cellflow.fields.base import Field, padded_chunks
 from cellflow.simulation._noise import Key, normal_steps
-from cellflow.simulation.ode import bound, check_finite, grid, reported, require_few_steps, with_context
+from cellflow.simulation.ode import (
+    bound,
+    check_finite,
+    grid,
+    reported,
+    require_few_steps,
+    with_context,
+)
 from cellflow.simulation.trajectories import Trajectories
 
 __all__ = ["Scheme", "integrate_sde"]
@@ -41,13 +48,14 @@ def integrate_sde(
 ) -> Trajectories:
     r"""Solve :math:`dX = f(t, X)\, dt + \sigma\, dW` from one time to later ones, or to earlier ones.
 
-    Every cell has a Brownian motion of its own, found by the seed and its key, so that its path does not depend on the cells
-    that are asked with it, to the last bit.
+    Every cell has a Brownian motion of its own, found by the seed and its key, so that its path
+    does not depend on the cells that are asked with it, to the last bit.
 
     Parameters
     ----------
     drift
-        `(t, x) -> (n, d)`, with `t` a float64 scalar, or `(t, x, context)`: the one of the direction in which is integrated.
+        `(t, x) -> (n, d)`, with `t` a float64 scalar, or `(t, x, context)`: the one of the
+        direction in which is integrated.
     x
         States at `t0`, shape `(n, d)`.
     t0
@@ -61,10 +69,11 @@ def integrate_sde(
     seed
         Of all Brownian motions.
     scheme
-        `"heun"`: the mean of the drifts at both ends of a step, of weak order two for a constant `sigma`;
-        `"euler-maruyama"`: the drift at its start, of order one.
+        `"heun"`: the mean of the drifts at both ends of a step, of weak order two for a constant
+        `sigma`; `"euler-maruyama"`: the drift at its start, of order one.
     keys
-        Name of each cell's Brownian motion, `n` tuples of non-negative integers; `(0,), (1,), ...` by default.
+        Name of each cell's Brownian motion, `n` tuples of non-negative integers; `(0,), (1,), ...`
+        by default.
     context
         Features of each cell, shape `(n, c)`.
     device, dtype
@@ -77,7 +86,8 @@ def integrate_sde(
     Raises
     ------
     InputError
-        A `sigma` or `step` that is not positive, an unknown scheme, times on both sides of `t0` or too far away.
+        A `sigma` or `step` that is not positive, an unknown scheme, times on both sides of `t0` or
+        too far away.
     IntegrationError
         Where a state stops being finite.
 
@@ -88,9 +98,13 @@ def integrate_sde(
     if not (isinstance(scheme, str) and scheme in get_args(Scheme)):
         msg = f"scheme={shown(scheme)} is not one of {list(get_args(Scheme))}{closest(scheme, get_args(Scheme))}"
         raise InputError(msg)
-    sigma = as_number("sigma", sigma, above=0.0, remedy="; without diffusion, integrate the probability flow")
-    step, t0 = as_number("step", step, above=0.0, remedy=", in units of time"), as_number("t0", t0)
-    x, times = as_array("x", x, shape="(n, d)", least=1), np.atleast_1d(as_array("times", times)).astype(np.float64)
+    sigma = as_number(
+        "sigma", sigma, above=0.0, remedy="; without diffusion, integrate the probability flow"
+    )
+    step = as_number("step", step, above=0.0, remedy=", in units of time")
+    t0 = as_number("t0", t0)
+    x = as_array("x", x, shape="(n, d)", least=1)
+    times = np.atleast_1d(as_array("times", times)).astype(np.float64)
     if (times < t0).any() and (times > t0).any():
         msg = f"Times {times.min():g} to {times.max():g} lie on both sides of the start, {t0:g}; integrate to each by itself."
         raise InputError(msg)
@@ -108,13 +122,18 @@ def integrate_sde(
     fine = grid(ends, step) if len(ends) > 1 else ends
     stops = torch.isin(fine, ends).numpy()
 
-    parts, first = [], 0
+    parts = []
+    first = 0
     with torch.no_grad():
         for rows, size in padded_chunks(with_context(x, context).to(dtype).to(device)):
             noise = normal_steps(seed, keys[first : first + size], len(rows), len(fine) - 1, n_dims)
             field = bound(drift, rows, n_dims)
             way = march(field, rows[:, :n_dims], t0, fine, noise, sigma=sigma, scheme=scheme)
-            parts.append(torch.stack([state[:size].cpu() for state, kept in zip(way, stops, strict=True) if kept]))
+            parts.append(
+                torch.stack(
+                    [state[:size].cpu() for state, kept in zip(way, stops, strict=True) if kept]
+                )
+            )
             first += size
     states = torch.cat(parts, dim=1)
     states = states if forward else states.flip(0)
@@ -128,7 +147,14 @@ def integrate_sde(
 
 
 def march(
-    drift: Field, x: Tensor, t0: float, ends: Tensor, noise: Iterator[Tensor], *, sigma: float, scheme: Scheme
+    drift: Field,
+    x: Tensor,
+    t0: float,
+    ends: Tensor,
+    noise: Iterator[Tensor],
+    *,
+    sigma: float,
+    scheme: Scheme,
 ) -> Iterator[Tensor]:
     """States at the ends of all steps, the start included.
 
@@ -139,7 +165,8 @@ def march(
     x
         States at `t0`, shape `(n, d)`.
     ends
-        Distance of the step's ends from `t0`, shape `(k + 1,)`, the first one zero; negative backward in time.
+        Distance of the step's ends from `t0`, shape `(k + 1,)`, the first one zero; negative
+        backward in time.
     noise
         Standard normal numbers of each step, `k` of shape `(n, d)`.
     """
@@ -148,7 +175,10 @@ def march(
         shaken = x + sigma * abs(b - a) ** 0.5 * z.to(x)
         here = drift(torch.as_tensor(t0 + a, dtype=torch.float64, device=x.device), x)
         if scheme == "heun":
-            there = drift(torch.as_tensor(t0 + b, dtype=torch.float64, device=x.device), shaken + (b - a) * here)
+            there = drift(
+                torch.as_tensor(t0 + b, dtype=torch.float64, device=x.device),
+                shaken + (b - a) * here,
+            )
             here = 0.5 * (here + there)
         x = shaken + (b - a) * here
         yield x

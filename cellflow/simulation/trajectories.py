@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cellflow._typing import FloatArray, IntArray
+from cellflow.core._typing import FloatArray, IntArray
 
 __all__ = ["Trajectories"]
 
@@ -24,8 +24,8 @@ class Trajectories:
     source
         Row that each path started from, shape `(n,)`.
     error
-        Largest distance between a step and two half steps over the cells that were checked, relative to the spread of the
-        cells; None for adaptive solvers.
+        Largest distance between a step and two half steps over the cells that were checked,
+        relative to the spread of the cells; None for adaptive solvers.
     """
 
     times: FloatArray

@@ -9,12 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._numbers import as_count
-from cellflow._random import as_seed
-from cellflow._settings import guarded
-from cellflow._typing import RandomState
-from cellflow._warn import warn
 from cellflow.adapter.conditioned import require_partners
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
@@ -23,6 +17,12 @@ from cellflow.adapter.record import record_of
 from cellflow.adapter.store import amended, opened
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.density import EvolvingDensity
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import as_count
+from cellflow.core._random import as_seed
+from cellflow.core._settings import guarded
+from cellflow.core._typing import RandomState
+from cellflow.core._warn import warn
 from cellflow.errors import CouplingWarning, InputError, InputWarning, closest
 from cellflow.metrics.lineages import Lineage, named
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.analysis.diagnosis import Diagnosis
+    from cellflow.core.plan import Plan
+    from cellflow.core.population import Snapshots
     from cellflow.metrics import Transitions
-    from cellflow.plan import Plan
-    from cellflow.population import Snapshots
 
 __all__ = ["diagnose"]
 
@@ -60,35 +60,41 @@ def diagnose(
 ) -> AnnData | None:
     r"""Ask a fit whether its parts agree, where its paths go, and which cells they miss.
 
-    - Three estimates of the gradient of the log-density, :math:`\nabla \log p_t`, at the times of the snapshots: the score
-      head of a fit that has one, the density of the dynamics where `cf.tl.log_density` has learned its source, and the mean
-      shift of the nearest cells (Fukunaga and Hostetler 1975), which knows no model. Their mean cosines are beside what
-      sampling allows.
+    - Three estimates of the gradient of the log-density, :math:`\nabla \log p_t`, at the times of
+      the snapshots: the score head of a fit that has one, the density of the dynamics where
+      `cf.tl.log_density` has learned its source, and the mean shift of the nearest cells (Fukunaga
+      and Hostetler 1975), which knows no model. Their mean cosines are beside what sampling allows.
     - Cells pushed over each interval and pulled back: how far from where they started.
-    - The energy of paths over the squared Wasserstein distance: of the snapshots, and of cells and where their own paths end.
-      The second is 1 where paths are optimal and more where they take detours, however few the cells.
-    - Pushed cells against measured ones: their distance W1, and the mass in each region of the snapshot. A population that
-      grows, dies or is missing shows up as a region with too little or too much.
+    - The energy of paths over the squared Wasserstein distance: of the snapshots, and of cells and
+      where their own paths end. The second is 1 where paths are optimal and more where they take
+      detours, however few the cells.
+    - Pushed cells against measured ones: their distance W1, and the mass in each region of the
+      snapshot. A population that grows, dies or is missing shows up as a region with too little or
+      too much.
     - Cells that no path from any other snapshot comes near.
-    - Mean velocities, of the cells of each snapshot and of pushed cells in the middle of each interval, against the
-      displacement of the snapshots' means per unit of time: the ratio of sizes and the cosine.
-    - With `cluster_key`, the mass that moves between cell types over each interval: by the transport plan, which is solved
-      again as in the fit; the least that a plan which conserves mass has to move because the shares of types change; what
-      pushed cells do; and the baseline of cells that do not move, each with the type of the nearest later cell.
+    - Mean velocities, of the cells of each snapshot and of pushed cells in the middle of each
+      interval, against the displacement of the snapshots' means per unit of time: the ratio of
+      sizes and the cosine.
+    - With `cluster_key`, the mass that moves between cell types over each interval: by the
+      transport plan, which is solved again as in the fit; the least that a plan which conserves
+      mass has to move because the shares of types change; what pushed cells do; and the baseline of
+      cells that do not move, each with the type of the nearest later cell.
 
-    It takes seconds for a few snapshots. The density of the dynamics adds, on one core, about 4 seconds in 5 dimensions and 8
-    in 50 for every interval between a snapshot and the first one.
+    It takes seconds for a few snapshots. The density of the dynamics adds, on one core, about 4
+    seconds in 5 dimensions and 8 in 50 for every interval between a snapshot and the first one.
 
     Parameters
     ----------
     adata
-        With a fit that moves cells, by any method; and measured cells, usually those of the fit. Of a fit with conditions,
-        every cell stays in its own.
+        With a fit that moves cells, by any method; and measured cells, usually those of the fit. Of
+        a fit with conditions, every cell stays in its own.
     cluster_key
-        Column of `adata.obs` with cell types; cells without one are left out of what concerns types.
+        Column of `adata.obs` with cell types; cells without one are left out of what concerns
+        types.
     lineage
-        What types become: descendants of each, such as `{"progenitor": ["neuron", "glia"]}`, and theirs. A cell is in its
-        lineage where it keeps its type or ends in a descendant. None: where it keeps its type.
+        What types become: descendants of each, such as `{"progenitor": ["neuron", "glia"]}`, and
+        theirs. A cell is in its lineage where it keeps its type or ends in a descendant. None:
+        where it keeps its type.
     n_cells
         Cells of each snapshot that are looked at, at least ten; the plan is of all.
     random_state
@@ -109,8 +115,9 @@ def diagnose(
     Raises
     ------
     InputError
-        No fit, no cells with a time, times outside the observed ones, conditions without partners, no such column of types, a
-        lineage that is none, or the plans of a coupling of your own; `adata` is as it was.
+        No fit, no cells with a time, times outside the observed ones, conditions without partners,
+        no such column of types, a lineage that is none, or the plans of a coupling of your own;
+        `adata` is as it was.
     CouplingError
         A plan that cannot be had.
     ModelFileError
@@ -123,7 +130,8 @@ def diagnose(
     IntegrationWarning
         Steps that are too long for the field; see `cellflow.simulation.integrate`.
     CouplingWarning
-        The plan moves more mass out of types, or of lineages, than cells would that do not move at all.
+        The plan moves more mass out of types, or of lineages, than cells would that do not move at
+        all.
     InputWarning
         A lineage names types that no cell has.
 
@@ -132,7 +140,9 @@ def diagnose(
     cellflow.get.diagnosis
     """
     check_arguments(diagnose, locals())
-    fitted, seed, n_cells = read_fitted(adata, key), as_seed(random_state), as_count("n_cells", n_cells, least=_LEAST)
+    fitted = read_fitted(adata, key)
+    seed = as_seed(random_state)
+    n_cells = as_count("n_cells", n_cells, least=_LEAST)
     _require_free(adata, fitted, overwrite=overwrite)
     _require_snapshots(fitted)
     labels = None if cluster_key is None else read_labels(adata, cluster_key)
@@ -156,7 +166,11 @@ def diagnose(
     warned = types_warning(found.types)
     if warned is not None:
         warn(warned, CouplingWarning)
-    params: dict[str, Any] = {"n_cells": n_cells, "random_state": seed, "density": density is not None}
+    params: dict[str, Any] = {
+        "n_cells": n_cells,
+        "random_state": seed,
+        "density": density is not None,
+    }
     if cluster_key is not None:
         params |= {"cluster_key": cluster_key, "lineage": json.dumps(named(lineage))}
     entry = _plain(found, fitted) | {"params": params}
@@ -169,9 +183,15 @@ def diagnose(
 def _plain(found: Diagnosis, fitted: Fitted) -> dict[str, Any]:
     """A diagnosis as text and plain arrays, with the names of cells in place of their rows."""
     table = dict(found.table)
-    table["region_cell"] = np.array([str(fitted.names[k]) if k >= 0 else "" for k in table["region_cell"]], dtype=object)
+    table["region_cell"] = np.array(
+        [str(fitted.names[k]) if k >= 0 else "" for k in table["region_cell"]], dtype=object
+    )
     # Groups of an h5ad come back in alphabetical order.
-    entry = {"columns": np.array(list(table), dtype=object), "table": table, "verdict": "\n".join(found.verdict)}
+    entry = {
+        "columns": np.array(list(table), dtype=object),
+        "table": table,
+        "verdict": "\n".join(found.verdict),
+    }
     types = {f"{t.from_time}_to_{t.time}": _mass(t.plan) for t in found.types if t is not None}
     return entry | ({"types": types} if types else {})
 
@@ -182,7 +202,7 @@ def _mass(found: Transitions) -> dict[str, Any]:
 
 
 def _plans(fitted: Fitted, snapshots: Snapshots) -> list[Plan]:
-    from cellflow.fitting import couple_again
+    from cellflow.model.fitting import couple_again
 
     try:
         return couple_again(fitted.flow, snapshots)
@@ -191,7 +211,9 @@ def _plans(fitted: Fitted, snapshots: Snapshots) -> list[Plan]:
         raise InputError(msg) from cause
 
 
-def _require_lineage(lineage: Lineage | None, labels: np.ndarray | None, cluster_key: str | None) -> None:
+def _require_lineage(
+    lineage: Lineage | None, labels: np.ndarray | None, cluster_key: str | None
+) -> None:
     """Make sure that a lineage names types that there are."""
     if lineage is None:
         return
@@ -213,7 +235,11 @@ def _require_lineage(lineage: Lineage | None, labels: np.ndarray | None, cluster
 
 def _require_free(adata: AnnData, fitted: Fitted, *, overwrite: bool) -> None:
     there = record_of(adata, fitted.keys).get(_ENTRY)
-    if there is not None and not (isinstance(there, Mapping) and "verdict" in there) and not overwrite:
+    if (
+        there is not None
+        and not (isinstance(there, Mapping) and "verdict" in there)
+        and not overwrite
+    ):
         msg = (
             f"adata.uns[{fitted.keys.uns!r}][{_ENTRY!r}] exists and is no diagnosis of cellflow. Expected none, or one to be "
             "replaced: delete it, or pass overwrite=True."
@@ -223,7 +249,9 @@ def _require_free(adata: AnnData, fitted: Fitted, *, overwrite: bool) -> None:
 
 def _require_snapshots(fitted: Fitted) -> None:
     """Make sure that there are measured cells, at times that the fit knows, and with partners in their conditions."""
-    times, first, last = fitted.cells.time[fitted.cells.timed], fitted.flow.times[0], fitted.flow.times[-1]
+    times = fitted.cells.time[fitted.cells.timed]
+    first = fitted.flow.times[0]
+    last = fitted.flow.times[-1]
     if len(times) == 0:
         msg = f"None of these cells has a time of its own. Expected measured cells, at times between {first:g} and {last:g}."
         raise InputError(msg)

@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._random import as_seed
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray, RandomState
-from cellflow._warn import warn
 from cellflow.adapter.conditioned import named_plans, read_conditions, require_partners
 from cellflow.adapter.decoding import fitted_decoder, has_expression
 from cellflow.adapter.fingerprint import fingerprint
@@ -23,14 +18,19 @@ from cellflow.adapter.reference import kept_cells
 from cellflow.adapter.store import pack, plain
 from cellflow.adapter.times import Time
 from cellflow.adapter.write import Staged, target_of, write
+from cellflow.core._arguments import check_arguments
+from cellflow.core._random import as_seed
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, RandomState
+from cellflow.core._warn import warn
+from cellflow.core.frame import Scale
 from cellflow.errors import InputError, InputWarning
-from cellflow.frame import Scale
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.flow import Flow
-    from cellflow.recipes import Recipe
+    from cellflow.model.flow import Flow
+    from cellflow.model.recipes import Recipe
     from cellflow.training import Callback
 
 __all__ = ["flow"]
@@ -63,53 +63,62 @@ def flow(
 ) -> AnnData | None:
     """Learn a continuous dynamics from time-labelled cells.
 
-    Consecutive snapshots are coupled by optimal transport of the whole populations, once; a velocity field is then regressed
-    on paths between paired cells. A refit under the same key replaces the fit and removes what was computed from it.
+    Consecutive snapshots are coupled by optimal transport of the whole populations, once; a
+    velocity field is then regressed on paths between paired cells. A refit under the same key
+    replaces the fit and removes what was computed from it.
 
     Parameters
     ----------
     adata
         Cells with a representation and times.
     time_key
-        Column of `adata.obs`: numbers, labels such as `"E8.5"`, `"48h"`, `"day 3"`, `"t10"`, a categorical of these, Timedelta
-        or dates. Cells without a time take no part in the fit and are annotated afterwards.
+        Column of `adata.obs`: numbers, labels such as `"E8.5"`, `"48h"`, `"day 3"`, `"t10"`, a
+        categorical of these, Timedelta or dates. Cells without a time take no part in the fit and
+        are annotated afterwards.
     use_rep
-        Representation in which the dynamics lives: a key of `adata.obsm`, with or without `X_`, or `"X"` for few genes.
+        Representation in which the dynamics lives: a key of `adata.obsm`, with or without `X_`, or
+        `"X"` for few genes.
     n_dims
         Number of its leading dimensions; all by default.
     method
-        Name of a recipe (`"curved-cfm"`, which did best on the benchmark sets, `"ot-cfm"`, `"i-cfm"`, `"sb-cfm"`, `"sf2m"`,
-        `"vp-cfm"`), or a `cellflow.recipes.Recipe`.
-        `"fm"` makes new cells from noise, for `cf.tl.generate`, and moves none. `"auto"` takes up to two minutes, and the fits
-        that it has begun, to choose among several by how well they predict inner snapshots that are held out (see
-        `cf.bench.tune`, which also chooses dimensions and takes as long as it is given); with two snapshots only, there are
-        none, and it takes the default.
+        Name of a recipe (`"curved-cfm"`, which did best on the benchmark sets, `"ot-cfm"`,
+        `"i-cfm"`, `"sb-cfm"`, `"sf2m"`, `"vp-cfm"`), or a `cellflow.recipes.Recipe`. `"fm"` makes
+        new cells from noise, for `cf.tl.generate`, and moves none. `"auto"` takes up to two
+        minutes, and the fits that it has begun, to choose among several by how well they predict
+        inner snapshots that are held out (see `cf.bench.tune`, which also chooses dimensions and
+        takes as long as it is given); with two snapshots only, there are none, and it takes the
+        default.
     score
-        Learn the score of the population at every time and noise level beside the velocity, for stochastic trajectories,
-        `cf.tl.refine` and `cf.tl.sample`; takes about four times as long to train. `"sf2m"` always has one.
+        Learn the score of the population at every time and noise level beside the velocity, for
+        stochastic trajectories, `cf.tl.refine` and `cf.tl.sample`; takes about four times as long
+        to train. `"sf2m"` always has one.
     condition_key
-        Column of `adata.obs` with the condition of each cell (a drug, a donor, a dose), or several: text and
-        categoricals are kinds, numbers are amounts (make donors that are coded 1, 2, 3 categories). Cells are coupled
-        within equal conditions only, so every condition must be there at both ends of an interval; the field is told
-        the condition. Columns are encoded one by one, so that combinations of values that no cell had can be asked
-        for.
+        Column of `adata.obs` with the condition of each cell (a drug, a donor, a dose), or several:
+        text and categoricals are kinds, numbers are amounts (make donors that are coded 1, 2, 3
+        categories). Cells are coupled within equal conditions only, so every condition must be
+        there at both ends of an interval; the field is told the condition. Columns are encoded one
+        by one, so that combinations of values that no cell had can be asked for.
     shared_until
-        With `condition_key`: the last time at which cells precede all conditions, such as a day 0 before the treatment. They
-        are coupled with the cells of every later condition, in each as cells of it, and move in all of them (`condition=` of
-        `cf.tl.push`). Their own values in the column say in which condition their velocity is shown.
+        With `condition_key`: the last time at which cells precede all conditions, such as a day 0
+        before the treatment. They are coupled with the cells of every later condition, in each as
+        cells of it, and move in all of them (`condition=` of `cf.tl.push`). Their own values in the
+        column say in which condition their velocity is shown.
     scale
-        Scaling of the model's coordinates: `"joint"` (one number), `"each"` (whitening), or `"none"`.
+        Scaling of the model's coordinates: `"joint"` (one number), `"each"` (whitening), or
+        `"none"`.
     weight_key
         Column of `adata.obs` with non-negative weights of the cells within their snapshot.
     mass_key
-        Column of `adata.obs` with the size of the whole population, one positive number per snapshot. For `"fm"` only, which
-        draws each snapshot by its size. Other methods refuse it: growth is not learned yet.
+        Column of `adata.obs` with the size of the whole population, one positive number per
+        snapshot. For `"fm"` only, which draws each snapshot by its size. Other methods refuse it:
+        growth is not learned yet.
     force_rep
         Accept a picture (UMAP, t-SNE, ...) as representation.
     layer
         Expression that positions are decoded to; `adata.X` by default.
     key_added
-        Where the fit goes; with another key than the default, every key that is written starts with it.
+        Where the fit goes; with another key than the default, every key that is written starts with
+        it.
     overwrite
         Replace what somebody else wrote under the same keys.
     random_state
@@ -129,11 +138,13 @@ def flow(
     -------
     None, or the copy. Written are
 
-    - `uns["cellflow"]`: the model as plain arrays, `params`, the loss `history`, a summary of each of the `plans`;
-      `"auto"` adds its `selection`: the `table` of what was tried, and the `best`;
-    - `var["cf_gene_r2"]`: share of each gene's variance that the representation decodes, on cells kept out: each is decoded by
-      its loadings, by ridge regression or by its mean, whichever predicts such cells best;
-    - `obs["cf_time"]`: time of every cell as a number; `obs["cf_time_inferred"]`: whether it is the mean of its neighbours'.
+    - `uns["cellflow"]`: the model as plain arrays, `params`, the loss `history`, a summary of each
+      of the `plans`; `"auto"` adds its `selection`: the `table` of what was tried, and the `best`;
+    - `var["cf_gene_r2"]`: share of each gene's variance that the representation decodes, on cells
+      kept out: each is decoded by its loadings, by ridge regression or by its mean, whichever
+      predicts such cells best;
+    - `obs["cf_time"]`: time of every cell as a number; `obs["cf_time_inferred"]`: whether it is the
+      mean of its neighbours'.
 
     Raises
     ------
@@ -145,14 +156,16 @@ def flow(
     Warns
     -----
     InputWarning
-        What is usable but looks wrong, such as counts where log expression is expected; `cf.pp.check` lists all of it.
+        What is usable but looks wrong, such as counts where log expression is expected;
+        `cf.pp.check` lists all of it.
     """
     check_arguments(flow, locals())
-    from cellflow import recipes
-    from cellflow.fitting import fit
+    from cellflow.model import recipes
+    from cellflow.model.fitting import fit
 
     # Drawn once: a generator would give the choice of a method another seed than the fit.
-    keys, seed = Keys(key_added), as_seed(random_state)
+    keys = Keys(key_added)
+    seed = as_seed(random_state)
     cells = read(
         adata,
         time_key=time_key,
@@ -168,10 +181,8 @@ def flow(
         places.append(("var", keys.gene_r2))
     require_free(adata, keys, places, overwrite=overwrite)
     auto = isinstance(method, str) and method == "auto"
-    recipe, decoder = (
-        recipes.by_name(recipes.DEFAULT if auto else method),
-        fitted_decoder(adata, cells.x, cells.use_rep, layer),
-    )
+    recipe = recipes.by_name(recipes.DEFAULT if auto else method)
+    decoder = fitted_decoder(adata, cells.x, cells.use_rep, layer)
     _require_use_of_mass(mass_key, recipe)
     recipe = recipe.with_score() if score and recipe.score is None else recipe
     _require_known_networks(recipe)
@@ -207,7 +218,10 @@ def flow(
     record = _record(fitted, cells, adata.obs_names.to_numpy(), times, choices)
     record |= selection
     record["written"] = listed(keys, places)
-    staged: Staged = {"uns": {keys.uns: record}, "obs": {keys.time: times, keys.time_inferred: ~cells.timed}}
+    staged: Staged = {
+        "uns": {keys.uns: record},
+        "obs": {keys.time: times, keys.time_inferred: ~cells.timed},
+    }
     if decoder is not None and decoder.gene_r2 is not None:
         staged["var"] = {keys.gene_r2: decoder.gene_r2}
     write(target, staged, remove=written(target, keys))
@@ -228,7 +242,7 @@ def _require_use_of_mass(mass_key: str | None, recipe: Recipe) -> None:
 
 def _require_known_networks(recipe: Recipe) -> None:
     """Make sure that the networks can be made again from plain values, which is all that an AnnData holds of them."""
-    from cellflow.recipes import unknown_networks
+    from cellflow.model.recipes import unknown_networks
 
     unknown = unknown_networks(recipe)
     if unknown:
@@ -241,9 +255,11 @@ def _require_known_networks(recipe: Recipe) -> None:
         raise InputError(msg)
 
 
-def _chosen(cells: Cells, default: Recipe, *, scale: Scale, seed: int, progress: bool | None) -> tuple[Recipe, dict[str, Any]]:
+def _chosen(
+    cells: Cells, default: Recipe, *, scale: Scale, seed: int, progress: bool | None
+) -> tuple[Recipe, dict[str, Any]]:
     """The method that predicts inner snapshots best, and what is kept of the choice."""
-    from cellflow.benchmark.selection import curve, select
+    from cellflow.evaluation.selection import curve, select
 
     snapshots = cells.snapshots()
     if len(snapshots) < 3:
@@ -257,7 +273,9 @@ def _chosen(cells: Cells, default: Recipe, *, scale: Scale, seed: int, progress:
     return found.best.recipe, {"selection": {"table": curve(found), "best": found.best.name}}
 
 
-def _record(fitted: Flow, cells: Cells, names: np.ndarray, times: FloatArray, choices: dict[str, Any]) -> dict[str, Any]:
+def _record(
+    fitted: Flow, cells: Cells, names: np.ndarray, times: FloatArray, choices: dict[str, Any]
+) -> dict[str, Any]:
     """What is kept of a fit: the model, and everything that says how it was made."""
     params = {
         "time_key": cells.time_key,
@@ -277,7 +295,9 @@ def _record(fitted: Flow, cells: Cells, names: np.ndarray, times: FloatArray, ch
     }
     if fitted.decoder is not None:
         params |= {"decoder": fitted.decoder.kind, "decoder_r2": fitted.decoder.r2}
-    conditions = {} if cells.conditions is None else {"conditions": json.dumps(cells.conditions.state())}
+    conditions = (
+        {} if cells.conditions is None else {"conditions": json.dumps(cells.conditions.state())}
+    )
     compared = cells.conditions is None and not fitted.generates
     reference = kept_cells(cells.snapshots(), fitted.seed) if compared else {}
     return conditions | {

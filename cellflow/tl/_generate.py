@@ -7,12 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._numbers import as_count
-from cellflow._random import as_seed
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray, RandomState
-from cellflow._warn import warn
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
@@ -22,13 +16,19 @@ from cellflow.adapter.times import Time
 from cellflow.analysis.generation import Resemblance, compare, draw_conditions
 from cellflow.analysis.observed import growth
 from cellflow.analysis.prediction import of_condition
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import as_count
+from cellflow.core._random import as_seed
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, RandomState
+from cellflow.core._warn import warn
+from cellflow.core.population import Snapshots
 from cellflow.errors import InputWarning
-from cellflow.population import Snapshots
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.conditions import Condition
+    from cellflow.core.conditions import Condition
 
 __all__ = ["generate"]
 
@@ -48,30 +48,34 @@ def generate(
 ) -> AnnData:
     r"""Generate cells of a time, and of a condition: draws from :math:`p(x \mid t, c)`.
 
-    Joined to measured cells (`anndata.concat`), they augment a group that is rare. Look at the report first: a generator of
-    few cells may return the cells that it was trained on, and whatever it returns is no new evidence about the group.
+    Joined to measured cells (`anndata.concat`), they augment a group that is rare. Look at the
+    report first: a generator of few cells may return the cells that it was trained on, and whatever
+    it returns is no new evidence about the group.
 
     Parameters
     ----------
     adata
         With a fit of `method="fm"`.
     time
-        A number in the unit of the fit, or a label such as `"day 3"`. Between snapshots the generator interpolates;
-        outside them it extrapolates, see `extrapolate`.
+        A number in the unit of the fit, or a label such as `"day 3"`. Between snapshots the
+        generator interpolates; outside them it extrapolates, see `extrapolate`.
     n_obs
         Number of cells.
     condition
-        Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone where there is one column.
-        A combination that no cell had can be asked for. By default the conditions are drawn in the proportions of the
-        snapshot, or between two snapshots of both, the nearer one counting more.
+        Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone
+        where there is one column. A combination that no cell had can be asked for. By default the
+        conditions are drawn in the proportions of the snapshot, or between two snapshots of both,
+        the nearer one counting more.
     return_log_prob
-        Add `obs["log_density"]`: nats of each cell under the generator at its time and condition, in the coordinates of the
-        representation. Exact up to 100 dimensions, but for the solver's error; takes several times longer.
+        Add `obs["log_density"]`: nats of each cell under the generator at its time and condition,
+        in the coordinates of the representation. Exact up to 100 dimensions, but for the solver's
+        error; takes several times longer.
     extrapolate
-        Generate cells of any time. By default at most one mean interval between snapshots outside the times of the fit:
-        farther out, what the network returns is arbitrary.
+        Generate cells of any time. By default at most one mean interval between snapshots outside
+        the times of the fit: farther out, what the network returns is arbitrary.
     genes
-        Genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
+        Genes to decode: names, positions or a mask, returned in their order; all by default, none
+        with `[]`.
     random_state
         Seed; with one seed, fewer cells are the first of more.
     key
@@ -90,8 +94,8 @@ def generate(
     Raises
     ------
     InputError
-        No fit, or one of another method; a condition that it does not know; a time or number that is none; a time more than
-        one mean interval outside those of the fit without `extrapolate`.
+        No fit, or one of another method; a condition that it does not know; a time or number that
+        is none; a time more than one mean interval outside those of the fit without `extrapolate`.
     IntegrationError
         A state that stops being finite.
 
@@ -108,29 +112,40 @@ def generate(
     from cellflow.analysis.generation import generate as generated
     from cellflow.analysis.generation import generate_with_log_prob
 
-    fitted, seed = read_fitted(adata, key, generating=True), as_seed(random_state)
-    at, n = fitted.time(time), as_count("n_obs", n_obs, each=cell_bytes(fitted))
+    fitted = read_fitted(adata, key, generating=True)
+    seed = as_seed(random_state)
+    at = fitted.time(time)
+    n = as_count("n_obs", n_obs, each=cell_bytes(fitted))
     fitted.observed.require_reached(at, extrapolate=extrapolate)
-    snapshots, conditions = fitted.cells.snapshots(), fitted.cells.conditions
+    snapshots = fitted.cells.snapshots()
+    conditions = fitted.cells.conditions
     about: dict[str, Any] = {"time": at, "random_state": seed}
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
     asked.require_room(n)
     context = features = None
     if condition is not None:
         features = fitted.asked(condition)
-        about |= {"condition": fitted.values(features), "condition_measured": fitted.measured(features)}
+        about |= {
+            "condition": fitted.values(features),
+            "condition_measured": fitted.measured(features),
+        }
         context = np.broadcast_to(features, (n, len(features)))
     elif conditions is not None:
         context = draw_conditions(snapshots, at, n, random_state=seed)
     log_p = None
     if return_log_prob:
-        x, log_p = generate_with_log_prob(fitted.flow, at, n_obs=n, context=context, random_state=seed)
+        x, log_p = generate_with_log_prob(
+            fitted.flow, at, n_obs=n, context=context, random_state=seed
+        )
     else:
         x = generated(fitted.flow, at, n_obs=n, context=context, random_state=seed)
     found = _compared(snapshots, at, features, x, seed)
     about |= {} if found is None else asdict(found)
     about["extrapolated"] = len(fitted.observed.outside(at)) > 0
-    columns = {"time": np.full(n, at), **({} if conditions is None or context is None else conditions.decode(context))}
+    columns = {
+        "time": np.full(n, at),
+        **({} if conditions is None or context is None else conditions.decode(context)),
+    }
     columns |= {} if log_p is None else {"log_density": log_p}
     obs = pd.DataFrame(columns, index=[f"generated-{i}" for i in range(n)])
     cells = cells_of_fit(adata, fitted, asked, x, obs, {fitted.keys.own("generation"): about})

@@ -8,12 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._numbers import shown
-from cellflow._progress import is_shown
-from cellflow._random import as_seed
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray, RandomState
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT, require_free
 from cellflow.adapter.reference import reference_cells
@@ -25,6 +19,12 @@ from cellflow.analysis.age import Course
 from cellflow.analysis.conformal import as_level
 from cellflow.analysis.density import EvolvingDensity, Source
 from cellflow.analysis.ordinary import Judged, judge
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import shown
+from cellflow.core._progress import is_shown
+from cellflow.core._random import as_seed
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, RandomState
 from cellflow.errors import InputError, naming_cells
 from cellflow.tl._times import time_grid
 
@@ -59,25 +59,28 @@ def log_density(
 
     .. math:: \log p_t(x) = \log p_{t_0}\big(x(t_0)\big) - \int_{t_0}^t \nabla \cdot v\big(s, x(s)\big)\, ds
 
-    exactly for the fitted field up to 100 dimensions, with an estimated divergence above. `cf.tl.density` knows no dynamics;
-    the difference of the two is a likelihood ratio. A low density is no proof against a cell: where the dynamics fits badly,
-    it is low for ordinary ones.
+    exactly for the fitted field up to 100 dimensions, with an estimated divergence above.
+    `cf.tl.density` knows no dynamics; the difference of the two is a likelihood ratio. A low
+    density is no proof against a cell: where the dynamics fits badly, it is low for ordinary ones.
 
-    Which cells do not belong is asked without it. Each cell is compared with the cells of the fit at its time, by its mean
-    distance to the five nearest, and its p-value is the share of cells at least as far from the others (conformal
-    prediction, Vovk et al. 2005). Of ordinary cells, whether the fit has seen them or not, a share of at most `alpha` is
-    flagged, whatever their distribution, dimension and number. Small snapshots cannot tell: a p-value of 0.01 takes 99 cells.
-    Flagged are single cells; a whole batch that is unlike the fit is said by a warning.
+    Which cells do not belong is asked without it. Each cell is compared with the cells of the fit
+    at its time, by its mean distance to the five nearest, and its p-value is the share of cells at
+    least as far from the others (conformal prediction, Vovk et al. 2005). Of ordinary cells,
+    whether the fit has seen them or not, a share of at most `alpha` is flagged, whatever their
+    distribution, dimension and number. Small snapshots cannot tell: a p-value of 0.01 takes 99
+    cells. Flagged are single cells; a whole batch that is unlike the fit is said by a warning.
 
-    It costs one backward pass for every dimension, four times per step of the solver: on one core about 6 seconds for each
-    interval between 10,000 cells of 5 dimensions and the first snapshot, and ten times as much for 50 dimensions.
+    It costs one backward pass for every dimension, four times per step of the solver: on one core
+    about 6 seconds for each interval between 10,000 cells of 5 dimensions and the first snapshot,
+    and ten times as much for 50 dimensions.
 
     Parameters
     ----------
     adata
         With a fit, and cells of its first snapshot.
     source
-        How the density of the first snapshot is learned: `"nsf"`, `"maf"`, `"realnvp"` or `"glow"`, or `"gmm"` or `"kde"`.
+        How the density of the first snapshot is learned: `"nsf"`, `"maf"`, `"realnvp"` or `"glow"`,
+        or `"gmm"` or `"kde"`.
     alpha
         Share of ordinary cells that may be flagged.
     random_state
@@ -93,19 +96,23 @@ def log_density(
     -------
     None, or the copy. Written are
 
-    - `obs["cf_log_density"]`: nats, in the coordinates of the representation; of a cell without a time, at its inferred one;
+    - `obs["cf_log_density"]`: nats, in the coordinates of the representation; of a cell without a
+      time, at its inferred one;
     - `obs["cf_ood"]`: whether a cell is unlike those of the fit at its time, at the level `alpha`;
-    - `obs["cf_ood_p"]`: its p-value. Of a cell without a time, the largest over the snapshots; of a cell between snapshots,
-      with respect to the population that the fit predicts there, for which `alpha` is not guaranteed;
-    - `uns["cellflow"]["ood"]`: by time, `n_cells` and `n_flagged`; `n_reference`, what they were compared with, and whether
-      these cells were `measured`; `can_flag`, whether they are enough for `alpha`; and whether the fit `kept` them, as fits of
-      version 0.1.0 did not (then it is the cells of `adata` that are compared with each other);
+    - `obs["cf_ood_p"]`: its p-value. Of a cell without a time, the largest over the snapshots; of a
+      cell between snapshots, with respect to the population that the fit predicts there, for which
+      `alpha` is not guaranteed;
+    - `uns["cellflow"]["ood"]`: by time, `n_cells` and `n_flagged`; `n_reference`, what they were
+      compared with, and whether these cells were `measured`; `can_flag`, whether they are enough
+      for `alpha`; and whether the fit `kept` them, as fits of version 0.1.0 did not (then it is the
+      cells of `adata` that are compared with each other);
     - `uns["cellflow"]["source_density"]`: the density of the first snapshot.
 
     Raises
     ------
     InputError
-        No fit, no cells of the first snapshot or fewer than 10, times outside the observed ones; `adata` is as it was.
+        No fit, no cells of the first snapshot or fewer than 10, times outside the observed ones;
+        `adata` is as it was.
     IntegrationError
         A state that stops being finite.
 
@@ -115,10 +122,15 @@ def log_density(
         Many more cells of a time are flagged than `alpha`, and chance, account for.
     """
     check_arguments(log_density, locals())
-    fitted, seed = read_fitted(adata, key), as_seed(random_state)
+    fitted = read_fitted(adata, key)
+    seed = as_seed(random_state)
     level = as_level(alpha)
-    keys, times = fitted.keys, fitted.starts
-    places = [("obs", name) for name in (keys.log_density, keys.out_of_distribution, keys.out_of_distribution_p)]
+    keys = fitted.keys
+    times = fitted.starts
+    places = [
+        ("obs", name)
+        for name in (keys.log_density, keys.out_of_distribution, keys.out_of_distribution_p)
+    ]
     require_free(adata, keys, places, overwrite=overwrite)
     first = float(fitted.flow.times[0])
     fitted.observed.require(times, "the density")
@@ -137,8 +149,15 @@ def log_density(
     judged = judge(fitted.flow, reference, fitted.x, fitted.cells.time, alpha=level)
     for time in judged.times[~judged.can_flag]:
         cells = "without a time" if np.isnan(time) else f"at time {time:g}"
-        logger.info("cf_ood: no cell %s can be flagged at alpha=%g; too few cells to compare with.", cells, level)
-    more = {_SOURCE: sealed(*density.source.state()) | {"random_state": seed}, _ORDINARY: _as_entry(judged, kept=kept)}
+        logger.info(
+            "cf_ood: no cell %s can be flagged at alpha=%g; too few cells to compare with.",
+            cells,
+            level,
+        )
+    more = {
+        _SOURCE: sealed(*density.source.state()) | {"random_state": seed},
+        _ORDINARY: _as_entry(judged, kept=kept),
+    }
     judged.warn()  # before the writing: where warnings are errors, it does not happen
     write(
         target,
@@ -174,13 +193,15 @@ def age(
 ) -> AnnData | None:
     r"""Write the time at which each cell would be typical: the mean of the time given its position, :math:`E[t \mid x]`.
 
-    A cell that is ahead of its snapshot gets a later time, one that lags behind an earlier one. A cell's time is the mean time
-    of the states nearest to it, among the measured cells and those that the fit moves to the times between the snapshots. A
-    cell of the fit is not compared with itself, nor with the states that it was moved to; still, the fit has seen it.
+    A cell that is ahead of its snapshot gets a later time, one that lags behind an earlier one. A
+    cell's time is the mean time of the states nearest to it, among the measured cells and those
+    that the fit moves to the times between the snapshots. A cell of the fit is not compared with
+    itself, nor with the states that it was moved to; still, the fit has seen it.
 
-    On held-out cells of eleven sets, its rank correlation with the true or measured time is .86 on average. That of the mean
-    time of the 30 nearest measured cells, which needs no fit, is the same: set by set, from .013 better to .035 worse. The
-    time of the largest density, which version 0.1.0 wrote, had .79.
+    On held-out cells of eleven sets, its rank correlation with the true or measured time is .86 on
+    average. That of the mean time of the 30 nearest measured cells, which needs no fit, is the
+    same: set by set, from .013 better to .035 worse. The time of the largest density, which version
+    0.1.0 wrote, had .79.
 
     Parameters
     ----------
@@ -189,8 +210,8 @@ def age(
     cells
         A mask, positions or names; all by default. The others get NaN.
     times
-        The grid, at least three times inside the observed ones; sorted. By default `n_times` equal steps over them, and the
-        times of the snapshots.
+        The grid, at least three times inside the observed ones; sorted. By default `n_times` equal
+        steps over them, and the times of the snapshots.
     n_times
         Number of those steps.
     key
@@ -209,7 +230,8 @@ def age(
     Raises
     ------
     InputError
-        No fit, or one with conditions, no cells, a grid that is too short or leaves the observed times; `adata` is as it was.
+        No fit, or one with conditions, no cells, a grid that is too short or leaves the observed
+        times; `adata` is as it was.
     IntegrationError
         A state that stops being finite.
     """
@@ -234,5 +256,11 @@ def age(
     parts = np.array_split(rows, np.arange(_CHUNK, len(rows), _CHUNK))
     for part in tqdm(parts, desc="age", unit="part", disable=not is_shown(progress)):
         ages[part] = course.typical_time(fitted.x[part])
-    write(target, {"obs": {fitted.keys.age: ages}, "uns": {fitted.keys.uns: amended(adata, fitted.keys, [place], {})}})
+    write(
+        target,
+        {
+            "obs": {fitted.keys.age: ages},
+            "uns": {fitted.keys.uns: amended(adata, fitted.keys, [place], {})},
+        },
+    )
     return target if copy else None

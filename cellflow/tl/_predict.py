@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cellflow._arguments import check_arguments
-from cellflow._numbers import as_count
-from cellflow._random import as_seed, stream
-from cellflow._settings import guarded
-from cellflow._typing import RandomState
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
@@ -16,13 +11,18 @@ from cellflow.adapter.moved import cell_bytes, moved_cells
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.times import Time, is_label
 from cellflow.analysis.observed import Observed, growth
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import as_count
+from cellflow.core._random import as_seed, stream
+from cellflow.core._settings import guarded
+from cellflow.core._typing import RandomState
 from cellflow.errors import naming_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.analysis.prediction import Source
-    from cellflow.conditions import Condition
+    from cellflow.core.conditions import Condition
 
 __all__ = ["predict"]
 
@@ -51,25 +51,31 @@ def predict(
     adata
         With a fit.
     time
-        A number in the unit of the fit, or a label such as `"day 3"` or `"48h"`. At a snapshot's own time the
-        prediction is made from its neighbours. Before the first or after the last time, of the fit or of the cells in
-        `adata` (of that `condition`), it is an extrapolation; see `extrapolate`.
+        A number in the unit of the fit, or a label such as `"day 3"` or `"48h"`. At a snapshot's
+        own time the prediction is made from its neighbours. Before the first or after the last
+        time, of the fit or of the cells in `adata` (of that `condition`), it is an extrapolation;
+        see `extrapolate`.
     condition
-        Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone where there is one column.
-        Cells of that condition are moved. If the fit saw no cell of this combination, all cells of the sources are, as if they
-        were of it, which the log and `uns` say. By default every cell is moved in its own condition.
+        Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone
+        where there is one column. Cells of that condition are moved. If the fit saw no cell of this
+        combination, all cells of the sources are, as if they were of it, which the log and `uns`
+        say. By default every cell is moved in its own condition.
     n_obs
-        Cells to draw, in proportion to their weights; by default every cell of the sources comes back once, with its weight.
+        Cells to draw, in proportion to their weights; by default every cell of the sources comes
+        back once, with its weight.
     source
-        `"both"` moves the snapshot before forward and the one after backward, weighted by closeness in time; or `"earlier"`,
-        `"later"`, or the time of a snapshot.
+        `"both"` moves the snapshot before forward and the one after backward, weighted by closeness
+        in time; or `"earlier"`, `"later"`, or the time of a snapshot.
     stochastic
-        Move cells by the diffusion with the same marginals instead of the flow; needs a fit with a score.
+        Move cells by the diffusion with the same marginals instead of the flow; needs a fit with a
+        score.
     extrapolate
-        Answer at any distance outside the observed times. By default at most one mean interval between snapshots beyond them:
-        farther out, the fitted field is arbitrary, and the states that it reaches grow without bound.
+        Answer at any distance outside the observed times. By default at most one mean interval
+        between snapshots beyond them: farther out, the fitted field is arbitrary, and the states
+        that it reaches grow without bound.
     genes
-        Genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
+        Genes to decode: names, positions or a mask, returned in their order; all by default, none
+        with `[]`.
     random_state
         Seed of the draw and of the diffusion.
     key
@@ -87,8 +93,9 @@ def predict(
     Raises
     ------
     InputError
-        No fit, no such source, a condition that the fit does not know, a time that is no number or more than one mean interval
-        outside without `extrapolate`, genes that the fit does not know, or a result above 2 GB.
+        No fit, no such source, a condition that the fit does not know, a time that is no number or
+        more than one mean interval outside without `extrapolate`, genes that the fit does not know,
+        or a result above 2 GB.
     IntegrationError
         A state that stops being finite.
 
@@ -103,12 +110,14 @@ def predict(
     from cellflow.analysis.prediction import of_condition, sources
     from cellflow.analysis.prediction import predict as predicted
 
-    fitted, seed = read_fitted(adata, key), as_seed(random_state)
+    fitted = read_fitted(adata, key)
+    seed = as_seed(random_state)
     at = fitted.time(time)
     source = fitted.time(source, "source") if is_label(source) else source
     n = None if n_obs is None else as_count("n_obs", n_obs, each=cell_bytes(fitted))
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
-    snapshots, about = fitted.cells.snapshots(), {}
+    snapshots = fitted.cells.snapshots()
+    about = {}
     if condition is not None:
         features = fitted.asked(condition)
         snapshots, measured = of_condition(snapshots, features)
@@ -137,6 +146,8 @@ def predict(
         "extrapolated": extrapolated,
         **({} if grown is None else {"growth": grown}),
     }
-    later = moved_cells(adata, fitted, asked, cells.x, cells.origin, {"weight": cells.weight}, provenance)
+    later = moved_cells(
+        adata, fitted, asked, cells.x, cells.origin, {"weight": cells.weight}, provenance
+    )
     observed.warn(at, grown)
     return later

@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._numbers import shown
-from cellflow._settings import guarded
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
@@ -17,12 +14,15 @@ from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.times import Time
 from cellflow.analysis.following import follow
 from cellflow.analysis.observed import growth
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import shown
+from cellflow.core._settings import guarded
 from cellflow.errors import InputError, naming_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.conditions import Condition
+    from cellflow.core.conditions import Condition
 
 __all__ = ["pull", "push"]
 
@@ -47,15 +47,18 @@ def push(
     cells
         A mask, positions or names; by default all cells that were measured before `time`, or at it.
     time
-        Where to: a number in the unit of the fit, or a label such as `"day 3"`; not before the cells' own times.
+        Where to: a number in the unit of the fit, or a label such as `"day 3"`; not before the
+        cells' own times.
     condition
-        Of a fit with conditions: move the cells as if they were of this one, a value for each column of `condition_key`. By
-        default each moves in its own.
+        Of a fit with conditions: move the cells as if they were of this one, a value for each
+        column of `condition_key`. By default each moves in its own.
     extrapolate
-        Move cells to any time. By default at most one mean interval between snapshots beyond the times of the fit: farther
-        out, the fitted field is arbitrary, and the states that it reaches grow without bound.
+        Move cells to any time. By default at most one mean interval between snapshots beyond the
+        times of the fit: farther out, the fitted field is arbitrary, and the states that it reaches
+        grow without bound.
     genes
-        Genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
+        Genes to decode: names, positions or a mask, returned in their order; all by default, none
+        with `[]`.
     key
         Where the fit is.
 
@@ -69,8 +72,8 @@ def push(
     Raises
     ------
     InputError
-        No fit, no such cells, cells that were measured later than `time`, or a time more than one mean interval outside
-        those of the fit without `extrapolate`.
+        No fit, no such cells, cells that were measured later than `time`, or a time more than one
+        mean interval outside those of the fit without `extrapolate`.
     IntegrationError
         A state that stops being finite.
 
@@ -122,7 +125,11 @@ def _moved(
     if len(rows) == 0 or wrong[rows].any():
         side, other = ("after", "pull") if direction == "push" else ("before", "push")
         first = rows[wrong[rows]][0] if len(rows) else None
-        found = "Every cell is" if first is None else f"Cell {adata.obs_names[first]!r} is of time {starts[first]:g},"
+        found = (
+            "Every cell is"
+            if first is None
+            else f"Cell {adata.obs_names[first]!r} is of time {starts[first]:g},"
+        )
         msg = f"{found} {side} time={at:g}. Expected cells on the other side of it: choose others, or use cf.tl.{other}."
         raise InputError(msg)
     times = np.append(starts[rows], at)
@@ -137,7 +144,10 @@ def _moved(
     provenance: dict[str, Any] = {"time": at, "direction": direction, "extrapolated": extrapolated}
     provenance |= {} if grown is None else {"growth": grown}
     if condition is not None and context is not None:
-        provenance |= {"condition": fitted.values(context[0]), "condition_measured": fitted.measured(context[0])}
+        provenance |= {
+            "condition": fitted.values(context[0]),
+            "condition_measured": fitted.measured(context[0]),
+        }
     moved = moved_cells(adata, fitted, asked, x, rows, obs, provenance)
     fitted.observed.warn(times, grown)
     return moved

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from cellflow._numbers import as_count, shown
-from cellflow._typing import FloatArray
 from cellflow.adapter.fitted import Fitted
 from cellflow.adapter.times import Time
+from cellflow.core._numbers import as_count, shown
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, InputTypeError
 
 __all__ = ["require_inside", "time_grid"]
@@ -28,7 +28,9 @@ def require_inside(fitted: Fitted, time: object) -> float:
     return at
 
 
-def time_grid(fitted: Fitted, times: Sequence[Time] | FloatArray | None, n_times: int, *, least: int = 1) -> FloatArray:
+def time_grid(
+    fitted: Fitted, times: Sequence[Time] | FloatArray | None, n_times: int, *, least: int = 1
+) -> FloatArray:
     """Return the times that were asked for, ascending and each once; or `n_times` even ones over the observed span.
 
     Raises

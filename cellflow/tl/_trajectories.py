@@ -7,11 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._numbers import as_count, shown
-from cellflow._random import as_seed
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray, IntArray, RandomState
 from cellflow.adapter.decoding import Genes, asked_genes
 from cellflow.adapter.fingerprint import rows_hash
 from cellflow.adapter.fitted import Fitted, read_fitted
@@ -23,6 +18,11 @@ from cellflow.adapter.times import Time
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.following import follow, follow_noisily
 from cellflow.analysis.observed import growth
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import as_count, shown
+from cellflow.core._random import as_seed
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, IntArray, RandomState
 from cellflow.errors import InputError, naming_cells
 from cellflow.tl._times import time_grid
 
@@ -53,33 +53,36 @@ def trajectories(
 ) -> AnnData | None:
     """Follow every cell forward from its own time and backward before it, over one grid of times.
 
-    A cell whose time was inferred is followed from the nearest step of the solver. Of a fit with conditions, every cell
-    stays in its own.
+    A cell whose time was inferred is followed from the nearest step of the solver. Of a fit with
+    conditions, every cell stays in its own.
 
     Parameters
     ----------
     adata
         With a fit.
     times
-        Times of the grid, as numbers in the unit of the fit or as labels such as `"day 3"`; sorted. By default
-        `n_times` equal steps from the first to the last snapshot.
+        Times of the grid, as numbers in the unit of the fit or as labels such as `"day 3"`; sorted.
+        By default `n_times` equal steps from the first to the last snapshot.
     n_times
         Size of the default grid.
     cells
-        Follow these only (a mask, positions or names) and return their paths as an AnnData of their own, one row per cell and
-        time; `adata` is not changed then.
+        Follow these only (a mask, positions or names) and return their paths as an AnnData of their
+        own, one row per cell and time; `adata` is not changed then.
     genes
-        With `cells`, genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
+        With `cells`, genes to decode: names, positions or a mask, returned in their order; all by
+        default, none with `[]`.
     stochastic
-        Follow the diffusion with the same marginals instead of the flow, `n_rep` times from every cell; needs a fit with a
-        score (`score=True`, or `method="sf2m"`).
+        Follow the diffusion with the same marginals instead of the flow, `n_rep` times from every
+        cell; needs a fit with a score (`score=True`, or `method="sf2m"`).
     n_rep
         Paths of each cell; more than one needs `stochastic`.
     extrapolate
-        Follow cells to any time. By default at most one mean interval between snapshots beyond the times of the fit: farther
-        out, the fitted field is arbitrary, and the states that it reaches grow without bound.
+        Follow cells to any time. By default at most one mean interval between snapshots beyond the
+        times of the fit: farther out, the fitted field is arbitrary, and the states that it reaches
+        grow without bound.
     random_state
-        Seed of the noise; a cell's paths do not depend on the other cells, nor on the order of the rows.
+        Seed of the noise; a cell's paths do not depend on the other cells, nor on the order of the
+        rows.
     key
         Where the fit is.
     overwrite
@@ -92,18 +95,20 @@ def trajectories(
     None, or the copy, or with `cells` the paths: `obs["path", "replicate", "t", "step", "source_cell", "source_time",
     "weight", "extrapolated"]`, expression decoded to genes in `X` and how well each can be decoded in `var`. Written are
 
-    - `obsm["cf_trajectory"]`, shape `(n_obs, n_times * d)`: the states of a cell one after the other in one row, which other
-      tools and other languages read. `cf.get.trajectories` returns them as `(n_obs, n_times, d)`.
+    - `obsm["cf_trajectory"]`, shape `(n_obs, n_times * d)`: the states of a cell one after the
+      other in one row, which other tools and other languages read. `cf.get.trajectories` returns
+      them as `(n_obs, n_times, d)`.
     - `uns["cellflow"]["trajectory_times"]`; `["trajectory_shape"]`, which is `(n_times, d)`; and
       `["trajectory_extrapolated"]`, which of these times are outside those of the fit;
-    - of stochastic ones `obsm["cf_trajectory_samples"]`, shape `(n_obs, n_rep * n_times * d)`, with entries of the same names
-      that start with `trajectory_samples`; see `cf.get.trajectory_samples`.
+    - of stochastic ones `obsm["cf_trajectory_samples"]`, shape `(n_obs, n_rep * n_times * d)`, with
+      entries of the same names that start with `trajectory_samples`; see
+      `cf.get.trajectory_samples`.
 
     Raises
     ------
     InputError
-        No fit, no times, times more than one mean interval outside those of the fit without `extrapolate`, or states above
-        2 GB; `adata` is as it was.
+        No fit, no times, times more than one mean interval outside those of the fit without
+        `extrapolate`, or states above 2 GB; `adata` is as it was.
     IntegrationError
         A state that stops being finite.
 
@@ -113,7 +118,9 @@ def trajectories(
         Times outside the observed ones.
     """
     check_arguments(trajectories, locals())
-    fitted, seed, n_rep = read_fitted(adata, key), as_seed(random_state), as_count("n_rep", n_rep)
+    fitted = read_fitted(adata, key)
+    seed = as_seed(random_state)
+    n_rep = as_count("n_rep", n_rep)
     if n_rep > 1 and not stochastic:
         msg = f"n_rep={n_rep} without stochastic=True, which would give {n_rep} equal paths. Pass stochastic=True."
         raise InputError(msg)
@@ -128,9 +135,11 @@ def trajectories(
     if len(rows) == 0:
         msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all."
         raise InputError(msg)
-    name, entry = fitted.keys.trajectory, "trajectory"
+    name = fitted.keys.trajectory
+    entry = "trajectory"
     if stochastic:
-        name, entry = fitted.keys.trajectory_samples, "trajectory_samples"
+        name = fitted.keys.trajectory_samples
+        entry = "trajectory_samples"
     place = ("obsm", name)
     if cells is None:
         require_free(adata, fitted.keys, [place], overwrite=overwrite)
@@ -139,26 +148,50 @@ def trajectories(
     if cells is not None:
         asked = asked_genes(adata, fitted.flow.decoder, genes, key)
         asked.require_room(len(rows) * n_rep * len(grid))
-    x, starts, context = fitted.x[rows], fitted.starts[rows], fitted.features(None, rows)
+    x = fitted.x[rows]
+    starts = fitted.starts[rows]
+    context = fitted.features(None, rows)
     observed = fitted.observed
     observed.require_reached(np.append(starts, grid), extrapolate=extrapolate)
     with naming_cells(adata.obs_names[rows]):
         if stochastic:
             keys = fitted.noise_keys[rows]
-            states = follow_noisily(fitted.flow, x, starts, grid, n_rep=n_rep, seed=seed, keys=keys, context=context)
+            states = follow_noisily(
+                fitted.flow, x, starts, grid, n_rep=n_rep, seed=seed, keys=keys, context=context
+            )
         else:
             states = follow(fitted.flow, x, starts, grid, context=context)
     beyond = np.isin(grid, observed.outside(grid))
-    grown = growth(states[..., beyond, :].reshape(-1, states.shape[-1]), fitted.x) if beyond.any() else None
+    grown = (
+        growth(states[..., beyond, :].reshape(-1, states.shape[-1]), fitted.x)
+        if beyond.any()
+        else None
+    )
     if asked is not None:
-        paths = _as_cells(adata, fitted, asked, np.repeat(rows, n_rep), grid, states.reshape(-1, *states.shape[-2:]), n_rep)
+        paths = _as_cells(
+            adata,
+            fitted,
+            asked,
+            np.repeat(rows, n_rep),
+            grid,
+            states.reshape(-1, *states.shape[-2:]),
+            n_rep,
+        )
         observed.warn(np.append(starts, grid), grown)
         return paths
     target = target_of(adata, copy=copy)
-    observed.warn(np.append(starts, grid), grown)  # before the writing: where warnings are errors, it does not happen
-    more = {f"{entry}_times": grid, f"{entry}_shape": np.array(states.shape[1:]), f"{entry}_extrapolated": beyond}
+    observed.warn(
+        np.append(starts, grid), grown
+    )  # before the writing: where warnings are errors, it does not happen
+    more = {
+        f"{entry}_times": grid,
+        f"{entry}_shape": np.array(states.shape[1:]),
+        f"{entry}_extrapolated": beyond,
+    }
     record = amended(adata, fitted.keys, [place], more, made_for={name: rows_hash(fitted.x)})
-    write(target, {"obsm": {name: states.reshape(adata.n_obs, -1)}, "uns": {fitted.keys.uns: record}})
+    write(
+        target, {"obsm": {name: states.reshape(adata.n_obs, -1)}, "uns": {fitted.keys.uns: record}}
+    )
     return target if copy else None
 
 
@@ -173,7 +206,13 @@ def _require_room(n: int, n_times: int, d: int) -> None:
 
 
 def _as_cells(
-    adata: AnnData, fitted: Fitted, genes: Genes, rows: IntArray, grid: FloatArray, states: FloatArray, n_rep: int
+    adata: AnnData,
+    fitted: Fitted,
+    genes: Genes,
+    rows: IntArray,
+    grid: FloatArray,
+    states: FloatArray,
+    n_rep: int,
 ) -> AnnData:
     n, k = states.shape[:2]
     obs = {
@@ -184,4 +223,6 @@ def _as_cells(
         "weight": np.full(n * k, 1.0 / max(n, 1)),
         "extrapolated": np.tile(np.isin(grid, fitted.observed.outside(grid)), n),
     }
-    return moved_cells(adata, fitted, genes, states.reshape(n * k, -1), np.repeat(rows, k), obs, {"times": grid})
+    return moved_cells(
+        adata, fitted, genes, states.reshape(n * k, -1), np.repeat(rows, k), obs, {"times": grid}
+    )

@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cellflow._arguments import check_arguments
-from cellflow._numbers import shown
-from cellflow._random import as_seed
-from cellflow._settings import guarded
-from cellflow._typing import IntArray, RandomState
 from cellflow.adapter.decoding import asked_genes, fitted_decoder
 from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.moved import made_cells
@@ -20,15 +15,25 @@ from cellflow.adapter.positions import examine_positions
 from cellflow.adapter.problem import settle
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.selection import Selection, cell_rows
-from cellflow.analysis.translation import check_translation, fit_translation, moved_over, require_enough
+from cellflow.analysis.translation import (
+    check_translation,
+    fit_translation,
+    moved_over,
+    require_enough,
+)
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import shown
+from cellflow.core._random import as_seed
+from cellflow.core._settings import guarded
+from cellflow.core._typing import IntArray, RandomState
+from cellflow.core.frame import Scale
+from cellflow.core.population import Population
 from cellflow.errors import InputError, MissingKeyError, closest, naming_cells
-from cellflow.frame import Scale
-from cellflow.population import Population
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.recipes import Recipe
+    from cellflow.model.recipes import Recipe
 
 __all__ = ["translate"]
 
@@ -56,13 +61,14 @@ def translate(
 ) -> AnnData:
     """Translate cells of one group into another, without pairs: a healthy cell as it would be, had it been ill.
 
-    The two groups are coupled by optimal transport as whole populations, and a flow is fitted from one to the other, in an
-    artificial time from 0 to 1. It can be followed back; for the other way, exchange `source` and `target`. The answer is the
-    least change that turns one population into the other: where the groups also differ in composition (a cell type that one of
-    them lacks), some cells have no honest counterpart and are made into something else.
+    The two groups are coupled by optimal transport as whole populations, and a flow is fitted from
+    one to the other, in an artificial time from 0 to 1. It can be followed back; for the other way,
+    exchange `source` and `target`. The answer is the least change that turns one population into
+    the other: where the groups also differ in composition (a cell type that one of them lacks),
+    some cells have no honest counterpart and are made into something else.
 
-    Three flows are fitted: the translation itself, one on half of each group for the comparison with the other halves, and one
-    between two halves of the source.
+    Three flows are fitted: the translation itself, one on half of each group for the comparison
+    with the other halves, and one between two halves of the source.
 
     Parameters
     ----------
@@ -73,7 +79,8 @@ def translate(
     source, target
         Groups in it: from and to.
     use_rep, n_dims, force_rep
-        The representation, its leading dimensions, and whether a picture is accepted; see `cf.tl.flow`.
+        The representation, its leading dimensions, and whether a picture is accepted; see
+        `cf.tl.flow`.
     cells
         What to translate: a mask, positions or names; all cells of the source by default.
     method
@@ -83,7 +90,8 @@ def translate(
     layer
         Expression that positions are decoded to; `adata.X` by default.
     genes
-        Genes to decode: names, positions or a mask, returned in their order; all by default, none with `[]`.
+        Genes to decode: names, positions or a mask, returned in their order; all by default, none
+        with `[]`.
     key_added
         Starts the name of what is in `uns`, if it is not the default.
     random_state
@@ -100,30 +108,35 @@ def translate(
     representation; in `obs` `source_cell`, the cell's own group under the name of the column, `translated_to`, and
     `displacement`, the distance in the representation; and `uns["cf_translation"]` with
 
-    - `w1_before`, `w1_after`, `w1_floor`: Wasserstein distance of held-out source cells to held-out target cells, before and
-      after, and between two halves of the target;
-    - `c2st` and its standard error: accuracy of a classifier between translated held-out cells and held-out target cells, 0.5
-      where it cannot tell them apart;
-    - `round_trip`: mean distance between a cell and itself translated there and back, relative to the spread of the source;
-    - `displacement` of the source on average, and `displacement_null`, which sampling alone makes: half of the source
-      translated into its other half;
-    - `displacement_others`: that of each of the groups `others`, relative to the source's. Near 1 the map moves all alike.
+    - `w1_before`, `w1_after`, `w1_floor`: Wasserstein distance of held-out source cells to held-out
+      target cells, before and after, and between two halves of the target;
+    - `c2st` and its standard error: accuracy of a classifier between translated held-out cells and
+      held-out target cells, 0.5 where it cannot tell them apart;
+    - `round_trip`: mean distance between a cell and itself translated there and back, relative to
+      the spread of the source;
+    - `displacement` of the source on average, and `displacement_null`, which sampling alone makes:
+      half of the source translated into its other half;
+    - `displacement_others`: that of each of the groups `others`, relative to the source's. Near 1
+      the map moves all alike.
 
     Raises
     ------
     InputError
-        No such column or group, a group of fewer than 40 cells, a method that generates, or unusable positions.
+        No such column or group, a group of fewer than 40 cells, a method that generates, or
+        unusable positions.
     CouplingError, TrainingError
         A plan that cannot be had, a loss that is not finite.
     """
     check_arguments(translate, locals())
     import pandas as pd
 
-    from cellflow.fitting import fit
-    from cellflow.recipes import by_name
+    from cellflow.model.fitting import fit
+    from cellflow.model.recipes import by_name
 
     require_anndata(adata)
-    keys, recipe, seed = Keys(key_added), by_name(method), as_seed(random_state)
+    keys = Keys(key_added)
+    recipe = by_name(method)
+    seed = as_seed(random_state)
     if recipe.generates:
         msg = f"method={recipe.name!r} makes new cells from noise; expected one that moves cells, such as 'ot-cfm'."
         raise InputError(msg)
@@ -131,7 +144,10 @@ def translate(
         msg = f"key={key!r} is a column that the result has of its own; expected another. Rename it in adata.obs."
         raise InputError(msg)
     groups, (source, target) = _groups(adata, key), (_label(source), _label(target))
-    rows = {name: _rows_of(groups, key, name, argument) for name, argument in ((source, "source"), (target, "target"))}
+    rows = {
+        name: _rows_of(groups, key, name, argument)
+        for name, argument in ((source, "source"), (target, "target"))
+    }
     if source == target:
         msg = f"source and target are both {source!r}; expected two groups of adata.obs[{key!r}]."
         raise InputError(msg)
@@ -139,16 +155,28 @@ def translate(
     if len(chosen) == 0:
         msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all of the source."
         raise InputError(msg)
-    name, x = settle(examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep), again=False)
+    name, x = settle(
+        examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep), again=False
+    )
     here, there = (Population(x[r], 0.0, index=r) for r in (rows[source], rows[target]))
     require_enough(here, there)
     asked = asked_genes(adata, fitted_decoder(adata, x, name, layer), genes, key_added)
     asked.require_room(len(chosen))
-    fitting = partial(fit, recipe=recipe, scale=scale, random_state=seed, threads=threads, device=device, progress=progress)
+    fitting = partial(
+        fit,
+        recipe=recipe,
+        scale=scale,
+        random_state=seed,
+        threads=threads,
+        device=device,
+        progress=progress,
+    )
     flow = fit_translation(here, there, fitting)
     with naming_cells(adata.obs_names[chosen]):
         moved = moved_over(flow, x[chosen])
-    others = {group: x[groups == group] for group in sorted(set(groups[groups != ""]) - {source, target})}
+    others = {
+        group: x[groups == group] for group in sorted(set(groups[groups != ""]) - {source, target})
+    }
     checks = check_translation(flow, here, there, fitting, others=others, random_state=seed)
     obs = pd.DataFrame(
         {
@@ -170,9 +198,19 @@ def translate(
         **asdict(checks),
         # Names of groups may hold what an h5ad cannot have in a key.
         "others": np.array(list(checks.displacement_others), dtype=object),
-        "displacement_others": np.array(list(checks.displacement_others.values()), dtype=np.float64),
+        "displacement_others": np.array(
+            list(checks.displacement_others.values()), dtype=np.float64
+        ),
     }
-    return made_cells(adata, moved, obs, use_rep=name, genes=asked, keys=keys, uns={keys.own("translation"): about})
+    return made_cells(
+        adata,
+        moved,
+        obs,
+        use_rep=name,
+        genes=asked,
+        keys=keys,
+        uns={keys.own("translation"): about},
+    )
 
 
 def _label(group: object) -> str:
@@ -189,7 +227,9 @@ def _groups(adata: AnnData, key: object) -> np.ndarray:
         msg = f"adata.obs[{key!r}] is missing. Expected a column of groups, one of {known}{closest(key, known)}."
         raise MissingKeyError(msg)
     column = adata.obs[key]
-    return np.where(column.isna().to_numpy(), "", column.astype(object).map(_label).to_numpy(dtype=object)).astype(object)
+    return np.where(
+        column.isna().to_numpy(), "", column.astype(object).map(_label).to_numpy(dtype=object)
+    ).astype(object)
 
 
 def _rows_of(groups: np.ndarray, key: str, name: object, argument: str) -> IntArray:

@@ -9,24 +9,28 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from cellflow._random import stream
-from cellflow._typing import IntArray
-from cellflow.chain import Table
+from cellflow.core._random import stream
+from cellflow.core._typing import IntArray
+from cellflow.core.plan import Plan
+from cellflow.core.population import Pairs, Population, Snapshots
 from cellflow.paths.base import Path, PathSample, moved, sample
-from cellflow.plan import Plan
-from cellflow.population import Pairs, Population, Snapshots
+from cellflow.paths.chain import Table
 
 __all__ = ["PopulationStream", "Source", "Stream"]
 
-#: Times keep this fraction of an interval away from its ends, where the velocity of a bridge has no bound.
+#: Times keep this fraction of an interval away from its ends, where the velocity of a bridge has no
+#: bound.
 _MARGIN = 1e-3
-#: Numbers in each of the handful of arrays that a block consists of (8 MB), and batches per block at most.
+#: Numbers in each of the handful of arrays that a block consists of (8 MB), and batches per block
+#: at most.
 _BLOCK_NUMBERS = 2**21
 _MAX_BATCHES = 64
 #: Points of the fixed validation set.
 _VALIDATION_POINTS = 4096
 # First keys of the random streams.
-_ASIDE, _BLOCK, _VALIDATION = 0, 1, 2
+_ASIDE = 0
+_BLOCK = 1
+_VALIDATION = 2
 
 
 class Source(Protocol):
@@ -42,7 +46,8 @@ class Source(Protocol):
 class Stream:
     r"""Points on the paths of all intervals, keyed by position: block `k` is the same whatever was drawn before it.
 
-    A share of the source cells of every interval is set aside, and the pairs that start there serve for validation only.
+    A share of the source cells of every interval is set aside, and the pairs that start there serve
+    for validation only.
 
     Parameters
     ----------
@@ -55,16 +60,17 @@ class Stream:
     batch_size
         Points per batch; intervals are drawn in proportion to their lengths.
     validation
-        Share of source cells set aside, from 0 to 0.5; a positive share sets aside at least one of two cells.
+        Share of source cells set aside, from 0 to 0.5; a positive share sets aside at least one of
+        two cells.
     seed
         Key of the whole stream.
     emphasis
-        From 0, for times drawn uniformly, to below 1: times near the snapshots, where every measured cell is and where
-        velocities turn, are drawn more often, as :math:`s = u - e \sin(2\pi u) / 2\pi` with `u` uniform. With 0.5, the
-        density is three times that halfway.
+        From 0, for times drawn uniformly, to below 1: times near the snapshots, where every
+        measured cell is and where velocities turn, are drawn more often, as :math:`s = u - e
+        \sin(2\pi u) / 2\pi` with `u` uniform. With 0.5, the density is three times that halfway.
     fresh
-        Whether points carry fresh randomness for their objectives (`level` and `probe`), and with them as many cells at the
-        ends of their pairs (`observed`).
+        Whether points carry fresh randomness for their objectives (`level` and `probe`), and with
+        them as many cells at the ends of their pairs (`observed`).
     device
         Where the points are needed.
     """
@@ -85,7 +91,11 @@ class Stream:
         cells = np.concatenate([p.x for p in snapshots.populations]).astype(np.float32)
         self._cells = torch.from_numpy(cells).to(device)
         context = [p.context for p in snapshots.populations if p.context is not None]
-        self._context = torch.from_numpy(np.concatenate(context).astype(np.float32)).to(device) if context else None
+        self._context = (
+            torch.from_numpy(np.concatenate(context).astype(np.float32)).to(device)
+            if context
+            else None
+        )
         self._starts = np.concatenate([[0], np.cumsum([len(p) for p in snapshots.populations])])
         self._times = snapshots.times
         self._tables = [plan for plan in plans if isinstance(plan, Table)]
@@ -97,7 +107,9 @@ class Stream:
         self._device = device
         self._aside = [self._set_aside(k, plan, validation) for k, plan in enumerate(self._plans)]
         self.batch_size = batch_size
-        self.batches_per_block = max(1, min(_MAX_BATCHES, _BLOCK_NUMBERS // (batch_size * snapshots.n_dims)))
+        self.batches_per_block = max(
+            1, min(_MAX_BATCHES, _BLOCK_NUMBERS // (batch_size * snapshots.n_dims))
+        )
 
     def _set_aside(self, interval: int, plan: Plan, share: float) -> np.ndarray:
         """Mark the source cells whose pairs are kept for validation; none where they would carry most of the mass."""
@@ -117,9 +129,12 @@ class Stream:
         edge = table.plan.edges(n, rng)
         return [table.plan.i[edge], table.plan.j[edge], table.row[edge]]
 
-    def _pairs(self, interval: int, n: int, rng: np.random.Generator, *, aside: bool) -> list[IntArray]:
+    def _pairs(
+        self, interval: int, n: int, rng: np.random.Generator, *, aside: bool
+    ) -> list[IntArray]:
         """Draw `n` pairs that start among the cells set aside, or among the others; see `_draw`."""
-        plan, mark = self._plans[interval], self._aside[interval]
+        plan = self._plans[interval]
+        mark = self._aside[interval]
         if n == 0 or not mark.any():
             return self._draw(interval, n, rng)
         share = float(plan.row_mass[mark == aside].sum() / plan.row_mass.sum())
@@ -132,7 +147,9 @@ class Stream:
             missing -= len(keep)
         return [np.concatenate(side) for side in zip(*found, strict=True)]
 
-    def _points(self, n: int, rng: np.random.Generator, intervals: Sequence[int], *, aside: bool) -> PathSample:
+    def _points(
+        self, n: int, rng: np.random.Generator, intervals: Sequence[int], *, aside: bool
+    ) -> PathSample:
         """Draw `n` points of some intervals, in random order."""
         gaps = np.diff(self._times)[list(intervals)]
         counts = rng.multinomial(n, gaps / gaps.sum())
@@ -141,14 +158,19 @@ class Stream:
             i, j, *row = self._pairs(k, count, rng, aside=aside)
             rows.append((i + self._starts[k], j + self._starts[k + 1], np.full(count, k), *row))
         order = rng.permutation(n)
-        source, target, interval, *row = (np.concatenate(side)[order] for side in zip(*rows, strict=True))
-        # Times stay float64 until the network's clock has scaled them: a minute after a million hours is still a minute.
-        t0, t1 = self._times[interval], self._times[interval + 1]
+        source, target, interval, *row = (
+            np.concatenate(side)[order] for side in zip(*rows, strict=True)
+        )
+        # Times stay float64 until the network's clock has scaled them: a minute after a million
+        # hours is still a minute.
+        t0 = self._times[interval]
+        t1 = self._times[interval + 1]
         u = rng.random(n)
         share = u - self._emphasis * np.sin(2 * np.pi * u) / (2 * np.pi)
         t = t0 + (_MARGIN + (1.0 - 2.0 * _MARGIN) * share) * (t1 - t0)
         z = rng.standard_normal((n, self._cells.shape[1]), dtype=np.float32)
-        start, end = self._tensor(source), self._tensor(target)
+        start = self._tensor(source)
+        end = self._tensor(target)
         pairs = Pairs(
             self._cells[start],
             self._cells[end],
@@ -200,7 +222,9 @@ class Stream:
         intervals = [k for k, mark in enumerate(self._aside) if mark.any()]
         if not intervals:
             return None
-        return self._points(_VALIDATION_POINTS, stream(self._seed, _VALIDATION), intervals, aside=True)
+        return self._points(
+            _VALIDATION_POINTS, stream(self._seed, _VALIDATION), intervals, aside=True
+        )
 
 
 class PopulationStream:
@@ -220,11 +244,23 @@ class PopulationStream:
         Whether the cells are to be perturbed with the levels of a ladder.
     """
 
-    def __init__(self, population: Population, *, batch_size: int, validation: float, seed: int, levels: bool = True) -> None:
+    def __init__(
+        self,
+        population: Population,
+        *,
+        batch_size: int,
+        validation: float,
+        seed: int,
+        levels: bool = True,
+    ) -> None:
         order = stream(seed, _ASIDE).permutation(np.flatnonzero(population.weight > 0))
         n_aside = round(validation * len(order))
-        self._aside, self._kept = order[:n_aside], order[n_aside:]
-        self._population, self._batch_size, self._seed, self._levels = population, batch_size, seed, levels
+        self._aside = order[:n_aside]
+        self._kept = order[n_aside:]
+        self._population = population
+        self._batch_size = batch_size
+        self._seed = seed
+        self._levels = levels
 
     def _points(self, n: int, rows: IntArray, rng: np.random.Generator) -> PathSample:
         weight = self._population.weight[rows]
@@ -252,5 +288,7 @@ class PopulationStream:
 def _refreshed(points: PathSample, rng: np.random.Generator) -> PathSample:
     """Add fresh randomness of each row's own."""
     level = torch.from_numpy(rng.random(len(points.x), dtype=np.float32)).to(points.x.device)
-    probe = torch.from_numpy(rng.standard_normal(points.x.shape, dtype=np.float32)).to(points.x.device)
+    probe = torch.from_numpy(rng.standard_normal(points.x.shape, dtype=np.float32)).to(
+        points.x.device
+    )
     return replace(points, level=level, probe=probe)

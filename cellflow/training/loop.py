@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from cellflow._drawing import Drawing
-from cellflow._numbers import is_integer
-from cellflow._progress import is_shown
-from cellflow._settings import guarded
-from cellflow._typing import FloatArray
-from cellflow.dynamics import Dynamics
+from cellflow.core._drawing import Drawing
+from cellflow.core._numbers import is_integer
+from cellflow.core._progress import is_shown
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, TrainingError, closest
+from cellflow.fields.dynamics import Dynamics
 from cellflow.objectives.base import Objective
 from cellflow.paths.base import PathSample
 from cellflow.training._adamw import AdamW, joined
@@ -47,15 +47,16 @@ class Training:
     lr
         Peak learning rate of AdamW.
     schedule
-        `"cosine"`: linear warm-up, then a half cosine to zero. `"one-cycle"`: half cosines up (the first third) and down to
-        zero. `"constant"`: warm-up only; the one schedule under which `patience` may stop training early, because the
-        others have to finish.
+        `"cosine"`: linear warm-up, then a half cosine to zero. `"one-cycle"`: half cosines up (the
+        first third) and down to zero. `"constant"`: warm-up only; the one schedule under which
+        `patience` may stop training early, because the others have to finish.
     warmup
         Steps of linear warm-up.
     weight_decay
         Decoupled weight decay.
     ema
-        Decay of the exponential moving average of the weights, which is what a fit returns; 0 returns the last weights.
+        Decay of the exponential moving average of the weights, which is what a fit returns; 0
+        returns the last weights.
     clip
         Largest norm of the gradient.
     validation
@@ -63,13 +64,14 @@ class Training:
     record_every
         Steps between two records of the loss.
     patience
-        Records without a new best validation loss after which training stops; None never stops early. Longer training often
-        predicts better while that loss rises, so None is the default.
+        Records without a new best validation loss after which training stops; None never stops
+        early. Longer training often predicts better while that loss rises, so None is the default.
 
     Raises
     ------
     InputError
-        For values that cannot train anything, and for `patience` under a schedule that has to finish.
+        For values that cannot train anything, and for `patience` under a schedule that has to
+        finish.
     """
 
     steps: int = 1000
@@ -112,7 +114,10 @@ class Training:
     def _check(self, key: str, least: float, most: float, *, kind: type = float) -> None:
         value = getattr(self, key)
         whole = is_integer(value)
-        if not (whole or (kind is float and isinstance(value, float))) or not least <= value <= most:
+        if (
+            not (whole or (kind is float and isinstance(value, float)))
+            or not least <= value <= most
+        ):
             what = "an integer" if kind is int else "a number"
             msg = f"{key}={value!r}; expected {what} from {least:g} to {most:g}."
             raise InputError(msg)
@@ -158,7 +163,8 @@ def train(
     seed
         Of what the networks themselves draw (dropout, say).
     progress
-        A progress bar with loss and remaining time; None shows it only to somebody who is watching (a terminal, a notebook).
+        A progress bar with loss and remaining time; None shows it only to somebody who is watching
+        (a terminal, a notebook).
     callback
         Called with the step and its mean loss at every record.
 
@@ -178,15 +184,23 @@ def train(
     held_out = stream.validation()
     batches = stream.batches()
     records: dict[str, list[float]] = {}
-    best_loss, best_step, best = math.inf, 0, None
+    best_loss = math.inf
+    best_step = 0
+    best = None
     pending: list[torch.Tensor] = []
 
     with (
         ExitStack() as stack,
-        tqdm(total=training.steps, desc="fit", unit="step", disable=not is_shown(progress), mininterval=0.2) as bar,
+        tqdm(
+            total=training.steps,
+            desc="fit",
+            unit="step",
+            disable=not is_shown(progress),
+            mininterval=0.2,
+        ) as bar,
     ):
-        # A network that draws while it is trained (dropout) does so from its own generator. The first step shows whether it
-        # does; the others are faster without.
+        # A network that draws while it is trained (dropout) does so from its own generator. The
+        # first step shows whether it does; the others are faster without.
         drawing = stack.enter_context(Drawing(seed))
         for step in range(training.steps):
             batch = next(batches)
@@ -207,13 +221,18 @@ def train(
             means = _checked_means(torch.stack(pending), first_step=done - len(pending), lr=lr)
             pending.clear()
             loss = sum(means)
-            named = dict(zip((f"loss_{name}" for name in objectives), means, strict=True)) if len(means) > 1 else {}
+            named = (
+                dict(zip((f"loss_{name}" for name in objectives), means, strict=True))
+                if len(means) > 1
+                else {}
+            )
             row = {"step": float(done), "loss": loss, "lr": lr, **named}
             if held_out is not None:
                 value = _evaluate(averaged, held_out, objectives)
                 row |= {"val_step": float(done), "val_loss": value}
                 if value < best_loss:
-                    best_loss, best_step = value, done
+                    best_loss = value
+                    best_step = done
                     best = copy.deepcopy(averaged) if training.patience is not None else None
             for key, number in row.items():
                 records.setdefault(key, []).append(number)
@@ -221,12 +240,18 @@ def train(
             bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
             if callback is not None:
                 callback(done, loss)
-            if training.patience is not None and done - best_step >= training.patience * training.record_every:
+            if (
+                training.patience is not None
+                and done - best_step >= training.patience * training.record_every
+            ):
                 break
 
     history = {key: np.array(values) for key, values in records.items()}
     if held_out is not None:
-        history |= {"best_step": np.array([float(best_step)]), "best_val_loss": np.array([best_loss])}
+        history |= {
+            "best_step": np.array([float(best_step)]),
+            "best_val_loss": np.array([best_loss]),
+        }
     return (averaged if best is None else best), history
 
 

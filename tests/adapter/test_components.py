@@ -39,7 +39,9 @@ def test_columns_and_axes(basis, components, columns, axes):
      "-1,2", (1, None), np.array(1), {"x": 1}],
 )  # fmt: skip
 def test_what_are_no_two_components(components):
-    with pytest.raises(InputError, match=r"components=.*; expected two numbers, such as '1,2' or \(1, 2\)"):
+    with pytest.raises(
+        InputError, match=r"components=.*; expected two numbers, such as '1,2' or \(1, 2\)"
+    ):
         plane_of("pca", 5, components)
 
 
@@ -66,7 +68,10 @@ def test_one_component_is_drawn_on_a_line():
 
 
 def test_only_diffusion_maps_have_a_stationary_state():
-    assert [first_column(b) for b in ("diffmap", "X_diffmap", "X_DiffMap", "umap", "X_pca", "my_diffmap")] == [
+    assert [
+        first_column(b)
+        for b in ("diffmap", "X_diffmap", "X_DiffMap", "umap", "X_pca", "my_diffmap")
+    ] == [
         1,
         1,
         1,

@@ -31,7 +31,12 @@ def many():
     """Names, positions, times, and whether these are inferred, of 3,000 cells."""
     rng = np.random.default_rng(0)
     names = np.array([f"cell{i}" for i in range(3000)])
-    return names, rng.normal(size=(3000, 5)).astype(np.float32), np.repeat([0.0, 12.0, 48.0], 1000), np.arange(3000) % 50 == 0
+    return (
+        names,
+        rng.normal(size=(3000, 5)).astype(np.float32),
+        np.repeat([0.0, 12.0, 48.0], 1000),
+        np.arange(3000) % 50 == 0,
+    )
 
 
 def passes(known, names, x, times, inferred):
@@ -62,11 +67,15 @@ def test_a_few_bytes_a_cell(many, n):
     passes(known, *(part[:n] for part in many))
 
 
-@pytest.mark.parametrize("rows", [slice(None), slice(None, None, 7), slice(5, 6), slice(0, 0), [3, 3, 3]], ids=str)
+@pytest.mark.parametrize(
+    "rows", [slice(None), slice(None, None, 7), slice(5, 6), slice(0, 0), [3, 3, 3]], ids=str
+)
 @pytest.mark.parametrize("called", ["as they were", "otherwise"])
 def test_any_subset_passes_whatever_it_is_called(many, rows, called):
     known, (names, x, times, inferred) = fingerprint(*many), (part[rows] for part in many)
-    passes(known, names if called == "as they were" else np.char.add(names, "-1"), x, times, inferred)
+    passes(
+        known, names if called == "as they were" else np.char.add(names, "-1"), x, times, inferred
+    )
 
 
 def test_other_cells_at_other_positions_pass_where_the_fit_wrote_no_times(many):
@@ -84,11 +93,25 @@ def test_each_single_cell_is_looked_at(many):
         moved, later = x.copy(), times.copy()
         moved[row, row % 5] = np.nextafter(moved[row, row % 5], np.float32(np.inf))
         later[row] = np.nextafter(later[row], np.inf)
-        with pytest.raises(InputError, match=f"other values for 1 of 300 remembered cells \\(first: 'cell{row}'\\)"):
+        with pytest.raises(
+            InputError, match=f"other values for 1 of 300 remembered cells \\(first: 'cell{row}'\\)"
+        ):
             require_same_positions(known, names, moved, "X_pca")
-        with pytest.raises(InputError, match=f"not seen: 1 of 300 that can be told \\(first: 'other{row}'\\)"):
-            require_seen(known, np.char.replace(names, "cell", "other"), moved, times, inferred, Keys(), "hours")
-        with pytest.raises(InputError, match=f"cf_time.* other values for 1 cells \\(first: 'cell{row}'"):
+        with pytest.raises(
+            InputError, match=f"not seen: 1 of 300 that can be told \\(first: 'other{row}'\\)"
+        ):
+            require_seen(
+                known,
+                np.char.replace(names, "cell", "other"),
+                moved,
+                times,
+                inferred,
+                Keys(),
+                "hours",
+            )
+        with pytest.raises(
+            InputError, match=f"cf_time.* other values for 1 cells \\(first: 'cell{row}'"
+        ):
             require_seen(known, names, x, later, inferred, Keys(), "hours")
 
 
@@ -96,20 +119,29 @@ def test_times_that_a_column_gives_are_compared_where_they_were_measured(many):
     names, _, times, inferred = many
     known = fingerprint(*many)
     elsewhere = np.where(inferred, times + 1.0, times)  # of other neighbours
-    require_same_times(known, names, elsewhere, inferred, "adata.obs['hours']", "Restore the column")
+    require_same_times(
+        known, names, elsewhere, inferred, "adata.obs['hours']", "Restore the column"
+    )
     with pytest.raises(
-        InputError, match=r"adata\.obs\['hours'\] has other values for 1960 cells .* Restore the column, or fit"
+        InputError,
+        match=r"adata\.obs\['hours'\] has other values for 1960 cells .* Restore the column, or fit",
     ):
-        require_same_times(known, names, times * 24, inferred, "adata.obs['hours']", "Restore the column")
+        require_same_times(
+            known, names, times * 24, inferred, "adata.obs['hours']", "Restore the column"
+        )
 
 
 def test_names_that_repeat_prove_nothing(many):
     names, x, times, inferred = many
     known = fingerprint(np.repeat(names[:10], 2), x[:20], times[:20], inferred[:20])
     require_same_positions(known, names, x, "X_pca")
-    require_seen(known, np.repeat(names[:10], 2), x[:20], times[:20], inferred[:20], Keys(), "hours")
+    require_seen(
+        known, np.repeat(names[:10], 2), x[:20], times[:20], inferred[:20], Keys(), "hours"
+    )
     with pytest.raises(InputError, match="has not seen"):
-        require_seen(known, np.repeat(names[:10], 2), x[:20] + 1, times[:20], inferred[:20], Keys(), "hours")
+        require_seen(
+            known, np.repeat(names[:10], 2), x[:20] + 1, times[:20], inferred[:20], Keys(), "hours"
+        )
 
 
 def test_a_name_that_repeats_now_is_looked_at_wherever_it_is(many):
@@ -126,28 +158,44 @@ def test_cells_of_another_fit_are_noticed(many, n_other, kind):
     """Joined with the cells of the fit, or alone."""
     names, x, times, inferred = many
     x = kind(1000 * x)
-    other = kind(1000 * np.random.default_rng(5).normal(size=(n_other, x.shape[1])).astype(np.float32))
-    called, known = np.array([f"other{i}" for i in range(n_other)]), fingerprint(names, x, times, inferred)
+    other = kind(
+        1000 * np.random.default_rng(5).normal(size=(n_other, x.shape[1])).astype(np.float32)
+    )
+    called, known = (
+        np.array([f"other{i}" for i in range(n_other)]),
+        fingerprint(names, x, times, inferred),
+    )
     joined = (
         np.r_[names, called],
         np.concatenate([x, other]),
         np.r_[times, np.zeros(n_other)],
         np.r_[inferred, [False] * n_other],
     )
-    with pytest.raises(InputError, match=r"obs\['cf_time'\] has times for cells .* not seen: \d+ of \d+ .*'other") as said:
+    with pytest.raises(
+        InputError, match=r"obs\['cf_time'\] has times for cells .* not seen: \d+ of \d+ .*'other"
+    ) as said:
         require_seen(known, *joined, Keys(), "hours")
-    assert "delete the columns 'cf_time' and 'cf_time_inferred': times are then read from adata.obs['hours']" in str(
-        said.value
+    assert (
+        "delete the columns 'cf_time' and 'cf_time_inferred': times are then read from adata.obs['hours']"
+        in str(said.value)
     )
 
 
 def test_the_sign_of_zero_is_no_difference():
     names, zeros = np.array(["a", "b"]), np.zeros((2, 2))
-    passes(fingerprint(names, zeros, zeros[:, 0], zeros[:, 0] > 0), names, -zeros, -zeros[:, 0], zeros[:, 0] > 0)
+    passes(
+        fingerprint(names, zeros, zeros[:, 0], zeros[:, 0] > 0),
+        names,
+        -zeros,
+        -zeros[:, 0],
+        zeros[:, 0] > 0,
+    )
 
 
 @pytest.mark.parametrize(
-    "rows", [slice(None), slice(None, None, -1), slice(3, 4), [1, 1]], ids=["all", "reversed", "one", "twice"]
+    "rows",
+    [slice(None), slice(None, None, -1), slice(3, 4), [1, 1]],
+    ids=["all", "reversed", "one", "twice"],
 )
 def test_a_result_belongs_to_the_rows_it_was_made_for(many, rows):
     names, x, *_ = many
@@ -155,7 +203,8 @@ def test_a_result_belongs_to_the_rows_it_was_made_for(many, rows):
     require_made_for(known, names[rows], x[rows], 2 * x[rows], **about)
     for other in ((x[rows] + 1, 2 * x[rows]), (x[rows], x[rows])):
         with pytest.raises(
-            InputError, match=r"arrows does not belong to the values that picture has now.*call draw\(\) again"
+            InputError,
+            match=r"arrows does not belong to the values that picture has now.*call draw\(\) again",
         ):
             require_made_for(known, names[rows], *other, **about)
 
@@ -178,7 +227,9 @@ def test_what_is_no_fingerprint(value):
 
 
 @pytest.mark.parametrize("name", ["buckets", "names", "positions", "times"])
-@pytest.mark.parametrize("spoil", [lambda a: a[:-1], lambda a: a.astype(float), lambda a: a[:, None], lambda a: None])
+@pytest.mark.parametrize(
+    "spoil", [lambda a: a[:-1], lambda a: a.astype(float), lambda a: a[:, None], lambda a: None]
+)
 def test_a_spoilt_fingerprint_is_none(many, name, spoil):
     known = fingerprint(*many)
     assert not is_fingerprint(known | {name: spoil(known[name])})
@@ -241,11 +292,19 @@ CHANGED = {
     "a new PCA of a subset": lambda a: _moved(a[::9].copy()),
     "a new PCA after renaming": lambda a: _moved(_renamed(a[:5].copy())),
     "a new PCA without the columns": lambda a: _moved(_without_columns(a[:5].copy())),
-    "a new PCA of some cells and new ones": lambda a: _moved(ad.concat([a[:5], _new_cells()], uns_merge="first")),
+    "a new PCA of some cells and new ones": lambda a: _moved(
+        ad.concat([a[:5], _new_cells()], uns_merge="first")
+    ),
     "positions of one cell": lambda a: a.obsm["X_pca"].__setitem__((7, 1), 0.5) or a,
-    "positions in another order": lambda a: a.obsm.__setitem__("X_pca", a.obsm["X_pca"][::-1].copy()) or a,
-    "dimensions in another order": lambda a: a.obsm.__setitem__("X_pca", a.obsm["X_pca"][:, ::-1].copy()) or a,
-    "another scale": lambda a: a.obsm.__setitem__("X_pca", a.obsm["X_pca"] * np.float32(1.0000001)) or a,
+    "positions in another order": lambda a: (
+        a.obsm.__setitem__("X_pca", a.obsm["X_pca"][::-1].copy()) or a
+    ),
+    "dimensions in another order": lambda a: (
+        a.obsm.__setitem__("X_pca", a.obsm["X_pca"][:, ::-1].copy()) or a
+    ),
+    "another scale": lambda a: (
+        a.obsm.__setitem__("X_pca", a.obsm["X_pca"] * np.float32(1.0000001)) or a
+    ),
     "times reversed": lambda a: _timed(a, lambda t: t[::-1]),
     "times of a subset": lambda a: _timed(a[5:7].copy(), lambda t: t + 1),
     "one time": lambda a: _timed(a, _one(5, 12.0)),
@@ -261,7 +320,9 @@ CHANGED = {
     "no time is inferred": lambda a: _flags(a, value=False),
     "flags as text": lambda a: _flags(a, value="no"),
     "the column of times, in other units": lambda a: _hours(a, lambda t: t * 60),
-    "the column of times, for one cell": lambda a: _hours(a, lambda t: t.where(np.arange(len(t)) != 5, 12.0)),
+    "the column of times, for one cell": lambda a: _hours(
+        a, lambda t: t.where(np.arange(len(t)) != 5, 12.0)
+    ),
     "the cells of another fit": lambda a: ad.concat([a, _fitted_elsewhere()], uns_merge="first"),
 }
 
@@ -282,7 +343,9 @@ def test_whatever_has_changed_is_noticed(fitted, case, frozen):
     ):
         with (
             frozen(changed),
-            pytest.raises(InputError, match=r"^adata\.(obsm|obs)\['(X_pca|cf_time|cf_time_inferred|hours)'\]"),
+            pytest.raises(
+                InputError, match=r"^adata\.(obsm|obs)\['(X_pca|cf_time|cf_time_inferred|hours)'\]"
+            ),
         ):
             ask(changed)
 
@@ -296,19 +359,29 @@ UNCHANGED = {
     "other names": _renamed,
     "float64": lambda a: a.obsm.__setitem__("X_pca", a.obsm["X_pca"].astype(float)) or a,
     "sparse": lambda a: a.obsm.__setitem__("X_pca", sp.csr_matrix(a.obsm["X_pca"])) or a,
-    "a DataFrame": lambda a: a.obsm.__setitem__("X_pca", pd.DataFrame(a.obsm["X_pca"], index=a.obs_names)) or a,
+    "a DataFrame": lambda a: (
+        a.obsm.__setitem__("X_pca", pd.DataFrame(a.obsm["X_pca"], index=a.obs_names)) or a
+    ),
     "parts, joined": lambda a: ad.concat([a[50:], a[:50]], uns_merge="first", index_unique="-"),
     "new cells, joined": lambda a: ad.concat([a, _new_cells()], uns_merge="first"),
     "without the columns": _without_columns,
-    "more genes": lambda a: ad.concat([a, a[:, :2].copy()], axis=1, merge="same", uns_merge="same", index_unique="-"),
+    "more genes": lambda a: ad.concat(
+        [a, a[:, :2].copy()], axis=1, merge="same", uns_merge="same", index_unique="-"
+    ),
 }
 
 
 @pytest.mark.parametrize("case", UNCHANGED)
 @pytest.mark.filterwarnings("ignore:Observation names are not unique:UserWarning")
 def test_whatever_has_not_changed_has_the_same_velocities(fitted, case):
-    expected = {tuple(x): v for x, v in zip(fitted.obsm["X_pca"], _velocity(fitted.copy()), strict=True)}
-    timed = {tuple(x) for x, own in zip(fitted.obsm["X_pca"], ~fitted.obs["cf_time_inferred"], strict=True) if own}
+    expected = {
+        tuple(x): v for x, v in zip(fitted.obsm["X_pca"], _velocity(fitted.copy()), strict=True)
+    }
+    timed = {
+        tuple(x)
+        for x, own in zip(fitted.obsm["X_pca"], ~fitted.obs["cf_time_inferred"], strict=True)
+        if own
+    }
     same = UNCHANGED[case](fitted)
     known = 0
     for x, v in zip(read_positions(same, use_rep="X_pca"), _velocity(same), strict=True):
@@ -336,13 +409,19 @@ def pair():
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_two_fits_that_are_joined(pair, index_unique, order, frozen):
     joined = ad.concat([pair[i] for i in order], uns_merge="first", index_unique=index_unique)
-    with frozen(joined), pytest.raises(InputError, match=r"other cells of the same names|has not seen"):
+    with (
+        frozen(joined),
+        pytest.raises(InputError, match=r"other cells of the same names|has not seen"),
+    ):
         cf.tl.velocity(joined)
 
 
 def test_the_remedy_for_joined_fits_in_one_representation(fitted):
     second = fitted[::3].copy()
-    second.obs_names, second.obsm["X_pca"] = [f"new{i}" for i in range(30)], second.obsm["X_pca"] + 0.1
+    second.obs_names, second.obsm["X_pca"] = (
+        [f"new{i}" for i in range(30)],
+        second.obsm["X_pca"] + 0.1,
+    )
     cf.tl.flow(second, "hours", method=quick_recipe())
     joined = ad.concat([fitted, second], uns_merge="first")
     with pytest.raises(InputError, match="delete the columns"):
@@ -374,7 +453,9 @@ DRAW = {
     "stream umap": lambda a: cf.pl.stream(a, ax=Figure().add_subplot()),
     "stream pca": lambda a: cf.pl.stream(a, basis="pca", ax=Figure().add_subplot()),
     "trajectories": lambda a: cf.pl.trajectories(a, n_cells=5, ax=Figure().add_subplot()),
-    "trajectories umap": lambda a: cf.pl.trajectories(a, basis="umap", n_cells=5, ax=Figure().add_subplot()),
+    "trajectories umap": lambda a: cf.pl.trajectories(
+        a, basis="umap", n_cells=5, ax=Figure().add_subplot()
+    ),
     "get.trajectories": lambda a: cf.get.trajectories(a),
 }
 
@@ -399,10 +480,22 @@ STALE = {
     "arrows as text": (_set("velocity_umap", lambda v: v.astype(str)), ["stream umap"]),
     "arrows of the representation": (_set("velocity_pca", np.negative), ["stream pca"]),
     "a new PCA": (_moved, ["stream pca", "trajectories", "trajectories umap", "get.trajectories"]),
-    "a new PCA of a subset": (lambda a: _moved(a[[2, 40]].copy()), ["stream pca", "trajectories", "get.trajectories"]),
-    "paths of another length": (_set("cf_trajectory", lambda p: p[:, 1:]), ["trajectories", "get.trajectories"]),
-    "paths as whole numbers": (_set("cf_trajectory", lambda p: p.astype(int)), ["trajectories", "get.trajectories"]),
-    "other times": (lambda a: _timed(a, lambda t: t[::-1]), ["stream umap", "stream pca", "trajectories"]),
+    "a new PCA of a subset": (
+        lambda a: _moved(a[[2, 40]].copy()),
+        ["stream pca", "trajectories", "get.trajectories"],
+    ),
+    "paths of another length": (
+        _set("cf_trajectory", lambda p: p[:, 1:]),
+        ["trajectories", "get.trajectories"],
+    ),
+    "paths as whole numbers": (
+        _set("cf_trajectory", lambda p: p.astype(int)),
+        ["trajectories", "get.trajectories"],
+    ),
+    "other times": (
+        lambda a: _timed(a, lambda t: t[::-1]),
+        ["stream umap", "stream pca", "trajectories"],
+    ),
 }
 
 
@@ -430,7 +523,9 @@ def test_new_cells_at_other_positions_are_noticed_too(drawn):
     cf.tl.trajectories(both, n_times=3, overwrite=True)
     cf.get.trajectories(both)
     both.obsm["X_pca"][-1] += 1
-    with pytest.raises(InputError, match=r"cf_trajectory'\] does not belong .* 1 of 120 cells \(first: 'new29'\)"):
+    with pytest.raises(
+        InputError, match=r"cf_trajectory'\] does not belong .* 1 of 120 cells \(first: 'new29'\)"
+    ):
         cf.get.trajectories(both)
 
 

@@ -37,12 +37,20 @@ STORABLE = {
     "names of nullable text": lambda: ad.AnnData(
         np.ones((3, 2)), obs=pd.DataFrame(index=pd.Index(pd.array(list("abc"), dtype="string")))
     ),
-    "categories of nullable text": lambda: with_obs(pd.Categorical(pd.array(["a", None, "b"], dtype="string"))),
+    "categories of nullable text": lambda: with_obs(
+        pd.Categorical(pd.array(["a", None, "b"], dtype="string"))
+    ),
     "nullable integers": lambda: with_obs(pd.array([1, None, 3], dtype="Int64")),
     "nullable booleans": lambda: with_obs(pd.array([True, None, False], dtype="boolean")),
-    "a column with a slash": lambda: ad.AnnData(np.ones((3, 2)), obs=pd.DataFrame({"a/b": [1, 2, 3]}, index=list("abc"))),
-    "sparse matrices": lambda: ad.AnnData(sp.eye(3, 2, format="csc"), obsp={"d": sp.eye(3, format="csr")}),
-    "a table in obsm": lambda: ad.AnnData(np.ones((3, 2)), obsm={"t": pd.DataFrame({"x": list("uvw")}, index=list("012"))}),
+    "a column with a slash": lambda: ad.AnnData(
+        np.ones((3, 2)), obs=pd.DataFrame({"a/b": [1, 2, 3]}, index=list("abc"))
+    ),
+    "sparse matrices": lambda: ad.AnnData(
+        sp.eye(3, 2, format="csc"), obsp={"d": sp.eye(3, format="csr")}
+    ),
+    "a table in obsm": lambda: ad.AnnData(
+        np.ones((3, 2)), obsm={"t": pd.DataFrame({"x": list("uvw")}, index=list("012"))}
+    ),
     "raw": raw,
     "no expression": lambda: ad.AnnData(obs=pd.DataFrame(index=list("abc"))),
     "text in uns": lambda: with_uns({"deep": np.array(["a", "b"], dtype=object)}),
@@ -64,7 +72,9 @@ NOT = {
     "a number as a key": lambda: with_uns({1: 2}),
     "dates in an array": lambda: with_uns(DAYS.to_numpy()),
     "objects in a layer": lambda: ad.AnnData(np.ones((3, 2)), layers={"o": np.full((3, 2), None)}),
-    "dates in obsm": lambda: ad.AnnData(np.ones((3, 2)), obsm={"t": pd.DataFrame({"x": DAYS}, index=list("012"))}),
+    "dates in obsm": lambda: ad.AnnData(
+        np.ones((3, 2)), obsm={"t": pd.DataFrame({"x": DAYS}, index=list("012"))}
+    ),
     "dates of raw": lambda: raw_with(DAYS[:2]),
 }
 
@@ -90,7 +100,9 @@ def test_what_can_be_stored_comes_back(case, tmp_path, frozen):
 @pytest.mark.parametrize("case", NOT)
 def test_what_cannot_be_stored_is_named_by_the_check_and_by_the_writer(case, tmp_path):
     for attempt in (check_storable, lambda cells: write_h5ad(cells, tmp_path / "a.h5ad")):
-        with pytest.raises(InputError, match=r"cannot be stored as an h5ad, adata\.(obs|uns|obsm|layers|raw): "):
+        with pytest.raises(
+            InputError, match=r"cannot be stored as an h5ad, adata\.(obs|uns|obsm|layers|raw): "
+        ):
             attempt(NOT[case]())
     assert not list(tmp_path.iterdir())
 
@@ -105,7 +117,11 @@ def test_the_file_is_what_anndata_writes(cells, tmp_path):
         found = {}
         with h5py.File(tmp_path / name) as file:
             found["/"] = sorted(file.attrs.items())
-            file.visititems(lambda key, item: found.update({key: (sorted(item.attrs), getattr(item, "dtype", None))}))
+            file.visititems(
+                lambda key, item: found.update(
+                    {key: (sorted(item.attrs), getattr(item, "dtype", None))}
+                )
+            )
         return found
 
     assert contents("ours.h5ad") == contents("theirs.h5ad")
@@ -117,6 +133,14 @@ def test_the_check_takes_no_memory_for_arrays(monkeypatch):
 
     seen = []
     original = h5ad._write
-    monkeypatch.setattr(h5ad, "_write", lambda stream, *rest: (original(stream, *rest), seen.append(stream.tell())))
-    check_storable(ad.AnnData(np.ones((2000, 500)), layers={"a": np.ones((2000, 500))}, obsm={"b": np.ones((2000, 90))}))
+    monkeypatch.setattr(
+        h5ad, "_write", lambda stream, *rest: (original(stream, *rest), seen.append(stream.tell()))
+    )
+    check_storable(
+        ad.AnnData(
+            np.ones((2000, 500)),
+            layers={"a": np.ones((2000, 500))},
+            obsm={"b": np.ones((2000, 90))},
+        )
+    )
     assert 0 < seen[0] < 1_000_000

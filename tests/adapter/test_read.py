@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from cellflow.adapter import positions
 from cellflow.adapter.problem import problems
 from cellflow.adapter.read import examine, read, read_h5ad, require_anndata
-from cellflow.errors import InputError, InputTypeError, InputWarning, MissingDataError, MissingKeyError
+from cellflow.errors import (
+    InputError,
+    InputTypeError,
+    InputWarning,
+    MissingDataError,
+    MissingKeyError,
+)
 
 # Containers -----------------------------------------------------------------------------------------------------------
 
@@ -39,9 +45,9 @@ CONTAINERS = {
     "dask": lambda x, _: da.from_array(x, chunks=(7, 2)),
     "masked": lambda x, _: np.ma.masked_array(x, mask=False),
     "DataFrame": lambda x, _: frame(x),
-    "nullable": lambda x, _: pd.DataFrame(x, index=[f"cell{i}" for i in range(len(x))], columns=list("abcd")).astype(
-        "Float64"
-    ),
+    "nullable": lambda x, _: pd.DataFrame(
+        x, index=[f"cell{i}" for i in range(len(x))], columns=list("abcd")
+    ).astype("Float64"),
 }
 
 
@@ -67,7 +73,10 @@ def test_numbers_of_any_type_become_float32(cells, dtype, caplog):
     ]
 
 
-@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix, sp.csc_array, lambda x: da.from_array(x, chunks=(9, 5))])
+@pytest.mark.parametrize(
+    "container",
+    [np.asarray, sp.csr_matrix, sp.csc_array, lambda x: da.from_array(x, chunks=(9, 5))],
+)
 def test_few_genes_are_a_representation(cells, container):
     x = cells.X.toarray()
     cells.X = container(x)
@@ -85,14 +94,18 @@ def test_backed(cells, mode, use_rep, sparse, tmp_path):
     found = read(backed, time_key="hours", use_rep=use_rep)
     np.testing.assert_array_equal(found.x, read(cells, time_key="hours", use_rep=use_rep).x)
     rows = positions.expression(backed)[3:9]
-    np.testing.assert_array_equal(rows.toarray() if sparse else rows, cells.X[3:9].toarray() if sparse else cells.X[3:9])
+    np.testing.assert_array_equal(
+        rows.toarray() if sparse else rows, cells.X[3:9].toarray() if sparse else cells.X[3:9]
+    )
     backed.file.close()
 
 
 def test_views_read_like_copies(cells):
     mask = np.random.default_rng(0).random(cells.n_obs) < 0.5
     view = cells[mask]
-    np.testing.assert_array_equal(read(view, time_key="hours").x, read(view.copy(), time_key="hours").x)
+    np.testing.assert_array_equal(
+        read(view, time_key="hours").x, read(view.copy(), time_key="hours").x
+    )
     assert view.is_view
 
 
@@ -153,16 +166,28 @@ def test_the_clean_path_is_silent(cells, frozen):
     counts=st.lists(st.integers(5, 12), min_size=2, max_size=4),
     dtype=st.sampled_from([np.float32, np.float64, np.int16, np.uint64]),
     container=st.sampled_from(
-        [np.asarray, np.asfortranarray, sp.csr_matrix, sp.csc_array, lambda x: da.from_array(x, chunks=4)]
+        [
+            np.asarray,
+            np.asfortranarray,
+            sp.csr_matrix,
+            sp.csc_array,
+            lambda x: da.from_array(x, chunks=4),
+        ]
     ),
-    encode=st.sampled_from([float, int, "E{}".format, "{}h".format, "day {}".format, lambda t: pd.Timedelta(t, "D")]),
+    encode=st.sampled_from(
+        [float, int, "E{}".format, "{}h".format, "day {}".format, lambda t: pd.Timedelta(t, "D")]
+    ),
     seed=st.integers(0, 100),
 )
 def test_any_mixture_gives_the_same_snapshots(counts, dtype, container, encode, seed):
     rng = np.random.default_rng(seed)
     times = rng.permutation(np.repeat(np.arange(len(counts)) * 3, counts))
     x = rng.integers(0, 100, size=(len(times), 2)).astype(dtype)
-    adata = ad.AnnData(obs=pd.DataFrame({"t": [encode(int(t)) for t in times]}, index=[str(i) for i in range(len(times))]))
+    adata = ad.AnnData(
+        obs=pd.DataFrame(
+            {"t": [encode(int(t)) for t in times]}, index=[str(i) for i in range(len(times))]
+        )
+    )
     adata.obsm["X_pca"] = container(x)
     snapshots = read(adata, time_key="t").snapshots()
     assert snapshots.times.tolist() == [3.0 * k for k in range(len(counts))]
@@ -227,9 +252,19 @@ BAD = {
         MissingKeyError,
         r"obs\['hour'\] is missing.*\['hours'\].*'hours'",
     ),
-    "time_key of another type": (untouched, {"time_key": 3}, MissingKeyError, r"obs\[3\] is missing"),
+    "time_key of another type": (
+        untouched,
+        {"time_key": 3},
+        MissingKeyError,
+        r"obs\[3\] is missing",
+    ),
     "column name used twice": (two_columns, {}, InputError, "names 2 columns"),
-    "missing representation": (untouched, {"use_rep": "X_pac"}, MissingKeyError, "did you mean 'X_pca'"),
+    "missing representation": (
+        untouched,
+        {"use_rep": "X_pac"},
+        MissingKeyError,
+        "did you mean 'X_pca'",
+    ),
     "no representation": (no_obsm, {}, MissingKeyError, r"Run sc\.pp\.pca"),
     "representation of another type": (untouched, {"use_rep": None}, MissingKeyError, "is missing"),
     "UMAP": (untouched, {"use_rep": "umap"}, InputError, r"embedding for drawing.*force_rep=True"),
@@ -240,20 +275,55 @@ BAD = {
         InputError,
         r"^adata\.obsm\['X_pca'\] has 1 NaN \(first: cell 'cell4', column 3\)\. Expected finite numbers\. Remove: adata\[~np",
     ),
-    "inf": (pca(put(5, 0, -np.inf)), {}, InputError, r"has 1 infinite values \(first: cell 'cell5', column 0"),
-    "above float32": (pca(put(6, 1, 1e39)), {}, InputError, r"above the float32 maximum.*'cell6', column 1"),
-    "NaN in a DataFrame": (pca(lambda x: frame(put(4, 3, np.nan)(x))), {}, InputError, "column 'd'"),
+    "inf": (
+        pca(put(5, 0, -np.inf)),
+        {},
+        InputError,
+        r"has 1 infinite values \(first: cell 'cell5', column 0",
+    ),
+    "above float32": (
+        pca(put(6, 1, 1e39)),
+        {},
+        InputError,
+        r"above the float32 maximum.*'cell6', column 1",
+    ),
+    "NaN in a DataFrame": (
+        pca(lambda x: frame(put(4, 3, np.nan)(x))),
+        {},
+        InputError,
+        "column 'd'",
+    ),
     "objects": (pca(lambda x: x.astype(object)), {}, InputError, "dtype object"),
     "complex": (pca(lambda x: x.astype(complex)), {}, InputError, "dtype complex128"),
     "text": (pca(lambda x: x.astype(str)), {}, InputError, "dtype <U"),
-    "text in a DataFrame": (pca(lambda x: frame(x).astype({"b": str})), {}, InputError, "dtype object"),
+    "text in a DataFrame": (
+        pca(lambda x: frame(x).astype({"b": str})),
+        {},
+        InputError,
+        "dtype object",
+    ),
     "three axes": (pca(lambda x: x[:, :, None]), {}, InputError, r"shape \(90, 4, 1\)"),
     "no dimensions": (pca(lambda x: x[:, :0]), {}, InputError, r"shape \(90, 0\)"),
-    "all dimensions constant": (pca(np.ones_like), {}, InputError, "4 of 4 dimensions that are constant"),
-    "n_dims too large": (untouched, {"n_dims": 5}, InputError, r"n_dims is 5\. Expected an integer from 1 to 4"),
+    "all dimensions constant": (
+        pca(np.ones_like),
+        {},
+        InputError,
+        "4 of 4 dimensions that are constant",
+    ),
+    "n_dims too large": (
+        untouched,
+        {"n_dims": 5},
+        InputError,
+        r"n_dims is 5\. Expected an integer from 1 to 4",
+    ),
     "n_dims of zero": (untouched, {"n_dims": 0}, InputError, "n_dims is 0"),
     "n_dims of another type": (untouched, {"n_dims": 2.0}, InputError, r"n_dims is 2\.0"),
-    "one snapshot": (obs("hours", lambda _: 24.0), {}, InputError, r"obs\['hours'\] holds one time only, 24"),
+    "one snapshot": (
+        obs("hours", lambda _: 24.0),
+        {},
+        InputError,
+        r"obs\['hours'\] holds one time only, 24",
+    ),
     "no times": (obs("hours", lambda _: np.nan), {}, InputError, "no time for any cell"),
     "strings that are no times": (obs("hours", lambda _: "late"), {}, InputError, "'late'"),
     "boolean times": (obs("hours", lambda h: h > 0), {}, InputError, "boolean"),
@@ -264,15 +334,30 @@ BAD = {
         InputError,
         r"1 unusable weights \(first: cell 'cell7', -1\)",
     ),
-    "text for weights": (obs("w", lambda _: "1"), {"weight_key": "w"}, InputError, r"dtype (object|str)"),
+    "text for weights": (
+        obs("w", lambda _: "1"),
+        {"weight_key": "w"},
+        InputError,
+        r"dtype (object|str)",
+    ),
     "a snapshot without weight": (
         obs("w", lambda h: (h > 0).astype(float)),
         {"weight_key": "w"},
         InputError,
         "is 0 for all cells at time 0",
     ),
-    "two masses": (obs("m", lambda h: np.arange(len(h)) + 1.0), {"mass_key": "m"}, InputError, "1, 2, 3, 4 at time 0"),
-    "no mass": (obs("m", lambda _: 0.0), {"mass_key": "m"}, InputError, "one positive number per snapshot"),
+    "two masses": (
+        obs("m", lambda h: np.arange(len(h)) + 1.0),
+        {"mass_key": "m"},
+        InputError,
+        "1, 2, 3, 4 at time 0",
+    ),
+    "no mass": (
+        obs("m", lambda _: 0.0),
+        {"mass_key": "m"},
+        InputError,
+        "one positive number per snapshot",
+    ),
     "many genes": (untouched, {"use_rep": "X"}, InputError, r"12 genes\. Expected at most 10"),
 }
 
@@ -293,7 +378,10 @@ def test_bad_input_is_refused_and_left_alone(cells, case, frozen, monkeypatch):
         (np.zeros((3, 2)), "type ndarray. Expected AnnData. Pass anndata.AnnData"),
         (pd.DataFrame(), "type DataFrame"),
         ("cells.h5ad", "type str.*read_h5ad"),
-        (type("MuData", (), {})(), r"type MuData. Expected AnnData. Pass one modality, for example mdata\['rna'\]"),
+        (
+            type("MuData", (), {})(),
+            r"type MuData. Expected AnnData. Pass one modality, for example mdata\['rna'\]",
+        ),
         (None, "type NoneType"),
     ],
 )
@@ -366,7 +454,9 @@ def test_all_problems_are_listed_at_once(cells, frozen):
 def test_duplicates_and_order_do_not_matter(cells):
     twice = ad.concat([cells, cells], index_unique="-")
     order = np.random.default_rng(0).permutation(twice.n_obs)
-    np.testing.assert_array_equal(read(twice, time_key="hours").x[order], read(twice[order], time_key="hours").x)
+    np.testing.assert_array_equal(
+        read(twice, time_key="hours").x[order], read(twice[order], time_key="hours").x
+    )
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -375,10 +465,16 @@ def test_duplicates_and_order_do_not_matter(cells):
 def test_files_that_are_no_h5ad(tmp_path, cells):
     cells.write_h5ad(tmp_path / "good.h5ad")
     whole = (tmp_path / "good.h5ad").read_bytes()
-    contents = {"html": b"<html><body>404</body></html>", "empty": b"", "cut": whole[: len(whole) // 2]}
+    contents = {
+        "html": b"<html><body>404</body></html>",
+        "empty": b"",
+        "cut": whole[: len(whole) // 2],
+    }
     for name, content in contents.items():
         (tmp_path / f"{name}.h5ad").write_bytes(content)
-    with pytest.raises(InputError, match=r"html\.h5ad is not an h5ad .starts with b'<html>.*download it again"):
+    with pytest.raises(
+        InputError, match=r"html\.h5ad is not an h5ad .starts with b'<html>.*download it again"
+    ):
         read_h5ad(tmp_path / "html.h5ad")
     with pytest.raises(InputError, match="is empty"):
         read_h5ad(tmp_path / "empty.h5ad")

@@ -35,11 +35,23 @@ def _benchmark(adata):
     rows = np.arange(30, 60)
     cloud = {"x": adata.obsm["X_pca"][rows], "weight": np.full(30, 1 / 30), "rows": rows}
     numbers = [name for name in held._NUMBERS if name != "time"]
-    text = {"method": "ot-cfm", "protocol": "P1", "kind": "model", "representation": "given", "note": ""}
+    text = {
+        "method": "ot-cfm",
+        "protocol": "P1",
+        "kind": "model",
+        "representation": "given",
+        "note": "",
+    }
     table = pd.DataFrame([{"time": 12.0, **text, **dict.fromkeys(numbers, 0.5)}])
     params = {"time_key": "hours", "time_unit": "", "use_rep": "X_pca", "n_dims": 4}
     clouds = {"time_12.0": {"observed": cloud}}
-    record = {"cellflow_version": "0.1.0", "kind": "benchmark", "table": table, "params": params, "verdict": "better"}
+    record = {
+        "cellflow_version": "0.1.0",
+        "kind": "benchmark",
+        "table": table,
+        "params": params,
+        "verdict": "better",
+    }
     return record | {"clouds": clouds, "order": order_of(adata.obs_names.to_numpy())}
 
 
@@ -84,7 +96,18 @@ def _spoil(record, path, value):
         place[path[-1]] = copy.deepcopy(value)
 
 
-VALUES = ["deleted", None, "edited", [1], {}, {"a": None}, -1, np.nan, np.zeros((2, 2)), np.array(["a", None], dtype=object)]
+VALUES = [
+    "deleted",
+    None,
+    "edited",
+    [1],
+    {},
+    {"a": None},
+    -1,
+    np.nan,
+    np.zeros((2, 2)),
+    np.array(["a", None], dtype=object),
+]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda v: repr(v)[:20])
@@ -102,15 +125,29 @@ def test_every_entry_of_a_record_may_be_spoilt(complete, key, value):
                 break
 
 
-@pytest.mark.parametrize(("key", "read"), [(key, read) for key, readers in READERS.items() for read in readers])
+@pytest.mark.parametrize(
+    ("key", "read"), [(key, read) for key, readers in READERS.items() for read in readers]
+)
 def test_every_reader_goes_through_the_schema(complete, key, read, frozen):
     complete.uns[key]["params"]["time_key"] = None
-    with frozen(complete), pytest.raises(CellFlowError, match=rf"adata\.uns\['{key}'\]\['params'\]\['time_key'\] is None"):
+    with (
+        frozen(complete),
+        pytest.raises(
+            CellFlowError, match=rf"adata\.uns\['{key}'\]\['params'\]\['time_key'\] is None"
+        ),
+    ):
         read(complete)
 
 
 @pytest.mark.parametrize(
-    "path", [(), *_paths(module._FIT, 1), ("params", "use_rep"), ("params", "n_dims"), ("fingerprint", "times")]
+    "path",
+    [
+        (),
+        *_paths(module._FIT, 1),
+        ("params", "use_rep"),
+        ("params", "n_dims"),
+        ("fingerprint", "times"),
+    ],
 )
 def test_the_entry_is_named_and_what_to_do(complete, path, frozen):
     _spoil(complete.uns, ("cellflow", *path), None)
@@ -125,7 +162,12 @@ def test_the_entry_is_named_and_what_to_do(complete, path, frozen):
 @pytest.mark.parametrize("name", [name for name, entry in module._FIT.items() if entry.required])
 def test_a_required_entry_that_is_missing(complete, name, frozen):
     del complete.uns["cellflow"][name]
-    with frozen(complete), pytest.raises((ModelFileError, MissingKeyError), match=rf"\['{name}'\] is missing|holds no fit"):
+    with (
+        frozen(complete),
+        pytest.raises(
+            (ModelFileError, MissingKeyError), match=rf"\['{name}'\] is missing|holds no fit"
+        ),
+    ):
         record_of(complete, Keys())
 
 
@@ -138,7 +180,16 @@ def test_what_is_read_is_in_the_schema(complete):
 
 
 @pytest.mark.parametrize(
-    "spoil", ["{", "[]", "[{}]", '[{"name": "a", "mean": "x", "scale": 1}]', "null", "3", '[{"name": "a", "values": ["b"]}]']
+    "spoil",
+    [
+        "{",
+        "[]",
+        "[{}]",
+        '[{"name": "a", "mean": "x", "scale": 1}]',
+        "null",
+        "3",
+        '[{"name": "a", "values": ["b"]}]',
+    ],
 )
 def test_conditions_that_are_none(complete, spoil):
     complete.uns["cellflow"]["conditions"] = spoil
@@ -149,7 +200,9 @@ def test_conditions_that_are_none(complete, spoil):
             cf.tl.velocity(complete)
 
 
-@pytest.mark.parametrize("embeddings", ["deleted", None, "umap", [1], np.array(["umap", "tsne"], dtype=object), {"a": 1}])
+@pytest.mark.parametrize(
+    "embeddings", ["deleted", None, "umap", [1], np.array(["umap", "tsne"], dtype=object), {"a": 1}]
+)
 def test_velocity_params_may_be_anything(complete, embeddings):
     _spoil(complete.uns["velocity_params"], ("embeddings",), embeddings)
     cf.tl.velocity(complete, basis="umap")
@@ -224,7 +277,11 @@ def test_a_list_can_claim_no_more_than_the_package_writes(entry):
     assert written(adata, Keys()) == {("obs", "cf_time"), ("uns", "cellflow")}
 
 
-@pytest.mark.parametrize("value", [None, "obs/hours", 3, {}, {"a": "obs/hours"}, [["obs/hours"]], np.array(3.0)], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [None, "obs/hours", 3, {}, {"a": "obs/hours"}, [["obs/hours"]], np.array(3.0)],
+    ids=repr,
+)
 def test_a_list_may_be_anything(value):
     adata = make_cells(30)
     adata.uns["cellflow"] = {"cellflow_version": "0.1.0", "model": {}, "written": value}
@@ -233,9 +290,15 @@ def test_a_list_may_be_anything(value):
 
 def test_a_refit_leaves_everything_of_the_user(complete, digest_of):
     user = make_cells()
-    complete.obs["grp"], complete.layers["counts"], complete.uns["note"] = "a", complete.X.copy(), {"a": 1}
+    complete.obs["grp"], complete.layers["counts"], complete.uns["note"] = (
+        "a",
+        complete.X.copy(),
+        {"a": 1},
+    )
     places = [e for e in FOREIGN if isinstance(e, str)]
-    complete.uns["cellflow"]["written"] = np.array([*complete.uns["cellflow"]["written"], *places], dtype=object)
+    complete.uns["cellflow"]["written"] = np.array(
+        [*complete.uns["cellflow"]["written"], *places], dtype=object
+    )
     before = complete.copy()
     cf.tl.flow(complete, "hours", method=quick_recipe())
     assert {"obs/hours", "obs/grp"} <= {f"obs/{name}" for name in complete.obs}
@@ -246,14 +309,21 @@ def test_a_refit_leaves_everything_of_the_user(complete, digest_of):
         "uns": ["note", "cf_holdout"],
     }.items():
         for name in names:
-            assert digest_of(getattr(complete, slot)[name]) == digest_of(getattr(before, slot)[name])
+            assert digest_of(getattr(complete, slot)[name]) == digest_of(
+                getattr(before, slot)[name]
+            )
     assert (complete.X != user.X).nnz == 0
     assert set(complete.obsm) == {"X_pca", "X_umap"}
 
 
 def test_everything_that_is_written_is_on_the_list_of_keys(complete):
     for keys in (Keys(), Keys("mine")):
-        for slot, name in [("obs", "else"), ("obsm", "X_pca"), ("layers", "cf_time"), ("uns", "note")]:
+        for slot, name in [
+            ("obs", "else"),
+            ("obsm", "X_pca"),
+            ("layers", "cf_time"),
+            ("uns", "note"),
+        ]:
             with pytest.raises(ValueError, match="no names that"):
                 listed(keys, [(slot, name)])
     user = make_cells()
@@ -272,7 +342,12 @@ def _none(adata, key):
 
 
 def _tuned(adata, key):
-    adata.uns[key] = {"cellflow_version": "0.1.0", "table": pd.DataFrame({"a": [1]}), "recipe": "{}", "params": {}}
+    adata.uns[key] = {
+        "cellflow_version": "0.1.0",
+        "table": pd.DataFrame({"a": [1]}),
+        "recipe": "{}",
+        "params": {},
+    }
 
 
 PRESENT = {
@@ -285,9 +360,15 @@ PRESENT = {
 QUICK = {"metrics": "w1", "n_splits": 1, "leak_free": False}
 WRITERS = {
     "fit": lambda a, key, **kw: cf.tl.flow(a, "hours", method=quick_recipe(), key_added=key, **kw),
-    "densities": lambda a, key, **kw: cf.tl.density(a, "hours", method="gmm", key_added=key.removesuffix("_densities"), **kw),
-    "benchmark": lambda a, key, **kw: cf.bench.holdout(a, "hours", methods=quick_recipe(), key_added=key, **QUICK, **kw),
-    "choice": lambda a, key, **kw: cf.bench.tune(a, "hours", methods=quick_recipe(), budget=0.1, key_added=key, **kw),
+    "densities": lambda a, key, **kw: cf.tl.density(
+        a, "hours", method="gmm", key_added=key.removesuffix("_densities"), **kw
+    ),
+    "benchmark": lambda a, key, **kw: cf.bench.holdout(
+        a, "hours", methods=quick_recipe(), key_added=key, **QUICK, **kw
+    ),
+    "choice": lambda a, key, **kw: cf.bench.tune(
+        a, "hours", methods=quick_recipe(), budget=0.1, key_added=key, **kw
+    ),
 }
 
 
@@ -299,7 +380,9 @@ def test_a_record_replaces_its_own_kind_only(complete, there, writer, old, froze
     if old == "said" and there in WRITERS:
         complete.uns["a_densities"] = dict(complete.uns["a_densities"]) | {"kind": there}
     elif "kind" in complete.uns["a_densities"]:
-        complete.uns["a_densities"] = {k: v for k, v in complete.uns["a_densities"].items() if k != "kind"}
+        complete.uns["a_densities"] = {
+            k: v for k, v in complete.uns["a_densities"].items() if k != "kind"
+        }
     if there == writer:
         if writer in {"fit", "densities"}:
             WRITERS[writer](complete, "a_densities")
@@ -307,7 +390,9 @@ def test_a_record_replaces_its_own_kind_only(complete, there, writer, old, froze
     else:
         with (
             frozen(complete),
-            pytest.raises(InputError, match=r"adata\.uns\['a_densities'\] holds .* pass another key_added="),
+            pytest.raises(
+                InputError, match=r"adata\.uns\['a_densities'\] holds .* pass another key_added="
+            ),
         ):
             WRITERS[writer](complete, "a_densities")
 
@@ -329,7 +414,9 @@ WITH = {
     "paths": lambda a: cf.tl.trajectories(a, n_times=3, cells=["cell1"]),
     "unfitted cells": lambda a: make_cells(30, seed=1),
     "cells with nothing": lambda a: ad.AnnData(np.zeros((2, 1), dtype=np.float32)),
-    "cells of another fit": lambda a: cf.tl.flow(make_cells(30, seed=1), "hours", method=quick_recipe(), copy=True),
+    "cells of another fit": lambda a: cf.tl.flow(
+        make_cells(30, seed=1), "hours", method=quick_recipe(), copy=True
+    ),
     "themselves": lambda a: a.copy(),
 }
 
@@ -338,10 +425,18 @@ WITH = {
 @pytest.mark.parametrize("case", WITH)
 def test_whatever_was_written_can_be_joined(complete, case, join):
     other = WITH[case](complete)
-    both = ad.concat({"these": complete, "others": other}, label="what", join=join, index_unique="-", uns_merge="first")
+    both = ad.concat(
+        {"these": complete, "others": other},
+        label="what",
+        join=join,
+        index_unique="-",
+        uns_merge="first",
+    )
     assert both.n_obs == 90 + other.n_obs
     if join == "outer":
-        np.testing.assert_array_equal(both.obsm["cf_trajectory"][:90], complete.obsm["cf_trajectory"])
+        np.testing.assert_array_equal(
+            both.obsm["cf_trajectory"][:90], complete.obsm["cf_trajectory"]
+        )
     these = both[both.obs["what"] == "these"].copy()
     if "cf_trajectory" in these.obsm and "cf_time_inferred" in these.obs:
         these.obs["cf_time_inferred"] = these.obs["cf_time_inferred"].astype(bool)

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import scanpy as sc
 import scipy.sparse as sp
+from cellflow.recipes import i_cfm
 
 import cellflow as cf
 from cellflow.errors import InputWarning
-from cellflow.recipes import i_cfm
 from cellflow.training import Training
 
 
@@ -81,28 +81,76 @@ DECODED, PCA_OF = "positions are decoded linearly", "is a PCA of "
 #: name: cells, the layer to decode to, words of the finding (None: nothing is wrong).
 CASES = {
     "logarithm": (lambda a: with_x(pca(a, "lognorm"), "lognorm"), None, None),
-    "logarithm, counts gone": (lambda a: with_x(pca(a, "lognorm"), "lognorm")[:, :].copy(), None, None),
+    "logarithm, counts gone": (
+        lambda a: with_x(pca(a, "lognorm"), "lognorm")[:, :].copy(),
+        None,
+        None,
+    ),
     "logarithm in a layer that is named": (lambda a: pca(a, "lognorm"), "lognorm", None),
-    "logarithm, counts in raw": (lambda a: with_x(pca(raw_of(a), "lognorm"), "lognorm"), None, None),
-    "logarithm, sparse": (lambda a: with_x(pca(a, "lognorm"), "lognorm", sp.csr_matrix), None, None),
+    "logarithm, counts in raw": (
+        lambda a: with_x(pca(raw_of(a), "lognorm"), "lognorm"),
+        None,
+        None,
+    ),
+    "logarithm, sparse": (
+        lambda a: with_x(pca(a, "lognorm"), "lognorm", sp.csr_matrix),
+        None,
+        None,
+    ),
     "logarithm, PCA of some genes": (lambda a: with_x(masked(a, "lognorm"), "lognorm"), None, None),
-    "logarithm, loadings gone": (lambda a: with_x(without_axes(pca(a, "lognorm")), "lognorm"), None, None),
-    "logarithm, some of the cells": (lambda a: with_x(pca(a, "lognorm"), "lognorm")[20:140].copy(), None, None),
+    "logarithm, loadings gone": (
+        lambda a: with_x(without_axes(pca(a, "lognorm")), "lognorm"),
+        None,
+        None,
+    ),
+    "logarithm, some of the cells": (
+        lambda a: with_x(pca(a, "lognorm"), "lognorm")[20:140].copy(),
+        None,
+        None,
+    ),
     "logarithm, another representation": (lambda a: with_x(latent(a), "lognorm"), None, None),
     "counts": (lambda a: pca(a, "lognorm"), None, DECODED),
     "counts, sparse": (lambda a: with_x(pca(a, "lognorm"), "counts", sp.csr_matrix), None, DECODED),
     "counts, dask": (lambda a: with_x(pca(a, "lognorm"), "counts", da.from_array), None, DECODED),
-    "counts as integers": (lambda a: with_x(pca(a, "lognorm"), "counts", lambda x: x.astype(int)), None, DECODED),
-    "counts in the layer that is named": (lambda a: with_x(pca(a, "lognorm"), "lognorm"), "counts", DECODED),
+    "counts as integers": (
+        lambda a: with_x(pca(a, "lognorm"), "counts", lambda x: x.astype(int)),
+        None,
+        DECODED,
+    ),
+    "counts in the layer that is named": (
+        lambda a: with_x(pca(a, "lognorm"), "lognorm"),
+        "counts",
+        DECODED,
+    ),
     "counts beside a latent space": (latent, None, DECODED),
     "normalised only": (lambda a: with_x(pca(a, "lognorm"), "normed"), None, DECODED),
     "PCA of counts": (lambda a: pca(a, "counts"), None, PCA_OF + r"adata\.X, which holds counts"),
-    "PCA of counts, sparse": (lambda a: with_x(pca(a, "counts"), "counts", sp.csc_matrix), None, PCA_OF + r"adata\.X"),
-    "PCA of counts, loadings gone": (lambda a: without_axes(pca(a, "counts")), None, PCA_OF + r"adata\.X"),
+    "PCA of counts, sparse": (
+        lambda a: with_x(pca(a, "counts"), "counts", sp.csc_matrix),
+        None,
+        PCA_OF + r"adata\.X",
+    ),
+    "PCA of counts, loadings gone": (
+        lambda a: without_axes(pca(a, "counts")),
+        None,
+        PCA_OF + r"adata\.X",
+    ),
     "PCA of counts, some genes": (lambda a: masked(a, "counts"), None, PCA_OF + r"adata\.X"),
-    "PCA of counts, some genes, loadings gone": (lambda a: without_axes(masked(a, "counts")), None, PCA_OF + r"adata\.X"),
-    "PCA of counts, some of the cells": (lambda a: pca(a, "counts")[20:140].copy(), None, PCA_OF + r"adata\.X"),
-    "PCA of counts, without its centre": (lambda a: pca(a, "counts", zero_center=False), None, PCA_OF + r"adata\.X"),
+    "PCA of counts, some genes, loadings gone": (
+        lambda a: without_axes(masked(a, "counts")),
+        None,
+        PCA_OF + r"adata\.X",
+    ),
+    "PCA of counts, some of the cells": (
+        lambda a: pca(a, "counts")[20:140].copy(),
+        None,
+        PCA_OF + r"adata\.X",
+    ),
+    "PCA of counts, without its centre": (
+        lambda a: pca(a, "counts", zero_center=False),
+        None,
+        PCA_OF + r"adata\.X",
+    ),
     "PCA of counts, logarithm in X": (
         lambda a: with_x(pca(a, "counts"), "lognorm"),
         None,
@@ -140,12 +188,18 @@ def test_a_fit_and_a_check_say_the_same(case):
     said = [w for w in said if issubclass(w.category, InputWarning)]
     assert len(found) == len(said) == (words is not None)
     for warning, (_, row) in zip(said, found.iterrows(), strict=True):
-        assert str(warning.message) == f"{row['key']} {row['found']}. Expected {row['expected']}. {row['remedy']}"
+        assert (
+            str(warning.message)
+            == f"{row['key']} {row['found']}. Expected {row['expected']}. {row['remedy']}"
+        )
         assert pd.Series([str(warning.message)]).str.contains(words)[0]
         assert warning.filename == __file__
 
 
-@pytest.mark.parametrize(("x", "layer", "remedy"), [("counts", None, "layer='lognorm'"), ("lognorm", "counts", "layer=None")])
+@pytest.mark.parametrize(
+    ("x", "layer", "remedy"),
+    [("counts", None, "layer='lognorm'"), ("lognorm", "counts", "layer=None")],
+)
 def test_the_remedy_names_the_expression_that_the_representation_was_made_of(x, layer, remedy):
     adata = pca(counted(), "lognorm")
     if x == "lognorm":

@@ -27,7 +27,11 @@ def test_ways_to_choose(cells, chosen, rows):
 @pytest.mark.parametrize(
     ("chosen", "error", "message"),
     [
-        (["Gene1"], MissingKeyError, r"not in adata\.var_names: \['Gene1'\]; for 'Gene1' did you mean 'gene1'"),
+        (
+            ["Gene1"],
+            MissingKeyError,
+            r"not in adata\.var_names: \['Gene1'\]; for 'Gene1' did you mean 'gene1'",
+        ),
         (["gne11"], MissingKeyError, "did you mean 'gene11'"),
         (["Actb"], MissingKeyError, r"names look like \['gene0', 'gene1', 'gene2'\]"),
         ([99], InputError, r"position 99; expected 0 to 11"),
@@ -47,13 +51,17 @@ def test_bad_choices(cells, chosen, error, message):
 def test_a_mask_of_other_names_is_refused(cells):
     mask = pd.Series(np.arange(90) < 3, index=cells.obs_names)
     assert cell_rows(cells, mask).tolist() == [0, 1, 2]
-    with pytest.raises(InputError, match=r"another index than adata\.obs_names; pass mask\.loc\[adata\.obs_names\]"):
+    with pytest.raises(
+        InputError, match=r"another index than adata\.obs_names; pass mask\.loc\[adata\.obs_names\]"
+    ):
         cell_rows(cells, mask[::-1])
 
 
 def test_names_that_stand_for_several(cells):
     cells.var_names = ["twin", "twin", *cells.var_names[2:]]
-    with pytest.raises(InputError, match=r"stand for several entries of adata\.var_names: \['twin'\]"):
+    with pytest.raises(
+        InputError, match=r"stand for several entries of adata\.var_names: \['twin'\]"
+    ):
         gene_columns(cells, ["twin", "gene5"])
     assert gene_columns(cells, ["gene5"]).tolist() == [5]
 
@@ -61,7 +69,13 @@ def test_names_that_stand_for_several(cells):
 def test_shared_genes(cells):
     names = cells.var_names.to_numpy(dtype=str)
     assert [i.tolist() for i in shared_genes(cells, names)] == [list(range(12))] * 2
-    assert [i.tolist() for i in shared_genes(cells[:, ["gene7", "gene2"]], names)] == [[0, 1], [7, 2]]
-    assert [i.tolist() for i in shared_genes(cells, np.array(["gene9", "other", "gene1"]))] == [[1, 9], [2, 0]]
+    assert [i.tolist() for i in shared_genes(cells[:, ["gene7", "gene2"]], names)] == [
+        [0, 1],
+        [7, 2],
+    ]
+    assert [i.tolist() for i in shared_genes(cells, np.array(["gene9", "other", "gene1"]))] == [
+        [1, 9],
+        [2, 0],
+    ]
     with pytest.raises(InputError, match=r"genes of the fit repeats \['gene1'\]"):
         shared_genes(cells, np.array(["gene1", "gene1"]))

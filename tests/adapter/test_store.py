@@ -24,12 +24,16 @@ def test_a_flow_comes_back_the_same(fitted):
 
 
 @pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # zarr's and anndata's own, about formats
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::UserWarning"
+)  # zarr's and anndata's own, about formats
 def test_a_flow_survives_a_file(fitted, suffix, tmp_path):
     getattr(fitted, f"write_{suffix}")(tmp_path / f"a.{suffix}")
     again = getattr(ad, f"read_{suffix}")(tmp_path / f"a.{suffix}")
     x = fitted.obsm["X_pca"]
-    np.testing.assert_array_equal(cf.get.flow(again).velocity(x, 3.0), cf.get.flow(fitted).velocity(x, 3.0))
+    np.testing.assert_array_equal(
+        cf.get.flow(again).velocity(x, 3.0), cf.get.flow(fitted).velocity(x, 3.0)
+    )
     assert cf.get.flow(again).plans == cf.get.flow(fitted).plans
 
 
@@ -38,7 +42,9 @@ def test_flipped_bits_are_noticed(fitted):
     name = next(n for n in model["arrays"] if n.startswith("dynamics."))
     model["arrays"][name] = model["arrays"][name].copy()
     model["arrays"][name].flat[0] += 1e-3
-    with pytest.raises(ModelFileError, match=r"adata\.uns\['cellflow'\]\['model'\] is damaged: its checksum"):
+    with pytest.raises(
+        ModelFileError, match=r"adata\.uns\['cellflow'\]\['model'\] is damaged: its checksum"
+    ):
         cf.get.flow(fitted)
 
 
@@ -63,9 +69,14 @@ def test_a_newer_format_asks_for_an_upgrade(fitted):
 
 
 def test_a_fit_that_is_not_there(fitted):
-    with pytest.raises(MissingKeyError, match=r"holds no fit\. Fits are at \['cellflow'\] \(did you mean 'cellflow'"):
+    with pytest.raises(
+        MissingKeyError,
+        match=r"holds no fit\. Fits are at \['cellflow'\] \(did you mean 'cellflow'",
+    ):
         record_of(fitted, Keys("celflow"))
-    with pytest.raises(MissingKeyError, match=r"There is none at all\. Fit first: cf\.tl\.flow\(.*key_added='mine'"):
+    with pytest.raises(
+        MissingKeyError, match=r"There is none at all\. Fit first: cf\.tl\.flow\(.*key_added='mine'"
+    ):
         record_of(ad.AnnData(np.ones((2, 2))), Keys("mine"))
     fitted.uns["theirs"] = {"some": "thing"}
     with pytest.raises(MissingKeyError):
@@ -79,7 +90,9 @@ def test_plain_values():
 
 
 @pytest.mark.parametrize(
-    "call", [cf.get.flow, cf.get.density, cf.get.diagnosis, cf.get.trajectories], ids=lambda c: c.__name__
+    "call",
+    [cf.get.flow, cf.get.density, cf.get.diagnosis, cf.get.trajectories],
+    ids=lambda c: c.__name__,
 )
 def test_what_is_read_out_shares_no_memory(archived, call):
     """Whatever is done to what a call returned, the AnnData stays as it was."""

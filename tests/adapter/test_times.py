@@ -28,12 +28,20 @@ NAN = np.nan
         (["E8.5", "E10.5", "E9.5"], [8.5, 10.5, 9.5], "days"),
         (["P0", "P7"], [0.0, 7.0], "days"),
         (["48h", "0h", "12 hours", "7hr", "1 hrs."], [48.0, 0.0, 12.0, 7.0, 1.0], "hours"),
-        (["day 3", "Day_0", "DAY10", "d7", "D 4", "3 days", "2d"], [3.0, 0.0, 10.0, 7.0, 4.0, 3.0, 2.0], "days"),
+        (
+            ["day 3", "Day_0", "DAY10", "d7", "D 4", "3 days", "2d"],
+            [3.0, 0.0, 10.0, 7.0, 4.0, 3.0, 2.0],
+            "days",
+        ),
         (["t10", "T2", "t_3", "time 5", "timepoint 1"], [10.0, 2.0, 3.0, 5.0, 1.0], ""),
         (["10", "2", " 3.5 ", "-1", "1e3", ".5"], [10.0, 2.0, 3.5, -1.0, 1000.0, 0.5], ""),
         (["day -1", "day 2"], [-1.0, 2.0], "days"),
         (["8h", "nan", "", None, "NA"], [8.0, NAN, NAN, NAN, NAN], "hours"),
-        (pd.Categorical(["E2", "E1"], categories=["E1", "E2", "E3"], ordered=True), [2.0, 1.0], "days"),
+        (
+            pd.Categorical(["E2", "E1"], categories=["E1", "E2", "E3"], ordered=True),
+            [2.0, 1.0],
+            "days",
+        ),
         (pd.Categorical([2.0, 1.0, NAN]), [2.0, 1.0, NAN], ""),
         (pd.Categorical([10, 2]), [10.0, 2.0], ""),
         (pd.to_timedelta([0, 2, None], unit="D"), [0.0, 2.0, NAN], "days"),
@@ -100,7 +108,9 @@ def test_a_time_that_is_asked_for_is_read_in_the_unit_of_the_fit(unit, zero, ask
     assert TimeUnit(unit, zero).number("time", asked) == pytest.approx(number)
 
 
-@pytest.mark.parametrize(("column", "number"), [("day", 2.0), ("Hours", 48.0), ("time", None), ("cluster", None)])
+@pytest.mark.parametrize(
+    ("column", "number"), [("day", 2.0), ("Hours", 48.0), ("time", None), ("cluster", None)]
+)
 def test_a_column_of_bare_numbers_may_say_its_unit_by_its_name(column, number):
     unit = TimeUnit.of("", "", column)
     if number is None:
@@ -208,4 +218,6 @@ def test_the_mapping_and_unused_categories_are_noted():
 def test_order_of_rows_does_not_matter():
     column = pd.Series(["48h", "72h", None, "168 hours", "0h"] * 3)
     order = np.random.default_rng(0).permutation(len(column))
-    np.testing.assert_array_equal(parse_times(column).values[order], parse_times(column.iloc[order]).values)
+    np.testing.assert_array_equal(
+        parse_times(column).values[order], parse_times(column.iloc[order]).values
+    )

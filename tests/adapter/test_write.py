@@ -10,20 +10,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellflow._files import check_writable
 from cellflow.adapter import write as module
 from cellflow.adapter.commit import commit
 from cellflow.adapter.h5ad import write_h5ad
 from cellflow.adapter.write import target_of, write
+from cellflow.core._files import check_writable
 from cellflow.errors import InputError, OutputError
 from conftest import digest
 
 STAGED = {
-    "obs": {"cf_time": np.arange(90.0), "cf_flag": np.zeros(90, dtype=bool), "state": pd.Categorical(["a", "b"] * 45)},
+    "obs": {
+        "cf_time": np.arange(90.0),
+        "cf_flag": np.zeros(90, dtype=bool),
+        "state": pd.Categorical(["a", "b"] * 45),
+    },
     "var": {"velocity_genes": np.ones(12, dtype=bool)},
-    "obsm": {"velocity_pca": np.ones((90, 4), dtype=np.float32), "cf_trajectory": np.zeros((90, 20), dtype=np.float32)},
+    "obsm": {
+        "velocity_pca": np.ones((90, 4), dtype=np.float32),
+        "cf_trajectory": np.zeros((90, 20), dtype=np.float32),
+    },
     "layers": {"velocity": np.zeros((90, 12), dtype=np.float32)},
-    "uns": {"cellflow": {"params": {"a": 1, "b": "x", "c": 0.5, "d": True}, "names": np.array(["u", "v"], dtype=object)}},
+    "uns": {
+        "cellflow": {
+            "params": {"a": 1, "b": "x", "c": 0.5, "d": True},
+            "names": np.array(["u", "v"], dtype=object),
+        }
+    },
 }
 
 
@@ -35,7 +47,9 @@ def assert_written(adata):
 
 
 @pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # zarr's and anndata's own, about formats
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::UserWarning"
+)  # zarr's and anndata's own, about formats
 def test_everything_written_survives_a_file(cells, suffix, tmp_path):
     x, names = cells.X.copy(), cells.obs_names.copy()
     write(cells, STAGED)
@@ -67,22 +81,35 @@ def test_backed_files_change_in_memory_only(cells, mode, tmp_path):
 
 def test_outdated_results_are_removed(cells, frozen):
     write(cells, STAGED)
-    write(cells, {"obs": {"cf_time": np.zeros(90)}}, remove=[("obs", "cf_time"), ("obsm", "velocity_pca"), ("obs", "nothing")])
+    write(
+        cells,
+        {"obs": {"cf_time": np.zeros(90)}},
+        remove=[("obs", "cf_time"), ("obsm", "velocity_pca"), ("obs", "nothing")],
+    )
     assert (cells.obs["cf_time"] == 0).all()
     assert "velocity_pca" not in cells.obsm
 
 
 BAD = {
-    "obs of wrong length": ({"obs": {"a": np.zeros(3)}}, r"adata\.obs\['a'\] would get shape \(3,\); expected \(90,\)"),
+    "obs of wrong length": (
+        {"obs": {"a": np.zeros(3)}},
+        r"adata\.obs\['a'\] would get shape \(3,\); expected \(90,\)",
+    ),
     "obs of two axes": ({"obs": {"a": np.zeros((90, 1))}}, "shape"),
     "obs of complex": ({"obs": {"a": np.zeros(90, dtype=complex)}}, "dtype complex128"),
     "var of wrong length": ({"var": {"a": np.zeros(90)}}, r"expected \(12,\)"),
     "obsm of one axis": ({"obsm": {"a": np.zeros(90)}}, r"expected \(90, d\)"),
-    "obsm of three axes": ({"obsm": {"a": np.zeros((90, 3, 2))}}, r"shape \(90, 3, 2\); expected \(90, d\)"),
+    "obsm of three axes": (
+        {"obsm": {"a": np.zeros((90, 3, 2))}},
+        r"shape \(90, 3, 2\); expected \(90, d\)",
+    ),
     "obsm of wrong length": ({"obsm": {"a": np.zeros((9, 2))}}, r"shape \(9, 2\)"),
     "obsm of objects": ({"obsm": {"a": np.zeros((90, 2), dtype=object)}}, "dtype object"),
     "layer of wrong shape": ({"layers": {"a": np.zeros((90, 2))}}, r"expected \(90, 12\)"),
-    "NaN in a velocity": ({"obsm": {"velocity_pca": np.full((90, 2), np.nan)}}, "180 values that are not finite"),
+    "NaN in a velocity": (
+        {"obsm": {"velocity_pca": np.full((90, 2), np.nan)}},
+        "180 values that are not finite",
+    ),
     "None": ({"uns": {"a": {"b": None}}}, r"adata\.uns\['a'\]\['b'\] is a NoneType"),
     "tuple": ({"uns": {"a": (1, 2)}}, "is a tuple"),
     "key with a slash": ({"uns": {"a": {"b/c": 1}}}, "without '/'"),
@@ -105,11 +132,19 @@ def test_a_failure_on_the_way_takes_everything_back(cells, slot, as_view, monkey
     adata = cells[np.arange(90)] if as_view else cells
     slots = ("obs", "var", "obsm", "layers")
     before = {s: {k: np.array(v) for k, v in dict(getattr(cells, s)).items()} for s in slots}
-    changed = {s: {k: np.zeros_like(v) for k, v in STAGED[s].items() if k != "state"} for s in slots}
-    unwritable = {slot: changed.pop(slot) | {"last": np.zeros(3)}}  # anndata itself refuses the length
+    changed = {
+        s: {k: np.zeros_like(v) for k, v in STAGED[s].items() if k != "state"} for s in slots
+    }
+    unwritable = {
+        slot: changed.pop(slot) | {"last": np.zeros(3)}
+    }  # anndata itself refuses the length
     monkeypatch.setattr(module, "_check", lambda *_: None)
     with pytest.raises(ValueError, match=r"[Ll]ength|shape"):
-        write(adata, changed | {"uns": {"cellflow": 0}} | unwritable, remove=[("obsm", "X_umap"), ("obs", "hours")])
+        write(
+            adata,
+            changed | {"uns": {"cellflow": 0}} | unwritable,
+            remove=[("obsm", "X_umap"), ("obs", "hours")],
+        )
     for s in slots:
         assert set(getattr(adata, s)) == set(before[s])
         for k, value in before[s].items():
@@ -137,16 +172,28 @@ INTERRUPTED = {
     "new results": (lambda cells: cells, []),
     "removals": (
         _refit,
-        [("obs", "state"), ("obs", "hours"), ("obsm", "velocity_pca"), ("layers", "velocity"), ("uns", "old")],
+        [
+            ("obs", "state"),
+            ("obs", "hours"),
+            ("obsm", "velocity_pca"),
+            ("layers", "velocity"),
+            ("uns", "old"),
+        ],
     ),
     "a view": (lambda cells: cells[np.arange(90)], []),
-    "a view, reordered, with removals": (lambda cells: _refit(cells)[::-1], [("obs", "state"), ("obsm", "X_umap")]),
+    "a view, reordered, with removals": (
+        lambda cells: _refit(cells)[::-1],
+        [("obs", "state"), ("obsm", "X_umap")],
+    ),
     "a view of genes and cells": (lambda cells: cells[:, np.arange(12)][5:], []),
 }
 
 
 def _fit_to(adata):
-    return {s: {k: v if s in {"uns", "var"} else v[: adata.n_obs] for k, v in kept.items()} for s, kept in STAGED.items()}
+    return {
+        s: {k: v if s in {"uns", "var"} else v[: adata.n_obs] for k, v in kept.items()}
+        for s, kept in STAGED.items()
+    }
 
 
 @pytest.fixture
@@ -173,7 +220,10 @@ def test_an_interrupt_at_any_line_leaves_nothing_half_written(cells, case):
         at, done = [0], False
 
         def trace(frame, event, _argument, at=at, line=line):
-            if not frame.f_code.co_filename.endswith(("write.py", "commit.py")) or frame.f_code.co_name == "_check":
+            if (
+                not frame.f_code.co_filename.endswith(("write.py", "commit.py"))
+                or frame.f_code.co_name == "_check"
+            ):
                 return None
             at[0] += event == "line"
             if event == "line" and at[0] == line:
@@ -219,12 +269,17 @@ def test_a_signal_waits_until_all_is_written(cells, case):
 
     staged = _Signalling(STAGED["obs"])
     staged.number = signal.SIGALRM if case == "an alarm of the caller" else signal.SIGINT
-    slots = {"obs": staged, "obsm": _Signalling(STAGED["obsm"])} if case == "twice" else {"obs": staged}
+    slots = (
+        {"obs": staged, "obsm": _Signalling(STAGED["obsm"])} if case == "twice" else {"obs": staged}
+    )
     if case == "twice":
         slots["obsm"].number = signal.SIGINT
     checked = {slot: dict(dict.items(values)) for slot, values in slots.items()}
     before = signal.signal(signal.SIGALRM, ring)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM, signal.SIGTERM)}
+    handlers = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGALRM, signal.SIGTERM)
+    }
     try:
         if case == "another thread":
             with ThreadPoolExecutor(1) as pool:
@@ -294,7 +349,10 @@ def test_a_full_disk_is_named(tmp_path):
         print(error)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "a.h5ad")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "a.h5ad")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "disk full" in done.stdout, done.stderr
     assert "MB free now" in done.stdout

@@ -6,8 +6,8 @@ from scipy.stats import spearmanr
 
 from cellflow.analysis.age import Course
 from cellflow.analysis.embedding import place
+from cellflow.core.population import Snapshots
 from cellflow.errors import InputError
-from cellflow.population import Snapshots
 from cellflow.simulation import Trajectories
 from cellflow.synthetic import Bifurcation, BranchingTree, GaussianToGaussian
 
@@ -54,12 +54,16 @@ def test_as_good_as_the_time_of_the_neighbours(case):
     asked = system.sample(20, np.linspace(times[0], times[-1], 17)[1:-1], rng)
     x = np.concatenate([p.x for p in asked.populations])
     truth = np.repeat(asked.times, 20)
-    course = Course.of(Truth(system), snapshots, np.union1d(np.linspace(times[0], times[-1], 11), times))
+    course = Course.of(
+        Truth(system), snapshots, np.union1d(np.linspace(times[0], times[-1], 11), times)
+    )
     found = course.typical_time(x)
     measured = np.concatenate([p.x for p in snapshots.populations])
     neighbours = place(x, measured, np.repeat(snapshots.times, 150)[:, None], n_neighbors=30)[:, 0]
     assert spearmanr(found, truth)[0] > spearmanr(neighbours, truth)[0] - 0.02
-    assert np.abs(found - truth).mean() < np.abs(neighbours - truth).mean() + 0.02 * (times[-1] - times[0])
+    assert np.abs(found - truth).mean() < np.abs(neighbours - truth).mean() + 0.02 * (
+        times[-1] - times[0]
+    )
     assert ((found >= times[0]) & (found <= times[-1])).all()
 
 
@@ -83,7 +87,9 @@ def test_a_measured_cell_is_not_compared_with_itself():
     assert course.typical_time(x[:1])[0] == 1.0
 
 
-@pytest.mark.parametrize("grid", [[0.0, 1.0, 4.0], [0.0, 0.1, 0.2, 0.3, 4.0], np.linspace(0, 4, 21)])
+@pytest.mark.parametrize(
+    "grid", [[0.0, 1.0, 4.0], [0.0, 0.1, 0.2, 0.3, 4.0], np.linspace(0, 4, 21)]
+)
 def test_every_time_counts_by_its_interval(grid):
     """Where nothing moves, nothing is known, however uneven the grid."""
     rng = np.random.default_rng(0)
@@ -93,7 +99,9 @@ def test_every_time_counts_by_its_interval(grid):
 
 
 def test_a_single_cell_has_no_age():
-    course = Course.of(Still(), Snapshots.from_arrays(np.zeros((1, 2)), np.zeros(1)), np.array([0.0, 1.0]))
+    course = Course.of(
+        Still(), Snapshots.from_arrays(np.zeros((1, 2)), np.zeros(1)), np.array([0.0, 1.0])
+    )
     assert np.isnan(course.typical_time(np.zeros((1, 2)))[0])
     assert course.typical_time(np.ones((1, 2)))[0] == 0.0
 

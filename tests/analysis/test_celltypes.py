@@ -5,8 +5,8 @@ import pytest
 
 from cellflow.analysis.celltypes import type_moves
 from cellflow.analysis.verdict import on_types, types_warning
+from cellflow.core.population import Population
 from cellflow.couplings import Exact, Independent
-from cellflow.population import Population
 
 
 def clusters(counts, time, seed, start=0, **kwargs):
@@ -15,11 +15,16 @@ def clusters(counts, time, seed, start=0, **kwargs):
     kind = np.repeat(np.arange(len(counts)), counts)
     x = 0.5 * rng.normal(size=(len(kind), 2))
     x[:, 0] += 30.0 * kind
-    return Population(x, time, index=start + np.arange(len(kind)), **kwargs), [f"type{k}" for k in kind]
+    return Population(x, time, index=start + np.arange(len(kind)), **kwargs), [
+        f"type{k}" for k in kind
+    ]
 
 
 def moves(before, after, *, coupling=None, lineage=None, **kwargs):
-    (source, early), (target, late) = clusters(before, 0.0, 0), clusters(after, 1.0, 1, start=sum(before))
+    (source, early), (target, late) = (
+        clusters(before, 0.0, 0),
+        clusters(after, 1.0, 1, start=sum(before)),
+    )
     plan = (coupling or Exact())(source, target)
     labels = np.array(early + late, dtype=object)
     return type_moves(source, target, plan, labels, lineage=lineage, **kwargs)
@@ -31,7 +36,8 @@ def moves(before, after, *, coupling=None, lineage=None, **kwargs):
         # Shares stay: nothing moves.
         ((50, 50), (50, 50), None, 0.0, 0.0, 0.0, False),
         ((100, 0), (60, 0), None, 0.0, 0.0, 0.0, False),
-        # Shares change: exactly half the L1 difference, although every cell is next to its own type.
+        # Shares change: exactly half the L1 difference, although every cell is next to its own
+        # type.
         ((90, 10), (50, 50), None, 0.4, 0.4, 0.0, True),
         ((30, 70), (60, 40), None, 0.3, 0.3, 0.0, True),
         ((50, 50), (40, 60), None, 0.1, 0.1, 0.0, True),
@@ -43,7 +49,8 @@ def moves(before, after, *, coupling=None, lineage=None, **kwargs):
         ((90, 10), (50, 50), {"type0": ["type1"]}, 0.0, 0.0, 0.0, False),
         ((90, 10), (50, 50), {"type1": ["type0"]}, 0.4, 0.4, 0.0, True),
         ((100, 0), (0, 100), {"type0": ["type1"]}, 0.0, 0.0, 0.0, False),
-        # A type that vanishes has to go somewhere, and unmoved cells are nearest to another type as well.
+        # A type that vanishes has to go somewhere, and unmoved cells are nearest to another type as
+        # well.
         ((100, 0), (0, 100), None, 1.0, 1.0, 1.0, False),
     ],
 )
@@ -72,7 +79,9 @@ def test_the_numbers_are_in_the_warning():
 
 def test_a_plan_without_regard_to_place_moves_more_than_its_shares_need():
     found = moves((50, 50), (50, 50), coupling=Independent())
-    assert (found.by_plan, found.by_shares, found.by_staying) == pytest.approx((0.5, 0.0, 0.0), abs=1e-9)
+    assert (found.by_plan, found.by_shares, found.by_staying) == pytest.approx(
+        (0.5, 0.0, 0.0), abs=1e-9
+    )
     assert found.is_excessive
 
 
@@ -83,7 +92,9 @@ def test_pushed_cells_have_the_type_of_where_they_are():
     assert moves((60, 40), (50, 50), pushed=source.x).by_push == 0.0
     some = source.part(np.arange(50, 70))
     assert moves((60, 40), (50, 50), some=some, pushed=some.x).by_push == 0.0
-    assert moves((60, 40), (50, 50), some=some, pushed=np.repeat(target.x[:1], 20, axis=0)).by_push == pytest.approx(0.5)
+    assert moves(
+        (60, 40), (50, 50), some=some, pushed=np.repeat(target.x[:1], 20, axis=0)
+    ).by_push == pytest.approx(0.5)
 
 
 def test_cells_stay_in_their_condition():
@@ -100,7 +111,10 @@ def test_cells_stay_in_their_condition():
 
 
 def test_cells_without_a_type_or_a_weight_are_left_out():
-    (source, early), (target, late) = clusters((40, 40), 0.0, 0), clusters((40, 40), 1.0, 1, start=80)
+    (source, early), (target, late) = (
+        clusters((40, 40), 0.0, 0),
+        clusters((40, 40), 1.0, 1, start=80),
+    )
     labels = np.array(early + late, dtype=object)
     labels[::4] = None
     found = type_moves(source, target, Exact()(source, target), labels)

@@ -40,7 +40,18 @@ def skewed(n, d, rng):
 
 
 POPULATIONS = [normal, anisotropic, clusters, heavy, ring, counts, skewed]
-SIZES = [(2, 60), (2, 400), (5, 60), (5, 150), (10, 60), (10, 400), (20, 150), (2, 2000), (10, 2000), (1, 99)]
+SIZES = [
+    (2, 60),
+    (2, 400),
+    (5, 60),
+    (5, 150),
+    (10, 60),
+    (10, 400),
+    (20, 150),
+    (2, 2000),
+    (10, 2000),
+    (1, 99),
+]
 
 
 def rates(population, n, d, levels, *, draws):
@@ -98,7 +109,9 @@ def test_too_few_cells_flag_nothing(n, alpha):
     assert (reference.p_values(np.full((2, 3), 1e6)) > alpha).all()
 
 
-@pytest.mark.parametrize(("n", "alpha"), [(99, 0.01), (19, 0.05), (9, 0.1), (199, 0.005), (999, 0.001), (3, 0.25)])
+@pytest.mark.parametrize(
+    ("n", "alpha"), [(99, 0.01), (19, 0.05), (9, 0.1), (199, 0.005), (999, 0.001), (3, 0.25)]
+)
 def test_just_enough_cells_flag_a_far_one(n, alpha):
     reference = Reference(normal(n, 3, np.random.default_rng(0)))
     assert reference.can_flag(alpha)

@@ -8,17 +8,19 @@ from torch import nn
 
 import problems
 from cellflow.analysis.density import EvolvingDensity
+from cellflow.core.frame import Frame
+from cellflow.core.population import Clock, Population
 from cellflow.densities import GaussianMixture, fit_density
-from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError
 from cellflow.fields import MLP
-from cellflow.flow import Flow
-from cellflow.frame import Frame
-from cellflow.population import Clock, Population
+from cellflow.fields.dynamics import Dynamics
+from cellflow.model.flow import Flow
 
 CLOCK = Clock(1.0, 3.0, 1.0, 1.0)
 FRAME = Frame(np.array([2.0, -1.0]), np.array([0.5, 4.0]))
-SOURCE = GaussianMixture(np.ones(1), problems.SOURCE.mean[None], np.linalg.cholesky(problems.SOURCE.cov)[None])
+SOURCE = GaussianMixture(
+    np.ones(1), problems.SOURCE.mean[None], np.linalg.cholesky(problems.SOURCE.cov)[None]
+)
 X = np.random.default_rng(0).normal(size=(7, 2))
 
 
@@ -29,7 +31,9 @@ class Linear(nn.Module):
         super().__init__()
         scale = np.diag(FRAME.scale)
         inverse = np.diag(1 / FRAME.scale)
-        self.matrix = nn.Parameter(torch.from_numpy(inverse @ problems.SPIRAL.matrix @ scale).float())
+        self.matrix = nn.Parameter(
+            torch.from_numpy(inverse @ problems.SPIRAL.matrix @ scale).float()
+        )
         offset = inverse @ (problems.SPIRAL.matrix @ FRAME.shift + problems.SPIRAL.offset)
         self.offset = nn.Parameter(torch.from_numpy(offset).float())
 
@@ -138,17 +142,29 @@ def test_the_source_is_learned_from_a_snapshot(exact):
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        (lambda d: d.log_prob(X, 0.9), r"Time 0\.9 \(7 in all\) lies outside the times of the fit, 1 to 3"),
+        (
+            lambda d: d.log_prob(X, 0.9),
+            r"Time 0\.9 \(7 in all\) lies outside the times of the fit, 1 to 3",
+        ),
         (lambda d: d.log_prob(X, np.nan), "Time nan"),
-        (lambda d: d.log_prob(X, np.zeros(3)), r"t has shape \(3,\); expected one time, or one per cell \(7,\)"),
+        (
+            lambda d: d.log_prob(X, np.zeros(3)),
+            r"t has shape \(3,\); expected one time, or one per cell \(7,\)",
+        ),
         (lambda d: d.log_prob(X[:, :1], 1.0), r"shape \(7, 1\); the flow lives in \(n, 2\)"),
         (lambda d: d.log_prob(X * [1.0, np.inf], 1.0), "cell 0, column 1 .*is not finite"),
         (lambda d: d.sample(5, 4.0, np.random.default_rng(0)), "outside the times of the fit"),
         (lambda d: d.sample(-1, 2.0, np.random.default_rng(0)), "n=-1"),
         (lambda d: EvolvingDensity(d.flow, SOURCE, 0.0), "Time 0 "),
         (lambda d: EvolvingDensity(d.flow, SOURCE, 1.0, step=0.0), r"step=0\.0"),
-        (lambda _d: EvolvingDensity(make_flow(Linear(), n_context=2), SOURCE, 1.0), "conditional on 2 context features"),
-        (lambda _d: EvolvingDensity.fitted(make_flow(Linear(), n_context=1), Population(X, 1.0)), "conditional on 1 context"),
+        (
+            lambda _d: EvolvingDensity(make_flow(Linear(), n_context=2), SOURCE, 1.0),
+            "conditional on 2 context features",
+        ),
+        (
+            lambda _d: EvolvingDensity.fitted(make_flow(Linear(), n_context=1), Population(X, 1.0)),
+            "conditional on 1 context",
+        ),
         (lambda d: EvolvingDensity.fitted(d.flow, Population(X, 1.0)), "7 cells"),
     ],
 )

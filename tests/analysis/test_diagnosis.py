@@ -19,13 +19,13 @@ from cellflow.analysis.diagnosis import (
     round_trip,
     unreached,
 )
+from cellflow.core.frame import Frame
+from cellflow.core.population import Clock, Population, Snapshots
 from cellflow.densities import GaussianMixture
-from cellflow.dynamics import Dynamics
 from cellflow.errors import InputError
-from cellflow.flow import Flow
-from cellflow.frame import Frame
-from cellflow.ladder import Ladder
-from cellflow.population import Clock, Population, Snapshots
+from cellflow.fields.dynamics import Dynamics
+from cellflow.fields.ladder import Ladder
+from cellflow.model.flow import Flow
 from cellflow.synthetic import GaussianToGaussian
 
 FRAME = Frame(np.array([2.0, -1.0]), np.array([1.5, 1.5]))
@@ -60,7 +60,9 @@ class Straight(nn.Module):
         scale, origin = torch.from_numpy(FRAME.scale).to(z), torch.from_numpy(FRAME.shift).to(z)
         t = t.reshape(-1, 1).to(z)
         sd = (1 - t) + t * self.stretch
-        return (self.shift + (self.stretch - 1) * (z * scale + origin - t * self.shift) / sd) / scale
+        return (
+            self.shift + (self.stretch - 1) * (z * scale + origin - t * self.shift) / sd
+        ) / scale
 
 
 class Score(nn.Module):
@@ -73,7 +75,11 @@ class Score(nn.Module):
     def forward(self, t, z, noise, context=None):
         t = float(torch.as_tensor(t).reshape(-1)[0])
         mean, sd = FRAME.to_model(SYSTEM.mean(t)), SYSTEM.sd(t) / FRAME.scale
-        return -self.sign * (z - torch.from_numpy(mean).to(z)) / torch.from_numpy(sd**2 + noise**2).to(z)
+        return (
+            -self.sign
+            * (z - torch.from_numpy(mean).to(z))
+            / torch.from_numpy(sd**2 + noise**2).to(z)
+        )
 
 
 def make_flow(velocity, *, score=None, times=(0.0, 0.5, 1.0), plans=None, n_context=0):
@@ -160,12 +166,16 @@ def test_the_gradient_of_the_dynamics():
     # Under a normal kernel, variances add.
     exact = -(z - mean) / (sd**2 + width[:, None] ** 2)
     rng = np.random.default_rng(0)
-    found, worth = density_gradient(density, x, 0.5, width, mean=mean, cov=np.diag(sd**2), rng=rng, n_samples=4)
+    found, worth = density_gradient(
+        density, x, 0.5, width, mean=mean, cov=np.diag(sd**2), rng=rng, n_samples=4
+    )
     np.testing.assert_allclose(found, exact, rtol=1e-3, atol=2e-3)
     np.testing.assert_allclose(worth, 4.0, rtol=1e-3)
     # Moments that are wrong choose worse samples, and give the same gradient.
     turned = np.array([[1.0, 0.4], [0.4, 0.8]])
-    found, worth = density_gradient(density, x, 0.5, width, mean=mean + 0.2, cov=turned, rng=rng, n_samples=4000)
+    found, worth = density_gradient(
+        density, x, 0.5, width, mean=mean + 0.2, cov=turned, rng=rng, n_samples=4000
+    )
     np.testing.assert_allclose(found, exact, rtol=0.05, atol=0.05)
     assert worth[-1] < 3000
 
@@ -196,8 +206,13 @@ def test_a_round_trip_is_measured_by_the_spread():
 
 def test_two_samples_of_one_population_are_in_balance():
     rng = np.random.default_rng(0)
-    found = [mass_balance(rng.normal(size=(300, 2)), rng.normal(size=(400, 2)), random_state=k) for k in range(30)]
-    assert np.mean([f.imbalance for f in found]) == pytest.approx(np.mean([f.expected for f in found]), rel=0.15)
+    found = [
+        mass_balance(rng.normal(size=(300, 2)), rng.normal(size=(400, 2)), random_state=k)
+        for k in range(30)
+    ]
+    assert np.mean([f.imbalance for f in found]) == pytest.approx(
+        np.mean([f.expected for f in found]), rel=0.15
+    )
     assert sum(f.imbalance > f.limit for f in found) <= 2
 
 
@@ -228,12 +243,17 @@ def test_cells_that_no_path_reaches_are_found():
     missed = unreached(cells, two_clouds(500, 0.0, rng))
     assert missed[:50].all()
     assert missed[50:].mean() < 0.03
-    np.testing.assert_array_equal(unreached(10.0 * cells, 10.0 * cells[::-1] + 0.0), np.zeros(500, dtype=bool))
+    np.testing.assert_array_equal(
+        unreached(10.0 * cells, 10.0 * cells[::-1] + 0.0), np.zeros(500, dtype=bool)
+    )
 
 
 def test_by_chance_one_cell_in_a_hundred_is_missed():
     rng = np.random.default_rng(0)
-    shares = [unreached(rng.normal(size=(400, 3)), rng.normal(size=(n, 3)), random_state=n).mean() for n in (50, 200) * 10]
+    shares = [
+        unreached(rng.normal(size=(400, 3)), rng.normal(size=(n, 3)), random_state=n).mean()
+        for n in (50, 200) * 10
+    ]
     assert np.mean(shares) == pytest.approx(0.01, abs=0.006)
 
 
@@ -249,7 +269,10 @@ def moving(mean, times, n=60, seed=0):
 def speeds(velocity, mean, times=(0.0, 0.5, 1.0)):
     """Ratios and cosines at the snapshots, then in the middles, and what is said of them."""
     found = diagnose(make_flow(velocity, times=times), moving(mean, times), n_cells=30)
-    columns = [found.table[name] for name in ("speed_ratio", "middle_ratio", "speed_cosine", "middle_cosine")]
+    columns = [
+        found.table[name]
+        for name in ("speed_ratio", "middle_ratio", "speed_cosine", "middle_cosine")
+    ]
     (said,) = [s for s in found.verdict if "means of the snapshots move" in s] or [""]
     return np.concatenate(columns[:2]), np.concatenate(columns[2:]), said
 
@@ -260,7 +283,10 @@ RIGHT, UP = np.array([4.0, 0.0]), np.array([0.0, 4.0])
 @pytest.mark.parametrize(
     ("factor", "times"),
     [
-        *((factor, (0.0, 0.5, 1.0)) for factor in (0.0, 0.3, 0.79, 0.81, 1.0, 1.05, 1.24, 1.3, 2.0, -1.0)),
+        *(
+            (factor, (0.0, 0.5, 1.0))
+            for factor in (0.0, 0.3, 0.79, 0.81, 1.0, 1.05, 1.24, 1.3, 2.0, -1.0)
+        ),
         (1.0, (0.0, 0.1, 1.0)),
         (0.7, (0.0, 0.1, 1.0)),
         (1.0, (0.0, 1.0)),
@@ -268,7 +294,9 @@ RIGHT, UP = np.array([4.0, 0.0]), np.array([0.0, 4.0])
     ],
 )
 def test_the_speed_of_a_cloud_in_uniform_motion(factor, times):
-    ratio, cosine, said = speeds(lambda t, x: np.broadcast_to(factor * RIGHT, x.shape), lambda t: t * RIGHT, times)
+    ratio, cosine, said = speeds(
+        lambda t, x: np.broadcast_to(factor * RIGHT, x.shape), lambda t: t * RIGHT, times
+    )
     np.testing.assert_allclose(ratio[np.isfinite(ratio)], abs(factor), atol=1e-6)
     assert np.isfinite(ratio).sum() == 2 * len(times) - 1
     if factor:
@@ -277,11 +305,14 @@ def test_the_speed_of_a_cloud_in_uniform_motion(factor, times):
 
 
 @pytest.mark.parametrize(
-    ("turn", "agrees"), [(0.0, True), (np.pi / 8, True), (np.pi / 4, False), (np.pi / 2, False), (np.pi, False)]
+    ("turn", "agrees"),
+    [(0.0, True), (np.pi / 8, True), (np.pi / 4, False), (np.pi / 2, False), (np.pi, False)],
 )
 def test_a_direction_that_is_wrong_is_told_by_the_cosine(turn, agrees):
     direction = 4.0 * np.array([np.cos(turn), np.sin(turn)])
-    ratio, cosine, said = speeds(lambda t, x: np.broadcast_to(direction, x.shape), lambda t: t * RIGHT)
+    ratio, cosine, said = speeds(
+        lambda t, x: np.broadcast_to(direction, x.shape), lambda t: t * RIGHT
+    )
     np.testing.assert_allclose(ratio[np.isfinite(ratio)], 1.0)
     np.testing.assert_allclose(cosine[np.isfinite(cosine)], np.cos(turn), atol=1e-6)
     assert said.startswith("Velocities agree") is agrees
@@ -300,7 +331,8 @@ def test_a_mean_on_a_parabola_has_its_speed_at_the_inner_snapshot_and_in_the_mid
 def test_wrong_in_the_middle_only_is_found_there():
     """The displacement is right, its course is not: slow at the snapshots and fast between them, as a sine."""
     ratio, _, said = speeds(
-        lambda t, x: np.broadcast_to((1.0 - np.cos(4.0 * np.pi * t)) * RIGHT, x.shape), lambda t: t * RIGHT
+        lambda t, x: np.broadcast_to((1.0 - np.cos(4.0 * np.pi * t)) * RIGHT, x.shape),
+        lambda t: t * RIGHT,
     )
     np.testing.assert_allclose(ratio[[0, 1, 2, 4, 5]], [0.0, 0.0, 0.0, 2.0, 2.0], atol=1e-6)
     assert "2.00 times at time 0.25 (cosine 1.00)" in said
@@ -310,7 +342,9 @@ def test_wrong_in_the_middle_only_is_found_there():
 @pytest.mark.parametrize("mean", [lambda t: 0.0 * RIGHT, lambda t: 0.01 * t * RIGHT])
 def test_a_cloud_that_hardly_moves_has_no_speed_to_compare(mean):
     rng = np.random.default_rng(0)
-    snapshots = Snapshots(tuple(Population(rng.normal(size=(50, 2)) + mean(t), t) for t in (0.0, 0.5, 1.0)))
+    snapshots = Snapshots(
+        tuple(Population(rng.normal(size=(50, 2)) + mean(t), t) for t in (0.0, 0.5, 1.0))
+    )
     found = diagnose(make_flow(lambda t, x: np.broadcast_to(RIGHT, x.shape)), snapshots)
     assert np.isnan(found.table["speed_ratio"]).all()
     assert not any("means of the snapshots move" in sentence for sentence in found.verdict)
@@ -318,7 +352,8 @@ def test_a_cloud_that_hardly_moves_has_no_speed_to_compare(mean):
 
 def test_where_the_mean_turns_back_it_has_no_speed():
     ratio, _, _ = speeds(
-        lambda t, x: np.broadcast_to(np.cos(np.pi * t) * RIGHT, x.shape), lambda t: np.sin(np.pi * t) / np.pi * RIGHT
+        lambda t, x: np.broadcast_to(np.cos(np.pi * t) * RIGHT, x.shape),
+        lambda t: np.sin(np.pi * t) / np.pi * RIGHT,
     )
     assert np.isnan(ratio[1])
     np.testing.assert_allclose(ratio[[0, 2]], np.pi / 2.0, rtol=1e-6)
@@ -329,7 +364,9 @@ def test_where_the_mean_turns_back_it_has_no_speed():
 
 def test_an_exact_flow_gets_a_clean_bill():
     flow = make_flow(Straight(), score=Score())
-    density = EvolvingDensity(flow, GaussianMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None]), 0.0)
+    density = EvolvingDensity(
+        flow, GaussianMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None]), 0.0
+    )
     found = diagnose(flow, snapshots_of(), density=density, n_cells=300)
     table = found.table
     assert {len(column) for column in table.values()} == {3}
@@ -364,7 +401,9 @@ def test_the_scale_of_time_and_space_does_not_matter():
     found = diagnose(make_flow(SYSTEM.velocity), snapshots_of(n=60)).table
     slow = make_flow(lambda t, x: SYSTEM.velocity(t / 24.0, x) / 24.0, times=(0.0, 12.0, 24.0))
     slow.__dict__["clock"] = Clock(0.0, 24.0, 12.0, 12.0)
-    stretched = Snapshots(tuple(Population(p.x, 24.0 * p.time) for p in snapshots_of(n=60).populations))
+    stretched = Snapshots(
+        tuple(Population(p.x, 24.0 * p.time) for p in snapshots_of(n=60).populations)
+    )
     again = diagnose(slow, stretched).table
     for name in set(found) - {"time", "from_time", "round_trip"}:
         np.testing.assert_allclose(again[name], found[name], rtol=1e-4, err_msg=name)
@@ -382,7 +421,10 @@ def test_a_loop_costs_energy():
     found = diagnose(make_flow(looping), snapshots)
     for column in ("detour", "energy_ratio"):
         np.testing.assert_allclose(found.table[column][1:], 1.0 + np.pi**2 / 4.0, rtol=1e-3)
-    assert any("detours between times" in sentence and "3.47 times" in sentence for sentence in found.verdict)
+    assert any(
+        "detours between times" in sentence and "3.47 times" in sentence
+        for sentence in found.verdict
+    )
 
 
 def test_a_flow_that_does_not_arrive_says_so():
@@ -416,7 +458,9 @@ def test_cells_that_stay_where_they_are_do_not_pass_for_optimal():
 def test_growth_and_a_lineage_out_of_nowhere_are_in_the_verdict():
     rng = np.random.default_rng(0)
     clouds = [two_clouds(300, share, rng) for share in (0.0, 0.0, 0.4)]
-    snapshots = Snapshots(tuple(Population(x, t) for x, t in zip(clouds, (0.0, 0.5, 1.0), strict=True)))
+    snapshots = Snapshots(
+        tuple(Population(x, t) for x, t in zip(clouds, (0.0, 0.5, 1.0), strict=True))
+    )
     found = diagnose(make_flow(still), snapshots)
     said = " ".join(found.verdict)
     assert "out of balance at time 1:" in said
@@ -430,10 +474,15 @@ def test_growth_and_a_lineage_out_of_nowhere_are_in_the_verdict():
 def test_a_wrong_score_is_told_from_a_right_one():
     found = diagnose(make_flow(SYSTEM.velocity, score=Score(-1.0)), snapshots_of(n=200))
     assert (found.table["cosine_score_shift"] < -0.7).all()
-    assert any("The score head and the mean shift of the cells disagree" in sentence for sentence in found.verdict)
+    assert any(
+        "The score head and the mean shift of the cells disagree" in sentence
+        for sentence in found.verdict
+    )
     # The level is the one nearest to the kernel, by ratio.
     ratio = np.abs(np.log(np.array(Score().ladder.levels)[:, None] / found.table["bandwidth"]))
-    np.testing.assert_array_equal(found.table["noise"], np.array(Score().ladder.levels)[ratio.argmin(axis=0)])
+    np.testing.assert_array_equal(
+        found.table["noise"], np.array(Score().ladder.levels)[ratio.argmin(axis=0)]
+    )
 
 
 def test_a_wrong_density_is_told_from_a_right_one():
@@ -477,10 +526,13 @@ def test_every_cell_stays_in_its_condition():
     np.testing.assert_allclose(found.table["detour"][1:], 1.0, atol=1e-3)
     assert (found.table["unreached"] < 0.05).all()
     # Of every condition some cells are drawn, however few.
-    few = Population(right[0].x, 0.0, context=np.where(np.arange(200)[:, None] < 195, [[1.0, 0.0]], [[0.0, 1.0]]))
+    few = Population(
+        right[0].x, 0.0, context=np.where(np.arange(200)[:, None] < 195, [[1.0, 0.0]], [[0.0, 1.0]])
+    )
     rare = diagnose(make_flow(apart, n_context=2), Snapshots((few, right[1])), n_cells=10)
     np.testing.assert_array_equal(rare.table["n_cells"], [11, 10])
-    # The same cells with the conditions of the last snapshot exchanged: its places are reached, but by the wrong ones.
+    # The same cells with the conditions of the last snapshot exchanged: its places are reached, but
+    # by the wrong ones.
     wrong = Snapshots((right[0], right[1], cells(1.0, -sign)))
     assert diagnose(make_flow(apart, n_context=2), wrong).table["unreached"][2] > 0.9
 
@@ -488,10 +540,15 @@ def test_every_cell_stays_in_its_condition():
 def test_a_certified_plan_is_not_solved_again():
     snapshots = snapshots_of(n=50, times=(0.0, 1.0))
     plans = {"0.0_to_1.0": {"cost": 123.0, "gap": 0.0, "n_source": 50, "n_target": 50}}
-    known = diagnose(make_flow(SYSTEM.velocity, times=(0.0, 1.0), plans=plans), snapshots).table["energy_ratio"][1]
-    solved = diagnose(make_flow(SYSTEM.velocity, times=(0.0, 1.0)), snapshots).table["energy_ratio"][1]
+    known = diagnose(make_flow(SYSTEM.velocity, times=(0.0, 1.0), plans=plans), snapshots).table[
+        "energy_ratio"
+    ][1]
+    solved = diagnose(make_flow(SYSTEM.velocity, times=(0.0, 1.0)), snapshots).table[
+        "energy_ratio"
+    ][1]
     exact = problems.wasserstein2(
-        problems.Gaussian(np.zeros(2), np.eye(2)), problems.Gaussian(SYSTEM.mean(1.0), np.diag(SYSTEM.sd(1.0) ** 2))
+        problems.Gaussian(np.zeros(2), np.eye(2)),
+        problems.Gaussian(SYSTEM.mean(1.0), np.diag(SYSTEM.sd(1.0) ** 2)),
     )
     assert 123.0 * known == pytest.approx(exact**2 / 1.5**2, rel=0.1)
     assert solved == pytest.approx(1.0, abs=0.1)
@@ -502,10 +559,14 @@ def test_a_certified_plan_is_not_solved_again():
 
 def test_few_cells_are_not_judged():
     rng = np.random.default_rng(0)
-    snapshots = Snapshots((Population(rng.normal(size=(40, 2)), 0.0), Population(rng.normal(size=(6, 2)), 0.5)))
+    snapshots = Snapshots(
+        (Population(rng.normal(size=(40, 2)), 0.0), Population(rng.normal(size=(6, 2)), 0.5))
+    )
     found = diagnose(make_flow(still), snapshots)
     for column in ("unreached", "imbalance", "end_distance", "bandwidth"):
         assert np.isnan(found.table[column][1])
-    assert any("fewer than 10 cells" in sentence and "time 0.5" in sentence for sentence in found.verdict)
+    assert any(
+        "fewer than 10 cells" in sentence and "time 0.5" in sentence for sentence in found.verdict
+    )
     with pytest.raises(InputError, match="at least 10"):
         diagnose(make_flow(still), snapshots, n_cells=9)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cellflow.analysis.following import follow, nearest_station
-from cellflow.population import Clock
+from cellflow.core.population import Clock
 from problems import SPIRAL
 
 
@@ -42,10 +42,17 @@ X = np.random.default_rng(0).normal(size=(6, 2))
 
 
 @pytest.mark.parametrize("starts", STARTS)
-@pytest.mark.parametrize("times", [[0.0, 1.5, 4.0], [2.0], [-1.0, 0.7, 5.0], np.linspace(0.0, 4.0, 50)])
+@pytest.mark.parametrize(
+    "times", [[0.0, 1.5, 4.0], [2.0], [-1.0, 0.7, 5.0], np.linspace(0.0, 4.0, 50)]
+)
 def test_each_cell_is_where_its_own_solution_is(starts, times):
     states = follow(Exact(), X, STARTS[starts], np.asarray(times))
-    expected = np.stack([[SPIRAL.solution(X[i : i + 1], t - s)[0] for t in times] for i, s in enumerate(STARTS[starts])])
+    expected = np.stack(
+        [
+            [SPIRAL.solution(X[i : i + 1], t - s)[0] for t in times]
+            for i, s in enumerate(STARTS[starts])
+        ]
+    )
     np.testing.assert_allclose(states, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -64,7 +71,8 @@ def test_nobody_is_moved_further_than_asked():
     flow = Exact()
     follow(flow, X, STARTS["snapshots"], np.array([1.0, 2.0]))
     assert {(n, a, b) for n, a, b in flow.asked if b > 2.0 > a or b < 1.0 < a} == set()
-    # Two cells go forward from the start; two come back from the end; two are in the middle and do both.
+    # Two cells go forward from the start; two come back from the end; two are in the middle and do
+    # both.
     assert max(n for n, a, b in flow.asked if a < b <= 1.0) == 2
     assert max(n for n, a, b in flow.asked if b > 1.5) == 4
 

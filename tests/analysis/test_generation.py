@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from cellflow.recipes import fm, ot_cfm
 from scipy.integrate import trapezoid
 
 from cellflow.analysis.generation import compare, draw_conditions, generate, generate_with_log_prob
+from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError
-from cellflow.fitting import fit
 from cellflow.metrics import c2st, wasserstein
-from cellflow.population import Population, Snapshots
-from cellflow.recipes import fm, ot_cfm
+from cellflow.model.fitting import fit
 from cellflow.training import Training
 
 TIMES = (0.0, 2.0, 3.0)
@@ -24,7 +24,11 @@ def mixture(n, time, kind, rng):
 
 def measured(n=300, seed=0):
     rng = np.random.default_rng(seed)
-    parts = [(mixture(n, t, k, rng), np.full(n, t), np.tile(np.eye(2)[k], (n, 1))) for t in TIMES for k in (0, 1)]
+    parts = [
+        (mixture(n, t, k, rng), np.full(n, t), np.tile(np.eye(2)[k], (n, 1)))
+        for t in TIMES
+        for k in (0, 1)
+    ]
     x, time, context = (np.concatenate(side) for side in zip(*parts, strict=True))
     return Snapshots.from_arrays(x, time, context=context)
 
@@ -69,7 +73,9 @@ def test_without_conditions_the_mixture_of_all_comes_back():
 
 def test_one_snapshot_is_enough_to_generate_from():
     cells = measured(100).populations[0]
-    flow = fit(Snapshots((Population(cells.x, 5.0),)), fm(training=Training(steps=300, batch_size=128)))
+    flow = fit(
+        Snapshots((Population(cells.x, 5.0),)), fm(training=Training(steps=300, batch_size=128))
+    )
     made = generate(flow, 5.0, n_obs=200)
     np.testing.assert_allclose(made.mean(axis=0), cells.x.mean(axis=0), atol=0.3)
 
@@ -80,7 +86,10 @@ def test_snapshots_count_the_same_and_cells_by_weight():
     few, many = rng.normal(size=(30, 1)) * 0.2, 5.0 + rng.normal(size=(1000, 1)) * 0.2
     few[:10] = 50.0
     weight = np.r_[np.zeros(10), np.ones(20)]
-    flow = fit(Snapshots((Population(few, 0.0, weight), Population(many, 1.0))), fm(training=Training(steps=300)))
+    flow = fit(
+        Snapshots((Population(few, 0.0, weight), Population(many, 1.0))),
+        fm(training=Training(steps=300)),
+    )
     made = [generate(flow, t, n_obs=200) for t in (0.0, 1.0)]
     assert abs(np.median(made[0]) - few[10:].mean()) < 0.3
     assert abs(np.median(made[1]) - 5.0) < 0.3
@@ -101,7 +110,9 @@ def test_seeds_decide_and_fewer_cells_are_the_first_of_more(flow):
 def test_the_log_density_is_a_density_and_of_these_cells(flow):
     condition = np.array([1.0, 0.0])
     made, log_p = generate_with_log_prob(flow, 2.0, n_obs=100, context=condition, random_state=3)
-    np.testing.assert_allclose(made, generate(flow, 2.0, n_obs=100, context=condition, random_state=3), atol=1e-4)
+    np.testing.assert_allclose(
+        made, generate(flow, 2.0, n_obs=100, context=condition, random_state=3), atol=1e-4
+    )
     # Against the density of the truth, which the generator has learned only roughly.
     rare = np.exp(-0.5 * ((made - [3.0, 0.0]) / 0.3) ** 2).prod(axis=1)
     common = np.exp(-0.5 * ((made - [0.0, 1.0]) / 0.3) ** 2).prod(axis=1)
@@ -132,7 +143,11 @@ def test_copies_are_told_from_new_cells():
     rng = np.random.default_rng(0)
     real, new = rng.standard_normal((2, 200, 5))
     copied = real[rng.integers(200, size=150)]
-    for made, copies in [(copied, True), (copied + 0.01 * rng.standard_normal((150, 5)), True), (new, False)]:
+    for made, copies in [
+        (copied, True),
+        (copied + 0.01 * rng.standard_normal((150, 5)), True),
+        (new, False),
+    ]:
         found = compare(made, real)
         assert found.many_copies(len(made)) is copies
         assert (found.copies > 0.95) is copies
@@ -146,7 +161,9 @@ def test_copies_are_told_from_new_cells():
 
 
 def test_what_cannot_be_generated(flow):
-    with pytest.raises(InputError, match=r"context has shape \(0,\); the flow was fitted with 2 features"):
+    with pytest.raises(
+        InputError, match=r"context has shape \(0,\); the flow was fitted with 2 features"
+    ):
         generate(flow, 2.0, n_obs=3)
     with pytest.raises(InputError, match=r"context has shape \(4, 2\)"):
         generate(flow, 2.0, n_obs=3, context=np.zeros((4, 2)))
@@ -154,6 +171,11 @@ def test_what_cannot_be_generated(flow):
         generate(flow, 2.0, n_obs=0, context=np.zeros(2))
     with pytest.raises(InputError, match="time=nan"):
         generate(flow, np.nan, n_obs=3, context=np.zeros(2))
-    moving = fit(Snapshots.from_arrays(np.arange(8.0)[:, None], np.repeat([0.0, 1.0], 4)), ot_cfm(training=Training(steps=2)))
-    with pytest.raises(InputError, match=r"method 'ot-cfm'\) moves cells between snapshots; fit with recipes\.fm"):
+    moving = fit(
+        Snapshots.from_arrays(np.arange(8.0)[:, None], np.repeat([0.0, 1.0], 4)),
+        ot_cfm(training=Training(steps=2)),
+    )
+    with pytest.raises(
+        InputError, match=r"method 'ot-cfm'\) moves cells between snapshots; fit with recipes\.fm"
+    ):
         generate(moving, 0.5, n_obs=3)

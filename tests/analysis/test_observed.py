@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cellflow.analysis.observed import Observed, growth
+from cellflow.core.population import Snapshots
 from cellflow.errors import InputError, IntegrationWarning
-from cellflow.population import Snapshots
 
 SPAN = Observed(10.0, 40.0, 15.0)
 #: Times by how far outside they lie, in mean intervals; 0 is inside.
@@ -38,13 +38,17 @@ def test_every_time_is_inside_near_or_far(name):
     if distance == 0:
         SPAN.require(time, "the density")
     else:
-        with pytest.raises(InputError, match=r"\(1 in all\) lies outside the times of the fit, 10 to 40, where the density"):
+        with pytest.raises(
+            InputError,
+            match=r"\(1 in all\) lies outside the times of the fit, 10 to 40, where the density",
+        ):
             SPAN.require(time, "the density")
     if distance <= 1:
         SPAN.require_reached(time, extrapolate=False)
     else:
         with pytest.raises(
-            InputError, match=r"outside the observed times, 10 to 40, by .* mean intervals\. .*extrapolate=True"
+            InputError,
+            match=r"outside the observed times, 10 to 40, by .* mean intervals\. .*extrapolate=True",
         ):
             SPAN.require_reached([20.0, time], extrapolate=False)
     SPAN.require_reached(time, extrapolate=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cellflow.analysis.prediction import of_condition, predict, sources
+from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError
-from cellflow.population import Population, Snapshots
 from cellflow.simulation import Trajectories
 
 
@@ -42,19 +42,25 @@ def snapshots():
     ],
 )
 def test_sources(snapshots, time, source, expected):
-    assert [(p.time, pytest.approx(share)) for p, share in sources(snapshots, time, source)] == expected
+    assert [
+        (p.time, pytest.approx(share)) for p, share in sources(snapshots, time, source)
+    ] == expected
 
 
 def test_every_cell_comes_back_once_with_its_weight(snapshots):
     predicted = predict(Drift(), snapshots, 2.0)
     np.testing.assert_allclose(predicted.x, 2.0)
     assert predicted.origin.tolist() == [20, 21, 22, 30, 31, 32, 33]
-    np.testing.assert_allclose(predicted.weight, [0.1875, 0.1875, 0.375, 0.0625, 0.0625, 0.0625, 0.0625])
+    np.testing.assert_allclose(
+        predicted.weight, [0.1875, 0.1875, 0.375, 0.0625, 0.0625, 0.0625, 0.0625]
+    )
     assert predicted.origin_time.tolist() == [1.0] * 3 + [5.0] * 4
     assert not predicted.extrapolated
 
 
-@pytest.mark.parametrize(("time", "outside"), [(-0.1, True), (0.0, False), (5.0, False), (5.1, True)])
+@pytest.mark.parametrize(
+    ("time", "outside"), [(-0.1, True), (0.0, False), (5.0, False), (5.1, True)]
+)
 def test_extrapolation_is_flagged(snapshots, time, outside):
     assert predict(Drift(), snapshots, time).extrapolated is outside
 
@@ -63,7 +69,12 @@ def test_draws_follow_the_weights(snapshots):
     drawn = predict(Drift(), snapshots, 2.0, n_obs=1600, rng=np.random.default_rng(0))
     counts = np.bincount(drawn.origin, minlength=34)[[20, 21, 22, 30, 31, 32, 33]]
     # Systematic: each count is its expectation, rounded up or down.
-    assert np.abs(counts - 1600 * np.array([0.1875, 0.1875, 0.375, 0.0625, 0.0625, 0.0625, 0.0625])).max() <= 1
+    assert (
+        np.abs(
+            counts - 1600 * np.array([0.1875, 0.1875, 0.375, 0.0625, 0.0625, 0.0625, 0.0625])
+        ).max()
+        <= 1
+    )
     np.testing.assert_allclose(drawn.weight, 1 / 1600)
 
 
@@ -103,9 +114,16 @@ class Told:
 @pytest.fixture
 def conditional():
     def snapshot(time, features, weight):
-        return Population(np.zeros((3, 1)), time, np.array(weight), context=np.array(features)[:, None])
+        return Population(
+            np.zeros((3, 1)), time, np.array(weight), context=np.array(features)[:, None]
+        )
 
-    return Snapshots((snapshot(0.0, [1.0, 2.0, 2.0], [1.0, 1.0, 2.0]), snapshot(1.0, [1.0, 1.0, 2.0], [1.0, 1.0, 0.0])))
+    return Snapshots(
+        (
+            snapshot(0.0, [1.0, 2.0, 2.0], [1.0, 1.0, 2.0]),
+            snapshot(1.0, [1.0, 1.0, 2.0], [1.0, 1.0, 0.0]),
+        )
+    )
 
 
 @pytest.mark.parametrize("n_obs", [None, 8])

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from cellflow.recipes import ot_cfm
 
 from cellflow.analysis.translation import (
     Checks,
@@ -13,17 +14,19 @@ from cellflow.analysis.translation import (
     moved_over,
     round_trip_error,
 )
+from cellflow.core.population import Population
 from cellflow.couplings import Exact
 from cellflow.errors import InputError
-from cellflow.fitting import fit
-from cellflow.population import Population
-from cellflow.recipes import ot_cfm
+from cellflow.model.fitting import fit
 from cellflow.training import Training
 from problems import SOURCE, TARGET, transport_map
 
 N = 300
 #: A narrow path, so that the map of the cells is learned and not the one of blurred cells.
-FIT = partial(fit, recipe=ot_cfm(coupling=Exact(), smoothing=0.02, training=Training(steps=300, batch_size=128)))
+FIT = partial(
+    fit,
+    recipe=ot_cfm(coupling=Exact(), smoothing=0.02, training=Training(steps=300, batch_size=128)),
+)
 
 
 def group(gaussian, n=N, seed=0, shift=0.0):
@@ -74,7 +77,8 @@ def test_held_out_cells_arrive_at_held_out_cells(shifted):
 def test_sampling_alone_moves_a_cell_little(shifted):
     _, _, checks = shifted
     assert checks.displacement_null < 0.15 * checks.displacement
-    # Cells of the same place as the source are moved as it is, which a map cannot avoid and the check says.
+    # Cells of the same place as the source are moved as it is, which a map cannot avoid and the
+    # check says.
     assert checks.displacement_others["near"] == pytest.approx(1.0, abs=0.1)
 
 

@@ -23,7 +23,9 @@ def test_a_linear_embedding_keeps_the_direction_of_a_linear_flow(d: int) -> None
     velocity = x @ np.random.default_rng(2).normal(size=(d, d)).T + 1.0
     moved = velocity @ axes
     arrows = project(x, velocity, x @ axes)
-    inner = (np.abs(x) < 0.8).all(axis=1) & (np.linalg.norm(moved, axis=1) > 0.5 * np.linalg.norm(velocity, axis=1))
+    inner = (np.abs(x) < 0.8).all(axis=1) & (
+        np.linalg.norm(moved, axis=1) > 0.5 * np.linalg.norm(velocity, axis=1)
+    )
     assert np.median(cosine(arrows, moved)[inner]) > 0.95
     assert cosine(arrows.sum(0, keepdims=True), moved.sum(0, keepdims=True)) > 0.99
 
@@ -43,7 +45,11 @@ def test_turning_the_picture_turns_the_arrows() -> None:
     velocity = np.random.default_rng(3).normal(size=x.shape)
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
     embedding = x @ axes
-    np.testing.assert_allclose(project(x, velocity, embedding @ turn.T), project(x, velocity, embedding) @ turn.T, atol=1e-9)
+    np.testing.assert_allclose(
+        project(x, velocity, embedding @ turn.T),
+        project(x, velocity, embedding) @ turn.T,
+        atol=1e-9,
+    )
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -51,7 +57,9 @@ def test_the_order_of_rows_does_not_matter() -> None:
     velocity = np.random.default_rng(3).normal(size=x.shape)
     order = np.random.default_rng(4).permutation(len(x))
     arrows = project(x, velocity, x @ axes)
-    np.testing.assert_allclose(project(x[order], velocity[order], (x @ axes)[order]), arrows[order], atol=1e-12)
+    np.testing.assert_allclose(
+        project(x[order], velocity[order], (x @ axes)[order]), arrows[order], atol=1e-12
+    )
 
 
 @pytest.mark.filterwarnings("error")

@@ -40,7 +40,9 @@ def test_the_table_is_returned_and_kept(done):
     assert record["params"]["methods"].tolist() == ["ot-cfm"]
     assert record["params"]["times"].tolist() == [12.0]
     assert record["params"]["seeds"].tolist() == [0, 1]
-    assert set(table["representation"]) == {"PCA of the expression, made without the held-out cells"}
+    assert set(table["representation"]) == {
+        "PCA of the expression, made without the held-out cells"
+    }
 
 
 def test_the_verdict_is_logged(cells, caplog):
@@ -50,7 +52,9 @@ def test_the_verdict_is_logged(cells, caplog):
 
 
 @pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # zarr's and anndata's own, about formats
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::UserWarning"
+)  # zarr's and anndata's own, about formats
 def test_everything_survives_a_file(done, suffix, tmp_path):
     adata, table = done
     getattr(adata, f"write_{suffix}")(tmp_path / f"cells.{suffix}")
@@ -123,7 +127,9 @@ def counts_of(seed=0, n=90, genes=40):
     """Cells in three groups, sequenced to two depths."""
     rng = np.random.default_rng(seed)
     rate = rng.gamma(2.0, 1.5, size=(3, genes))
-    counts = rng.poisson(np.repeat(rate, n // 3, axis=0) * np.where(np.arange(n) % 2, 1.0, 3.0)[:, None])
+    counts = rng.poisson(
+        np.repeat(rate, n // 3, axis=0) * np.where(np.arange(n) % 2, 1.0, 3.0)[:, None]
+    )
     return ad.AnnData(sp.csr_matrix(counts.astype(np.float32)), obs=make_cells().obs.copy())
 
 
@@ -148,7 +154,9 @@ def test_counts_are_normalised_and_the_callers_stay_as_they_are(frozen):
         positions = refit.coordinates(np.arange(60))
     assert positions.shape == (90, 4)
     scaled = adata.copy()
-    scaled.X = sp.csr_matrix(adata.X.toarray() * np.repeat([1.0, 3.0], 45)[:, None].astype(np.float32))
+    scaled.X = sp.csr_matrix(
+        adata.X.toarray() * np.repeat([1.0, 3.0], 45)[:, None].astype(np.float32)
+    )
     again = refit_of(scaled, use_rep="X_pca", n_dims=4)[0].coordinates(np.arange(60))
     np.testing.assert_allclose(again, positions, atol=1e-3)  # depth of sequencing is divided out
 
@@ -261,7 +269,9 @@ IS_A_PCA = {
     "text for loadings": text_for_loadings,
     "flipped signs": changed_to(lambda x: x * [-1, 1, -1, 1]),
     "permuted columns": changed_to(lambda x: x[:, [2, 0, 3, 1]]),
-    "rotated": changed_to(lambda x: x @ np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]),
+    "rotated": changed_to(
+        lambda x: x @ np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
+    ),
     "moved by a constant": changed_to(lambda x: x + 5.0),
     "fewer components": changed_to(lambda x: x[:, :2]),
     "not centred": lambda cells: with_pca(cells, zero_center=False),
@@ -279,7 +289,9 @@ IS_A_PCA = {
 }
 IS_NONE = {
     "corrected for batches": shifted,
-    "corrected by little": changed_to(lambda x: x + (np.arange(90) % 3 == 0)[:, None] * [0.2, 0, 0, 0]),
+    "corrected by little": changed_to(
+        lambda x: x + (np.arange(90) % 3 == 0)[:, None] * [0.2, 0, 0, 0]
+    ),
     "one cell far away": changed_to(lambda x: x + (np.arange(90) == 7)[:, None] * 9.0),
     "whitened": changed_to(lambda x: x / x.std(axis=0)),
     "stretched": changed_to(lambda x: x * 2.0),
@@ -350,7 +362,8 @@ def test_a_corrected_embedding_is_judged_in_its_own_coordinates(cells):
     """Whatever it is called; the warning says what was done, and the verdict what it is worth."""
     shifted(cells)
     with pytest.warns(
-        InputWarning, match="X_pca.* is not the PCA of adata.X: .* % of its spread. Snapshots are held out in these"
+        InputWarning,
+        match="X_pca.* is not the PCA of adata.X: .* % of its spread. Snapshots are held out in these",
     ):
         table = cf.bench.holdout(cells, "hours", **FEW)
     given = cf.bench.holdout(cells, "hours", leak_free=False, copy=True, **FEW)
@@ -362,7 +375,10 @@ def test_a_layer_that_is_asked_for_is_taken_and_said(cells):
     """The user decides what the PCA is made of; that a fit uses other coordinates is said."""
     with_pca(cells)
     cells.layers["other"] = cells.X.toarray() ** 2
-    with pytest.warns(InputWarning, match=r"not the PCA of adata.layers\['other'\].*made again from .* in other coordinates"):
+    with pytest.warns(
+        InputWarning,
+        match=r"not the PCA of adata.layers\['other'\].*made again from .* in other coordinates",
+    ):
         table = cf.bench.holdout(cells, "hours", layer="other", **FEW)
     assert "in other coordinates than a fit uses" in table["representation"].iloc[0]
     same = cf.bench.holdout(cells, "hours", layer=None, copy=True, **FEW)
@@ -380,7 +396,9 @@ def test_expression_that_is_no_logarithm_is_logged_where_the_pca_was(cells):
     cells = with_pca(logged(cells))
     cells.X = linear
     table = cf.bench.holdout(cells, "hours", **FEW)
-    assert set(table["representation"]) == {"PCA of normalised, logged expression, made without the held-out cells"}
+    assert set(table["representation"]) == {
+        "PCA of normalised, logged expression, made without the held-out cells"
+    }
     refit, _ = refit_of(cells, use_rep="X_pca", n_dims=4)
     seen = np.arange(60)
     expected = replace(refit, values=logged(cells).X, linear=False).coordinates(seen)
@@ -430,7 +448,10 @@ def test_too_many_dimensions_for_the_other_cells(cells, change):
 
 def test_two_snapshots_have_nothing_to_hold_out(cells, frozen):
     two = cells[cells.obs["hours"] != 12.0].copy()
-    with frozen(two), pytest.raises(InputError, match="2 snapshots only, at 0, 48: nothing can be held out"):
+    with (
+        frozen(two),
+        pytest.raises(InputError, match="2 snapshots only, at 0, 48: nothing can be held out"),
+    ):
         cf.bench.holdout(two, "hours", **FEW)
 
 
@@ -453,7 +474,7 @@ def test_an_interruption_changes_nothing(cells, frozen, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cellflow.benchmark.methods.fit", stop)
+    monkeypatch.setattr("cellflow.evaluation.methods.fit", stop)
     with frozen(cells), pytest.raises(KeyboardInterrupt):
         cf.bench.holdout(cells, "hours", **FEW)
 
@@ -470,14 +491,23 @@ def test_cell_types_count_where_there_are_some(cells):
     assert error[kept].between(0, 1).all()
     assert error[~kept].isna().all()
     assert "are in a wrong type, by interpolation" in table.attrs["verdict"]
-    assert set(record["comparisons"]["measure"]) == {"w1", "energy", "variance_ratio", "composition"}
+    assert set(record["comparisons"]["measure"]) == {
+        "w1",
+        "energy",
+        "variance_ratio",
+        "composition",
+    }
     assert record["params"]["cluster_key"] == "kind"
 
 
 @pytest.mark.parametrize(
     ("column", "error", "said"),
     [
-        ("Kind", MissingKeyError, r"adata.obs\['Kind'\] is missing.*Pass cluster_key=.*did you mean 'kind'"),
+        (
+            "Kind",
+            MissingKeyError,
+            r"adata.obs\['Kind'\] is missing.*Pass cluster_key=.*did you mean 'kind'",
+        ),
         (3, InputTypeError, "cluster_key=3"),
         ("empty", InputError, "holds no value for any cell"),
         ("score", InputError, "holds numbers with fractions"),

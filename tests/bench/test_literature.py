@@ -10,11 +10,13 @@ import pytest
 
 import cellflow as cf
 from cellflow.bench import _literature as module
+from cellflow.core.population import Population
 from cellflow.errors import InputError, MissingDataError, MissingKeyError
-from cellflow.population import Population
 
 EB = Path(__file__).parents[3] / "shared" / "data" / "eb"
-real = pytest.mark.skipif(not EB.exists(), reason="the embryoid bodies are not beside the repository")
+real = pytest.mark.skipif(
+    not EB.exists(), reason="the embryoid bodies are not beside the repository"
+)
 PUBLISHED = pd.read_csv(Path(cf.__file__).parent / "bench" / "published.csv", dtype={"source": str})
 
 
@@ -35,7 +37,9 @@ def challenge(path, *, donors=(13176,), d=60, n=40, seed=0):
     day = np.tile(np.repeat([2, 3, 4, 7], n), len(donors))
     x = rng.normal(size=(len(day), d)) * np.linspace(5.0, 0.5, d)
     x[:, 0] += 12.0 * day
-    obs = pd.DataFrame({"day": day, "donor": np.repeat(donors, 4 * n)}, index=[f"c{i}" for i in range(len(day))])
+    obs = pd.DataFrame(
+        {"day": day, "donor": np.repeat(donors, 4 * n)}, index=[f"c{i}" for i in range(len(day))]
+    )
     ad.AnnData(obs=obs, obsm={"X_pca": x.astype(np.float32)}).write_h5ad(path)
     return path
 
@@ -50,7 +54,10 @@ def test_published_rows_stand_beside_ours(cite):
     ours = table[table["source"] == "here"].set_index("method")
     assert {"still", "previous snapshot", "OT interpolation", "mixture"} <= set(ours.index)
     assert ours.loc["still", "w1"] == pytest.approx(ours.loc["previous snapshot", "w1"])
-    assert (ours["selected"] == "settings fixed beforehand; the representation has seen the held-out cells").all()
+    assert (
+        ours["selected"]
+        == "settings fixed beforehand; the representation has seen the held-out cells"
+    ).all()
     published = table[table["source"] != "here"].set_index("method")
     assert published.loc["OT-MFM", ["w1", "sd", "source"]].tolist() == [0.724, 0.07, "2405.14780"]
     assert published.loc["OT interpolation, no model", "mark"] == "s"
@@ -60,7 +67,14 @@ def test_published_rows_stand_beside_ours(cite):
 
 def test_what_was_developed_on_a_set_says_so(cite):
     """Curved paths were found with the held-out embryoid bodies in sight; nothing else was."""
-    ours = pd.DataFrame({"method": ["curved-cfm", "curved-cfm, no network", "ot-cfm"], "w1": 1.0, "sd": 0.0, "note": ""})
+    ours = pd.DataFrame(
+        {
+            "method": ["curved-cfm", "curved-cfm, no network", "ot-cfm"],
+            "w1": 1.0,
+            "sd": 0.0,
+            "note": "",
+        }
+    )
     for name, told in (("eb", [True, True, False]), ("cite", [False] * 3)):
         rows = module._with_published(ours, name, 5, "P1").query("source == 'here'")
         assert rows["selected"].str.contains("developed").tolist() == told
@@ -71,12 +85,16 @@ def test_what_was_developed_on_a_set_says_so(cite):
 def test_index_times_and_days(cite):
     """Day 4 is the midpoint of days 3 and 7 by index, and a quarter of the way by days."""
     index = cf.bench.literature("cite", data=cite, methods=Still(), seeds=42)
-    days = cf.bench.literature("cite", data=cite, methods=Still(), seeds=42, clock="real", times=[1, 2])
+    days = cf.bench.literature(
+        "cite", data=cite, methods=Still(), seeds=42, clock="real", times=[1, 2]
+    )
     columns = ["w1 at 1 (day 3)", "w1 at 2 (day 4)"]
     for table in (index, days):
         assert [c for c in table.columns if c.startswith("w1 at")] == columns
     one, two = (t.set_index("method").loc["OT interpolation"] for t in (index, days))
-    assert one["w1 at 1 (day 3)"] == pytest.approx(two["w1 at 1 (day 3)"]), "day 3 is in the middle by either"
+    assert one["w1 at 1 (day 3)"] == pytest.approx(two["w1 at 1 (day 3)"]), (
+        "day 3 is in the middle by either"
+    )
     assert one["w1 at 2 (day 4)"] > 1.1 * two["w1 at 2 (day 4)"]
     assert "times by index" in index.attrs["about"]
     assert "times by day" in days.attrs["about"]
@@ -95,14 +113,18 @@ def test_scaling_is_standard_in_five_dimensions_only(cite):
 
 
 def test_only_the_published_donor_counts(tmp_path):
-    alone = cf.bench.literature("multi", data=challenge(tmp_path / "a.h5ad"), methods=Still(), seeds=42)
+    alone = cf.bench.literature(
+        "multi", data=challenge(tmp_path / "a.h5ad"), methods=Still(), seeds=42
+    )
     file = challenge(tmp_path / "b.h5ad", donors=(13176, 31800))
     both = cf.bench.literature("multi", data=file, methods=Still(), seeds=42)
     assert "160 cells" in both.attrs["about"]
     assert both.set_index("method").loc["still", "n_observed"] == 40
     assert len(alone) == len(both)
     with pytest.raises(InputError, match=r"no cell of donor 13176.*\['31800'\]"):
-        cf.bench.literature("multi", data=challenge(tmp_path / "c.h5ad", donors=(31800,)), methods=Still())
+        cf.bench.literature(
+            "multi", data=challenge(tmp_path / "c.h5ad", donors=(31800,)), methods=Still()
+        )
 
 
 @real
@@ -118,15 +140,21 @@ def test_embryoid_bodies_are_the_published_array():
 @pytest.mark.slow
 def test_embryoid_bodies_reproduce_the_measured_baselines():
     """All cells, exact W1: 1.224 for the previous snapshot, .737 for the straight midpoint."""
-    table = cf.bench.literature("eb", data=EB, methods=Still(), seeds=42, times=2.0).set_index("method")
+    table = cf.bench.literature("eb", data=EB, methods=Still(), seeds=42, times=2.0).set_index(
+        "method"
+    )
     assert table.loc["still", "w1"] == pytest.approx(1.2507, abs=2e-4)
     assert table.loc["OT interpolation", "w1"] == pytest.approx(0.7281, abs=2e-3)
     assert table.loc["OT-MFM", "w1"] == 0.713
 
 
 def test_the_second_protocol_starts_from_the_first_cells(cite):
-    table = cf.bench.literature("cite", data=cite, protocol="P2", methods=Still(), seeds=42).set_index("method")
-    assert table.loc["still", "w1 at 1 (day 3)"] == pytest.approx(table.loc["previous snapshot", "w1 at 1 (day 3)"])
+    table = cf.bench.literature(
+        "cite", data=cite, protocol="P2", methods=Still(), seeds=42
+    ).set_index("method")
+    assert table.loc["still", "w1 at 1 (day 3)"] == pytest.approx(
+        table.loc["previous snapshot", "w1 at 1 (day 3)"]
+    )
     assert table.loc["still", "w1 at 2 (day 4)"] > table.loc["previous snapshot", "w1 at 2 (day 4)"]
 
 
@@ -152,7 +180,9 @@ def test_a_constant_component_has_no_variance_to_set(tmp_path):
     adata.obsm["X_pca"][:, 2] = 1.0
     with pytest.raises(InputError, match=r"Components \[2\] of 'cite' are constant"):
         cf.bench.literature("cite", data=adata, methods=Still())
-    assert np.isfinite(cf.bench.literature("cite", data=adata, methods=Still(), standardise=False)["w1"]).all()
+    assert np.isfinite(
+        cf.bench.literature("cite", data=adata, methods=Still(), standardise=False)["w1"]
+    ).all()
 
 
 def test_files_that_cannot_be(tmp_path):
@@ -163,7 +193,17 @@ def test_files_that_cannot_be(tmp_path):
 
 
 def test_every_published_row_says_where_it_is_from():
-    assert list(PUBLISHED.columns) == ["data", "dims", "protocol", "method", "w1", "sd", "source", "selected", "mark"]
+    assert list(PUBLISHED.columns) == [
+        "data",
+        "dims",
+        "protocol",
+        "method",
+        "w1",
+        "sd",
+        "source",
+        "selected",
+        "mark",
+    ]
     assert not PUBLISHED.duplicated(["data", "dims", "protocol", "method"]).any()
     assert PUBLISHED["selected"].notna().all()
     assert set(PUBLISHED["mark"].dropna()) == {"s", "m"}

@@ -16,17 +16,18 @@ import pandas as pd
 import pytest
 
 import cellflow as cf
-from cellflow._text import clean
-from cellflow.bench import _pictures, report
+from cellflow.bench import report
 from cellflow.bench._held import Held
 from cellflow.bench._judging import verdicts
-from cellflow.bench._page import definitions, document, element
-from cellflow.bench._page import figure as page_figure
-from cellflow.bench._page import table as page_table
+from cellflow.core._text import clean
+from cellflow.core.population import Population
 from cellflow.couplings import Exact
 from cellflow.errors import InputError, MissingKeyError, OutputError
 from cellflow.metrics import nearest_transitions, plan_transitions
-from cellflow.population import Population
+from cellflow.report import pictures as _pictures
+from cellflow.report.page import definitions, document, element
+from cellflow.report.page import figure as page_figure
+from cellflow.report.page import table as page_table
 from conftest import make_cells, quick_recipe
 
 N, D = 40, 3
@@ -44,7 +45,13 @@ def rows():
     """Two hidden times, a model with two seeds and two protocols, one that failed, baselines and the floor."""
     made = []
     for time, shift in ((12.0, 0.0), (24.0, 0.1)):
-        about = {"time": time, "n_observed": N, "n_half": N // 2, "representation": "made without", "note": ""}
+        about = {
+            "time": time,
+            "n_observed": N,
+            "n_half": N // 2,
+            "representation": "made without",
+            "note": "",
+        }
         for seed in (0, 1):
             for protocol, w1 in (("P1", 0.61234), ("two-sided", 0.56789)):
                 made.append(about | {"method": "ot-cfm", "protocol": protocol, "seed": seed, "kind": "model",
@@ -52,7 +59,16 @@ def rows():
                                      "w1_half": w1 + shift + 0.1, "skill": 0.4 - shift, "skill_low": 0.2, "skill_high": 0.6,
                                      "energy": 0.051, "variance_ratio": 0.91, "mean_error": 0.22, "c2st": 0.6,
                                      "n_predicted": N, "seconds": 1.5})  # fmt: skip
-            made.append(about | {"method": NASTY, "protocol": "P1", "seed": seed, "kind": "model", "note": f"failed: {NASTY}"})
+            made.append(
+                about
+                | {
+                    "method": NASTY,
+                    "protocol": "P1",
+                    "seed": seed,
+                    "kind": "model",
+                    "note": f"failed: {NASTY}",
+                }
+            )
         for method, kind, w1 in (("previous snapshot", "baseline", 1.5), ("next snapshot", "baseline", 1.6),
                                  ("OT interpolation", "baseline", 0.8), ("noise floor", "floor", 0.4)):  # fmt: skip
             made.append(about | {"method": method, "protocol": "", "seed": pd.NA, "kind": kind, "w1": w1, "w1_low": w1 - 0.1,
@@ -60,7 +76,9 @@ def rows():
                                  "variance_ratio": 1.0, "mean_error": w1 / 2, "c2st": 0.7,
                                  "n_predicted": N, "seconds": 0.0})  # fmt: skip
     table = pd.DataFrame(made)
-    return table.astype({"seed": "Int64", "n_predicted": "Int64", "n_observed": "int64", "n_half": "int64"})
+    return table.astype(
+        {"seed": "Int64", "n_predicted": "Int64", "n_observed": "int64", "n_half": "int64"}
+    )
 
 
 def comparisons(energy=0.05):
@@ -68,14 +86,30 @@ def comparisons(energy=0.05):
     made = []
     for time in (12.0, 24.0):
         for protocol in ("two-sided", "P1"):
-            about = {"method": "ot-cfm", "protocol": protocol, "time": time, "error": 0.01, "freedom": 2}
+            about = {
+                "method": "ot-cfm",
+                "protocol": protocol,
+                "time": time,
+                "error": 0.01,
+                "freedom": 2,
+            }
             made += [
                 about | {"measure": "w1", "own": 0.7, "base": 0.8, "gain": 0.1},
                 about | {"measure": "energy", "own": 0.2 - energy, "base": 0.2, "gain": energy},
                 about | {"measure": "variance_ratio", "own": 0.95, "base": 0.9, "gain": 0.05},
             ]
-        about = {"method": NASTY, "protocol": "P1", "time": time, "base": 0.8, "error": np.nan, "freedom": 0}
-        made += [about | {"measure": m, "own": np.nan, "gain": np.nan} for m in ("w1", "energy", "variance_ratio")]
+        about = {
+            "method": NASTY,
+            "protocol": "P1",
+            "time": time,
+            "base": 0.8,
+            "error": np.nan,
+            "freedom": 0,
+        }
+        made += [
+            about | {"measure": m, "own": np.nan, "gain": np.nan}
+            for m in ("w1", "energy", "variance_ratio")
+        ]
     return pd.DataFrame(made)
 
 
@@ -97,7 +131,10 @@ def benchmarked(*, with_rows=False, moved=0.0):
         at = {name: np.flatnonzero(hours == t) for name, t in
               (("observed", time), ("previous snapshot", time - 12), ("next snapshot", time + 12))}  # fmt: skip
         clouds[f"time_{time}"] = {
-            **{name: cloud(x[some] + np.float32(moved), some if with_rows else None) for name, some in at.items()},
+            **{
+                name: cloud(x[some] + np.float32(moved), some if with_rows else None)
+                for name, some in at.items()
+            },
             "ot-cfm, P1": cloud(population(time, 30, seed=1) + np.float32(moved)),
             "ot-cfm, two-sided": cloud(population(time, 50, seed=2) + np.float32(moved)),
             "OT interpolation": cloud(population(time, 30, seed=3) + np.float32(moved)),
@@ -105,7 +142,13 @@ def benchmarked(*, with_rows=False, moved=0.0):
     adata.uns["cf_holdout"] = {
         "cellflow_version": "0.1.0",
         "table": rows(),
-        "params": {"time_key": "hours", "time_unit": "h", "use_rep": "X_pca", "n_dims": D, "seeds": np.array([0, 1])},
+        "params": {
+            "time_key": "hours",
+            "time_unit": "h",
+            "use_rep": "X_pca",
+            "n_dims": D,
+            "seeds": np.array([0, 1]),
+        },
         "verdict": "as in the comparisons",
         "comparisons": comparisons(),
         "clouds": clouds,
@@ -189,18 +232,31 @@ def test_numbers_are_those_of_the_table(page, adata):
     assert head[:5] == ["method", "protocol", "W1", "W1, equal n", "skill"]
     shown = {(row[0], row[1]): row for row in body[1 : 1 + 7]}
     assert body[0] == ["Hidden: 12 h (40 cells; equal n: 20)"]
-    first = table[(table["time"] == 12.0) & (table["method"] == "ot-cfm") & (table["protocol"] == "P1")]
+    first = table[
+        (table["time"] == 12.0) & (table["method"] == "ot-cfm") & (table["protocol"] == "P1")
+    ]
     w1, low, high = (first[c].mean() for c in ("w1", "w1_low", "w1_high"))
     row = shown["ot-cfm", "P1"]
     assert row[2] == f"{w1:.3f} ({low:.3f} to {high:.3f})"
-    assert row[3:] == ["0.712", "0.400 (0.200 to 0.600)", "0.051", "0.910", "0.220", "0.600", "40", "1.5"]
+    assert row[3:] == [
+        "0.712",
+        "0.400 (0.200 to 0.600)",
+        "0.051",
+        "0.910",
+        "0.220",
+        "0.600",
+        "40",
+        "1.5",
+    ]
     assert shown["noise floor", ""][2] == "0.400 (0.300 to 0.500)"
     assert shown[NASTY, "P1"][2:4] == ["–", "–"]
     assert [r[0] for r in body[1:4]] == ["noise floor", "ot-cfm", "ot-cfm"]
     head, *every = cells_of(page, f"All {len(table)} rows and columns")
     assert len(every) == len(table)
     column = head.index("w1_half")
-    assert [r[column] for r in every] == ["–" if np.isnan(v) else f"{v:.3f}" for v in table["w1_half"].astype(float)]
+    assert [r[column] for r in every] == [
+        "–" if np.isnan(v) else f"{v:.3f}" for v in table["w1_half"].astype(float)
+    ]
 
 
 def test_tiles_are_means_over_times_and_seeds(page, adata):
@@ -247,12 +303,17 @@ def test_types_that_are_given_to_the_report_count_in_its_verdict(tmp_path):
         clouds["OT interpolation"] = cloud(hidden)
     held = Held.of(adata, "cf_holdout")
     assert [found.outcome for found in verdicts(adata, held, None)] == ["better", "unjudged"]
-    assert [found.outcome for found in verdicts(adata, held, "kind")] == ["contradictory", "unjudged"]
+    assert [found.outcome for found in verdicts(adata, held, "kind")] == [
+        "contradictory",
+        "unjudged",
+    ]
     # A benchmark that was made with the column shows it by default.
     adata.uns["cf_holdout"]["params"]["cluster_key"] = "kind"
     (outcome, said), _ = verdicts_of(report(adata, tmp_path / "a.html").read_text())
     assert outcome == "contradictory"
-    assert re.search(r"but [45]\d\.\d % of the cells are in a wrong type, by interpolation \d\.\d %", said)
+    assert re.search(
+        r"but [45]\d\.\d % of the cells are in a wrong type, by interpolation \d\.\d %", said
+    )
 
 
 def test_a_verdict_of_w1_alone_is_shown_as_such(tmp_path):
@@ -271,7 +332,9 @@ def test_shares_of_cell_types(page, adata):
     rows = cells_of(page, "Cell types")
     assert rows[0] == ["kind", "hidden, %", "predicted, %", "OT interpolation, %"]
     here = adata.obs["kind"][adata.obs["hours"] == 12.0]
-    assert [row[:2] for row in rows[2:4]] == [[k, f"{100 * (here == k).mean():.1f}"] for k in ("down", "up <1>")]
+    assert [row[:2] for row in rows[2:4]] == [
+        [k, f"{100 * (here == k).mean():.1f}"] for k in ("down", "up <1>")
+    ]
     predicted = adata.uns["cf_holdout"]["clouds"]["time_12.0"]["ot-cfm, two-sided"]["x"]
     assert float(rows[3][2]) == pytest.approx(100 * (predicted[:, 1] > 0).mean(), abs=12)
     assert float(rows[2][2]) + float(rows[3][2]) == pytest.approx(100.0, abs=0.11)
@@ -283,16 +346,31 @@ def test_mass_between_types_is_shown_with_its_baseline(page, adata):
     """Without a fit: optimal transport in the representation, which is solved here again."""
     assert "Cell types from snapshot to snapshot" in page
     head, *rows = cells_of(page, "Cell types from snapshot to snapshot")
-    assert head == ["mass that ends in another type, %", "by the plan", "forced by the shares", "without any motion", "pushed"]
+    assert head == [
+        "mass that ends in another type, %",
+        "by the plan",
+        "forced by the shares",
+        "without any motion",
+        "pushed",
+    ]
     assert [row[0] for row in rows] == ["0 h to 12 h", "12 h to 24 h", "24 h to 36 h"]
-    x, hours, kind = adata.obsm["X_pca"].astype(float), adata.obs["hours"], adata.obs["kind"].astype(str)
+    x, hours, kind = (
+        adata.obsm["X_pca"].astype(float),
+        adata.obs["hours"],
+        adata.obs["kind"].astype(str),
+    )
     for row, (start, stop) in zip(rows, ((0, 12), (12, 24), (24, 36)), strict=True):
         early, late = (hours == start).to_numpy(), (hours == stop).to_numpy()
         plan = Exact()(Population(x[early], start), Population(x[late], stop))
         moved = plan_transitions(plan, kind[early], kind[late])
         still = nearest_transitions(x[early], kind[early], x[late], kind[late])
         assert [float(v) for v in row[1:4]] == pytest.approx(
-            [100 - 100 * moved.consistent(), 100 * moved.least_moved(), 100 - 100 * still.consistent()], abs=0.051
+            [
+                100 - 100 * moved.consistent(),
+                100 * moved.least_moved(),
+                100 - 100 * still.consistent(),
+            ],
+            abs=0.051,
         )
         assert row[4] == "–"
 
@@ -326,10 +404,13 @@ def test_a_plan_that_turns_types_into_others_is_said_with_the_pushes_of_the_fit(
     said = lineages_of(report(adata, tmp_path / "b.html", cluster_key="kind").read_text())
     assert said.count("the plan moves 0.0% of the mass out of its lineage") == 3
     assert "Do not read lineages" not in said
-    # Other cells than those of the fit: the plan is solved without it, and the page says why nothing was pushed.
+    # Other cells than those of the fit: the plan is solved without it, and the page says why
+    # nothing was pushed.
     adata.obsm["X_pca"] = adata.obsm["X_pca"] + np.float32(1.0)
     said = lineages_of(report(adata, tmp_path / "c.html", cluster_key="kind").read_text())
-    assert "Cells were not pushed, because the fit in adata.uns['cellflow'] cannot be asked:" in said
+    assert (
+        "Cells were not pushed, because the fit in adata.uns['cellflow'] cannot be asked:" in said
+    )
     assert "The plan is that of optimal transport in X_pca" in said
 
 
@@ -355,7 +436,9 @@ def test_from_the_benchmark_to_the_page(tmp_path):
     """Without the hidden cells in the representation, and with what `cf.bench.holdout` really writes."""
     cells = make_cells()
     cells.obs["kind"] = pd.Categorical(np.where(cells.obsm["X_pca"][:, 1] > 0, "up", "down"))
-    table = cf.bench.holdout(cells, "hours", methods=quick_recipe(), metrics=("w1", "energy"), cluster_key="kind")
+    table = cf.bench.holdout(
+        cells, "hours", methods=quick_recipe(), metrics=("w1", "energy"), cluster_key="kind"
+    )
     page = report(cells, tmp_path / "a.html", cluster_key="kind").read_text()
     assert page.count("<img") == 6
     assert table.attrs["verdict"] in "".join(Tags(page).text)
@@ -405,16 +488,25 @@ def test_the_fit_is_shown_where_there_is_one(tmp_path, adata, fitted):
     page = report(both, tmp_path / "a.html").read_text()
     assert "The fit to all snapshots" in page
     plans = cells_of(page, "Transport plans")
-    assert [row[0] for row in plans[1:]] == [name.replace("_", " ") for name in fitted.uns["cellflow"]["plans"]]
-    assert "The fit to all snapshots" not in report(both, tmp_path / "b.html", fit_key="other").read_text()
+    assert [row[0] for row in plans[1:]] == [
+        name.replace("_", " ") for name in fitted.uns["cellflow"]["plans"]
+    ]
+    assert (
+        "The fit to all snapshots"
+        not in report(both, tmp_path / "b.html", fit_key="other").read_text()
+    )
 
 
 @pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # zarr's and anndata's own, about formats
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::UserWarning"
+)  # zarr's and anndata's own, about formats
 def test_a_file_in_between_changes_nothing(suffix, tmp_path, adata, page):
     getattr(adata, f"write_{suffix}")(tmp_path / f"cells.{suffix}")
     again = getattr(ad, f"read_{suffix}")(tmp_path / f"cells.{suffix}")
-    assert report(again, tmp_path / "again.html", cluster_key="kind", title=NASTY).read_text() == page
+    assert (
+        report(again, tmp_path / "again.html", cluster_key="kind", title=NASTY).read_text() == page
+    )
 
 
 def test_nothing_else_changes(tmp_path, adata, frozen):
@@ -463,7 +555,11 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path, adata):
             MissingKeyError,
             r"adata.uns\['other'\]; benchmarks are at \['cf_holdout'\]",
         ),
-        ({"cluster_key": "Kind"}, MissingKeyError, r"adata.obs\['Kind'\] is missing.*did you mean 'kind'"),
+        (
+            {"cluster_key": "Kind"},
+            MissingKeyError,
+            r"adata.obs\['Kind'\] is missing.*did you mean 'kind'",
+        ),
         ({"basis": "tsne"}, MissingKeyError, "No 'tsne' in adata.obsm"),
     ],
 )
@@ -482,8 +578,14 @@ def test_a_benchmark_has_to_be_run_first(tmp_path, cells):
     [
         (lambda record: record.pop("clouds"), r"\['clouds'\] is missing"),
         (lambda record: record["params"].pop("n_dims"), r"\['params'\]\['n_dims'\] is missing"),
-        (lambda record: record.update(table=record["table"].drop(columns=["w1_half"])), r"lacks the columns \['w1_half'\]"),
-        (lambda record: record.update(table=record["table"].iloc[:0]), "Expected a table with rows"),
+        (
+            lambda record: record.update(table=record["table"].drop(columns=["w1_half"])),
+            r"lacks the columns \['w1_half'\]",
+        ),
+        (
+            lambda record: record.update(table=record["table"].iloc[:0]),
+            "Expected a table with rows",
+        ),
     ],
 )
 def test_a_damaged_benchmark_is_refused(tmp_path, broken, said):
@@ -527,14 +629,18 @@ def test_any_name_is_right_on_the_page_and_gives_no_warning(name, tmp_path):
     record = adata.uns["cf_holdout"]
     record["table"]["method"] = record["table"]["method"].replace(NASTY, odd)
     record["verdict"] = f"{odd}: it is better."
-    page = report(adata, tmp_path / "a.html", cluster_key="kind", title=odd).read_text(encoding="utf-8")
+    page = report(adata, tmp_path / "a.html", cluster_key="kind", title=odd).read_text(
+        encoding="utf-8"
+    )
     text = "".join(Tags(page).text)
     assert text.count(clean(odd)) >= 6
     assert not [c for c in page if unicodedata.category(c) in {"Cc", "Cs"} and c not in "\t\n"]
     assert not set("\u202e\x00\x1b") & set(page)
 
 
-@pytest.mark.parametrize("part", ["element", "attribute", "table", "definitions", "caption", "alt", "title"])
+@pytest.mark.parametrize(
+    "part", ["element", "attribute", "table", "definitions", "caption", "alt", "title"]
+)
 def test_no_way_into_the_page_is_unclean(part):
     odd = "a\x00\x1b\udcff<b>"
     made = {
@@ -559,5 +665,8 @@ def test_two_hundred_cell_types(tmp_path):
     here = {row[0] for row in rows if row[0].startswith("type")}
     assert len(here) > 60
     assert f"The 30 largest of {len(here)} are drawn." in page
-    sizes = [mpl.image.imread(BytesIO(base64.b64decode(p))).shape[0] for p in re.findall(r"base64,([^\"]+)", page)]
+    sizes = [
+        mpl.image.imread(BytesIO(base64.b64decode(p))).shape[0]
+        for p in re.findall(r"base64,([^\"]+)", page)
+    ]
     assert max(sizes) < 50 * 15  # inches at the resolution of these tests

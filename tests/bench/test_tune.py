@@ -6,10 +6,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellflow.recipes import from_description, i_cfm, ot_cfm
 
 import cellflow as cf
 from cellflow.errors import InputError, InputWarning
-from cellflow.recipes import from_description, i_cfm, ot_cfm
 from cellflow.training import Training
 
 SHORT = Training(steps=40, batch_size=64, record_every=20)
@@ -30,7 +30,9 @@ def test_the_curve_is_returned_and_kept(cells, tmp_path):
     assert (recipe.name, table.attrs["n_dims"]) == (best["method"], best["n_dims"])
     cells.write_h5ad(tmp_path / "cells.h5ad")
     record = ad.read_h5ad(tmp_path / "cells.h5ad").uns["cf_tune"]
-    pd.testing.assert_frame_equal(record["table"].reset_index(drop=True), table, check_flags=False, check_dtype=False)
+    pd.testing.assert_frame_equal(
+        record["table"].reset_index(drop=True), table, check_flags=False, check_dtype=False
+    )
     assert json.loads(record["recipe"]) == table.attrs["recipe"]
     assert record["params"]["compared_in"] == 2
     cf.tl.flow(cells, "hours", method=recipe, n_dims=table.attrs["n_dims"])
@@ -39,7 +41,9 @@ def test_the_curve_is_returned_and_kept(cells, tmp_path):
 
 def test_widths_are_chosen_too(cells, frozen):
     with frozen(cells):
-        table = cf.bench.tune(cells, "hours", methods="ot-cfm", smoothing=(0.1, 0.3), budget="1s", copy=True)
+        table = cf.bench.tune(
+            cells, "hours", methods="ot-cfm", smoothing=(0.1, 0.3), budget="1s", copy=True
+        )
     assert table["smoothing"].iloc[0] == 0.1
     assert table.attrs["recipe"]["path"]["smoothing"] in (0.1, 0.3)
 
@@ -52,7 +56,11 @@ def test_two_snapshots_choose_nothing(cells, frozen):
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [({"n_dims": 9}, "n_dims"), ({"budget": "soon"}, "budget='soon'"), ({"methods": "ot-cmf"}, "did you mean 'ot-cfm'")],
+    [
+        ({"n_dims": 9}, "n_dims"),
+        ({"budget": "soon"}, "budget='soon'"),
+        ({"methods": "ot-cmf"}, "did you mean 'ot-cfm'"),
+    ],
 )
 def test_arguments_that_cannot_be(cells, frozen, arguments, says):
     with frozen(cells), pytest.raises(InputError, match=says):
@@ -64,7 +72,7 @@ def test_arguments_that_cannot_be(cells, frozen, arguments, says):
 
 @pytest.fixture
 def quick(monkeypatch):
-    from cellflow.benchmark import selection
+    from cellflow.evaluation import selection
 
     monkeypatch.setattr(selection, "METHODS", tuple(QUICK))
 
@@ -78,13 +86,18 @@ def test_auto_fits_what_was_chosen(cells, quick):
     other = cells.copy()
     cf.tl.flow(other, "hours", method=next(r for r in QUICK if r.name == chosen["best"]))
     np.testing.assert_array_equal(
-        cf.get.flow(cells).velocity(cells.obsm["X_pca"], 3.0), cf.get.flow(other).velocity(cells.obsm["X_pca"], 3.0)
+        cf.get.flow(cells).velocity(cells.obsm["X_pca"], 3.0),
+        cf.get.flow(other).velocity(cells.obsm["X_pca"], 3.0),
     )
 
 
 def test_auto_of_two_snapshots_is_the_default_and_says_so(cells, monkeypatch):
     two = cells[cells.obs["hours"] != 12.0].copy()
-    monkeypatch.setattr("cellflow.recipes._METHODS", {cf.recipes.DEFAULT: lambda: ot_cfm(training=SHORT)})
-    with pytest.warns(InputWarning, match="method='auto' .* nothing can be held out.* takes the default"):
+    monkeypatch.setattr(
+        "cellflow.recipes._METHODS", {cf.recipes.DEFAULT: lambda: ot_cfm(training=SHORT)}
+    )
+    with pytest.warns(
+        InputWarning, match="method='auto' .* nothing can be held out.* takes the default"
+    ):
         cf.tl.flow(two, "hours", method="auto")
     assert "selection" not in two.uns["cellflow"]

@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from cellflow.core.population import Population
 from cellflow.couplings import Entropic, entropic
 from cellflow.errors import CouplingError, InputError
-from cellflow.population import Population
 
 
 def clouds(n, m, d=3, seed=0):
     rng = np.random.default_rng(seed)
     a, b = rng.gamma(1.0, size=n), rng.gamma(1.0, size=m)
     a[0] = 0.0
-    return Population(rng.normal(size=(n, d)), 0.0, a), Population(rng.normal(size=(m, d)) + 1, 1.0, b)
+    return Population(rng.normal(size=(n, d)), 0.0, a), Population(
+        rng.normal(size=(m, d)) + 1, 1.0, b
+    )
 
 
 def test_optimality_conditions():
@@ -53,7 +55,9 @@ def test_tiny_epsilon_and_large_costs_stay_in_range():
 
 
 def test_what_does_not_converge_names_error_and_remedy():
-    with pytest.raises(CouplingError, match=r"marginal error of .* after 3 iterations .*Raise `sigma`"):
+    with pytest.raises(
+        CouplingError, match=r"marginal error of .* after 3 iterations .*Raise `sigma`"
+    ):
         Entropic(epsilon=1e-3, max_iter=3)(*clouds(200, 150))
 
 

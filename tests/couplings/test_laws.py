@@ -9,10 +9,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from cellflow import couplings
+from cellflow.core.plan import Plan
+from cellflow.core.population import Population
 from cellflow.couplings import Auto, Entropic, Exact, Independent, Minibatch, Sparse
 from cellflow.errors import CouplingError, CouplingWarning, InputError
-from cellflow.plan import Plan
-from cellflow.population import Population
 
 COUPLINGS = {
     "Auto": Auto(),
@@ -33,7 +33,9 @@ def clouds(n, m, d, *, seed=0, weights=False):
     b = rng.gamma(2.0, size=m) if weights else None
     if weights:
         a[: n // 4] = 0.0
-    return Population(rng.normal(size=(n, d)), 0.0, a), Population(1.0 + 1.5 * rng.normal(size=(m, d)), 1.0, b)
+    return Population(rng.normal(size=(n, d)), 0.0, a), Population(
+        1.0 + 1.5 * rng.normal(size=(m, d)), 1.0, b
+    )
 
 
 def optimum(source, target):
@@ -50,7 +52,9 @@ def test_every_coupling_of_the_family_is_tried_here():
 
 
 @pytest.mark.parametrize("weights", [False, True], ids=["uniform", "weighted"])
-@pytest.mark.parametrize(("n", "m", "d"), [(40, 40, 3), (30, 70, 2), (1, 20, 3), (20, 1, 3), (1, 1, 1), (50, 20, 1)])
+@pytest.mark.parametrize(
+    ("n", "m", "d"), [(40, 40, 3), (30, 70, 2), (1, 20, 3), (20, 1, 3), (1, 1, 1), (50, 20, 1)]
+)
 @pytest.mark.parametrize("coupling", BALANCED.values(), ids=BALANCED)
 def test_marginals(coupling, n, m, d, weights):
     source, target = clouds(n, m, d, weights=weights)
@@ -81,7 +85,9 @@ def test_the_order_of_cells_does_not_matter(coupling):
     shuffled = Population(source.x[order], 0.0)
     straight, other = coupling(source, target), coupling(shuffled, target)
     assert other.cost == pytest.approx(straight.cost, rel=1e-3)
-    np.testing.assert_allclose(other.barycentre(target.x), straight.barycentre(target.x)[order], atol=0.05)
+    np.testing.assert_allclose(
+        other.barycentre(target.x), straight.barycentre(target.x)[order], atol=0.05
+    )
 
 
 @pytest.mark.parametrize("coupling", COUPLINGS.values(), ids=COUPLINGS)
@@ -175,16 +181,27 @@ def test_entropic_tends_to_exact_and_to_independent():
 def test_entropic_plan_is_the_gibbs_kernel_of_its_potentials():
     source, target = clouds(20, 15, 2, weights=True)
     reference = ot.sinkhorn(
-        source.weight[5:], target.weight, cdist(source.x[5:], target.x, "sqeuclidean"), reg=1.0, stopThr=1e-12
+        source.weight[5:],
+        target.weight,
+        cdist(source.x[5:], target.x, "sqeuclidean"),
+        reg=1.0,
+        stopThr=1e-12,
     )
     plan = Entropic(epsilon=1.0, tol=1e-8)(source, target)
-    np.testing.assert_allclose(plan.barycentre(target.x)[5:], reference @ target.x / reference.sum(axis=1)[:, None], atol=1e-5)
+    np.testing.assert_allclose(
+        plan.barycentre(target.x)[5:],
+        reference @ target.x / reference.sum(axis=1)[:, None],
+        atol=1e-5,
+    )
 
 
 def test_epsilon_of_the_schroedinger_bridge():
     source, target = clouds(30, 30, 2)
     later = Population(target.x, 4.0)
-    by_sigma, by_epsilon = Entropic(sigma=0.3)(source, later), Entropic(epsilon=2 * 0.3**2 * 4.0)(source, later)
+    by_sigma, by_epsilon = (
+        Entropic(sigma=0.3)(source, later),
+        Entropic(epsilon=2 * 0.3**2 * 4.0)(source, later),
+    )
     assert by_sigma.cost == pytest.approx(by_epsilon.cost, rel=1e-12)
 
 

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from cellflow._mass import monotone, whole_units
+from cellflow.core.population import Population
 from cellflow.couplings import Exact, Sparse
-from cellflow.population import Population
+from cellflow.transport._mass import monotone, whole_units
 
 
 def _angle(rng):
@@ -23,7 +23,9 @@ def _circle(rng):
 
 def _line(rng):
     t = _angle(rng)[:, None]
-    return np.repeat(t, 10, axis=1), np.repeat(t**2, 10, axis=1) + 1e-6 * rng.normal(size=(1200, 10))
+    return np.repeat(t, 10, axis=1), np.repeat(t**2, 10, axis=1) + 1e-6 * rng.normal(
+        size=(1200, 10)
+    )
 
 
 def _copies(rng, noise):
@@ -35,7 +37,9 @@ def _copies(rng, noise):
 
 def _islands(rng):
     far = np.full(5, 1000.0)
-    return tuple(np.r_[rng.normal(size=(n, 5)), rng.normal(size=(1000 - n, 5)) + far] for n in (600, 400))
+    return tuple(
+        np.r_[rng.normal(size=(n, 5)), rng.normal(size=(1000 - n, 5)) + far] for n in (600, 400)
+    )
 
 
 def _grid(rng):
@@ -48,13 +52,21 @@ HARD = {
     "circle": _circle,
     "line in ten dimensions": _line,
     "grid": _grid,
-    "whole numbers": lambda r: (r.integers(0, 4, (1500, 3)).astype(float), r.integers(0, 4, (1200, 3)).astype(float)),
+    "whole numbers": lambda r: (
+        r.integers(0, 4, (1500, 3)).astype(float),
+        r.integers(0, 4, (1200, 3)).astype(float),
+    ),
     "copies": lambda r: _copies(r, 0.0),
     "near copies": lambda r: _copies(r, 1e-7),
     "islands": _islands,
-    "outlier": lambda r: (np.r_[r.normal(size=(999, 5)), np.full((1, 5), 1e4)], r.normal(size=(1000, 5))),
+    "outlier": lambda r: (
+        np.r_[r.normal(size=(999, 5)), np.full((1, 5), 1e4)],
+        r.normal(size=(1000, 5)),
+    ),
     "far from the origin": lambda r: (r.normal(size=(800, 5)) + 1e6, r.normal(size=(800, 5)) + 1e6),
-    "constant dimensions": lambda r: tuple(np.c_[r.normal(size=(800, 2)), np.zeros((800, 3))] for _ in range(2)),
+    "constant dimensions": lambda r: tuple(
+        np.c_[r.normal(size=(800, 2)), np.zeros((800, 3))] for _ in range(2)
+    ),
     "tiny": lambda r: (1e-6 * r.normal(size=(700, 5)), 1e-6 * r.normal(size=(700, 5))),
     "huge": lambda r: (1e6 * r.normal(size=(700, 5)), 1e6 * r.normal(size=(700, 5))),
     "ten against many": lambda r: (r.normal(size=(10, 5)), r.normal(size=(20_000, 5))),
@@ -71,7 +83,9 @@ def test_hard_clouds_are_certified_and_the_certificate_is_true(make):
     assert 0.0 <= plan.gap <= 1e-3
     np.testing.assert_allclose(plan.row_mass, source.weight, atol=1e-12)
     np.testing.assert_allclose(plan.col_mass, target.weight, atol=1e-12)
-    assert plan.cost == pytest.approx(plan.mass @ ((x[plan.i] - y[plan.j]) ** 2).sum(axis=1), rel=1e-9)
+    assert plan.cost == pytest.approx(
+        plan.mass @ ((x[plan.i] - y[plan.j]) ** 2).sum(axis=1), rel=1e-9
+    )
     if len(x) * len(y) <= 1.5e6:
         best = Exact()(source, target).cost
         assert plan.cost * (1 - plan.gap) <= best * (1 + 1e-9)
@@ -83,7 +97,10 @@ def test_hard_clouds_are_certified_and_the_certificate_is_true(make):
 def test_any_tolerance_is_reached(tol, weights):
     rng = np.random.default_rng(1)
     a, b = (rng.gamma(0.3, size=n) if weights else None for n in (600, 500))
-    source, target = Population(rng.normal(size=(600, 4)), 0.0, a), Population(rng.normal(size=(500, 4)), 1.0, b)
+    source, target = (
+        Population(rng.normal(size=(600, 4)), 0.0, a),
+        Population(rng.normal(size=(500, 4)), 1.0, b),
+    )
     plan, best = Sparse(tol)(source, target), Exact()(source, target).cost
     assert plan.gap <= tol
     assert best * (1 - 1e-12) <= plan.cost <= best * (1 + tol)
@@ -91,7 +108,9 @@ def test_any_tolerance_is_reached(tol, weights):
 
 def test_a_plan_between_equal_numbers_is_a_permutation():
     rng = np.random.default_rng(0)
-    plan = Sparse()(Population(rng.normal(size=(900, 6)), 0.0), Population(rng.normal(size=(900, 6)), 1.0))
+    plan = Sparse()(
+        Population(rng.normal(size=(900, 6)), 0.0), Population(rng.normal(size=(900, 6)), 1.0)
+    )
     np.testing.assert_array_equal(np.sort(plan.i), np.arange(900))
     np.testing.assert_array_equal(np.sort(plan.j), np.arange(900))
 
@@ -111,7 +130,10 @@ def test_one_dimension_is_solved_by_sorting():
 
 def test_a_seed_is_kept_and_another_gives_another_plan_of_the_same_cost():
     rng = np.random.default_rng(0)
-    source, target = Population(rng.normal(size=(1500, 5)), 0.0), Population(rng.normal(size=(1200, 5)), 1.0)
+    source, target = (
+        Population(rng.normal(size=(1500, 5)), 0.0),
+        Population(rng.normal(size=(1200, 5)), 1.0),
+    )
     assert (
         Sparse(random_state=np.random.default_rng(3)).random_state
         == Sparse(random_state=np.random.default_rng(3)).random_state
@@ -123,7 +145,9 @@ def test_a_seed_is_kept_and_another_gives_another_plan_of_the_same_cost():
 def test_rounds_are_logged(caplog):
     rng = np.random.default_rng(0)
     with caplog.at_level(logging.DEBUG, logger="cellflow"):
-        Sparse()(Population(rng.normal(size=(30, 2)), 0.0), Population(rng.normal(size=(30, 2)), 1.0))
+        Sparse()(
+            Population(rng.normal(size=(30, 2)), 0.0), Population(rng.normal(size=(30, 2)), 1.0)
+        )
     assert "30 x 30 cells, round 0: cost" in caplog.text
 
 
@@ -160,12 +184,14 @@ import numba.core.caching as caching
 caching.CacheImpl._locator_classes = []
 caching.CodeLibraryCacheImpl._locator_classes = []
 import numpy as np
-from cellflow._compiled import compiled
+from cellflow.core._compiled import compiled
 @compiled
 def twice(x):
     return 2 * x
 assert twice(3) == 6
 assert type(twice._cache).__name__ == "NullCache"
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr

@@ -26,14 +26,18 @@ from cellflow.errors import InputError, InputTypeError, MissingDataError, Missin
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 RNG = np.random.default_rng(0)
-loaders = pytest.mark.parametrize("load", [embryoid_body, cite, multi, larry], ids=lambda f: f.__name__)
+loaders = pytest.mark.parametrize(
+    "load", [embryoid_body, cite, multi, larry], ids=lambda f: f.__name__
+)
 
 
 def h5ad(path, obs, **obsm):
     n = len(next(iter(obs.values())))
     frame = pd.DataFrame(obs, index=[f"c{i}" for i in range(n)])
     X = sp.random(n, 7, 0.5, format="csr", dtype=np.float32, random_state=0)
-    ad.AnnData(X, obs=frame, obsm={"X_pca": RNG.standard_normal((n, 4)).astype(np.float32), **obsm}).write_h5ad(path)
+    ad.AnnData(
+        X, obs=frame, obsm={"X_pca": RNG.standard_normal((n, 4)).astype(np.float32), **obsm}
+    ).write_h5ad(path)
     return path
 
 
@@ -42,7 +46,13 @@ def h5ad(path, obs, **obsm):
 
 def test_embryoid_body_npz(tmp_path):
     labels, pcs = np.array([0, 0, 1, 2, 3, 4, 4]), RNG.standard_normal((7, 100))
-    np.savez(tmp_path / "eb_velocity_v5.npz", pcs=pcs, sample_labels=labels, phate=pcs[:, :2], delta_embedding=pcs)
+    np.savez(
+        tmp_path / "eb_velocity_v5.npz",
+        pcs=pcs,
+        sample_labels=labels,
+        phate=pcs[:, :2],
+        delta_embedding=pcs,
+    )
     adata = embryoid_body(path=tmp_path)
     np.testing.assert_array_equal(adata.obsm["X_pca"], pcs)
     np.testing.assert_array_equal(adata.obsm["X_phate"], pcs[:, :2])
@@ -52,12 +62,18 @@ def test_embryoid_body_npz(tmp_path):
 
 
 def test_embryoid_body_h5ad(tmp_path):
-    adata = embryoid_body(path=h5ad(tmp_path / "eb_pca100.h5ad", {"time": [0.0, 1.0, 4.0], "sample_labels": [0, 1, 4]}))
+    adata = embryoid_body(
+        path=h5ad(
+            tmp_path / "eb_pca100.h5ad", {"time": [0.0, 1.0, 4.0], "sample_labels": [0, 1, 4]}
+        )
+    )
     assert adata.obs["time"].tolist() == [0.0, 1.0, 4.0]
     assert adata.obsm["X_pca"].shape == (3, 4)
 
 
-@pytest.mark.parametrize(("load", "name"), [(cite, "op_cite_inputs_0.h5ad"), (multi, "op_train_multi_targets_0.h5ad")])
+@pytest.mark.parametrize(
+    ("load", "name"), [(cite, "op_cite_inputs_0.h5ad"), (multi, "op_train_multi_targets_0.h5ad")]
+)
 @pytest.mark.parametrize("kind", ["int64", "category", "str"])
 def test_challenge_files(tmp_path, load, name, kind):
     days = pd.Series([2, 7, 3, 4, 2]).astype(kind)
@@ -71,7 +87,9 @@ def test_challenge_files(tmp_path, load, name, kind):
 def test_larry_file(tmp_path):
     clones = sp.csr_matrix(np.eye(4, 3))
     obs = {"time_info": pd.Categorical(["2", "4", "6", "6"]), "state_info": list("abcd")}
-    adata = larry(path=h5ad(tmp_path / "any_name.h5ad", obs, X_clone=clones, X_emb=np.zeros((4, 2))))
+    adata = larry(
+        path=h5ad(tmp_path / "any_name.h5ad", obs, X_clone=clones, X_emb=np.zeros((4, 2)))
+    )
     assert adata.obs["time"].tolist() == [2.0, 4.0, 6.0, 6.0]
     assert adata.obsm["X_clone"].shape == (4, 3)
 
@@ -81,7 +99,11 @@ def test_real_files():
     eb = embryoid_body(path=SHARED / "eb" / "eb_pca100.h5ad")
     assert eb.obs["time"].value_counts().sort_index().tolist() == [2381, 4163, 3278, 3665, 3332]
     fixture = larry(path=SHARED / "larry_cospar" / "test_adata_preprocessed.h5ad")
-    assert fixture.obs["time"].value_counts().sort_index().to_dict() == {2.0: 34, 4.0: 316, 6.0: 431}
+    assert fixture.obs["time"].value_counts().sort_index().to_dict() == {
+        2.0: 34,
+        4.0: 316,
+        6.0: 431,
+    }
 
 
 # Files that are not what they should be -----------------------------------------------------------------------------
@@ -114,7 +136,9 @@ def test_a_missing_key_lists_what_there_is(tmp_path):
 
 
 def test_times_that_are_no_numbers_are_listed(tmp_path):
-    with pytest.raises(InputError, match=r"obs\['day'\] should hold numbers; found \['2', 'late'\]"):
+    with pytest.raises(
+        InputError, match=r"obs\['day'\] should hold numbers; found \['2', 'late'\]"
+    ):
         multi(path=h5ad(tmp_path / "a.h5ad", {"day": ["2", "late"]}))
     np.savez(tmp_path / "eb_velocity_v5.npz", pcs=np.zeros((2, 3)), sample_labels=np.array([0, 9]))
     with pytest.raises(InputError, match=r"values \[0, 9\]; expected 0 to 4"):
@@ -175,7 +199,9 @@ NPZ = {
     "infinite": packed(pcs=np.full((20, 3), np.inf), sample_labels=LABELS),
     "broken labels": packed(pcs=np.ones((20, 3)), sample_labels=LABELS + 0.5),
     "NaN labels": packed(pcs=np.ones((20, 3)), sample_labels=np.full(20, np.nan)),
-    "another length of phate": packed(pcs=np.ones((20, 3)), sample_labels=LABELS, phate=np.ones((3, 2))),
+    "another length of phate": packed(
+        pcs=np.ones((20, 3)), sample_labels=LABELS, phate=np.ones((3, 2))
+    ),
 }
 
 
@@ -195,7 +221,9 @@ def written(file, content):
 
 
 @loaders
-@pytest.mark.parametrize("content", [b"", b"<html>", b"\x89HDF\r\n\x1a\n" + bytes(99), pickle.dumps(3)], ids=range(4))
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b"\x89HDF\r\n\x1a\n" + bytes(99), pickle.dumps(3)], ids=range(4)
+)
 def test_files_that_are_no_h5ad_are_refused_by_name(load, content, tmp_path):
     with pytest.raises(InputError, match=r"a\.h5ad"):
         load(path=written(tmp_path / "a.h5ad", content))
@@ -257,7 +285,9 @@ def server(monkeypatch, tmp_path):
         thread.start()
         url = f"http://127.0.0.1:{httpd.server_port}"
         digest = hashlib.sha256(content).hexdigest()
-        source = module._Source("file.bin", f"{url}/file", digest, "https://example.org", "12 bytes")
+        source = module._Source(
+            "file.bin", f"{url}/file", digest, "https://example.org", "12 bytes"
+        )
         yield source, url, asked
         httpd.shutdown()
         thread.join()
@@ -282,7 +312,9 @@ def test_what_cannot_be_had_says_what_to_do(server, monkeypatch):
         "another file": replace(source, sha256="0" * 64),
     }
     for reason, broken in wrong.items():
-        with pytest.raises(MissingDataError, match=re.escape(f"sha256 {broken.sha256}) from https://example.org")) as caught:
+        with pytest.raises(
+            MissingDataError, match=re.escape(f"sha256 {broken.sha256}) from https://example.org")
+        ) as caught:
             module._fetch(broken)
         assert "path='.../file.bin'" in str(caught.value), reason
 
@@ -291,7 +323,9 @@ def test_ten_seconds_are_enough():
     assert module._TIMEOUT_SECONDS == 10
 
 
-@pytest.mark.parametrize("source", [module._EB, module._CITE, module._MULTI, module._LARRY], ids=lambda s: s.file)
+@pytest.mark.parametrize(
+    "source", [module._EB, module._CITE, module._MULTI, module._LARRY], ids=lambda s: s.file
+)
 def test_sources_are_complete(source):
     assert re.fullmatch("[0-9a-f]{64}", source.sha256)
     assert source.url.startswith("https://")

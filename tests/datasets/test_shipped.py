@@ -69,7 +69,9 @@ def test_an_installation_without_data_says_so():
         module._folder("nothing_of_this_name")
 
 
-@pytest.mark.skipif(not SOURCE.exists(), reason="the full table of HSMMSingleCell is not beside the repository")
+@pytest.mark.skipif(
+    not SOURCE.exists(), reason="the full table of HSMMSingleCell is not beside the repository"
+)
 def test_is_made_from_the_full_table(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     monkeypatch.delitem(sys.modules, "make", raising=False)
@@ -83,5 +85,7 @@ def test_is_made_from_the_full_table(monkeypatch):
     assert full.obs_names.equals(ours.obs_names)
     np.testing.assert_array_equal(ours.X > 0, theirs > 0)
     large = theirs > 1e-3  # below, half precision itself runs out of digits
-    np.testing.assert_array_equal(ours.X[large], module.three_digits(theirs[large].astype(np.float64)).astype(np.float32))
+    np.testing.assert_array_equal(
+        ours.X[large], module.three_digits(theirs[large].astype(np.float64)).astype(np.float32)
+    )
     np.testing.assert_allclose(ours.X, theirs, rtol=0.00501, atol=1e-7)

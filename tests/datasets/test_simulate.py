@@ -42,7 +42,9 @@ def test_truth_belongs_to_its_cell_and_survives_a_file(name, tmp_path):
     }.items():
         assert (f"{known}_true" in slot) == hasattr(system, known)
         if hasattr(system, known):
-            np.testing.assert_array_equal(slot[f"{known}_true"][later], getattr(system, known)(0.7, adata.X[later]))
+            np.testing.assert_array_equal(
+                slot[f"{known}_true"][later], getattr(system, known)(0.7, adata.X[later])
+            )
     adata.write_h5ad(tmp_path / "a.h5ad")
     again = ad.read_h5ad(tmp_path / "a.h5ad")
     np.testing.assert_array_equal(again.X, adata.X)
@@ -59,7 +61,11 @@ def test_no_result_of_a_fit_takes_the_place_of_the_truth(name):
     assert bases
     assert not {keys.velocity(basis) for basis in [*bases, "X"]} & set(adata.obsm)
     for slot in ("obs", "obsm", "layers", "var", "uns"):
-        assert not [key for key in getattr(adata, slot) if keys.makes(slot, key) and not key.endswith("_true")]
+        assert not [
+            key
+            for key in getattr(adata, slot)
+            if keys.makes(slot, key) and not key.endswith("_true")
+        ]
 
 
 def test_velocities_stand_beside_the_truth():

@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from cellflow import densities
-from cellflow.densities import MAF, NSF, Conditioned, Glow, MaximumLikelihood, RealNVP, fit_density, from_state
+from cellflow.densities import (
+    MAF,
+    NSF,
+    Conditioned,
+    Glow,
+    MaximumLikelihood,
+    RealNVP,
+    fit_density,
+    from_state,
+)
 from cellflow.densities._likelihood import systematic
 from cellflow.errors import InputError, ModelFileError, TrainingError
 
@@ -40,7 +49,9 @@ def truth(x):
 
 def fit(method, x, training=TRAINING, **options):
     builder = METHODS[method]
-    return fit_density(x, method=builder, training=None if isinstance(builder, str) else training, **options)
+    return fit_density(
+        x, method=builder, training=None if isinstance(builder, str) else training, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +82,20 @@ def mass(log_prob, low, high, n=101):
 
 def test_every_family_is_tried_here():
     assert {b.func for b in FLOWS.values()} == {NSF, MAF, RealNVP, Glow}
-    kinds = {"Conditioned", "GaussianMixture", "KernelDensity", "NormalizingFlow", "MaximumLikelihood"}
+    kinds = {
+        "Conditioned",
+        "GaussianMixture",
+        "KernelDensity",
+        "NormalizingFlow",
+        "MaximumLikelihood",
+    }
     functions = {"fit_density", "from_state", "require_learnable"}
-    assert {f.func.__name__ for f in FLOWS.values()} | kinds | functions | {"Builder", "Density", "Method", "State"} == set(
-        densities.__all__
-    )
+    assert {f.func.__name__ for f in FLOWS.values()} | kinds | functions | {
+        "Builder",
+        "Density",
+        "Method",
+        "State",
+    } == set(densities.__all__)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -93,7 +113,9 @@ def test_reaches_the_known_entropy(fitted, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_integrates_to_one(fitted, method):
-    assert mass(fitted[method].log_prob, SHIFT - [6, 6], SHIFT + [6, 14]) == pytest.approx(1.0, abs=0.01)
+    assert mass(fitted[method].log_prob, SHIFT - [6, 6], SHIFT + [6, 14]) == pytest.approx(
+        1.0, abs=0.01
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -120,10 +142,20 @@ def test_one_seed_one_result_and_global_state_untouched(method):
     x = draw(200)
     np.random.seed(7)  # noqa: NPY002 (the global generator is what must not be touched)
     torch.manual_seed(7)
-    before = np.random.get_state()[1].copy(), torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()  # noqa: NPY002
+    before = (
+        np.random.get_state()[1].copy(),
+        torch.get_rng_state(),
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+    )
     first, second = (fit(method, x, training=QUICK, random_state=3) for _ in range(2))
     draws = [density.sample(5, np.random.default_rng(1)) for density in (first, second)]
-    after = np.random.get_state()[1], torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()  # noqa: NPY002
+    after = (
+        np.random.get_state()[1],
+        torch.get_rng_state(),
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+    )
     np.testing.assert_array_equal(first.log_prob(x), second.log_prob(x))
     np.testing.assert_array_equal(*draws)
     np.testing.assert_array_equal(before[0], after[0])
@@ -141,15 +173,24 @@ def test_survives_as_plain_values(fitted, method):
     assert torch.equal(before, torch.get_rng_state())
     x = draw(50, seed=2)
     np.testing.assert_array_equal(again.log_prob(x), density.log_prob(x))
-    np.testing.assert_array_equal(*(d.sample(9, np.random.default_rng(0)) for d in (again, density)))
+    np.testing.assert_array_equal(
+        *(d.sample(9, np.random.default_rng(0)) for d in (again, density))
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_p9_a_cell_does_not_depend_on_the_others(fitted, method):
     x = draw(1500, seed=3)
     together = fitted[method].log_prob(x)
-    compare = np.testing.assert_array_equal if method in FLOWS else partial(np.testing.assert_allclose, atol=1e-9)
-    compare(np.concatenate([fitted[method].log_prob(x[k : k + 1]) for k in range(0, 1500, 500)]), together[::500])
+    compare = (
+        np.testing.assert_array_equal
+        if method in FLOWS
+        else partial(np.testing.assert_allclose, atol=1e-9)
+    )
+    compare(
+        np.concatenate([fitted[method].log_prob(x[k : k + 1]) for k in range(0, 1500, 500)]),
+        together[::500],
+    )
     compare(fitted[method].log_prob(x[::-1]), together[::-1])
 
 
@@ -182,7 +223,12 @@ def test_weights_are_cells_counted_more_often(method):
     rng = np.random.default_rng(0)
     side = np.repeat([-1.0, 1.0], 500)
     x = np.column_stack([3 * side, np.zeros(1000)]) + rng.normal(size=(1000, 2))
-    density = fit(method, x, weight=np.where(side > 0, 9.0, 1.0), training=MaximumLikelihood(steps=100, batch_size=128))
+    density = fit(
+        method,
+        x,
+        weight=np.where(side > 0, 9.0, 1.0),
+        training=MaximumLikelihood(steps=100, batch_size=128),
+    )
     drawn = density.sample(4000, np.random.default_rng(1))
     assert np.mean(drawn[:, 0] > 0) == pytest.approx(0.9, abs=0.04)
 
@@ -192,7 +238,10 @@ def test_cells_of_weight_zero_are_as_if_absent(method):
     x = draw(120)
     weight = np.r_[np.ones(100), np.zeros(20)]
     far = np.vstack([x[:100], x[100:] + 1e6])
-    with_them, without = fit(method, far, weight=weight, training=QUICK), fit(method, x[:100], training=QUICK)
+    with_them, without = (
+        fit(method, far, weight=weight, training=QUICK),
+        fit(method, x[:100], training=QUICK),
+    )
     np.testing.assert_array_equal(with_them.log_prob(x), without.log_prob(x))
 
 
@@ -203,7 +252,9 @@ def test_cells_of_weight_zero_are_as_if_absent(method):
 def test_one_dimension(method):
     """Two modes of unequal weight."""
     rng = np.random.default_rng(0)
-    x = np.where(rng.random((2000, 1)) < 0.3, rng.normal(-2, 0.5, (2000, 1)), rng.normal(2, 0.8, (2000, 1)))
+    x = np.where(
+        rng.random((2000, 1)) < 0.3, rng.normal(-2, 0.5, (2000, 1)), rng.normal(2, 0.8, (2000, 1))
+    )
     density = fit(method, x, training=MaximumLikelihood(steps=150, batch_size=256))
     grid = np.linspace(-9, 9, 4001)[:, None]
     p = np.exp(density.log_prob(grid))
@@ -256,7 +307,11 @@ def perturbed(builder, dim=3, n_context=0):
 def test_both_directions_are_inverses(method, n_context):
     flow = perturbed(FLOWS[method], n_context=n_context)
     z = torch.randn(40, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    c = torch.linspace(-1, 1, 40 * n_context, dtype=torch.float64).reshape(40, n_context) if n_context else None
+    c = (
+        torch.linspace(-1, 1, 40 * n_context, dtype=torch.float64).reshape(40, n_context)
+        if n_context
+        else None
+    )
     there = flow.transform(c)
     torch.testing.assert_close(there.inv(there(z)), z, atol=1e-9, rtol=0)
     torch.testing.assert_close(there(there.inv(z)), z, atol=1e-9, rtol=0)
@@ -266,7 +321,9 @@ def test_both_directions_are_inverses(method, n_context):
 def test_the_volume_is_that_of_the_jacobian(method):
     flow = perturbed(FLOWS[method])
     x = torch.randn(3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    jacobian = torch.autograd.functional.jacobian(lambda y: flow.transform(None)(flow.standardised(y[None]))[0], x)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda y: flow.transform(None)(flow.standardised(y[None]))[0], x
+    )
     noise = flow.transform(None)(flow.standardised(x[None]))[0]
     expected = torch.linalg.slogdet(jacobian)[1] - 0.5 * noise @ noise - 1.5 * np.log(2 * np.pi)
     torch.testing.assert_close(flow(x[None])[0], expected)
@@ -274,7 +331,9 @@ def test_the_volume_is_that_of_the_jacobian(method):
 
 @pytest.mark.parametrize("method", FLOWS)
 def test_starts_as_the_normal_distribution_of_the_cells(method):
-    x = torch.from_numpy(np.random.default_rng(0).normal(size=(4000, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]]))
+    x = torch.from_numpy(
+        np.random.default_rng(0).normal(size=(4000, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]])
+    )
     flow = FLOWS[method](2).double()
     flow.initialise(x, None)
     normal = torch.distributions.MultivariateNormal(torch.zeros(2).double(), x.mT @ x / len(x))
@@ -290,7 +349,9 @@ def test_the_best_weights_on_held_out_cells_are_kept(fitted, method):
 
 def test_patience_ends_training():
     x = np.random.default_rng(0).normal(size=(100, 2))
-    flow = fit_density(x, method=FLOWS["nsf"], training=MaximumLikelihood(steps=5000, patience=20, record_every=10))
+    flow = fit_density(
+        x, method=FLOWS["nsf"], training=MaximumLikelihood(steps=5000, patience=20, record_every=10)
+    )
     best = flow.history["step"][flow.history["val_nll"].argmin()]
     assert flow.history["step"][-1] == best + 20
 
@@ -298,7 +359,9 @@ def test_patience_ends_training():
 @pytest.mark.parametrize("c", [-0.8, 0.0, 0.8])
 def test_a_conditional_density_integrates_to_one_and_is_near_the_truth(conditional, c):
     context = np.array([c])
-    assert mass(lambda x: conditional.log_prob(x, context), [-14, -8], [14, 8]) == pytest.approx(1.0, abs=0.01)
+    assert mass(lambda x: conditional.log_prob(x, context), [-14, -8], [14, 8]) == pytest.approx(
+        1.0, abs=0.01
+    )
     z = np.random.default_rng(5).normal(size=(4000, 2))
     x = np.array([c, -c]) + z * [np.exp(c), 1.0]
     expected = -0.5 * (z**2).sum(axis=1) - np.log(2 * np.pi) - c
@@ -315,7 +378,12 @@ def test_samples_of_a_conditional_density_follow_their_own_context(conditional):
 @pytest.mark.parametrize("method", ["nsf"])
 def test_a_constant_context_says_nothing(method, fitted):
     x, fresh = draw(3000), draw(3000, seed=1)
-    density = fit(method, x, context=np.full((3000, 1), 5.0), training=MaximumLikelihood(steps=150, batch_size=192))
+    density = fit(
+        method,
+        x,
+        context=np.full((3000, 1), 5.0),
+        training=MaximumLikelihood(steps=150, batch_size=192),
+    )
     difference = density.log_prob(fresh, np.array([5.0])) - fitted[method].log_prob(fresh)
     assert abs(difference.mean()) < 0.06
 
@@ -329,7 +397,9 @@ def test_differentiable_in_positions(fitted, method):
 def test_all_parameters_get_a_gradient():
     for method, builder in FLOWS.items():
         flow = perturbed(builder, n_context=1)
-        flow(torch.randn(50, 3, generator=torch.Generator().manual_seed(0)), torch.ones(50, 1)).sum().backward()
+        flow(
+            torch.randn(50, 3, generator=torch.Generator().manual_seed(0)), torch.ones(50, 1)
+        ).sum().backward()
         assert not [name for name, p in flow.named_parameters() if p.grad is None], method
 
 
@@ -389,8 +459,16 @@ def broken(value):
         (draw(50), {"context": np.ones((49, 1))}, "context has 49 rows"),
         (draw(50), {"context": np.full((50, 1), np.nan)}, "context has nan in row 0, column 0"),
         (draw(50), {"method": "nfs"}, "did you mean 'nsf'"),
-        (draw(50), {"method": "gmm", "context": np.ones((50, 1))}, "context= has no meaning for method='gmm'"),
-        (draw(50), {"method": "kde", "training": TRAINING}, "training= has no meaning for method='kde'"),
+        (
+            draw(50),
+            {"method": "gmm", "context": np.ones((50, 1))},
+            "context= has no meaning for method='gmm'",
+        ),
+        (
+            draw(50),
+            {"method": "kde", "training": TRAINING},
+            "training= has no meaning for method='kde'",
+        ),
         (draw(50), {"method": partial(NSF, bins=1)}, "bins=1"),
         (draw(50), {"method": partial(MAF, transforms=0)}, "transforms=0"),
         (draw(50), {"method": partial(RealNVP, hidden=())}, "hidden=0"),
@@ -404,7 +482,15 @@ def test_bad_input(x, options, words):
 
 @pytest.mark.parametrize(
     "option",
-    [{"steps": 0}, {"steps": 1.5}, {"lr": 0.0}, {"lr": float("inf")}, {"validation": 0.0}, {"validation": 0.6}, {"ema": 1.0}],
+    [
+        {"steps": 0},
+        {"steps": 1.5},
+        {"lr": 0.0},
+        {"lr": float("inf")},
+        {"validation": 0.0},
+        {"validation": 0.6},
+        {"ema": 1.0},
+    ],
 )
 def test_training_that_cannot_be(option):
     with pytest.raises(InputError, match=next(iter(option))):

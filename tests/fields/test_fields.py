@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cellflow import fields
+from cellflow.core.population import Clock
 from cellflow.errors import InputError
-from cellflow.population import Clock
 
 CLOCK = Clock(start=0.0, stop=72.0, unit=24.0, median_gap=24.0)
 BUILDERS = {
@@ -53,7 +53,9 @@ def test_a_row_does_not_depend_on_the_others(field, x):
 
 
 def test_a_scalar_time_is_the_same_time_for_every_row(field, x):
-    torch.testing.assert_close(field(torch.tensor(5.0, dtype=torch.float64), x), field(torch.full((9,), 5.0).double(), x))
+    torch.testing.assert_close(
+        field(torch.tensor(5.0, dtype=torch.float64), x), field(torch.full((9,), 5.0).double(), x)
+    )
 
 
 def test_depends_on_time(field, x):
@@ -70,9 +72,11 @@ def test_every_parameter_gets_a_gradient(field, x):
     dead = [
         name
         for name, p in field.named_parameters()
-        if (p.grad is None or not p.grad.abs().sum() > 0) and not name.endswith("potential.net.6.bias")
+        if (p.grad is None or not p.grad.abs().sum() > 0)
+        and not name.endswith("potential.net.6.bias")
     ]
-    # The last bias of a potential is a constant of integration: the one parameter that cannot matter.
+    # The last bias of a potential is a constant of integration: the one parameter that cannot
+    # matter.
     assert not dead
 
 
@@ -83,7 +87,12 @@ def test_rescaling_time_rescales_velocities_and_nothing_else(x):
             with torch.random.fork_rng():
                 torch.manual_seed(0)
                 clock = Clock(0.0, 72.0 * factor, 24.0 * factor, 24.0 * factor)
-                outputs.append(factor * builder(3, clock).double()(torch.tensor(30.0 * factor, dtype=torch.float64), x))
+                outputs.append(
+                    factor
+                    * builder(3, clock).double()(
+                        torch.tensor(30.0 * factor, dtype=torch.float64), x
+                    )
+                )
         torch.testing.assert_close(*outputs)
 
 
@@ -121,7 +130,8 @@ def test_conditions(kind, x):
 
 
 @pytest.mark.parametrize(
-    "options", [{"width": 0}, {"depth": 0}, {"activation": "rleu"}, {"n_frequencies": -1}, {"width": 2.5}]
+    "options",
+    [{"width": 0}, {"depth": 0}, {"activation": "rleu"}, {"n_frequencies": -1}, {"width": 2.5}],
 )
 def test_bad_shapes_are_refused(options):
     with pytest.raises(InputError, match=str(next(iter(options)))):
@@ -130,4 +140,6 @@ def test_bad_shapes_are_refused(options):
 
 def test_fourier_features_of_time(x):
     field = fields.MLP(3, CLOCK, width=8, n_frequencies=3).double()
-    assert field.time(torch.tensor(36.0, dtype=torch.float64), x)[0].tolist() == pytest.approx([0, 1, 1, 1, 0, 0, 0])
+    assert field.time(torch.tensor(36.0, dtype=torch.float64), x)[0].tolist() == pytest.approx(
+        [0, 1, 1, 1, 0, 0, 0]
+    )

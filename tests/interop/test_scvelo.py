@@ -11,7 +11,9 @@ import pytest
 import cellflow as cf
 from worm import PREDICT, needs_worm, prepared
 
-scv = pytest.importorskip("scvelo", reason="scVelo lives in an environment of its own: make interop")
+scv = pytest.importorskip(
+    "scvelo", reason="scVelo lives in an environment of its own: make interop"
+)
 
 pytestmark = [
     needs_worm,
@@ -29,7 +31,9 @@ def adata() -> ad.AnnData:
 
 def test_velocity_embedding_stream_draws_our_velocities(adata: ad.AnnData) -> None:
     before = {key: np.asarray(value).copy() for key, value in adata.obsm.items()}
-    ax = scv.pl.velocity_embedding_stream(adata, basis="umap", vkey="velocity", color="cell_type", show=False)
+    ax = scv.pl.velocity_embedding_stream(
+        adata, basis="umap", vkey="velocity", color="cell_type", show=False
+    )
     assert len(ax.collections) > 1
     assert "velocity_graph" not in adata.uns
     for key, value in before.items():
@@ -37,7 +41,9 @@ def test_velocity_embedding_stream_draws_our_velocities(adata: ad.AnnData) -> No
 
 
 def test_what_was_drawn_is_written_read_and_predicts(adata: ad.AnnData, tmp_path: Path) -> None:
-    scv.pl.velocity_embedding_stream(adata, basis="umap", vkey="velocity", color="cell_type", show=False)
+    scv.pl.velocity_embedding_stream(
+        adata, basis="umap", vkey="velocity", color="cell_type", show=False
+    )
     adata.write_h5ad(tmp_path / "fitted.h5ad")
     files = [str(tmp_path / "fitted.h5ad"), str(tmp_path / "later.h5ad")]
     subprocess.run([sys.executable, "-c", PREDICT, *files], check=True)
@@ -55,4 +61,6 @@ def test_cellrank_reads_the_latent_velocities(adata: ad.AnnData) -> None:
     cr = pytest.importorskip("cellrank")
     kernel = cr.kernels.VelocityKernel(adata, attr="obsm", xkey="X_pca", vkey="velocity_pca")
     kernel.compute_transition_matrix(show_progress_bar=False)
-    np.testing.assert_allclose(np.asarray(kernel.transition_matrix.sum(axis=1)).ravel(), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(kernel.transition_matrix.sum(axis=1)).ravel(), 1.0, rtol=1e-5
+    )

@@ -21,7 +21,9 @@ def test_a_prediction_of_another_width_in_closed_form(width):
     predicted, observed = width * rng.standard_normal((20_000, 1)), rng.standard_normal((20_000, 1))
     level = np.array([0.5, 0.8, 0.95])
     expected = 2 * norm.cdf(width * norm.ppf((1 + level) / 2)) - 1
-    np.testing.assert_allclose(calibration(predicted, observed, level=level).coverage[:, 0], expected, atol=0.015)
+    np.testing.assert_allclose(
+        calibration(predicted, observed, level=level).coverage[:, 0], expected, atol=0.015
+    )
 
 
 def test_a_prediction_elsewhere_covers_nothing():
@@ -33,11 +35,18 @@ def test_a_prediction_elsewhere_covers_nothing():
 
 def test_weights_are_copies_and_units_do_not_matter():
     rng = np.random.default_rng(0)
-    x, y, copies, others = rng.standard_normal((30, 2)), rng.standard_normal((20, 2)), np.arange(30), np.arange(20)
+    x, y, copies, others = (
+        rng.standard_normal((30, 2)),
+        rng.standard_normal((20, 2)),
+        np.arange(30),
+        np.arange(20),
+    )
     weighted = calibration(x, y, predicted_weight=copies, observed_weight=others).coverage
     repeated = calibration(np.repeat(x, copies, axis=0), np.repeat(y, others, axis=0)).coverage
     np.testing.assert_allclose(weighted, repeated)
-    np.testing.assert_allclose(calibration(-3 * x + 5, -3 * y + 5).coverage, calibration(x, y).coverage)
+    np.testing.assert_allclose(
+        calibration(-3 * x + 5, -3 * y + 5).coverage, calibration(x, y).coverage
+    )
 
 
 def test_a_collapsed_prediction():

@@ -25,7 +25,9 @@ def test_zero_on_itself_one_where_nothing_is_shared_and_symmetric():
 def test_a_weight_is_as_many_copies():
     x, copies = np.array(list("abca")), np.array([1, 2, 0, 3])
     weighted = composition_error(x, list("ab"), x_weight=copies)
-    assert weighted.error == pytest.approx(composition_error(np.repeat(x, copies), list("ab")).error)
+    assert weighted.error == pytest.approx(
+        composition_error(np.repeat(x, copies), list("ab")).error
+    )
 
 
 def test_categoricals_and_series():

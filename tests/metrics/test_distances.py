@@ -42,15 +42,26 @@ def test_zero_on_itself_symmetric_and_positive(distance):
 def test_a_weight_is_as_many_copies(distance):
     x, y = two(10, 12)
     copies = np.arange(1, 11)
-    assert distance(x, y, x_weight=7.0 * copies) == pytest.approx(distance(np.repeat(x, copies, axis=0), y))
-    assert distance(y, x, y_weight=copies) == pytest.approx(distance(y, np.repeat(x, copies, axis=0)))
+    assert distance(x, y, x_weight=7.0 * copies) == pytest.approx(
+        distance(np.repeat(x, copies, axis=0), y)
+    )
+    assert distance(y, x, y_weight=copies) == pytest.approx(
+        distance(y, np.repeat(x, copies, axis=0))
+    )
     without = distance(x, y, x_weight=np.r_[np.ones(9), 0.0])
     assert without == pytest.approx(distance(x[:9], y))
 
 
 @pytest.mark.parametrize(
     ("distance", "power"),
-    [(energy_distance, 1), (mmd, 0), (sliced_wasserstein, 1), (sliced_w2, 1), (mean_error, 1), (variance_ratio, 0)],
+    [
+        (energy_distance, 1),
+        (mmd, 0),
+        (sliced_wasserstein, 1),
+        (sliced_w2, 1),
+        (mean_error, 1),
+        (variance_ratio, 0),
+    ],
 )
 def test_units(distance, power):
     x, y = two()
@@ -60,7 +71,12 @@ def test_units(distance, power):
 
 def test_energy_distance_agrees_with_scipy_on_a_line_and_with_all_pairs():
     rng = np.random.default_rng(0)
-    x, y, a, b = rng.standard_normal(30), 1 + rng.standard_normal(20), rng.random(30), rng.random(20)
+    x, y, a, b = (
+        rng.standard_normal(30),
+        1 + rng.standard_normal(20),
+        rng.random(30),
+        rng.random(20),
+    )
     ours = energy_distance(x[:, None], y[:, None], x_weight=a, y_weight=b)
     assert ours == pytest.approx(energy_on_a_line(x, y, a, b) ** 2)
     x, y = two()
@@ -72,7 +88,12 @@ def test_energy_distance_of_two_samples_is_what_is_said_of_it():
     """Of one population, on average: (1/n + 1/m) times the mean distance of two cells, times (n - 1) / n of each."""
     rng = np.random.default_rng(0)
     n, m, d = 50, 80, 4
-    found = np.mean([energy_distance(rng.standard_normal((n, d)), rng.standard_normal((m, d))) for _ in range(200)])
+    found = np.mean(
+        [
+            energy_distance(rng.standard_normal((n, d)), rng.standard_normal((m, d)))
+            for _ in range(200)
+        ]
+    )
     typical = np.mean(pdist(rng.standard_normal((2000, d))))
     assert found == pytest.approx((1 / n + 1 / m) * typical, rel=0.02)
 
@@ -83,13 +104,21 @@ def test_mmd_agrees_with_the_double_sum_and_the_bandwidth_is_the_median():
 
     def mean_kernel(x, y, a, b, width):
         square = cdist(x, y, "sqeuclidean")
-        values = np.mean([np.exp(-square / (2 * (s * width) ** 2)) for s in (0.25, 0.5, 1, 2, 4)], axis=0)
+        values = np.mean(
+            [np.exp(-square / (2 * (s * width) ** 2)) for s in (0.25, 0.5, 1, 2, 4)], axis=0
+        )
         return a @ values @ b / (a.sum() * b.sum())
 
-    slow = mean_kernel(x, x, a, a, 1.3) + mean_kernel(y, y, b, b, 1.3) - 2 * mean_kernel(x, y, a, b, 1.3)
+    slow = (
+        mean_kernel(x, x, a, a, 1.3)
+        + mean_kernel(y, y, b, b, 1.3)
+        - 2 * mean_kernel(x, y, a, b, 1.3)
+    )
     assert mmd(x, y, bandwidth=1.3, x_weight=a, y_weight=b) == pytest.approx(slow)
     width = np.median(pdist(np.concatenate([x, y])))
-    assert pairs.median_distance(pairs.Two(x, y, np.full(60, 1 / 60), np.full(60, 1 / 60))) == pytest.approx(width, rel=0.02)
+    assert pairs.median_distance(
+        pairs.Two(x, y, np.full(60, 1 / 60), np.full(60, 1 / 60))
+    ) == pytest.approx(width, rel=0.02)
     assert mmd(x, y) == pytest.approx(mmd(x, y, bandwidth=width), rel=0.02)
 
 
@@ -108,7 +137,9 @@ def test_tiles_change_nothing(monkeypatch):
 def test_on_a_line_the_slice_is_the_whole(p):
     x, y = two(d=1)
     weight = np.random.default_rng(2).random(40)
-    assert sliced_wasserstein(x, y, p=p, x_weight=weight) == pytest.approx(wasserstein(x, y, p=p, x_weight=weight))
+    assert sliced_wasserstein(x, y, p=p, x_weight=weight) == pytest.approx(
+        wasserstein(x, y, p=p, x_weight=weight)
+    )
 
 
 def test_slices_of_a_translation():
@@ -117,7 +148,11 @@ def test_slices_of_a_translation():
     step = np.array([0.0, 3.0, 0.0, 4.0])
     assert sliced_w2(x, x + step, n_projections=4000) == pytest.approx(5.0 / 2.0, rel=0.03)
     assert sliced_wasserstein(x, y) < wasserstein(x, y)
-    assert sliced_wasserstein(x, y, random_state=1) != sliced_wasserstein(x, y) == sliced_wasserstein(x, y, random_state=0)
+    assert (
+        sliced_wasserstein(x, y, random_state=1)
+        != sliced_wasserstein(x, y)
+        == sliced_wasserstein(x, y, random_state=0)
+    )
 
 
 def test_slices_of_gaussians():
@@ -132,7 +167,9 @@ def test_moments_in_closed_form():
     assert mean_error(x, x + [3.0, 4.0, 0.0]) == pytest.approx(5.0)
     assert mean_error(x, y) <= wasserstein(x, y)
     assert variance_ratio(3.0 * x, x) == pytest.approx(9.0)
-    assert variance_ratio(x, y) == pytest.approx(np.trace(np.cov(x.T, ddof=0)) / np.trace(np.cov(y.T, ddof=0)))
+    assert variance_ratio(x, y) == pytest.approx(
+        np.trace(np.cov(x.T, ddof=0)) / np.trace(np.cov(y.T, ddof=0))
+    )
     assert variance_ratio(np.ones((5, 3)), y) == 0.0
 
 
@@ -145,7 +182,10 @@ def test_moment_errors_of_genes():
     np.testing.assert_allclose(found.variance, 3.0 * variance)
     assert found.mean_rmse == pytest.approx(np.sqrt(np.mean((mean + 1.0) ** 2)))
     assert found.variance_rmse == pytest.approx(3.0 * np.sqrt(np.mean(variance**2)))
-    assert (found.mean_correlation, found.variance_correlation) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert (found.mean_correlation, found.variance_correlation) == (
+        pytest.approx(1.0),
+        pytest.approx(1.0),
+    )
     weight = rng.random(50)
     weighted = moment_errors(observed, observed, predicted_weight=weight)
     np.testing.assert_allclose(weighted.mean, np.average(observed, axis=0, weights=weight) - mean)

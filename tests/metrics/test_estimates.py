@@ -29,7 +29,13 @@ def test_the_value_is_the_metric_and_the_sizes_are_there(name):
     a = np.r_[np.zeros(4), np.random.default_rng(1).random(56)]
     found = estimate(name, x, y, x_weight=a, level=0.9, n_boot=200)
     assert found.value == PLAIN[name](x, y, x_weight=a)
-    assert (found.n_x, found.n_y, found.metric, found.level, found.n_boot) == (56, 50, name, 0.9, 200)
+    assert (found.n_x, found.n_y, found.metric, found.level, found.n_boot) == (
+        56,
+        50,
+        name,
+        0.9,
+        200,
+    )
     assert found.low < found.value < found.high
 
 
@@ -52,7 +58,10 @@ def test_weights_are_part_of_the_cells(name):
     x, y = two(100, 80, rng)
     more = np.concatenate([x, two(100, 1, rng)[0]])
     weight = np.repeat([1.0, 1e-9], 100)
-    few, many = estimate(name, x, y, n_boot=1000), estimate(name, more, y, x_weight=weight, n_boot=1000)
+    few, many = (
+        estimate(name, x, y, n_boot=1000),
+        estimate(name, more, y, x_weight=weight, n_boot=1000),
+    )
     assert many.value == pytest.approx(few.value, rel=1e-4)
     assert many.high - many.low > 0.9 * (few.high - few.low)
     again = estimate(name, more, y, x_weight=16.0 * weight, n_boot=1000)

@@ -30,7 +30,9 @@ def test_the_standard_error_is_that_of_repeated_draws():
     rng = np.random.default_rng(0)
     weight = rng.gamma(1.0, size=400)
     found = [negative_log_likelihood(rng.normal(size=400), 1, weight=weight) for _ in range(300)]
-    assert np.mean([f.standard_error for f in found]) == pytest.approx(np.std([f.mean for f in found]), rel=0.12)
+    assert np.mean([f.standard_error for f in found]) == pytest.approx(
+        np.std([f.mean for f in found]), rel=0.12
+    )
 
 
 def test_a_cell_that_is_impossible():

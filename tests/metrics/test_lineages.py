@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cellflow.core.plan import BlockPlan, EdgePlan, ProductPlan
+from cellflow.core.population import Population
 from cellflow.couplings import Auto, Entropic, Exact, Independent, Minibatch
 from cellflow.errors import InputError, InputTypeError
 from cellflow.metrics import lineage_consistency, nearest_transitions, plan_transitions
 from cellflow.metrics.lineages import Transitions
-from cellflow.plan import BlockPlan, EdgePlan, ProductPlan
-from cellflow.population import Population
 
 
 def clusters(counts, seed, apart=50.0):
@@ -48,7 +48,8 @@ def test_an_optimal_plan_between_separated_types_moves_the_change_of_their_share
     (x, early), (y, late) = clusters(before, 0), clusters(after, 1)
     plan = Exact()(Population(x, 0.0), Population(y, 1.0))
     found = plan_transitions(plan, early, late)
-    # Along a line, mass between distant clusters may pass through those between, which costs as much and moves more.
+    # Along a line, mass between distant clusters may pass through those between, which costs as
+    # much and moves more.
     assert found.least_moved() == pytest.approx(half_l1(before, after), abs=1e-12)
     if len(before) == 2:
         assert 1.0 - found.consistent() == pytest.approx(half_l1(before, after), abs=1e-12)
@@ -57,10 +58,14 @@ def test_an_optimal_plan_between_separated_types_moves_the_change_of_their_share
 
 
 @pytest.mark.parametrize(
-    "coupling", [Exact(), Auto(), Independent(), Entropic(epsilon=0.5), Minibatch(batch_size=40, n_batches=20)]
+    "coupling",
+    [Exact(), Auto(), Independent(), Entropic(epsilon=0.5), Minibatch(batch_size=40, n_batches=20)],
 )
 def test_every_plan_moves_at_least_that_and_its_shares_are_those_of_the_snapshots(coupling):
-    (x, early), (y, late) = clusters((60, 20, 40), 0, apart=2.0), clusters((30, 70, 30), 1, apart=2.0)
+    (x, early), (y, late) = (
+        clusters((60, 20, 40), 0, apart=2.0),
+        clusters((30, 70, 30), 1, apart=2.0),
+    )
     found = plan_transitions(coupling(Population(x, 0.0), Population(y, 1.0)), early, late)
     tolerance = 0.02 if isinstance(coupling, Minibatch) else 1e-6
     np.testing.assert_allclose(found.before, np.array([60, 20, 40]) / 120, atol=tolerance)
@@ -71,7 +76,9 @@ def test_every_plan_moves_at_least_that_and_its_shares_are_those_of_the_snapshot
 
 
 def test_the_independent_plan_is_the_product_of_the_shares():
-    found = plan_transitions(ProductPlan(np.full(4, 0.25), np.full(5, 0.2), 1.0), list("aaab"), list("abbbb"))
+    found = plan_transitions(
+        ProductPlan(np.full(4, 0.25), np.full(5, 0.2), 1.0), list("aaab"), list("abbbb")
+    )
     np.testing.assert_allclose(found.mass, [[0.15, 0.6], [0.05, 0.2]])
     np.testing.assert_allclose(found.shares, [[0.2, 0.8], [0.2, 0.8]])
 
@@ -90,11 +97,15 @@ def test_order_of_cells_and_names_of_types_do_not_matter():
     p, q = rng.permutation(40), rng.permutation(40)
     renamed = {"type0": "z", "type1": "a"}
     one = nearest_transitions(x, early, y, late)
-    other = nearest_transitions(x[p], [renamed[v] for v in early[p]], y[q], [renamed[v] for v in late[q]])
+    other = nearest_transitions(
+        x[p], [renamed[v] for v in early[p]], y[q], [renamed[v] for v in late[q]]
+    )
     np.testing.assert_allclose(other.mass, one.mass[::-1, ::-1])
     plan = Exact()(Population(x, 0.0), Population(y, 1.0))
     again = Exact()(Population(x[p], 0.0), Population(y[q], 1.0))
-    np.testing.assert_allclose(plan_transitions(again, early[p], late[q]).mass, plan_transitions(plan, early, late).mass)
+    np.testing.assert_allclose(
+        plan_transitions(again, early[p], late[q]).mass, plan_transitions(plan, early, late).mass
+    )
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, pd.NaT])
@@ -110,13 +121,19 @@ def test_cells_without_a_type_take_no_part(missing):
 
 def test_labels_are_compared_as_text_and_weights_are_copies():
     x, y = np.array([[0.0], [1.0], [2.0]]), np.array([[0.1], [1.9]])
-    numbers = nearest_transitions(x, pd.Categorical([1, 1, 2]), y, np.array([1, 2]), weight=np.array([2.0, 0.0, 1.0]))
+    numbers = nearest_transitions(
+        x, pd.Categorical([1, 1, 2]), y, np.array([1, 2]), weight=np.array([2.0, 0.0, 1.0])
+    )
     assert numbers.labels == ("1", "2")
-    np.testing.assert_allclose(numbers.mass, nearest_transitions(x[[0, 0, 2]], ["1", "1", "2"], y, ["1", "2"]).mass)
+    np.testing.assert_allclose(
+        numbers.mass, nearest_transitions(x[[0, 0, 2]], ["1", "1", "2"], y, ["1", "2"]).mass
+    )
 
 
 #: Rows: from a, b, c, d.
-MASS = np.array([[0.1, 0.1, 0.1, 0.1], [0.0, 0.2, 0.1, 0.0], [0.0, 0.0, 0.1, 0.1], [0.05, 0.0, 0.0, 0.05]])
+MASS = np.array(
+    [[0.1, 0.1, 0.1, 0.1], [0.0, 0.2, 0.1, 0.0], [0.0, 0.0, 0.1, 0.1], [0.05, 0.0, 0.0, 0.05]]
+)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +167,9 @@ def test_no_plan_moves_less_than_the_least(seed):
     none, some = found.least_moved(), found.least_moved(lineage)
     assert some <= none + 1e-9
     assert some <= 1.0 - found.consistent(lineage) + 1e-9
-    assert found.least_moved({}) == pytest.approx(none, abs=1e-9), "the linear program without descendants"
+    assert found.least_moved({}) == pytest.approx(none, abs=1e-9), (
+        "the linear program without descendants"
+    )
 
 
 def test_consistency_is_that_of_the_transitions():
@@ -168,16 +187,52 @@ X = np.zeros((2, 1))
 @pytest.mark.parametrize(
     ("ask", "error", "said"),
     [
-        (lambda: plan_transitions(PLAN, ["a"], ["a", "b"]), InputError, r"between \(2, 2\) cells, and there are 1 and 2"),
+        (
+            lambda: plan_transitions(PLAN, ["a"], ["a", "b"]),
+            InputError,
+            r"between \(2, 2\) cells, and there are 1 and 2",
+        ),
         (lambda: plan_transitions(PLAN, [], ["a", "b"]), InputError, "`source_label` has shape"),
-        (lambda: plan_transitions(PLAN, [None, None], ["a", "b"]), InputError, "Mass between cells with labels is 0"),
-        (lambda: nearest_transitions(X, ["a"], X, ["a", "b"]), InputError, r"`x` has shape \(2, 1\) for 1 labels"),
-        (lambda: nearest_transitions(X, ["a", "b"], X[:, 0], ["a", "b"]), InputError, r"`later` has shape \(2,\)"),
-        (lambda: nearest_transitions(X, ["a", "b"], X, [None, np.nan]), InputError, "None of the 2 later cells has a label"),
-        (lambda: nearest_transitions(X, ["a", "b"], X, ["a", "b"], weight=[1.0]), InputError, "`weight` must be 2"),
-        (lambda: nearest_transitions(X, ["a", "b"], X, ["a", "b"], weight=[1, -1]), InputError, "`weight` must be 2"),
-        (lambda: lineage_consistency(X, ["a", "b"], X, ["a", "b"], lineage=["a"]), InputTypeError, "lineage is of type list"),
-        (lambda: lineage_consistency(X, ["a", "b"], X, ["a", "b"], lineage={"a": 3}), InputTypeError, r"lineage\['a'\] is 3"),
+        (
+            lambda: plan_transitions(PLAN, [None, None], ["a", "b"]),
+            InputError,
+            "Mass between cells with labels is 0",
+        ),
+        (
+            lambda: nearest_transitions(X, ["a"], X, ["a", "b"]),
+            InputError,
+            r"`x` has shape \(2, 1\) for 1 labels",
+        ),
+        (
+            lambda: nearest_transitions(X, ["a", "b"], X[:, 0], ["a", "b"]),
+            InputError,
+            r"`later` has shape \(2,\)",
+        ),
+        (
+            lambda: nearest_transitions(X, ["a", "b"], X, [None, np.nan]),
+            InputError,
+            "None of the 2 later cells has a label",
+        ),
+        (
+            lambda: nearest_transitions(X, ["a", "b"], X, ["a", "b"], weight=[1.0]),
+            InputError,
+            "`weight` must be 2",
+        ),
+        (
+            lambda: nearest_transitions(X, ["a", "b"], X, ["a", "b"], weight=[1, -1]),
+            InputError,
+            "`weight` must be 2",
+        ),
+        (
+            lambda: lineage_consistency(X, ["a", "b"], X, ["a", "b"], lineage=["a"]),
+            InputTypeError,
+            "lineage is of type list",
+        ),
+        (
+            lambda: lineage_consistency(X, ["a", "b"], X, ["a", "b"], lineage={"a": 3}),
+            InputTypeError,
+            r"lineage\['a'\] is 3",
+        ),
     ],
 )
 def test_what_is_refused(ask, error, said):

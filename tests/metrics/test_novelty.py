@@ -15,7 +15,9 @@ def cells(request):
 def test_fresh_cells_are_as_far_as_real_ones(cells):
     training, held_out, fresh = cells
     found = nearest_neighbour_novelty(fresh, training, held_out=held_out)
-    assert found.nearer == pytest.approx(0.5, abs=3 * np.sqrt(1 / (6 * 300)))  # sd of the Mann-Whitney statistic
+    assert found.nearer == pytest.approx(
+        0.5, abs=3 * np.sqrt(1 / (6 * 300))
+    )  # sd of the Mann-Whitney statistic
     assert np.median(found.ratio) == pytest.approx(np.median(found.real_ratio), rel=0.2)
     alone = nearest_neighbour_novelty(fresh, training)
     assert np.median(alone.real_ratio) == pytest.approx(1.0)
@@ -25,7 +27,9 @@ def test_fresh_cells_are_as_far_as_real_ones(cells):
 @pytest.mark.parametrize("with_held_out", [False, True])
 def test_copies_are_copies_to_the_last_bit(cells, with_held_out):
     training, held_out, _ = cells
-    found = nearest_neighbour_novelty(training[::2], training, held_out=held_out if with_held_out else None)
+    found = nearest_neighbour_novelty(
+        training[::2], training, held_out=held_out if with_held_out else None
+    )
     assert (found.ratio == 0).all()
     assert (found.copies, found.nearer) == (1.0, 1.0)
     assert found.real_copies < 0.2
@@ -62,7 +66,9 @@ def test_agrees_with_all_distances():
     own = cdist(training, training) + np.diag(np.full(50, np.inf))
     assert found.typical == pytest.approx(np.median(own.min(axis=1)))
     np.testing.assert_allclose(found.ratio, cdist(new, training).min(axis=1) / found.typical)
-    np.testing.assert_allclose(found.real_ratio, cdist(held_out, training).min(axis=1) / found.typical)
+    np.testing.assert_allclose(
+        found.real_ratio, cdist(held_out, training).min(axis=1) / found.typical
+    )
     a, b = found.ratio[:, None], found.real_ratio
     assert found.nearer == pytest.approx((a < b).mean() + 0.5 * (a == b).mean())
     np.testing.assert_allclose(nearest_neighbour_novelty(new, training).real_ratio * found.typical,
@@ -72,10 +78,16 @@ def test_agrees_with_all_distances():
 def test_order_units_and_repeats_of_training_cells_do_not_matter(cells):
     training, held_out, fresh = cells
     found = nearest_neighbour_novelty(fresh, training, held_out=held_out)
-    again = nearest_neighbour_novelty(8 * fresh, 8 * np.concatenate([training[::-1], training]), held_out=8 * held_out)
+    again = nearest_neighbour_novelty(
+        8 * fresh, 8 * np.concatenate([training[::-1], training]), held_out=8 * held_out
+    )
     np.testing.assert_allclose(again.ratio, found.ratio)
     assert again.typical == pytest.approx(8 * found.typical)
-    assert (again.copies, again.real_copies, again.nearer) == (found.copies, found.real_copies, found.nearer)
+    assert (again.copies, again.real_copies, again.nearer) == (
+        found.copies,
+        found.real_copies,
+        found.nearer,
+    )
 
 
 X = np.random.default_rng(0).standard_normal((5, 2))
@@ -85,11 +97,26 @@ X = np.random.default_rng(0).standard_normal((5, 2))
     ("arguments", "said"),
     [
         ({"generated": X[:0], "training": X}, r"`generated` has shape \(0, 2\)"),
-        ({"generated": X, "training": X[:2]}, "`training` has 2 different cells; expected at least three"),
-        ({"generated": X, "training": np.repeat(X[:2], 9, axis=0)}, "`training` has 2 different cells"),
-        ({"generated": X[:, :1], "training": X}, "`training` has 2 dimensions and `generated` has 1"),
-        ({"generated": X, "training": X, "held_out": X[:, :1]}, "`training` has 2 dimensions and `held_out` has 1"),
-        ({"generated": X, "training": X, "held_out": X * np.nan}, "`held_out` has nan in row 0, column 0"),
+        (
+            {"generated": X, "training": X[:2]},
+            "`training` has 2 different cells; expected at least three",
+        ),
+        (
+            {"generated": X, "training": np.repeat(X[:2], 9, axis=0)},
+            "`training` has 2 different cells",
+        ),
+        (
+            {"generated": X[:, :1], "training": X},
+            "`training` has 2 dimensions and `generated` has 1",
+        ),
+        (
+            {"generated": X, "training": X, "held_out": X[:, :1]},
+            "`training` has 2 dimensions and `held_out` has 1",
+        ),
+        (
+            {"generated": X, "training": X, "held_out": X * np.nan},
+            "`held_out` has nan in row 0, column 0",
+        ),
     ],
 )
 def test_unusable_input_is_refused(arguments, said):

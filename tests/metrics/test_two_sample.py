@@ -42,7 +42,12 @@ def test_shifted_gaussians_have_the_accuracy_of_the_best_classifier(shift):
 def test_far_apart_is_always_right():
     x, y = gaussians(100, shift=50.0)
     found = c2st(x, y)
-    assert (found.accuracy, found.standard_error, found.n_points, found.n_folds) == (1.0, 0.0, 100, 5)
+    assert (found.accuracy, found.standard_error, found.n_points, found.n_folds) == (
+        1.0,
+        0.0,
+        100,
+        5,
+    )
 
 
 def wider(rng, x):
@@ -50,7 +55,10 @@ def wider(rng, x):
 
 
 def correlated(rng, x):
-    return rng.standard_normal(x.shape) @ np.linalg.cholesky([[1.0, 0.8, 0.0], [0.8, 1.0, 0.0], [0.0, 0.0, 1.0]]).T
+    return (
+        rng.standard_normal(x.shape)
+        @ np.linalg.cholesky([[1.0, 0.8, 0.0], [0.8, 1.0, 0.0], [0.0, 0.0, 1.0]]).T
+    )
 
 
 def two_modes(rng, x):
@@ -127,9 +135,15 @@ def test_the_callers_threads_and_filters_stay():
 
     x, y = gaussians(40)
     c2st(x, y)
-    before = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()], list(warnings.filters)
+    before = (
+        [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()],
+        list(warnings.filters),
+    )
     c2st(x, y)
-    assert ([(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()], list(warnings.filters)) == before
+    assert (
+        [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()],
+        list(warnings.filters),
+    ) == before
 
 
 X = np.random.default_rng(0).standard_normal((40, 2))
@@ -141,7 +155,10 @@ X = np.random.default_rng(0).standard_normal((40, 2))
         ({"y": X[:19]}, r"`y` has 19 different cells among the 19 .* at least 20"),
         ({"y": np.repeat(X[:4], 10, axis=0)}, "`y` has 4 different cells among the 40"),
         ({"y": X, "x_weight": np.r_[np.ones(5), np.zeros(35)]}, "`x` has 5 different cells"),
-        ({"y": X, "x_weight": np.r_[np.ones(5), np.full(35, 1e-9)]}, "`x` has 5 different cells among the 40"),
+        (
+            {"y": X, "x_weight": np.r_[np.ones(5), np.full(35, 1e-9)]},
+            "`x` has 5 different cells among the 40",
+        ),
         ({"y": X[:, :1]}, "`x` has 2 dimensions and `y` has 1"),
         ({"y": np.full((40, 2), np.inf)}, "`y` has inf in row 0"),
         ({"y": X, "y_weight": np.ones(3)}, "`y_weight` must be 40"),

@@ -7,15 +7,22 @@ import torch
 from torch import nn
 
 from cellflow import paths
-from cellflow.dynamics import Dynamics
+from cellflow.core.population import Pairs
 from cellflow.errors import InputError
-from cellflow.ladder import Ladder
-from cellflow.objectives import denoising_score_matching, implicit_score_matching, sliced_score_matching
+from cellflow.fields.dynamics import Dynamics
+from cellflow.fields.ladder import Ladder
+from cellflow.objectives import (
+    denoising_score_matching,
+    implicit_score_matching,
+    sliced_score_matching,
+)
 from cellflow.paths.base import PathSample
-from cellflow.population import Pairs
 
 LOSSES = [denoising_score_matching, sliced_score_matching, implicit_score_matching]
-MEAN, FACTOR = torch.tensor([1.0, -2.0], dtype=torch.float64), torch.tensor([[1.5, 0.0], [0.7, 0.6]], dtype=torch.float64)
+MEAN, FACTOR = (
+    torch.tensor([1.0, -2.0], dtype=torch.float64),
+    torch.tensor([[1.5, 0.0], [0.7, 0.6]], dtype=torch.float64),
+)
 COVARIANCE = FACTOR @ FACTOR.T
 
 
@@ -44,7 +51,9 @@ def sample(n, *, std=0.0, levels=True, seed=0):
     x = MEAN + draw(n, 2) @ rest.T + std * z
     level = torch.rand(n, dtype=torch.float64, generator=generator) if levels else None
     width = torch.full((n,), std, dtype=torch.float64)
-    return PathSample(torch.zeros(n), x, torch.zeros_like(x), std=width, z=z, level=level, probe=draw(n, 2))
+    return PathSample(
+        torch.zeros(n), x, torch.zeros_like(x), std=width, z=z, level=level, probe=draw(n, 2)
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -68,7 +77,8 @@ def test_the_exact_score_is_the_minimum(loss, std):
 
 
 def test_the_three_differ_by_a_constant():
-    # Vincent 2011, Hyvärinen 2005: as functions of the score, at one level, the losses are equal up to constant and factor.
+    # Vincent 2011, Hyvärinen 2005: as functions of the score, at one level, the losses are equal up
+    # to constant and factor.
     dynamics = Dynamics(nn.Identity(), GaussianScore())
     points = sample(400_000, std=0.4, levels=False)
     values = []
@@ -85,10 +95,19 @@ def test_slices_estimate_the_trace_without_bias():
     dynamics = Dynamics(nn.Identity(), GaussianScore())
     points = sample(5, levels=False)
     exact = implicit_score_matching(dynamics, points)
-    many = PathSample(**{name: None if v is None else v.repeat_interleave(40_000, dim=0) for name, v in vars(points).items()})
+    many = PathSample(
+        **{
+            name: None if v is None else v.repeat_interleave(40_000, dim=0)
+            for name, v in vars(points).items()
+        }
+    )
     generator = torch.Generator().manual_seed(1)
-    many = replace(many, probe=torch.randn(len(many.x), 2, dtype=torch.float64, generator=generator))
-    assert float(sliced_score_matching(dynamics, many).detach()) == pytest.approx(float(exact.detach()), abs=0.02)
+    many = replace(
+        many, probe=torch.randn(len(many.x), 2, dtype=torch.float64, generator=generator)
+    )
+    assert float(sliced_score_matching(dynamics, many).detach()) == pytest.approx(
+        float(exact.detach()), abs=0.02
+    )
 
 
 def test_half_of_the_rows_of_a_wide_path_keep_their_noise_and_all_of_a_point_get_some():
@@ -110,7 +129,8 @@ def test_half_of_the_rows_of_a_wide_path_keep_their_noise_and_all_of_a_point_get
 
 
 def test_the_loss_does_not_vanish_at_the_observed_times():
-    # At the ends of a bridge the path has no width; the ladder keeps the weight of the score positive there.
+    # At the ends of a bridge the path has no width; the ladder keeps the weight of the score
+    # positive there.
     n = 3000
     generator = torch.Generator().manual_seed(0)
     x0 = MEAN + torch.randn(n, 2, dtype=torch.float64, generator=generator) @ FACTOR.T
@@ -141,7 +161,9 @@ def test_weights_count(loss):
     weight = torch.zeros(40, dtype=torch.float64)
     weight[:10] = 2.0
     expected = loss(dynamics, points.rows(0, 10)).detach()
-    assert float(loss(dynamics, replace(points, weight=weight)).detach()) == pytest.approx(float(expected))
+    assert float(loss(dynamics, replace(points, weight=weight)).detach()) == pytest.approx(
+        float(expected)
+    )
 
 
 def test_what_cannot_be_matched_is_refused():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cellflow import objectives
-from cellflow.dynamics import Dynamics
+from cellflow.fields.dynamics import Dynamics
 from cellflow.objectives import velocity_matching
 from cellflow.paths import PathSample
 
@@ -43,7 +43,9 @@ def test_the_minimiser_is_the_conditional_mean(sample):
     mean = sample.velocity.mean(dim=0)
     dynamics = Dynamics(Constant(mean.tolist()))
     velocity_matching(dynamics, sample).backward()
-    torch.testing.assert_close(dynamics.velocity.value.grad, torch.zeros(3, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        dynamics.velocity.value.grad, torch.zeros(3, dtype=torch.float64), atol=1e-12, rtol=0
+    )
 
 
 def test_measured_in_the_unit_of_time(sample):
@@ -51,7 +53,8 @@ def test_measured_in_the_unit_of_time(sample):
     field = Constant([1.0, 2.0, 3.0])
     slow_field = Constant([1.0 / 60, 2.0 / 60, 3.0 / 60])
     torch.testing.assert_close(
-        velocity_matching(Dynamics(field, unit=1.0), sample), velocity_matching(Dynamics(slow_field, unit=60.0), slow)
+        velocity_matching(Dynamics(field, unit=1.0), sample),
+        velocity_matching(Dynamics(slow_field, unit=60.0), slow),
     )
 
 
@@ -60,4 +63,6 @@ def test_rows_weigh_as_told(sample):
     weight = torch.zeros(50, dtype=torch.float64)
     weight[:10] = 7.0
     weighted = PathSample(sample.t, sample.x, sample.velocity, weight=weight)
-    torch.testing.assert_close(velocity_matching(dynamics, weighted), velocity_matching(dynamics, sample.rows(0, 10)))
+    torch.testing.assert_close(
+        velocity_matching(dynamics, weighted), velocity_matching(dynamics, sample.rows(0, 10))
+    )

@@ -7,12 +7,19 @@ import pytest
 import torch
 
 from cellflow import paths, recipes
-from cellflow.chain import Chain, chained
+from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Exact, Sparse
 from cellflow.errors import InputError
-from cellflow.paths import DensityCorrected, LimitedHermite, Linear, OverlapAttracted, ResidualRotated, TimeWarped
+from cellflow.paths import (
+    DensityCorrected,
+    LimitedHermite,
+    Linear,
+    OverlapAttracted,
+    ResidualRotated,
+    TimeWarped,
+)
 from cellflow.paths.base import prepared as ready
-from cellflow.population import Population, Snapshots
+from cellflow.paths.chain import Chain, chained
 
 CURVED = {
     "LimitedHermite": LimitedHermite(),
@@ -25,7 +32,16 @@ CURVED = {
 
 
 def test_every_surveyed_path_of_the_family_is_tried_here():
-    plain = {"BrownianBridge", "FromNoise", "Linear", "Trigonometric", "Path", "PathSample", "Surveyed", "sample"}
+    plain = {
+        "BrownianBridge",
+        "FromNoise",
+        "Linear",
+        "Trigonometric",
+        "Path",
+        "PathSample",
+        "Surveyed",
+        "sample",
+    }
     assert set(CURVED) - {"curved-cfm"} == set(paths.__all__) - plain
 
 
@@ -33,7 +49,12 @@ def snapshots_of(n: int = 60, *, times=(0.0, 1.0, 3.0, 4.5), seed: int = 0) -> S
     """Clouds that wander along a bend and overlap."""
     rng = np.random.default_rng(seed)
     centres = np.array([[0.0, 0.0], [1.0, 0.7], [2.0, 0.9], [3.0, 0.2]])
-    return Snapshots(tuple(Population(rng.normal(size=(n, 2)) * 0.5 + c, t) for c, t in zip(centres, times, strict=True)))
+    return Snapshots(
+        tuple(
+            Population(rng.normal(size=(n, 2)) * 0.5 + c, t)
+            for c, t in zip(centres, times, strict=True)
+        )
+    )
 
 
 def prepared(path, snapshots: Snapshots) -> tuple[paths.Path, Chain]:
@@ -54,7 +75,9 @@ def snapshots() -> Snapshots:
 @pytest.mark.parametrize("path", CURVED.values(), ids=CURVED)
 def test_starts_and_ends_at_the_cells_of_the_pair(path, snapshots):
     path, chain = prepared(path, snapshots)
-    pairs = replace(chain.pairs, lead=torch.linspace(-1, 1, len(chain.pairs.x0), dtype=torch.float64))
+    pairs = replace(
+        chain.pairs, lead=torch.linspace(-1, 1, len(chain.pairs.x0), dtype=torch.float64)
+    )
     torch.testing.assert_close(path.mean(pairs.t0, pairs), pairs.x0)
     torch.testing.assert_close(path.mean(pairs.t1, pairs), pairs.x1)
 
@@ -64,11 +87,16 @@ def test_velocity_is_the_time_derivative(path, snapshots):
     path, chain = prepared(path, snapshots)
     n = len(chain.pairs.x0)
     pairs = replace(chain.pairs, lead=torch.linspace(-1, 1, n, dtype=torch.float64))
-    gap, z = pairs.t1 - pairs.t0, torch.randn(n, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gap, z = (
+        pairs.t1 - pairs.t0,
+        torch.randn(n, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
+    )
     inside = pairs.t0 + torch.linspace(0.05, 0.95, n, dtype=torch.float64) * gap
     before, after = (paths.sample(path, inside + s * 1e-6 * gap, pairs, z).x for s in (-1, 1))
     velocity = paths.sample(path, inside, pairs, z).velocity
-    torch.testing.assert_close(velocity * gap[:, None], (after - before) / 2e-6, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        velocity * gap[:, None], (after - before) / 2e-6, rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("path", CURVED.values(), ids=CURVED)
@@ -81,7 +109,9 @@ def test_rescaling_time_changes_no_place(path, snapshots):
 def test_turning_shifting_and_scaling_the_cells_does_so_to_the_paths(path, snapshots):
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
     there = snapshots.moved([7.0 * p.x @ turn + [3.0, -200.0] for p in snapshots.populations])
-    np.testing.assert_allclose(curve(path, there), 7.0 * curve(path, snapshots) @ turn + [3.0, -200.0], atol=1e-6)
+    np.testing.assert_allclose(
+        curve(path, there), 7.0 * curve(path, snapshots) @ turn + [3.0, -200.0], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("path", CURVED.values(), ids=CURVED)
@@ -114,7 +144,9 @@ def test_precision_follows_the_cells(path, snapshots):
     single_path = path.to("cpu", torch.float32)
     middle = 0.5 * (p.t0 + p.t1)
     assert single_path.mean(middle, single).dtype == torch.float32
-    torch.testing.assert_close(single_path.mean(middle, single).double(), path.mean(middle, p), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        single_path.mean(middle, single).double(), path.mean(middle, p), rtol=1e-4, atol=1e-4
+    )
 
 
 # The cubic ----------------------------------------------------------------------------------------------------------
@@ -123,8 +155,13 @@ def test_precision_follows_the_cells(path, snapshots):
 def parabolas(times) -> Snapshots:
     """Cells far apart, each on a parabola of its own: the plan is the identity and the motion is known."""
     rng = np.random.default_rng(3)
-    start, velocity, acceleration = 100.0 * np.arange(20)[:, None] * [1.0, 0.5], *rng.normal(size=(2, 20, 2))
-    return Snapshots(tuple(Population(start + velocity * t + 0.5 * acceleration * t**2, t) for t in times))
+    start, velocity, acceleration = (
+        100.0 * np.arange(20)[:, None] * [1.0, 0.5],
+        *rng.normal(size=(2, 20, 2)),
+    )
+    return Snapshots(
+        tuple(Population(start + velocity * t + 0.5 * acceleration * t**2, t) for t in times)
+    )
 
 
 def test_parabolas_are_followed_exactly_between_inner_snapshots_whatever_the_gaps():
@@ -159,7 +196,8 @@ def test_the_bend_is_limited_by_the_length():
     limit = 0.5
     path, chain = prepared(LimitedHermite(limit=limit), snapshots_of())
     length = (chain.pairs.x1 - chain.pairs.x0).norm(dim=1)
-    # Each of the two excesses is below the limit, and s (1 - s)^2 + s^2 (1 - s) is at most a quarter.
+    # Each of the two excesses is below the limit, and s (1 - s)^2 + s^2 (1 - s) is at most a
+    # quarter.
     p = chain.pairs
     bend = (path.mean(0.5 * (p.t0 + p.t1), p) - 0.5 * (p.x0 + p.x1)).norm(dim=1)
     assert bool((bend <= 0.25 * limit * length + 1e-12).all())
@@ -181,9 +219,13 @@ def test_paths_keep_to_where_cells_are_and_keep_their_speed():
     path, chain = prepared(DensityCorrected(Linear(smoothing=0.0)), snapshots)
     p = chain.pairs
     straight, corrected = 0.5 * (p.x0 + p.x1), path.mean(0.5 * (p.t0 + p.t1), p)
-    assert float((corrected.norm(dim=1) - 1).abs().mean()) < 0.6 * float((straight.norm(dim=1) - 1).abs().mean())
+    assert float((corrected.norm(dim=1) - 1).abs().mean()) < 0.6 * float(
+        (straight.norm(dim=1) - 1).abs().mean()
+    )
     along = (p.x1 - p.x0) / (p.x1 - p.x0).norm(dim=1, keepdim=True)
-    torch.testing.assert_close(((corrected - straight) * along).sum(dim=1), torch.zeros(len(p.x0), dtype=torch.float64))
+    torch.testing.assert_close(
+        ((corrected - straight) * along).sum(dim=1), torch.zeros(len(p.x0), dtype=torch.float64)
+    )
 
 
 def test_paths_are_drawn_to_cells_that_two_snapshots_share():
@@ -199,20 +241,27 @@ def test_paths_are_drawn_to_cells_that_two_snapshots_share():
     middle = path.mean(0.5 * (p.t0 + p.t1), p)[far]
     straight = (0.5 * (p.x0 + p.x1))[far]
     centre = torch.tensor([2.0, 0.6], dtype=torch.float64)
-    assert float((middle - centre).norm(dim=1).mean()) < 0.7 * float((straight - centre).norm(dim=1).mean())
+    assert float((middle - centre).norm(dim=1).mean()) < 0.7 * float(
+        (straight - centre).norm(dim=1).mean()
+    )
 
 
 def test_a_void_between_snapshots_straightens_no_bend():
-    # Clouds of radius a half, seven apart, on a circle: the nearest cells of a path's middle are those of its own ends.
+    # Clouds of radius a half, seven apart, on a circle: the nearest cells of a path's middle are
+    # those of its own ends.
     rng = np.random.default_rng(0)
     angles = np.linspace(0, 0.75 * np.pi, 4)
     snapshots = Snapshots(
         tuple(
-            Population(rng.normal(size=(200, 2)) * 0.5 + 10 * np.array([np.cos(a), np.sin(a)]), float(k))
+            Population(
+                rng.normal(size=(200, 2)) * 0.5 + 10 * np.array([np.cos(a), np.sin(a)]), float(k)
+            )
             for k, a in enumerate(angles)
         )
     )
-    straight, cubic, whole = (curve(p, snapshots, 0.5) for p in (Linear(), LimitedHermite(), recipes.curved_cfm().path))
+    straight, cubic, whole = (
+        curve(p, snapshots, 0.5) for p in (Linear(), LimitedHermite(), recipes.curved_cfm().path)
+    )
     bend = [np.linalg.norm(x - straight, axis=1).mean() for x in (cubic, whole)]
     assert bend[1] > 0.7 * bend[0]
 
@@ -229,12 +278,20 @@ def test_outliers_of_clouds_that_hardly_overlap_attract_little():
     )
     both = (LimitedHermite(), OverlapAttracted(LimitedHermite()))
     bend = [curve(path, snapshots, 0.5) - curve(Linear(), snapshots, 0.5) for path in both]
-    assert np.linalg.norm(bend[1] - bend[0], axis=1).mean() < 0.1 * np.linalg.norm(bend[0], axis=1).mean()
+    assert (
+        np.linalg.norm(bend[1] - bend[0], axis=1).mean()
+        < 0.1 * np.linalg.norm(bend[0], axis=1).mean()
+    )
 
 
 def test_snapshots_without_overlap_attract_nothing():
     rng = np.random.default_rng(0)
-    apart = Snapshots((Population(rng.normal(size=(80, 2)), 0.0), Population(rng.normal(size=(80, 2)) + 1000.0, 1.0)))
+    apart = Snapshots(
+        (
+            Population(rng.normal(size=(80, 2)), 0.0),
+            Population(rng.normal(size=(80, 2)) + 1000.0, 1.0),
+        )
+    )
     path, chain = prepared(OverlapAttracted(Linear()), apart)
     p = chain.pairs
     torch.testing.assert_close(path.mean(0.5 * (p.t0 + p.t1), p), 0.5 * (p.x0 + p.x1))
@@ -259,14 +316,18 @@ def test_rotation_keeps_the_variance_that_averaging_loses():
     snapshots = Snapshots(tuple(Population(rng.normal(size=(400, 30)), float(k)) for k in range(2)))
     (chain,), _ = chained(snapshots, [Exact()(*snapshots.intervals[0])])
     middle = 0.5 * (chain.pairs.t0 + chain.pairs.t1)
-    rotated = ResidualRotated(Linear()).prepared([chain]).mean(middle, chain.pairs).var(dim=0).mean()
+    rotated = (
+        ResidualRotated(Linear()).prepared([chain]).mean(middle, chain.pairs).var(dim=0).mean()
+    )
     straight = Linear().mean(middle, chain.pairs).var(dim=0).mean()
     assert float(straight) < 0.75
     assert 0.85 < float(rotated) < 1.2
 
 
 def test_in_few_dimensions_nothing_is_rotated(snapshots):
-    np.testing.assert_array_equal(curve(ResidualRotated(LimitedHermite()), snapshots), curve(LimitedHermite(), snapshots))
+    np.testing.assert_array_equal(
+        curve(ResidualRotated(LimitedHermite()), snapshots), curve(LimitedHermite(), snapshots)
+    )
 
 
 @pytest.mark.parametrize(
@@ -296,7 +357,9 @@ def test_a_cell_whose_weight_rounds_to_nothing_changes_nothing():
     for name, snapshots in (("light", light), ("gone", gone)):
         (chain,), _ = chained(snapshots, [Sparse()(a, b) for a, b in snapshots.intervals])
         path = ready(LimitedHermite(n_neighbors=5), [chain])
-        made[name] = path.mean(chain.pairs.t0 + 0.4 * (chain.pairs.t1 - chain.pairs.t0), chain.pairs).numpy()
+        made[name] = path.mean(
+            chain.pairs.t0 + 0.4 * (chain.pairs.t1 - chain.pairs.t0), chain.pairs
+        ).numpy()
     assert np.isfinite(made["light"]).all()
     # One pair more or less in the table changes the mean over its pairs by a little.
     apart = np.linalg.norm(made["light"][:, None] - made["gone"], axis=2).min(axis=1)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cellflow import paths
+from cellflow.core.population import Pairs
 from cellflow.errors import InputError
-from cellflow.population import Pairs
 
 PATHS = {
     "Linear": paths.Linear(smoothing=0.1),
@@ -18,15 +18,24 @@ PATHS = {
 
 
 def test_every_path_of_the_family_is_tried_here():
-    surveyed = {"DensityCorrected", "LimitedHermite", "OverlapAttracted", "ResidualRotated", "TimeWarped"}  # test_curved.py
-    assert set(PATHS) | surveyed | {"Path", "PathSample", "Surveyed", "sample"} == set(paths.__all__)
+    surveyed = {
+        "DensityCorrected",
+        "LimitedHermite",
+        "OverlapAttracted",
+        "ResidualRotated",
+        "TimeWarped",
+    }  # test_curved.py
+    assert set(PATHS) | surveyed | {"Path", "PathSample", "Surveyed", "sample"} == set(
+        paths.__all__
+    )
 
 
 @pytest.fixture
 def pairs():
     g = torch.Generator().manual_seed(0)
     x0, x1 = torch.randn(2, 7, 3, generator=g, dtype=torch.float64)
-    # Uneven gaps, and one pair that straddles a left-out snapshot: row by row, nothing else is needed.
+    # Uneven gaps, and one pair that straddles a left-out snapshot: row by row, nothing else is
+    # needed.
     t0 = torch.tensor([0.0, 0.0, 1.0, -3.0, 2.0, 2.0, 2.0], dtype=torch.float64)
     t1 = torch.tensor([1.0, 2.0, 7.0, 0.5, 2.1, 3.0, 1002.0], dtype=torch.float64)
     return Pairs(x0, x1, t0, t1)
@@ -55,25 +64,36 @@ def test_velocity_is_the_time_derivative(path, pairs, inside, z):
     h = 1e-6 * gap
     before, after = (paths.sample(path, inside + s * h, pairs, z).x for s in (-1, 1))
     velocity = paths.sample(path, inside, pairs, z).velocity
-    torch.testing.assert_close(velocity * gap[:, None], (after - before) / 2e-6, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        velocity * gap[:, None], (after - before) / 2e-6, rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_score_is_the_gradient_of_the_log_density(path, pairs, inside, z):
     drawn = paths.sample(path, inside, pairs, z)
     x = drawn.x.clone().requires_grad_()
-    density = torch.distributions.Normal(path.mean(inside, pairs), path.std(inside, pairs)[:, None]).log_prob(x)
+    density = torch.distributions.Normal(
+        path.mean(inside, pairs), path.std(inside, pairs)[:, None]
+    ).log_prob(x)
     (gradient,) = torch.autograd.grad(density.sum(), x)
     torch.testing.assert_close(drawn.score, gradient)
 
 
 @pytest.mark.parametrize(
-    "path", [*map(PATHS.get, ("Linear", "Trigonometric", "FromNoise")), paths.BrownianBridge(sigma=0.7 / math.sqrt(60.0))]
+    "path",
+    [
+        *map(PATHS.get, ("Linear", "Trigonometric", "FromNoise")),
+        paths.BrownianBridge(sigma=0.7 / math.sqrt(60.0)),
+    ],
 )
 def test_rescaling_time_rescales_velocities_and_nothing_else(path, pairs, inside, z):
     slow = path if not isinstance(path, paths.BrownianBridge) else paths.BrownianBridge(sigma=0.7)
     minutes = Pairs(pairs.x0, pairs.x1, 60.0 * pairs.t0, 60.0 * pairs.t1)
-    in_hours, in_minutes = paths.sample(slow, inside, pairs, z), paths.sample(path, 60.0 * inside, minutes, z)
+    in_hours, in_minutes = (
+        paths.sample(slow, inside, pairs, z),
+        paths.sample(path, 60.0 * inside, minutes, z),
+    )
     torch.testing.assert_close(in_minutes.x, in_hours.x)
     torch.testing.assert_close(60.0 * in_minutes.velocity, in_hours.velocity)
 
@@ -82,7 +102,9 @@ def test_bridge_forward_drift_points_at_the_end(pairs, inside, z):
     bridge = PATHS["BrownianBridge"]
     drawn = paths.sample(bridge, inside, pairs, z)
     drift = drawn.velocity + 0.5 * bridge.sigma**2 * drawn.score
-    torch.testing.assert_close(drift, (pairs.x1 - drawn.x) / (pairs.t1 - inside)[:, None], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        drift, (pairs.x1 - drawn.x) / (pairs.t1 - inside)[:, None], rtol=1e-10, atol=1e-10
+    )
 
 
 def test_trigonometric_path_preserves_variance():
@@ -91,7 +113,9 @@ def test_trigonometric_path_preserves_variance():
     zero, one = torch.zeros(200_000, dtype=torch.float64), torch.ones(200_000, dtype=torch.float64)
     middle = paths.Trigonometric(smoothing=0.0).mean(0.5 * one, Pairs(x0, x1, zero, one))
     assert middle.var().item() == pytest.approx(1.0, abs=0.02)
-    assert paths.Linear().mean(0.5 * one, Pairs(x0, x1, zero, one)).var().item() == pytest.approx(0.5, abs=0.02)
+    assert paths.Linear().mean(0.5 * one, Pairs(x0, x1, zero, one)).var().item() == pytest.approx(
+        0.5, abs=0.02
+    )
 
 
 def test_a_path_from_noise_starts_standard_normal_whatever_the_source(pairs, inside, z):
@@ -99,7 +123,9 @@ def test_a_path_from_noise_starts_standard_normal_whatever_the_source(pairs, ins
     torch.testing.assert_close(path.std(pairs.t0, pairs), torch.ones_like(pairs.t0))
     torch.testing.assert_close(path.std(pairs.t1, pairs), torch.full_like(pairs.t1, 0.05))
     elsewhere = Pairs(pairs.x0 + 5.0, pairs.x1, pairs.t0, pairs.t1)
-    torch.testing.assert_close(paths.sample(path, inside, elsewhere, z).x, paths.sample(path, inside, pairs, z).x)
+    torch.testing.assert_close(
+        paths.sample(path, inside, elsewhere, z).x, paths.sample(path, inside, pairs, z).x
+    )
     # Every path is a straight line from its noise to near its cell.
     ends = paths.sample(path, pairs.t1, pairs, z).x
     drawn = paths.sample(path, inside, pairs, z)
@@ -119,7 +145,11 @@ def test_a_path_without_width_has_no_score(pairs, inside, z):
 def test_float32_states_stay_float32_beside_float64_times(pairs, inside, z):
     single = Pairs(pairs.x0.float(), pairs.x1.float(), pairs.t0, pairs.t1)
     drawn = paths.sample(PATHS["BrownianBridge"], inside, single, z.float())
-    assert (drawn.t.dtype, drawn.x.dtype, drawn.velocity.dtype) == (torch.float64, torch.float32, torch.float32)
+    assert (drawn.t.dtype, drawn.x.dtype, drawn.velocity.dtype) == (
+        torch.float64,
+        torch.float32,
+        torch.float32,
+    )
 
 
 @pytest.mark.parametrize("make", [lambda v: paths.Linear(v), lambda v: paths.Trigonometric(v)])

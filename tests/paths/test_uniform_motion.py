@@ -7,12 +7,19 @@ import pytest
 import torch
 
 from cellflow import paths, recipes
-from cellflow.chain import chained
+from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Exact
-from cellflow.fitting import fit
-from cellflow.paths import DensityCorrected, LimitedHermite, Linear, OverlapAttracted, ResidualRotated, TimeWarped
+from cellflow.model.fitting import fit
+from cellflow.paths import (
+    DensityCorrected,
+    LimitedHermite,
+    Linear,
+    OverlapAttracted,
+    ResidualRotated,
+    TimeWarped,
+)
 from cellflow.paths.base import Centred, Surveyed
-from cellflow.population import Population, Snapshots
+from cellflow.paths.chain import chained
 from cellflow.training import Training
 
 PATHS = {
@@ -46,7 +53,9 @@ def clusters(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
     return x
 
 
-def moving(shape, *, n: int, d: int, speed: float, times=(0.0, 1.0, 1.5, 4.0), seed: int = 0) -> Snapshots:
+def moving(
+    shape, *, n: int, d: int, speed: float, times=(0.0, 1.0, 1.5, 4.0), seed: int = 0
+) -> Snapshots:
     """Fresh cells of one cloud at each time, whose means are exactly those of the motion along the first coordinate."""
     rng = np.random.default_rng(seed)
     populations = []
@@ -95,7 +104,9 @@ def test_a_path_has_the_velocity_of_the_population(path, shape, given):
     snapshots = moving(shape, **given)
     for share in (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99):
         rates = mean_rates(path, snapshots, share)
-        np.testing.assert_allclose(rates[:, 0] / given["speed"], 1.0, atol=TOLERANCE, err_msg=f"at share {share}")
+        np.testing.assert_allclose(
+            rates[:, 0] / given["speed"], 1.0, atol=TOLERANCE, err_msg=f"at share {share}"
+        )
 
 
 #: Steps that are enough here: bends, and random pairs, take longer to average.

@@ -31,9 +31,15 @@ def fitted(d: int = 3) -> ad.AnnData:
     x[:, 0] += hours / 24
     obs = pd.DataFrame(index=[f"cell{i}" for i in range(len(x))])
     obs["hours"], obs["kind"] = hours, pd.Categorical(np.where(x[:, -1] > 0, "up", "down"))
-    obs["score"], obs["cf_time"], obs["cf_time_inferred"] = np.arange(len(x), dtype=float), hours, False
+    obs["score"], obs["cf_time"], obs["cf_time_inferred"] = (
+        np.arange(len(x), dtype=float),
+        hours,
+        False,
+    )
     adata = ad.AnnData(
-        rng.poisson(2.0, size=(len(x), 2)).astype(np.float32), obs=obs, var=pd.DataFrame(index=["MYH3", "TNNT1"])
+        rng.poisson(2.0, size=(len(x), 2)).astype(np.float32),
+        obs=obs,
+        var=pd.DataFrame(index=["MYH3", "TNNT1"]),
     )
     adata.obsm["X_pca"] = x.astype(np.float32)
     adata.obsm["X_umap"] = x[:, [0, -1]] * [2.0, 1.0]
@@ -44,14 +50,25 @@ def fitted(d: int = 3) -> ad.AnnData:
     adata.obsm["cf_trajectory"] = paths.astype(np.float32).reshape(len(x), -1)
     adata.uns["cellflow"] = {
         "cellflow_version": "0.1.0",
-        "params": {"time_key": "hours", "use_rep": "X_pca", "n_dims": d, "time_unit": "h", "method": "ot-cfm"},
+        "params": {
+            "time_key": "hours",
+            "use_rep": "X_pca",
+            "n_dims": d,
+            "time_unit": "h",
+            "method": "ot-cfm",
+        },
         "model": {},
         "plans": {},
         "fingerprint": fingerprint(obs.index.to_numpy(), adata.obsm["X_pca"], hours, hours < 0),
         "written": ["obsm/cf_trajectory"],
         "trajectory_times": grid,
         "trajectory_shape": paths.shape[1:],
-        "history": {"step": [10.0, 20.0], "loss": [2.0, 1.0], "val_step": [20.0], "val_loss": [1.0]},
+        "history": {
+            "step": [10.0, 20.0],
+            "loss": [2.0, 1.0],
+            "val_step": [20.0],
+            "val_loss": [1.0],
+        },
     }
     return adata
 
@@ -64,11 +81,15 @@ def predicted(adata: ad.AnnData, n: int = 30) -> ad.AnnData:
 PICTURES: dict[str, Callable[[ad.AnnData, Axes | None], Axes]] = {
     "loss": lambda adata, ax: cf.pl.loss(adata, ax=ax),
     "population": lambda adata, ax: cf.pl.population(adata, predicted(adata), time=24.0, ax=ax),
-    "population_umap": lambda adata, ax: cf.pl.population(adata, predicted(adata), time=36.0, basis="umap", ax=ax),
+    "population_umap": lambda adata, ax: cf.pl.population(
+        adata, predicted(adata), time=36.0, basis="umap", ax=ax
+    ),
     "stream": lambda adata, ax: cf.pl.stream(adata, ax=ax),
     "stream_groups": lambda adata, ax: cf.pl.stream(adata, basis="X_pca", color="kind", ax=ax),
     "trajectories": lambda adata, ax: cf.pl.trajectories(adata, n_cells=9, ax=ax),
-    "trajectories_umap": lambda adata, ax: cf.pl.trajectories(adata, basis="umap", n_cells=9, ax=ax),
+    "trajectories_umap": lambda adata, ax: cf.pl.trajectories(
+        adata, basis="umap", n_cells=9, ax=ax
+    ),
 }
 
 
@@ -89,7 +110,9 @@ def test_every_picture_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_given_axes_are_used_and_nothing_else_changes(name: str, axes: Axes, frozen: Callable) -> None:
+def test_given_axes_are_used_and_nothing_else_changes(
+    name: str, axes: Axes, frozen: Callable
+) -> None:
     from matplotlib import pyplot as plt
 
     adata, settings, figures = fitted(), mpl.rcParams.copy(), plt.get_fignums()
@@ -107,7 +130,9 @@ def test_what_stands_beside_the_data_does_not_cover_it(name: str, axes: Axes) ->
     ax.figure.draw_without_rendering()
     data = ax.get_window_extent()
     beside = [other for other in ax.figure.axes if other is not ax and other not in ax.child_axes]
-    boxes = [other.get_tightbbox() for other in beside] + ([ax.get_legend().get_window_extent()] if ax.get_legend() else [])
+    boxes = [other.get_tightbbox() for other in beside] + (
+        [ax.get_legend().get_window_extent()] if ax.get_legend() else []
+    )
     assert boxes
     assert all(box.x0 >= data.x1 - 1.0 for box in boxes)
     assert all(box.x1 <= ax.figure.bbox.x1 + 1.0 for box in boxes)
@@ -120,7 +145,11 @@ def test_a_new_figure_works_without_a_display() -> None:
         "ax = cf.pl.loss(adata); ax.figure.canvas.draw(); print(type(ax).__name__)"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, env={"PATH": ""}
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": ""},
     )
     assert (done.returncode, done.stdout.strip()) == (0, "Axes"), done.stderr
 
@@ -150,7 +179,12 @@ def test_times_without_a_unit_are_named_with_their_column(axes: Axes) -> None:
     adata = fitted()
     adata.uns["cellflow"]["params"]["time_unit"] = ""
     said = words(PICTURES["population"](adata, axes))
-    for clue in ("predicted, hours 24 (", "observed, hours 24 (", "before, hours 0 (", "after, hours 48 ("):
+    for clue in (
+        "predicted, hours 24 (",
+        "observed, hours 24 (",
+        "before, hours 0 (",
+        "after, hours 48 (",
+    ):
         assert clue in said
 
 
@@ -164,7 +198,9 @@ def test_the_predicted_cloud_is_drawn_where_it_is(axes: Axes) -> None:
     adata = fitted()
     PICTURES["population"](adata, axes)
     drawn = next(c for c in axes.collections if str(c.get_label()).startswith("predicted"))
-    np.testing.assert_allclose(drawn.get_offsets(), predicted(adata).obsm["X_pca"][:, :2], rtol=1e-6)
+    np.testing.assert_allclose(
+        drawn.get_offsets(), predicted(adata).obsm["X_pca"][:, :2], rtol=1e-6
+    )
 
 
 def test_paths_pass_through_their_cells_and_come_from_every_snapshot(axes: Axes) -> None:
@@ -200,7 +236,9 @@ def test_colours_of_groups_are_the_users_where_there_are_any(axes: Axes) -> None
     adata.uns["kind_colors"] = ["#123456", "#abcdef"]
     cf.pl.stream(adata, color="kind", ax=axes)
     shades = {
-        str(c.get_label()): to_hex(c.get_facecolor()[0]) for c in axes.collections if str(c.get_label()) in {"up", "down"}
+        str(c.get_label()): to_hex(c.get_facecolor()[0])
+        for c in axes.collections
+        if str(c.get_label()) in {"up", "down"}
     }
     assert shades == {"down": "#123456", "up": "#abcdef"}
 
@@ -223,9 +261,15 @@ def test_every_usual_form_of_colours_is_understood(given: str, axes: Axes) -> No
     adata = fitted()
     adata.uns["kind_colors"] = USABLE[given]
     cf.pl.stream(adata, color="kind", ax=axes)
-    shades = {str(c.get_label()): to_hex(c.get_facecolor()[0]) for c in axes.collections if c.get_label() in {"up", "down"}}
+    shades = {
+        str(c.get_label()): to_hex(c.get_facecolor()[0])
+        for c in axes.collections
+        if c.get_label() in {"up", "down"}
+    }
     ours = given in {"nothing", "an empty list"}
-    assert shades == ({"down": "#0072b2", "up": "#e69f00"} if ours else {"down": "#123456", "up": "#abcdef"})
+    assert shades == (
+        {"down": "#0072b2", "up": "#e69f00"} if ours else {"down": "#123456", "up": "#abcdef"}
+    )
 
 
 def test_colours_of_categories_without_cells_are_not_looked_at(axes: Axes) -> None:
@@ -236,7 +280,9 @@ def test_colours_of_categories_without_cells_are_not_looked_at(axes: Axes) -> No
     assert {str(c.get_label()) for c in axes.collections} >= {"up", "down"}
 
 
-@pytest.mark.parametrize("name", ["$\\bad$", "_hidden", "", "x" * 200, "a\x00b", "two\nlines", "a\udcffb", "naïve αβ"])
+@pytest.mark.parametrize(
+    "name", ["$\\bad$", "_hidden", "", "x" * 200, "a\x00b", "two\nlines", "a\udcffb", "naïve αβ"]
+)
 def test_groups_of_any_name_are_in_the_legend(name: str, axes: Axes) -> None:
     adata = fitted()
     adata.obs["kind"] = np.where(adata.obs["kind"] == "up", name, "down")
@@ -255,7 +301,14 @@ def test_of_two_hundred_groups_the_largest_are_named(axes: Axes) -> None:
     assert len(said) == 36
     assert "g099" in said
     assert said[-1] == "and 65 more"
-    assert sum(len(c.get_offsets()) for c in axes.collections if not isinstance(c, mpl.collections.LineCollection)) >= 3 * N
+    assert (
+        sum(
+            len(c.get_offsets())
+            for c in axes.collections
+            if not isinstance(c, mpl.collections.LineCollection)
+        )
+        >= 3 * N
+    )
     assert axes.get_legend().get_window_extent().x1 <= axes.figure.bbox.x1 + 1.0
 
 
@@ -264,7 +317,9 @@ def test_many_groups_of_long_names_leave_room_for_the_cells() -> None:
     from matplotlib import pyplot as plt
 
     adata = fitted()
-    adata.obs["many"] = [f"a rather long name of the cell type with number {i:03}" for i in range(adata.n_obs)]
+    adata.obs["many"] = [
+        f"a rather long name of the cell type with number {i:03}" for i in range(adata.n_obs)
+    ]
     ax = cf.pl.stream(adata, color="many")
     ax.figure.canvas.draw()
     assert ax.get_window_extent().width > 0.3 * ax.figure.bbox.width
@@ -275,13 +330,18 @@ def test_many_groups_of_long_names_leave_room_for_the_cells() -> None:
     plt.close(ax.figure)
 
 
-@pytest.mark.parametrize("container", [sp.csr_matrix, sp.csc_array, da.from_array, np.asfortranarray, np.ma.masked_invalid])
+@pytest.mark.parametrize(
+    "container",
+    [sp.csr_matrix, sp.csc_array, da.from_array, np.asfortranarray, np.ma.masked_invalid],
+)
 def test_a_gene_is_the_same_from_any_container(container: Callable, axes: Axes) -> None:
     adata = fitted()
     expected = adata.X[:, 1].copy()
     adata.X = container(adata.X)
     cf.pl.stream(adata, color="TNNT1", ax=axes)
-    shown = next(c for c in axes.collections if c.get_array() is not None and len(c.get_offsets()) == 3 * N)
+    shown = next(
+        c for c in axes.collections if c.get_array() is not None and len(c.get_offsets()) == 3 * N
+    )
     np.testing.assert_array_equal(np.asarray(shown.get_array()), expected)
 
 
@@ -290,7 +350,16 @@ def test_groups_have_colours_of_their_own(n: int, axes: Axes) -> None:
     adata = fitted()
     adata.obs["many"] = pd.Categorical([f"g{i % n}" for i in range(adata.n_obs)])
     cf.pl.stream(adata, color="many", ax=axes)
-    assert len({to_hex(c.get_facecolor()[0]) for c in axes.collections if str(c.get_label()).startswith("g")}) == n
+    assert (
+        len(
+            {
+                to_hex(c.get_facecolor()[0])
+                for c in axes.collections
+                if str(c.get_label()).startswith("g")
+            }
+        )
+        == n
+    )
 
 
 def test_missing_values_are_grey_and_said_so(axes: Axes) -> None:
@@ -322,13 +391,20 @@ def test_columns_and_genes_can_be_asked_for(color: str, axes: Axes) -> None:
     [
         ("uns", "cellflow", "stream", r"cf\.tl\.flow"),
         ("uns", "cellflow", "loss", r"cf\.tl\.flow"),
-        ("obsm", "velocity_umap", "stream", r"velocity_pca.*cf\.tl\.velocity\(adata, basis='umap'\)"),
+        (
+            "obsm",
+            "velocity_umap",
+            "stream",
+            r"velocity_pca.*cf\.tl\.velocity\(adata, basis='umap'\)",
+        ),
         ("obsm", "X_umap", "stream", r"umap.*X_pca"),
         ("obsm", "cf_trajectory", "trajectories", r"cf\.tl\.trajectories"),
         ("obsm", "X_umap", "trajectories_umap", "umap"),
     ],
 )
-def test_a_missing_key_names_what_writes_it(slot: str, key: str, picture: str, said: str, axes: Axes) -> None:
+def test_a_missing_key_names_what_writes_it(
+    slot: str, key: str, picture: str, said: str, axes: Axes
+) -> None:
     adata = fitted()
     del getattr(adata, slot)[key]
     with pytest.raises(MissingKeyError, match=said):
@@ -344,28 +420,61 @@ def test_a_misspelt_colour_is_corrected(axes: Axes) -> None:
 BAD = {
     "no AnnData": (lambda a: cf.pl.loss(a.X), "is of type ndarray"),
     "no predicted AnnData": (lambda a: cf.pl.population(a, a.X, time=24.0), "is of type ndarray"),
-    "no Axes": (lambda a: cf.pl.stream(a, ax=np.array([1])), "ax= is of type ndarray; expected one Axes"),
+    "no Axes": (
+        lambda a: cf.pl.stream(a, ax=np.array([1])),
+        "ax= is of type ndarray; expected one Axes",
+    ),
     "several colours": (lambda a: cf.pl.stream(a, color=["kind"]), r"color=\['kind'\]"),
     "a number as basis": (lambda a: cf.pl.stream(a, basis=3), "basis|No 3 in adata.obsm"),
     "no basis": (lambda a: cf.pl.stream(a, basis=None), "basis"),
-    "a list of bases": (lambda a: cf.pl.stream(a, basis=["umap"]), "basis|No .'umap'. in adata.obsm"),
+    "a list of bases": (
+        lambda a: cf.pl.stream(a, basis=["umap"]),
+        "basis|No .'umap'. in adata.obsm",
+    ),
     "an array as basis": (lambda a: cf.pl.stream(a, basis=a.X), "basis|in adata.obsm"),
-    "a number as basis of paths": (lambda a: cf.pl.trajectories(a, basis=3), "basis|No 3 in adata.obsm"),
+    "a number as basis of paths": (
+        lambda a: cf.pl.trajectories(a, basis=3),
+        "basis|No 3 in adata.obsm",
+    ),
     "a number as basis of a population": (
         lambda a: cf.pl.population(a, predicted(a), time=24.0, basis=3),
         "basis|No 3 in adata.obsm",
     ),
-    "no such colour": (lambda a: cf.pl.stream(a, color="nope"), "neither a column of adata.obs nor a gene"),
+    "no such colour": (
+        lambda a: cf.pl.stream(a, color="nope"),
+        "neither a column of adata.obs nor a gene",
+    ),
     "a number as colour": (lambda a: cf.pl.stream(a, color=3), "color|neither"),
-    "no such component": (lambda a: cf.pl.stream(a, basis="pca", components="1,9"), "9 is not there.*1 to 3 of 'pca'"),
-    "component zero": (lambda a: cf.pl.trajectories(a, components=(0, 1)), "0 is not there.*counted from 1"),
-    "one component": (lambda a: cf.pl.population(a, predicted(a), time=24.0, components="1"), "expected two numbers"),
-    "a polar Axes": (lambda a: cf.pl.stream(a, ax=Figure().add_subplot(projection="polar")), "projection 'polar'"),
-    "an Axes in space": (lambda a: cf.pl.stream(a, ax=Figure().add_subplot(projection="3d")), "projection '3d'"),
+    "no such component": (
+        lambda a: cf.pl.stream(a, basis="pca", components="1,9"),
+        "9 is not there.*1 to 3 of 'pca'",
+    ),
+    "component zero": (
+        lambda a: cf.pl.trajectories(a, components=(0, 1)),
+        "0 is not there.*counted from 1",
+    ),
+    "one component": (
+        lambda a: cf.pl.population(a, predicted(a), time=24.0, components="1"),
+        "expected two numbers",
+    ),
+    "a polar Axes": (
+        lambda a: cf.pl.stream(a, ax=Figure().add_subplot(projection="polar")),
+        "projection 'polar'",
+    ),
+    "an Axes in space": (
+        lambda a: cf.pl.stream(a, ax=Figure().add_subplot(projection="3d")),
+        "projection '3d'",
+    ),
     "no cells": (lambda a: cf.pl.trajectories(a, n_cells=0), "n_cells=0"),
     "half a cell": (lambda a: cf.pl.trajectories(a, n_cells=2.5), "n_cells=2.5"),
-    "no time": (lambda a: cf.pl.population(a, predicted(a), time=np.nan), "time=nan; expected a finite number"),
-    "no density": (lambda a: cf.pl.stream(a, density=0), "density=0; expected a finite number above 0"),
+    "no time": (
+        lambda a: cf.pl.population(a, predicted(a), time=np.nan),
+        "time=nan; expected a finite number",
+    ),
+    "no density": (
+        lambda a: cf.pl.stream(a, density=0),
+        "density=0; expected a finite number above 0",
+    ),
     "no kernel": (lambda a: cf.pl.stream(a, smoothing="a"), "smoothing='a'"),
 }
 
@@ -391,7 +500,9 @@ def without(slot: str, key: str | None = None) -> Callable[[ad.AnnData], None]:
     return change
 
 
-def with_(slot: str, key: str, value: Callable[[ad.AnnData], object]) -> Callable[[ad.AnnData], None]:
+def with_(
+    slot: str, key: str, value: Callable[[ad.AnnData], object]
+) -> Callable[[ad.AnnData], None]:
     def change(adata: ad.AnnData) -> None:
         getattr(adata, slot)[key] = value(adata)
 
@@ -410,37 +521,85 @@ ARROWS = "velocity_umap"
 #: What is in the AnnData, the picture that cannot be drawn of it, and what is said.
 CONTENTS: dict[str, tuple[Callable[[ad.AnnData], None], str, str]] = {
     "a gene without expression": (without("X"), "gene", "'MYH3' is a gene, but adata.X is None"),
-    "no finite number": (with_("obs", "score", lambda a: np.nan), "score", r"obs\['score'\] holds no finite value"),
-    "complex numbers": (with_("obs", "score", lambda a: np.arange(a.n_obs) * 1j), "score", "complex128; expected real"),
+    "no finite number": (
+        with_("obs", "score", lambda a: np.nan),
+        "score",
+        r"obs\['score'\] holds no finite value",
+    ),
+    "complex numbers": (
+        with_("obs", "score", lambda a: np.arange(a.n_obs) * 1j),
+        "score",
+        "complex128; expected real",
+    ),
     "lists in a column": (
         with_("obs", "kind", lambda a: pd.Series([[1]] * a.n_obs, index=a.obs_names)),
         "kind",
         "cannot be read as categories",
     ),
-    "one word for colours": (with_("uns", "kind_colors", lambda a: "red"), "kind", r"uns\['kind_colors'\] is 'red'"),
-    "a number for colours": (with_("uns", "kind_colors", lambda a: 3), "kind", r"uns\['kind_colors'\] is 3"),
-    "a set of colours": (with_("uns", "kind_colors", lambda a: {"red"}), "kind", r"uns\['kind_colors'\] is \{'red'\}"),
-    "an array of one word": (with_("uns", "kind_colors", lambda a: np.array("red")), "kind", "kind_colors.*Expected a list"),
-    "too few colours": (with_("uns", "kind_colors", lambda a: ["red"]), "kind", "kind_colors.*1 colours.*each of the 2"),
+    "one word for colours": (
+        with_("uns", "kind_colors", lambda a: "red"),
+        "kind",
+        r"uns\['kind_colors'\] is 'red'",
+    ),
+    "a number for colours": (
+        with_("uns", "kind_colors", lambda a: 3),
+        "kind",
+        r"uns\['kind_colors'\] is 3",
+    ),
+    "a set of colours": (
+        with_("uns", "kind_colors", lambda a: {"red"}),
+        "kind",
+        r"uns\['kind_colors'\] is \{'red'\}",
+    ),
+    "an array of one word": (
+        with_("uns", "kind_colors", lambda a: np.array("red")),
+        "kind",
+        "kind_colors.*Expected a list",
+    ),
+    "too few colours": (
+        with_("uns", "kind_colors", lambda a: ["red"]),
+        "kind",
+        "kind_colors.*1 colours.*each of the 2",
+    ),
     "a word that is no colour": (
         with_("uns", "kind_colors", lambda a: ["red", "no such"]),
         "kind",
         r"uns\['kind_colors'\] has 'no such' for 'up', which is no colour",
     ),
-    "None among the colours": (with_("uns", "kind_colors", lambda a: ["red", None]), "kind", "None for 'up'"),
-    "a category without a colour": (with_("uns", "kind_colors", lambda a: {"up": "red"}), "kind", r"no colour for \['down'\]"),
+    "None among the colours": (
+        with_("uns", "kind_colors", lambda a: ["red", None]),
+        "kind",
+        "None for 'up'",
+    ),
+    "a category without a colour": (
+        with_("uns", "kind_colors", lambda a: {"up": "red"}),
+        "kind",
+        r"no colour for \['down'\]",
+    ),
     "a category with a wrong one": (
         with_("uns", "kind_colors", lambda a: {"up": "red", "down": 7}),
         "kind",
         "7 for 'down', which is no colour",
     ),
-    "arrows of one column": (with_("obsm", ARROWS, lambda a: np.ones((a.n_obs, 1))), "stream", r"velocity_umap.*\(120, 1\)"),
+    "arrows of one column": (
+        with_("obsm", ARROWS, lambda a: np.ones((a.n_obs, 1))),
+        "stream",
+        r"velocity_umap.*\(120, 1\)",
+    ),
     "arrows with a gap": (
-        with_("obsm", ARROWS, lambda a: np.where(np.arange(a.n_obs)[:, None] == 7, np.nan, np.ones((1, 2)))),
+        with_(
+            "obsm",
+            ARROWS,
+            lambda a: np.where(np.arange(a.n_obs)[:, None] == 7, np.nan, np.ones((1, 2))),
+        ),
         "stream",
         "velocity_umap.*finite",
     ),
-    "arrows of text": (with_("obsm", ARROWS, lambda a: np.full((a.n_obs, 2), "a")), "stream", "velocity_umap.*dtype"),
+    "arrows of text": (
+        with_("obsm", ARROWS, lambda a: np.full((a.n_obs, 2), "a")),
+        "stream",
+        "velocity_umap.*dtype",
+    ),
     "no measured cell, paths": (unmeasured, "trajectories", "No cell .* measured time"),
     "no measured cell, clouds": (unmeasured, "population", "No cell .* measured time"),
     "no measured cell, times": (unmeasured, "stream", "no finite value"),
@@ -478,7 +637,11 @@ def test_a_figure_is_closed_where_drawing_itself_fails(monkeypatch: pytest.Monke
 def test_defaults_can_be_looked_up() -> None:
     """A guard stands around public calls."""
     assert cf.pl.stream.__kwdefaults__["basis"] == "umap"
-    assert all("components" in getattr(cf.pl, name).__kwdefaults__ for name in cf.pl.__all__ if name != "loss")
+    assert all(
+        "components" in getattr(cf.pl, name).__kwdefaults__
+        for name in cf.pl.__all__
+        if name != "loss"
+    )
 
 
 # Columns that are drawn ---------------------------------------------------------------------------------------------
@@ -494,11 +657,14 @@ def with_diffusion_map() -> ad.AnnData:
 
 
 def drawn_at(ax: Axes) -> np.ndarray:
-    return np.concatenate([np.asarray(c.get_offsets()) for c in ax.collections if len(c.get_offsets()) == 3 * N])
+    return np.concatenate(
+        [np.asarray(c.get_offsets()) for c in ax.collections if len(c.get_offsets()) == 3 * N]
+    )
 
 
 @pytest.mark.parametrize(
-    ("components", "columns", "direction"), [(None, [1, 2], (1, 0)), ("1,3", [1, 3], (1, -1)), ((3, 2), [3, 2], (-1, 0))]
+    ("components", "columns", "direction"),
+    [(None, [1, 2], (1, 0)), ("1,3", [1, 3], (1, -1)), ((3, 2), [3, 2], (-1, 0))],
 )
 def test_a_diffusion_map_is_drawn_from_component_one_on(
     components: object, columns: list[int], direction: tuple[int, int], axes: Axes
@@ -530,7 +696,9 @@ def test_components_of_paths_and_populations(
     adata = with_diffusion_map()
     more = {"predicted": predicted(adata), "time": 24.0} if picture == "population" else {}
     getattr(cf.pl, picture)(adata, basis=basis, components=components, ax=axes, **more)
-    np.testing.assert_allclose(drawn_at(axes), adata.obsm[f"X_{basis or 'pca'}"][:, columns], rtol=1e-6)
+    np.testing.assert_allclose(
+        drawn_at(axes), adata.obsm[f"X_{basis or 'pca'}"][:, columns], rtol=1e-6
+    )
     if picture == "trajectories":
         inside = np.concatenate(axes.collections[1].get_segments())
         low, high = drawn_at(axes).min(axis=0), drawn_at(axes).max(axis=0)
@@ -575,4 +743,8 @@ def test_a_gene_whose_name_repeats_is_an_error() -> None:
 def test_one_dimension_is_drawn_on_a_line(picture: str, axes: Axes) -> None:
     PICTURES[picture](fitted(d=1), axes)
     axes.figure.draw_without_rendering()
-    assert all((np.asarray(c.get_offsets())[:, 1] == 0).all() for c in axes.collections if len(c.get_offsets()) > 1)
+    assert all(
+        (np.asarray(c.get_offsets())[:, 1] == 0).all()
+        for c in axes.collections
+        if len(c.get_offsets()) > 1
+    )

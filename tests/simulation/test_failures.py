@@ -43,7 +43,9 @@ ALIKE = {
 def fit(scale="joint", n=40):
     x = np.random.default_rng(0).normal(size=(3 * n, 3)) + np.repeat([0.0, 1.0, 2.0], n)[:, None]
     snapshots = cf.Snapshots.from_arrays(x, np.repeat([0.0, 1.0, 2.0], n))
-    return cf.fit(snapshots, recipes.ot_cfm(training=Training(steps=20, batch_size=32)), scale=scale)
+    return cf.fit(
+        snapshots, recipes.ot_cfm(training=Training(steps=20, batch_size=32)), scale=scale
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,13 @@ def test_p12_cells_that_are_alike_give_no_warning(cells, scale, flows):
 
 @pytest.mark.parametrize("cells", ALIKE)
 def test_p12_solvers_give_no_warning_for_cells_that_are_alike(cells):
-    integrate(lambda t, x: 0.5 * torch.cos(t).to(x) * torch.ones_like(x), ALIKE[cells], 0.0, [1.0], step=0.05)
+    integrate(
+        lambda t, x: 0.5 * torch.cos(t).to(x) * torch.ones_like(x),
+        ALIKE[cells],
+        0.0,
+        [1.0],
+        step=0.05,
+    )
 
 
 def test_the_error_of_a_cell_does_not_depend_on_the_others(flows):
@@ -87,14 +95,18 @@ SOLVERS = {
     "backward": lambda: integrate(lambda t, x: -(x**3), X, 0.0, [-0.01, -9.0], step=0.01),
     "unsorted times": lambda: integrate(explosive, X, 0.0, [9.0, 0.01], step=0.01),
     "euler": lambda: integrate(explosive, X, 0.0, [0.01, 9.0], step=0.01, method="euler"),
-    "diffusion": lambda: integrate_sde(explosive, X, 0.0, [0.01, 9.0], sigma=1e-3, step=0.01, seed=0),
+    "diffusion": lambda: integrate_sde(
+        explosive, X, 0.0, [0.01, 9.0], sigma=1e-3, step=0.01, seed=0
+    ),
     "density": lambda: push_with_log_prob(explosive, X, np.zeros(3), 0.0, [0.01, 9.0], step=0.01),
 }
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_blow_up_has_the_cell_the_time_and_what_was_computed(solver):
-    with pytest.raises(errors.IntegrationError, match=r"Cell 1 stops being finite between time 0 and -?9 ") as caught:
+    with pytest.raises(
+        errors.IntegrationError, match=r"Cell 1 stops being finite between time 0 and -?9 "
+    ) as caught:
         SOLVERS[solver]()
     error = caught.value
     early, late = int(solver == "unsorted times"), int(solver != "unsorted times")
@@ -128,7 +140,10 @@ def exploding(fitted):
     from cellflow.adapter.store import sealed
 
     config, arrays = cf.get.flow(fitted).state()
-    huge = {k: (v * 1e30).astype(v.dtype) if k.startswith("dynamics.velocity") else v for k, v in arrays.items()}
+    huge = {
+        k: (v * 1e30).astype(v.dtype) if k.startswith("dynamics.velocity") else v
+        for k, v in arrays.items()
+    }
     fitted.uns["cellflow"]["model"] = sealed(config, huge)
     return fitted
 
@@ -138,11 +153,27 @@ CALLS = {
     "push by position": (cf.tl.push, {"cells": [20], "time": 12.0}, {"cell20"}),
     "pull": (cf.tl.pull, {"cells": ["cell80"], "time": 12.0}, {"cell80"}),
     "trajectories of some": (cf.tl.trajectories, {"cells": ["cell33"], "n_times": 3}, {"cell33"}),
-    "stochastic": (cf.tl.trajectories, {"cells": ["cell33"], "n_times": 3, "stochastic": True}, {"cell33"}),
+    "stochastic": (
+        cf.tl.trajectories,
+        {"cells": ["cell33"], "n_times": 3, "stochastic": True},
+        {"cell33"},
+    ),
     "trajectories": (cf.tl.trajectories, {"n_times": 3}, {f"cell{k}" for k in range(90)}),
-    "earlier": (cf.tl.predict, {"time": 30.0, "source": "earlier"}, {f"cell{k}" for k in range(30, 60)}),
-    "later": (cf.tl.predict, {"time": 30.0, "source": "later"}, {f"cell{k}" for k in range(60, 90)}),
-    "some drawn": (cf.tl.predict, {"time": 30.0, "source": "later", "n_obs": 4}, {f"cell{k}" for k in range(60, 90)}),
+    "earlier": (
+        cf.tl.predict,
+        {"time": 30.0, "source": "earlier"},
+        {f"cell{k}" for k in range(30, 60)},
+    ),
+    "later": (
+        cf.tl.predict,
+        {"time": 30.0, "source": "later"},
+        {f"cell{k}" for k in range(60, 90)},
+    ),
+    "some drawn": (
+        cf.tl.predict,
+        {"time": 30.0, "source": "later", "n_obs": 4},
+        {f"cell{k}" for k in range(60, 90)},
+    ),
 }
 
 
@@ -189,7 +220,9 @@ FAR = {
     "backward": lambda: integrate(square, 0.01 * X, 0.0, [-1e12], step=0.1),
     "diffusion": lambda: integrate_sde(square, 0.01 * X, 0.0, [1e12], sigma=1.0, step=0.1, seed=0),
     "density": lambda: log_likelihood(square, 0.01 * X, 1e12, 0.0, lambda x: x[:, 0], step=0.1),
-    "adaptive": lambda: integrate(lambda t, x: torch.sin(t).to(x) + 0 * x, X[:1], 0.0, [1e12], step=0.1, method="dopri5"),
+    "adaptive": lambda: integrate(
+        lambda t, x: torch.sin(t).to(x) + 0 * x, X[:1], 0.0, [1e12], step=0.1, method="dopri5"
+    ),
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cellflow.errors import InputError, IntegrationError
-from cellflow.ladder import Ladder
+from cellflow.fields.ladder import Ladder
 from cellflow.simulation import annealed_langevin, denoise, langevin
 from cellflow.simulation.langevin import relative_step
 
@@ -87,7 +87,9 @@ def test_the_relative_step_brings_the_variance_of_a_point_nearest_to_one(ratio, 
         return v
 
     r = relative_step(ratio, n_steps)
-    assert abs(variance(r) - 1) <= min(abs(variance(s) - 1) for s in np.geomspace(1e-3, 1, 50)) + 1e-4
+    assert (
+        abs(variance(r) - 1) <= min(abs(variance(s) - 1) for s in np.geomspace(1e-3, 1, 50)) + 1e-4
+    )
 
 
 def test_a_cells_way_is_its_own():
@@ -96,7 +98,10 @@ def test_a_cells_way_is_its_own():
     whole = annealed_langevin(two_modes, LADDER, start, n_steps=2, seed=0, keys=keys)
     rows = [1050, 2]
     np.testing.assert_array_equal(
-        annealed_langevin(two_modes, LADDER, start[rows], n_steps=2, seed=0, keys=[keys[r] for r in rows]), whole[rows]
+        annealed_langevin(
+            two_modes, LADDER, start[rows], n_steps=2, seed=0, keys=[keys[r] for r in rows]
+        ),
+        whole[rows],
     )
 
 

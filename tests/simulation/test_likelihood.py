@@ -8,9 +8,9 @@ import torch
 from scipy.linalg import expm
 
 import problems
+from cellflow.core.population import Clock
 from cellflow.errors import InputError, IntegrationError, IntegrationWarning
 from cellflow.fields import MLP, Potential
-from cellflow.population import Clock
 from cellflow.simulation import Exact, Hutchinson, integrate, log_likelihood, push_with_log_prob
 
 DOUBLE = {"dtype": torch.float64}
@@ -67,14 +67,18 @@ def test_a_gaussian_on_its_geodesic(t):
     found = log_likelihood(geodesic, X, t, 0.0, problems.SOURCE.log_density, step=0.02, **DOUBLE)
     np.testing.assert_allclose(found, at.log_density(X), atol=1e-5)
     x0 = problems.SOURCE.sample(5, np.random.default_rng(1))
-    moved, log_p = push_with_log_prob(geodesic, x0, problems.SOURCE.log_density(x0), 0.0, [t], step=0.02, **DOUBLE)
+    moved, log_p = push_with_log_prob(
+        geodesic, x0, problems.SOURCE.log_density(x0), 0.0, [t], step=0.02, **DOUBLE
+    )
     np.testing.assert_allclose(log_p[0], at.log_density(moved.x[0]), atol=1e-5)
 
 
 def test_any_times_in_any_order():
     times = [1.0, -0.5, 0.0, 1.0]
     x0 = problems.SOURCE.sample(5, np.random.default_rng(1))
-    moved, log_p = push_with_log_prob(spiral, x0, problems.SOURCE.log_density(x0), 0.0, times, step=0.05, **DOUBLE)
+    moved, log_p = push_with_log_prob(
+        spiral, x0, problems.SOURCE.log_density(x0), 0.0, times, step=0.05, **DOUBLE
+    )
     assert moved.times.tolist() == times
     assert log_p.shape == (4, 5)
     for t, x, found in zip(times, moved.x, log_p, strict=True):
@@ -88,7 +92,11 @@ def test_order_of_convergence():
     exact = -2.0 - 2.0 * np.log(x0 + (1 - x0) * np.exp(-2.0))[:, 0]
     steps = 2.0 / np.array([16, 32, 64, 128])
     errors = [
-        np.abs(-push_with_log_prob(logistic, x0, np.zeros(7), 0.0, [2.0], step=h, **DOUBLE)[1][0] - exact).max() for h in steps
+        np.abs(
+            -push_with_log_prob(logistic, x0, np.zeros(7), 0.0, [2.0], step=h, **DOUBLE)[1][0]
+            - exact
+        ).max()
+        for h in steps
     ]
 
     assert errors[-1] < 1e-7
@@ -103,7 +111,11 @@ def test_probability_is_conserved():
     assert np.exp(log_p).sum() * (axis[1] - axis[0]) ** 2 == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize("field", [network(), network(builder=partial(Potential, field=MLP))], ids=["network", "gradient"])
+@pytest.mark.parametrize(
+    "field",
+    [network(), network(builder=partial(Potential, field=MLP))],
+    ids=["network", "gradient"],
+)
 def test_there_and_back_again(field):
     x0 = np.random.default_rng(2).normal(size=(20, 3))
     options = {"step": 0.2, "dtype": torch.float64}
@@ -114,8 +126,12 @@ def test_there_and_back_again(field):
 
 
 def test_states_are_those_of_integrate():
-    moved, _ = push_with_log_prob(network(), X @ np.ones((2, 3)), np.zeros(6), 0.0, [0.4, 1.0], step=0.1)
-    np.testing.assert_allclose(moved.x, integrate(network(), X @ np.ones((2, 3)), 0.0, [0.4, 1.0], step=0.1).x, atol=1e-6)
+    moved, _ = push_with_log_prob(
+        network(), X @ np.ones((2, 3)), np.zeros(6), 0.0, [0.4, 1.0], step=0.1
+    )
+    np.testing.assert_allclose(
+        moved.x, integrate(network(), X @ np.ones((2, 3)), 0.0, [0.4, 1.0], step=0.1).x, atol=1e-6
+    )
 
 
 # The estimate of the trace ------------------------------------------------------------------------------------------------
@@ -124,20 +140,31 @@ def test_states_are_those_of_integrate():
 def test_the_estimate_is_exact_where_coordinates_do_not_meet():
     rates = torch.linspace(-1.0, 0.5, 120, dtype=torch.float64)
     x = np.random.default_rng(0).normal(size=(4, 120))
-    found = log_likelihood(lambda _t, y: rates * y, x, 1.0, 0.0, normal, step=0.05, divergence=Hutchinson(1), **DOUBLE)
-    np.testing.assert_allclose(found, normal(x * np.exp(-rates.numpy())) - rates.sum().item(), atol=1e-6)
+    found = log_likelihood(
+        lambda _t, y: rates * y, x, 1.0, 0.0, normal, step=0.05, divergence=Hutchinson(1), **DOUBLE
+    )
+    np.testing.assert_allclose(
+        found, normal(x * np.exp(-rates.numpy())) - rates.sum().item(), atol=1e-6
+    )
 
 
 def test_the_estimate_is_unbiased():
     """In a linear system its error is that of the signs, whichever the cell, and every cell has signs of its own."""
     x = np.random.default_rng(0).normal(size=(1000, 2))
-    error = log_likelihood(spiral, x, 1.0, 0.0, normal, step=0.5, divergence=Hutchinson(1), **DOUBLE) - log_likelihood(
-        spiral, x, 1.0, 0.0, normal, step=0.5, **DOUBLE
-    )
+    error = log_likelihood(
+        spiral, x, 1.0, 0.0, normal, step=0.5, divergence=Hutchinson(1), **DOUBLE
+    ) - log_likelihood(spiral, x, 1.0, 0.0, normal, step=0.5, **DOUBLE)
     assert error.std() > 0.05
     assert error.mean() == pytest.approx(0.0, abs=4 * error.std() / 1000**0.5)
-    other = log_likelihood(spiral, x[:5], 1.0, 0.0, normal, step=0.5, divergence=Hutchinson(1, seed=1), **DOUBLE)
-    assert (other != log_likelihood(spiral, x[:5], 1.0, 0.0, normal, step=0.5, divergence=Hutchinson(1), **DOUBLE)).any()
+    other = log_likelihood(
+        spiral, x[:5], 1.0, 0.0, normal, step=0.5, divergence=Hutchinson(1, seed=1), **DOUBLE
+    )
+    assert (
+        other
+        != log_likelihood(
+            spiral, x[:5], 1.0, 0.0, normal, step=0.5, divergence=Hutchinson(1), **DOUBLE
+        )
+    ).any()
 
 
 def test_the_variance_falls_with_the_probes():
@@ -155,7 +182,9 @@ def test_estimated_by_default_where_the_dimensions_are_many(dim, estimated):
     matrix = torch.from_numpy(np.random.default_rng(0).normal(size=(dim, dim)) / dim)
     x = np.random.default_rng(1).normal(size=(2, dim))
     default, guess = (
-        log_likelihood(lambda _t, y: y @ matrix, x, 1.0, 0.0, normal, step=1.0, divergence=d, **DOUBLE)
+        log_likelihood(
+            lambda _t, y: y @ matrix, x, 1.0, 0.0, normal, step=1.0, divergence=d, **DOUBLE
+        )
         for d in (None, Hutchinson())
     )
     assert np.array_equal(default, guess) is estimated
@@ -171,9 +200,12 @@ def test_p9_a_cell_does_not_depend_on_the_cells_asked_with_it(n, divergence):
     rows = np.random.default_rng(2).permutation(1600)[:n]
     options = {"step": 0.5, "divergence": divergence}
     every = log_likelihood(field, x, 1.0, 0.0, normal, **options)
-    # On some processors the product of a backward pass rounds a row by its position: float32's last bits, and no more.
+    # On some processors the product of a backward pass rounds a row by its position: float32's last
+    # bits, and no more.
     same = {"rtol": 1e-6, "atol": 1e-6}
-    np.testing.assert_allclose(log_likelihood(field, x[rows], 1.0, 0.0, normal, **options), every[rows], **same)
+    np.testing.assert_allclose(
+        log_likelihood(field, x[rows], 1.0, 0.0, normal, **options), every[rows], **same
+    )
     _, pushed = push_with_log_prob(field, x, normal(x), 0.0, [1.0], **options)
     _, some = push_with_log_prob(field, x[rows], normal(x[rows]), 0.0, [0.5, 1.0], **options)
     np.testing.assert_allclose(some[1], pushed[0][rows], **same)
@@ -182,7 +214,9 @@ def test_p9_a_cell_does_not_depend_on_the_cells_asked_with_it(n, divergence):
 def test_features_of_the_cells_reach_the_field():
     """dx/dt = c x for a rate c of each cell."""
     rate = np.linspace(-1.0, 1.0, 6)[:, None]
-    found = log_likelihood(lambda _t, x, c: c * x, X, 1.0, 0.0, normal, step=0.05, context=rate, **DOUBLE)
+    found = log_likelihood(
+        lambda _t, x, c: c * x, X, 1.0, 0.0, normal, step=0.05, context=rate, **DOUBLE
+    )
     np.testing.assert_allclose(found, normal(X * np.exp(-rate)) - 2 * rate[:, 0], atol=1e-6)
 
 
@@ -203,13 +237,20 @@ def test_nothing_asked_nothing_answered():
 
 
 def test_a_coarse_step_is_said():
-    with pytest.warns(IntegrationWarning, match=r"Halving the step of 0.5 moves .* its log-density by .* smaller `step`"):
-        push_with_log_prob(lambda _t, x: torch.sin(8 * x), X, np.zeros(6), 0.0, [1.0], step=0.5, **DOUBLE)
+    with pytest.warns(
+        IntegrationWarning,
+        match=r"Halving the step of 0.5 moves .* its log-density by .* smaller `step`",
+    ):
+        push_with_log_prob(
+            lambda _t, x: torch.sin(8 * x), X, np.zeros(6), 0.0, [1.0], step=0.5, **DOUBLE
+        )
 
 
 def test_an_explosion_names_the_time_and_the_cell():
     x = np.array([[0.1], [5.0], [0.1]])
-    with pytest.raises(IntegrationError, match=r"Cell 1 stops being finite between time 0 and 4 .*smaller `step`"):
+    with pytest.raises(
+        IntegrationError, match=r"Cell 1 stops being finite between time 0 and 4 .*smaller `step`"
+    ):
         push_with_log_prob(lambda _t, y: y**3, x, np.zeros(3), 0.0, [4.0, 9.0], step=0.1)
 
 
@@ -222,14 +263,39 @@ def test_an_explosion_names_the_time_and_the_cell():
         ({"t": 1e9}, InputError, "limit is 10,000"),
         ({"x": np.zeros(3)}, InputError, r"shape \(3,\); expected \(n, d\)"),
         ({"field": lambda _t, x: x[:, :1]}, InputError, r"returned shape \(256, 1\)"),
-        ({"field": lambda _t, x: torch.ones_like(x)}, InputError, r"not connected .* may add 0 \* x"),
-        ({"field": lambda _t, x: x.detach() * torch.ones(1, requires_grad=True)}, InputError, "not connected"),
-        ({"log_prob0": lambda x: x}, InputError, r"log_prob0\(x\(t0\)\) has shape \(6, 2\); expected \(6,\)"),
-        ({"log_prob0": lambda x: x[:, 0] * np.nan}, IntegrationError, r"Cell 0 has log_prob0.*=nan \(6 cells in all\)"),
+        (
+            {"field": lambda _t, x: torch.ones_like(x)},
+            InputError,
+            r"not connected .* may add 0 \* x",
+        ),
+        (
+            {"field": lambda _t, x: x.detach() * torch.ones(1, requires_grad=True)},
+            InputError,
+            "not connected",
+        ),
+        (
+            {"log_prob0": lambda x: x},
+            InputError,
+            r"log_prob0\(x\(t0\)\) has shape \(6, 2\); expected \(6,\)",
+        ),
+        (
+            {"log_prob0": lambda x: x[:, 0] * np.nan},
+            IntegrationError,
+            r"Cell 0 has log_prob0.*=nan \(6 cells in all\)",
+        ),
     ],
 )
 def test_bad_input(change, error, words):
-    arguments = {"field": spiral, "x": X, "t": 1.0, "t0": 0.0, "log_prob0": normal, "step": 0.5, **DOUBLE, **change}
+    arguments = {
+        "field": spiral,
+        "x": X,
+        "t": 1.0,
+        "t0": 0.0,
+        "log_prob0": normal,
+        "step": 0.5,
+        **DOUBLE,
+        **change,
+    }
     with pytest.raises(error, match=words):
         log_likelihood(**arguments)
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.linalg import expm
 
+from cellflow.core.population import Clock
 from cellflow.errors import InputError, IntegrationError, IntegrationWarning
 from cellflow.fields import MLP
-from cellflow.population import Clock
 from cellflow.simulation import integrate
 
 A = np.array([[-0.3, 1.0], [-1.0, -0.1]])
@@ -27,7 +27,9 @@ def growing(t, x):
 @pytest.mark.parametrize("method", ["rk4", "dopri5"])
 def test_linear_system_forward_and_backward(method):
     times = [3.0, -2.0, 0.5, 0.0, 3.0]
-    moved = integrate(linear, X, 0.0, times, step=0.02, method=method, rtol=1e-9, atol=1e-9, **DOUBLE)
+    moved = integrate(
+        linear, X, 0.0, times, step=0.02, method=method, rtol=1e-9, atol=1e-9, **DOUBLE
+    )
     assert moved.x.shape == (5, 5, 2)
     for t, x in zip(times, moved.x, strict=True):
         np.testing.assert_allclose(x, X @ expm(A * t).T, atol=1e-6)
@@ -40,11 +42,18 @@ def test_time_dependent_system_from_any_start():
 
 
 @pytest.mark.parametrize(("method", "order"), [("euler", 1), ("midpoint", 2), ("rk4", 4)])
-@pytest.mark.filterwarnings("ignore::cellflow.errors.IntegrationWarning")  # coarse steps are the point
+@pytest.mark.filterwarnings(
+    "ignore::cellflow.errors.IntegrationWarning"
+)  # coarse steps are the point
 def test_order_of_convergence(method, order):
     steps = 1.0 / np.array([4, 8, 16, 32])
     exact = X * np.exp(0.5)
-    errors = [np.abs(integrate(growing, X, 0.0, [1.0], step=h, method=method, **DOUBLE).x[0] - exact).max() for h in steps]
+    errors = [
+        np.abs(
+            integrate(growing, X, 0.0, [1.0], step=h, method=method, **DOUBLE).x[0] - exact
+        ).max()
+        for h in steps
+    ]
     slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert slope == pytest.approx(order, abs=0.25)
 
@@ -68,7 +77,9 @@ def test_P9_a_cell_does_not_depend_on_the_cells_asked_with_it(n):
 def test_a_time_does_not_depend_on_the_order_of_times():
     field = MLP(3, Clock(0.0, 1.0, 1.0, 1.0))
     x = np.ones((2, 3))
-    up, down = (integrate(field, x, 0.5, times, step=0.1).x for times in ([0.0, 0.7, 1.0], [1.0, 0.7, 0.0]))
+    up, down = (
+        integrate(field, x, 0.5, times, step=0.1).x for times in ([0.0, 0.7, 1.0], [1.0, 0.7, 0.0])
+    )
     np.testing.assert_array_equal(up, down[::-1])
 
 
@@ -88,7 +99,9 @@ def test_an_explosion_names_the_time_and_the_cell():
         return x**3
 
     x = np.array([[0.1], [5.0], [0.1]])
-    with pytest.raises(IntegrationError, match=r"Cell 1 stops being finite between time 0 and 4 .*smaller `step`"):
+    with pytest.raises(
+        IntegrationError, match=r"Cell 1 stops being finite between time 0 and 4 .*smaller `step`"
+    ):
         integrate(explosive, x, 0.0, [4.0, 9.0], step=0.1)
 
 
@@ -110,7 +123,9 @@ def test_a_late_clock_keeps_its_digits():
     assert moved.x[0, 0, 0] == pytest.approx(np.sin(1.0), abs=1e-5)
 
 
-@pytest.mark.parametrize(("key", "options"), [("step", {"step": 0.0}), ("method", {"step": 0.1, "method": "rk5"})])
+@pytest.mark.parametrize(
+    ("key", "options"), [("step", {"step": 0.0}), ("method", {"step": 0.1, "method": "rk5"})]
+)
 def test_bad_options_are_refused(key, options):
     with pytest.raises(InputError, match=key):
         integrate(linear, X, 0.0, [1.0], **options)

@@ -41,7 +41,8 @@ def assert_law(x, p, *, z=4.5):
 @pytest.mark.parametrize("width", [0.3, SIGMA, 1.5])
 @pytest.mark.parametrize("direction", [1, -1])
 def test_any_width_has_the_marginals_of_the_flow_forward_and_reversed(width, direction):
-    # Forward v + sigma^2/2 s, reversed v - sigma^2/2 s: the sign convention of the score, on the exact law.
+    # Forward v + sigma^2/2 s, reversed v - sigma^2/2 s: the sign convention of the score, on the
+    # exact law.
     t0, t1 = (0.0, 1.5) if direction == 1 else (1.5, 0.0)
     x = law(t0).sample(20_000, np.random.default_rng(0))
     field = lambda t, y: velocity(t, y) + direction * 0.5 * width**2 * score(t, y)
@@ -56,32 +57,49 @@ def test_any_width_has_the_marginals_of_the_flow_forward_and_reversed(width, dir
 def test_with_the_wrong_sign_of_the_score_marginals_are_wrong():
     x = law(0.0).sample(20_000, np.random.default_rng(0))
     field = lambda t, y: velocity(t, y) - 0.5 * SIGMA**2 * score(t, y)
-    wrong = integrate_sde(field, x, 0.0, [1.5], sigma=SIGMA, step=0.03, seed=1, dtype=torch.float64).x[0]
+    wrong = integrate_sde(
+        field, x, 0.0, [1.5], sigma=SIGMA, step=0.03, seed=1, dtype=torch.float64
+    ).x[0]
     with pytest.raises(AssertionError):
         assert_law(wrong, law(1.5))
 
 
 def test_the_time_reversal_brings_paths_back_together():
-    # Joint law of both ends: the reversed diffusion has the covariance between the times of the forward one.
+    # Joint law of both ends: the reversed diffusion has the covariance between the times of the
+    # forward one.
     x1 = law(1.0).sample(40_000, np.random.default_rng(0))
     field = lambda t, y: drift(t, y) - SIGMA**2 * score(t, y)
-    x0 = integrate_sde(field, x1, 1.0, [0.0], sigma=SIGMA, step=0.02, seed=1, dtype=torch.float64).x[0]
+    x0 = integrate_sde(
+        field, x1, 1.0, [0.0], sigma=SIGMA, step=0.02, seed=1, dtype=torch.float64
+    ).x[0]
     cross = np.cov(x0.T, x1.T)[:2, 2:]
     np.testing.assert_allclose(cross, np.exp(-THETA) * START.cov, atol=0.012)
 
 
 @pytest.mark.parametrize(("scheme", "order"), [("euler-maruyama", 1), ("heun", 2)])
 def test_weak_order(scheme, order):
-    # For a linear drift both schemes map mean and covariance linearly, so the exact weak error is computed, without sampling:
-    # one unit of noise at a time through the scheme itself.
+    # For a linear drift both schemes map mean and covariance linearly, so the exact weak error is
+    # computed, without sampling: one unit of noise at a time through the scheme itself.
     def error(n_steps):
         h = 1.0 / n_steps
         ends = torch.linspace(0, 1, n_steps + 1, dtype=torch.float64)
         still = [torch.zeros(1, 1, dtype=torch.float64)] * n_steps
-        mean = [*march(drift, torch.ones(1, 1, dtype=torch.float64), 0.0, ends, iter(still), sigma=SIGMA, scheme=scheme)][-1]
+        mean = [
+            *march(
+                drift,
+                torch.ones(1, 1, dtype=torch.float64),
+                0.0,
+                ends,
+                iter(still),
+                sigma=SIGMA,
+                scheme=scheme,
+            )
+        ][-1]
         noise = iter([torch.eye(n_steps, dtype=torch.float64)[k][:, None] for k in range(n_steps)])
         start = torch.zeros(n_steps, 1, dtype=torch.float64)
-        variance = [*march(drift, start, 0.0, ends, noise, sigma=SIGMA, scheme=scheme)][-1].square().sum()
+        variance = (
+            [*march(drift, start, 0.0, ends, noise, sigma=SIGMA, scheme=scheme)][-1].square().sum()
+        )
         exact = SIGMA**2 / (2 * THETA) * (1 - np.exp(-2 * THETA))
         return abs(float(mean) - np.exp(-THETA)) + abs(float(variance) - exact), h
 
@@ -164,4 +182,6 @@ def test_bad_input(bad, message):
 
 def test_a_state_that_runs_away_is_said():
     with pytest.raises(IntegrationError, match=r"Cell 0 .*heun"):
-        integrate_sde(lambda t, x: x**3, np.full((1, 1), 1e10), 0.0, [1.0], sigma=0.1, step=0.1, seed=0)
+        integrate_sde(
+            lambda t, x: x**3, np.full((1, 1), 1e10), 0.0, [1.0], sigma=0.1, step=0.1, seed=0
+        )

@@ -8,10 +8,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellflow.recipes import ot_cfm
 
 import cellflow as cf
 from cellflow.errors import InputError, InputTypeError, InputWarning, MissingKeyError
-from cellflow.recipes import ot_cfm
 from cellflow.training import Training
 from conftest import make_cells
 
@@ -81,19 +81,28 @@ def test_a_prediction_for_one_condition_starts_from_its_cells(conditional):
 
 
 def test_a_counterfactual_push_moves_cells_as_the_other_condition(conditional):
-    cells = conditional.obs_names[(conditional.obs["hours"] == 12) & (conditional.obs["drug"] == "control")]
-    own, other = (cf.tl.push(conditional, cells, time=48.0, condition=c).obsm["X_pca"][:, 1] for c in (None, "drug"))
+    cells = conditional.obs_names[
+        (conditional.obs["hours"] == 12) & (conditional.obs["drug"] == "control")
+    ]
+    own, other = (
+        cf.tl.push(conditional, cells, time=48.0, condition=c).obsm["X_pca"][:, 1]
+        for c in (None, "drug")
+    )
     assert (own > other).all()
     same = cf.tl.push(conditional, cells, time=48.0, condition={"drug": "control"})
     np.testing.assert_array_equal(same.obsm["X_pca"][:, 1], own)
     assert same.uns["cf_prediction"]["condition"] == {"drug": "control"}
     back = cf.tl.pull(conditional, cells, time=0.0, condition="drug")
-    assert (back.obsm["X_pca"][:, 1] > cf.tl.pull(conditional, cells, time=0.0).obsm["X_pca"][:, 1]).mean() > 0.9
+    assert (
+        back.obsm["X_pca"][:, 1] > cf.tl.pull(conditional, cells, time=0.0).obsm["X_pca"][:, 1]
+    ).mean() > 0.9
 
 
 def test_the_order_of_cells_does_not_matter(conditional):
     backwards = conditional[::-1].copy()
-    here, there = (cf.tl.velocity(a, copy=True).obsm["velocity_pca"] for a in (conditional, backwards))
+    here, there = (
+        cf.tl.velocity(a, copy=True).obsm["velocity_pca"] for a in (conditional, backwards)
+    )
     np.testing.assert_array_equal(here[::-1], there)
 
 
@@ -104,7 +113,9 @@ def test_a_conditional_fit_answers_from_a_file(conditional, tmp_path):
     assert list(again.uns["cellflow"]["params"]["condition_key"]) == ["drug"]
     parts = again.uns["cellflow"]["plans"]["0.0_to_12.0"]["conditions"]
     assert sorted(part["condition"] for part in parts.values()) == ["drug='control'", "drug='drug'"]
-    np.testing.assert_array_equal(cf.tl.predict(again, time=30.0, condition="drug").obsm["X_pca"], expected)
+    np.testing.assert_array_equal(
+        cf.tl.predict(again, time=30.0, condition="drug").obsm["X_pca"], expected
+    )
 
 
 def test_several_columns_and_a_combination_that_nobody_measured(caplog):
@@ -114,13 +125,18 @@ def test_several_columns_and_a_combination_that_nobody_measured(caplog):
     asked = {"drug": "drug", "dose": 3.0}
     with caplog.at_level(logging.INFO, logger="cellflow"):
         predicted = cf.tl.predict(adata, time=48.0, source=12.0, condition=asked)
-    assert any("drug='drug', dose=3: a combination that was not measured" in r.message for r in caplog.records)
+    assert any(
+        "drug='drug', dose=3: a combination that was not measured" in r.message
+        for r in caplog.records
+    )
     about = predicted.uns["cf_prediction"]
     assert about["condition"] == asked
     assert not about["condition_measured"]
     assert predicted.n_obs == (adata.obs["hours"] == 12).sum()
     # The drug pushes down, which only its other dose showed.
-    without = cf.tl.predict(adata, time=48.0, source=12.0, condition={"drug": "control", "dose": 3.0})
+    without = cf.tl.predict(
+        adata, time=48.0, source=12.0, condition={"drug": "control", "dose": 3.0}
+    )
     assert predicted.obsm["X_pca"][:, 1].mean() < without.obsm["X_pca"][:, 1].mean() - 1.0
 
 
@@ -136,23 +152,47 @@ def _an_empty_cell(adata):
 @pytest.mark.parametrize(
     ("spoil", "key", "error", "message"),
     [
-        (lambda a: a, "drog", MissingKeyError, r"adata\.obs\['drog'\] is missing.*did you mean 'drug'"),
+        (
+            lambda a: a,
+            "drog",
+            MissingKeyError,
+            r"adata\.obs\['drog'\] is missing.*did you mean 'drug'",
+        ),
         (lambda a: a, ["drug", "drug"], InputError, "distinct columns"),
         (lambda a: a, [], InputError, "at least one"),
         (lambda a: a, 3, InputTypeError, "condition_key=3 .of type int.; expected text"),
-        (_an_empty_cell, "drug", InputError, r"adata\.obs\['drug'\] holds no value for 1 of 180 cells \(first: 'cell4'\)"),
-        (_no_drug_at_the_end, "drug", InputError, "Condition drug='drug' has cells at time 12 and none at time 48"),
-        (lambda a: a, "hours", InputError, "Condition hours=0 has cells at time 0 and none at time 12"),
+        (
+            _an_empty_cell,
+            "drug",
+            InputError,
+            r"adata\.obs\['drug'\] holds no value for 1 of 180 cells \(first: 'cell4'\)",
+        ),
+        (
+            _no_drug_at_the_end,
+            "drug",
+            InputError,
+            "Condition drug='drug' has cells at time 12 and none at time 48",
+        ),
+        (
+            lambda a: a,
+            "hours",
+            InputError,
+            "Condition hours=0 has cells at time 0 and none at time 12",
+        ),
     ],
 )
 def test_unusable_conditions_change_nothing(spoil, key, error, message, frozen, monkeypatch):
-    monkeypatch.setattr("cellflow.fitting._couple", lambda *_: pytest.fail("work was done first"))
+    monkeypatch.setattr(
+        "cellflow.model.fitting._couple", lambda *_: pytest.fail("work was done first")
+    )
     adata = spoil(treated())
     with frozen(adata), pytest.raises(error, match=message):
         cf.tl.flow(adata, "hours", method=QUICK, condition_key=key)
 
 
-@pytest.mark.parametrize("ask", [cf.tl.predict, cf.tl.push, cf.tl.pull], ids=["predict", "push", "pull"])
+@pytest.mark.parametrize(
+    "ask", [cf.tl.predict, cf.tl.push, cf.tl.pull], ids=["predict", "push", "pull"]
+)
 @pytest.mark.parametrize(
     ("condition", "error", "message"),
     [
@@ -176,7 +216,10 @@ def test_a_fit_without_conditions_says_so(fitted, frozen):
 def test_new_cells_must_have_conditions_that_were_fitted(conditional, frozen):
     conditional.obs["drug"] = conditional.obs["drug"].astype(str)
     conditional.obs.loc[conditional.obs_names[3], "drug"] = "other"
-    with frozen(conditional), pytest.raises(InputError, match="'other', which the fit has not seen"):
+    with (
+        frozen(conditional),
+        pytest.raises(InputError, match="'other', which the fit has not seen"),
+    ):
         cf.tl.velocity(conditional)
     del conditional.obs["drug"]
     with frozen(conditional), pytest.raises(MissingKeyError, match=r"obs\['drug'\] is missing"):
@@ -189,14 +232,22 @@ def test_a_score_is_conditional_too():
     cf.tl.flow(adata, "hours", method=recipe, condition_key="drug")
     paths = cf.tl.trajectories(adata, times=[12.0, 48.0], cells=[0, 1], stochastic=True, n_rep=2)
     assert np.isfinite(paths.obsm["X_pca"]).all()
-    both = [cf.tl.predict(adata, time=30.0, condition=c, stochastic=True, n_obs=10).obsm["X_pca"] for c in MOVE]
+    both = [
+        cf.tl.predict(adata, time=30.0, condition=c, stochastic=True, n_obs=10).obsm["X_pca"]
+        for c in MOVE
+    ]
     assert not np.allclose(*both)
     drawn = [cf.tl.sample(adata, 30.0, n_obs=10, condition=c, n_steps=2) for c in MOVE]
     assert [d.uns["cf_sample"]["condition"]["drug"] for d in drawn] == list(MOVE)
     assert not np.allclose(*(d.obsm["X_pca"] for d in drawn))
-    with pytest.raises(InputError, match=r"condition=None, but the fit .* conditions \['drug'\]. Expected one of them"):
+    with pytest.raises(
+        InputError,
+        match=r"condition=None, but the fit .* conditions \['drug'\]. Expected one of them",
+    ):
         cf.tl.sample(adata, 30.0, n_obs=10)
-    with pytest.raises(InputError, match=r"conditions \['drug'\], and a population of several cannot be refined"):
+    with pytest.raises(
+        InputError, match=r"conditions \['drug'\], and a population of several cannot be refined"
+    ):
         cf.tl.refine(adata, cf.tl.predict(adata, time=30.0))
 
 
@@ -241,7 +292,19 @@ def test_an_amount_that_may_be_a_code_or_lies_outside_is_told(column, asked, wor
 
 
 @pytest.mark.parametrize(
-    "condition", [pd.NA, np.nan, [1], np.array([1, 2]), {"drug": pd.NaT}, {"drug": []}, {"drug": pd.NA}, object(), 1j, ()]
+    "condition",
+    [
+        pd.NA,
+        np.nan,
+        [1],
+        np.array([1, 2]),
+        {"drug": pd.NaT},
+        {"drug": []},
+        {"drug": pd.NA},
+        object(),
+        1j,
+        (),
+    ],
 )
 def test_a_condition_that_is_no_value(conditional, condition):
     with pytest.raises(InputError, match="condition"):
@@ -291,7 +354,9 @@ def test_shared_cells_count_as_the_next_snapshot_does():
     cf.tl.flow(adata, "hours", method=SHORT, condition_key="drug", shared_until=0)
     predicted = cf.tl.predict(adata, time=6.0, source="earlier")
     n = int((adata.obs["hours"] == 0).sum())
-    np.testing.assert_allclose(predicted.obs["weight"], np.repeat([10 / 40, 30 / 40], n) / n, rtol=1e-6)
+    np.testing.assert_allclose(
+        predicted.obs["weight"], np.repeat([10 / 40, 30 / 40], n) / n, rtol=1e-6
+    )
 
 
 def test_two_shared_snapshots_and_a_file_in_between(tmp_path):
@@ -306,7 +371,11 @@ def test_two_shared_snapshots_and_a_file_in_between(tmp_path):
 @pytest.mark.parametrize(
     ("early", "arguments", "words"),
     [
-        (("untreated",), {"shared_until": 0}, "untreated.*which no cell after that time has. .*drug='control'; drug='drug'"),
+        (
+            ("untreated",),
+            {"shared_until": 0},
+            "untreated.*which no cell after that time has. .*drug='control'; drug='drug'",
+        ),
         (("control", "placebo"), {"shared_until": 0}, "placebo"),
         (("control",), {"shared_until": 48}, "before the last, 0 to 48"),
         (("control",), {"shared_until": -1}, "shared_until=-1; expected a time from the first"),

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import cellflow as cf
-from cellflow import densities, flow
+from cellflow import densities
 from cellflow.adapter.fitted import read_fitted
 from cellflow.analysis.conformal import Reference
 from cellflow.analysis.density import EvolvingDensity
 from cellflow.densities import NSF, Conditioned, GaussianMixture, NormalizingFlow
 from cellflow.errors import InputError, InputWarning, MissingKeyError, ModelFileError
+from cellflow.model import flow
 from conftest import make_cells, quick_recipe
 
 SMALL = partial(NSF, transforms=1, hidden=(8,))
@@ -79,7 +80,9 @@ def test_one_density_conditional_on_time(cells):
     for time, density in found.items():
         assert isinstance(density, Conditioned)
         here = (cells.obs["hours"] == time).to_numpy()
-        np.testing.assert_array_equal(cells.obs["cf_snapshot_log_density"][here], density.log_prob(x[here]))
+        np.testing.assert_array_equal(
+            cells.obs["cf_snapshot_log_density"][here], density.log_prob(x[here])
+        )
     inferred = cells.obs["cf_snapshot_log_density"][~timed].to_numpy()
     assert inferred not in found[0.0].log_prob(x[~timed])
     conditional = found[0.0].density
@@ -150,15 +153,25 @@ def test_bad_arguments(cells, frozen, arguments, error, words):
 
 def test_snapshots_that_have_no_density(cells, frozen):
     few = cells[25:].copy()
-    with frozen(few), pytest.raises(InputError, match=r"snapshot at time 0 has no density of its own: x has 5 cells .* 10"):
+    with (
+        frozen(few),
+        pytest.raises(
+            InputError, match=r"snapshot at time 0 has no density of its own: x has 5 cells .* 10"
+        ),
+    ):
         cf.tl.density(few, "hours")
     cells.obsm["X_pca"][30:60, 1] = 3.0
-    with frozen(cells), pytest.raises(InputError, match=r"snapshot at time 12 .* Column 1 of x is 3 in every cell"):
+    with (
+        frozen(cells),
+        pytest.raises(InputError, match=r"snapshot at time 12 .* Column 1 of x is 3 in every cell"),
+    ):
         cf.tl.density(cells, "hours")
 
 
 def test_nothing_to_get(cells):
-    with pytest.raises(MissingKeyError, match=r"uns\['cf_densities'\] holds no densities\. .*cf\.tl\.density"):
+    with pytest.raises(
+        MissingKeyError, match=r"uns\['cf_densities'\] holds no densities\. .*cf\.tl\.density"
+    ):
         cf.get.density(cells)
 
 
@@ -166,7 +179,10 @@ def test_flipped_bits_are_noticed(cells):
     cf.tl.density(cells, "hours", method="gmm")
     model = cells.uns["cf_densities"]["densities"]["12.0"]
     model["arrays"]["mean"] = model["arrays"]["mean"] + 1e-3
-    with pytest.raises(ModelFileError, match=r"\['densities'\]\['12\.0'\] is damaged: .* fit again with cf\.tl\.density"):
+    with pytest.raises(
+        ModelFileError,
+        match=r"\['densities'\]\['12\.0'\] is damaged: .* fit again with cf\.tl\.density",
+    ):
         cf.get.density(cells)
 
 
@@ -181,7 +197,9 @@ def test_each_cell_at_its_own_time(asked):
     some = [3, 7, 40, 47, 85]
     expected = density.log_prob(fitted.x[some], fitted.starts[some])
     np.testing.assert_allclose(asked.obs["cf_log_density"].iloc[some], expected, rtol=1e-9)
-    assert {"obs/cf_log_density", "obs/cf_ood", "obs/cf_ood_p"} <= set(asked.uns["cellflow"]["written"].tolist())
+    assert {"obs/cf_log_density", "obs/cf_ood", "obs/cf_ood_p"} <= set(
+        asked.uns["cellflow"]["written"].tolist()
+    )
 
 
 def test_each_cell_beside_the_others_of_its_time(asked):
@@ -189,7 +207,9 @@ def test_each_cell_beside_the_others_of_its_time(asked):
     x = asked.obsm["X_pca"]
     for time in (0.0, 12.0, 48.0):
         here = (asked.obs["hours"] == time).to_numpy()
-        np.testing.assert_array_equal(asked.obs["cf_ood_p"][here], Reference(x[here]).p_values(x[here]))
+        np.testing.assert_array_equal(
+            asked.obs["cf_ood_p"][here], Reference(x[here]).p_values(x[here])
+        )
     np.testing.assert_array_equal(asked.obs["cf_ood"], asked.obs["cf_ood_p"] <= 0.1)
     note = asked.uns["cellflow"]["ood"]
     assert note["times"].tolist()[:3] == [0.0, 12.0, 48.0]
@@ -218,7 +238,9 @@ def test_other_cells_and_a_displaced_one(asked, frozen):
     with frozen(new):
         answered = cf.tl.log_density(new, source="kde", alpha=0.05, copy=True)
     assert answered.obs["cf_ood"].iloc[40]
-    assert answered.obs["cf_ood_p"].iloc[40] == 1 / (answered.uns["cellflow"]["ood"]["n_reference"][2] + 1)
+    assert answered.obs["cf_ood_p"].iloc[40] == 1 / (
+        answered.uns["cellflow"]["ood"]["n_reference"][2] + 1
+    )
     assert answered.obs["cf_log_density"].argmin() == 40
     assert (answered.obs["cf_log_density"] != new.obs["cf_log_density"]).all()
 
@@ -248,12 +270,20 @@ def test_bad_questions(fitted, frozen, arguments, words):
 
 def test_cells_that_cannot_be_asked(fitted, frozen):
     later = fitted[(fitted.obs["hours"] != 0).to_numpy()].copy()
-    with frozen(later), pytest.raises(InputError, match="None of these cells is of the first snapshot, at time 0"):
+    with (
+        frozen(later),
+        pytest.raises(InputError, match="None of these cells is of the first snapshot, at time 0"),
+    ):
         cf.tl.log_density(later)
     fitted.obs_names = ["other" if name == "cell80" else name for name in fitted.obs_names]
     fitted.obs.loc["other", "hours"] = 50.0
     del fitted.obs["cf_time"], fitted.obs["cf_time_inferred"]
-    with frozen(fitted), pytest.raises(InputError, match=r"Time 50 \(1 in all\) lies outside the times of the fit, 0 to 48"):
+    with (
+        frozen(fitted),
+        pytest.raises(
+            InputError, match=r"Time 50 \(1 in all\) lies outside the times of the fit, 0 to 48"
+        ),
+    ):
         cf.tl.log_density(fitted)
 
 
@@ -291,7 +321,8 @@ def test_a_fit_of_an_earlier_version_is_compared_with_the_cells_that_are_there(a
     other = _others(before)
     other.obs["hours"] = 5.0
     with pytest.raises(
-        InputError, match=r"\['reference'\] is missing, .* none of these cells has a time of the fit's snapshots"
+        InputError,
+        match=r"\['reference'\] is missing, .* none of these cells has a time of the fit's snapshots",
     ):
         cf.tl.age(other)
 
@@ -329,8 +360,13 @@ def _others(adata, n=60, seed=5):
     other = make_cells(n=n, seed=0)
     rng = np.random.default_rng(seed)
     noise = rng.normal(size=(n, 4)) * np.linspace(1.0, 0.4, 4)
-    centres = {t: adata.obsm["X_pca"][(adata.obs["hours"] == t).to_numpy()].mean(axis=0) for t in (0.0, 12.0, 48.0)}
-    other.obsm["X_pca"] = (noise + np.array([centres[t] for t in other.obs["hours"]])).astype(np.float32)
+    centres = {
+        t: adata.obsm["X_pca"][(adata.obs["hours"] == t).to_numpy()].mean(axis=0)
+        for t in (0.0, 12.0, 48.0)
+    }
+    other.obsm["X_pca"] = (noise + np.array([centres[t] for t in other.obs["hours"]])).astype(
+        np.float32
+    )
     other.obs_names = [f"other{i}" for i in range(n)]
     other.uns["cellflow"] = adata.uns["cellflow"]
     return other
@@ -340,7 +376,12 @@ def test_a_batch_that_does_not_belong_is_said(asked, frozen):
     cf.tl.log_density(_others(asked), source="gmm", alpha=0.1)  # says nothing
     other = _others(asked)
     other.obsm["X_pca"][:, 2] += 4.0
-    with frozen(other), pytest.raises(InputWarning, match=r"of 20 cells at time 0 are flagged in cf_ood at alpha=0\.1"):
+    with (
+        frozen(other),
+        pytest.raises(
+            InputWarning, match=r"of 20 cells at time 0 are flagged in cf_ood at alpha=0\.1"
+        ),
+    ):
         cf.tl.log_density(other, source="gmm", alpha=0.1)
     with pytest.warns(InputWarning, match="as a group they are unlike the cells of the fit"):
         cf.tl.log_density(other, source="gmm", alpha=0.1)

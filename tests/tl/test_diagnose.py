@@ -7,14 +7,20 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellflow.recipes import sf2m
 
 import cellflow as cf
 from cellflow.adapter.fitted import read_fitted
 from cellflow.analysis.diagnosis import diagnose
 from cellflow.couplings import Exact
-from cellflow.errors import CouplingWarning, InputError, InputTypeError, InputWarning, MissingKeyError
-from cellflow.fitting import couple_again
-from cellflow.recipes import sf2m
+from cellflow.errors import (
+    CouplingWarning,
+    InputError,
+    InputTypeError,
+    InputWarning,
+    MissingKeyError,
+)
+from cellflow.model.fitting import couple_again
 from cellflow.training import Training
 from conftest import make_cells, quick_recipe
 
@@ -23,7 +29,9 @@ from conftest import make_cells, quick_recipe
 def _scored():
     """A fit with a score and the density of its first snapshot."""
     adata = make_cells()
-    cf.tl.flow(adata, "hours", method=sf2m(training=Training(steps=40, batch_size=64, record_every=20)))
+    cf.tl.flow(
+        adata, "hours", method=sf2m(training=Training(steps=40, batch_size=64, record_every=20))
+    )
     cf.tl.log_density(adata, source="gmm")
     return adata
 
@@ -47,13 +55,22 @@ def test_the_table_is_that_of_the_fit(fitted):
     assert table["time"].tolist() == [0.0, 12.0, 48.0]
     assert table["region_cell"][0] == ""
     assert [times[cell] for cell in table["region_cell"][1:]] == [12.0, 48.0]
-    assert fitted.uns["cellflow"]["diagnosis"]["params"] == {"n_cells": 20, "random_state": 3, "density": False}
+    assert fitted.uns["cellflow"]["diagnosis"]["params"] == {
+        "n_cells": 20,
+        "random_state": 3,
+        "density": False,
+    }
 
 
 def test_score_and_density_are_compared_where_they_are(scored):
     cf.tl.diagnose(scored)
     table = cf.get.diagnosis(scored)
-    for column in ("cosine_score_shift", "cosine_density_shift", "cosine_score_density", "effective_samples"):
+    for column in (
+        "cosine_score_shift",
+        "cosine_density_shift",
+        "cosine_score_density",
+        "effective_samples",
+    ):
         assert table[column].notna().all()
     levels = cf.get.flow(scored).score_network.ladder.levels
     assert set(table["noise"]) <= set(levels)
@@ -98,7 +115,9 @@ def test_conditions_stay_apart():
     cf.tl.flow(adata, "hours", method=quick_recipe(), condition_key="drug")
     cf.tl.diagnose(adata)
     table = cf.get.diagnosis(adata)
-    assert table[["round_trip", "energy_ratio", "detour", "imbalance", "end_distance"]].notna().all(axis=1).tolist()[1:] == [
+    assert table[["round_trip", "energy_ratio", "detour", "imbalance", "end_distance"]].notna().all(
+        axis=1
+    ).tolist()[1:] == [
         True,
         True,
     ]
@@ -118,7 +137,12 @@ def test_what_it_refuses(fitted, frozen):
     later.obs = later.obs.drop(columns=["cf_time", "cf_time_inferred"])
     later.obs_names = [f"new{k}" for k in range(later.n_obs)]  # others than those of the fit
     later.obs["hours"] = later.obs["hours"] + 1.0
-    with frozen(later), pytest.raises(InputError, match="Time 49 of 29 cells lies outside the times of the fit, 0 to 48"):
+    with (
+        frozen(later),
+        pytest.raises(
+            InputError, match="Time 49 of 29 cells lies outside the times of the fit, 0 to 48"
+        ),
+    ):
         cf.tl.diagnose(later)
 
 
@@ -161,7 +185,9 @@ def growing(_growing):
 
 
 def test_a_plan_that_turns_types_into_others_is_warned_of_with_its_numbers(growing, tmp_path):
-    with pytest.warns(CouplingWarning, match="the plan moves 40.0% of the mass to another type") as caught:
+    with pytest.warns(
+        CouplingWarning, match="the plan moves 40.0% of the mass to another type"
+    ) as caught:
         cf.tl.diagnose(growing, cluster_key="kind")
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -206,7 +232,9 @@ def test_the_plan_is_the_one_of_the_fit(growing):
 def test_without_types_nothing_is_said_of_them(fitted):
     cf.tl.diagnose(fitted, n_cells=20)
     table = cf.get.diagnosis(fitted)
-    assert table[["types_plan", "types_least", "types_unmoved", "types_pushed"]].isna().all(axis=None)
+    assert (
+        table[["types_plan", "types_least", "types_unmoved", "types_pushed"]].isna().all(axis=None)
+    )
     assert "types" not in table.attrs
     assert "lineage" not in table.attrs["verdict"]
 
@@ -214,14 +242,22 @@ def test_without_types_nothing_is_said_of_them(fitted):
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
-        ({"cluster_key": "Kind"}, MissingKeyError, r"adata.obs\['Kind'\] is missing.*did you mean 'kind'"),
+        (
+            {"cluster_key": "Kind"},
+            MissingKeyError,
+            r"adata.obs\['Kind'\] is missing.*did you mean 'kind'",
+        ),
         ({"cluster_key": ["kind"]}, InputTypeError, "expected text or None"),
         ({"cluster_key": "empty"}, InputError, "holds no value for any cell"),
         ({"cluster_key": "score"}, InputError, "holds numbers with fractions"),
         ({"lineage": {"a": ["b/2"]}}, InputError, "lineage= was given without cluster_key="),
         ({"cluster_key": "kind", "lineage": ["a"]}, InputTypeError, "lineage is of type list"),
         ({"cluster_key": "kind", "lineage": {"a": 3}}, InputTypeError, r"lineage\['a'\] is 3"),
-        ({"cluster_key": "kind", "lineage": {"A": ["B/2"]}}, InputError, "'A' .did you mean 'a'.*Found .'a', 'b/2'"),
+        (
+            {"cluster_key": "kind", "lineage": {"A": ["B/2"]}},
+            InputError,
+            "'A' .did you mean 'a'.*Found .'a', 'b/2'",
+        ),
     ],
 )
 def test_types_that_cannot_be_read_are_refused(growing, frozen, arguments, error, said):
@@ -246,6 +282,9 @@ class Mine:
 def test_plans_of_a_coupling_of_ones_own_cannot_be_solved_again(frozen):
     adata = typed(make_cells())
     cf.tl.flow(adata, "hours", method=replace(quick_recipe(), coupling=Mine()))
-    with frozen(adata), pytest.raises(InputError, match=r"cannot be solved again.*'Mine'.*Leave cluster_key= out"):
+    with (
+        frozen(adata),
+        pytest.raises(InputError, match=r"cannot be solved again.*'Mine'.*Leave cluster_key= out"),
+    ):
         cf.tl.diagnose(adata, cluster_key="kind")
     cf.tl.diagnose(adata, n_cells=20)

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from cellflow.recipes import sf2m
 
 import cellflow as cf
+from cellflow.core.population import Snapshots
 from cellflow.errors import InputError
-from cellflow.fitting import fit
-from cellflow.population import Snapshots
-from cellflow.recipes import sf2m
+from cellflow.model.fitting import fit
 from cellflow.training import Training
 
 
@@ -49,7 +49,9 @@ def test_kinds_of_velocity_are_written_and_told_apart(fitted):
     assert drift.uns["velocity_params"]["sigma"] == flow.sigma
     assert wide.uns["velocity_params"]["sigma"] == 2.0
     x, t = fitted.obsm["X_pca"], fitted.obs["cf_time"].to_numpy()
-    np.testing.assert_allclose(wide.obsm["velocity_pca"], flow.drift(x, t, sigma=2.0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        wide.obsm["velocity_pca"], flow.drift(x, t, sigma=2.0), rtol=1e-4, atol=1e-4
+    )
     assert not np.allclose(drift.layers["velocity"], plain.layers["velocity"])
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import cellflow as cf
-from cellflow import flow
 from cellflow.errors import InputError, IntegrationWarning
+from cellflow.model import flow
 from conftest import make_cells, quick_recipe
 
 
@@ -27,19 +27,27 @@ def _quick():
 LATER = {
     "predict": lambda a, t, **how: cf.tl.predict(a, time=t, **how),
     "predict draws": lambda a, t, **how: cf.tl.predict(a, time=t, n_obs=7, **how),
-    "predict stochastic": lambda a, t, **how: cf.tl.predict(a, time=t, stochastic=True, n_obs=5, **how),
+    "predict stochastic": lambda a, t, **how: cf.tl.predict(
+        a, time=t, stochastic=True, n_obs=5, **how
+    ),
     "predict from one": lambda a, t, **how: cf.tl.predict(a, time=t, source=12.0, **how),
     "push": lambda a, t, **how: cf.tl.push(a, [1, 80], time=t, **how),
     "push all": lambda a, t, **how: cf.tl.push(a[::9], time=t, **how),
     "trajectories": lambda a, t, **how: cf.tl.trajectories(a, times=[0.0, t], **how),
     "paths": lambda a, t, **how: cf.tl.trajectories(a, times=[t, 20.0], cells=[1], **how),
-    "diffusion": lambda a, t, **how: cf.tl.trajectories(a, times=[t], cells=[80], stochastic=True, n_rep=2, **how),
+    "diffusion": lambda a, t, **how: cf.tl.trajectories(
+        a, times=[t], cells=[80], stochastic=True, n_rep=2, **how
+    ),
 }
 EARLIER = {name: LATER[name] for name in ("predict", "paths")} | {
     "pull": lambda a, t, **how: cf.tl.pull(a, [1], time=t, **how),
 }
 NEAR = [(name, LATER, 60.0) for name in LATER] + [(name, EARLIER, -5.0) for name in EARLIER]
-FAR = [(name, LATER, 72.5) for name in LATER] + [(name, EARLIER, -24.5) for name in EARLIER] + [("predict", LATER, 96.0)]
+FAR = (
+    [(name, LATER, 72.5) for name in LATER]
+    + [(name, EARLIER, -24.5) for name in EARLIER]
+    + [("predict", LATER, 96.0)]
+)
 
 
 def _marked(adata, answer):
@@ -54,7 +62,9 @@ def _marked(adata, answer):
 
 @pytest.mark.parametrize(("call", "calls", "time"), NEAR)
 def test_near_the_answer_is_marked_and_said_where_the_call_is(fitted, call, calls, time):
-    with pytest.warns(IntegrationWarning, match=f"Time {time:g} lies outside the observed times, 0 to 48") as said:
+    with pytest.warns(
+        IntegrationWarning, match=f"Time {time:g} lies outside the observed times, 0 to 48"
+    ) as said:
         answer = calls[call](fitted, time)
     assert len(said) == 1
     assert "times as far from the cells' mean" in str(said[0].message)
@@ -69,7 +79,12 @@ def test_where_warnings_are_errors_nothing_is_written(fitted, call, calls, time,
 
 @pytest.mark.parametrize(("call", "calls", "time"), FAR)
 def test_far_it_is_refused_unless_asked_for(fitted, call, calls, time, frozen):
-    with frozen(fitted), pytest.raises(InputError, match=r"outside the observed times, 0 to 48, by .* pass extrapolate=True"):
+    with (
+        frozen(fitted),
+        pytest.raises(
+            InputError, match=r"outside the observed times, 0 to 48, by .* pass extrapolate=True"
+        ),
+    ):
         calls[call](fitted, time)
     with pytest.warns(IntegrationWarning):
         answer = calls[call](fitted, time, extrapolate=True)
@@ -97,7 +112,10 @@ def test_growth_is_recorded(fitted):
     with pytest.warns(IntegrationWarning):
         later = cf.tl.predict(fitted, time=100.0, extrapolate=True)
     x, states = fitted.obsm["X_pca"], later.obsm["X_pca"]
-    expected = np.linalg.norm(states - x.mean(0), axis=1).mean() / np.linalg.norm(x - x.mean(0), axis=1).mean()
+    expected = (
+        np.linalg.norm(states - x.mean(0), axis=1).mean()
+        / np.linalg.norm(x - x.mean(0), axis=1).mean()
+    )
     assert later.uns["cf_prediction"]["growth"] == pytest.approx(expected, rel=1e-4)
     assert "growth" not in cf.tl.predict(fitted, time=20.0).uns["cf_prediction"]
 
@@ -126,18 +144,24 @@ def _of(fitted, times):
 def test_a_prediction_outside_a_subset_is_called_what_it_is(fitted, name):
     times, time, side = SUBSETS[name]
     subset = _of(fitted, times)
-    with pytest.warns(IntegrationWarning, match=f"outside the observed times, {times[0]:g} to {times[-1]:g}"):
+    with pytest.warns(
+        IntegrationWarning, match=f"outside the observed times, {times[0]:g} to {times[-1]:g}"
+    ):
         later = cf.tl.predict(subset, time=time)
     note = later.uns["cf_prediction"]
     assert (note["extrapolated"], note["source"]) == (True, side)
 
 
-@pytest.mark.parametrize(("times", "time"), [([0.0, 12.0], 48.0), ([0.0], 30.0), ([48.0], 20.0), ([12.0, 48.0], -20.0)])
+@pytest.mark.parametrize(
+    ("times", "time"), [([0.0, 12.0], 48.0), ([0.0], 30.0), ([48.0], 20.0), ([12.0, 48.0], -20.0)]
+)
 def test_far_outside_a_subset_it_is_refused(fitted, times, time, frozen):
     subset = _of(fitted, times)
     with (
         frozen(subset),
-        pytest.raises(InputError, match=r"extrapolate=True; the descendants of chosen cells are cf\.tl\.push"),
+        pytest.raises(
+            InputError, match=r"extrapolate=True; the descendants of chosen cells are cf\.tl\.push"
+        ),
     ):
         cf.tl.predict(subset, time=time)
     with pytest.warns(IntegrationWarning):
@@ -153,14 +177,19 @@ def test_chosen_cells_of_a_subset_move_to_every_time_of_the_fit(fitted):
     cf.tl.trajectories(subset, n_times=3)
 
 
-@pytest.mark.parametrize(("time", "side"), [(0.0, "later"), (48.0, "earlier"), (12.0, "both"), (30.0, "both")])
+@pytest.mark.parametrize(
+    ("time", "side"), [(0.0, "later"), (48.0, "earlier"), (12.0, "both"), (30.0, "both")]
+)
 def test_sides_are_those_that_were_used(fitted, time, side):
     assert cf.tl.predict(fitted, time=time).uns["cf_prediction"]["source"] == side
 
 
 def test_one_snapshot_at_its_own_time(fitted, frozen):
     subset = _of(fitted, [12.0])
-    with frozen(subset), pytest.raises(InputError, match=r"only snapshot is at time 12 itself.* source=12"):
+    with (
+        frozen(subset),
+        pytest.raises(InputError, match=r"only snapshot is at time 12 itself.* source=12"),
+    ):
         cf.tl.predict(subset, time=12.0)
     as_they_are = cf.tl.predict(subset, time=12.0, source=12.0)
     timed = subset[~subset.obs["cf_time_inferred"].to_numpy()]
@@ -179,11 +208,16 @@ def drugged(_quick):
 
 
 @pytest.mark.parametrize(
-    ("time", "side", "far"), [(20.0, "earlier", False), (36.0, "earlier", False), (48.0, "earlier", True)]
+    ("time", "side", "far"),
+    [(20.0, "earlier", False), (36.0, "earlier", False), (48.0, "earlier", True)],
 )
 def test_a_condition_that_ends_earlier(drugged, time, side, far):
-    ended = drugged[~((drugged.obs["drug"] == "some") & (drugged.obs["hours"] == 48.0)).to_numpy()].copy()
-    assert not cf.tl.predict(ended, time=time, condition="none").uns["cf_prediction"]["extrapolated"]
+    ended = drugged[
+        ~((drugged.obs["drug"] == "some") & (drugged.obs["hours"] == 48.0)).to_numpy()
+    ].copy()
+    assert not cf.tl.predict(ended, time=time, condition="none").uns["cf_prediction"][
+        "extrapolated"
+    ]
     if far:
         with pytest.raises(InputError, match="outside the observed times, 0 to 12"):
             cf.tl.predict(ended, time=time, condition="some")
@@ -200,7 +234,12 @@ def _late(fitted, shift):
     """Other cells, of later times."""
     names = [f"new{i}" for i in range(90)]
     hours = fitted.obs["cf_time"].to_numpy() + shift
-    new = ad.AnnData(fitted.X, obs=pd.DataFrame({"hours": hours}, index=names), var=fitted.var, varm=dict(fitted.varm))
+    new = ad.AnnData(
+        fitted.X,
+        obs=pd.DataFrame({"hours": hours}, index=names),
+        var=fitted.var,
+        varm=dict(fitted.varm),
+    )
     new.obsm["X_pca"] = fitted.obsm["X_pca"]
     new.uns["cellflow"] = fitted.uns["cellflow"]
     return new
@@ -231,7 +270,9 @@ def test_what_is_known_at_observed_times_only_is_refused_outside(fitted, time, f
     """A score and a density have no answer outside, not even nearby."""
     with (
         frozen(fitted),
-        pytest.raises(InputError, match="outside the times of the fit, 0 to 48, where the score is not known"),
+        pytest.raises(
+            InputError, match="outside the times of the fit, 0 to 48, where the score is not known"
+        ),
     ):
         cf.tl.sample(fitted, time=time, n_obs=3)
     other = fitted.copy()  # with a cell that the fit has not seen
@@ -240,7 +281,10 @@ def test_what_is_known_at_observed_times_only_is_refused_outside(fitted, time, f
     del other.obs["cf_time"], other.obs["cf_time_inferred"]
     with (
         frozen(other),
-        pytest.raises(InputError, match="outside the times of the fit, 0 to 48, where the density is not known"),
+        pytest.raises(
+            InputError,
+            match="outside the times of the fit, 0 to 48, where the density is not known",
+        ),
     ):
         cf.tl.log_density(other, source="gmm")
 

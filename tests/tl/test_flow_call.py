@@ -13,9 +13,9 @@ import pytest
 import scipy.sparse as sp
 
 import cellflow as cf
+from cellflow.core.population import Clock
 from cellflow.errors import InputError, InputWarning, MissingKeyError
 from cellflow.fields import MLP, Potential, Residual
-from cellflow.population import Clock
 from conftest import make_cells, quick_recipe
 
 QUICK = {"method": quick_recipe()}
@@ -37,7 +37,11 @@ def test_what_is_written(fitted):
     record = fitted.uns["cellflow"]
     assert set(fitted.obs) == {"hours", "cf_time", "cf_time_inferred"}
     assert record["params"]["time_key"] == "hours"
-    assert (record["params"]["use_rep"], record["params"]["n_dims"], record["params"]["n_untimed"]) == ("X_pca", 4, 3)
+    assert (
+        record["params"]["use_rep"],
+        record["params"]["n_dims"],
+        record["params"]["n_untimed"],
+    ) == ("X_pca", 4, 3)
     assert record["params"]["decoder"] == "loadings"
     assert record["params"]["decoder_r2"] == pytest.approx(1.0, abs=1e-3)
     assert list(record["plans"]) == ["0.0_to_12.0", "12.0_to_48.0"]
@@ -56,17 +60,29 @@ def test_untimed_cells_get_their_neighbours_time_and_a_flag(fitted):
 
 def test_the_seed_decides(cells):
     one, two, other = (
-        cf.tl.flow(cells, "hours", random_state=seed, copy=True, **QUICK) for seed in (0, np.random.default_rng(3), 1)
+        cf.tl.flow(cells, "hours", random_state=seed, copy=True, **QUICK)
+        for seed in (0, np.random.default_rng(3), 1)
     )
     assert (latent(one) != latent(other)).any()
-    again = cf.tl.flow(cells, "hours", random_state=two.uns["cellflow"]["params"]["random_state"], copy=True, **QUICK)
+    again = cf.tl.flow(
+        cells,
+        "hours",
+        random_state=two.uns["cellflow"]["params"]["random_state"],
+        copy=True,
+        **QUICK,
+    )
     assert (latent(two) == latent(again)).all()
     assert set(cells.uns) == set()
 
 
 @pytest.mark.parametrize(
     "container",
-    [sp.csr_matrix, lambda x: da.from_array(x, chunks=(8, 3)), np.asfortranarray, lambda x: x.astype(np.float64)],
+    [
+        sp.csr_matrix,
+        lambda x: da.from_array(x, chunks=(8, 3)),
+        np.asfortranarray,
+        lambda x: x.astype(np.float64),
+    ],
 )
 def test_containers_give_one_fit(cells, container):
     plain = cf.tl.flow(cells, "hours", copy=True, **QUICK)
@@ -74,8 +90,12 @@ def test_containers_give_one_fit(cells, container):
     cells.X = container(cells.X.toarray()) if container is not sp.csr_matrix else cells.X
     cf.tl.flow(cells, "hours", **QUICK)
     x = plain.obsm["X_pca"]
-    np.testing.assert_array_equal(cf.get.flow(cells).velocity(x, 6.0), cf.get.flow(plain).velocity(x, 6.0))
-    np.testing.assert_allclose(cf.get.flow(cells).decoder.positions(x), cf.get.flow(plain).decoder.positions(x), rtol=1e-5)
+    np.testing.assert_array_equal(
+        cf.get.flow(cells).velocity(x, 6.0), cf.get.flow(plain).velocity(x, 6.0)
+    )
+    np.testing.assert_allclose(
+        cf.get.flow(cells).decoder.positions(x), cf.get.flow(plain).decoder.positions(x), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +116,9 @@ def test_times_in_any_form_give_one_fit(cells, column, unit):
 
 
 def test_mixed_units_are_told_and_a_time_with_a_unit_is_read_in_that_of_the_fit(cells):
-    cells.obs["when"] = np.where(cells.obs["hours"] == 48.0, "day 2", cells.obs["hours"].astype(int).astype(str) + "h")
+    cells.obs["when"] = np.where(
+        cells.obs["hours"] == 48.0, "day 2", cells.obs["hours"].astype(int).astype(str) + "h"
+    )
     with pytest.warns(InputWarning, match=r"All times are in hours from here on"):
         cf.tl.flow(cells, "when", **QUICK)
     by_number, by_label = (cf.tl.predict(cells, time=t).obsm["X_pca"] for t in (24.0, "day 1"))
@@ -222,7 +244,7 @@ def test_a_forced_picture_works(cells):
 )
 def test_bad_arguments(cells, arguments, error, message, frozen, monkeypatch):
     too_late = "work was done before the arguments were looked at"
-    monkeypatch.setattr("cellflow.fitting._couple", lambda *_: pytest.fail(too_late))
+    monkeypatch.setattr("cellflow.model.fitting._couple", lambda *_: pytest.fail(too_late))
     with frozen(cells), pytest.raises(error, match=message):
         cf.tl.flow(cells, "hours", **(QUICK | arguments))
 
@@ -254,7 +276,9 @@ def test_snapshots_of_one_cell_warn_and_work():
 # Sizes of populations, which only one method looks at ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["curved-cfm", "ot-cfm", "i-cfm", "sb-cfm", "sf2m", "vp-cfm", "auto", quick_recipe()])
+@pytest.mark.parametrize(
+    "method", ["curved-cfm", "ot-cfm", "i-cfm", "sb-cfm", "sf2m", "vp-cfm", "auto", quick_recipe()]
+)
 def test_sizes_that_a_method_does_not_look_at_are_refused(cells, frozen, method):
     cells.obs["size"] = cells.obs["hours"] + 1.0
     said = "mass_key='size' with method=.*growth is not learned yet.*Omit mass_key=, or .* as weight_key="
@@ -285,7 +309,7 @@ def test_the_check_says_that_sizes_are_not_looked_at(cells):
 @pytest.mark.parametrize("method", ["auto", "fixed"])
 def test_a_generator_is_drawn_once_and_its_seed_recorded(cells, method, monkeypatch):
     """So that the recorded seed gives the same choice of a method and the same fit again."""
-    from cellflow.benchmark import selection
+    from cellflow.evaluation import selection
 
     seeds = []
 
@@ -304,7 +328,9 @@ def test_a_generator_is_drawn_once_and_its_seed_recorded(cells, method, monkeypa
     assert seeds == ([seed] if method == "auto" else [])
     first = cf.tl.velocity(cells, genes=[], copy=True).obsm["velocity_pca"]
     cf.tl.flow(cells, "hours", method=chosen, random_state=seed)
-    np.testing.assert_array_equal(cf.tl.velocity(cells, genes=[], copy=True).obsm["velocity_pca"], first)
+    np.testing.assert_array_equal(
+        cf.tl.velocity(cells, genes=[], copy=True).obsm["velocity_pca"], first
+    )
 
 
 class _Own(MLP):
@@ -337,20 +363,36 @@ FOREIGN = {
 
 @pytest.mark.parametrize("where", ["field", "score"])
 @pytest.mark.parametrize("case", FOREIGN)
-def test_a_network_that_cannot_be_asked_again_is_refused_before_training(cells, case, where, frozen, monkeypatch):
-    from cellflow import fitting
+def test_a_network_that_cannot_be_asked_again_is_refused_before_training(
+    cells, case, where, frozen, monkeypatch
+):
+    from cellflow.model import fitting
 
     monkeypatch.setattr(fitting, "train", lambda *_, **__: pytest.fail("trained"))
     network, named = FOREIGN[case]
-    recipe = replace(quick_recipe(), field=network) if where == "field" else quick_recipe().with_score(network)
-    with frozen(cells), pytest.raises(InputError, match=rf"network that cellflow does not have: .*{named}.*cf\.fit") as said:
+    recipe = (
+        replace(quick_recipe(), field=network)
+        if where == "field"
+        else quick_recipe().with_score(network)
+    )
+    with (
+        frozen(cells),
+        pytest.raises(
+            InputError, match=rf"network that cellflow does not have: .*{named}.*cf\.fit"
+        ) as said,
+    ):
         cf.tl.flow(cells, "hours", method=recipe)
     assert "Flow.load(folder, fields=" in str(said.value)
 
 
 @pytest.mark.parametrize(
     "network",
-    [MLP, partial(MLP, width=8, depth=1), partial(Residual, width=8), partial(Potential, field=partial(MLP, width=8))],
+    [
+        MLP,
+        partial(MLP, width=8, depth=1),
+        partial(Residual, width=8),
+        partial(Potential, field=partial(MLP, width=8)),
+    ],
 )
 def test_networks_of_the_package_are_asked_again(cells, network):
     cf.tl.flow(cells, "hours", method=replace(quick_recipe(), field=network))

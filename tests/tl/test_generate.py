@@ -4,10 +4,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellflow.recipes import fm
 
 import cellflow as cf
 from cellflow.errors import InputError, InputWarning, IntegrationWarning, MissingKeyError
-from cellflow.recipes import fm
 from cellflow.training import Training
 from conftest import make_cells
 
@@ -47,14 +47,20 @@ def test_generated_cells_look_like_the_measured_ones(generator, time, drug, froz
     assert (made.obs["time"] == time).all()
     assert (made.obs["drug"] == drug).all()
     real = generator[(generator.obs["hours"] == time) & (generator.obs["drug"] == drug)]
-    np.testing.assert_allclose(made.obsm["X_pca"].mean(axis=0), real.obsm["X_pca"].mean(axis=0), atol=0.5)
-    np.testing.assert_allclose(made.obsm["X_pca"].std(axis=0), real.obsm["X_pca"].std(axis=0), rtol=0.4)
+    np.testing.assert_allclose(
+        made.obsm["X_pca"].mean(axis=0), real.obsm["X_pca"].mean(axis=0), atol=0.5
+    )
+    np.testing.assert_allclose(
+        made.obsm["X_pca"].std(axis=0), real.obsm["X_pca"].std(axis=0), rtol=0.4
+    )
     about = made.uns["cf_generation"]
     assert about["n_real"] == real.n_obs
     assert abs(about["c2st"] - 0.5) < 0.15 + 3.0 * about["c2st_standard_error"]
     assert about["copies"] < about["real_copies"] + 0.15
     # Genes are decoded from the states.
-    np.testing.assert_allclose(made.X, made.obsm["X_pca"] @ generator.varm["PCs"].T + 3.0, atol=1e-3)
+    np.testing.assert_allclose(
+        made.X, made.obsm["X_pca"] @ generator.varm["PCs"].T + 3.0, atol=1e-3
+    )
 
 
 def test_without_a_condition_the_proportions_are_the_measured_ones(generator):
@@ -77,7 +83,9 @@ def test_log_densities_on_request(generator):
 
 def test_a_rare_group_is_augmented(generator):
     rare = generator[(generator.obs["hours"] == 12.0) & (generator.obs["drug"] == "drug")]
-    made = cf.tl.generate(generator, time=12.0, condition={"drug": "drug"}, n_obs=50, random_state=1)
+    made = cf.tl.generate(
+        generator, time=12.0, condition={"drug": "drug"}, n_obs=50, random_state=1
+    )
     both = ad.concat([rare, made], label="origin", keys=["measured", "generated"])
     assert both.n_obs == rare.n_obs + 50
     assert both.var_names.equals(generator.var_names)
@@ -87,7 +95,10 @@ def test_a_rare_group_is_augmented(generator):
 def test_between_snapshots_there_is_nothing_to_compare_with(generator):
     made = cf.tl.generate(generator, time=6.0, condition="control", n_obs=40)
     assert "c2st" not in made.uns["cf_generation"]
-    ends = [cf.tl.generate(generator, time=t, condition="control", n_obs=40).obsm["X_pca"][:, 0].mean() for t in (0.0, 12.0)]
+    ends = [
+        cf.tl.generate(generator, time=t, condition="control", n_obs=40).obsm["X_pca"][:, 0].mean()
+        for t in (0.0, 12.0)
+    ]
     assert ends[0] - 0.3 < made.obsm["X_pca"][:, 0].mean() < ends[1] + 0.3
     with pytest.warns(IntegrationWarning, match="outside the observed times"):
         beyond = cf.tl.generate(generator, time=60.0, condition="control", n_obs=3)
@@ -95,13 +106,17 @@ def test_between_snapshots_there_is_nothing_to_compare_with(generator):
 
 
 def test_copies_are_noticed(generator, monkeypatch):
-    real = generator.obsm["X_pca"][((generator.obs["hours"] == 12.0) & (generator.obs["drug"] == "control")).to_numpy()]
+    real = generator.obsm["X_pca"][
+        ((generator.obs["hours"] == 12.0) & (generator.obs["drug"] == "control")).to_numpy()
+    ]
 
     def copying(flow, time, *, n_obs, context, random_state):
         return real[np.arange(n_obs) % len(real)].astype(np.float64)
 
     monkeypatch.setattr("cellflow.analysis.generation.generate", copying)
-    with pytest.warns(InputWarning, match="100% of the 80 generated cells are copies of one of 90 measured cells"):
+    with pytest.warns(
+        InputWarning, match="100% of the 80 generated cells are copies of one of 90 measured cells"
+    ):
         made = cf.tl.generate(generator, time=12.0, condition="control", n_obs=80)
     about = made.uns["cf_generation"]
     assert about["copies"] == about["nearer"] == 1.0
@@ -114,7 +129,9 @@ def test_a_generator_answers_from_a_file(generator, tmp_path):
     made = cf.tl.generate(ad.read_h5ad(tmp_path / "a.h5ad"), time=12.0, condition="drug", n_obs=25)
     np.testing.assert_array_equal(made.obsm["X_pca"], expected.obsm["X_pca"])
     made.write_h5ad(tmp_path / "made.h5ad")
-    assert ad.read_h5ad(tmp_path / "made.h5ad").uns["cf_generation"]["condition"] == {"drug": "drug"}
+    assert ad.read_h5ad(tmp_path / "made.h5ad").uns["cf_generation"]["condition"] == {
+        "drug": "drug"
+    }
     folder = tmp_path / "flow"
     cf.get.flow(generator).save(folder)
     assert cf.Flow.load(folder).generates
@@ -145,14 +162,23 @@ MOVING = {
 
 @pytest.mark.parametrize("question", MOVING)
 def test_a_generator_moves_no_cells_and_says_so(generator, question, frozen):
-    with frozen(generator), pytest.raises(InputError, match=r"uns\['cellflow'\] \(method 'fm'\) generates cells from noise"):
+    with (
+        frozen(generator),
+        pytest.raises(
+            InputError, match=r"uns\['cellflow'\] \(method 'fm'\) generates cells from noise"
+        ),
+    ):
         MOVING[question](generator)
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"condition": "drog"}, InputError, "'drog', which the fit has not seen.*did you mean 'drug'"),
+        (
+            {"condition": "drog"},
+            InputError,
+            "'drog', which the fit has not seen.*did you mean 'drug'",
+        ),
         ({"condition": {"dose": 1.0}}, MissingKeyError, "names 'dose'"),
         ({"time": "soon"}, InputError, "time='soon' is no time; expected a number"),
         ({"n_obs": 0}, InputError, "n_obs=0; expected a positive integer"),
@@ -171,5 +197,8 @@ def test_a_generator_has_no_score_to_ask_for(cells, frozen):
 
 
 def test_a_fit_of_another_method_cannot_generate(fitted, frozen):
-    with frozen(fitted), pytest.raises(InputError, match=r"method 'ot-cfm'\) moves cells.*method='fm'"):
+    with (
+        frozen(fitted),
+        pytest.raises(InputError, match=r"method 'ot-cfm'\) moves cells.*method='fm'"),
+    ):
         cf.tl.generate(fitted, time=12.0, n_obs=5)

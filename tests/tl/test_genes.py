@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 import scanpy as sc
 import scipy.sparse as sp
+from cellflow.recipes import fm, i_cfm
 
 import cellflow as cf
-from cellflow import decoder as decoder_module
 from cellflow.cli import main
-from cellflow.decoder import MIN_R2
+from cellflow.core import decoder as decoder_module
+from cellflow.core.decoder import MIN_R2
 from cellflow.errors import InputError, InputWarning
-from cellflow.flow import Flow
-from cellflow.recipes import fm, i_cfm
+from cellflow.model.flow import Flow
 from cellflow.training import Training
 from conftest import quick_recipe
 
@@ -38,7 +38,10 @@ def masked_cells(n=150, seed=0):
     names = [f"ENSG{i:05}" for i in range(40)]
     adata = ad.AnnData(
         x.astype(np.float32),
-        obs=pd.DataFrame({"time": time, "arm": np.where(np.arange(n) % 2, "a", "b")}, index=[f"c{i}" for i in range(n)]),
+        obs=pd.DataFrame(
+            {"time": time, "arm": np.where(np.arange(n) % 2, "a", "b")},
+            index=[f"c{i}" for i in range(n)],
+        ),
         var=pd.DataFrame({"symbol": [f"Gene{i}" for i in range(40)]}, index=names),
     )
     adata.var["highly_variable"] = np.arange(40) < 20
@@ -69,9 +72,14 @@ ANSWERS = {
     "generate": lambda a, **k: cf.tl.generate(a, time=1.5, n_obs=30, key="made", **k),
     "sample": lambda a, **k: cf.tl.sample(a, 1.0, n_obs=30, n_steps=1, **k),
     "refine": lambda a, **k: cf.tl.refine(a, a[:30].copy(), time=1.0, check=False, **k),
-    "translate": lambda a, **k: cf.tl.translate(a, "arm", source="a", target="b", method=i_cfm(training=BRIEF), **k),
+    "translate": lambda a, **k: cf.tl.translate(
+        a, "arm", source="a", target="b", method=i_cfm(training=BRIEF), **k
+    ),
 }
-CALLS = {name: getattr(cf.tl, name) for name in ANSWERS} | {"velocity": cf.tl.velocity, "get.velocity": cf.get.velocity}
+CALLS = {name: getattr(cf.tl, name) for name in ANSWERS} | {
+    "velocity": cf.tl.velocity,
+    "get.velocity": cf.get.velocity,
+}
 #: Whose fit is at another key than the default.
 PREFIX = {"generate": "made_"}
 
@@ -108,7 +116,9 @@ def test_every_answer_marks_its_genes(masked, answer):
     """And genes outside of the mask vary in it, as they do among the cells."""
     result = ANSWERS[answer](masked)
     keys, decoder = PREFIX.get(answer, ""), fitted_decoder(masked, answer)
-    np.testing.assert_array_equal(result.var[f"{keys}gene_r2" if keys else "cf_gene_r2"], decoder.gene_r2)
+    np.testing.assert_array_equal(
+        result.var[f"{keys}gene_r2" if keys else "cf_gene_r2"], decoder.gene_r2
+    )
     np.testing.assert_array_equal(result.var[f"{keys}velocity_genes"], decoder.decodable)
     assert (result.X[:, OTHER].std(axis=0) > 0).all()
     assert ((np.ptp(result.X, axis=0) == 0) == (decoder.gene_r2 == 0)).all()
@@ -117,7 +127,10 @@ def test_every_answer_marks_its_genes(masked, answer):
 def test_a_table_of_velocities_carries_the_marks_and_says_what_is_none(masked):
     table = cf.get.velocity(masked, [25, 3])
     assert table.attrs["gene_r2"] == masked.var["cf_gene_r2"].iloc[[25, 3]].to_dict()
-    with pytest.warns(InputWarning, match=r"1 of 2 genes cannot be decoded from 'X_pca' \(first: \['ENSG00035'\]\)"):
+    with pytest.warns(
+        InputWarning,
+        match=r"1 of 2 genes cannot be decoded from 'X_pca' \(first: \['ENSG00035'\]\)",
+    ):
         table = cf.get.velocity(masked, ["ENSG00035", "ENSG00002"])
     assert (table["ENSG00035"] == 0).all()
 
@@ -147,7 +160,9 @@ def test_a_refit_without_expression_leaves_no_marks_behind(masked):
 def test_genes_are_chosen_and_come_in_that_order(masked, answer):
     result, none = ANSWERS[answer](masked, genes=[30, 4, 36]), ANSWERS[answer](masked, genes=[])
     assert result.var_names.equals(masked.var_names[[30, 4, 36]])
-    expected = fitted_decoder(masked, answer).only(np.array([30, 4, 36])).positions(result.obsm["X_pca"])
+    expected = (
+        fitted_decoder(masked, answer).only(np.array([30, 4, 36])).positions(result.obsm["X_pca"])
+    )
     np.testing.assert_allclose(result.X, expected, rtol=1e-5, atol=1e-5)
     assert (none.n_vars, none.n_obs) == (0, result.n_obs)
     np.testing.assert_array_equal(none.obsm["X_pca"], result.obsm["X_pca"])
@@ -167,12 +182,17 @@ def test_genes_are_chosen_and_come_in_that_order(masked, answer):
     ],
 )
 def test_genes_are_chosen_in_any_form(masked, genes, columns):
-    assert cf.tl.push(masked, [60], time=1.0, genes=genes).var_names.tolist() == masked.var_names[columns].tolist()
+    assert (
+        cf.tl.push(masked, [60], time=1.0, genes=genes).var_names.tolist()
+        == masked.var_names[columns].tolist()
+    )
     assert cf.get.velocity(masked, genes).columns.tolist() == masked.var_names[columns].tolist()
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_what_is_too_large_is_refused_before_any_work_and_its_remedy_works(masked, answer, monkeypatch, frozen):
+def test_what_is_too_large_is_refused_before_any_work_and_its_remedy_works(
+    masked, answer, monkeypatch, frozen
+):
     monkeypatch.setattr(decoder_module, "_LIMIT", 4 * 30 * 39)
     with monkeypatch.context() as stopped:
         for work in ("velocity", "simulate", "sample"):
@@ -186,7 +206,10 @@ def test_what_is_too_large_is_refused_before_any_work_and_its_remedy_works(maske
 
 def test_layers_that_are_too_large_name_a_remedy_that_works(masked, monkeypatch, frozen):
     monkeypatch.setattr(decoder_module, "_LIMIT", 4 * 150 * 39)
-    with frozen(masked), pytest.raises(InputError, match=r"genes=adata\.var\['cf_gene_r2'\] >= 0\.1") as said:
+    with (
+        frozen(masked),
+        pytest.raises(InputError, match=r"genes=adata\.var\['cf_gene_r2'\] >= 0\.1") as said,
+    ):
         cf.tl.velocity(masked)
     assert_arguments_exist(str(said.value), cf.tl.velocity)
     monkeypatch.setattr(decoder_module, "_LIMIT", 6 * 150 * 32)
@@ -250,21 +273,40 @@ def test_genes_without_expression(masked):
 def test_the_command_line_chooses_genes(masked, tmp_path, option, n):
     before, after = tmp_path / "in.h5ad", tmp_path / "out.h5ad"
     masked.write_h5ad(before)
-    assert main(["predict", str(before), "--time", "1.5", "--n-obs", "9", "--out", str(after), *option]) == 0
+    assert (
+        main(
+            ["predict", str(before), "--time", "1.5", "--n-obs", "9", "--out", str(after), *option]
+        )
+        == 0
+    )
     assert ad.read_h5ad(after).n_vars == n
 
 
 def test_the_command_line_annotates_genes(masked, tmp_path):
     before, after = tmp_path / "in.h5ad", tmp_path / "out.h5ad"
     masked.write_h5ad(before)
-    assert main(["annotate", str(before), "--n-times", "2", "--out", str(after), "--genes", "decodable"]) == 0
+    assert (
+        main(
+            ["annotate", str(before), "--n-times", "2", "--out", str(after), "--genes", "decodable"]
+        )
+        == 0
+    )
     assert ad.read_h5ad(after).layers["velocity"].nnz == 150 * 32
 
 
-def test_the_command_line_refuses_what_is_too_large_and_names_what_helps(masked, tmp_path, monkeypatch, capsys):
+def test_the_command_line_refuses_what_is_too_large_and_names_what_helps(
+    masked, tmp_path, monkeypatch, capsys
+):
     masked.write_h5ad(tmp_path / "in.h5ad")
     monkeypatch.setattr(decoder_module, "_LIMIT", 4 * 150 * 39)
-    arguments = ["annotate", str(tmp_path / "in.h5ad"), "--out", str(tmp_path / "out.h5ad"), "--n-times", "2"]
+    arguments = [
+        "annotate",
+        str(tmp_path / "in.h5ad"),
+        "--out",
+        str(tmp_path / "out.h5ad"),
+        "--n-times",
+        "2",
+    ]
     assert main(arguments) == 4
     assert "genes=" in capsys.readouterr().err
 
@@ -283,10 +325,17 @@ def test_memory_of_velocities_is_what_is_guarded(genes):
     if genes == "noise":
         y = rng.normal(size=(n, g)).astype(np.float32)
         y[:, 0] = x[:, 0]
-    adata = ad.AnnData(y, obs=pd.DataFrame({"time": np.repeat([0.0, 1.0, 2.0], n // 3)}, index=[f"c{i}" for i in range(n)]))
+    adata = ad.AnnData(
+        y,
+        obs=pd.DataFrame(
+            {"time": np.repeat([0.0, 1.0, 2.0], n // 3)}, index=[f"c{i}" for i in range(n)]
+        ),
+    )
     adata.obsm["X_pca"] = x
     cf.tl.flow(adata, "time", method=i_cfm(training=BRIEF))
-    chosen = None if genes is None else np.arange(g)[slice(None) if isinstance(genes, str) else genes]
+    chosen = (
+        None if genes is None else np.arange(g)[slice(None) if isinstance(genes, str) else genes]
+    )
     guarded = n * g * 4 if chosen is None else n * len(chosen) * 6
     cf.tl.velocity(adata, genes=[0], copy=True)  # what is imported at the first call
     tracemalloc.start()
@@ -310,12 +359,17 @@ def _some(adata, n):
     return [f"new{i}" if i >= 40 - n else name for i, name in enumerate(adata.var_names)]
 
 
-#: name: the fitted cells with other genes; whether nothing, a warning or an error is said; words of it.
+#: name: the fitted cells with other genes; whether nothing, a warning or an error is said; words of
+#: it.
 RENAMED = {
     "as they were": (lambda a: a, None, ""),
     "in another order": (lambda a: a[:, ::-1].copy(), None, ""),
     "some of them": (lambda a: a[:, 5:30].copy(), None, ""),
-    "symbols": (lambda a: renamed(a, a.var["symbol"]), "error", r"adata\.var_names = cf\.get\.flow\(adata\)\.decoder\.genes"),
+    "symbols": (
+        lambda a: renamed(a, a.var["symbol"]),
+        "error",
+        r"adata\.var_names = cf\.get\.flow\(adata\)\.decoder\.genes",
+    ),
     "symbols, ids kept": (
         lambda a: renamed(a[:, :].copy(), a.var["symbol"]).copy(),
         "error",
@@ -324,20 +378,36 @@ RENAMED = {
     "numbers": (lambda a: renamed(a, [str(i) for i in range(40)]), "error", "'0', '1', '2', "),
     "another case": (lambda a: renamed(a, a.var_names.str.lower()), "error", "'ensg00000'"),
     "with versions": (lambda a: renamed(a, a.var_names + ".7"), "error", r"'ENSG00000\.7'"),
-    "with versions, some of them": (lambda a: renamed(a, a.var_names + ".7")[:, :9].copy(), "error", "None of the 9 genes"),
+    "with versions, some of them": (
+        lambda a: renamed(a, a.var_names + ".7")[:, :9].copy(),
+        "error",
+        "None of the 9 genes",
+    ),
     "one": (lambda a: renamed(a, _some(a, 1)), "warning", r"1 of the 40 genes .*'new39'"),
-    "half": (lambda a: renamed(a, _some(a, 20)), "warning", r"20 of the 40 genes .* 20 of the fit are not in adata"),
+    "half": (
+        lambda a: renamed(a, _some(a, 20)),
+        "warning",
+        r"20 of the 40 genes .* 20 of the fit are not in adata",
+    ),
     "all but one": (lambda a: renamed(a, _some(a, 39)), "warning", "39 of the 40 genes"),
     "more genes": (
-        lambda a: ad.concat([a, renamed(a[:, :3].copy(), ["x", "y", "z"])], axis=1, merge="same", uns_merge="first"),
+        lambda a: ad.concat(
+            [a, renamed(a[:, :3].copy(), ["x", "y", "z"])], axis=1, merge="same", uns_merge="first"
+        ),
         "warning",
         r"3 of the 43 genes .*'x', 'y', 'z'.* 0 of the fit are not",
     ),
 }
 QUESTIONS = {
-    "predict": lambda a: (lambda r: pd.DataFrame(r.X, columns=r.var_names))(cf.tl.predict(a, time=1.5, n_obs=20)),
-    "push": lambda a: (lambda r: pd.DataFrame(r.X, columns=r.var_names))(cf.tl.push(a, [3, 7], time=1.5)),
-    "velocity": lambda a: (lambda r: pd.DataFrame(r.layers["velocity"], columns=r.var_names))(cf.tl.velocity(a, copy=True)),
+    "predict": lambda a: (lambda r: pd.DataFrame(r.X, columns=r.var_names))(
+        cf.tl.predict(a, time=1.5, n_obs=20)
+    ),
+    "push": lambda a: (lambda r: pd.DataFrame(r.X, columns=r.var_names))(
+        cf.tl.push(a, [3, 7], time=1.5)
+    ),
+    "velocity": lambda a: (lambda r: pd.DataFrame(r.layers["velocity"], columns=r.var_names))(
+        cf.tl.velocity(a, copy=True)
+    ),
     "get.velocity": cf.get.velocity,
 }
 
@@ -365,7 +435,9 @@ def test_a_gene_that_was_renamed_does_not_vanish_in_silence(masked, case, questi
 def test_a_column_that_holds_the_old_names_is_named(masked):
     masked.var["gene_ids"] = masked.var_names
     masked.var_names = masked.var["symbol"].to_numpy()
-    with pytest.raises(InputError, match=r"Set adata\.var_names = adata\.var\['gene_ids'\], which holds 40 of them"):
+    with pytest.raises(
+        InputError, match=r"Set adata\.var_names = adata\.var\['gene_ids'\], which holds 40 of them"
+    ):
         cf.tl.predict(masked, time=1.5)
     assert cf.tl.predict(masked, time=1.5, genes=[]).n_vars == 0
     masked.var_names = masked.var["gene_ids"].to_numpy()
@@ -395,14 +467,20 @@ def _graph(adata):
     adata.uns["velocity_graph"] = sp.eye(adata.n_obs, format="csr")
 
 
-#: name: what is there before, arguments, words of the warning (None: no warning), whether Ms is ours afterwards.
+#: name: what is there before, arguments, words of the warning (None: no warning), whether Ms is
+#: ours afterwards.
 BESIDE = {
     "nothing": (lambda a: None, {}, None, True),
     "Ms": (_ms, {}, r"layers\['Ms'\] was not written by cellflow", False),
     "Ms, to be replaced": (_ms, {"overwrite": True}, None, True),
     "Ms, and no genes": (_ms, {"genes": []}, None, False),
     "Ms, and some genes": (_ms, {"genes": [1, 2]}, r"layers\['Ms'\] was not written", False),
-    "Ms of the same values": (lambda a: a.layers.update(Ms=np.asarray(a.X)), {}, r"overwrite=True to replace it", False),
+    "Ms of the same values": (
+        lambda a: a.layers.update(Ms=np.asarray(a.X)),
+        {},
+        r"overwrite=True to replace it",
+        False,
+    ),
     "Ms and velocity, to be replaced": (_foreign, {"overwrite": True}, None, True),
     "our own": (cf.tl.velocity, {}, None, True),
     "a graph of other velocities": (_graph, {}, r"uns\['velocity_graph'\] stay", True),
@@ -452,7 +530,11 @@ def test_results_of_another_tool_beside_our_velocity_are_replaced_or_told(masked
             cf.tl.velocity(masked, **arguments)
         assert [w.filename for w in said] == [__file__]
     decoded = cf.get.flow(masked).decoder.positions(masked.obsm["X_pca"])
-    assert np.array_equal(np.asarray(masked.layers["Ms"]), decoded) == ours if "Ms" in masked.layers else not ours
+    assert (
+        np.array_equal(np.asarray(masked.layers["Ms"]), decoded) == ours
+        if "Ms" in masked.layers
+        else not ours
+    )
     # What is ours goes with a refit, and what is not stays.
     cf.tl.flow(masked, "time", method=i_cfm(training=BRIEF))
     assert ("Ms" in masked.layers) == (not ours and case != "nothing")

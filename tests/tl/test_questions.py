@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 import cellflow as cf
-from cellflow import decoder as decoder_module
+from cellflow.core import decoder as decoder_module
 from cellflow.errors import InputError, InputTypeError, MissingKeyError
 from cellflow.tl import _trajectories
 from conftest import quick_recipe
@@ -81,14 +81,24 @@ def test_velocities_of_the_representation_the_genes_and_the_picture(fitted):
     flow = cf.get.flow(fitted)
     expected = flow.velocity(fitted.obsm["X_pca"], fitted.obs["cf_time"].to_numpy())
     np.testing.assert_allclose(fitted.obsm["velocity_pca"], expected, rtol=1e-6)
-    np.testing.assert_allclose(fitted.layers["velocity"], expected @ fitted.varm["PCs"].T, atol=1e-6)
+    np.testing.assert_allclose(
+        fitted.layers["velocity"], expected @ fitted.varm["PCs"].T, atol=1e-6
+    )
     np.testing.assert_allclose(fitted.layers["Ms"], fitted.X.toarray(), atol=1e-4)
     assert fitted.obsm["velocity_umap"].shape == (90, 2)
     assert fitted.var["velocity_genes"].all()
     params = fitted.uns["velocity_params"]
-    assert (params["basis"], params["embeddings"].tolist(), params["time_key"]) == ("pca", ["umap"], "hours")
+    assert (params["basis"], params["embeddings"].tolist(), params["time_key"]) == (
+        "pca",
+        ["umap"],
+        "hours",
+    )
     assert "mode" not in params
-    for value in (fitted.obsm["velocity_pca"], fitted.obsm["velocity_umap"], fitted.layers["velocity"]):
+    for value in (
+        fitted.obsm["velocity_pca"],
+        fitted.obsm["velocity_umap"],
+        fitted.layers["velocity"],
+    ):
         assert np.isfinite(value).all()
     assert (x != fitted.X).nnz == 0
     assert fitted.obs_names.equals(names)
@@ -99,7 +109,9 @@ def test_pictures_add_up(fitted):
     cf.tl.velocity(fitted, basis="X_umap")
     cf.tl.velocity(fitted, basis=["tsne", "pca"])
     assert fitted.uns["velocity_params"]["embeddings"].tolist() == ["umap", "tsne"]
-    np.testing.assert_allclose(fitted.obsm["velocity_tsne"], fitted.obsm["velocity_umap"][:, ::-1], atol=1e-12)
+    np.testing.assert_allclose(
+        fitted.obsm["velocity_tsne"], fitted.obsm["velocity_umap"][:, ::-1], atol=1e-12
+    )
 
 
 def test_unused_dimensions_do_not_move(fitted):
@@ -115,7 +127,9 @@ def test_some_genes(fitted, genes):
     cf.tl.velocity(fitted, genes=genes)
     for name in ("velocity", "Ms"):
         assert sp.issparse(fitted.layers[name])
-        np.testing.assert_array_equal(fitted.layers[name][:, [2, 7]].toarray(), everything[name][:, [2, 7]])
+        np.testing.assert_array_equal(
+            fitted.layers[name][:, [2, 7]].toarray(), everything[name][:, [2, 7]]
+        )
         assert fitted.layers[name].nnz == 180
     assert np.flatnonzero(fitted.var["velocity_genes"]).tolist() == [2, 7]
 
@@ -128,7 +142,10 @@ def test_no_genes(fitted):
 
 def test_layers_that_are_too_large(fitted, monkeypatch, frozen):
     monkeypatch.setattr(decoder_module, "_LIMIT", 1000)
-    with frozen(fitted), pytest.raises(InputError, match=r"90 cells by 12 genes take .* genes=\[\.\.\.\]"):
+    with (
+        frozen(fitted),
+        pytest.raises(InputError, match=r"90 cells by 12 genes take .* genes=\[\.\.\.\]"),
+    ):
         cf.tl.velocity(fitted)
     cf.tl.velocity(fitted, genes=["gene1"])
 
@@ -147,9 +164,14 @@ def test_velocities_of_another_tool_stay_unless_told(fitted, frozen):
 def test_velocity_table(fitted):
     cf.tl.velocity(fitted)
     table = cf.get.velocity(fitted)
-    assert (table.index.equals(fitted.obs_names), table.columns.equals(fitted.var_names)) == (True, True)
+    assert (table.index.equals(fitted.obs_names), table.columns.equals(fitted.var_names)) == (
+        True,
+        True,
+    )
     np.testing.assert_array_equal(table, fitted.layers["velocity"])
-    np.testing.assert_array_equal(cf.get.velocity(fitted, ["gene9", "gene1"]), table[["gene9", "gene1"]])
+    np.testing.assert_array_equal(
+        cf.get.velocity(fitted, ["gene9", "gene1"]), table[["gene9", "gene1"]]
+    )
     fewer = fitted[:, ["gene5", "gene3"]].copy()
     np.testing.assert_array_equal(cf.get.velocity(fewer), table[["gene5", "gene3"]])
 
@@ -177,7 +199,9 @@ def test_default_grid_and_chosen_paths(fitted, frozen):
     assert paths.obs["path"].tolist() == [0] * 5 + [1] * 5
     assert paths.obs["step"].tolist() == list(range(5)) * 2
     np.testing.assert_array_equal(paths.obs["t"], np.tile([0.0, 12.0, 24.0, 36.0, 48.0], 2))
-    np.testing.assert_array_equal(paths.obsm["X_pca"].reshape(2, 20), fitted.obsm["cf_trajectory"][[7, 2]])
+    np.testing.assert_array_equal(
+        paths.obsm["X_pca"].reshape(2, 20), fitted.obsm["cf_trajectory"][[7, 2]]
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,7 +222,10 @@ def test_bad_grids(fitted, arguments, message, frozen):
 
 def test_trajectories_that_are_too_large(fitted, monkeypatch, frozen):
     monkeypatch.setattr(_trajectories, "_LIMIT", 10_000)
-    with frozen(fitted), pytest.raises(InputError, match=r"90 cells at 50 times in 4 dimensions take .* cells="):
+    with (
+        frozen(fitted),
+        pytest.raises(InputError, match=r"90 cells at 50 times in 4 dimensions take .* cells="),
+    ):
         cf.tl.trajectories(fitted)
     assert cf.tl.trajectories(fitted, cells=[1]).n_obs == 50
 
@@ -209,11 +236,20 @@ def test_trajectories_that_are_too_large(fitted, monkeypatch, frozen):
 def test_both_neighbours_by_default(fitted):
     later = cf.tl.predict(fitted, time=39.0)
     assert later.shape == (fitted.obs["hours"].isin([12.0, 48.0]).sum(), 12)
-    assert later.obs.groupby("source_time")["weight"].sum().to_dict() == pytest.approx({12.0: 0.25, 48.0: 0.75})
+    assert later.obs.groupby("source_time")["weight"].sum().to_dict() == pytest.approx(
+        {12.0: 0.25, 48.0: 0.75}
+    )
     assert later.var_names.equals(fitted.var_names)
-    np.testing.assert_allclose(later.X, cf.get.flow(fitted).decoder.positions(later.obsm["X_pca"]), atol=1e-5)
+    np.testing.assert_allclose(
+        later.X, cf.get.flow(fitted).decoder.positions(later.obsm["X_pca"]), atol=1e-5
+    )
     note = later.uns["cf_prediction"]
-    assert (note["time"], note["source"], note["extrapolated"], note["key"]) == (39.0, "both", False, "cellflow")
+    assert (note["time"], note["source"], note["extrapolated"], note["key"]) == (
+        39.0,
+        "both",
+        False,
+        "cellflow",
+    )
     sources = fitted.obs.loc[later.obs["source_cell"], "hours"].to_numpy()
     np.testing.assert_array_equal(sources, later.obs["source_time"])
 
@@ -233,7 +269,9 @@ def test_chosen_sources(fitted, time, source, origins):
 
 
 def test_draws_follow_the_seed(fitted):
-    one, same, other = (cf.tl.predict(fitted, time=30.0, n_obs=200, random_state=s) for s in (0, 0, 1))
+    one, same, other = (
+        cf.tl.predict(fitted, time=30.0, n_obs=200, random_state=s) for s in (0, 0, 1)
+    )
     assert one.n_obs == 200
     assert one.obs_names.is_unique
     np.testing.assert_array_equal(one.X, same.X)
@@ -249,9 +287,15 @@ BY_TIME = [
 
 @pytest.mark.parametrize("call", BY_TIME)
 def test_a_time_in_another_unit_is_refused_at_once_and_nothing_else_is_said(fitted, call, frozen):
-    with frozen(fitted), pytest.raises(InputError, match=r"by 4\.2e\+10 mean intervals\. .* Check the unit"):
+    with (
+        frozen(fitted),
+        pytest.raises(InputError, match=r"by 4\.2e\+10 mean intervals\. .* Check the unit"),
+    ):
         call(fitted, 1e12)
-    with frozen(fitted), pytest.raises(InputError, match=r"steps of 1\.2; the limit is 10,000\. Check the unit"):
+    with (
+        frozen(fitted),
+        pytest.raises(InputError, match=r"steps of 1\.2; the limit is 10,000\. Check the unit"),
+    ):
         call(fitted, 1e12, extrapolate=True)
 
 
@@ -289,7 +333,11 @@ def test_a_result_that_is_too_large(fitted, monkeypatch, frozen):
         ({"time": None}, InputError, "time=None"),
         ({"time": 30.0, "source": "ealier"}, InputError, "did you mean 'earlier'"),
         ({"time": 30.0, "source": 13.0}, InputError, "No snapshot at time 13"),
-        ({"time": 30.0, "source": None}, InputError, "source=None; expected a finite number, the time of a snapshot"),
+        (
+            {"time": 30.0, "source": None},
+            InputError,
+            "source=None; expected a finite number, the time of a snapshot",
+        ),
         ({"time": 0.0, "source": "earlier"}, InputError, "no snapshot is earlier"),
         ({"time": 30.0, "n_obs": 0}, InputError, "n_obs=0"),
         ({"time": 30.0, "n_obs": 2.5}, InputError, r"n_obs=2\.5"),
@@ -321,7 +369,9 @@ def test_there_and_back_again(fitted):
     flow = cf.get.flow(fitted)
     back = flow.simulate(there.obsm["X_pca"], 12.0, [0.0]).x[0]
     np.testing.assert_allclose(back, fitted.obsm["X_pca"][[1, 2, 4]], atol=1e-3)
-    np.testing.assert_allclose(cf.tl.pull(fitted, [31], time=12.0).obsm["X_pca"], fitted.obsm["X_pca"][[31]], atol=1e-5)
+    np.testing.assert_allclose(
+        cf.tl.pull(fitted, [31], time=12.0).obsm["X_pca"], fitted.obsm["X_pca"][[31]], atol=1e-5
+    )
 
 
 def test_all_cells_on_one_side_by_default(fitted):
@@ -332,9 +382,19 @@ def test_all_cells_on_one_side_by_default(fitted):
 
 
 def test_the_wrong_side(fitted, frozen):
-    with frozen(fitted), pytest.raises(InputError, match=r"'cell80' is of time 48, after time=20\. .* use cf\.tl\.pull"):
+    with (
+        frozen(fitted),
+        pytest.raises(
+            InputError, match=r"'cell80' is of time 48, after time=20\. .* use cf\.tl\.pull"
+        ),
+    ):
         cf.tl.push(fitted, ["cell1", "cell80"], time=20.0)
-    with frozen(fitted), pytest.raises(InputError, match=r"'cell1' is of time 0, before time=20\. .* use cf\.tl\.push"):
+    with (
+        frozen(fitted),
+        pytest.raises(
+            InputError, match=r"'cell1' is of time 0, before time=20\. .* use cf\.tl\.push"
+        ),
+    ):
         cf.tl.pull(fitted, ["cell80", "cell1"], time=20.0)
     with pytest.raises(InputError, match=r"cells=\[\] chooses no cell"):
         cf.tl.push(fitted, [], time=20.0)
@@ -356,7 +416,9 @@ def test_a_subset_of_genes_and_cells_may_ask(fitted):
     part = fitted[5:60, ["gene7", "gene1"]].copy()
     cf.tl.velocity(part)
     cf.tl.velocity(fitted)
-    np.testing.assert_array_equal(part.layers["velocity"], fitted.layers["velocity"][5:60][:, [7, 1]])
+    np.testing.assert_array_equal(
+        part.layers["velocity"], fitted.layers["velocity"][5:60][:, [7, 1]]
+    )
     assert cf.tl.predict(part, time=6.0).var_names.tolist() == ["gene7", "gene1"]
     one_snapshot = fitted[(fitted.obs["hours"] == 0).to_numpy()].copy()
     assert cf.tl.push(one_snapshot, time=20.0).n_obs == one_snapshot.n_obs
@@ -364,7 +426,11 @@ def test_a_subset_of_genes_and_cells_may_ask(fitted):
 
 def test_new_cells_may_ask(fitted):
     names = [f"new{i}" for i in range(90)]
-    new = ad.AnnData(fitted.X, obs=pd.DataFrame({"hours": fitted.obs["hours"].to_numpy()}, index=names), var=fitted.var)
+    new = ad.AnnData(
+        fitted.X,
+        obs=pd.DataFrame({"hours": fitted.obs["hours"].to_numpy()}, index=names),
+        var=fitted.var,
+    )
     new.obsm["X_pca"] = fitted.obsm["X_pca"]
     new.uns["cellflow"] = fitted.uns["cellflow"]
     cf.tl.velocity(new)
@@ -382,7 +448,10 @@ def test_what_is_no_anndata_or_has_no_fit(cells, call):
 
 def test_spoilt_records_of_time(fitted, frozen):
     fitted.obs.loc["cell3", "cf_time"] = np.nan
-    with frozen(fitted), pytest.raises(InputError, match=r"obs\['cf_time'\] has no finite time for 1 cells"):
+    with (
+        frozen(fitted),
+        pytest.raises(InputError, match=r"obs\['cf_time'\] has no finite time for 1 cells"),
+    ):
         cf.tl.predict(fitted, time=30.0)
     fitted.obs["cf_time_inferred"] = "no"
     fitted.obs["cf_time"] = 1.0

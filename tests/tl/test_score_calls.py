@@ -15,7 +15,9 @@ def test_stochastic_trajectories_are_written_beside_the_others(fitted, tmp_path)
     samples = cf.get.trajectory_samples(fitted)
     assert samples.shape == (90, 3, 4, 4)
     assert cf.get.trajectories(fitted).shape == (90, 5, 4)
-    assert {name: fitted.obsm[name].shape for name in ("cf_trajectory", "cf_trajectory_samples")} == {
+    assert {
+        name: fitted.obsm[name].shape for name in ("cf_trajectory", "cf_trajectory_samples")
+    } == {
         "cf_trajectory": (90, 20),
         "cf_trajectory_samples": (90, 48),
     }
@@ -24,10 +26,14 @@ def test_stochastic_trajectories_are_written_beside_the_others(fitted, tmp_path)
     # At a cell's own time, all of its paths are where it was measured.
     early = np.flatnonzero(fitted.obs["cf_time"] == 0.0)
     for replicate in range(3):
-        np.testing.assert_allclose(samples[early, replicate, 0], fitted.obsm["X_pca"][early], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            samples[early, replicate, 0], fitted.obsm["X_pca"][early], rtol=1e-5, atol=1e-5
+        )
     assert (samples[early, 0, -1] != samples[early, 1, -1]).all()
     fitted.write_h5ad(tmp_path / "a.h5ad")
-    np.testing.assert_array_equal(cf.get.trajectory_samples(ad.read_h5ad(tmp_path / "a.h5ad")), samples)
+    np.testing.assert_array_equal(
+        cf.get.trajectory_samples(ad.read_h5ad(tmp_path / "a.h5ad")), samples
+    )
 
 
 def test_a_cells_paths_do_not_depend_on_rows_or_other_cells(fitted):
@@ -36,7 +42,9 @@ def test_a_cells_paths_do_not_depend_on_rows_or_other_cells(fitted):
     order = np.random.default_rng(0).permutation(90)
     turned = fitted[order].copy()
     cf.tl.trajectories(turned, overwrite=True, **options)
-    np.testing.assert_array_equal(turned.obsm["cf_trajectory_samples"], fitted.obsm["cf_trajectory_samples"][order])
+    np.testing.assert_array_equal(
+        turned.obsm["cf_trajectory_samples"], fitted.obsm["cf_trajectory_samples"][order]
+    )
     some = cf.tl.trajectories(fitted, cells=["cell5", "cell80"], **options)
     assert some.obs["replicate"].tolist() == [0, 0, 1, 1] * 2
     expected = fitted.obsm["cf_trajectory_samples"][[5, 80]].reshape(8, -1)
@@ -86,7 +94,9 @@ def test_refinement_takes_noise_away_and_says_what_it_did(learned):
     real = make_cells(n=900, seed=5)  # other cells of the same law
     real = real[real.obs["hours"] == 12.0].copy()
     off = learned[learned.obs["hours"] == 12.0].copy()
-    off.obsm["X_pca"] = off.obsm["X_pca"] + 1.5 * np.random.default_rng(0).normal(size=off.obsm["X_pca"].shape)
+    off.obsm["X_pca"] = off.obsm["X_pca"] + 1.5 * np.random.default_rng(0).normal(
+        size=off.obsm["X_pca"].shape
+    )
     back = cf.tl.refine(learned, off, time=12.0, against=real)
     about = back.uns["cf_refinement"]
     assert about["refined"]
@@ -95,14 +105,19 @@ def test_refinement_takes_noise_away_and_says_what_it_did(learned):
     assert about["judged_at"] == 12.0
     assert back.obs_names.tolist() == off.obs_names.tolist()
     assert back.shape == (300, 12)
-    spread = [np.sqrt(c.obsm["X_pca"].var(axis=0).sum()) for c in (learned[learned.obs["hours"] == 12.0], off, back)]
+    spread = [
+        np.sqrt(c.obsm["X_pca"].var(axis=0).sum())
+        for c in (learned[learned.obs["hours"] == 12.0], off, back)
+    ]
     assert abs(spread[2] - spread[0]) < 0.5 * abs(spread[1] - spread[0])
 
 
 def test_refinement_is_left_out_where_it_does_not_help(learned):
     # Real cells that are as noisy as the population: taking the noise away leads away from them.
     off = learned[learned.obs["hours"] == 12.0].copy()
-    off.obsm["X_pca"] = off.obsm["X_pca"] + 1.5 * np.random.default_rng(0).normal(size=off.obsm["X_pca"].shape)
+    off.obsm["X_pca"] = off.obsm["X_pca"] + 1.5 * np.random.default_rng(0).normal(
+        size=off.obsm["X_pca"].shape
+    )
     back = cf.tl.refine(learned, off, time=12.0, against=off)
     about = back.uns["cf_refinement"]
     assert not about["refined"]
@@ -113,14 +128,20 @@ def test_refinement_is_left_out_where_it_does_not_help(learned):
 def test_a_prediction_is_judged_on_a_snapshot_held_out(fitted, tmp_path):
     later = cf.tl.predict(fitted, time=20.0)
     clean = cf.tl.refine(fitted, later)
-    assert clean.uns["cf_refinement"]["noise"] == 0.0  # the flow's own prediction, with which there is nothing to do
+    assert (
+        clean.uns["cf_refinement"]["noise"] == 0.0
+    )  # the flow's own prediction, with which there is nothing to do
     np.testing.assert_array_equal(clean.obsm["X_pca"], later.obsm["X_pca"])
-    later.obsm["X_pca"] += 2.0 * np.random.default_rng(0).normal(size=later.obsm["X_pca"].shape).astype(np.float32)
+    later.obsm["X_pca"] += 2.0 * np.random.default_rng(0).normal(
+        size=later.obsm["X_pca"].shape
+    ).astype(np.float32)
     back = cf.tl.refine(fitted, later)
     about = back.uns["cf_refinement"]
     assert about["judged_at"] == 12.0  # the one inner snapshot
     assert about["noise"] > 0
-    assert about["judged_noise"] == pytest.approx(about["noise"], rel=0.5)  # its prediction was spoilt as much
+    assert about["judged_noise"] == pytest.approx(
+        about["noise"], rel=0.5
+    )  # its prediction was spoilt as much
     assert np.isfinite([about["w1_before"], about["w1_after"]]).all()
     assert back.uns["cf_prediction"]["time"] == 20.0
     back.write_h5ad(tmp_path / "a.h5ad")
@@ -133,7 +154,10 @@ def test_a_prediction_is_judged_on_a_snapshot_held_out(fitted, tmp_path):
         (lambda a: cf.tl.trajectories(a, stochastic=True, n_rep=0), "n_rep"),
         (lambda a: cf.tl.sample(a, 12.0, n_obs=0), "n_obs"),
         (lambda a: cf.tl.refine(a, make_cells()), "Pass time="),
-        (lambda a: cf.tl.refine(a, ad.AnnData(np.ones((3, 2))), time=12.0), "representation of the fit"),
+        (
+            lambda a: cf.tl.refine(a, ad.AnnData(np.ones((3, 2))), time=12.0),
+            "representation of the fit",
+        ),
     ],
 )
 def test_bad_arguments(fitted, call, message, frozen):

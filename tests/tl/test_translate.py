@@ -4,10 +4,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from cellflow.recipes import fm, ot_cfm
 
 import cellflow as cf
 from cellflow.errors import InputError, InputTypeError, MissingKeyError
-from cellflow.recipes import fm, ot_cfm
 from cellflow.training import Training
 from conftest import make_cells
 
@@ -31,7 +31,9 @@ def groups(n=300):
 
 def change_of(adata):
     """What was measured of the change: the difference of the groups' means."""
-    means = [adata[adata.obs["state"] == name].obsm["X_pca"].mean(axis=0) for name in ("healthy", "ill")]
+    means = [
+        adata[adata.obs["state"] == name].obsm["X_pca"].mean(axis=0) for name in ("healthy", "ill")
+    ]
     return means[1] - means[0]
 
 
@@ -56,12 +58,16 @@ def test_the_known_change_comes_back(adata, translated):
     moves = translated.obsm["X_pca"] - healthy.obsm["X_pca"]
     np.testing.assert_allclose(moves.mean(axis=0), change_of(adata), atol=0.15)
     assert np.median(np.linalg.norm(moves - CHANGE, axis=1)) < 0.6
-    np.testing.assert_allclose(translated.obs["displacement"], np.linalg.norm(moves, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        translated.obs["displacement"], np.linalg.norm(moves, axis=1), rtol=1e-4
+    )
     assert (translated.obs["state"] == "healthy").all()
     assert (translated.obs["translated_to"] == "ill").all()
     # Genes are decoded from the states.
     assert translated.var_names.equals(adata.var_names)
-    np.testing.assert_allclose(translated.X, translated.obsm["X_pca"] @ adata.varm["PCs"].T + 3.0, atol=1e-3)
+    np.testing.assert_allclose(
+        translated.X, translated.obsm["X_pca"] @ adata.varm["PCs"].T + 3.0, atol=1e-3
+    )
 
 
 def test_the_checks_are_reported(translated):
@@ -80,7 +86,9 @@ def test_the_checks_are_reported(translated):
 def test_the_other_way_is_the_change_taken_back(adata, frozen):
     names = adata.obs_names[adata.obs["state"] == "ill"][::-1]
     with frozen(adata):
-        back = cf.tl.translate(adata, "state", source="ill", target="healthy", cells=names, method=QUICK)
+        back = cf.tl.translate(
+            adata, "state", source="ill", target="healthy", cells=names, method=QUICK
+        )
     assert back.obs["source_cell"].tolist() == names.tolist()
     moves = back.obsm["X_pca"] - adata[names].obsm["X_pca"]
     np.testing.assert_allclose(moves.mean(axis=0), -change_of(adata), atol=0.15)
@@ -89,10 +97,15 @@ def test_the_other_way_is_the_change_taken_back(adata, frozen):
 def test_seeds_decide(adata):
     brief = ot_cfm(training=Training(steps=10, batch_size=64))
     first, again = (
-        cf.tl.translate(adata, "state", source="healthy", target="ill", method=brief, random_state=3) for _ in range(2)
+        cf.tl.translate(
+            adata, "state", source="healthy", target="ill", method=brief, random_state=3
+        )
+        for _ in range(2)
     )
     np.testing.assert_array_equal(first.obsm["X_pca"], again.obsm["X_pca"])
-    reports = [{k: str(v) for k, v in made.uns["cf_translation"].items()} for made in (first, again)]
+    reports = [
+        {k: str(v) for k, v in made.uns["cf_translation"].items()} for made in (first, again)
+    ]
     assert reports[0] == reports[1]
 
 
@@ -111,7 +124,13 @@ def test_numbers_name_groups_too_and_genes_are_optional():
     adata = ad.AnnData(obs=adata.obs, obsm={"X_pca": adata.obsm["X_pca"]})
     adata.obs["batch"] = np.where(adata.obs["state"].astype(str) == "ill", 2, 1)
     made = cf.tl.translate(
-        adata, "batch", source=1, target=2, n_dims=2, key_added="mine", method=ot_cfm(training=Training(steps=20))
+        adata,
+        "batch",
+        source=1,
+        target=2,
+        n_dims=2,
+        key_added="mine",
+        method=ot_cfm(training=Training(steps=20)),
     )
     assert made.obsm["X_pca"].shape == (161, 2)
     assert made.X is None
@@ -122,7 +141,9 @@ def test_numbers_name_groups_too_and_genes_are_optional():
 def test_whole_numbers_name_groups_of_hours(adata, kind):
     hours = adata.obs["state"].map({"healthy": 0.0, "ill": 72.0, "b/t cells": 24.0}).astype(float)
     adata.obs["hours"] = hours.astype(kind)
-    made = cf.tl.translate(adata, "hours", source=0, target=72, method=ot_cfm(training=Training(steps=20)))
+    made = cf.tl.translate(
+        adata, "hours", source=0, target=72, method=ot_cfm(training=Training(steps=20))
+    )
     assert made.obs["source_cell"].tolist() == adata.obs_names[hours == 0].tolist()
     assert made.uns["cf_translation"]["target"] == "72"
     with pytest.raises(InputError, match=r"source='48' is no group.*'24'"):
@@ -130,17 +151,35 @@ def test_whole_numbers_name_groups_of_hours(adata, kind):
 
 
 def test_long_numbers_stay_apart(adata):
-    adata.obs["donor"] = adata.obs["state"].map({"healthy": 1234567, "ill": 1234568, "b/t cells": 1234569}).astype(float)
-    with pytest.raises(InputError, match=r"source='12345' is no group.*\['1234567', '1234568', '1234569'\]"):
+    adata.obs["donor"] = (
+        adata.obs["state"]
+        .map({"healthy": 1234567, "ill": 1234568, "b/t cells": 1234569})
+        .astype(float)
+    )
+    with pytest.raises(
+        InputError, match=r"source='12345' is no group.*\['1234567', '1234568', '1234569'\]"
+    ):
         cf.tl.translate(adata, "donor", source=12345, target=1234568)
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"key": "stat"}, MissingKeyError, r"adata\.obs\['stat'\] is missing.*did you mean 'state'"),
-        ({"source": "Healthy"}, InputError, r"source='Healthy' is no group of adata\.obs\['state'\].*did you mean 'healthy'"),
-        ({"target": "dead"}, InputError, r"target='dead' is no group.*one of \['b/t cells', 'healthy', 'ill'\]"),
+        (
+            {"key": "stat"},
+            MissingKeyError,
+            r"adata\.obs\['stat'\] is missing.*did you mean 'state'",
+        ),
+        (
+            {"source": "Healthy"},
+            InputError,
+            r"source='Healthy' is no group of adata\.obs\['state'\].*did you mean 'healthy'",
+        ),
+        (
+            {"target": "dead"},
+            InputError,
+            r"target='dead' is no group.*one of \['b/t cells', 'healthy', 'ill'\]",
+        ),
         ({"target": "healthy"}, InputError, "source and target are both 'healthy'"),
         ({"target": None}, InputError, "target=None .of type NoneType.; expected text or a number"),
         ({"cells": ["Cell4"]}, MissingKeyError, "did you mean 'cell4'"),
@@ -149,7 +188,11 @@ def test_long_numbers_stay_apart(adata):
         ({"use_rep": "X_umap"}, InputError, "X_umap"),
         ({"n_dims": 9}, InputError, "n_dims is 9"),
         ({"method": "ot-cmf"}, InputError, "did you mean 'ot-cfm'"),
-        ({"method": "fm"}, InputError, "method='fm' makes new cells from noise; expected one that moves cells"),
+        (
+            {"method": "fm"},
+            InputError,
+            "method='fm' makes new cells from noise; expected one that moves cells",
+        ),
         ({"method": fm()}, InputError, "makes new cells from noise"),
         ({"layer": "log"}, MissingKeyError, r"adata\.layers\['log'\] is missing"),
         ({"random_state": -1}, InputError, "is no seed"),
@@ -157,7 +200,9 @@ def test_long_numbers_stay_apart(adata):
     ],
 )
 def test_bad_arguments(adata, arguments, error, message, frozen, monkeypatch):
-    monkeypatch.setattr("cellflow.fitting._couple", lambda *_: pytest.fail("work was done first"))
+    monkeypatch.setattr(
+        "cellflow.model.fitting._couple", lambda *_: pytest.fail("work was done first")
+    )
     asked = {"key": "state", "source": "healthy", "target": "ill"} | arguments
     with frozen(adata), pytest.raises(error, match=message):
         cf.tl.translate(adata, asked.pop("key"), **asked)
@@ -165,7 +210,10 @@ def test_bad_arguments(adata, arguments, error, message, frozen, monkeypatch):
 
 def test_too_few_cells(adata, frozen):
     few = adata[:90].copy()
-    with frozen(few), pytest.raises(InputError, match="The source has 29 cells; expected at least 40"):
+    with (
+        frozen(few),
+        pytest.raises(InputError, match="The source has 29 cells; expected at least 40"),
+    ):
         cf.tl.translate(few, "state", source="healthy", target="ill", method=QUICK)
 
 

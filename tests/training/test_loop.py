@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from cellflow.dynamics import Dynamics
+from cellflow.core.plan import EdgePlan
+from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, TrainingError
 from cellflow.fields import MLP
+from cellflow.fields.dynamics import Dynamics
 from cellflow.objectives import velocity_matching
 from cellflow.paths import Linear
-from cellflow.plan import EdgePlan
-from cellflow.population import Population, Snapshots
 from cellflow.training import Stream, Training, train
 
 OBJECTIVES = {"velocity": velocity_matching}
@@ -25,7 +25,14 @@ def snapshots():
 
 def run(snapshots, training, **options):
     plan = EdgePlan((200, 200), np.arange(200), np.arange(200), np.ones(200), cost=5.0)
-    stream = Stream(snapshots, [plan], Linear(0.1), batch_size=training.batch_size, validation=training.validation, seed=0)
+    stream = Stream(
+        snapshots,
+        [plan],
+        Linear(0.1),
+        batch_size=training.batch_size,
+        validation=training.validation,
+        seed=0,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         dynamics = Dynamics(MLP(2, snapshots.clock, width=16), unit=snapshots.clock.unit)
@@ -34,7 +41,9 @@ def run(snapshots, training, **options):
 
 @pytest.mark.parametrize("schedule", ["cosine", "one-cycle", "constant"])
 def test_learns_a_translation(snapshots, schedule):
-    trained, history = run(snapshots, Training(steps=300, batch_size=128, schedule=schedule, ema=0.95))
+    trained, history = run(
+        snapshots, Training(steps=300, batch_size=128, schedule=schedule, ema=0.95)
+    )
     velocity = trained(torch.tensor(1.0), torch.zeros(1, 2)).detach()
     np.testing.assert_allclose(velocity.numpy(), [[0.5, -1.0]], atol=0.05)
     assert history["loss"][-1] < 0.01 * history["loss"][0]
@@ -62,7 +71,9 @@ def test_schedules_rise_to_the_peak_and_end_at_nothing(schedule):
 
 def test_patience_stops_and_returns_the_best(snapshots):
     # At this rate the loss stops improving at once, long before the last step.
-    training = Training(steps=5000, schedule="constant", lr=0.03, patience=3, record_every=20, ema=0.0)
+    training = Training(
+        steps=5000, schedule="constant", lr=0.03, patience=3, record_every=20, ema=0.0
+    )
     trained, history = run(snapshots, training)
     assert history["step"][-1] < 5000
     assert history["step"][-1] - history["best_step"][0] == 3 * 20
@@ -73,7 +84,9 @@ def test_patience_stops_and_returns_the_best(snapshots):
 
 def _held_out(snapshots, training):
     plan = EdgePlan((200, 200), np.arange(200), np.arange(200), np.ones(200), cost=5.0)
-    return Stream(snapshots, [plan], Linear(0.1), batch_size=64, validation=training.validation, seed=0).validation()
+    return Stream(
+        snapshots, [plan], Linear(0.1), batch_size=64, validation=training.validation, seed=0
+    ).validation()
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_and_rate(snapshots):
@@ -87,20 +100,34 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rate(snapshots):
     stream = Stream(snapshots, [plan], Linear(0.1), batch_size=32, validation=0.0, seed=0)
     dynamics = Dynamics(MLP(2, snapshots.clock, width=8))
     with pytest.raises(TrainingError, match=r"step 7 on \(learning rate"):
-        train(dynamics, stream, {"poisoned": poisoned}, Training(steps=100, record_every=10, validation=0.0))
+        train(
+            dynamics,
+            stream,
+            {"poisoned": poisoned},
+            Training(steps=100, record_every=10, validation=0.0),
+        )
 
 
 def test_several_objectives_are_recorded_by_name(snapshots):
     plan = EdgePlan((200, 200), np.arange(200), np.arange(200), np.ones(200), cost=5.0)
     stream = Stream(snapshots, [plan], Linear(0.1), batch_size=32, validation=0.0, seed=0)
     both = {"velocity": velocity_matching, "again": velocity_matching}
-    _, history = train(Dynamics(MLP(2, snapshots.clock, width=8)), stream, both, Training(steps=20, record_every=10))
+    _, history = train(
+        Dynamics(MLP(2, snapshots.clock, width=8)),
+        stream,
+        both,
+        Training(steps=20, record_every=10),
+    )
     np.testing.assert_allclose(history["loss_velocity"] + history["loss_again"], history["loss"])
 
 
 def test_callback_sees_every_record(snapshots):
     seen = []
-    _, history = run(snapshots, Training(steps=120, record_every=50), callback=lambda step, loss: seen.append((step, loss)))
+    _, history = run(
+        snapshots,
+        Training(steps=120, record_every=50),
+        callback=lambda step, loss: seen.append((step, loss)),
+    )
     assert seen == [(int(s), v) for s, v in zip(history["step"], history["loss"], strict=True)]
     assert [s for s, _ in seen] == [50, 100, 120]
 

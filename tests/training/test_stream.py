@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from cellflow.core.plan import EdgePlan, ProductPlan
+from cellflow.core.population import Population, Snapshots
 from cellflow.paths import Linear
-from cellflow.plan import EdgePlan, ProductPlan
-from cellflow.population import Population, Snapshots
 from cellflow.training import Stream
 
 
@@ -48,7 +48,9 @@ def test_a_block_is_keyed_by_its_position(snapshots):
 
 def test_an_interval_too_short_to_be_drawn_is_no_error(snapshots):
     times = (0.0, 1.0, 1e7)
-    uneven = Snapshots(tuple(Population(p.x, t) for p, t in zip(snapshots.populations, times, strict=True)))
+    uneven = Snapshots(
+        tuple(Population(p.x, t) for p, t in zip(snapshots.populations, times, strict=True))
+    )
     stream = stream_of(uneven)
     assert (stream.block(0).t > 1.0).all()
     assert len(stream.validation().t)
@@ -92,7 +94,9 @@ def test_pairs_follow_the_plan(snapshots):
     sample = Stream(few, plans, Linear(0.0), batch_size=100, validation=0.1, seed=0).block(0)
     first = sample.t < 1.0
     i = starts(sample)[first].numpy()
-    ends = (sample.x[first, 0] + (1.0 - sample.t[first]) * sample.velocity[first, 0]).round().long().numpy() - 100
+    ends = (
+        sample.x[first, 0] + (1.0 - sample.t[first]) * sample.velocity[first, 0]
+    ).round().long().numpy() - 100
     np.testing.assert_array_equal(ends, permutations[0][i])
 
 

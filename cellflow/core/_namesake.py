@@ -1,0 +1,49 @@
+"""Another package, `cellflow-tools`, is imported as `cellflow` too; whoever has both is told so at import."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from cellflow.errors import CellFlowWarning, SetupError
+
+__all__ = ["refuse_namesake"]
+
+
+def refuse_namesake(home: Path, folders: Iterable[str]) -> None:
+    """Look for the other package where Python looks for packages.
+
+    Names of folders say it in a millisecond; `importlib.metadata` would cost more than the rest of
+    `import cellflow`.
+
+    Parameters
+    ----------
+    home
+        The folder that holds this package's folder.
+    folders
+        Where Python looks for packages: `sys.path`.
+
+    Raises
+    ------
+    SetupError
+        The other package lives in the same folder, so that the files of the two are mixed.
+
+    Warns
+    -----
+    CellFlowWarning
+        It lives elsewhere on the path; this package works, but the next program may find the other
+        one.
+    """
+    for folder in dict.fromkeys(map(Path, folders)):
+        if next(folder.glob("cellflow_tools-*.dist-info"), None) is None:
+            continue
+        found = f"`cellflow-tools`, another package that is imported as `cellflow`, is installed in {folder}"
+        if folder.resolve() == home.resolve():
+            msg = (
+                f"{found}, and its files are mixed with those of cellflow-trajectory. Keep one of them per environment: "
+                "`pip uninstall cellflow-tools cellflow-trajectory`, then install the one you want."
+            )
+            raise SetupError(msg)
+        msg = f"{found}. This is cellflow-trajectory; `pip uninstall cellflow-tools` makes sure that it is everywhere."
+        warnings.warn(msg, CellFlowWarning, stacklevel=3)

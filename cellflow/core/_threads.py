@@ -1,0 +1,124 @@
+"""How many threads other libraries may use while cellflow computes; the user's own setting is put back afterwards."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from cellflow.core._numbers import as_count
+
+__all__ = ["as_threads", "choose_threads", "one_library_thread", "torch_threads"]
+
+_PROBED_CALLS = 10
+#: Held while a number of threads is changed.
+_CHANGING = threading.Lock()
+
+
+@contextmanager
+def torch_threads(threads: int = 1) -> Iterator[None]:
+    """Run the block with this many torch threads, in the calling thread only.
+
+    One thread is the default everywhere: the networks are small, and at its own default torch was
+    50 to 200 times slower beside a single busy process. It also keeps results identical from run to
+    run.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    _set_torch_threads(threads)
+    try:
+        yield
+    finally:
+        _set_torch_threads(before)
+
+
+def _set_torch_threads(threads: int) -> None:
+    """Set the number of the calling thread; the number that other threads begin with stays what it is.
+
+    In torch every thread has its number. `torch.set_num_threads` sets that of the calling thread,
+    and the one that threads begin with which use torch for the first time later. A helper thread
+    puts the second one back at once. Where torch has one number for the whole process (builds
+    without OpenMP), this cannot be kept apart, and the number is set for all.
+    """
+    import torch
+
+    if torch.get_num_threads() == threads:
+        return
+    with _CHANGING, ThreadPoolExecutor(1) as helper:
+        beginning = helper.submit(torch.get_num_threads).result()
+        torch.set_num_threads(threads)
+        helper.submit(torch.set_num_threads, beginning).result()
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_library_thread() -> Iterator[None]:
+    """Run the block with one thread of OpenMP, in the calling thread, and one of the BLAS libraries, in the process."""
+    from threadpoolctl import threadpool_limits
+
+    with _ONE_BLAS_THREAD, threadpool_limits(1, user_api="openmp"):
+        yield
+
+
+class _OneBlasThread:
+    """Limit of the BLAS libraries from the first thread that enters to the last one that leaves; they count per process."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._limits: Any = None
+
+    def __enter__(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        with _CHANGING:
+            if self._inside == 0:
+                self._limits = threadpool_limits(1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with _CHANGING:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limits.restore_original_limits()
+
+
+_ONE_BLAS_THREAD = _OneBlasThread()
+
+
+def as_threads(threads: object) -> int | Literal["auto"]:
+    """Return the argument `threads`.
+
+    Raises
+    ------
+    InputError
+        For anything but a positive integer or `"auto"`.
+    """
+    return (
+        "auto"
+        if isinstance(threads, str) and threads == "auto"
+        else as_count("threads", threads, remedy=" or 'auto'")
+    )
+
+
+def choose_threads(threads: int | Literal["auto"], work: Callable[[], object]) -> int:
+    """Return the number of threads to use; `"auto"` times `work` with one and with all, and takes the faster."""
+    if threads != "auto":
+        return threads
+    seconds = {}
+    for candidate in {
+        1,
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+    }:
+        with torch_threads(candidate):
+            work()
+            start = time.perf_counter()
+            for _ in range(_PROBED_CALLS):
+                work()
+            seconds[candidate] = time.perf_counter() - start
+    return min(seconds, key=lambda n: (seconds[n], n))

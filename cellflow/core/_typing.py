@@ -1,0 +1,16 @@
+"""Names for the arrays that travel through the package."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["FloatArray", "IntArray", "RandomState"]
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+#: What a public `random_state=` takes: a non-negative integer, a generator, or None for fresh
+#: entropy.
+RandomState: TypeAlias = "int | np.integer[Any] | np.random.Generator | None"

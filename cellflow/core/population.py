@@ -1,0 +1,266 @@
+"""Weighted cells at real times: what everything else works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow.core._numbers import as_array, as_number, as_weights
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.errors import InputError, InputTypeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Clock", "Pairs", "Population", "Snapshots"]
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """The cells of one snapshot: a weighted point cloud at one time.
+
+    Parameters
+    ----------
+    x
+        Positions, shape `(n, d)`, finite; may be a memory map.
+    time
+        The experiment's own time.
+    weight
+        Shape `(n,)`, non-negative; normalised to sum to one in float64. Uniform by default.
+    index
+        Rows of origin, shape `(n,)`; `0 ... n - 1` by default.
+    mass
+        Size of the whole population relative to the other snapshots. More sequenced cells are not
+        more cells, so this is 1 unless the experimenter knows better.
+    context
+        Features of each cell's condition (indicators, doses), shape `(n, c)`, or None. Cells are
+        coupled within their condition, and networks are told of it.
+    """
+
+    x: FloatArray
+    time: float
+    weight: FloatArray = field(default=None)  # type: ignore[arg-type] # never None once made
+    index: IntArray = field(default=None)  # type: ignore[arg-type] # never None once made
+    mass: float = 1.0
+    context: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        time = as_number("time", self.time)
+        at = f"at time {time:g}"
+        if not hasattr(self.x, "shape"):
+            msg = f"x {at} is of type {type(self.x).__name__}; expected an array of shape (n, d). Pass numpy.asarray(x)."
+            raise InputTypeError(msg)
+        x = as_array(f"x {at}", self.x, shape="(n, d)", least=1)
+        n = len(x)
+        weight = as_weights(f"weight {at}", self.weight, n)
+        index = np.arange(n) if self.index is None else np.asarray(self.index)
+        if index.shape != (n,):
+            msg = f"index {at} has shape {index.shape}; expected ({n},)."
+            raise InputError(msg)
+        if self.context is not None:
+            context = as_array(f"context {at}", self.context, shape="(n, c)").astype(np.float64)
+            if len(context) != n:
+                msg = f"context {at} has shape {context.shape}; expected ({n}, c)."
+                raise InputError(msg)
+            object.__setattr__(self, "context", context)
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "index", index)
+        object.__setattr__(self, "time", time)
+        object.__setattr__(self, "mass", as_number("mass", self.mass, above=0.0))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def part(self, rows: IntArray) -> Population:
+        """Some of the cells, with their weights in proportion."""
+        return Population(
+            self.x[rows],
+            self.time,
+            self.weight[rows],
+            self.index[rows],
+            self.mass,
+            _rows(self.context, rows),
+        )
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether every cell counts the same."""
+        return bool(np.ptp(self.weight) <= 1e-12 * self.weight.max())
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The span and the natural unit of an experiment's time.
+
+    Networks see time scaled to [-1, 1] over `start ... stop`, and their outputs are divided by
+    `unit` (the mean gap between snapshots), so that rescaling time rescales velocities and changes
+    nothing else.
+    """
+
+    start: float
+    stop: float
+    unit: float
+    median_gap: float
+
+    @property
+    def sigma(self) -> float:
+        """The diffusion that `sigma="auto"` stands for: `0.5 / sqrt(median gap)`, in model coordinates."""
+        return 0.5 / float(np.sqrt(self.median_gap))
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshots:
+    """Populations at strictly increasing times, all of one dimension.
+
+    Raises
+    ------
+    InputError
+        No population, times that do not increase, or dimensions that differ.
+    """
+
+    populations: tuple[Population, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "populations", tuple(self.populations))
+        if not self.populations:
+            msg = "There is no population."
+            raise InputError(msg)
+        if not (np.isfinite(self.times).all() and (np.diff(self.times) > 0).all()):
+            msg = f"Times of snapshots must be finite and strictly increasing; found {self.times.tolist()}."
+            raise InputError(msg)
+        dims = {p.x.shape[1] for p in self.populations}
+        if len(dims) > 1:
+            msg = f"Snapshots must share one number of dimensions; found {sorted(dims)}."
+            raise InputError(msg)
+        features = {0 if p.context is None else p.context.shape[1] for p in self.populations}
+        if len(features) > 1:
+            msg = f"Snapshots must share their context features; found {sorted(features)} of them."
+            raise InputError(msg)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: FloatArray,
+        time: FloatArray,
+        *,
+        weight: FloatArray | None = None,
+        context: FloatArray | None = None,
+    ) -> Snapshots:
+        """Split cells `(n, d)` by their times `(n,)`; rows keep their numbers in `Population.index`.
+
+        Examples
+        --------
+        >>> Snapshots.from_arrays(np.zeros((3, 2)), np.array([1.0, 0.0, 1.0])).times
+        array([0., 1.])
+        """
+        x = as_array("x", x, shape="(n, d)", least=1)
+        time = as_array("time", time, shape="(n,)").astype(np.float64)
+        weight = None if weight is None else as_array("weight", weight)
+        context = None if context is None else as_array("context", context)
+        if time.shape != x.shape[:1] or (weight is not None and weight.shape != time.shape):
+            shapes = f"x {x.shape}, time {time.shape}" + (
+                "" if weight is None else f", weight {weight.shape}"
+            )
+            msg = f"Need one row of x, one time and one weight per cell; found {shapes}."
+            raise InputError(msg)
+        rows = [np.flatnonzero(time == t) for t in np.unique(time)]
+        return cls(
+            tuple(
+                Population(x[r], float(time[r[0]]), _rows(weight, r), r, context=_rows(context, r))
+                for r in rows
+            ),  # type: ignore[arg-type]
+        )
+
+    def __len__(self) -> int:
+        return len(self.populations)
+
+    def __getitem__(self, position: int) -> Population:
+        return self.populations[position]
+
+    @property
+    def times(self) -> FloatArray:
+        """The times, shape `(k,)`, increasing."""
+        return np.array([p.time for p in self.populations])
+
+    @property
+    def n_dims(self) -> int:
+        """Dimension of the cells' positions."""
+        return int(self.populations[0].x.shape[1])
+
+    @property
+    def n_context(self) -> int:
+        """Number of context features; 0 without conditions."""
+        context = self.populations[0].context
+        return 0 if context is None else int(context.shape[1])
+
+    @property
+    def intervals(self) -> Sequence[tuple[Population, Population]]:
+        """Consecutive populations, `k - 1` pairs."""
+        return list(zip(self.populations[:-1], self.populations[1:], strict=True))
+
+    @property
+    def clock(self) -> Clock:
+        """Span and unit of time; needs two snapshots."""
+        if len(self) < 2:
+            msg = f"At least two snapshots are needed to learn a dynamics; found one, at time {self.times[0]:g}."
+            raise InputError(msg)
+        gaps = np.diff(self.times)
+        return Clock(
+            float(self.times[0]), float(self.times[-1]), float(gaps.mean()), float(np.median(gaps))
+        )
+
+    def at(self, time: float) -> Population:
+        """Return the population measured at `time`."""
+        for population in self.populations:
+            if population.time == time:
+                return population
+        msg = f"No snapshot at time {time:g}; found {self.times.tolist()}."
+        raise InputError(msg)
+
+    def without(self, time: float) -> Snapshots:
+        """Leave one snapshot out; its neighbours become one longer interval."""
+        left_out = self.at(time)
+        return Snapshots(tuple(p for p in self.populations if p is not left_out))
+
+    def moved(self, positions: Sequence[FloatArray]) -> Snapshots:
+        """Return the same cells at other positions, one array per snapshot (a change of coordinates)."""
+        return Snapshots(
+            tuple(replace(p, x=x) for p, x in zip(self.populations, positions, strict=True))
+        )
+
+
+def _rows(values: FloatArray | None, rows: IntArray) -> FloatArray | None:
+    return None if values is None else values[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Ends of paths, row by row; the gap may differ from row to row, so a left-out snapshot is just a longer one.
+
+    Parameters
+    ----------
+    x0, x1
+        Ends, shape `(n, d)`.
+    t0, t1
+        Their times, shape `(n,)`.
+    context
+        Features of the pairs' condition, shape `(n, c)`, or None.
+    row
+        Numbers of the pairs in the table that a prepared path keeps its constants by, shape `(n,)`;
+        None where pairs are drawn from plans afresh.
+    lead
+        How far each pair is ahead of its snapshots, for paths that are warped in time: uniform on
+        [-1, 1], shape `(n,)`; None for cells in step.
+    """
+
+    x0: Tensor
+    x1: Tensor
+    t0: Tensor
+    t1: Tensor
+    context: Tensor | None = None
+    row: Tensor | None = None
+    lead: Tensor | None = None

@@ -1,0 +1,76 @@
+"""A method's paths without its network: interpolation along pairs of the plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from cellflow.core._settings import guarded
+from cellflow.core.population import Pairs, Population, Snapshots
+from cellflow.errors import InputError
+from cellflow.evaluation.baselines import around
+from cellflow.model.fitting import Coupled, couple
+from cellflow.model.recipes import Recipe, by_name
+from cellflow.paths.chain import chained
+
+__all__ = ["path_interpolation"]
+
+
+@guarded
+def path_interpolation(
+    snapshots: Snapshots,
+    time: float,
+    recipe: str | Recipe,
+    *,
+    plans: Coupled | None = None,
+) -> Population:
+    """Put the pairs of a plan where a method's paths are at a time, without learning anything.
+
+    What a method owes to its paths and what to its network is seen beside it. Cells are in step
+    with their snapshots, and the width of the paths is left out.
+
+    Parameters
+    ----------
+    snapshots
+        The populations, in data coordinates; one at `time` itself must not be among them.
+    time
+        Strictly inside the observed times.
+    recipe
+        The method, or its name.
+    plans
+        Of the recipe on these snapshots (`couple`); None solves them.
+
+    Returns
+    -------
+    As many cells as the larger neighbouring snapshot has.
+
+    Raises
+    ------
+    InputError
+        A time that has no snapshot on both sides, or one itself; plans of another coupling or of
+        other snapshots.
+    """
+    source, target = around(snapshots, time)
+    if time in snapshots.times:
+        msg = f"There is a snapshot at time {time:g} itself, which the paths would end at; pass snapshots.without({time:g})."
+        raise InputError(msg)
+    solved = couple(snapshots, recipe) if plans is None else plans
+    inside = snapshots.moved([solved.frame.to_model(p.x) for p in snapshots.populations])
+    chosen = by_name(recipe)
+    solved.require_for(inside, chosen.resolved(snapshots.clock), solved.frame)
+    path = solved.path(inside, chosen)
+    _, tables = chained(inside, solved.plans)
+    k = int(np.flatnonzero(snapshots.times == source.time)[0])
+    a = inside[k]
+    b = inside[k + 1]
+    table = tables[k]
+    n = len(table.row)
+    pairs = Pairs(
+        torch.from_numpy(a.x[table.plan.i]),
+        torch.from_numpy(b.x[table.plan.j]),
+        torch.full((n,), source.time, dtype=torch.float64),
+        torch.full((n,), target.time, dtype=torch.float64),
+        row=torch.from_numpy(table.row),
+    )
+    x = path.mean(torch.full((n,), float(time), dtype=torch.float64), pairs).numpy()
+    return Population(solved.frame.to_data(x), float(time), table.plan.mass)

@@ -1,0 +1,115 @@
+"""A snapshot that is held out, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cellflow.core._numbers import as_number
+from cellflow.core.population import Population, Snapshots
+from cellflow.errors import InputError
+from cellflow.evaluation.baselines import around
+from cellflow.evaluation.scores import Halves, halves
+from cellflow.evaluation.tasks import digest
+
+__all__ = ["SEED", "Problem", "inner_times"]
+
+#: Splits, draws and what a baseline draws do not depend on the seeds of the models, so that all are
+#: judged alike.
+SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A snapshot to be predicted from the others.
+
+    Parameters
+    ----------
+    snapshots
+        All populations, in the coordinates that this snapshot is judged in.
+    time
+        Of the snapshot that is held out; an inner one.
+    representation
+        What these coordinates are and whether they have seen the held-out cells; a column of the
+        table.
+
+    Raises
+    ------
+    InputError
+        No snapshot at this time, or none on one of its sides.
+    """
+
+    snapshots: Snapshots
+    time: float
+    representation: str = "as given"
+
+    def __post_init__(self) -> None:
+        around(self.rest, self.time)
+
+    @cached_property
+    def rest(self) -> Snapshots:
+        """What a method may see."""
+        return self.snapshots.without(self.time)
+
+    @property
+    def held_out(self) -> Population:
+        """What it may not."""
+        return self.snapshots.at(self.time)
+
+    @property
+    def n_half(self) -> int:
+        """The common half size: half of the held-out cells, and no more than either neighbour has."""
+        smallest = min(int(np.count_nonzero(p.weight)) for p in around(self.rest, self.time))
+        return min(int(np.count_nonzero(self.held_out.weight)) // 2, smallest)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all cells, and of where they are from: clouds that are kept name their rows."""
+        arrays = [
+            a
+            for p in self.snapshots.populations
+            for a in (p.x, p.weight, p.index, p.context)
+            if a is not None
+        ]
+        return digest(self.snapshots.times, self.time, *arrays)
+
+    def halves(self, n_splits: int) -> list[Halves]:
+        """Splits of the held-out cells, the same for everybody."""
+        return halves(self.held_out, self.n_half, n_splits=n_splits, seed=SEED)
+
+
+def inner_times(snapshots: Snapshots, times: object = None) -> list[float]:
+    """Return the times to hold out: those asked for, or all but the first and the last.
+
+    Raises
+    ------
+    InputError
+        Fewer than three snapshots, or a time that is none of the inner ones; the message lists
+        these.
+    """
+    known: list[float] = snapshots.times.tolist()
+    inner = known[1:-1]
+    if not inner:
+        found = f"{len(known)} snapshot{'s' * (len(known) > 1)} only, at {', '.join(f'{t:g}' for t in known)}"
+        msg = (
+            f"There {'are' if len(known) > 1 else 'is'} {found}: nothing can be held out. Expected at least three, since one "
+            "before and one after the held-out snapshot must remain. Add a snapshot, or split the times more finely."
+        )
+        raise InputError(msg)
+    if times is None:
+        return inner
+    times = times.tolist() if isinstance(times, np.ndarray) else times
+    given = list(times) if isinstance(times, Sequence) and not isinstance(times, str) else [times]
+    chosen = [as_number("times", t, remedy=f", of {inner}") for t in given]
+    for t in chosen:
+        if t not in inner:
+            place = "is an end, which nothing lies beyond" if t in known else "has no snapshot"
+            msg = f"times={times!r}: {t:g} {place}. Expected some of the inner times {inner}."
+            raise InputError(msg)
+    if not chosen:
+        msg = f"times is empty; expected some of the inner times {inner}, or None for all."
+        raise InputError(msg)
+    return sorted(set(chosen))

@@ -1,0 +1,197 @@
+"""The score of one population, learned from its cells alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from cellflow.core._arguments import check_arguments
+from cellflow.core._drawing import Drawing
+from cellflow.core._numbers import as_count, as_number
+from cellflow.core._random import as_seed, stream
+from cellflow.core._settings import guarded
+from cellflow.core._threads import torch_threads
+from cellflow.core._typing import FloatArray, RandomState
+from cellflow.core.frame import Frame, Scale
+from cellflow.core.population import Clock, Population, Snapshots
+from cellflow.errors import InputTypeError
+from cellflow.fields import MLP, Builder, NoiseConditional
+from cellflow.fields.base import padded_chunks
+from cellflow.fields.dynamics import Dynamics
+from cellflow.fields.ladder import Ladder, Moments
+from cellflow.objectives import Objective, denoising_score_matching
+from cellflow.simulation import annealed_langevin
+from cellflow.simulation.langevin import LevelScore
+from cellflow.training import Callback, History, PopulationStream, Training, train
+
+__all__ = ["PopulationScore", "fit_score"]
+
+_TRAINING = Training()
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationScore:
+    """A learned score of one population; positions go in and come out in data coordinates.
+
+    Parameters
+    ----------
+    network
+        The score at all noise levels, in model coordinates.
+    frame
+        Change of coordinates between the data and the model.
+    time
+        Of the population.
+    history
+        What training did, arrays by name.
+    seed
+        Of the run.
+    """
+
+    network: NoiseConditional
+    frame: Frame
+    time: float
+    history: History
+    seed: int
+
+    @property
+    def ladder(self) -> Ladder:
+        """The noise levels, in model coordinates."""
+        return self.network.ladder
+
+    @property
+    def at_level(self) -> LevelScore:
+        """The score in model coordinates, `(x, noise) -> (n, d)`."""
+        return partial(_at, self.network, torch.tensor(self.time, dtype=torch.float64))
+
+    @guarded
+    def score(self, x: FloatArray, *, noise: float) -> FloatArray:
+        """Score of the population under noise of a level (in model coordinates), at `x (n, d)`, shape `(n, d)`."""
+        z = torch.from_numpy(self.frame.to_model(x)).float()
+        level = as_number("noise", noise)
+        with torch_threads(), torch.no_grad():
+            parts = [self.at_level(chunk, level)[:n] for chunk, n in padded_chunks(z)]
+        return self.frame.score_to_data(torch.cat(parts).numpy())
+
+    @guarded
+    def sample(self, n: int, *, random_state: RandomState = 0, n_steps: int = 10) -> FloatArray:
+        """Draw `n` cells by annealed Langevin dynamics, shape `(n, d)`; see `cellflow.simulation.annealed_langevin`."""
+        seed = as_seed(random_state)
+        z = torch.from_numpy(
+            stream(seed).standard_normal(
+                (as_count("n", n, each=8 * len(self.frame.shift)), len(self.frame.shift))
+            )
+        )
+        start = self.network.starting_points(torch.tensor(self.time), z).numpy()
+        with torch_threads():
+            drawn = annealed_langevin(self.at_level, self.ladder, start, n_steps=n_steps, seed=seed)
+        return self.frame.to_data(drawn)
+
+
+def _at(network: nn.Module, t: torch.Tensor, x: torch.Tensor, noise: float) -> torch.Tensor:
+    return network(t, x, noise)  # type: ignore[no-any-return] # nn.Module returns Any
+
+
+@guarded
+def fit_score(
+    population: Population,
+    *,
+    objective: Objective = denoising_score_matching,
+    ladder: Ladder | None = None,
+    field: Builder = MLP,
+    levels: bool = True,
+    scale: Scale = "joint",
+    training: Training = _TRAINING,
+    random_state: RandomState = 0,
+    threads: int = 1,
+    progress: bool | None = None,
+    callback: Callback | None = None,
+) -> PopulationScore:
+    """Learn the score of one population, at all levels of a ladder of noise.
+
+    Parameters
+    ----------
+    population
+        Cells in data coordinates.
+    objective
+        `denoising_score_matching`, `sliced_score_matching` or `implicit_score_matching` of
+        `cellflow.objectives`.
+    ladder
+        Noise levels in model coordinates; taken from the cells by default.
+    field
+        Builds the network inside the score.
+    levels
+        Whether cells are perturbed with the levels of the ladder. Without, the score of the cells
+        themselves (`noise=0`) is learned, which sliced and implicit score matching can do, and
+        which overfits few cells.
+    scale
+        Of the model's frame, see `Frame.fitted`.
+    training
+        How.
+    random_state
+        Seed of the run.
+    threads
+        Torch threads.
+    progress, callback
+        As of `cellflow.fit`.
+
+    Returns
+    -------
+    The fitted `PopulationScore`.
+
+    Raises
+    ------
+    InputError
+        A population of one distinct cell, or an objective that needs noise where there is none.
+    TrainingError
+        A loss that is not finite.
+
+    References
+    ----------
+    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019.
+    """
+    check_arguments(fit_score, locals())
+    if not isinstance(population, Population):
+        hint = (
+            " Pass one of its populations: snapshots[0]."
+            if isinstance(population, Snapshots)
+            else ""
+        )
+        msg = f"population is of type {type(population).__name__}; expected a Population.{hint}"
+        raise InputTypeError(msg)
+    seed = as_seed(random_state)
+    snapshots = Snapshots((population,))
+    frame = Frame.fitted(snapshots, scale)
+    inside = snapshots.moved([frame.to_model(population.x)])
+    ladder = Ladder.fitted(inside) if ladder is None else ladder
+    # One population has no span of time; the network sees the middle of an arbitrary one.
+    clock = Clock(population.time - 1.0, population.time + 1.0, 1.0, 1.0)
+    with Drawing(seed):
+        network = NoiseConditional(
+            inside.n_dims,
+            clock,
+            ladder=ladder,
+            moments=Moments.fitted(inside, noise=ladder.smallest**2),
+            field=field,
+        )
+    source = PopulationStream(
+        inside[0],
+        batch_size=training.batch_size,
+        validation=training.validation,
+        seed=seed,
+        levels=levels,
+    )
+    with torch_threads(threads):
+        trained, history = train(
+            Dynamics(nn.Identity(), network),
+            source,
+            {"score": objective},
+            training,
+            seed=seed,
+            progress=progress,
+            callback=callback,
+        )
+    head = trained.eval().score
+    return PopulationScore(head, frame, population.time, history, seed)  # type: ignore[arg-type] # the network made above

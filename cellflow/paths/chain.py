@@ -1,0 +1,244 @@
+"""What a curved path is prepared from: snapshots, the plans between them, and a fixed table of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellflow.core._neighbors import nearest
+from cellflow.core._random import stream, systematic
+from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core.conditions import shared_conditions
+from cellflow.core.plan import BlockPlan, EdgePlan, Plan
+from cellflow.core.population import Pairs, Population, Snapshots
+
+__all__ = ["Chain", "Neighborhood", "Pool", "Table", "chained", "smoothed"]
+
+#: Neighbours in the pool that are found once, for everybody who asks for fewer.
+_N_NEIGHBORS = 100
+# Seed of the pairs.
+_PAIRS = 0
+
+
+class Neighborhood(NamedTuple):
+    """The nearest cells of `m` places.
+
+    Parameters
+    ----------
+    rows
+        Their numbers in the pool, shape `(m, k)`.
+    share
+        Their kernel weights, shape `(m, k)`: of a normal kernel whose width is half the distance to
+        the last of them, times the weights of the cells; rows sum to one.
+    shift
+        Their kernel mean minus the place itself: towards where the cells are, shape `(m, d)`.
+    radius
+        Distance to the last of them, shape `(m,)`.
+    """
+
+    rows: IntArray
+    share: FloatArray
+    shift: FloatArray
+    radius: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The cells of several snapshots together, those without weight left out.
+
+    Parameters
+    ----------
+    x
+        Positions, shape `(n, d)`.
+    weight
+        Of each cell within its own snapshot, shape `(n,)`.
+    knot
+        Number of its snapshot, shape `(n,)`.
+    """
+
+    x: FloatArray
+    weight: FloatArray
+    knot: IntArray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @cached_property
+    def _own(self) -> tuple[FloatArray, IntArray]:
+        return nearest(self.x, self.x, _N_NEIGHBORS)
+
+    def near(self, k: int, queries: FloatArray | None = None) -> Neighborhood:
+        """Look at the `k` nearest cells of each query, or of each cell of the pool, itself among them."""
+        k = min(k, len(self))
+        if queries is None and k <= _N_NEIGHBORS:
+            distances, rows = self._own
+        else:
+            distances, rows = nearest(self.x, self.x if queries is None else queries, k)
+        distances = distances[:, :k]
+        rows = rows[:, :k]
+        # Where all neighbours coincide, the width is zero, and all of them count the same.
+        width = np.maximum(0.5 * distances[:, -1:], np.finfo(np.float64).tiny ** 0.25)
+        share = self.weight[rows] * np.exp(-0.5 * (distances / width) ** 2)
+        share /= share.sum(axis=1, keepdims=True)
+        shift: FloatArray = np.einsum("mk,mkd->md", share, self.x[rows]) - (
+            self.x if queries is None else queries
+        )
+        return Neighborhood(rows, share, shift, distances[:, -1])
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Cells that may become each other, from the first snapshot to the last, and the pairs drawn from the plans.
+
+    Parameters
+    ----------
+    snapshots
+        In model coordinates, `k` of them.
+    plans
+        One per interval, `k - 1`.
+    i, j
+        Rows of the pairs of each interval in its two snapshots.
+    first
+        Number of the first pair in the table of all chains; the pairs of the intervals follow each
+        other.
+    """
+
+    snapshots: Snapshots
+    plans: Sequence[Plan]
+    i: Sequence[IntArray]
+    j: Sequence[IntArray]
+    first: int
+
+    @property
+    def rows(self) -> list[slice]:
+        """The pairs of each interval, counted from the first of the chain."""
+        ends = np.concatenate([[0], np.cumsum([len(i) for i in self.i])])
+        return [slice(int(a), int(b)) for a, b in pairwise(ends)]
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """All pairs, interval after interval, in float64; in step with their snapshots."""
+        intervals = self.snapshots.intervals
+        x0 = np.concatenate([a.x[i] for (a, _), i in zip(intervals, self.i, strict=True)]).astype(
+            np.float64, copy=False
+        )
+        x1 = np.concatenate([b.x[j] for (_, b), j in zip(intervals, self.j, strict=True)]).astype(
+            np.float64, copy=False
+        )
+        lengths = [len(i) for i in self.i]
+        t0, t1 = (
+            np.repeat(t, lengths) for t in (self.snapshots.times[:-1], self.snapshots.times[1:])
+        )
+        row = torch.arange(self.first, self.first + len(x0))
+        return Pairs(
+            torch.from_numpy(x0),
+            torch.from_numpy(x1),
+            torch.from_numpy(t0),
+            torch.from_numpy(t1),
+            row=row,
+        )
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The cells of all snapshots."""
+        parts = [(p.x[p.weight > 0], p.weight[p.weight > 0]) for p in self.snapshots.populations]
+        knot = np.repeat(np.arange(len(parts)), [len(x) for x, _ in parts])
+        x = np.concatenate([x for x, _ in parts]).astype(np.float64, copy=False)
+        return Pool(x, np.concatenate([w for _, w in parts]), knot)
+
+    def at_ends(self, of_pool: Tensor) -> tuple[Tensor, Tensor]:
+        """Values of the cells of the pool `(n, k)`, at the two ends of every pair."""
+        number = []
+        count = 0
+        for p in self.snapshots.populations:
+            alive = p.weight > 0
+            number.append(count + np.cumsum(alive) - 1)
+            count += int(alive.sum())
+        start = np.concatenate([number[k][i] for k, i in enumerate(self.i)])
+        stop = np.concatenate([number[k + 1][j] for k, j in enumerate(self.j)])
+        return of_pool[torch.from_numpy(start)], of_pool[torch.from_numpy(stop)]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The pairs of one interval as edges with mass, and the number of each in the table of all chains."""
+
+    plan: EdgePlan
+    row: IntArray
+
+
+def chained(snapshots: Snapshots, plans: Sequence[Plan]) -> tuple[list[Chain], list[Table]]:
+    """Draw the pairs that a curved path is prepared for: a chain for each condition, a table for each interval.
+
+    As many pairs are drawn from a plan as its larger side has cells, by systematic resampling where
+    the plan has edges. They depend on the plans alone, so that all fits that share plans share what
+    is prepared from them.
+
+    Parameters
+    ----------
+    snapshots
+        In model coordinates.
+    plans
+        One per interval.
+    """
+    parts = [shared_conditions(a, b) for a, b in snapshots.intervals]
+    chains: list[Chain] = []
+    first = 0
+    for c in range(len(parts[0])):
+        # The rows of the condition in every snapshot: those of its intervals' left ends, and of the
+        # last one's right end.
+        members = [parts[0][c][1], *(part[c][2] for part in parts)]
+        inside = Snapshots(
+            tuple(p.part(rows) for p, rows in zip(snapshots.populations, members, strict=True))
+        )
+        own = [plan.plans[c] if isinstance(plan, BlockPlan) else plan for plan in plans]
+        drawn = [_drawn(plan, stream(_PAIRS, c, k)) for k, plan in enumerate(own)]
+        chains.append(Chain(inside, own, [i for i, _ in drawn], [j for _, j in drawn], first))
+        first += sum(len(i) for i, _ in drawn)
+
+    tables = []
+    for k, plan in enumerate(plans):
+        shares = plan.shares if isinstance(plan, BlockPlan) else np.ones(1)
+        i = np.concatenate([parts[k][c][1][chain.i[k]] for c, chain in enumerate(chains)])
+        j = np.concatenate([parts[k][c][2][chain.j[k]] for c, chain in enumerate(chains)])
+        lengths = [len(chain.i[k]) for chain in chains]
+        mass = np.repeat(shares / lengths, lengths)
+        row = np.concatenate(
+            [chain.first + np.arange(r.start, r.stop) for chain in chains for r in [chain.rows[k]]]
+        )
+        tables.append(Table(EdgePlan(plan.shape, i, j, mass, plan.cost, plan.gap), row[mass > 0]))
+    return chains, tables
+
+
+def _drawn(plan: Plan, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    n = max(plan.shape)
+    if isinstance(plan, EdgePlan):
+        # In the order of the source cells, so that each of them gets its share.
+        order = np.lexsort((plan.j, plan.i))
+        edge = order[systematic(plan.mass[order], n, rng)]
+        return plan.i[edge], plan.j[edge]
+    return plan.sample(n, rng)
+
+
+def smoothed(population: Population, values: FloatArray, k: int) -> FloatArray:
+    """Mean of the values `(n, m)` of the `k` nearest cells of the same snapshot; zero for cells without weight.
+
+    NaN stands for a cell that a plan moves nowhere, because its weight rounds to nothing there: it
+    counts for no other.
+    """
+    alive = np.flatnonzero(population.weight > 0)
+    known = alive[~np.isnan(values[alive]).any(axis=1)]
+    _, rows = nearest(population.x[known], population.x[alive], max(1, k))
+    weight = population.weight[known][rows]
+    mean = np.zeros_like(values)
+    mean[alive] = np.einsum(
+        "nk,nkm->nm", weight / weight.sum(axis=1, keepdims=True), values[known][rows]
+    )
+    return mean
