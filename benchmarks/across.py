@@ -131,7 +131,8 @@ def report(rows: pd.DataFrame, protocol: str) -> None:
     table = ratios(rows, protocol)
     names = list(table["method"].unique())
     print(
-        f"\nprotocol {protocol}; ratios to the straight path of W1, energy distance, and the latter without pairs of a cell"
+        f"\nprotocol {protocol}; ratios to the straight path of W1, energy distance, and the latter"
+        " without pairs of a cell"
     )
     print(
         "with itself; least: cells of the smallest snapshot; n: points of the smallest comparison"
@@ -143,9 +144,11 @@ def report(rows: pd.DataFrame, protocol: str) -> None:
     for name, group in table.groupby("set", sort=False):
         by_method = group.set_index("method")
         cells = "".join(
-            "".join(f"{x:9.3f}" for x in by_method.loc[m, ["w1", "energy", "unbiased"]])
-            if m in by_method.index
-            else " " * 27
+            (
+                "".join(f"{x:9.3f}" for x in by_method.loc[m, ["w1", "energy", "unbiased"]])
+                if m in by_method.index
+                else " " * 27
+            )
             for m in names
         )
         print(
@@ -192,7 +195,8 @@ def summary(name: str, table: pd.DataFrame) -> None:
         if other.startswith("torchcfm") and both:
             shares = [mean((mine[metric] / peer[metric])[both]) for metric in BARS]
             print(
-                f"  over {other} on {len(both)} judged sets: W1 {shares[0]:.3f}, energy distance {shares[1]:.3f}"
+                f"  over {other} on {len(both)} judged sets: W1 {shares[0]:.3f}, energy distance"
+                f" {shares[1]:.3f}"
             )
 
 
@@ -229,7 +233,10 @@ def main() -> None:
                     with arguments.out.open("a") as file:
                         file.write(json.dumps(row) + "\n")
                     if row["protocol"] == arguments.protocol:
-                        told = f"W1 {row['w1']:.4f}, energy {row['energy']:.4f}, n {row['n']}, {row['seconds']:.1f} s"
+                        told = (
+                            f"W1 {row['w1']:.4f}, energy {row['energy']:.4f}, n {row['n']},"
+                            f" {row['seconds']:.1f} s"
+                        )
                         print(
                             f"{name} t={row['time']:g} seed {seed} {method.name}: {told}",
                             flush=True,

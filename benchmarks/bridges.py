@@ -126,8 +126,8 @@ def main() -> None:
                 start = time.perf_counter()
                 kl = along(carry, d, options.evaluate)
                 print(
-                    f"{d:>3} {seed:>4} {method:<9} {kl[-1]:8.4f} {floor:8.4f} {kl[-1] - floor:8.4f} {kl.mean():8.4f} "
-                    f"{seconds:6.1f} {time.perf_counter() - start:6.1f}",
+                    f"{d:>3} {seed:>4} {method:<9} {kl[-1]:8.4f} {floor:8.4f} {kl[-1] - floor:8.4f}"
+                    f" {kl.mean():8.4f} {seconds:6.1f} {time.perf_counter() - start:6.1f}",
                     flush=True,
                 )
 

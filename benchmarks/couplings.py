@@ -114,7 +114,8 @@ def main() -> None:
         return
     if not DATA.exists():
         print(
-            f"Needs {DATA.name} in {DATA.parent.name}/ of the shared data folder beside the repository."
+            f"Needs {DATA.name} in {DATA.parent.name}/ of the shared data folder beside the"
+            " repository."
         )
         return
     rows = []

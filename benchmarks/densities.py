@@ -110,7 +110,8 @@ def main() -> None:
     options = parser.parse_args()
 
     print(
-        f"{'density':<10} {'method':<8} {'seed':>4} {'entropy':>8} {'excess':>8} {'+-':>6} {'seconds':>8} {'steps':>6}"
+        f"{'density':<10} {'method':<8} {'seed':>4} {'entropy':>8} {'excess':>8} {'+-':>6}"
+        f" {'seconds':>8} {'steps':>6}"
     )
     for name in options.problems:
         problem = PROBLEMS[name]
@@ -127,8 +128,8 @@ def main() -> None:
                 steps = density.state()[1].get("history.step", [0])[-1]
                 error = excess.std() / TEST_POINTS**0.5
                 print(
-                    f"{name:<10} {method:<8} {seed:>4} {-truth.mean():8.3f} {excess.mean():8.4f} {error:6.4f} "
-                    f"{seconds:8.1f} {steps:6.0f}",
+                    f"{name:<10} {method:<8} {seed:>4} {-truth.mean():8.3f} {excess.mean():8.4f}"
+                    f" {error:6.4f} {seconds:8.1f} {steps:6.0f}",
                     flush=True,
                 )
 

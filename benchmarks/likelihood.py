@@ -153,7 +153,8 @@ def main() -> None:
             rows.append(Likelihood(cells.time, "maximum likelihood", *nll, len(cells)))
         table = pd.DataFrame([vars(row) for row in rows])
         print(
-            f"\n{name}: {snapshots.n_dims} dimensions, held-out cells {[len(p) for p in test.populations]}"
+            f"\n{name}: {snapshots.n_dims} dimensions, held-out cells"
+            f" {[len(p) for p in test.populations]}"
         )
         shown = table.pivot_table(index="method", columns="time", values="nll", sort=False)
         shown["mean"] = shown.mean(axis=1)
@@ -161,11 +162,13 @@ def main() -> None:
         error = table.groupby("time")["standard_error"].max()
         print(f"standard errors up to {np.round(error.max(), 3)}")
         print(
-            f"ot-cfm: {n_steps} steps, {flow.seconds:.1f} s with the plans, {flow.seconds / n_steps:.4f} s per step"
+            f"ot-cfm: {n_steps} steps, {flow.seconds:.1f} s with the plans,"
+            f" {flow.seconds / n_steps:.4f} s per step"
         )
         total = per_step * arguments.cnf_steps
         print(
-            f"maximum likelihood: {arguments.cnf_steps} steps, {total:.1f} s, {per_step:.4f} s per step",
+            f"maximum likelihood: {arguments.cnf_steps} steps, {total:.1f} s, {per_step:.4f} s per"
+            " step",
             flush=True,
         )
 

@@ -132,7 +132,10 @@ def report(rows: pd.DataFrame, name: str) -> None:
         published = ""
         if name == "eb" and method in PUBLISHED:
             value, spread, source = PUBLISHED[method]
-            published = f"  {value:.3f} +- {spread:.3f} ({source}); ours differs by {by_time.mean() - value:+.3f}"
+            published = (
+                f"  {value:.3f} +- {spread:.3f} ({source}); ours differs by"
+                f" {by_time.mean() - value:+.3f}"
+            )
         print(
             f"{method:18s}"
             + "".join(f"{x:9.3f}" for x in numbers)
@@ -141,7 +144,8 @@ def report(rows: pd.DataFrame, name: str) -> None:
     curves = rows[rows["curve"].map(bool)]
     if len(curves):
         print(
-            "\nW1 over steps, without early stopping; seconds until then; best and last step of early stopping"
+            "\nW1 over steps, without early stopping; seconds until then; best and last step of"
+            " early stopping"
         )
     for (method, time), group in curves.groupby(["method", "time"], sort=False):
         steps = group["curve"].iloc[0].keys()
@@ -151,7 +155,8 @@ def report(rows: pd.DataFrame, name: str) -> None:
             f"{s}: {v:.3f} ({x:.0f} s)" for s, v, x in zip(steps, values, seconds, strict=True)
         )
         print(
-            f"{method:18s}t={time:g}  {points}; {group['best_step'].mean():.0f}, {group['stop_step'].mean():.0f}"
+            f"{method:18s}t={time:g}  {points}; {group['best_step'].mean():.0f},"
+            f" {group['stop_step'].mean():.0f}"
         )
 
 
@@ -211,7 +216,8 @@ def main() -> None:
                     with arguments.out.open("a") as file:
                         file.write(json.dumps(row) + "\n")
                     print(
-                        f"{method.name} t={time:g} seed {seed}: P1 {row['P1']:.4f}, {row['seconds']:.1f} s",
+                        f"{method.name} t={time:g} seed {seed}: P1 {row['P1']:.4f},"
+                        f" {row['seconds']:.1f} s",
                         flush=True,
                     )
     report(pd.DataFrame(rows), arguments.set)

@@ -130,7 +130,8 @@ def main() -> None:
                 w2 = wasserstein(end, x1, p=2)
                 excess = abs(energy - square) / square
                 print(
-                    f"{name:<17} {seed:>4} {method:<9} {w2:6.3f} {floor:6.3f} {excess:7.4f} {seconds:6.1f}",
+                    f"{name:<17} {seed:>4} {method:<9} {w2:6.3f} {floor:6.3f} {excess:7.4f}"
+                    f" {seconds:6.1f}",
                     flush=True,
                 )
 

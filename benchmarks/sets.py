@@ -232,7 +232,8 @@ def main() -> None:
         if snapshots is not None:
             sizes = ", ".join(f"{p.time:g}: {len(p)}" for p in snapshots.populations)
             print(
-                f"{name:14s} {representation(name)}\n{'':14s} {snapshots.n_dims} dimensions; cells at each time {sizes}"
+                f"{name:14s} {representation(name)}\n{'':14s} {snapshots.n_dims} dimensions; cells"
+                f" at each time {sizes}"
             )
 
 

@@ -238,7 +238,8 @@ def report(rows: pd.DataFrame) -> None:
         markdown(share.map("{:.2f}".format).unstack("method"))
     if len(of["hold-out"]):
         print(
-            "\nhold-out, ratios to the straight path of W1 / energy; variance ratio; composition error (straight path's)"
+            "\nhold-out, ratios to the straight path of W1 / energy; variance ratio; composition"
+            " error (straight path's)"
         )
         markdown(ratios(of["hold-out"]))
 
@@ -305,7 +306,8 @@ def main() -> None:
                 with arguments.out.open("a") as file:
                     file.writelines(json.dumps(row) + "\n" for row in new)
                 print(
-                    f"{part}, {method}, seed {seed}: {len(new)} rows, {time.perf_counter() - start:.0f} s",
+                    f"{part}, {method}, seed {seed}: {len(new)} rows,"
+                    f" {time.perf_counter() - start:.0f} s",
                     flush=True,
                 )
     report(pd.DataFrame(rows))

@@ -488,10 +488,12 @@ def ordinary(kind):
         "student": rng.standard_t(4, size=(300, 5)),
         "lognormal": np.exp(rng.normal(size=(300, 5))),
         "late jump": rng.normal(size=(300, 5)) + 1000.0 * time[:, None],
-        "two lineages": rng.normal(size=(300, 5)) * 0.01
-        + np.where(np.arange(300) % 2, 5.0, -5.0)[:, None],
-        "two uneven lineages": rng.normal(size=(300, 5)) * 0.01
-        + np.where(np.arange(300) % 7, 5.0, -5.0)[:, None],
+        "two lineages": (
+            rng.normal(size=(300, 5)) * 0.01 + np.where(np.arange(300) % 2, 5.0, -5.0)[:, None]
+        ),
+        "two uneven lineages": (
+            rng.normal(size=(300, 5)) * 0.01 + np.where(np.arange(300) % 7, 5.0, -5.0)[:, None]
+        ),
         "one component dominates": rng.normal(size=(300, 5)) * [100.0, 1.0, 1.0, 1.0, 0.01],
         "sparse": rng.normal(size=(300, 5)) * (rng.random((300, 5)) < 0.2),
         "one tight start": rng.normal(size=(300, 5)) * np.where(time[:, None] == 0, 1e-4, 1.0),

@@ -51,7 +51,10 @@ def test_every_name_of_the_face_is_there() -> None:
     ],
 )
 def test_fit_is_a_function_whatever_was_imported_before(first: str) -> None:
-    code = f"{first}\nimport cellflow as cf\nassert callable(cf.fit) and cf.fit.__name__ == 'fit', cf.fit\ncf.Flow.load"
+    code = (
+        f"{first}\nimport cellflow as cf\nassert callable(cf.fit) and cf.fit.__name__ == 'fit',"
+        " cf.fit\ncf.Flow.load"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -74,16 +77,12 @@ def test_p6_no_network_at_import() -> None:
 
 def test_p8_imports_leave_global_state_alone() -> None:
     code = (
-        "import random, warnings, numpy as np, torch\n"
-        "def state():\n"
-        "    return (random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist(), list(warnings.filters),\n"
-        "            torch.get_num_threads(), torch.get_default_dtype())\n"
-        "import scanpy, matplotlib.pyplot as plt\n"
-        "before, settings = state(), dict(plt.rcParams)\n"
-        "import cellflow as cf\n"
-        "[getattr(cf, name) for name in cf.__all__]\n"
-        "assert state() == before\n"
-        "assert dict(plt.rcParams) == settings\n"
+        "import random, warnings, numpy as np, torch\ndef state():\n    return (random.getstate(),"
+        " str(np.random.get_state()), torch.get_rng_state().tolist(), list(warnings.filters),\n    "
+        "        torch.get_num_threads(), torch.get_default_dtype())\nimport scanpy,"
+        " matplotlib.pyplot as plt\nbefore, settings = state(), dict(plt.rcParams)\nimport cellflow"
+        " as cf\n[getattr(cf, name) for name in cf.__all__]\nassert state() == before\nassert"
+        " dict(plt.rcParams) == settings\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -72,13 +72,17 @@ def plane_of(basis: str, width: int, components: Components = None) -> Plane:
     known = width - first
     if known < 1:
         msg = (
-            f"The embedding {basis!r} has {width} columns, and column 0 of a diffusion map is its stationary state, no "
-            "component. Expected at least two columns: compute it again with sc.tl.diffmap(adata)."
+            f"The embedding {basis!r} has {width} columns, and column 0 of a diffusion map is its"
+            " stationary state, no component. Expected at least two columns: compute it again with"
+            " sc.tl.diffmap(adata)."
         )
         raise InputError(msg)
     chosen = list(range(1, min(known, 2) + 1)) if components is None else _numbers(components)
     if chosen is None or (components is not None and (len(set(chosen)) != 2 or len(chosen) != 2)):
-        msg = f"components={components!r}; expected two numbers, such as '1,2' or (1, 2), counted from 1 as scanpy does."
+        msg = (
+            f"components={components!r}; expected two numbers, such as '1,2' or (1, 2), counted"
+            " from 1 as scanpy does."
+        )
         raise InputError(msg)
     outside = [c for c in chosen if not 1 <= c <= known]
     if outside:
@@ -88,8 +92,8 @@ def plane_of(basis: str, width: int, components: Components = None) -> Plane:
             else ""
         )
         msg = (
-            f"components={components!r}: {outside[0]} is not there. Expected two of the components 1 to {known} of "
-            f"{basis!r}{zero}, counted from 1 as scanpy does."
+            f"components={components!r}: {outside[0]} is not there. Expected two of the components"
+            f" 1 to {known} of {basis!r}{zero}, counted from 1 as scanpy does."
         )
         raise InputError(msg)
     name = axis_name(basis)

@@ -49,12 +49,18 @@ def read_conditions(
     """
     if condition_key is None:
         if shared_until is not None:
-            msg = f"shared_until={shown(shared_until)} without conditions; expected condition_key= beside it."
+            msg = (
+                f"shared_until={shown(shared_until)} without conditions; expected condition_key="
+                " beside it."
+            )
             raise InputError(msg)
         return cells
     names = [condition_key] if isinstance(condition_key, str) else condition_key
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        msg = f"condition_key={condition_key!r}; expected the name of a column of adata.obs, or a list of names."
+        msg = (
+            f"condition_key={condition_key!r}; expected the name of a column of adata.obs, or a"
+            " list of names."
+        )
         raise InputTypeError(msg)
     found = with_conditions(adata, cells, Conditions.fitted(adata.obs, names, where="adata.obs"))
     return (
@@ -69,7 +75,10 @@ def _shared(adata: AnnData, cells: Cells, until: float) -> Cells:
     first = np.nanmin(cells.time)
     last = np.nanmax(cells.time)
     if not first <= until < last:
-        msg = f"shared_until={until:g}; expected a time from the first snapshot on and before the last, {first:g} to {last:g}."
+        msg = (
+            f"shared_until={until:g}; expected a time from the first snapshot on and before the"
+            f" last, {first:g} to {last:g}."
+        )
         raise InputError(msg)
     found = replace(cells, shared_until=until)
     later, _ = found.later_conditions
@@ -81,7 +90,8 @@ def _shared(adata: AnnData, cells: Cells, until: float) -> Cells:
         msg = (
             f"shared_until={until:g}: cell {adata.obs_names[row]!r} has {label(found.context[row])}, "  # type: ignore[index]
             "which no cell after that time has. Expected one of the later conditions, "
-            f"{'; '.join(sorted(map(label, later)))}: it says in which of them the cell's own velocity is shown."
+            f"{'; '.join(sorted(map(label, later)))}: it says in which of them the cell's own"
+            " velocity is shown."
         )
         raise InputError(msg)
     n = int((cells.time <= until).sum())
@@ -116,7 +126,10 @@ def require_partners(cells: Cells) -> None:
             except InputError as cause:
                 if k > 0 or cells.shared_until is not None:
                     raise
-                msg = f"{cause} If the cells of time {source.time:g} precede all conditions, pass shared_until={source.time:g}."
+                msg = (
+                    f"{cause} If the cells of time {source.time:g} precede all conditions, pass"
+                    f" shared_until={source.time:g}."
+                )
                 raise InputError(msg) from cause
 
 

@@ -57,7 +57,8 @@ def fitted_decoder(
     decoder = settle(examine_decoder(adata, x, use_rep, layer))
     if decoder is not None and decoder.gene_r2 is not None:
         logger.info(
-            "%d of %d genes can be decoded from %s: R2 of at least %g on cells kept out (median of all genes %.2f)",
+            "%d of %d genes can be decoded from %s: R2 of at least %g on cells kept out (median of"
+            " all genes %.2f)",
             decoder.decodable.sum(),
             len(decoder.genes),
             use_rep,
@@ -81,7 +82,10 @@ def examine_decoder(
     decoder = Decoder.fitted(x, rows, adata.var_names.tolist(), loadings=axes)
     if not decoder.decodable.any():
         found = f"cannot be decoded from {use_rep!r}: no gene has a held-out R2 of {MIN_R2:g}"
-        remedy = "Pass layer= with it; otherwise predicted genes hardly differ from their means, and their velocities from 0."
+        remedy = (
+            "Pass layer= with it; otherwise predicted genes hardly differ from their means, and"
+            " their velocities from 0."
+        )
         yield Problem(
             where, found, "the expression that the representation was made from", remedy, "warning"
         )
@@ -153,8 +157,8 @@ def asked_genes(
         if genes is None:
             return none
         msg = (
-            f"genes={shown(genes)}, but the fit in adata.uns[{key!r}] has no decoder. Expected expression in adata.X when it "
-            "was made; fit again with it."
+            f"genes={shown(genes)}, but the fit in adata.uns[{key!r}] has no decoder. Expected"
+            " expression in adata.X when it was made; fit again with it."
         )
         raise InputError(msg)
     named = None if genes is None else gene_columns(adata, genes)
@@ -174,8 +178,9 @@ def asked_genes(
     unknown = adata.var_names[chosen[place[chosen] < 0]].tolist()
     if unknown:
         msg = (
-            f"genes= holds {len(unknown)} genes that the fit in adata.uns[{key!r}] has not seen: {unknown[:5]}. Expected "
-            f"some of its own, {_shown(decoder.genes)}. {_names_again(adata, decoder, key)}"
+            f"genes= holds {len(unknown)} genes that the fit in adata.uns[{key!r}] has not seen:"
+            f" {unknown[:5]}. Expected some of its own, {_shown(decoder.genes)}."
+            f" {_names_again(adata, decoder, key)}"
         )
         raise InputError(msg)
     return Genes(chosen, decoder.only(place[chosen]))
@@ -199,9 +204,10 @@ def marked(frame: pd.DataFrame, genes: Genes, keys: Keys) -> pd.DataFrame:
 
 def _renamed(adata: AnnData, decoder: Decoder, key: str) -> str:
     return (
-        f"None of the {adata.n_vars:,} genes in adata.var_names, {_shown(adata.var_names)}, is one of the "
-        f"{len(decoder.genes):,} of the fit in adata.uns[{key!r}], {_shown(decoder.genes)}. Expected the names of the fit. "
-        f"{_names_again(adata, decoder, key)} With genes=[] none is asked for."
+        f"None of the {adata.n_vars:,} genes in adata.var_names, {_shown(adata.var_names)}, is one"
+        f" of the {len(decoder.genes):,} of the fit in adata.uns[{key!r}], {_shown(decoder.genes)}."
+        f" Expected the names of the fit. {_names_again(adata, decoder, key)} With genes=[] none is"
+        " asked for."
     )
 
 
@@ -209,9 +215,10 @@ def _partly_renamed(adata: AnnData, decoder: Decoder, columns: IntArray, key: st
     unknown = np.delete(adata.var_names.to_numpy(dtype=str), columns)
     missing = len(decoder.genes) - len(columns)
     return (
-        f"{len(unknown):,} of the {adata.n_vars:,} genes in adata.var_names ({_shown(unknown)}) are not among the "
-        f"{len(decoder.genes):,} of the fit in adata.uns[{key!r}] and get no values; {missing:,} of the fit are not in "
-        f"adata. Expected the names of the fit. {_names_again(adata, decoder, key)} Or pass genes= for those you need."
+        f"{len(unknown):,} of the {adata.n_vars:,} genes in adata.var_names ({_shown(unknown)}) are"
+        f" not among the {len(decoder.genes):,} of the fit in adata.uns[{key!r}] and get no values;"
+        f" {missing:,} of the fit are not in adata. Expected the names of the fit."
+        f" {_names_again(adata, decoder, key)} Or pass genes= for those you need."
     )
 
 
@@ -228,7 +235,10 @@ def _names_again(adata: AnnData, decoder: Decoder, key: str) -> str:
         return f"Set adata.var_names = adata.var[{best!r}], which holds {shares[best]:,} of them."
     if adata.n_vars == len(known):
         flow = "cf.get.flow(adata)" if key == DEFAULT else f"cf.get.flow(adata, key={key!r})"
-        return f"If their order is as it was, set adata.var_names = {flow}.decoder.genes; else fit again with cf.tl.flow."
+        return (
+            f"If their order is as it was, set adata.var_names = {flow}.decoder.genes; else fit"
+            " again with cf.tl.flow."
+        )
     return "Restore them, or fit again with cf.tl.flow."
 
 

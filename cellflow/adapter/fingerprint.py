@@ -66,9 +66,11 @@ def fingerprint(
     )  # the positions make the order of repeated names the same in any order
     hashed = hashed[order]
     return {
-        "buckets": np.bincount(
-            (hashed >> np.uint64(_LOW_BITS)).astype(np.int64), minlength=2**n_bits
-        ).astype(np.uint32),
+        "buckets": (
+            np.bincount(
+                (hashed >> np.uint64(_LOW_BITS)).astype(np.int64), minlength=2**n_bits
+            ).astype(np.uint32)
+        ),
         "names": hashed.astype(np.uint32),
         "positions": _row_hashes(x)[order],
         "times": _time_hashes(times, inferred)[order],
@@ -124,9 +126,10 @@ def require_same_positions(
     if moved.any():
         cell = str(names[here[moved][0]])
         msg = (
-            f"{where_of(use_rep)} has other values for {moved.sum()} of {len(moved)} remembered cells (first: {cell!r}) "
-            "than when the flow was fitted on another representation. Expected the same values: restore them, or fit "
-            "again with cf.tl.flow. If these are other cells of the same names, give them names of their own."
+            f"{where_of(use_rep)} has other values for {moved.sum()} of {len(moved)} remembered"
+            f" cells (first: {cell!r}) than when the flow was fitted on another representation."
+            " Expected the same values: restore them, or fit again with cf.tl.flow. If these are"
+            " other cells of the same names, give them names of their own."
         )
         raise InputError(msg)
 
@@ -262,9 +265,10 @@ def require_made_for(
     other = np.flatnonzero(~np.isin(_joined_hashes(arrays), np.asarray(known)))
     if len(other):
         msg = (
-            f"{what} does not belong to the values that {basis} has now, in {len(other)} of {len(names)} cells "
-            f"(first: {str(names[other[0]])!r}): one of the two was replaced after {again} was called. Expected both as "
-            f"they were then: call {again} again, or restore the old values."
+            f"{what} does not belong to the values that {basis} has now, in {len(other)} of"
+            f" {len(names)} cells (first: {str(names[other[0]])!r}): one of the two was replaced"
+            f" after {again} was called. Expected both as they were then: call {again} again, or"
+            " restore the old values."
         )
         raise InputError(msg)
 
@@ -274,11 +278,12 @@ def _refuse_unseen(
 ) -> None:
     cell = str(names[np.flatnonzero(unseen)[0]])
     msg = (
-        f"adata.obs[{keys.time!r}] has times for cells that the fit in adata.uns[{keys.uns!r}] has not seen: "
-        f"{unseen.sum()} of {judged.sum()} that can be told (first: {cell!r}). Expected the cells of one fit; "
-        "anndata.concat keeps the columns of every fitted AnnData, but the fit of one. Fit again with cf.tl.flow; or, if "
-        "these are other cells in the same representation, delete the columns "
-        f"{keys.time!r} and {keys.time_inferred!r}: times are then read from adata.obs[{time_key!r}]."
+        f"adata.obs[{keys.time!r}] has times for cells that the fit in adata.uns[{keys.uns!r}] has"
+        f" not seen: {unseen.sum()} of {judged.sum()} that can be told (first: {cell!r}). Expected"
+        " the cells of one fit; anndata.concat keeps the columns of every fitted AnnData, but the"
+        " fit of one. Fit again with cf.tl.flow; or, if these are other cells in the same"
+        f" representation, delete the columns {keys.time!r} and {keys.time_inferred!r}: times are"
+        f" then read from adata.obs[{time_key!r}]."
     )
     raise InputError(msg)
 
@@ -288,8 +293,9 @@ def _refuse_times(
 ) -> None:
     first = rows[0]
     msg = (
-        f"{where} has other values for {len(rows)} cells (first: {str(names[first])!r}, {values[first]}) than when the flow "
-        f"was fitted. Expected the same times. {remedy}, or fit again with cf.tl.flow."
+        f"{where} has other values for {len(rows)} cells (first: {str(names[first])!r},"
+        f" {values[first]}) than when the flow was fitted. Expected the same times. {remedy}, or"
+        " fit again with cf.tl.flow."
     )
     raise InputError(msg)
 

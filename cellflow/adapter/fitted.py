@@ -152,8 +152,9 @@ class Fitted:
         if self.cells.conditions is None:
             return None
         msg = (
-            f"condition=None, but the fit in adata.uns[{self.keys.uns!r}] was made with the conditions "
-            f"{self.cells.conditions.names}. Expected one of them: pass condition=, a value for each column."
+            f"condition=None, but the fit in adata.uns[{self.keys.uns!r}] was made with the"
+            f" conditions {self.cells.conditions.names}. Expected one of them: pass condition=, a"
+            " value for each column."
         )
         raise InputError(msg)
 
@@ -174,8 +175,9 @@ class Fitted:
         """
         if self.cells.conditions is None or self.cells.context is None:
             msg = (
-                f"condition={shown(condition)}, but the fit in adata.uns[{self.keys.uns!r}] was made without conditions. "
-                "Expected one with conditions: fit again with cf.tl.flow, and tell it the column of obs that holds them."
+                f"condition={shown(condition)}, but the fit in adata.uns[{self.keys.uns!r}] was"
+                " made without conditions. Expected one with conditions: fit again with"
+                " cf.tl.flow, and tell it the column of obs that holds them."
             )
             raise InputError(msg)
         features = self.cells.conditions.encode_one(condition)
@@ -377,7 +379,10 @@ def read_paths(
     )
     again = f"cf.tl.trajectories(adata{', stochastic=True' if samples else ''}{keys.argument})"
     if name not in adata.obsm:
-        msg = f"No {name!r} in adata.obsm; found {sorted(map(str, adata.obsm))}. Compute the trajectories: {again}."
+        msg = (
+            f"No {name!r} in adata.obsm; found {sorted(map(str, adata.obsm))}. Compute the"
+            f" trajectories: {again}."
+        )
         raise MissingKeyError(msg)
     where = f"adata.obsm[{name!r}]"
     values = np.asarray(adata.obsm[name])
@@ -391,7 +396,10 @@ def read_paths(
     ):
         found = f"has shape {values.shape} and dtype {values.dtype}"
         replicates = f"{shape[0] if shape else 1} * " if samples else ""
-        expected = f"({adata.n_obs}, {replicates}{n_times} * {cells.x.shape[1]}) of floats, as adata.uns[{keys.uns!r}] says"
+        expected = (
+            f"({adata.n_obs}, {replicates}{n_times} * {cells.x.shape[1]}) of floats, as"
+            f" adata.uns[{keys.uns!r}] says"
+        )
         raise InputError(Problem(where, found, expected, f"Compute it again: {again}.").message)
     if name in record.get("made_for", {}):
         about = {"what": where, "basis": where_of(cells.use_rep), "again": again}
@@ -418,13 +426,14 @@ def _require_kind(flow: Flow, keys: Keys, *, generating: bool) -> None:
     found = f"The fit in adata.uns[{keys.uns!r}] (method {flow.recipe['name']!r})"
     if generating:
         msg = (
-            f"{found} moves cells between snapshots and cannot make new ones. Expected a fit that generates: call "
-            "cf.tl.flow(..., method='fm', key_added=...) and pass its key."
+            f"{found} moves cells between snapshots and cannot make new ones. Expected a fit that"
+            " generates: call cf.tl.flow(..., method='fm', key_added=...) and pass its key."
         )
     else:
         msg = (
-            f"{found} generates cells from noise and moves none: it has no velocities in the experiment's time. Expected "
-            "another method: call cf.tl.generate, or fit again, under another key_added to keep this fit."
+            f"{found} generates cells from noise and moves none: it has no velocities in the"
+            " experiment's time. Expected another method: call cf.tl.generate, or fit again, under"
+            " another key_added to keep this fit."
         )
     raise InputError(msg)
 

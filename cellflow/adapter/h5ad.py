@@ -119,7 +119,10 @@ def _write(stream: IO[bytes] | _Refused, parts: Mapping[str, Any], compression: 
                 write_elem(file, name, part, dataset_kwargs=options)
             except Exception as cause:
                 named = " ".join([str(cause), *getattr(cause, "__notes__", ())])
-                msg = f"The AnnData cannot be stored as an h5ad, adata.{name}: {named}. Convert or remove it."
+                msg = (
+                    f"The AnnData cannot be stored as an h5ad, adata.{name}: {named}. Convert or"
+                    " remove it."
+                )
                 raise InputError(msg) from cause
 
 

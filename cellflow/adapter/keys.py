@@ -79,13 +79,17 @@ class Keys:
     def __post_init__(self) -> None:
         name = self.uns
         if not isinstance(name, str):
-            msg = f"{shown(name)} cannot be a key_added: it is no name. Expected a string such as {DEFAULT!r}."
+            msg = (
+                f"{shown(name)} cannot be a key_added: it is no name. Expected a string such as"
+                f" {DEFAULT!r}."
+            )
             raise InputError(msg)
         if not name.strip(". ") or "/" in name or not name.isprintable() or len(name) > _MAX_LENGTH:
             long = f" ({len(name)} characters)" if len(name) > _MAX_LENGTH else ""
             msg = (
-                f"{shown(name)}{long} cannot be a key_added: it names a group in an h5ad file. "
-                f"Expected 1 to {_MAX_LENGTH} printable characters without '/', such as {DEFAULT!r}."
+                f"{shown(name)}{long} cannot be a key_added: it names a group in an h5ad file."
+                f" Expected 1 to {_MAX_LENGTH} printable characters without '/', such as"
+                f" {DEFAULT!r}."
             )
             raise InputError(msg)
 
@@ -231,7 +235,10 @@ def find_basis(adata: AnnData, basis: object) -> str:
     if key is None:
         known = sorted(map(str, adata.obsm))
         hint = closest(basis, [*known, *map(basis_of, known)])
-        msg = f"No {basis!r} in adata.obsm; found {known}{hint}. Compute it first, for example with sc.pp.pca or sc.tl.umap."
+        msg = (
+            f"No {basis!r} in adata.obsm; found {known}{hint}. Compute it first, for example with"
+            " sc.pp.pca or sc.tl.umap."
+        )
         raise MissingKeyError(msg)
     return key
 
@@ -280,7 +287,10 @@ def listed(keys: Keys, places: Iterable[tuple[str, str]]) -> np.ndarray:
     records = {("uns", keys.uns), ("uns", keys.densities)}
     unknown = [place for place in places if place not in records and not keys.makes(*place)]
     if unknown:
-        msg = f"{unknown} are no names that cellflow.adapter.keys.Keys makes; expected each in its list of places."
+        msg = (
+            f"{unknown} are no names that cellflow.adapter.keys.Keys makes; expected each in its"
+            " list of places."
+        )
         raise ValueError(msg)
     return np.array(sorted(f"{slot}/{key}" for slot, key in set(places) - records), dtype=object)
 
@@ -305,7 +315,10 @@ def require_free(
         is False; or a view of an AnnData in a file, which nothing can be written to.
     """
     if adata.isbacked and adata.is_view:
-        msg = "adata is a view of an AnnData that is backed by a file. Expected one in memory: pass adata.to_memory()."
+        msg = (
+            "adata is a view of an AnnData that is backed by a file. Expected one in memory: pass"
+            " adata.to_memory()."
+        )
         raise InputError(msg)
     ours = written(adata, keys, kind=kind)
     record = ("uns", keys.record(kind))
@@ -313,7 +326,10 @@ def require_free(
         where = "key_added"
         remedy = "pass another key_added=, delete it, or pass overwrite=True to replace it."
     else:
-        remedy = "delete it, pass overwrite=True to replace it, or fit under another key (cf.tl.flow) and pass that as key=."
+        remedy = (
+            "delete it, pass overwrite=True to replace it, or fit under another key (cf.tl.flow)"
+            " and pass that as key=."
+        )
         where = "key"
     for slot, key in places:
         if overwrite or key not in getattr(adata, slot) or (slot, key) in ours:

@@ -145,11 +145,15 @@ def examine_distances(
         return
     worst = far[np.argmax(away[far])]
     found = (
-        f"has {len(far)} cells that are extremely far from the others of their time (first: {names[far[0]]!r}; worst: "
-        f"{names[worst]!r}, {away[worst]:.3g} times as far as nine tenths of them)"
+        f"has {len(far)} cells that are extremely far from the others of their time (first:"
+        f" {names[far[0]]!r}; worst: {names[worst]!r}, {away[worst]:.3g} times as far as nine"
+        " tenths of them)"
     )
     expected = f"cells within {_FAR:g} times that distance"
-    remedy = "Remove such cells, if they are debris or doublets: they stretch the coordinates that the others are learned in."
+    remedy = (
+        "Remove such cells, if they are debris or doublets: they stretch the coordinates that the"
+        " others are learned in."
+    )
     if away[worst] > _HOPELESS:
         remedy = "Remove these cells: beside them, all others are one point in single precision."
     yield Problem(where, found, expected, remedy, "error" if away[worst] > _HOPELESS else "warning")
@@ -184,7 +188,10 @@ def examine_expression(adata: AnnData, layer: str | None = None) -> Examination[
             first = start + int(cells.min())
     if first is not None:
         genes = np.flatnonzero(bad)
-        found = f"is not finite in {len(genes)} genes (first: {adata.var_names[genes[0]]!r}; cell {adata.obs_names[first]!r})"
+        found = (
+            f"is not finite in {len(genes)} genes (first: {adata.var_names[genes[0]]!r}; cell"
+            f" {adata.obs_names[first]!r})"
+        )
         yield Problem(
             expression_at(layer),
             found,
@@ -287,7 +294,10 @@ def _stored(
         return None
     where = f"adata.obsm[{key!r}]"
     if not force_rep and _PICTURES.search(key):
-        remedy = "Pass use_rep='X_pca' and draw in the picture afterwards, or force_rep=True if you are sure."
+        remedy = (
+            "Pass use_rep='X_pca' and draw in the picture afterwards, or force_rep=True if you are"
+            " sure."
+        )
         expected = "a representation whose distances mean something, such as 'X_pca'"
         yield Problem(where, "is an embedding for drawing", expected, remedy, argument="force_rep")
         return None
@@ -306,7 +316,10 @@ def _counts(x: Any) -> Iterator[Problem]:
         return
     top = sample.max()
     if top >= 10 and sample.min() >= 0 and (sample == np.round(sample)).all():
-        remedy = "Normalise and take the logarithm first: sc.pp.normalize_total(adata); sc.pp.log1p(adata)."
+        remedy = (
+            "Normalise and take the logarithm first: sc.pp.normalize_total(adata);"
+            " sc.pp.log1p(adata)."
+        )
         yield Problem(
             "adata.X",
             f"looks like counts (integers, max {top:.0f})",
@@ -386,7 +399,10 @@ def _oddities(x: FloatArray, raw: np.ndarray, where: str) -> Iterator[Problem]:
     varies = np.ptp(raw.astype(np.float64), axis=0) > 0
     constant = np.flatnonzero(~varies)
     if len(constant):
-        found = f"has {len(constant)} of {x.shape[1]} dimensions that are constant (first: column {constant[0]})"
+        found = (
+            f"has {len(constant)} of {x.shape[1]} dimensions that are constant (first: column"
+            f" {constant[0]})"
+        )
         severity = "warning" if varies.any() else "error"
         remedy = "Compute the representation again, or remove them; they carry no information."
         yield Problem(where, found, "dimensions that vary", remedy, severity)  # type: ignore[arg-type] # of a Literal
@@ -398,8 +414,8 @@ def _oddities(x: FloatArray, raw: np.ndarray, where: str) -> Iterator[Problem]:
     if len(coarse):
         worst = coarse[np.argmax(lost[coarse])]
         found = (
-            f"loses precision in float32 in {len(coarse)} of {x.shape[1]} dimensions (worst: column {worst}, rounded by up to "
-            f"{lost[worst]:.2g} of its standard deviation)"
+            f"loses precision in float32 in {len(coarse)} of {x.shape[1]} dimensions (worst: column"
+            f" {worst}, rounded by up to {lost[worst]:.2g} of its standard deviation)"
         )
         remedy = f"Centre and scale it first: x = {where}; {where} = (x - x.mean(0)) / x.std()."
         severity = "error" if lost[worst] > _LOST else "warning"

@@ -254,7 +254,10 @@ def examine_cells(
     if not adata.obs_names.is_unique:
         n = int(adata.obs_names.duplicated().sum())
         found = f"repeats {n} names (first: {adata.obs_names[adata.obs_names.duplicated()][0]!r})"
-        remedy = "Cells are told apart by position here; adata.obs_names_make_unique() helps everything keyed by name."
+        remedy = (
+            "Cells are told apart by position here; adata.obs_names_make_unique() helps everything"
+            " keyed by name."
+        )
         yield Problem("adata.obs_names", found, "one name per cell", remedy, "note")
     if parsed is None or positions is None or mass is None:
         return None
@@ -288,14 +291,20 @@ def read_h5ad(path: str | os.PathLike[str]) -> AnnData:
         start = file.read(8)
     if start != b"\x89HDF\r\n\x1a\n":
         found = f"starts with {start!r}" if start else "is empty"
-        msg = f"{path} is not an h5ad ({found}). Expected an AnnData in HDF5; download it again, or convert it with anndata."
+        msg = (
+            f"{path} is not an h5ad ({found}). Expected an AnnData in HDF5; download it again, or"
+            " convert it with anndata."
+        )
         raise InputError(msg)
     try:
         adata = anndata.read_h5ad(path)
     except Exception as cause:
         hint = "It is damaged or holds no AnnData; download or write it again."
         if re.search(r"\block(s|ing)?\b", str(cause), re.IGNORECASE):
-            hint = "The file system does not lock files; set the environment variable HDF5_USE_FILE_LOCKING=FALSE."
+            hint = (
+                "The file system does not lock files; set the environment variable"
+                " HDF5_USE_FILE_LOCKING=FALSE."
+            )
         msg = f"{path} could not be read as an h5ad ({str(cause).splitlines()[0]}). {hint}"
         raise InputError(msg) from cause
     return adata
@@ -379,7 +388,10 @@ def _snapshots(time: FloatArray, key: str) -> Iterator[Problem]:
         found = (
             f"has {few.sum()} of {len(times)} snapshots with fewer than {_FEW_CELLS} cells: {shown}"
         )
-        remedy = "Where time is nearly continuous, bin it; else read what concerns these times with care."
+        remedy = (
+            "Where time is nearly continuous, bin it; else read what concerns these times with"
+            " care."
+        )
         yield Problem(key, found, "snapshots that stand for their population", remedy, "warning")
 
 
@@ -391,7 +403,10 @@ def _weights(adata: AnnData, key: str, time: FloatArray | None) -> Examination[F
     timed = ~np.isnan(time)
     bad = np.flatnonzero(timed & ~((weight >= 0) & np.isfinite(weight)))
     if len(bad):
-        found = f"holds {len(bad)} unusable weights (first: cell {adata.obs_names[bad[0]]!r}, {weight[bad[0]]:g})"
+        found = (
+            f"holds {len(bad)} unusable weights (first: cell {adata.obs_names[bad[0]]!r},"
+            f" {weight[bad[0]]:g})"
+        )
         yield Problem(
             where,
             found,

@@ -307,7 +307,10 @@ def record_of(adata: AnnData, keys: Keys) -> dict[str, Any]:
             else "There is none at all."
         )
         added = "" if keys.uns == DEFAULT else f", key_added={keys.uns!r}"
-        msg = f"adata.uns[{keys.uns!r}] holds no fit. {known} Fit first: cf.tl.flow(adata, time_key=..., use_rep=...{added})."
+        msg = (
+            f"adata.uns[{keys.uns!r}] holds no fit. {known} Fit first: cf.tl.flow(adata,"
+            f" time_key=..., use_rep=...{added})."
+        )
         raise MissingKeyError(msg)
     return read_record(adata, keys.uns, "fit")
 

@@ -66,15 +66,19 @@ def reference_cells(adata: AnnData, fitted: Fitted) -> tuple[Snapshots, bool]:
             or x.shape[1] != fitted.flow.n_dims
             or time.shape != x.shape[:1]
         ):
-            msg = f"{where} is damaged: no cells in {fitted.flow.n_dims} dimensions with a time each. Fit again with cf.tl.flow."
+            msg = (
+                f"{where} is damaged: no cells in {fitted.flow.n_dims} dimensions with a time each."
+                " Fit again with cf.tl.flow."
+            )
             raise ModelFileError(msg)
         return Snapshots.from_arrays(x, time), True
     timed = fitted.cells.snapshots().populations if fitted.cells.timed.any() else ()
     parts = [_weighted(p) for p in timed if p.time in fitted.flow.times]
     if not parts:
         msg = (
-            f"{where} is missing, which fits of cellflow 0.1.0 did not keep, and none of these cells has a time of the fit's "
-            f"snapshots, {fitted.flow.times.tolist()}. Expected cells of the fit to compare with: pass them too, or fit again."
+            f"{where} is missing, which fits of cellflow 0.1.0 did not keep, and none of these"
+            f" cells has a time of the fit's snapshots, {fitted.flow.times.tolist()}. Expected"
+            " cells of the fit to compare with: pass them too, or fit again."
         )
         raise InputError(msg)
     return Snapshots(tuple(parts)), False

@@ -106,8 +106,9 @@ class Refit:
         train = values[seen]
         if not self.n_dims < min(train.shape):
             msg = (
-                f"{train.shape[0]} cells and {train.shape[1]} genes are too few for {self.n_dims} principal components "
-                "without the held-out cells. Pass n_dims= below both, or leak_free=False."
+                f"{train.shape[0]} cells and {train.shape[1]} genes are too few for {self.n_dims}"
+                " principal components without the held-out cells. Pass n_dims= below both, or"
+                " leak_free=False."
             )
             raise InputError(msg)
         axes, centre = _components(
@@ -126,8 +127,9 @@ class Refit:
                 sc.pp.highly_variable_genes(cells, n_top_genes=self.n_genes)
         except ValueError as cause:
             msg = (
-                f"The {self.n_genes} most variable of {cells.n_vars} genes cannot be told without the held-out cells "
-                f"({cause}). Pass layer= with counts or log expression, or leak_free=False."
+                f"The {self.n_genes} most variable of {cells.n_vars} genes cannot be told without"
+                f" the held-out cells ({cause}). Pass layer= with counts or log expression, or"
+                " leak_free=False."
             )
             raise InputError(msg) from cause
         return np.asarray(cells.var["highly_variable"].to_numpy())
@@ -177,23 +179,28 @@ def refit_of(
         scale = _Scale.of(values, where)
         if scale.smallest == scale.largest:
             msg = (
-                f"{where} is {scale.largest:g} everywhere, so that no PCA can be made of it. Expected expression that "
-                "varies: pass layer= with counts or log expression, or leak_free=False."
+                f"{where} is {scale.largest:g} everywhere, so that no PCA can be made of it."
+                " Expected expression that varies: pass layer= with counts or log expression, or"
+                " leak_free=False."
             )
             raise InputError(msg)
         found, difference, other = _matched(adata, values, scale, pca, stored)
         if found is not None:
             _warn_if_centred(found, where)
-            return replace(
-                found, what="expression" if source is None else f"expression in {where}"
-            ), ""
+            return (
+                replace(found, what="expression" if source is None else f"expression in {where}"),
+                "",
+            )
         what = f"adata.obsm[{key!r}] is not the PCA of {where}"
         if np.isfinite(difference):
             what += (
                 f": up to a rotation, it differs from it by {100 * difference:.0f} % of its spread"
             )
         if other:
-            what += " (it is a projection of these values, made with other cells: run sc.pp.pca(adata) again)"
+            what += (
+                " (it is a projection of these values, made with other cells: run sc.pp.pca(adata)"
+                " again)"
+            )
         reasons.append(what)
         if layer is not None:
             return _as_asked(values, scale, pca, n_dims, what, where), ""
@@ -203,8 +210,8 @@ def refit_of(
 def seen_by(use_rep: str) -> str:
     """What a verdict says of coordinates that have seen the cells it is about."""
     return (
-        f"Distances are in adata.obsm[{use_rep!r}] as it is, which has seen the held-out cells, so they are no test on cells "
-        "that are new to the representation."
+        f"Distances are in adata.obsm[{use_rep!r}] as it is, which has seen the held-out cells, so"
+        " they are no test on cells that are new to the representation."
     )
 
 
@@ -267,7 +274,10 @@ class _Scale:
             (float(stored.max()), float(stored.min())) if stored.size else (0.0, 0.0)
         )
         if not (np.isfinite(largest) and np.isfinite(smallest)):
-            msg = f"{where} is not finite everywhere, and no PCA can be made of it; remove such values, or pass leak_free=False."
+            msg = (
+                f"{where} is not finite everywhere, and no PCA can be made of it; remove such"
+                " values, or pass leak_free=False."
+            )
             raise InputError(msg)
         centred = smallest < 0 and _centred(values)
         whole = smallest >= 0 and largest >= 2 and bool((stored == np.round(stored)).all())
@@ -348,8 +358,9 @@ def _as_asked(
     """The analysis of a layer that was asked for, although the stored coordinates are no PCA of it."""
     done = "normalised to 10,000 a cell, logged" if scale.linear else "taken as it is"
     msg = (
-        f"{what}. It is made again from {where} as asked ({done}), so that distances are in other coordinates than those "
-        "that a fit uses. Pass the layer that it was made of, or leak_free=False for the coordinates as they are."
+        f"{what}. It is made again from {where} as asked ({done}), so that distances are in other"
+        " coordinates than those that a fit uses. Pass the layer that it was made of, or"
+        " leak_free=False for the coordinates as they are."
     )
     warn(msg, InputWarning)
     n_genes = _N_GENES if pca.loadings is None else int((pca.loadings != 0).any(axis=1).sum())
@@ -363,8 +374,9 @@ def _as_asked(
 def _warn_if_centred(refit: Refit, where: str) -> None:
     if refit.centred:
         msg = (
-            f"The genes of {where} have mean zero over all cells: they were scaled or centred with the held-out cells among "
-            "them, which the PCA without these cells cannot undo. Make the PCA of log expression for a hold-out without that."
+            f"The genes of {where} have mean zero over all cells: they were scaled or centred with"
+            " the held-out cells among them, which the PCA without these cells cannot undo. Make"
+            " the PCA of log expression for a hold-out without that."
         )
         warn(msg, InputWarning)
 

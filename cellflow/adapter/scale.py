@@ -47,7 +47,10 @@ def examine_scale(
     if axes is not None and not scale and _reproduces(_Unlogged(rows), axes, x):
         yield _pca_of(f"numpy.expm1({where})", "is on a linear scale", use_rep)
     if scale:
-        expected = "log-normalised expression: positions are decoded linearly, and predicted counts would fall below zero"
+        expected = (
+            "log-normalised expression: positions are decoded linearly, and predicted counts would"
+            " fall below zero"
+        )
         made_of = [
             name for name, values in sources if axes is not None and _reproduces(values, axes, x)
         ]
@@ -62,7 +65,8 @@ def examine_scale(
             f"Pass layer={choice}, which the representation was made of."
             if choice
             else (
-                "Store the expression that the representation was made of in adata.layers, and pass its name as layer=."
+                "Store the expression that the representation was made of in adata.layers, and pass"
+                " its name as layer=."
             )
         )
         yield Problem(where, scale, expected, remedy, "warning")
@@ -88,7 +92,8 @@ def _pca_of(name: str, scale: str, use_rep: str) -> Problem:
     return Problem(
         f"adata.obsm[{use_rep!r}]",
         f"is a PCA of {name}, which {scale}",
-        "a PCA of log-normalised expression; without the logarithm, the few genes with the largest values decide it",
+        "a PCA of log-normalised expression; without the logarithm, the few genes with the largest"
+        " values decide it",
         "Run sc.pp.normalize_total, sc.pp.log1p and sc.pp.pca, and fit with that.",
         "warning",
     )

@@ -57,7 +57,10 @@ def shared_genes(adata: AnnData, genes: np.ndarray) -> tuple[IntArray, IntArray]
         distinct, counts = np.unique(known, return_counts=True)
         if (counts > 1).any():
             repeated = distinct[counts > 1][:5].tolist()
-            msg = f"The genes are not those of the fit, and {where} repeats {repeated}; expected one name a gene: {remedy}."
+            msg = (
+                f"The genes are not those of the fit, and {where} repeats {repeated}; expected one"
+                f" name a gene: {remedy}."
+            )
             raise InputError(msg)
     _, columns, positions = np.intersect1d(names, genes, return_indices=True)
     order = np.argsort(columns)
@@ -84,23 +87,35 @@ def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) ->
         return np.zeros(0, dtype=np.int64)
     if values.dtype.kind == "b":
         if len(values) != n:
-            msg = f"{argument}= is a mask of length {len(values)}; expected {n}, one value per entry of {where}."
+            msg = (
+                f"{argument}= is a mask of length {len(values)}; expected {n}, one value per entry"
+                f" of {where}."
+            )
             raise InputError(msg)
         if isinstance(chosen, pd.Series) and not (
             chosen.index.equals(names) or isinstance(chosen.index, pd.RangeIndex)
         ):
-            msg = f"{argument}= is a mask with another index than {where}; pass mask.loc[{where}], or mask.to_numpy()."
+            msg = (
+                f"{argument}= is a mask with another index than {where}; pass mask.loc[{where}], or"
+                " mask.to_numpy()."
+            )
             raise InputError(msg)
         return np.flatnonzero(values)
     if values.dtype.kind in "iu":
         outside = values[(values < 0) | (values >= n)]
         if len(outside):
-            msg = f"{argument}= holds position {outside[0]}; expected 0 to {n - 1}. Positions count from zero in {where}."
+            msg = (
+                f"{argument}= holds position {outside[0]}; expected 0 to {n - 1}. Positions count"
+                f" from zero in {where}."
+            )
             raise InputError(msg)
         return values.astype(np.int64)
     if values.dtype.kind in "UO":
         return _named([str(v) for v in values], names, argument, where)
-    msg = f"{argument}= has dtype {values.dtype}; expected a mask (bool), positions (int), or names from {where}."
+    msg = (
+        f"{argument}= has dtype {values.dtype}; expected a mask (bool), positions (int), or names"
+        f" from {where}."
+    )
     raise InputError(msg)
 
 
@@ -118,6 +133,9 @@ def _named(wanted: Sequence[str], names: pd.Index, argument: str, where: str) ->
     known: Any = names  # its stubs take an index, where a list will do
     repeated = sorted({name for name in wanted if known.get_indexer_for([name]).size > 1})
     if repeated:
-        msg = f"{argument}= holds names that stand for several entries of {where}: {repeated[:5]}. Pass positions or a mask."
+        msg = (
+            f"{argument}= holds names that stand for several entries of {where}: {repeated[:5]}."
+            " Pass positions or a mask."
+        )
         raise InputError(msg)
     return np.asarray(known.get_indexer_for(wanted), dtype=np.int64)

@@ -84,8 +84,9 @@ def opened(
         raise ModelFileError(msg) from cause
     if layout > FORMAT:
         msg = (
-            f"{where} was written by cellflow {model.get('version')} (format {layout}); this is {__version__}, which reads "
-            f"up to format {FORMAT}. Upgrade: pip install --upgrade cellflow-trajectory."
+            f"{where} was written by cellflow {model.get('version')} (format {layout}); this is"
+            f" {__version__}, which reads up to format {FORMAT}. Upgrade: pip install --upgrade"
+            " cellflow-trajectory."
         )
         raise ModelFileError(msg)
     if _checksum(str(text), arrays) != str(checksum):

@@ -24,7 +24,10 @@ __all__ = ["ParsedTimes", "Time", "TimeUnit", "examine_times", "is_label", "pars
 #: (`"day 3"`, `"48h"`).
 Time: TypeAlias = "float | str | dt.timedelta"
 
-_REMEDY = "Write the times as numbers in one unit, say into `adata.obs['hours']`; leave cells without a time missing (NaN)."
+_REMEDY = (
+    "Write the times as numbers in one unit, say into `adata.obs['hours']`; leave cells without a"
+    " time missing (NaN)."
+)
 _EXPECTED = "a number per cell, or labels such as 'E8.5', '48h', 'day 3', 't10'"
 #: So many labels are listed in a message.
 _LISTED = 8
@@ -170,7 +173,10 @@ class TimeUnit:
             )
         read = _label(value)
         if read is None:
-            msg = f"{argument}={shown(value)} is no time; expected a number in {self.words}, or {_LABELS}."
+            msg = (
+                f"{argument}={shown(value)} is no time; expected a number in {self.words}, or"
+                f" {_LABELS}."
+            )
             raise InputError(msg)
         number, unit = read
         if unit is None:
@@ -178,7 +184,10 @@ class TimeUnit:
         own = self._own()
         if own is None or own.family != unit.family:
             counted = f"times in {self.words}" if self.name else "times without a unit"
-            msg = f"{argument}={shown(value)}, but the fit has {counted}; the two cannot be compared. Pass a number."
+            msg = (
+                f"{argument}={shown(value)}, but the fit has {counted}; the two cannot be compared."
+                " Pass a number."
+            )
             raise InputError(msg)
         return number * unit.length / own.length
 
@@ -203,7 +212,10 @@ class TimeUnit:
         own = self._own()
         length = pd.Timedelta(value)  # type: ignore[arg-type] # one of the types it takes
         if own is None or own.family != "duration" or pd.isna(length):
-            msg = f"{argument}={shown(value)} is a duration, but the fit has times in {self.words}; pass a number."
+            msg = (
+                f"{argument}={shown(value)} is a duration, but the fit has times in {self.words};"
+                " pass a number."
+            )
             raise InputError(msg)
         return float(length.total_seconds()) / own.length
 
@@ -334,7 +346,10 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
             read[label] = found_label[0], found_label[1] or _WORDS["t"]
     if unread:
         cells = int(counts[unread].sum())
-        found = f"holds {len(unread)} labels in {cells} cells that are no times: {_listed(values[unread])}"
+        found = (
+            f"holds {len(unread)} labels in {cells} cells that are no times:"
+            f" {_listed(values[unread])}"
+        )
         yield Problem(key, found, _EXPECTED, _REMEDY)
         return None
     families: dict[str, list[str]] = {}
@@ -357,7 +372,10 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
     if len(examples) > 1:
         units = sorted(examples, key=lambda unit: unit.length)
         shares = " and ".join(f"{unit.name} ({examples[unit]!r})" for unit in units)
-        remedy = f"All times are in {finest.name} from here on: ask in {finest.name}, or as in {examples[units[-1]]!r}."
+        remedy = (
+            f"All times are in {finest.name} from here on: ask in {finest.name}, or as in"
+            f" {examples[units[-1]]!r}."
+        )
         yield Problem(key, f"mixes labels in {shares}", "labels in one unit", remedy, "warning")
     zero = "" if finest.family in {*_DURATIONS, "number"} else finest.family
     return ParsedTimes(

@@ -48,7 +48,8 @@ def write(adata: AnnData, staged: Staged, *, remove: Iterable[tuple[str, str]] =
     fresh = {(slot, key) for slot, values in staged.items() for key in values}
     if adata.is_view:
         logger.info(
-            "The AnnData was a view of another one; it is now a copy of its own, which holds the results."
+            "The AnnData was a view of another one; it is now a copy of its own, which holds the"
+            " results."
         )
     commit(adata, staged, set(remove) - fresh)
 
@@ -79,7 +80,10 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
     wanted = {"obs": (n,), "var": (n,), "layers": adata.shape}.get(slot, (n, *shape[1:]))
     # Readers in R and anndata.concat take matrices only.
     if shape != wanted or (slot == "obsm" and len(shape) != 2):
-        msg = f"{where} would get shape {shape}; expected {wanted if slot != 'obsm' else f'({n}, d)'}."
+        msg = (
+            f"{where} would get shape {shape}; expected"
+            f" {wanted if slot != 'obsm' else f'({n}, d)'}."
+        )
         raise InputError(msg)
     values = (
         value.data if hasattr(value, "nnz") else np.asarray(value)
@@ -89,7 +93,10 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
         raise InputError(msg)
     if "velocity" in key and values.dtype.kind == "f" and not np.isfinite(values).all():
         n_bad = int((~np.isfinite(values)).sum())
-        msg = f"{where} would get {n_bad} values that are not finite, and other tools drop every gene then."
+        msg = (
+            f"{where} would get {n_bad} values that are not finite, and other tools drop every gene"
+            " then."
+        )
         raise InputError(msg)
 
 
@@ -115,5 +122,8 @@ def _check_plain(key: object, value: Any, parent: str) -> None:
             msg = f"{where} is an array of dtype {value.dtype}, which an h5ad cannot hold."
             raise InputError(msg)
     elif not isinstance(value, str | bool | int | float | np.bool_ | np.integer | np.floating):
-        msg = f"{where} is a {type(value).__name__}; expected text, a number, an array, a table or a dictionary of those."
+        msg = (
+            f"{where} is a {type(value).__name__}; expected text, a number, an array, a table or a"
+            " dictionary of those."
+        )
         raise InputError(msg)

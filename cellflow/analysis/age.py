@@ -71,7 +71,10 @@ class Course:
             A state that stops being finite.
         """
         if flow.n_context:
-            msg = f"The flow is conditional on {flow.n_context} context features; expected none. Fit one per condition."
+            msg = (
+                f"The flow is conditional on {flow.n_context} context features; expected none. Fit"
+                " one per condition."
+            )
             raise InputError(msg)
         measured = np.concatenate([p.x for p in snapshots.populations])
         return cls(*_states(flow, snapshots, grid), measured)
@@ -135,7 +138,10 @@ def _states(
             for positions, number, share in zip(moved, inside, shares, strict=True):
                 add(source, positions, int(number), float(share))
     if not parts:
-        msg = f"No time of the grid, {grid.tolist()}, lies at or between the measured cells' times, {known.tolist()}."
+        msg = (
+            f"No time of the grid, {grid.tolist()}, lies at or between the measured cells' times,"
+            f" {known.tolist()}."
+        )
         raise InputError(msg)
     sizes = [len(part[0]) for part in parts]
     return (

@@ -193,7 +193,10 @@ class EvolvingDensity:
             raise InputError(msg)
         if not np.isfinite(x).all():
             row, column = np.argwhere(~np.isfinite(x))[0]
-            msg = f"Position {x[row, column]} of cell {row}, column {column} is not finite; remove such cells."
+            msg = (
+                f"Position {x[row, column]} of cell {row}, column {column} is not finite; remove"
+                " such cells."
+            )
             raise InputError(msg)
         return self.flow.frame.to_model(x)
 
@@ -219,5 +222,8 @@ def _by_time(t: FloatArray) -> Iterator[tuple[float, np.ndarray]]:
 
 def _require_unconditional(flow: Flow) -> None:
     if flow.n_context:
-        msg = f"The flow is conditional on {flow.n_context} context features; expected none. Fit one per condition."
+        msg = (
+            f"The flow is conditional on {flow.n_context} context features; expected none. Fit one"
+            " per condition."
+        )
         raise InputError(msg)

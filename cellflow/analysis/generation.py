@@ -198,14 +198,20 @@ def noise_and_features(
 ) -> tuple[FloatArray, FloatArray]:
     """Where generated cells start: noise in data coordinates `(n, d)`, and features of time and condition `(n, 1 + c)`."""
     if not flow.generates:
-        msg = f"The flow (method {flow.recipe['name']!r}) moves cells between snapshots; fit with recipes.fm() to generate."
+        msg = (
+            f"The flow (method {flow.recipe['name']!r}) moves cells between snapshots; fit with"
+            " recipes.fm() to generate."
+        )
         raise InputError(msg)
     time = as_number("time", time)
     n_obs = as_count("n_obs", n_obs, each=8 * flow.n_dims)
     n_features = flow.n_context - 1
     found = np.zeros((0,)) if context is None else np.asarray(context, dtype=np.float64)
     if found.shape not in ((n_features,), (n_obs, n_features)):
-        msg = f"context has shape {found.shape}; the flow was fitted with {n_features} features of the cells' condition."
+        msg = (
+            f"context has shape {found.shape}; the flow was fitted with {n_features} features of"
+            " the cells' condition."
+        )
         raise InputError(msg)
     z = stream(as_seed(random_state), _NOISE).standard_normal((n_obs, flow.n_dims))
     when = np.full((n_obs, 1), scaled_time(time, flow.times))

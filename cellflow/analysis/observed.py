@@ -77,8 +77,9 @@ class Observed:
         outside = self.outside(times)
         if len(outside):
             msg = (
-                f"Time {outside[0]:g} ({len(outside)} in all) lies outside the times of the fit, {self.first:g} to "
-                f"{self.last:g}, where {what} is not known. Leave it out, or fit with a snapshot there."
+                f"Time {outside[0]:g} ({len(outside)} in all) lies outside the times of the fit,"
+                f" {self.first:g} to {self.last:g}, where {what} is not known. Leave it out, or fit"
+                " with a snapshot there."
             )
             raise InputError(msg)
 
@@ -102,8 +103,8 @@ class Observed:
         rounding = _ROUNDING * max(abs(self.first), abs(self.last), reach)
         if self._beyond(outside).max() > reach + rounding:
             msg = (
-                f"{self._place(outside)}. Expected at most one mean interval, {self.interval:g}: farther out, the fitted "
-                f"field is arbitrary. Check the unit, or {remedy}."
+                f"{self._place(outside)}. Expected at most one mean interval, {self.interval:g}:"
+                f" farther out, the fitted field is arbitrary. Check the unit, or {remedy}."
             )
             raise InputError(msg)
 
@@ -119,9 +120,15 @@ class Observed:
         """
         outside = self.outside(times)
         if len(outside):
-            msg = f"{self._place(outside)}; the velocity field is extrapolated there, without data to say whether it holds."
+            msg = (
+                f"{self._place(outside)}; the velocity field is extrapolated there, without data to"
+                " say whether it holds."
+            )
             if growth is not None:
-                msg += f" The states there are {growth:.2g} times as far from the cells' mean as the cells are."
+                msg += (
+                    f" The states there are {growth:.2g} times as far from the cells' mean as the"
+                    " cells are."
+                )
             warn(msg, IntegrationWarning)
 
     def _beyond(self, times: FloatArray) -> FloatArray:

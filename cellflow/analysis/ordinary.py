@@ -68,14 +68,16 @@ class Judged:
             if too_many(found, asked, int(self.n_reference[k]), self.alpha):
                 cells = "without a time" if np.isnan(time) else f"at time {time:g}"
                 reason = (
-                    "as a group they are unlike the cells of the fit (another batch, population or preprocessing)"
+                    "as a group they are unlike the cells of the fit (another batch, population or"
+                    " preprocessing)"
                     if self.measured[k]
                     else "the fit has no snapshot there, and these cells are unlike its prediction"
                 )
                 msg = (
-                    f"{found} of {asked} cells {cells} are flagged in cf_ood at alpha={self.alpha:g}, {found / asked:.0%}: "
-                    f"{reason}. Expected about {self.alpha:.1%}. Compare the populations before you read the flags of single "
-                    "cells."
+                    f"{found} of {asked} cells {cells} are flagged in cf_ood at"
+                    f" alpha={self.alpha:g}, {found / asked:.0%}: {reason}. Expected about"
+                    f" {self.alpha:.1%}. Compare the populations before you read the flags of"
+                    " single cells."
                 )
                 warn(msg, InputWarning)
 
@@ -122,9 +124,11 @@ def judge(
         compared = list(known.values())
         if not np.isnan(time):
             compared = [
-                known[time]
-                if measured
-                else Reference(predict(flow, reference, time).x.astype(np.float32))
+                (
+                    known[time]
+                    if measured
+                    else Reference(predict(flow, reference, time).x.astype(np.float32))
+                )
             ]
         p_value[rows] = np.max([c.p_values(x[rows]) for c in compared], axis=0)
         unseen = ~np.any([c.holds(x[rows]) for c in compared], axis=0)

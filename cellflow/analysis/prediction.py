@@ -75,7 +75,10 @@ def sources(
     """
     if isinstance(source, str):
         if source not in _SIDES:
-            msg = f"source={source!r} is none of {list(_SIDES)} and no time of a snapshot{closest(source, _SIDES)}"
+            msg = (
+                f"source={source!r} is none of {list(_SIDES)} and no time of a"
+                f" snapshot{closest(source, _SIDES)}"
+            )
             raise InputError(msg)
     else:
         return [
@@ -98,14 +101,18 @@ def sources(
             return [(earlier[0], 1.0 - share), (later[0], share)]
         if not earlier and not later:
             msg = (
-                f"The only snapshot is at time {time:g} itself; a prediction there is made from others. Expected cells of "
-                f"another time, or source={time:g} for these cells as they are."
+                f"The only snapshot is at time {time:g} itself; a prediction there is made from"
+                f" others. Expected cells of another time, or source={time:g} for these cells as"
+                " they are."
             )
             raise InputError(msg)
         return [(p, 1.0) for p in earlier + later]
     chosen = earlier if source == "earlier" else later
     if not chosen:
-        msg = f"source={source!r} of time {time:g}: no snapshot is {source}; found {snapshots.times.tolist()}."
+        msg = (
+            f"source={source!r} of time {time:g}: no snapshot is {source}; found"
+            f" {snapshots.times.tolist()}."
+        )
         raise InputError(msg)
     return [(chosen[0], 1.0)]
 

@@ -61,7 +61,10 @@ def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> 
     )
     cells = _shuffled(flow.frame.to_model(there.x[there.weight > 0]))[: 2 * _REFERENCE]
     if len(cells) < 4:
-        msg = f"{len(cells)} cells live at time {t:g}; expected four or more to tell noise from data. Pool snapshots."
+        msg = (
+            f"{len(cells)} cells live at time {t:g}; expected four or more to tell noise from data."
+            " Pool snapshots."
+        )
         raise InputError(msg)
     asked = _shuffled(flow.frame.to_model(x))[:_REFERENCE]
     splits = [

@@ -104,7 +104,10 @@ def require_enough(source: Population, target: Population) -> None:
     for name, group in (("source", source), ("target", target)):
         n = int((group.weight > 0).sum())
         if n < _LEAST:
-            msg = f"The {name} has {n} cells; expected at least {_LEAST}, so that half of them can be held out. Join groups."
+            msg = (
+                f"The {name} has {n} cells; expected at least {_LEAST}, so that half of them can be"
+                " held out. Join groups."
+            )
             raise InputError(msg)
 
 
@@ -186,9 +189,9 @@ def check_translation(
         displacement=own,
         displacement_null=_mean_displacement(null, seen),
         round_trip=round_trip_error(flow, source.x),
-        displacement_others={k: _mean_displacement(flow, x) / own for k, x in unrelated.items()}
-        if own > 0
-        else {},
+        displacement_others=(
+            {k: _mean_displacement(flow, x) / own for k, x in unrelated.items()} if own > 0 else {}
+        ),
     )
 
 

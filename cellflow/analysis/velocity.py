@@ -73,7 +73,10 @@ def project(
     if not (
         x.ndim == embedding.ndim == 2 and velocity.shape == x.shape and len(embedding) == len(x)
     ):
-        msg = f"Need x (n, d), velocity (n, d) and embedding (n, k); found {x.shape}, {velocity.shape} and {embedding.shape}."
+        msg = (
+            f"Need x (n, d), velocity (n, d) and embedding (n, k); found {x.shape},"
+            f" {velocity.shape} and {embedding.shape}."
+        )
         raise InputError(msg)
     n_neighbors = as_count("n_neighbors", n_neighbors)
     # Each cell is its own nearest neighbour; its displacement is zero, and zero displacements do

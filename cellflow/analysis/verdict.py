@@ -60,7 +60,10 @@ def verdict(
     else:
         said.append("There is no score to compare with: fit with score=True, or method='sf2m'.")
     if has_density:
-        remedy = "Look at cf.tl.log_density and the mass balance, and learn the density of the first snapshot by another source="
+        remedy = (
+            "Look at cf.tl.log_density and the mass balance, and learn the density of the first"
+            " snapshot by another source="
+        )
         said.append(
             _on_agreement(
                 table,
@@ -83,12 +86,14 @@ def verdict(
             )
     else:
         said.append(
-            "The density of the dynamics was not compared: cf.tl.log_density learns it, of fits without conditions."
+            "The density of the dynamics was not compared: cf.tl.log_density learns it, of fits"
+            " without conditions."
         )
     few = table["time"][table["n_cells"] < FEW]
     if len(few):
         said.append(
-            f"Snapshots of fewer than {FEW} cells are not judged by their neighbourhoods: {_listed(few)}."
+            f"Snapshots of fewer than {FEW} cells are not judged by their neighbourhoods:"
+            f" {_listed(few)}."
         )
     return tuple(sentence for sentence in said if sentence)
 
@@ -100,10 +105,14 @@ def _on_return(table: Mapping[str, np.ndarray]) -> str:
     worst = int(np.nanargmax(found))
     if found[worst] <= _REVERSIBLE:
         within = _percent(found[worst])
-        return f"Velocities are reversible: going forward and back returns cells to within {within} of their spread."
+        return (
+            f"Velocities are reversible: going forward and back returns cells to within {within} of"
+            " their spread."
+        )
     return (
-        f"Velocities are too steep for the solver between {_span(table, worst)}: going forward and back misses by "
-        f"{_percent(found[worst])} of the cells' spread. Train longer or with more cells, or simulate with a smaller step."
+        f"Velocities are too steep for the solver between {_span(table, worst)}: going forward and"
+        f" back misses by {_percent(found[worst])} of the cells' spread. Train longer or with more"
+        " cells, or simulate with a smaller step."
     )
 
 
@@ -114,13 +123,14 @@ def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
     if (detour > _LONG).any():
         worst = int(np.nanargmax(detour))
         said.append(
-            f"Paths take detours between {_span(table, worst)}: they use {detour[worst]:.2f} times the energy that takes "
-            "cells to where they go. Use a method with optimal couplings (ot-cfm, sf2m), or train longer; cells that really "
-            "turn need another snapshot there."
+            f"Paths take detours between {_span(table, worst)}: they use {detour[worst]:.2f} times"
+            " the energy that takes cells to where they go. Use a method with optimal couplings"
+            " (ot-cfm, sf2m), or train longer; cells that really turn need another snapshot there."
         )
     elif np.isfinite(detour).any():
         said.append(
-            f"Paths are close to optimal: {_range(detour)} times the energy that takes cells to where they go."
+            f"Paths are close to optimal: {_range(detour)} times the energy that takes cells to"
+            " where they go."
         )
     if (ratio < _SHORT).any():
         low = int(np.nanargmin(ratio))
@@ -128,10 +138,14 @@ def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
         # Of two finite samples of one population, each cell is as far from the other sample as
         # cells are from each other.
         misses = table["end_distance"][low] > _REACHED * table["end_distance_expected"][low]
-        scatter = "Nothing shows that paths stop short; the rest is the scatter of two samples, which no path follows."
+        scatter = (
+            "Nothing shows that paths stop short; the rest is the scatter of two samples, which no"
+            " path follows."
+        )
         why = "Paths do not arrive there: train longer." if misses else scatter
         said.append(
-            f"Cells move less than measured ones are apart between {_span(table, low)}: {found}. {why}"
+            f"Cells move less than measured ones are apart between {_span(table, low)}: {found}."
+            f" {why}"
         )
     return said
 
@@ -148,8 +162,9 @@ def _on_speed(table: Mapping[str, np.ndarray]) -> list[str]:
     wrong = judged & ~((ratio >= _SLOW) & (ratio <= _FAST) & (cosine >= _ALONG))
     if not wrong.any():
         return [
-            "Velocities agree with how the means of the snapshots move: mean velocities are "
-            f"{_range(ratio)} times the displacement per unit of time, at cosines of {np.nanmin(cosine):.2f} or more."
+            "Velocities agree with how the means of the snapshots move: mean velocities are"
+            f" {_range(ratio)} times the displacement per unit of time, at cosines of"
+            f" {np.nanmin(cosine):.2f} or more."
         ]
     order = np.flatnonzero(wrong)[np.argsort(when[wrong], kind="stable")]
     cosines = [f" (cosine {cosine[k]:.2f})" if np.isfinite(cosine[k]) else "" for k in order]
@@ -157,9 +172,10 @@ def _on_speed(table: Mapping[str, np.ndarray]) -> list[str]:
         f"{ratio[k]:.2f} times at time {when[k]:g}{c}" for k, c in zip(order, cosines, strict=True)
     )
     return [
-        "Mean velocities disagree with how the means of the snapshots move: of the displacement per unit of time they are "
-        f"{listed}; expected {_SLOW:g} to {_FAST:g} times, at cosines of {_ALONG:g} or more. Do not read speeds there: train "
-        "longer, or compare with method='ot-cfm'."
+        "Mean velocities disagree with how the means of the snapshots move: of the displacement"
+        f" per unit of time they are {listed}; expected {_SLOW:g} to {_FAST:g} times, at cosines of"
+        f" {_ALONG:g} or more. Do not read speeds there: train longer, or compare with"
+        " method='ot-cfm'."
     ]
 
 
@@ -169,11 +185,14 @@ def _on_ends(table: Mapping[str, np.ndarray]) -> str:
         return ""
     worst = int(np.nanargmax(ratio))
     if ratio[worst] <= _REACHED:
-        return f"Paths arrive: pushed cells are {_range(ratio)} times as far from measured ones as these are from each other."
+        return (
+            f"Paths arrive: pushed cells are {_range(ratio)} times as far from measured ones as"
+            " these are from each other."
+        )
     return (
-        f"Paths do not arrive at time {table['time'][worst]:g}: pushed cells are {ratio[worst]:.1f} times as far from the "
-        "measured ones as these are from each other. Train longer, or see the mass balance for a population that "
-        "grows or is missing."
+        f"Paths do not arrive at time {table['time'][worst]:g}: pushed cells are {ratio[worst]:.1f}"
+        " times as far from the measured ones as these are from each other. Train longer, or see"
+        " the mass balance for a population that grows or is missing."
     )
 
 
@@ -186,9 +205,10 @@ def _on_mass(table: Mapping[str, np.ndarray]) -> list[str]:
     if len(wrong) == 0:
         expected = float(np.nanmax(table["imbalance_expected"]))
         return [
-            f"Pushed cells have the densities of the measured ones: {np.nanmax(found):.1%} of the mass is in a wrong region, "
-            f"{expected:.1%} by chance alone. A plan that conserves mass arrives so whether or not its cells are of the right "
-            "type; cluster_key= shows that."
+            f"Pushed cells have the densities of the measured ones: {np.nanmax(found):.1%} of the"
+            f" mass is in a wrong region, {expected:.1%} by chance alone. A plan that conserves"
+            " mass arrives so whether or not its cells are of the right type; cluster_key= shows"
+            " that."
         ]
     said = []
     for k in wrong.tolist():
@@ -200,9 +220,10 @@ def _on_mass(table: Mapping[str, np.ndarray]) -> list[str]:
             else "a population that dies or is missing"
         )
         said.append(
-            f"Mass is out of balance at time {table['time'][k]:g}: {found[k]:.1%} is in a wrong region, where chance makes "
-            f"{table['imbalance_expected'][k]:.1%}; a region with {observed:.1%} of the cells is sent {pushed:.1%} "
-            f"({pushed / observed:.2f} times): {cause}. Give cells weights or growth rates, or check the sampling."
+            f"Mass is out of balance at time {table['time'][k]:g}: {found[k]:.1%} is in a wrong"
+            f" region, where chance makes {table['imbalance_expected'][k]:.1%}; a region with"
+            f" {observed:.1%} of the cells is sent {pushed:.1%} ({pushed / observed:.2f} times):"
+            f" {cause}. Give cells weights or growth rates, or check the sampling."
         )
     return said
 
@@ -213,7 +234,8 @@ def on_types(types: Sequence[TypeMoves | None]) -> list[str]:
     said = [_on_type(found) for found in known]
     if len(known) < len(types):
         said.append(
-            "Cell types are not compared over every interval: some snapshots have no cells with a type."
+            "Cell types are not compared over every interval: some snapshots have no cells with a"
+            " type."
         )
     if any(found.is_excessive for found in known):
         said.append(_remedy())
@@ -222,11 +244,14 @@ def on_types(types: Sequence[TypeMoves | None]) -> list[str]:
 
 def _remedy() -> str:
     cause = (
-        "A plan that conserves mass makes up for types that grow or shrink by turning cells of one type into another. Do not "
-        "read lineages off these intervals."
+        "A plan that conserves mass makes up for types that grow or shrink by turning cells of one"
+        " type into another. Do not read lineages off these intervals."
     )
     if offers("lineage"):
-        return f"{cause} Where types do become others, name them: lineage={{'parent': ['child', ...]}}."
+        return (
+            f"{cause} Where types do become others, name them: lineage={{'parent': ['child',"
+            " ...]}."
+        )
     return f"{cause} Where types do become others, name them in cf.tl.diagnose."
 
 
@@ -234,7 +259,10 @@ def _on_type(found: TypeMoves) -> str:
     """One interval in numbers."""
     where = "to another type" if found.lineage is None else "out of its lineage"
     pushed = "" if np.isnan(found.by_push) else f" {found.by_push:.1%} of the pushed cells end so."
-    head = f"Between times {found.from_time:g} and {found.time:g}, the plan moves {found.by_plan:.1%} of the mass {where}"
+    head = (
+        f"Between times {found.from_time:g} and {found.time:g}, the plan moves {found.by_plan:.1%}"
+        f" of the mass {where}"
+    )
     least = f"the shares of the types force it to move {found.by_shares:.1%}"
     still = f"of cells that do not move at all {found.by_staying:.1%} are nearest to such a type"
     end = (
@@ -259,11 +287,14 @@ def _on_reach(table: Mapping[str, np.ndarray]) -> str:
         return ""
     missed = np.flatnonzero(found > _MISSED)
     if len(missed) == 0:
-        return f"Paths cover the cells: at most {np.nanmax(found):.1%} of a snapshot lie where no path comes near."
+        return (
+            f"Paths cover the cells: at most {np.nanmax(found):.1%} of a snapshot lie where no path"
+            " comes near."
+        )
     listed = ", ".join(f"{found[k]:.1%} at time {table['time'][k]:g}" for k in missed.tolist())
     return (
-        f"No path comes near some cells: {listed} (1 % by chance). They may be a lineage that other snapshots lack, "
-        "doublets or a batch: look at them before you believe their velocities."
+        f"No path comes near some cells: {listed} (1 % by chance). They may be a lineage that other"
+        " snapshots lack, doublets or a batch: look at them before you believe their velocities."
     )
 
 
@@ -276,7 +307,10 @@ def _on_agreement(
     if "density" in column:
         usable &= table["effective_samples"] >= _WORTH
     if not usable.any():
-        return f"{one} and {other} cannot be compared: cells are too few, or dimensions too many, at every time."
+        return (
+            f"{one} and {other} cannot be compared: cells are too few, or dimensions too many, at"
+            " every time."
+        )
     # Between two estimates that the kernel has no part in, it sets no limit.
     allowed = np.where(usable, limit if column.endswith("_shift") else 1.0, np.nan)
     share = np.where(usable, table[column], np.nan) / allowed
@@ -290,7 +324,10 @@ def _on_agreement(
             if usable.all()
             else f"the {usable.sum()} times of {len(usable)} that can be told"
         )
-        return f"{one} and {other} agree at {when}: {found} where they agree least, at time {times[worst]:g}."
+        return (
+            f"{one} and {other} agree at {when}: {found} where they agree least, at time"
+            f" {times[worst]:g}."
+        )
     return f"{one} and {other} disagree at time {times[worst]:g}: {found}. {remedy}."
 
 

@@ -167,9 +167,9 @@ def holdout(
     """
     check_arguments(holdout, locals())
     from cellflow.adapter.labels import read_labels
-    from cellflow.bench._judging import judged
     from cellflow.evaluation import hold_out
     from cellflow.evaluation.problem import inner_times
+    from cellflow.report.judging import judged
 
     keys = Keys(key_added)
     cells = read(
@@ -259,9 +259,10 @@ def _problems(
     refit, reason = refit_of(adata, use_rep=cells.use_rep, n_dims=cells.x.shape[1], layer=layer)
     if refit is None:
         msg = (
-            f"leak_free=True, but {reason}. Snapshots are held out in these coordinates as they are, which have seen the "
-            "held-out cells, so that distances are no test of what is new. Pass leak_free=False to say so yourself, layer= "
-            "with the expression that the PCA was made of, or a PCA of the expression as use_rep=."
+            f"leak_free=True, but {reason}. Snapshots are held out in these coordinates as they"
+            " are, which have seen the held-out cells, so that distances are no test of what is"
+            " new. Pass leak_free=False to say so yourself, layer= with the expression that the"
+            " PCA was made of, or a PCA of the expression as use_rep=."
         )
         warn(msg, InputWarning)
         return [Problem(snapshots, t, LEAKY) for t in times]

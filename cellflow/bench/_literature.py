@@ -150,8 +150,9 @@ def literature(
         progress=progress,
     )
     about = (
-        f"{name}, {_SCALINGS[bool(standardise)].format(dims)} (which have seen the held-out cells), {len(x):,} cells, "
-        f"{protocol}, exact W1 on all cells, times by {'index' if clock == 'index' else cells.unit}"
+        f"{name}, {_SCALINGS[bool(standardise)].format(dims)} (which have seen the held-out cells),"
+        f" {len(x):,} cells, {protocol}, exact W1 on all cells, times by"
+        f" {'index' if clock == 'index' else cells.unit}"
     )
     table = _summary(found.table(), cells, clock)
     table = _with_published(table, name, dims, protocol)
@@ -164,7 +165,10 @@ def _standardised(x: FloatArray, name: str) -> FloatArray:
     spread = x.std(axis=0)
     if (spread == 0.0).any():
         constant = np.flatnonzero(spread == 0.0).tolist()
-        msg = f"Components {constant} of {name!r} are constant, so they have no variance to be set to one; expected none such."
+        msg = (
+            f"Components {constant} of {name!r} are constant, so they have no variance to be set to"
+            " one; expected none such."
+        )
         raise InputError(msg)
     standard: FloatArray = (x - x.mean(axis=0)) / spread
     return standard
@@ -189,13 +193,19 @@ def _loaded(name: str, data: str | os.PathLike[str] | AnnData | None, dims: int)
     column = "time" if "time" in adata.obs else "day"
     for key, place, where in ((column, adata.obs, "obs"), ("X_pca", adata.obsm, "obsm")):
         if key not in place:
-            msg = f"The AnnData of {name!r} has no {where}[{key!r}]; found {sorted(map(str, place))}. Its layout: cf.datasets."
+            msg = (
+                f"The AnnData of {name!r} has no {where}[{key!r}]; found {sorted(map(str, place))}."
+                " Its layout: cf.datasets."
+            )
             raise MissingKeyError(msg)
     if "donor" in adata.obs and name != "eb":
         ours = adata.obs["donor"].astype(str).str.removesuffix(".0") == _DONOR
         if not ours.any():
             donors = sorted(set(adata.obs["donor"].astype(str)))
-            msg = f"The AnnData of {name!r} has no cell of donor {_DONOR}, which the published tables are of; found {donors}."
+            msg = (
+                f"The AnnData of {name!r} has no cell of donor {_DONOR}, which the published tables"
+                f" are of; found {donors}."
+            )
             raise InputError(msg)
         adata = adata[ours.to_numpy()]
     x = np.asarray(adata.obsm["X_pca"], dtype=np.float64)

@@ -15,14 +15,14 @@ from cellflow.adapter.keys import DEFAULT, find_basis
 from cellflow.adapter.labels import read_labels
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.representation import LEAKY, seen_by
-from cellflow.bench._held import STRAIGHT, Held
-from cellflow.bench._judging import verdicts
 from cellflow.core._arguments import check_arguments
 from cellflow.core._files import check_writable, write_text
 from cellflow.core._settings import guarded
 from cellflow.core._version import __version__
 from cellflow.report import sections
 from cellflow.report.format import plain
+from cellflow.report.held import STRAIGHT, Held
+from cellflow.report.judging import verdicts
 from cellflow.report.page import Markup, definitions, document, element
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ __all__ = ["report"]
 #: Embeddings that are looked for, in this order.
 _EMBEDDINGS = ("X_umap", "X_tsne", "X_phate", "X_draw_graph_fa", "X_draw_graph_fr")
 _BY_W1 = (
-    "This verdict was written by version {version}, which looked at W1 alone. W1 rewards a cloud that lost variance. Run "
-    "cf.bench.holdout again for a verdict by all measures."
+    "This verdict was written by version {version}, which looked at W1 alone. W1 rewards a cloud"
+    " that lost variance. Run cf.bench.holdout again for a verdict by all measures."
 )
 #: Whose versions are stated.
 _PACKAGES = ("numpy", "scipy", "pandas", "anndata", "scanpy", "torch", "POT", "numba")
@@ -137,9 +137,9 @@ def report(
 def _about(adata: AnnData, held: Held) -> str:
     times = ", ".join(held.at(t) for t in held.times)
     return (
-        f"{adata.n_obs:,} cells; hidden in turn: {times}. Each time the method was fitted to the other snapshots only, and "
-        f"its prediction compared with the cells that were hidden, in {held.params['n_dims']} dimensions of "
-        f"{held.params['use_rep']} ({held.representation})."
+        f"{adata.n_obs:,} cells; hidden in turn: {times}. Each time the method was fitted to the"
+        " other snapshots only, and its prediction compared with the cells that were hidden, in"
+        f" {held.params['n_dims']} dimensions of {held.params['use_rep']} ({held.representation})."
     )
 
 

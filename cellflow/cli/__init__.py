@@ -105,8 +105,8 @@ def _run(argv: list[str], *, closed: bool = False) -> int:
     arguments = parser.parse_args(argv)
     if sys.flags.optimize > 1 and arguments.command != "selftest":
         msg = (
-            "Python was started with -OO (or PYTHONOPTIMIZE=2), which removes docstrings that anndata "
-            "needs when it is imported. Start it with -O, or without."
+            "Python was started with -OO (or PYTHONOPTIMIZE=2), which removes docstrings that"
+            " anndata needs when it is imported. Start it with -O, or without."
         )
         raise errors.SetupError(msg)
     result = arguments.run(arguments)
@@ -122,7 +122,8 @@ def _suggest(argv: list[str], parser: _Parser, commands: dict[str, _Parser]) -> 
     words = [word for word in argv if not word.startswith("-")]
     if words and argv[0] == words[0] and words[0] not in commands:
         parser.error(
-            f"no command {words[0]!r}{errors.closest(words[0], commands)}; there are {', '.join(commands)}"
+            f"no command {words[0]!r}{errors.closest(words[0], commands)}; there are"
+            f" {', '.join(commands)}"
         )
     chosen = commands[words[0]] if words and argv[0] == words[0] else parser
     known = set(re.findall(r"--[a-z-]+", chosen.format_help()))
@@ -136,7 +137,10 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     parser = _Parser(
         prog="cellflow",
         description="From time-labelled single-cell snapshots to a continuous dynamics.",
-        epilog="Exit codes: 0 done, 1 failure, 2 usage, 3 environment, 4 input data, 5 numerical, 129, 130 and 143 stopped.",
+        epilog=(
+            "Exit codes: 0 done, 1 failure, 2 usage, 3 environment, 4 input data, 5 numerical, 129,"
+            " 130 and 143 stopped."
+        ),
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cellflow {__version__}")
@@ -340,7 +344,10 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
             "--genes",
             nargs="+",
             metavar="NAME",
-            help="genes to write: names, `decodable` for those that the representation can decode, or `none` (default: all)",
+            help=(
+                "genes to write: names, `decodable` for those that the representation can decode,"
+                " or `none` (default: all)"
+            ),
         )
     for sub in (fit, annotate, predict):
         sub.add_argument(
@@ -472,8 +479,8 @@ def _require_measured(adata: AnnData, time: float | str, key: str) -> None:
     observed = fitted.observed.narrowed(fitted.cells.snapshots())
     if len(observed.outside(at)):
         msg = (
-            f"--time {at:g} lies outside the measured times, {observed.first:g} to {observed.last:g}. "
-            "Expected one of them or between them; --extrapolate goes beyond."
+            f"--time {at:g} lies outside the measured times, {observed.first:g} to"
+            f" {observed.last:g}. Expected one of them or between them; --extrapolate goes beyond."
         )
         raise errors.InputError(msg)
 
@@ -526,7 +533,10 @@ def _holdout(arguments: argparse.Namespace) -> dict[str, Any]:
         check_storable(adata)
     if arguments.cluster_key is not None and arguments.cluster_key not in adata.obs:
         known = sorted(map(str, adata.obs))
-        msg = f"--cluster-key: adata.obs has no column {arguments.cluster_key!r}{errors.closest(arguments.cluster_key, known)}"
+        msg = (
+            "--cluster-key: adata.obs has no column"
+            f" {arguments.cluster_key!r}{errors.closest(arguments.cluster_key, known)}"
+        )
         raise errors.MissingKeyError(msg)
     table = bench.holdout(
         adata,
@@ -607,7 +617,8 @@ def _selftest(arguments: argparse.Namespace) -> dict[str, Any]:
     lines = [f"{'':8}{'':{width}}  {'measured':>9}  {'bound':>7}  seconds"]
     for f in findings:
         lines.append(
-            f"{'ok' if f.passed else 'FAILED':8}{f.name:{width}}  {f.measured:9.2g}  {f.bound:7.2g}  {f.seconds:7.1f}"
+            f"{'ok' if f.passed else 'FAILED':8}{f.name:{width}}  {f.measured:9.2g}  {f.bound:7.2g}"
+            f"  {f.seconds:7.1f}"
         )
         lines += [f"{'':8}{f.error}"] if f.error else []
     rows = [
@@ -622,7 +633,8 @@ def _selftest(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     agree = f"{len(findings) - len(failed)} of {len(findings)} comparisons with closed forms passed"
     advice = (
-        "; reinstall cellflow-trajectory and what it needs, and if that does not help, report this table"
+        "; reinstall cellflow-trajectory and what it needs, and if that does not help, report this"
+        " table"
         if failed
         else ""
     )
@@ -682,7 +694,10 @@ def _answer(text: str, *, closed: bool) -> None:
         It cannot be printed; a program that waits for it has to know.
     """
     if closed:
-        msg = "The result cannot be printed: standard output is closed. What was said to be written is written."
+        msg = (
+            "The result cannot be printed: standard output is closed. What was said to be written"
+            " is written."
+        )
         raise errors.OutputError(msg)
     _print(f"{text}\n")
 

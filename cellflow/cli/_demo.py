@@ -66,9 +66,10 @@ class Demo:
     def report(self) -> str:
         """What was hidden, the table, the verdict, and what was written, as text for people."""
         about = (
-            "How well can cells be predicted that the model has not seen? For each column, the cells of that time were hidden "
-            "and the model was fitted to the others; W1 is how far its prediction is from the hidden cells, in units of the "
-            f"{_N_DIMS} principal components (which were computed with all cells). Lower is better."
+            "How well can cells be predicted that the model has not seen? For each column, the"
+            " cells of that time were hidden and the model was fitted to the others; W1 is how far"
+            f" its prediction is from the hidden cells, in units of the {_N_DIMS} principal"
+            " components (which were computed with all cells). Lower is better."
         )
         meaning = {
             "previous snapshot": "nothing happens: the snapshot before, as it is",
@@ -83,8 +84,9 @@ class Demo:
             for method, row in zip(self.table.index, rows, strict=True)
         ]
         floor = (
-            "Few cells in many dimensions are far from each other even where nothing is wrong, so the goal is the noise floor "
-            "and not zero. Its halves are smaller still, so a good prediction can come below it."
+            "Few cells in many dimensions are far from each other even where nothing is wrong, so"
+            " the goal is the noise floor and not zero. Its halves are smaller still, so a good"
+            " prediction can come below it."
         )
         width = max(map(len, self.files))
         files = [f"  {name:{width}}  {content}" for name, content in self.files.items()]
@@ -165,7 +167,9 @@ def demo(folder: Path, *, seed: int = 0) -> Demo:
     write_text(table.to_csv(float_format="%.4f"), folder / "held_out.csv", suffix=".csv")
     logger.info("Drawing")
     files = {
-        "myoblasts.h5ad": "the cells with model, velocities and trajectories, for scanpy, scVelo and CellRank",
+        "myoblasts.h5ad": (
+            "the cells with model, velocities and trajectories, for scanpy, scVelo and CellRank"
+        ),
         "held_out.csv": "the table above",
         **draw(adata, rest[HELD_OUT[0]], folder, seed=seed),
     }

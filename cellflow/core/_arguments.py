@@ -72,7 +72,10 @@ def check_arguments(call: Callable[..., object], values: Mapping[str, object]) -
         if not any(kind.fits(values[name]) for kind in kinds):
             words = list(dict.fromkeys(kind.words for kind in kinds))
             expected = " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-            msg = f"{name}={shown(values[name])} (of type {type(values[name]).__name__}); expected {expected}."
+            msg = (
+                f"{name}={shown(values[name])} (of type {type(values[name]).__name__}); expected"
+                f" {expected}."
+            )
             raise InputTypeError(msg)
 
 

@@ -60,7 +60,10 @@ def as_path(path: object, argument: str = "path") -> Path:
         isinstance(path, os.PathLike) and isinstance(os.fspath(path), str)
     ):
         return Path(path)
-    msg = f"{argument}={path!r} is of type {type(path).__name__}; expected a path, as text or as pathlib.Path."
+    msg = (
+        f"{argument}={path!r} is of type {type(path).__name__}; expected a path, as text or as"
+        " pathlib.Path."
+    )
     raise InputTypeError(msg)
 
 
@@ -104,7 +107,10 @@ def check_writable(path: str | os.PathLike[str], *, suffix: str = ".h5ad") -> Pa
         better = (
             f"{path.name}{suffix}" if path.suffix in {"", "."} else path.with_suffix(suffix).name
         )
-        msg = f"{_shown(path)} does not end in {suffix!r}; write {better if path.name else f'a name{suffix}'!r}."
+        msg = (
+            f"{_shown(path)} does not end in {suffix!r}; write"
+            f" {better if path.name else f'a name{suffix}'!r}."
+        )
         raise OutputError(msg)
     target = resolved(path)
     folder = target.parent
@@ -119,15 +125,24 @@ def check_writable(path: str | os.PathLike[str], *, suffix: str = ".h5ad") -> Pa
         missing = not folder.is_dir()
         longest = 255 if missing else _longest_name(folder)
     if missing:
-        msg = f"{path} cannot be written: its folder {folder} does not exist. Make it first, or choose another."
+        msg = (
+            f"{path} cannot be written: its folder {folder} does not exist. Make it first, or"
+            " choose another."
+        )
     elif kind:
         msg = f"{path} is {kind}; give the name of a file that may be replaced."
     elif len(os.fsencode(target.name)) > longest:
-        msg = f"The name {target.name[:40]!r}... has {len(target.name)} characters; choose one of at most {longest}."
+        msg = (
+            f"The name {target.name[:40]!r}... has {len(target.name)} characters; choose one of at"
+            f" most {longest}."
+        )
     elif not os.access(folder, os.W_OK | os.X_OK) or (
         target.exists() and not os.access(target, os.W_OK)
     ):
-        msg = f"{path} cannot be written: no permission in {folder}. Choose another folder, or change the permission."
+        msg = (
+            f"{path} cannot be written: no permission in {folder}. Choose another folder, or change"
+            " the permission."
+        )
     else:
         return target
     raise OutputError(msg)
@@ -145,11 +160,17 @@ def make_folder(folder: str | os.PathLike[str], *, argument: str = "folder") -> 
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as cause:
-        msg = f"The folder {argument}={_shown(path)} cannot be made ({_reason(cause)}); choose another."
+        msg = (
+            f"The folder {argument}={_shown(path)} cannot be made ({_reason(cause)}); choose"
+            " another."
+        )
         raise OutputError(msg) from cause
     target = resolved(path)
     if not os.access(target, os.W_OK | os.X_OK):
-        msg = f"The folder {argument}={_shown(path)} cannot be written to: no permission. Choose another, or change it."
+        msg = (
+            f"The folder {argument}={_shown(path)} cannot be written to: no permission. Choose"
+            " another, or change it."
+        )
         raise OutputError(msg)
     return target
 
@@ -261,7 +282,10 @@ def folder_lock(folder: Path) -> Iterator[None]:
                 break
         else:
             if handle is not None:
-                msg = f"{folder} is being written to by another process. Wait for it, or choose another folder."
+                msg = (
+                    f"{folder} is being written to by another process. Wait for it, or choose"
+                    " another folder."
+                )
                 raise OutputError(msg)
         yield
     finally:
@@ -356,9 +380,9 @@ def _explained(path: Path, cause: BaseException, *, reached: int = 0) -> str:
     if number in _FULL:
         free = shutil.disk_usage(path.parent).free
         return (
-            f"{path} could not be written: disk full, or the limit on file sizes reached "
-            f"({_reason(cause)}), after {reached / 1e6:.1f} MB "
-            f"({free / 1e6:.1f} MB free now). Make room or choose another folder; what was there before is as it was."
+            f"{path} could not be written: disk full, or the limit on file sizes reached"
+            f" ({_reason(cause)}), after {reached / 1e6:.1f} MB ({free / 1e6:.1f} MB free now)."
+            " Make room or choose another folder; what was there before is as it was."
         )
     remedies = {
         errno.ENAMETOOLONG: "Choose a shorter name",
@@ -368,4 +392,7 @@ def _explained(path: Path, cause: BaseException, *, reached: int = 0) -> str:
         errno.EPERM: "Choose another folder, or change the permission",
     }
     remedy = remedies.get(number, "Choose another place")
-    return f"{_shown(path)} could not be written: {_reason(cause)}. {remedy}; what was there before is as it was."
+    return (
+        f"{_shown(path)} could not be written: {_reason(cause)}. {remedy}; what was there before is"
+        " as it was."
+    )

@@ -49,7 +49,7 @@ class _Renamed(MetaPathFinder, Loader):
         if package != "cellflow" or old not in MOVED:
             return None
         name = ".".join(filter(None, [package, MOVED[old], below]))
-        if old not in _KEPT:
+        if old not in _KEPT and not below:
             warn(f"The module {fullname} is now {name}; the old name goes away.", FutureWarning)
         return ModuleSpec(fullname, self, loader_state=name)
 

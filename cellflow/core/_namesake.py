@@ -38,12 +38,19 @@ def refuse_namesake(home: Path, folders: Iterable[str]) -> None:
     for folder in dict.fromkeys(map(Path, folders)):
         if next(folder.glob("cellflow_tools-*.dist-info"), None) is None:
             continue
-        found = f"`cellflow-tools`, another package that is imported as `cellflow`, is installed in {folder}"
+        found = (
+            "`cellflow-tools`, another package that is imported as `cellflow`, is installed in"
+            f" {folder}"
+        )
         if folder.resolve() == home.resolve():
             msg = (
-                f"{found}, and its files are mixed with those of cellflow-trajectory. Keep one of them per environment: "
-                "`pip uninstall cellflow-tools cellflow-trajectory`, then install the one you want."
+                f"{found}, and its files are mixed with those of cellflow-trajectory. Keep one of"
+                " them per environment: `pip uninstall cellflow-tools cellflow-trajectory`, then"
+                " install the one you want."
             )
             raise SetupError(msg)
-        msg = f"{found}. This is cellflow-trajectory; `pip uninstall cellflow-tools` makes sure that it is everywhere."
+        msg = (
+            f"{found}. This is cellflow-trajectory; `pip uninstall cellflow-tools` makes sure that"
+            " it is everywhere."
+        )
         warnings.warn(msg, CellFlowWarning, stacklevel=3)

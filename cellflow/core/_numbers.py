@@ -99,8 +99,8 @@ def as_count(
         raise InputError(msg)
     if each and count > max(least, MEMORY // each):
         msg = (
-            f"{name}={shown(count)} would take {_size(count * each)}; expected at most {MEMORY // each:,}, "
-            f"which take {_size(MEMORY)}{remedy}."
+            f"{name}={shown(count)} would take {_size(count * each)}; expected at most"
+            f" {MEMORY // each:,}, which take {_size(MEMORY)}{remedy}."
         )
         raise InputError(msg)
     return count
@@ -162,13 +162,19 @@ def as_array(
     if isinstance(value, np.ma.MaskedArray):
         n_masked = int(np.ma.getmaskarray(value).sum())
         if n_masked:
-            msg = f"{name} has {n_masked} masked values; expected a number for each. Remove those rows, or fill the gaps."
+            msg = (
+                f"{name} has {n_masked} masked values; expected a number for each. Remove those"
+                " rows, or fill the gaps."
+            )
             raise InputError(msg)
         value = value.data
     try:
         array = value if isinstance(value, np.memmap) else np.asarray(value)
     except (TypeError, ValueError, OverflowError) as cause:
-        msg = f"{name}={shown(value)} (of type {type(value).__name__}); expected an array of real numbers."
+        msg = (
+            f"{name}={shown(value)} (of type {type(value).__name__}); expected an array of real"
+            " numbers."
+        )
         raise InputTypeError(msg) from cause
     if array.dtype.kind not in _REAL:
         what = (
@@ -203,7 +209,10 @@ def as_weights(name: str, value: Any, n: int) -> np.ndarray:
         return np.full(n, 1.0 / n)
     weight = as_array(name, value, finite=False)
     if weight.ndim != 1 or not np.isfinite(weight).all():
-        msg = f"{name} must be {n} non-negative finite numbers, not all zero; found shape {weight.shape}, or NaN or infinity."
+        msg = (
+            f"{name} must be {n} non-negative finite numbers, not all zero; found shape"
+            f" {weight.shape}, or NaN or infinity."
+        )
         raise InputError(msg)
     weight = weight.astype(np.float64)
     if weight.shape != (n,) or (weight < 0).any() or weight.sum() <= 0:
@@ -225,11 +234,17 @@ def _require_finite(name: str, array: np.ndarray) -> None:
             if len(at) == 2
             else "".join(f" at position {k}" for k in at[:1])
         )
-        msg = f"{name} has {array[tuple(at)]}{place}, which is not finite; expected finite numbers. Remove such cells."
+        msg = (
+            f"{name} has {array[tuple(at)]}{place}, which is not finite; expected finite numbers."
+            " Remove such cells."
+        )
         raise InputError(msg)
     largest = float(np.abs(array).max(initial=0.0))
     if largest > LARGEST:
-        msg = f"{name} has absolute values up to {largest:.3g}, whose squares overflow; expected at most {LARGEST:g}."
+        msg = (
+            f"{name} has absolute values up to {largest:.3g}, whose squares overflow; expected at"
+            f" most {LARGEST:g}."
+        )
         raise InputError(msg)
 
 

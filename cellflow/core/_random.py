@@ -32,7 +32,10 @@ def as_seed(random_state: RandomState) -> int:
         return int(random_state.integers(2**63))
     if is_integer(random_state) and 0 <= random_state < 2**63:
         return int(random_state)
-    msg = f"random_state={shown(random_state)} is no seed; pass a non-negative integer below 2**63, a numpy Generator, or None."
+    msg = (
+        f"random_state={shown(random_state)} is no seed; pass a non-negative integer below 2**63, a"
+        " numpy Generator, or None."
+    )
     raise InputError(msg)
 
 

@@ -40,7 +40,10 @@ class Stored:
 
     def fail(self, detail: object) -> NoReturn:
         """Say what is wrong."""
-        msg = f"The {self.what}'s configuration and arrays do not fit together ({detail}); fit it again or restore the file."
+        msg = (
+            f"The {self.what}'s configuration and arrays do not fit together ({detail}); fit it"
+            " again or restore the file."
+        )
         raise ModelFileError(msg)
 
     def mapping(self, name: str, value: object) -> Mapping[str, Any]:

@@ -57,8 +57,8 @@ class Category:
                 f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
             )
             msg = (
-                f"{where} holds {unseen!r}, which the fit has not seen. Expected one of {some}{closest(unseen, known)}; "
-                "fit again to add another."
+                f"{where} holds {unseen!r}, which the fit has not seen. Expected one of"
+                f" {some}{closest(unseen, known)}; fit again to add another."
             )
             raise InputError(msg)
         return np.eye(self.width)[[position[value] for value in text]]
@@ -95,7 +95,10 @@ class Measure:
         try:
             numbers = np.asarray(values, dtype=np.float64)
         except (TypeError, ValueError) as cause:
-            msg = f"{where} holds {values[0]!r}; expected finite numbers, as in the cells that were fitted."
+            msg = (
+                f"{where} holds {values[0]!r}; expected finite numbers, as in the cells that were"
+                " fitted."
+            )
             raise InputError(msg) from cause
         if not np.isfinite(numbers).all():
             msg = f"{where} holds {numbers[~np.isfinite(numbers)][0]}; expected finite numbers."
@@ -171,13 +174,19 @@ class Conditions:
             elif types.is_numeric_dtype(column) and not types.is_complex_dtype(column):
                 numbers = column.to_numpy(dtype=np.float64)
                 if not np.isfinite(numbers).all():
-                    msg = f"{place} holds {numbers[~np.isfinite(numbers)][0]}; expected finite numbers."
+                    msg = (
+                        f"{place} holds {numbers[~np.isfinite(numbers)][0]}; expected finite"
+                        " numbers."
+                    )
                     raise InputError(msg)
                 columns.append(
                     Measure(str(name), float(numbers.mean()), float(numbers.std()) or 1.0)
                 )
             else:
-                msg = f"{place} has dtype {column.dtype}. Expected numbers or categories; convert it with .astype('category')."
+                msg = (
+                    f"{place} has dtype {column.dtype}. Expected numbers or categories; convert it"
+                    " with .astype('category')."
+                )
                 raise InputError(msg)
         return cls(tuple(columns))
 
@@ -225,7 +234,10 @@ class Conditions:
         if not isinstance(condition, Mapping):
             if len(self.columns) != 1:
                 wanted = ", ".join(f"{name!r}: ..." for name in self.names)
-                msg = f"condition={shown(condition)}; expected a value for each of several columns: {{{wanted}}}."
+                msg = (
+                    f"condition={shown(condition)}; expected a value for each of several columns:"
+                    f" {{{wanted}}}."
+                )
                 raise InputTypeError(msg)
             condition = {self.names[0]: condition}
         unknown = [name for name in condition if name not in self.names]
@@ -233,7 +245,10 @@ class Conditions:
         if unknown or missing:
             found = f"names {unknown[0]!r}" if unknown else f"leaves out {missing}"
             hint = closest(unknown[0], self.names) if unknown else ""
-            msg = f"condition={shown(dict(condition))} {found}. Expected a value for each of {self.names}{hint}."
+            msg = (
+                f"condition={shown(dict(condition))} {found}. Expected a value for each of"
+                f" {self.names}{hint}."
+            )
             raise MissingKeyError(msg)
         parts = []
         for column in self.columns:
@@ -281,14 +296,15 @@ class Conditions:
             )
             if whole:
                 found.append(
-                    f"No cell has {name} (measured: {some}). Whole numbers are taken as amounts; expected a measured one, "
-                    "if they are codes, such as donors. Then make them categories, "
-                    f"adata.obs[{column.name!r}].astype('category'), and fit again."
+                    f"No cell has {name} (measured: {some}). Whole numbers are taken as amounts;"
+                    " expected a measured one, if they are codes, such as donors. Then make them"
+                    f" categories, adata.obs[{column.name!r}].astype('category'), and fit again."
                 )
             elif not amounts[0] < amount < amounts[-1]:
                 found.append(
-                    f"{name} lies outside the measured amounts, {amounts[0]:g} to {amounts[-1]:g}. Expected one between them: "
-                    "the answer is an extrapolation, without data to say whether it holds."
+                    f"{name} lies outside the measured amounts, {amounts[0]:g} to {amounts[-1]:g}."
+                    " Expected one between them: the answer is an extrapolation, without data to"
+                    " say whether it holds."
                 )
         return " ".join(found)
 
@@ -319,9 +335,11 @@ class Conditions:
     def state(self) -> list[dict[str, Any]]:
         """Return plain values: all that `from_state` needs."""
         return [
-            {"name": c.name, "values": list(c.values)}
-            if isinstance(c, Category)
-            else {"name": c.name, "mean": c.mean, "scale": c.scale}
+            (
+                {"name": c.name, "values": list(c.values)}
+                if isinstance(c, Category)
+                else {"name": c.name, "mean": c.mean, "scale": c.scale}
+            )
             for c in self.columns
         ]
 
@@ -330,9 +348,11 @@ class Conditions:
         """Rebuild from `state`."""
         return cls(
             tuple(
-                Category(str(c["name"]), tuple(map(str, c["values"])))
-                if "values" in c
-                else Measure(str(c["name"]), float(c["mean"]), float(c["scale"]))
+                (
+                    Category(str(c["name"]), tuple(map(str, c["values"])))
+                    if "values" in c
+                    else Measure(str(c["name"]), float(c["mean"]), float(c["scale"]))
+                )
                 for c in state
             )
         )
@@ -342,17 +362,24 @@ def _column(table: pd.DataFrame, name: str, where: str) -> pd.Series:
     """A column without gaps."""
     if name not in table.columns:
         known = list(map(str, table.columns))
-        msg = f"{where}[{name!r}] is missing. Expected the column of a condition; found {known}{closest(name, known)}."
+        msg = (
+            f"{where}[{name!r}] is missing. Expected the column of a condition; found"
+            f" {known}{closest(name, known)}."
+        )
         raise MissingKeyError(msg)
     column = table[name]
     if column.ndim != 1:
-        msg = f"{where}[{name!r}] names {column.shape[1]} columns. Expected one; drop or rename the others."
+        msg = (
+            f"{where}[{name!r}] names {column.shape[1]} columns. Expected one; drop or rename the"
+            " others."
+        )
         raise InputError(msg)
     empty = np.flatnonzero(column.isna().to_numpy())
     if len(empty):
         msg = (
-            f"{where}[{name!r}] holds no value for {len(empty)} of {len(column)} cells (first: {column.index[empty[0]]!r}). "
-            "Expected the condition of every cell; fill it in, or leave those cells out."
+            f"{where}[{name!r}] holds no value for {len(empty)} of {len(column)} cells (first:"
+            f" {column.index[empty[0]]!r}). Expected the condition of every cell; fill it in, or"
+            " leave those cells out."
         )
         raise InputError(msg)
     return column
@@ -395,9 +422,10 @@ def shared_conditions(
         for population, other, mass in ((source, target, masses[0]), (target, source, masses[1])):
             if mass == 0:
                 msg = (
-                    f"Condition {label(features)} has cells at time {other.time:g} and none at time {population.time:g}: "
-                    "they have no partners. Expected every condition at both ends of an interval: leave those cells out, give "
-                    "cells that precede all conditions a copy in each, or use coarser conditions."
+                    f"Condition {label(features)} has cells at time {other.time:g} and none at time"
+                    f" {population.time:g}: they have no partners. Expected every condition at both"
+                    " ends of an interval: leave those cells out, give cells that precede all"
+                    " conditions a copy in each, or use coarser conditions."
                 )
                 raise InputError(msg)
         found.append((features, rows[0], rows[1]))

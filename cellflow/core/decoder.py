@@ -229,8 +229,9 @@ def require_room(n: int, genes: int, remedy: str, *, bytes_per_value: float = 4)
     size = n * genes * bytes_per_value
     if size > _LIMIT:
         msg = (
-            f"{n:,} cells by {genes:,} genes take {size / 1024**3:.2f} GB. Expected at most {_LIMIT / 1024**3:.0f} GB, "
-            f"or {int(_LIMIT // (bytes_per_value * n)):,} genes of so many cells. {remedy}"
+            f"{n:,} cells by {genes:,} genes take {size / 1024**3:.2f} GB. Expected at most"
+            f" {_LIMIT / 1024**3:.0f} GB, or {int(_LIMIT // (bytes_per_value * n)):,} genes of so"
+            f" many cells. {remedy}"
         )
         raise InputError(msg)
 
@@ -397,7 +398,10 @@ def _moments(
     bad = np.flatnonzero(~np.isfinite(yy.sum(axis=0)))
     if len(bad):
         first = str(names[genes][bad[0]])
-        msg = f"Expression of {len(bad)} genes is not finite (first: {first!r}); remove them or fill their gaps."
+        msg = (
+            f"Expression of {len(bad)} genes is not finite (first: {first!r}); remove them or fill"
+            " their gaps."
+        )
         raise InputError(msg)
     parts = []
     for k in (k for k in range(_FOLDS) if n[k]):

@@ -47,7 +47,10 @@ class Frame:
             they are.
         """
         if scale not in get_args(Scale):
-            msg = f"scale={scale!r} is not one of {list(get_args(Scale))}{closest(scale, get_args(Scale))}"
+            msg = (
+                f"scale={scale!r} is not one of"
+                f" {list(get_args(Scale))}{closest(scale, get_args(Scale))}"
+            )
             raise InputError(msg)
         d = snapshots.n_dims
         if scale == "none":

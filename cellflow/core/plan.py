@@ -365,7 +365,10 @@ class BlockPlan:
         sizes = [(len(i), len(j)) for i, j in zip(self.rows, self.columns, strict=True)]
         fits = len(shares) == len(sizes) and sizes == [plan.shape for plan in self.plans]
         if not (fits and np.isfinite(total) and total > 0 and (shares >= 0).all()):
-            msg = f"{len(self.plans)} plans for groups of {sizes} cells with shares {shares.tolist()} are no plan."
+            msg = (
+                f"{len(self.plans)} plans for groups of {sizes} cells with shares {shares.tolist()}"
+                " are no plan."
+            )
             raise CouplingError(msg)
         for side, n, parts in zip(
             ("source", "target"), self.shape, (self.rows, self.columns), strict=True

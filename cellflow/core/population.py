@@ -51,7 +51,10 @@ class Population:
         time = as_number("time", self.time)
         at = f"at time {time:g}"
         if not hasattr(self.x, "shape"):
-            msg = f"x {at} is of type {type(self.x).__name__}; expected an array of shape (n, d). Pass numpy.asarray(x)."
+            msg = (
+                f"x {at} is of type {type(self.x).__name__}; expected an array of shape (n, d)."
+                " Pass numpy.asarray(x)."
+            )
             raise InputTypeError(msg)
         x = as_array(f"x {at}", self.x, shape="(n, d)", least=1)
         n = len(x)
@@ -130,7 +133,10 @@ class Snapshots:
             msg = "There is no population."
             raise InputError(msg)
         if not (np.isfinite(self.times).all() and (np.diff(self.times) > 0).all()):
-            msg = f"Times of snapshots must be finite and strictly increasing; found {self.times.tolist()}."
+            msg = (
+                "Times of snapshots must be finite and strictly increasing; found"
+                f" {self.times.tolist()}."
+            )
             raise InputError(msg)
         dims = {p.x.shape[1] for p in self.populations}
         if len(dims) > 1:
@@ -206,7 +212,10 @@ class Snapshots:
     def clock(self) -> Clock:
         """Span and unit of time; needs two snapshots."""
         if len(self) < 2:
-            msg = f"At least two snapshots are needed to learn a dynamics; found one, at time {self.times[0]:g}."
+            msg = (
+                "At least two snapshots are needed to learn a dynamics; found one, at time"
+                f" {self.times[0]:g}."
+            )
             raise InputError(msg)
         gaps = np.diff(self.times)
         return Clock(

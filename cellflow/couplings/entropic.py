@@ -97,7 +97,10 @@ class Entropic:
         if self.epsilon is not None:
             positive(epsilon=self.epsilon)
             if not (self.sigma is None or self.sigma == "auto"):
-                msg = f"sigma={self.sigma!r} and epsilon={self.epsilon!r} say the same thing twice; give one of them."
+                msg = (
+                    f"sigma={self.sigma!r} and epsilon={self.epsilon!r} say the same thing twice;"
+                    " give one of them."
+                )
                 raise InputError(msg)
         elif self.sigma is None:
             msg = "Entropic transport needs `sigma` or `epsilon`; found neither."
@@ -110,10 +113,16 @@ class Entropic:
         if self.epsilon is not None:
             return self.epsilon
         if self.sigma is None or isinstance(self.sigma, str):
-            msg = 'sigma="auto" depends on the times of all snapshots and is resolved by a fit; pass a number here.'
+            msg = (
+                'sigma="auto" depends on the times of all snapshots and is resolved by a fit; pass'
+                " a number here."
+            )
             raise InputError(msg)
         if not target.time > source.time:
-            msg = f"The target's time ({target.time:g}) must be after the source's ({source.time:g}); or pass `epsilon`."
+            msg = (
+                f"The target's time ({target.time:g}) must be after the source's ({source.time:g});"
+                " or pass `epsilon`."
+            )
             raise InputError(msg)
         return 2.0 * self.sigma**2 * (target.time - source.time)
 
@@ -133,8 +142,9 @@ class Entropic:
         )
         if not error <= self.tol:
             msg = (
-                f"Entropic transport with epsilon={epsilon:.4g} has a marginal error of {error:.2g} after {n_iter} iterations "
-                f"(tol={self.tol:g}). Raise `sigma` (or `epsilon`), `max_iter` or `tol`, or use Sparse()."
+                f"Entropic transport with epsilon={epsilon:.4g} has a marginal error of {error:.2g}"
+                f" after {n_iter} iterations (tol={self.tol:g}). Raise `sigma` (or `epsilon`),"
+                " `max_iter` or `tol`, or use Sparse()."
             )
             raise CouplingError(msg)
 

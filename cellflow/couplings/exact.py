@@ -76,15 +76,18 @@ class Exact:
         try:
             plan, log = ot.emd(a.weight, b.weight, costs, numItermax=_MAX_PIVOTS, log=True)
         except UserWarning as warning:  # where warnings are errors; elsewhere the log says the same
-            msg = f"POT's network simplex ended without an optimal plan ({warning}). Check the weights, or use Sparse()."
+            msg = (
+                f"POT's network simplex ended without an optimal plan ({warning}). Check the"
+                " weights, or use Sparse()."
+            )
             raise CouplingError(msg) from warning
         error = float(
             np.abs(plan.sum(axis=1) - a.weight).sum() + np.abs(plan.sum(axis=0) - b.weight).sum()
         )
         if log["warning"] is not None or not error < 1e-6:
             msg = (
-                f"POT's network simplex ended without an optimal plan (marginal error {error:.2g}; {log['warning']}). "
-                "Check the weights, or use Sparse()."
+                f"POT's network simplex ended without an optimal plan (marginal error {error:.2g};"
+                f" {log['warning']}). Check the weights, or use Sparse()."
             )
             raise CouplingError(msg)
         i, j = np.nonzero(plan)
@@ -95,7 +98,10 @@ class Exact:
         bound = float(a.weight @ u + b.weight @ log["v"])
         gap = max(0.0, 1.0 - bound / cost) if cost > 1e-12 else 0.0
         if gap > 1e-6:
-            msg = f"POT's plan is certified to {gap:.2g} of its cost only, which is not exact. Use Sparse()."
+            msg = (
+                f"POT's plan is certified to {gap:.2g} of its cost only, which is not exact. Use"
+                " Sparse()."
+            )
             raise CouplingError(msg)
         return EdgePlan(
             (len(source), len(target)),

@@ -122,8 +122,9 @@ class Sparse:
             gap = solved.gap
         if gap > self.tol:
             msg = (
-                f"The plan of {len(source)} x {len(target)} cells is certified to {gap:.2g} of its cost only, and "
-                f"tol={self.tol:g} was asked. Raise `max_rounds` or `tol`, or take Exact() if its matrix fits into memory."
+                f"The plan of {len(source)} x {len(target)} cells is certified to {gap:.2g} of its"
+                f" cost only, and tol={self.tol:g} was asked. Raise `max_rounds` or `tol`, or take"
+                " Exact() if its matrix fits into memory."
             )
             warn(msg, CouplingWarning)
         return EdgePlan(

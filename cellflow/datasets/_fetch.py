@@ -113,7 +113,10 @@ def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
         _require_numbers(file, name, array, n_rows=labels.size, ndim=1 if array is labels else 2)
     extra = {"X_phate": arrays["phate"]} if "phate" in arrays else {}
     if not np.isin(labels, range(len(_EB_DAYS))).all():
-        msg = f"{file}: 'sample_labels' has values {np.unique(labels).tolist()}; expected 0 to {len(_EB_DAYS) - 1}."
+        msg = (
+            f"{file}: 'sample_labels' has values {np.unique(labels).tolist()}; expected 0 to"
+            f" {len(_EB_DAYS) - 1}."
+        )
         raise InputError(msg)
     codes: list[int] = labels.astype(int).tolist()
     obs = pd.DataFrame(
@@ -228,7 +231,10 @@ def _local(source: _Source, path: str | os.PathLike[str] | None) -> Path:
         )
         raise InputError(msg) from cause
     if not file.is_file():
-        msg = f"No file {file}. Download {source.file} ({source.size}) from {source.page} and pass path='.../{source.file}'."
+        msg = (
+            f"No file {file}. Download {source.file} ({source.size}) from {source.page} and pass"
+            f" path='.../{source.file}'."
+        )
         raise MissingDataError(msg)
     return file
 
@@ -256,9 +262,10 @@ def _fetch(source: _Source) -> Path:
         ValueError,
     ) as cause:  # no network, no such page, no room; or another file than expected
         msg = (
-            f"{source.file} could not be downloaded from {source.url} ({type(cause).__name__}: {cause}). Download it "
-            f"({source.size}, sha256 {source.sha256}) from {source.page} on a machine that can, then either pass "
-            f"path='.../{source.file}' or put it into {cache}."
+            f"{source.file} could not be downloaded from {source.url} ({type(cause).__name__}:"
+            f" {cause}). Download it ({source.size}, sha256 {source.sha256}) from {source.page} on"
+            f" a machine that can, then either pass path='.../{source.file}' or put it into"
+            f" {cache}."
         )
         raise MissingDataError(msg) from cause
 
@@ -279,7 +286,10 @@ def _read_npz(file: Path, required: Sequence[str], optional: Sequence[str]) -> d
         raise
     # What zipfile, zlib and numpy raise for a file that is none of theirs is of many classes.
     except Exception as cause:
-        msg = f"{file} could not be read as an npz of numbers ({type(cause).__name__}: {cause}); download it again."
+        msg = (
+            f"{file} could not be read as an npz of numbers ({type(cause).__name__}: {cause});"
+            " download it again."
+        )
         raise InputError(msg) from cause
 
 
@@ -295,8 +305,8 @@ def _require_numbers(file: Path, name: str, array: np.ndarray, *, n_rows: int, n
     if problem:
         expected = f"({n_rows},)" if ndim == 1 else f"({n_rows}, d)"
         msg = (
-            f"{file}: {name!r} has {problem}; expected finite numbers of shape {expected}, one row per "
-            "label in 'sample_labels'. Download it again."
+            f"{file}: {name!r} has {problem}; expected finite numbers of shape {expected}, one row"
+            " per label in 'sample_labels'. Download it again."
         )
         raise InputError(msg)
 
@@ -330,5 +340,8 @@ def _timed(adata: AnnData, file: Path, column: str, *, index: bool = False) -> A
 
 def _require(key: str, container: Any, file: Path) -> None:
     if key not in container:
-        msg = f"{file} has no {key!r}; found {sorted(map(str, container))}. Is it the file that the documentation names?"
+        msg = (
+            f"{file} has no {key!r}; found {sorted(map(str, container))}. Is it the file that the"
+            " documentation names?"
+        )
         raise MissingKeyError(msg)

@@ -68,7 +68,10 @@ def _folder(name: str) -> Path:
     for place in places:
         if place.is_dir():
             return place
-    msg = f"The data of cellflow are missing: no {places[0]} and no {places[1]}. Install cellflow-trajectory again."
+    msg = (
+        f"The data of cellflow are missing: no {places[0]} and no {places[1]}. Install"
+        " cellflow-trajectory again."
+    )
     raise MissingDataError(msg)
 
 
@@ -78,6 +81,9 @@ def _verify(file: Path) -> Path:
     expected = {name: digest for digest, name in (line.split() for line in lines)}[file.name]
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if found != expected:
-        msg = f"{file} is damaged: its SHA-256 is {found}, expected {expected}. Install cellflow-trajectory again."
+        msg = (
+            f"{file} is damaged: its SHA-256 is {found}, expected {expected}. Install"
+            " cellflow-trajectory again."
+        )
         raise InputError(msg)
     return file

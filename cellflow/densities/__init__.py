@@ -121,12 +121,18 @@ def fit_density(
     if isinstance(method, str) and method in _REFERENCES:
         for name, value in (("context", context), ("training", training)):
             if value is not None:
-                msg = f"{name}= has no meaning for method={method!r}; leave it out, or use one of {list(_FLOWS)}."
+                msg = (
+                    f"{name}= has no meaning for method={method!r}; leave it out, or use one of"
+                    f" {list(_FLOWS)}."
+                )
                 raise InputError(msg)
         return _REFERENCES[method](x, share, seed)
     if not callable(method) and not (isinstance(method, str) and method in _FLOWS):
         hint = closest(method, get_args(Method))
-        msg = f"method={shown(method)} is not one of {list(get_args(Method))}, nor a class of flows{hint}"
+        msg = (
+            f"method={shown(method)} is not one of {list(get_args(Method))}, nor a class of"
+            f" flows{hint}"
+        )
         raise InputError(msg)
     build = _FLOWS[method] if isinstance(method, str) else method
     shift, scale = standardisation(x, share)
@@ -180,7 +186,10 @@ def _checked(
             raise InputError(msg)
     alive = share > 0
     if alive.sum() < _LEAST_CELLS:
-        msg = f"x has {alive.sum()} cells with a positive weight; a density needs at least {_LEAST_CELLS}. Pool snapshots."
+        msg = (
+            f"x has {alive.sum()} cells with a positive weight; a density needs at least"
+            f" {_LEAST_CELLS}. Pool snapshots."
+        )
         raise InputError(msg)
     return x[alive], share[alive] / share[alive].sum(), None if context is None else context[alive]
 
@@ -201,7 +210,10 @@ def from_state(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> D
     if name == Conditioned.__name__:
         return _conditioned(config, arrays)
     if name not in kinds:
-        msg = f"The density is of type {name!r}, which is not one of {sorted(kinds)}. Upgrade cellflow-trajectory."
+        msg = (
+            f"The density is of type {name!r}, which is not one of {sorted(kinds)}. Upgrade"
+            " cellflow-trajectory."
+        )
         raise ModelFileError(msg)
     density: Density = kinds[name].from_state(config, arrays)
     return density
@@ -209,7 +221,10 @@ def from_state(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> D
 
 def _conditioned(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Conditioned:
     if "density" not in config or "context" not in arrays:
-        msg = "The conditioned density lacks its density or its context; fit it again or restore the file."
+        msg = (
+            "The conditioned density lacks its density or its context; fit it again or restore the"
+            " file."
+        )
         raise ModelFileError(msg)
     inner = {name: array for name, array in arrays.items() if name != "context"}
     stored = Stored("density", config, {"context": arrays["context"]})

@@ -183,8 +183,8 @@ class MaximumLikelihood:
             losses.clear()
             if not math.isfinite(nll + held_out):
                 msg = (
-                    f"The likelihood is not finite by step {step} (lr={self.lr:g}): {-nll} in training, {-held_out} held out. "
-                    "Lower `lr`, or look for outliers in `x`."
+                    f"The likelihood is not finite by step {step} (lr={self.lr:g}): {-nll} in"
+                    f" training, {-held_out} held out. Lower `lr`, or look for outliers in `x`."
                 )
                 raise TrainingError(msg)
             records.append((float(step), nll, held_out))

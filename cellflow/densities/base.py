@@ -95,8 +95,8 @@ def standardisation(x: FloatArray, weight: FloatArray) -> tuple[FloatArray, Floa
     flat = np.flatnonzero(scale <= 1e-12 * np.abs(shift))
     if len(flat):
         msg = (
-            f"Column {flat[0]} of x is {shift[flat[0]]:g} in every cell ({len(flat)} columns do not vary), so there is no "
-            "density. Drop it: x[:, x.std(axis=0) > 0]."
+            f"Column {flat[0]} of x is {shift[flat[0]]:g} in every cell ({len(flat)} columns do not"
+            " vary), so there is no density. Drop it: x[:, x.std(axis=0) > 0]."
         )
         raise InputError(msg)
     return shift, scale

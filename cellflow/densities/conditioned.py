@@ -48,5 +48,8 @@ class Conditioned:
 
 def _require_none(context: FloatArray | None) -> None:
     if context is not None:
-        msg = "The context of this density is fixed; found context. Ask the density that it wraps (`.density`) for another."
+        msg = (
+            "The context of this density is fixed; found context. Ask the density that it wraps"
+            " (`.density`) for another."
+        )
         raise InputError(msg)

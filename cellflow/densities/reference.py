@@ -263,7 +263,10 @@ def _rows(x: FloatArray, context: FloatArray | None, d: int) -> FloatArray:
 
 def _unconditional(context: FloatArray | None) -> None:
     if context is not None:
-        msg = "The density was fitted without context; found context. Fit a flow (method='nsf') for p(x | context)."
+        msg = (
+            "The density was fitted without context; found context. Fit a flow (method='nsf') for"
+            " p(x | context)."
+        )
         raise InputError(msg)
 
 

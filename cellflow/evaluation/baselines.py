@@ -36,7 +36,10 @@ def around(snapshots: Snapshots, time: float) -> tuple[Population, Population]:
     k = int(np.searchsorted(snapshots.times, time, side="left"))
     after = k + int(k < len(snapshots) and snapshots.times[k] == time)
     if k == 0 or after == len(snapshots):
-        msg = f"Time {time:g} has no snapshot on both sides; choose one inside {snapshots.times.tolist()}."
+        msg = (
+            f"Time {time:g} has no snapshot on both sides; choose one inside"
+            f" {snapshots.times.tolist()}."
+        )
         raise InputError(msg)
     return snapshots[k - 1], snapshots[after]
 
@@ -134,7 +137,10 @@ def noise_floor(population: Population, rng: np.random.Generator, *, n_repeats: 
     """
     half = len(population) // 2
     if half == 0:
-        msg = f"The snapshot at time {population.time:g} has one cell, which has no halves; the noise floor needs two."
+        msg = (
+            f"The snapshot at time {population.time:g} has one cell, which has no halves; the noise"
+            " floor needs two."
+        )
         raise InputError(msg)
     x = population.x
     weight = population.weight

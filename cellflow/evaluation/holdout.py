@@ -179,15 +179,24 @@ def hold_out(
     jobs = as_jobs(n_jobs)
     for name in baselines:
         if name not in BASELINES:
-            msg = f"baselines={list(baselines)!r}: {name!r} is none of {list(BASELINES)}{closest(name, BASELINES)}."
+            msg = (
+                f"baselines={list(baselines)!r}: {name!r} is none of"
+                f" {list(BASELINES)}{closest(name, BASELINES)}."
+            )
             raise InputError(msg)
     taken = {*BASELINES, FLOOR}
     for method in chosen:
         if method.name in taken:
-            msg = f"The method {method.name!r} has the name of a row that is always there; expected none of {sorted(taken)}."
+            msg = (
+                f"The method {method.name!r} has the name of a row that is always there; expected"
+                f" none of {sorted(taken)}."
+            )
             raise InputError(msg)
     if times is not None and not isinstance(problems, Snapshots):
-        msg = f"times={times!r} with problems, each of which has its time; expected None. Pass those problems alone."
+        msg = (
+            f"times={times!r} with problems, each of which has its time; expected None. Pass those"
+            " problems alone."
+        )
         raise InputError(msg)
     if isinstance(problems, Snapshots):
         problems = [Problem(problems, t) for t in inner_times(problems, times)]

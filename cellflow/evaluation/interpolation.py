@@ -52,7 +52,10 @@ def path_interpolation(
     """
     source, target = around(snapshots, time)
     if time in snapshots.times:
-        msg = f"There is a snapshot at time {time:g} itself, which the paths would end at; pass snapshots.without({time:g})."
+        msg = (
+            f"There is a snapshot at time {time:g} itself, which the paths would end at; pass"
+            f" snapshots.without({time:g})."
+        )
         raise InputError(msg)
     solved = couple(snapshots, recipe) if plans is None else plans
     inside = snapshots.moved([solved.frame.to_model(p.x) for p in snapshots.populations])

@@ -257,7 +257,10 @@ class Model(Judged):
                 sorted(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
             )
             wanted = list(self.protocols)
-            msg = f"The method {method.name!r} returned {shown}; expected populations by protocol, some of {wanted}."
+            msg = (
+                f"The method {method.name!r} returned {shown}; expected populations by protocol,"
+                f" some of {wanted}."
+            )
             raise InputError(msg)
         for protocol, cells in found.items():
             if not isinstance(cells, Population) or cells.x.shape[1] != rest.n_dims:
@@ -267,8 +270,8 @@ class Model(Judged):
                     else type(cells).__name__
                 )
                 msg = (
-                    f"The method {method.name!r} returned {shown} for {protocol}; expected a Population of {rest.n_dims} "
-                    "dimensions."
+                    f"The method {method.name!r} returned {shown} for {protocol}; expected a"
+                    f" Population of {rest.n_dims} dimensions."
                 )
                 raise InputError(msg)
         return {p: (found[p], seconds, said) for p in self.protocols if p in found}

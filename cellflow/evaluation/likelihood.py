@@ -131,8 +131,9 @@ def split(
         n_aside = round(share * len(population))
         if not 0 < n_aside < len(population):
             msg = (
-                f"share={share:g} sets {n_aside} of the {len(population)} cells at time {population.time:g} aside; expected "
-                "some, and not all. Pass a share between 0 and 1, or leave that snapshot out."
+                f"share={share:g} sets {n_aside} of the {len(population)} cells at time"
+                f" {population.time:g} aside; expected some, and not all. Pass a share between 0"
+                " and 1, or leave that snapshot out."
             )
             raise InputError(msg)
         order = rng.permutation(len(population))

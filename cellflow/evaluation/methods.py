@@ -152,8 +152,8 @@ def as_methods(methods: object, *, scale: Scale = "joint", threads: int = 1) -> 
             recipe = by_name(method)
             if recipe.generates:
                 msg = (
-                    f"The method {recipe.name!r} makes cells from noise and moves none, so it predicts no held-out snapshot. "
-                    "Expected a recipe that moves cells; omit it."
+                    f"The method {recipe.name!r} makes cells from noise and moves none, so it"
+                    " predicts no held-out snapshot. Expected a recipe that moves cells; omit it."
                 )
                 raise InputError(msg)
             made.append(Trained(recipe, scale, threads))
@@ -163,8 +163,9 @@ def as_methods(methods: object, *, scale: Scale = "joint", threads: int = 1) -> 
             or not isinstance(method.name, str)
         ):
             msg = (
-                f"The method {method!r} is of type {type(method).__name__}; expected the name of a recipe, a Recipe, or an "
-                "object with a `name` that is called as (rest, time, *, random_state) and returns populations by protocol."
+                f"The method {method!r} is of type {type(method).__name__}; expected the name of a"
+                " recipe, a Recipe, or an object with a `name` that is called as (rest, time, *,"
+                " random_state) and returns populations by protocol."
             )
             raise InputTypeError(msg)
         else:
@@ -173,7 +174,10 @@ def as_methods(methods: object, *, scale: Scale = "joint", threads: int = 1) -> 
     twice = sorted({name for name in names if names.count(name) > 1})
     if not made or twice:
         found = f"name {twice[0]!r} more than once" if twice else "are empty"
-        msg = f"The methods {found}; expected at least one, each of a name of its own. A Recipe is renamed by replace(name=)."
+        msg = (
+            f"The methods {found}; expected at least one, each of a name of its own. A Recipe is"
+            " renamed by replace(name=)."
+        )
         raise InputError(msg)
     return made
 
@@ -195,7 +199,10 @@ def as_protocols(protocols: object) -> tuple[Protocols, ...]:
     )
     for protocol in given:
         if protocol not in PROTOCOLS:
-            msg = f"protocols={protocols!r}: {protocol!r} is none of {list(PROTOCOLS)}{closest(protocol, PROTOCOLS)}."
+            msg = (
+                f"protocols={protocols!r}: {protocol!r} is none of"
+                f" {list(PROTOCOLS)}{closest(protocol, PROTOCOLS)}."
+            )
             raise InputError(msg)
     if not given:
         msg = f"protocols is empty; expected some of {list(PROTOCOLS)}."

@@ -93,10 +93,14 @@ def inner_times(snapshots: Snapshots, times: object = None) -> list[float]:
     known: list[float] = snapshots.times.tolist()
     inner = known[1:-1]
     if not inner:
-        found = f"{len(known)} snapshot{'s' * (len(known) > 1)} only, at {', '.join(f'{t:g}' for t in known)}"
+        found = (
+            f"{len(known)} snapshot{'s' * (len(known) > 1)} only, at"
+            f" {', '.join(f'{t:g}' for t in known)}"
+        )
         msg = (
-            f"There {'are' if len(known) > 1 else 'is'} {found}: nothing can be held out. Expected at least three, since one "
-            "before and one after the held-out snapshot must remain. Add a snapshot, or split the times more finely."
+            f"There {'are' if len(known) > 1 else 'is'} {found}: nothing can be held out. Expected"
+            " at least three, since one before and one after the held-out snapshot must remain."
+            " Add a snapshot, or split the times more finely."
         )
         raise InputError(msg)
     if times is None:

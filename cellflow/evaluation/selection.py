@@ -228,7 +228,10 @@ def candidates(
     for method in named:
         recipe = by_name(method)
         if recipe.generates:
-            msg = f"The method {recipe.name!r} makes cells from noise and moves none, so it cannot be chosen; omit it."
+            msg = (
+                f"The method {recipe.name!r} makes cells from noise and moves none, so it cannot be"
+                " chosen; omit it."
+            )
             raise InputError(msg)
         key = (
             "smoothing" if recipe.name in _SMOOTHED else "sigma" if recipe.name in _BRIDGES else ""
@@ -241,14 +244,20 @@ def candidates(
     for width in (name for name, values in widths.items() if values):
         if not any(width in settings for _, settings in made):
             takers = sorted(_SMOOTHED if width == "smoothing" else _BRIDGES)
-            msg = f"{width}={widths[width]!r}, which none of the methods takes; expected one of {takers} by its name. Omit it."
+            msg = (
+                f"{width}={widths[width]!r}, which none of the methods takes; expected one of"
+                f" {takers} by its name. Omit it."
+            )
             raise InputError(msg)
     combined = [Candidate(recipe, size, settings) for size in sizes for recipe, settings in made]
     names = [candidate.name for candidate in combined]
     twice = sorted({name for name in names if names.count(name) > 1})
     if not combined or twice:
         found = f"{twice[0]!r} is there more than once" if twice else "there is none"
-        msg = f"Of the methods to choose from, {found}; expected at least one, each of a name of its own."
+        msg = (
+            f"Of the methods to choose from, {found}; expected at least one, each of a name of its"
+            " own."
+        )
         raise InputError(msg)
     return combined
 
@@ -346,7 +355,10 @@ def select(
     from tqdm import tqdm
 
     if not isinstance(snapshots, Snapshots):
-        msg = f"snapshots is of type {type(snapshots).__name__}; expected Snapshots. For an AnnData, call cf.bench.tune."
+        msg = (
+            f"snapshots is of type {type(snapshots).__name__}; expected Snapshots. For an AnnData,"
+            " call cf.bench.tune."
+        )
         raise InputTypeError(msg)
     seconds = as_seconds(budget)
     seed = as_seed(random_state)
@@ -355,7 +367,10 @@ def select(
     chosen = candidates() if choices is None else list(choices)
     most = max((c.n_dims or snapshots.n_dims) for c in chosen)
     if most > snapshots.n_dims:
-        msg = f"n_dims={most}; the representation has {snapshots.n_dims} dimensions. Expected no more than that."
+        msg = (
+            f"n_dims={most}; the representation has {snapshots.n_dims} dimensions. Expected no more"
+            " than that."
+        )
         raise InputError(msg)
     n_dims = min((c.n_dims or snapshots.n_dims) for c in chosen)
     problems = [Problem(_leading(snapshots, n_dims), t) for t in times]
@@ -523,5 +538,8 @@ class _Judge:
             return trial
         return replace(
             trial,
-            note=f"no ratio: {STRAIGHT} has no distance from the held-out cells, or none could be had",
+            note=(
+                f"no ratio: {STRAIGHT} has no distance from the held-out cells, or none could"
+                " be had"
+            ),
         )

@@ -269,9 +269,14 @@ def _diffusion(rng: np.random.Generator, seed: int) -> tuple[float, float]:
         seed=seed,
     ).x[0]
     law = _relaxed(t)
-    return float(
-        max(np.abs(moved.mean(axis=0) - law.mean).max(), np.abs(np.cov(moved.T) - law.cov).max())
-    ), 0.03
+    return (
+        float(
+            max(
+                np.abs(moved.mean(axis=0) - law.mean).max(), np.abs(np.cov(moved.T) - law.cov).max()
+            )
+        ),
+        0.03,
+    )
 
 
 def _likelihood(rng: np.random.Generator, _: int) -> tuple[float, float]:

@@ -139,7 +139,10 @@ def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]
     """
     problem = Problem(snapshots, time)  # before any work
     if time in flow.times:
-        msg = f"The flow was fitted to times {flow.times.tolist()}, so it has seen time {time:g}; fit without that snapshot."
+        msg = (
+            f"The flow was fitted to times {flow.times.tolist()}, so it has seen time {time:g}; fit"
+            " without that snapshot."
+        )
         raise InputError(msg)
     rows = hold_out(
         [problem],
@@ -151,7 +154,10 @@ def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]
     ).rows
     for row in rows:
         if row.kind != "floor" and math.isnan(row.scores.values["w1"]):
-            msg = f"{row.method} could not be scored at time {time:g} ({'; '.join(row.scores.notes)})."
+            msg = (
+                f"{row.method} could not be scored at time {time:g}"
+                f" ({'; '.join(row.scores.notes)})."
+            )
             raise CellFlowError(msg)
     return [_short(row) for row in rows]
 

@@ -236,8 +236,9 @@ def _results(
     except BrokenExecutor as cause:
         kept = "" if cache is None else " Finished tasks are in the cache and are not run again."
         msg = (
-            "A worker process ended before its task was done: it was killed, often for want of memory, or "
-            f"crashed. Expected workers that return. Run fewer at a time with a smaller n_jobs.{kept}"
+            "A worker process ended before its task was done: it was killed, often for want of"
+            " memory, or crashed. Expected workers that return. Run fewer at a time with a smaller"
+            f" n_jobs.{kept}"
         )
         raise WorkerError(msg) from cause
 
@@ -261,5 +262,8 @@ def as_jobs(n_jobs: object) -> int | None:
     """
     if n_jobs is None or (is_integer(n_jobs) and n_jobs != 0):
         return None if n_jobs is None else int(n_jobs)
-    msg = f"n_jobs={n_jobs!r}; expected a number, -1 for one per core, or None for what joblib.parallel_config says."
+    msg = (
+        f"n_jobs={n_jobs!r}; expected a number, -1 for one per core, or None for what"
+        " joblib.parallel_config says."
+    )
     raise InputError(msg)

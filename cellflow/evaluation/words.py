@@ -12,7 +12,9 @@ __all__ = ["sentence"]
 
 _ENDS = {
     "better": "{} is better.",
-    "worse": "{} is worse, so the model adds nothing to where cells are; use the interpolation for that.",
+    "worse": (
+        "{} is worse, so the model adds nothing to where cells are; use the interpolation for that."
+    ),
     "undecided": "{} is not better beyond what chance explains.",
     "contradictory": "the measures contradict each other, so {} is not better.",
 }
@@ -32,7 +34,10 @@ def sentence(verdict: Verdict) -> str:
     n = verdict.n_times
     failed = f" ({verdict.n_failed} failed)" if verdict.n_failed else ""
     times = f"{n} held-out time{'s' * (n > 1)}{failed}"
-    head = f"{verdict.method} ({verdict.protocol}) compared with {STRAIGHT} without a model, over {times}"
+    head = (
+        f"{verdict.method} ({verdict.protocol}) compared with {STRAIGHT} without a model, over"
+        f" {times}"
+    )
     said = f"{head}: {_facts(verdict.changes)}: {_end(verdict, 'it')}"
     beside = verdict.beside
     if beside is None or beside.outcome == "unjudged":
@@ -60,12 +65,15 @@ def _fact(change: Change) -> str:
     if change.measure == "variance_ratio":
         time, ratio, base = change.extreme
         verb = "keeps" if ratio < 1 else "has"
-        said = f"the predicted cloud {verb} {100 * ratio:.0f} % of the variance of the cells at time {time:g}"
+        said = (
+            f"the predicted cloud {verb} {100 * ratio:.0f} % of the variance of the cells at time"
+            f" {time:g}"
+        )
         return f"{said} (by interpolation {100 * base:.0f} %)"
     if change.measure == "composition":
         return (
-            f"{100 * change.own:.1f} % of the cells are in a wrong type, by interpolation {100 * change.base:.1f} % "
-            f"({_interval(change, 1.0, 'of the difference ')})"
+            f"{100 * change.own:.1f} % of the cells are in a wrong type, by interpolation"
+            f" {100 * change.base:.1f} % ({_interval(change, 1.0, 'of the difference ')})"
         )
     name = _DISTANCES[change.measure]
     if not change.base > 0:

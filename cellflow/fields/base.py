@@ -86,7 +86,10 @@ class TimeInput(nn.Module):
 def activation_module(name: Activation) -> nn.Module:
     """Return the activation of this name."""
     if name not in get_args(Activation):
-        msg = f"activation={name!r} is not one of {list(get_args(Activation))}{closest(name, get_args(Activation))}"
+        msg = (
+            f"activation={name!r} is not one of"
+            f" {list(get_args(Activation))}{closest(name, get_args(Activation))}"
+        )
         raise InputError(msg)
     return _ACTIVATIONS[name]()
 

@@ -61,7 +61,10 @@ class Ladder:
             and (np.diff(levels) < 0).all()
         )
         if not usable or len(levels) < 2:
-            msg = f"levels={self.levels!r}; expected at least two positive, finite, strictly decreasing noise levels."
+            msg = (
+                f"levels={self.levels!r}; expected at least two positive, finite, strictly"
+                " decreasing noise levels."
+            )
             raise InputError(msg)
         object.__setattr__(self, "levels", tuple(levels.tolist()))
 
@@ -91,7 +94,10 @@ class Ladder:
         ]
         clouds = [cloud for cloud in clouds if len(cloud) > 1]
         if not clouds:
-            msg = "No snapshot has two distinct cells, so there are no distances to take noise levels from; pass a Ladder."
+            msg = (
+                "No snapshot has two distinct cells, so there are no distances to take noise levels"
+                " from; pass a Ladder."
+            )
             raise InputError(msg)
         largest = max(_diameter(cloud) for cloud in clouds)
         between = np.concatenate([_to_nearest(cloud) for cloud in clouds])
@@ -103,7 +109,10 @@ class Ladder:
     def between(cls, smallest: float, largest: float, *, n_dims: int) -> Ladder:
         """Levels from `largest` to `smallest`, whose noise overlaps from each to the next in `n_dims` dimensions."""
         if not 0 < smallest < largest < np.inf:
-            msg = f"Noise levels from {smallest!r} to {largest!r}; expected two finite numbers, 0 < smallest < largest."
+            msg = (
+                f"Noise levels from {smallest!r} to {largest!r}; expected two finite numbers, 0 <"
+                " smallest < largest."
+            )
             raise InputError(msg)
         steps = max(
             1, int(np.ceil(np.log(largest / smallest) / np.log(overlapping_ratio(n_dims)) - 1e-9))

@@ -58,7 +58,10 @@ def density(adata: AnnData, *, key: str = DEFAULT) -> dict[float, Density]:
     require_anndata(adata)
     name = Keys(key).densities
     if kind_of(adata, name) != "densities":
-        msg = f"adata.uns[{name!r}] holds no densities. Learn them first: cf.tl.density(adata, time_key=...)."
+        msg = (
+            f"adata.uns[{name!r}] holds no densities. Learn them first: cf.tl.density(adata,"
+            " time_key=...)."
+        )
         raise MissingKeyError(msg)
     from cellflow.densities import Conditioned, from_state
 
@@ -71,7 +74,10 @@ def density(adata: AnnData, *, key: str = DEFAULT) -> dict[float, Density]:
         else {str(t) for t in times} - set(record["densities"])
     )
     if missing:
-        msg = f"adata.uns[{name!r}]['densities'] lacks {missing}. Restore it from a copy, or learn them again: cf.tl.density."
+        msg = (
+            f"adata.uns[{name!r}]['densities'] lacks {missing}. Restore it from a copy, or learn"
+            " them again: cf.tl.density."
+        )
         raise ModelFileError(msg)
     found = {
         label: from_state(
@@ -278,7 +284,10 @@ def velocity(
     fitted = read_fitted(adata, key)
     fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
     if fitted.flow.decoder is None:
-        msg = f"The fit in adata.uns[{key!r}] has no decoder. Expected expression in adata.X when it was made; fit again."
+        msg = (
+            f"The fit in adata.uns[{key!r}] has no decoder. Expected expression in adata.X when it"
+            " was made; fit again."
+        )
         raise InputError(msg)
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
     if asked.decoder is None:
@@ -292,9 +301,10 @@ def velocity(
     if not good.all() and (genes is not None or not good.any()):
         shown = asked.decoder.genes[~good][:5].tolist()
         msg = (
-            f"{(~good).sum():,} of {len(good):,} genes cannot be decoded from {fitted.cells.use_rep!r} (first: {shown}): "
-            f"their held-out R2 is below {MIN_R2:g}, so their velocities are mostly noise or zero. Expected genes with more; "
-            f"adata.var[{fitted.keys.gene_r2!r}] has the R2 of all, and genes= chooses."
+            f"{(~good).sum():,} of {len(good):,} genes cannot be decoded from"
+            f" {fitted.cells.use_rep!r} (first: {shown}): their held-out R2 is below {MIN_R2:g}, so"
+            " their velocities are mostly noise or zero. Expected genes with more;"
+            f" adata.var[{fitted.keys.gene_r2!r}] has the R2 of all, and genes= chooses."
         )
         warn(msg, InputWarning)
     asked.require_room(adata.n_obs)

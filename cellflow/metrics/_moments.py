@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellflow.core._clouds import Statistic, Two
 from cellflow.errors import InputError
-from cellflow.metrics._clouds import Statistic, Two
 
 __all__ = ["mean_distance", "spread_ratio"]
 
@@ -32,7 +32,10 @@ def spread_ratio(two: Two) -> Statistic:
     """
     from_mean = [((z - w @ z) ** 2).sum(axis=1) for z, w in ((two.x, two.a), (two.y, two.b))]
     if (two.y == two.y[0]).all():
-        msg = "All cells of `y` are at one position; expected cells that vary, for a ratio of variances."
+        msg = (
+            "All cells of `y` are at one position; expected cells that vary, for a ratio of"
+            " variances."
+        )
         raise InputError(msg)
     spread = float(two.b @ from_mean[1])
     ratio = float(two.a @ from_mean[0]) / spread

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cellflow.core._clouds import Statistic, Two
 from cellflow.core._typing import FloatArray
-from cellflow.metrics._clouds import Statistic, Two
 
 __all__ = ["energy", "kernel_discrepancy", "median_distance"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellflow.core._clouds import Statistic, Two
 from cellflow.core._random import stream
-from cellflow.metrics._clouds import Statistic, Two
 from cellflow.transport.exact import solve_line
 
 __all__ = ["sliced"]

@@ -76,12 +76,18 @@ def _labelled(
     """Labels as text, and weights of sum one."""
     given = np.asarray(label, dtype=object)
     if given.ndim != 1 or len(given) == 0:
-        msg = f"`{name}_label` has shape {given.shape}; expected one label for each of at least one cell."
+        msg = (
+            f"`{name}_label` has shape {given.shape}; expected one label for each of at least one"
+            " cell."
+        )
         raise InputError(msg)
     missing = [
         k for k, value in enumerate(given) if value is None or value != value
     ]  # NaN is not itself
     if missing:
-        msg = f"`{name}_label` has no label for cell {missing[0]} ({len(missing)} in all); leave such cells out."
+        msg = (
+            f"`{name}_label` has no label for cell {missing[0]} ({len(missing)} in all); leave such"
+            " cells out."
+        )
         raise InputError(msg)
     return given.astype(str), as_weights(f"`{name}_weight`", weight, len(given))

@@ -8,12 +8,12 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from cellflow.core._clouds import Statistic, Two, two_clouds
 from cellflow.core._numbers import ROUNDS, as_count
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
 from cellflow.errors import InputError
-from cellflow.metrics._clouds import Statistic, Two, two_clouds
 from cellflow.metrics._moments import mean_distance, spread_ratio
 from cellflow.metrics._pairs import energy, kernel_discrepancy, median_distance
 from cellflow.metrics._slices import sliced

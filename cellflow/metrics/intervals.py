@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow.core._clouds import two_clouds
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
-from cellflow.metrics._clouds import two_clouds
 
 __all__ = ["Calibration", "calibration"]
 

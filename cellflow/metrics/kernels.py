@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from cellflow.core._clouds import two_clouds
 from cellflow.core._numbers import as_number
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.metrics._clouds import two_clouds
 from cellflow.metrics._pairs import energy, kernel_discrepancy, median_distance
 
 __all__ = ["energy_distance", "mmd"]

@@ -62,7 +62,10 @@ def negative_log_likelihood(
     """
     nll = -np.asarray(log_prob, dtype=np.float64)
     if nll.ndim != 1 or len(nll) == 0 or np.isnan(nll).any():
-        msg = f"log_prob has shape {nll.shape} and {np.isnan(nll).sum()} values that are no numbers; expected (n,), n >= 1."
+        msg = (
+            f"log_prob has shape {nll.shape} and {np.isnan(nll).sum()} values that are no numbers;"
+            " expected (n,), n >= 1."
+        )
         raise InputError(msg)
     share = np.ones(len(nll)) if weight is None else np.asarray(weight, dtype=np.float64)
     if (

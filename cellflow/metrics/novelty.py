@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow.core._clouds import cloud, require_one_space
 from cellflow.core._neighbors import nearest
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
-from cellflow.metrics._clouds import cloud, require_one_space
 
 __all__ = ["Novelty", "nearest_neighbour_novelty"]
 
@@ -100,7 +100,10 @@ def nearest_neighbour_novelty(
     require_one_space(training=training, generated=generated)
     training = np.unique(training, axis=0)
     if len(training) < 3:
-        msg = f"`training` has {len(training)} different cells; expected at least three, to know how far apart cells lie."
+        msg = (
+            f"`training` has {len(training)} different cells; expected at least three, to know how"
+            " far apart cells lie."
+        )
         raise InputError(msg)
     apart = _distances(training, training, 3)[:, 1:]  # the nearest is the cell itself
     if held_out is None:

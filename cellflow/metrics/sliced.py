@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from cellflow.core._clouds import two_clouds
 from cellflow.core._numbers import ROUNDS, as_count
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
 from cellflow.errors import InputError
-from cellflow.metrics._clouds import two_clouds
 from cellflow.metrics._slices import sliced
 
 __all__ = ["sliced_wasserstein"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from cellflow.core._clouds import two_clouds
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
-from cellflow.metrics._clouds import two_clouds
 from cellflow.transport.exact import solve
 
 __all__ = ["wasserstein"]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow.core._clouds import cloud, require_one_space
 from cellflow.core._numbers import as_count
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._threads import one_library_thread
 from cellflow.core._typing import FloatArray, IntArray, RandomState
 from cellflow.errors import InputError
-from cellflow.metrics._clouds import cloud, require_one_space
 
 __all__ = ["TwoSample", "c2st"]
 
@@ -137,8 +137,9 @@ def c2st(
         n_different = len(np.unique(drawn[-1], axis=0))
         if n_different < _LEAST:
             msg = (
-                f"`{name}` has {n_different} different cells among the {n_points} that were drawn by weight; expected at "
-                f"least {_LEAST} to tell two clouds apart. Pass more cells, or weights that leave more of them."
+                f"`{name}` has {n_different} different cells among the {n_points} that were drawn"
+                f" by weight; expected at least {_LEAST} to tell two clouds apart. Pass more cells,"
+                " or weights that leave more of them."
             )
             raise InputError(msg)
     # Neither cloud is the first one, so that exchanging them changes nothing.

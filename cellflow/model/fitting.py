@@ -127,9 +127,10 @@ class Coupled:
         )
         if shapes != found or describe(recipe.coupling) != self.coupling or not same:
             msg = (
-                f"`plans` are those of the coupling {dict(self.coupling)} between {shapes} cells; the fit has "
-                f"{describe(recipe.coupling)} and {found} cells{'' if same else ' in other model coordinates'}. "
-                "Pass what `couple` returns for the same snapshots, coupling and scale."
+                f"`plans` are those of the coupling {dict(self.coupling)} between {shapes} cells;"
+                f" the fit has {describe(recipe.coupling)} and {found}"
+                f" cells{'' if same else ' in other model coordinates'}. Pass what `couple` returns"
+                " for the same snapshots, coupling and scale."
             )
             raise InputError(msg)
 
@@ -159,7 +160,10 @@ def couple(
     recipe = _recipe(recipe)
     clock = snapshots.clock
     if recipe.generates:
-        msg = f"The recipe {recipe.name!r} generates cells from noise and couples nothing; fit it without plans."
+        msg = (
+            f"The recipe {recipe.name!r} generates cells from noise and couples nothing; fit it"
+            " without plans."
+        )
         raise InputError(msg)
     resolved = recipe.resolved(clock)
     frame = Frame.fitted(snapshots, scale)
@@ -350,10 +354,16 @@ def fit(
     start = time.perf_counter()
     # Arguments first: a plan may take minutes.
     if not isinstance(snapshots, Snapshots):
-        msg = f"snapshots is of type {type(snapshots).__name__}; expected Snapshots. For an AnnData, call cf.tl.flow."
+        msg = (
+            f"snapshots is of type {type(snapshots).__name__}; expected Snapshots. For an AnnData,"
+            " call cf.tl.flow."
+        )
         raise InputTypeError(msg)
     if plans is not None and not isinstance(plans, Coupled):
-        msg = f"plans is of type {type(plans).__name__}; expected what cellflow.model.fitting.couple returns, or None."
+        msg = (
+            f"plans is of type {type(plans).__name__}; expected what cellflow.model.fitting.couple"
+            " returns, or None."
+        )
         raise InputTypeError(msg)
     if callback is not None and not callable(callback):
         msg = f"callback={callback!r}; expected a function of the step and the loss, or None."
@@ -363,7 +373,10 @@ def fit(
     threads = as_threads(threads)
     recipe = _recipe(recipe)
     if recipe.generates and recipe.score is not None:
-        msg = f"The recipe {recipe.name!r} generates cells from noise; expected no score. Fit it with another method."
+        msg = (
+            f"The recipe {recipe.name!r} generates cells from noise; expected no score. Fit it with"
+            " another method."
+        )
         raise InputError(msg)
     clock = _ARTIFICIAL if recipe.generates else snapshots.clock
     given = recipe
@@ -412,9 +425,11 @@ def fit(
             field=recipe.field,
             score=recipe.score,
             ladder=ladder,
-            moments=None
-            if ladder is None
-            else Moments.fitted(inside, noise=max(stream.path_variance(), ladder.smallest**2)),
+            moments=(
+                None
+                if ladder is None
+                else Moments.fitted(inside, noise=max(stream.path_variance(), ladder.smallest**2))
+            ),
             n_context=inside.n_context,
             sigma=recipe.sigma,
         ).to(place)

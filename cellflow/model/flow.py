@@ -160,7 +160,10 @@ class Flow:
             The flow was fitted without one.
         """
         if self.dynamics.score is None:
-            msg = f"The flow was fitted without a score (method {self.recipe['name']!r}); fit with score=True, or method='sf2m'."
+            msg = (
+                f"The flow was fitted without a score (method {self.recipe['name']!r}); fit with"
+                " score=True, or method='sf2m'."
+            )
             raise InputError(msg)
         return self.dynamics.score  # type: ignore[return-value] # what `Dynamics.built` made
 
@@ -424,7 +427,10 @@ class Flow:
         names = np.arange(len(z)) if keys is None else np.asarray(keys)
         paths = np.tile(np.arange(n_rep), len(z)) if replicate is None else np.asarray(replicate)
         if len(paths) != len(rows):
-            msg = f"replicate has {len(paths)} entries for {len(z)} cells and n_rep={n_rep}; expected one per cell, and n_rep=1."
+            msg = (
+                f"replicate has {len(paths)} entries for {len(z)} cells and n_rep={n_rep}; expected"
+                " one per cell, and n_rep=1."
+            )
             raise InputError(msg)
         features = self._features(context, len(z))
         t0 = as_number("t0", t0)
@@ -530,7 +536,10 @@ class Flow:
         found = () if context is None else np.shape(context)
         if found not in ((self.n_context,), (n, self.n_context)) or self.n_context == 0:
             expected = f"({n}, {self.n_context})" if self.n_context else "none"
-            msg = f"context has shape {found}; the flow was fitted with {self.n_context} features: expected {expected}."
+            msg = (
+                f"context has shape {found}; the flow was fitted with {self.n_context} features:"
+                f" expected {expected}."
+            )
             raise InputError(msg)
         return np.broadcast_to(as_array("context", context).astype(np.float64), (n, self.n_context))
 
@@ -563,16 +572,18 @@ class Flow:
             "clock": asdict(self.clock),
             "sigma": self.dynamics.sigma,
             "n_context": self.n_context,
-            "ladder": asdict(self.score_network.ladder)
-            if self.dynamics.score is not None
-            else None,
+            "ladder": (
+                asdict(self.score_network.ladder) if self.dynamics.score is not None else None
+            ),
             "recipe": dict(self.recipe),
             "plans": {key: dict(value) for key, value in self.plans.items()},
             "seed": self.seed,
             "threads": self.threads,
             "seconds": self.seconds,
-            "decoder": decoder
-            and {"genes": decoder.genes.tolist(), "kind": decoder.kind, "r2": decoder.r2},
+            "decoder": (
+                decoder
+                and {"genes": decoder.genes.tolist(), "kind": decoder.kind, "r2": decoder.r2}
+            ),
         }
         arrays = {
             "times": self.times,
@@ -617,8 +628,9 @@ class Flow:
         layout = state.count("format", state.value("format"), least=1)
         if layout > FORMAT:
             msg = (
-                f"The model was written by cellflow {config.get('version')} (format {layout}); this is "
-                f"{__version__}, which reads up to format {FORMAT}. Upgrade cellflow-trajectory."
+                f"The model was written by cellflow {config.get('version')} (format {layout}); this"
+                f" is {__version__}, which reads up to format {FORMAT}. Upgrade"
+                " cellflow-trajectory."
             )
             raise ModelFileError(msg)
         try:
@@ -730,7 +742,10 @@ def _replace_model(place: FilePath, blob: bytes, seal: bytes) -> None:
         foreign = sorted(name for name in names if not _is_model_file(name))
         if foreign or (target.exists() and not target.is_dir()):
             more = f" (it holds {foreign[0]!r})" if foreign else ""
-            msg = f"{place} exists and is not the folder of a saved flow{more}; choose another, or empty it."
+            msg = (
+                f"{place} exists and is not the folder of a saved flow{more}; choose another, or"
+                " empty it."
+            )
             raise ModelFileError(msg)
         if place.is_symlink() and not target.exists():
             msg = (
@@ -779,14 +794,20 @@ def _read_model(place: FilePath) -> tuple[Mapping[str, Any], bytes, FilePath]:
             break
         seen = text
     if not blob and not file.exists():
-        msg = f"{place} does not hold a saved flow: {_ARRAY_FILE} is missing. Restore it from a copy, or fit again."
+        msg = (
+            f"{place} does not hold a saved flow: {_ARRAY_FILE} is missing. Restore it from a copy,"
+            " or fit again."
+        )
         raise ModelFileError(msg)
     for name, right in (
         (file, whole),
         (place / _CONFIG_FILE, _sha256(_canonical(config)) == sums["config"]),
     ):
         if not right:
-            msg = f"{name} is damaged: its checksum is not the recorded one. Restore it from a copy, or fit again."
+            msg = (
+                f"{name} is damaged: its checksum is not the recorded one. Restore it from a copy,"
+                " or fit again."
+            )
             raise ModelFileError(msg)
     return config, blob, file
 
@@ -803,7 +824,10 @@ def _read_file(place: FilePath, name: str, *, missing: bytes | None = None) -> b
     except FileNotFoundError as cause:
         if missing is not None:
             return missing
-        msg = f"{place} does not hold a saved flow ({_CONFIG_FILE} and {_ARRAY_FILE}): {name} is missing."
+        msg = (
+            f"{place} does not hold a saved flow ({_CONFIG_FILE} and {_ARRAY_FILE}): {name} is"
+            " missing."
+        )
         raise ModelFileError(msg) from cause
     except ModelFileError:
         raise
@@ -821,7 +845,10 @@ def _opened_seal(place: FilePath, text: bytes) -> tuple[Mapping[str, Any], dict[
         _canonical(config)
     except (ValueError, KeyError, TypeError, RecursionError) as cause:
         why = f"{cause} is missing" if isinstance(cause, KeyError) else cause
-        msg = f"{place} does not hold a saved flow: {_CONFIG_FILE} is not what Flow.save writes ({why})."
+        msg = (
+            f"{place} does not hold a saved flow: {_CONFIG_FILE} is not what Flow.save writes"
+            f" ({why})."
+        )
         raise ModelFileError(msg) from cause
     return config, sums
 
@@ -835,7 +862,10 @@ def _opened_arrays(blob: bytes, file: FilePath) -> dict[str, FloatArray]:
     except (
         Exception
     ) as cause:  # of the library: its own class, KeyError for a type that numpy lacks, and more
-        msg = f"{file} cannot be read as safetensors ({type(cause).__name__}: {cause}). Restore it, or fit again."
+        msg = (
+            f"{file} cannot be read as safetensors ({type(cause).__name__}: {cause}). Restore it,"
+            " or fit again."
+        )
         raise ModelFileError(msg) from cause
 
 
@@ -872,7 +902,8 @@ def _stored_clock(state: Stored) -> Clock:
     }
     if not numbers["start"] < numbers["stop"]:
         state.fail(
-            f"clock.stop is {numbers['stop']:g}, expected a number above clock.start, {numbers['start']:g}"
+            f"clock.stop is {numbers['stop']:g}, expected a number above clock.start,"
+            f" {numbers['start']:g}"
         )
     return Clock(**numbers)
 
@@ -924,9 +955,11 @@ def _stored_dynamics(state: Stored, clock: Clock, own: Mapping[str, type[nn.Modu
             field=built["field"],
             score=built.get("score"),
             ladder=ladder,
-            moments=Moments.blank(len(state.arrays["times"]), state.config["n_dims"])
-            if ladder
-            else None,
+            moments=(
+                Moments.blank(len(state.arrays["times"]), state.config["n_dims"])
+                if ladder
+                else None
+            ),
             n_context=state.count(
                 "n_context", state.config.get("n_context", 0), most=_MOST_CONTEXT
             ),
@@ -960,7 +993,10 @@ def _builder(
     """Turn a described network back into its builder."""
     name = spec["type"]
     if name not in own and name not in networks.__all__:
-        msg = f"The flow was fitted with a network {name!r} that cellflow does not have; pass fields={{{name!r}: YourClass}}."
+        msg = (
+            f"The flow was fitted with a network {name!r} that cellflow does not have; pass"
+            f" fields={{{name!r}: YourClass}}."
+        )
         raise ModelFileError(msg)
     options = {}
     for key, value in spec.items():

@@ -282,7 +282,10 @@ def by_name(method: str | Recipe) -> Recipe:
     if isinstance(method, Recipe):
         return method
     if not isinstance(method, str) or method.replace("_", "-") not in _METHODS:
-        msg = f"method={method!r} is neither a Recipe nor one of {sorted(_METHODS)}{closest(method, _METHODS)}"
+        msg = (
+            f"method={method!r} is neither a Recipe nor one of"
+            f" {sorted(_METHODS)}{closest(method, _METHODS)}"
+        )
         raise InputError(msg)
     return _METHODS[method.replace("_", "-")]()
 
@@ -399,7 +402,10 @@ def _made(described: Any) -> Any:
     for family in (couplings, paths, fields, objectives):
         kind = getattr(family, name) if name in family.__all__ else kind
     if kind is None:
-        msg = f"The recipe has a part of type {name!r}, which cellflow does not have and cannot bring back."
+        msg = (
+            f"The recipe has a part of type {name!r}, which cellflow does not have and cannot bring"
+            " back."
+        )
         raise InputError(msg)
     if isinstance(kind, type) and is_dataclass(kind):
         return kind(**parts)

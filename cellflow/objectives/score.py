@@ -42,7 +42,10 @@ def _perturbed(dynamics: Dynamics, sample: PathSample) -> _Perturbed:
     if sample.level is None:
         return _Perturbed(sample.x, torch.zeros_like(std), std)
     if sample.z is None:
-        msg = "A sample with noise levels needs the noise `z` of its states; draw it with cellflow.paths.sample."
+        msg = (
+            "A sample with noise levels needs the noise `z` of its states; draw it with"
+            " cellflow.paths.sample."
+        )
         raise InputError(msg)
     levels = std.new_tensor(cast("NoiseConditional", dynamics.score).ladder.levels)
     # The upper part of [0, 1) is dealt out among the levels; rows without a width of their own
@@ -99,7 +102,10 @@ def denoising_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
 def _denoising(dynamics: Dynamics, sample: PathSample) -> Tensor:
     x, noise, tau = _perturbed(dynamics, sample)
     if sample.z is None or not bool((tau > 0).all()):
-        msg = "Denoising needs noise: these states carry none. Use a path with a width, noise levels, or sliced score matching."
+        msg = (
+            "Denoising needs noise: these states carry none. Use a path with a width, noise levels,"
+            " or sliced score matching."
+        )
         raise InputError(msg)
     error = tau[:, None] * _score(dynamics, sample, x, noise) + sample.z
     return weighted_mean(error.square().mean(dim=1), sample)

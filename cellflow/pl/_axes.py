@@ -77,11 +77,17 @@ def canvas(ax: Axes | None, *, width: float = 6.4, height: float = 4.8) -> Itera
 def _require_axes(ax: object) -> None:
     if not hasattr(ax, "add_collection") or getattr(ax, "figure", None) is None:
         gone = " that belongs to no figure any more" if hasattr(ax, "add_collection") else ""
-        msg = f"ax= is of type {type(ax).__name__}{gone}; expected one Axes, such as plt.subplots()[1]."
+        msg = (
+            f"ax= is of type {type(ax).__name__}{gone}; expected one Axes, such as"
+            " plt.subplots()[1]."
+        )
         raise InputTypeError(msg)
     projection = getattr(ax, "name", "rectilinear")
     if projection != "rectilinear":
-        msg = f"ax= has the projection {projection!r}; expected a plain Axes, such as plt.subplots()[1]."
+        msg = (
+            f"ax= has the projection {projection!r}; expected a plain Axes, such as"
+            " plt.subplots()[1]."
+        )
         raise InputError(msg)
 
 

@@ -70,14 +70,20 @@ def read_colours(adata: AnnData, color: object, fitted: Fitted) -> Values | Grou
             Values(fitted.time_key, fitted.times, is_time=True), f"adata.obs[{fitted.keys.time!r}]"
         )
     if not isinstance(color, str) or not (color in adata.obs or color in adata.var_names):
-        msg = f"color={color!r} is neither a column of adata.obs nor a gene{closest(color, [*adata.obs, *adata.var_names])}."
+        msg = (
+            f"color={color!r} is neither a column of adata.obs nor a"
+            f" gene{closest(color, [*adata.obs, *adata.var_names])}."
+        )
         raise MissingKeyError(msg)
     if color not in adata.obs:
         return _finite(Values(color, _expression_of(adata, color)), f"The expression of {color!r}")
     column = adata.obs[color]
     where = f"adata.obs[{color!r}]"
     if column.ndim != 1:
-        msg = f"{where} names {column.shape[1]} columns; expected one column of that name. Drop or rename the others."
+        msg = (
+            f"{where} names {column.shape[1]} columns; expected one column of that name. Drop or"
+            " rename the others."
+        )
         raise InputError(msg)
     return (
         _groups(adata, color, column)
@@ -96,14 +102,20 @@ def _numbers(column: pd.Series, where: str) -> FloatArray:
     from pandas.api.types import is_complex_dtype
 
     if is_complex_dtype(column):
-        msg = f"{where} has dtype {column.dtype}; expected real numbers or categories. Pass another color=."
+        msg = (
+            f"{where} has dtype {column.dtype}; expected real numbers or categories. Pass another"
+            " color=."
+        )
         raise InputError(msg)
     return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
 
 
 def _finite(values: Values, where: str) -> Values:
     if not np.isfinite(values.values).any():
-        msg = f"{where} holds no finite value to colour the cells by. Expected some; pass another color=."
+        msg = (
+            f"{where} holds no finite value to colour the cells by. Expected some; pass another"
+            " color=."
+        )
         raise InputError(msg)
     return values
 
@@ -113,7 +125,10 @@ def _expression_of(adata: AnnData, gene: str) -> FloatArray:
     column = gene_columns(adata, gene)
     rows = expression(adata)
     if rows is None:
-        msg = f"color={gene!r} is a gene, but adata.X is None. Expected expression there, or color= a column of adata.obs."
+        msg = (
+            f"color={gene!r} is a gene, but adata.X is None. Expected expression there, or color= a"
+            " column of adata.obs."
+        )
         raise InputError(msg)
     blocks = []
     for start in range(0, adata.n_obs, _BLOCK):
@@ -127,7 +142,10 @@ def _groups(adata: AnnData, color: str, column: pd.Series) -> Groups:
     try:
         groups = column.astype("category").cat
     except (TypeError, ValueError) as cause:
-        msg = f"adata.obs[{color!r}] cannot be read as categories ({cause}). Expected text, categories or numbers in it."
+        msg = (
+            f"adata.obs[{color!r}] cannot be read as categories ({cause}). Expected text,"
+            " categories or numbers in it."
+        )
         raise InputError(msg) from cause
     codes = groups.codes.to_numpy().astype(np.int64)
     names = list(map(str, groups.categories))
@@ -148,7 +166,10 @@ def _given(
     given: object, categories: Sequence[Any], present: set[int], where: str
 ) -> list[tuple[float, ...]]:
     """The user's colours, one for each category; those of categories without cells are not looked at."""
-    remedy = f"Expected a list with one colour for each of the {len(categories)} categories, or a dictionary from category"
+    remedy = (
+        f"Expected a list with one colour for each of the {len(categories)} categories, or a"
+        " dictionary from category"
+    )
     remedy += " to colour. Correct or delete it."
     if isinstance(given, Mapping):
         by_name = {str(name): shade for name, shade in given.items()}

@@ -129,9 +129,9 @@ class Fitted:
         known = np.unique(self.times[np.isfinite(self.times)])
         if not len(known):
             msg = (
-                f"No cell of adata has a measured time: adata.obs[{self.keys.time_inferred!r}] is True for all "
-                f"{len(self.times):,}. Expected some of the cells that the flow was fitted to; add them, or fit again with "
-                "cf.tl.flow."
+                f"No cell of adata has a measured time: adata.obs[{self.keys.time_inferred!r}] is"
+                f" True for all {len(self.times):,}. Expected some of the cells that the flow was"
+                " fitted to; add them, or fit again with cf.tl.flow."
             )
             raise InputError(msg)
         return known

@@ -125,7 +125,10 @@ def _arrows(fitted: Fitted, basis: str, positions: FloatArray) -> FloatArray:
     width = positions.shape[1]
     shape = tuple(getattr(found, "shape", ()))
     if len(shape) != 2 or shape[1] < width:
-        msg = f"{where} has shape {shape}; expected {positions.shape}, an arrow for each cell. Compute it again: {compute}."
+        msg = (
+            f"{where} has shape {shape}; expected {positions.shape}, an arrow for each cell."
+            f" Compute it again: {compute}."
+        )
         raise InputError(msg)
     arrows = np.asarray(found.toarray() if hasattr(found, "toarray") else found)
     if arrows.dtype.kind not in "fiu":

@@ -75,7 +75,8 @@ def _unused(mass_key: str) -> Problem:
     return Problem(
         f"mass_key={mass_key!r}",
         "names sizes of whole populations",
-        "None, unless method='fm' is meant: growth is not learned yet, and cf.tl.flow refuses it for other methods",
+        "None, unless method='fm' is meant: growth is not learned yet, and cf.tl.flow refuses it"
+        " for other methods",
         "Omit it.",
         "warning",
     )

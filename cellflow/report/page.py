@@ -144,9 +144,13 @@ def document(title: str, *body: str) -> str:
     head = element(
         "head",
         Markup(
-            '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+            '<meta charset="utf-8"><meta name="viewport" content="width=device-width,'
+            ' initial-scale=1">'
         ),
         element("title", title),
         element("style", Markup(_STYLE)),
     )
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', element('main', *body)), lang='en')}\n"
+    return (
+        "<!DOCTYPE"
+        f" html>\n{element('html', head, element('body', element('main', *body)), lang='en')}\n"
+    )

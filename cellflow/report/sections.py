@@ -12,12 +12,12 @@ from cellflow.adapter.components import Plane, axis_name, plane_of
 from cellflow.adapter.keys import Keys, kind_of
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.record import record_of
-from cellflow.bench._celltypes import typed
-from cellflow.bench._held import FLOOR, STRAIGHT, Cloud, Held
-from cellflow.bench._lineages import moved
 from cellflow.core._typing import FloatArray
 from cellflow.report import pictures
+from cellflow.report.celltypes import typed
 from cellflow.report.format import digits, number, plain, with_interval
+from cellflow.report.held import FLOOR, STRAIGHT, Cloud, Held
+from cellflow.report.lineages import moved
 from cellflow.report.page import Markup, definitions, element, figure, table
 from cellflow.report.pictures import Mark, Panel, Picture
 
@@ -49,32 +49,45 @@ _MEANING = (
     (
         "w1",
         "W1",
-        "How far cells would have to be moved, on average, to turn the prediction into the hidden cells (exact Wasserstein "
-        "distance, in the units of the representation); in brackets where it would lie in 95 of 100 repeated samples of as "
-        "many cells.",
+        (
+            "How far cells would have to be moved, on average, to turn the prediction into the"
+            " hidden cells (exact Wasserstein distance, in the units of the representation); in"
+            " brackets where it would lie in 95 of 100 repeated samples of as many cells."
+        ),
     ),
     (
         "w1_half",
         "W1, equal n",
-        "The same with one number of cells for all rows, at most half of the hidden ones; only at equal numbers can distances "
-        "be compared, because small clouds are far from anything.",
+        (
+            "The same with one number of cells for all rows, at most half of the hidden ones; only"
+            " at equal numbers can distances be compared, because small clouds are far from"
+            " anything."
+        ),
     ),
     (
         "skill",
         "skill",
-        "Where W1 at equal numbers lies between interpolation without a model (0) and real cells (1); negative is worse than "
-        "no model. In brackets its 95 % interval over splits of the hidden cells.",
+        (
+            "Where W1 at equal numbers lies between interpolation without a model (0) and real"
+            " cells (1); negative is worse than no model. In brackets its 95 % interval over splits"
+            " of the hidden cells."
+        ),
     ),
     (
         "energy",
         "energy",
-        "Energy distance, which, unlike W1, also notices a variance that was lost; 0 where both are one.",
+        (
+            "Energy distance, which, unlike W1, also notices a variance that was lost; 0 where both"
+            " are one."
+        ),
     ),
     (
         "variance_ratio",
         "variance",
-        "Total variance of the predicted cells over that of the hidden ones: 1 is right, less means a prediction that "
-        "collapses towards its mean.",
+        (
+            "Total variance of the predicted cells over that of the hidden ones: 1 is right, less"
+            " means a prediction that collapses towards its mean."
+        ),
     ),
     (
         "mean_error",
@@ -84,12 +97,18 @@ _MEANING = (
     (
         "composition_error",
         "wrong types",
-        "Share of the predicted cells that would have to change their cell type for the shares of types to be right.",
+        (
+            "Share of the predicted cells that would have to change their cell type for the shares"
+            " of types to be right."
+        ),
     ),
     (
         "c2st",
         "C2ST",
-        "How often a classifier tells predicted from hidden cells: 0.5 is no better than a coin, 1 is always.",
+        (
+            "How often a classifier tells predicted from hidden cells: 0.5 is no better than a"
+            " coin, 1 is always."
+        ),
     ),
     ("n_predicted", "cells", "Predicted cells."),
     ("seconds", "seconds", "Time to predict, training and plans included, scoring not."),
@@ -97,8 +116,11 @@ _MEANING = (
 _MORE = (
     (
         "protocol",
-        "P1 pushes the real cells of the last snapshot before the hidden one; P2 rolls out the cells of the first snapshot; "
-        "two-sided joins the neighbours before and after, weighted by closeness in time.",
+        (
+            "P1 pushes the real cells of the last snapshot before the hidden one; P2 rolls out the"
+            " cells of the first snapshot; two-sided joins the neighbours before and after,"
+            " weighted by closeness in time."
+        ),
     ),
     (
         "noise floor",
@@ -106,13 +128,16 @@ _MORE = (
     ),
     (
         "OT interpolation",
-        "Cells on the way along the exact optimal transport between the two neighbouring snapshots, without any model; what a "
-        "model has to beat.",
+        (
+            "Cells on the way along the exact optimal transport between the two neighbouring"
+            " snapshots, without any model; what a model has to beat."
+        ),
     ),
 )
 _NO_REFERENCE = (
-    "The benchmark was run in a representation made again without the hidden cells and does not say which cells it drew, so "
-    "its predictions cannot be laid beside the cells here; run cf.bench.holdout again with this version."
+    "The benchmark was run in a representation made again without the hidden cells and does not say"
+    " which cells it drew, so its predictions cannot be laid beside the cells here; run"
+    " cf.bench.holdout again with this version."
 )
 
 
@@ -134,13 +159,14 @@ def distances(held: Held) -> Iterator[Markup]:
     yield element("h2", "How far from the hidden cells")
     yield element(
         "p",
-        "Left is better. Every row has the same number of cells. The dashed line is interpolation without a model, the dotted "
-        "one the noise floor: real cells against real cells.",
+        "Left is better. Every row has the same number of cells. The dashed line is interpolation"
+        " without a model, the dotted one the noise floor: real cells against real cells.",
     )
     for part in _parts(panels):
         caption = (
-            "W1 at equal numbers of cells, mean over seeds. Bars: 95 % interval of the difference to OT interpolation, over "
-            "splits of the hidden cells. Orange: models. Black: no model."
+            "W1 at equal numbers of cells, mean over seeds. Bars: 95 % interval of the difference"
+            " to OT interpolation, over splits of the hidden cells. Orange: models. Black: no"
+            " model."
         )
         picture = pictures.distances(part, floor=floor, straight=straight)
         yield _figure(
@@ -234,11 +260,15 @@ def maps(adata: AnnData, held: Held, embedding: str | None) -> Iterator[Markup]:
         return
     yield element(
         "p",
-        "Where blue and orange mix evenly, the prediction is right. The first picture of each row shows the hidden cells "
-        "between the snapshots before and after, the nearest that the methods have seen.",
+        "Where blue and orange mix evenly, the prediction is right. The first picture of each row"
+        " shows the hidden cells between the snapshots before and after, the nearest that the"
+        " methods have seen.",
     )
     yield element("h3", "First two dimensions")
-    caption = f"First two of {held.params['n_dims']} dimensions, at one scale; as many cells of either colour."
+    caption = (
+        f"First two of {held.params['n_dims']} dimensions, at one scale; as many cells of either"
+        " colour."
+    )
     plane = plane_of(str(held.params["use_rep"]), int(held.params["n_dims"]))
     yield from (part for time in held.times for part in _map(held, time, plane.of, plane, caption))
     if embedding is None:
@@ -248,8 +278,8 @@ def maps(adata: AnnData, held: Held, embedding: str | None) -> Iterator[Markup]:
     plane = plane_of(embedding, positions.shape[1])
     yield element("h3", f"On the embedding ({axis_name(embedding)})")
     caption = (
-        "Every cell is placed at the mean of the real cells nearest to it, so this picture cannot show predictions that lie "
-        "outside of the real cells."
+        "Every cell is placed at the mean of the real cells nearest to it, so this picture cannot"
+        " show predictions that lie outside of the real cells."
     )
     drawn = []
     for time in held.times:
@@ -325,14 +355,18 @@ def composition(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator
         return
     yield element(
         "p",
-        f"Every predicted cell takes the label ({cluster_key}) that most of the 15 hidden cells nearest to it have (a tenth "
-        "of the hidden cells where these are fewer than 150). “Wrong in all” is the share of cells that would have to change "
-        "their label for the shares to be right.",
+        f"Every predicted cell takes the label ({cluster_key}) that most of the 15 hidden cells"
+        " nearest to it have (a tenth of the hidden cells where these are fewer than 150). “Wrong"
+        " in all” is the share of cells that would have to change their label for the shares to be"
+        " right.",
     )
     panels, n_labels = _most_common(panels)
     drawn = "" if n_labels <= _TYPES else f" The {_TYPES} largest of {n_labels} are drawn."
     for part in _parts(panels):
-        caption = f"Shares of cell types: hidden cells, the prediction of {names[0]}, and OT interpolation without a model.{drawn}"
+        caption = (
+            f"Shares of cell types: hidden cells, the prediction of {names[0]}, and OT"
+            f" interpolation without a model.{drawn}"
+        )
         yield _figure(
             pictures.composition_bars(part),
             caption,
@@ -369,9 +403,9 @@ def lineages(adata: AnnData, held: Held, cluster_key: str | None, fit_key: str) 
     yield element("h2", "Cell types from snapshot to snapshot")
     yield element(
         "p",
-        "A transport plan says which early cells become which late ones. A plan that conserves mass cannot let a type grow: "
-        "where shares change, it turns cells of one type into another. The shares of types at a hidden time do not show that. "
-        f"{moves.about}",
+        "A transport plan says which early cells become which late ones. A plan that conserves"
+        " mass cannot let a type grow: where shares change, it turns cells of one type into"
+        f" another. The shares of types at a hidden time do not show that. {moves.about}",
     )
     if moves.reason:
         yield element("p", moves.reason)
@@ -399,8 +433,8 @@ def lineages(adata: AnnData, held: Held, cluster_key: str | None, fit_key: str) 
     }
     for part in _parts(panels, _FEW):
         caption = (
-            f"Where the plan takes the mass of each type ({cluster_key}), in percent of the row; rows without colour: no such "
-            f"cells at the start.{left}"
+            f"Where the plan takes the mass of each type ({cluster_key}), in percent of the row;"
+            f" rows without colour: no such cells at the start.{left}"
         )
         yield _figure(
             pictures.transitions(part), caption, alt="Mass from each early type to each late type"
@@ -457,11 +491,15 @@ def calibrated(held: Held) -> Iterator[Markup]:
     yield element("h2", "Is the prediction as wide as the cells are?")
     yield element(
         "p",
-        "The central half of the predicted cells should span the central half of the hidden ones, in every dimension. On the "
-        "dashed diagonal it does; below it the prediction is too narrow or beside the cells, above it too wide.",
+        "The central half of the predicted cells should span the central half of the hidden ones,"
+        " in every dimension. On the dashed diagonal it does; below it the prediction is too narrow"
+        " or beside the cells, above it too wide.",
     )
     for part in _parts(panels):
-        caption = f"{names[0]}: hidden cells inside central intervals of the prediction. Thin lines: single dimensions."
+        caption = (
+            f"{names[0]}: hidden cells inside central intervals of the prediction. Thin lines:"
+            " single dimensions."
+        )
         yield _figure(
             pictures.calibration_curves(part),
             caption,
@@ -495,15 +533,17 @@ def fit(adata: AnnData, fit_key: str) -> Iterator[Markup]:
     yield element("h2", "The fit to all snapshots")
     yield element(
         "p",
-        f"In adata.uns[{fit_key!r}] there is a fit that has seen every snapshot, the hidden ones of this report included. The "
-        "benchmark made fits of its own; this one is for predictions to come.",
+        f"In adata.uns[{fit_key!r}] there is a fit that has seen every snapshot, the hidden ones of"
+        " this report included. The benchmark made fits of its own; this one is for predictions to"
+        " come.",
     )
     history = record["history"]
     if len(history["step"]) > 1:
         caption = (
-            "Training. The loss does not go to zero, because several cells pass one place at different velocities; what to "
-            "look for is a flat end of the training curve. The held-out curve often rises while predictions get better, so a "
-            "rise is no reason to train less; the numbers above measure predictions."
+            "Training. The loss does not go to zero, because several cells pass one place at"
+            " different velocities; what to look for is a flat end of the training curve. The"
+            " held-out curve often rises while predictions get better, so a rise is no reason to"
+            " train less; the numbers above measure predictions."
         )
         yield _figure(pictures.training(history), caption, alt="Training loss over steps")
     plans = record["plans"]
@@ -520,8 +560,9 @@ def fit(adata: AnnData, fit_key: str) -> Iterator[Markup]:
         yield element("h3", "Transport plans")
         yield element(
             "p",
-            "Which cells become which, solved once per interval. The cost is the mean squared distance that cells travel, in "
-            "model units; the gap is a certified bound on how far the plan is from the best one, relative to the cost.",
+            "Which cells become which, solved once per interval. The cost is the mean squared"
+            " distance that cells travel, in model units; the gap is a certified bound on how far"
+            " the plan is from the best one, relative to the cost.",
         )
         yield table(["interval", *columns], rows)
     params = record["params"]

@@ -171,7 +171,10 @@ def denoise(
     NeurIPS 2022.
     """
     if not 0 < noise <= ladder.largest:
-        msg = f"noise={noise!r}; expected a positive number up to the ladder's largest level, {ladder.largest:.4g}."
+        msg = (
+            f"noise={noise!r}; expected a positive number up to the ladder's largest level,"
+            f" {ladder.largest:.4g}."
+        )
         raise InputError(msg)
     levels = [noise, *(level for level in ladder.levels if level < noise)]
 

@@ -308,7 +308,10 @@ def _augmented(field: Field, probes: Tensor) -> Field:
             state = x[:, :-1].detach().requires_grad_()
             velocity = field(t, state)
             if velocity.shape != state.shape:
-                msg = f"The field returned shape {tuple(velocity.shape)} for states {tuple(state.shape)}; expected the same."
+                msg = (
+                    f"The field returned shape {tuple(velocity.shape)} for states"
+                    f" {tuple(state.shape)}; expected the same."
+                )
                 raise InputError(msg)
             rows = _products(velocity, state, probes)
             trace = sum(
@@ -331,8 +334,9 @@ def _products(velocity: Tensor, state: Tensor, probes: Tensor) -> Iterator[tuple
             )
         if row is None:
             msg = (
-                "The field's value is not connected to the state by autograd, so its divergence is unknown. Compute it with "
-                "torch, outside torch.no_grad(); a field that is constant in x may add 0 * x."
+                "The field's value is not connected to the state by autograd, so its divergence is"
+                " unknown. Compute it with torch, outside torch.no_grad(); a field that is constant"
+                " in x may add 0 * x."
             )
             raise InputError(msg)
         yield row, probe
@@ -346,7 +350,10 @@ def _known(name: str, log_prob: FloatArray, n: int) -> FloatArray:
         raise InputError(msg)
     bad = np.flatnonzero(np.isnan(log_prob) | (log_prob == np.inf))
     if len(bad):
-        msg = f"has {name}={log_prob[bad[0]]} ({len(bad)} cells in all); expected log-densities in nats."
+        msg = (
+            f"has {name}={log_prob[bad[0]]} ({len(bad)} cells in all); expected log-densities in"
+            " nats."
+        )
         raise IntegrationError(msg, cell=int(bad[0]))
     return log_prob
 
@@ -354,7 +361,8 @@ def _known(name: str, log_prob: FloatArray, n: int) -> FloatArray:
 def _warn_if_coarse(error: float, nats: float, step: float, t0: float, times: FloatArray) -> None:
     if error > _COARSE or nats > _COARSE_NATS:
         msg = (
-            f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the spread of the cells, and its log-density by "
-            f"{nats:.2g}, on the way from time {t0:g} to {times.tolist()[:: max(1, len(times) - 1)]}. {smaller_step()}"
+            f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the spread of the"
+            f" cells, and its log-density by {nats:.2g}, on the way from time {t0:g} to"
+            f" {times.tolist()[:: max(1, len(times) - 1)]}. {smaller_step()}"
         )
         warn(msg, IntegrationWarning)

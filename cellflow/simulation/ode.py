@@ -107,7 +107,10 @@ def integrate(
         When halving the step moves a cell by more than a hundredth of the spread.
     """
     if not (isinstance(method, str) and method in get_args(Method)):
-        msg = f"method={shown(method)} is not one of {list(get_args(Method))}{closest(method, get_args(Method))}"
+        msg = (
+            f"method={shown(method)} is not one of"
+            f" {list(get_args(Method))}{closest(method, get_args(Method))}"
+        )
         raise InputError(msg)
     step = as_number("step", step, above=0.0, remedy=", in units of time")
     t0 = as_number("t0", t0)
@@ -149,8 +152,9 @@ def integrate(
             error = float((states[:, checked] - finer).norm(dim=2).max()) / size
     if error is not None and error > _COARSE:
         msg = (
-            f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the spread of the cells on the way from time "
-            f"{t0:g} to {distinct.tolist()[:: max(1, len(distinct) - 1)]}. {smaller_step()}"
+            f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the spread of the cells"
+            f" on the way from time {t0:g} to {distinct.tolist()[:: max(1, len(distinct) - 1)]}."
+            f" {smaller_step()}"
         )
         warn(msg, IntegrationWarning)
     return replace(reported(states, times, position), error=error)
@@ -178,7 +182,10 @@ def with_context(x: FloatArray, context: FloatArray | None) -> Tensor:
     if context is None:
         return torch.from_numpy(x)
     if np.ndim(context) != 2 or len(context) != len(x):
-        msg = f"context has shape {np.shape(context)}; expected one row of features per cell ({len(x)})."
+        msg = (
+            f"context has shape {np.shape(context)}; expected one row of features per cell"
+            f" ({len(x)})."
+        )
         raise InputError(msg)
     return torch.from_numpy(np.column_stack([x, context]))
 
@@ -190,7 +197,10 @@ def bound(field: Callable[..., Tensor], rows: Tensor, n_dims: int) -> Field:
     def checked(t: Tensor, x: Tensor) -> Tensor:
         found = field(t, x, *more)
         if found.shape != x.shape:  # one column would be added to all
-            msg = f"The field returned shape {tuple(found.shape)} for states of shape {tuple(x.shape)}; expected the same shape."
+            msg = (
+                f"The field returned shape {tuple(found.shape)} for states of shape"
+                f" {tuple(x.shape)}; expected the same shape."
+            )
             raise InputError(msg)
         return found
 
@@ -208,8 +218,9 @@ def require_few_steps(first: float, last: float, step: float) -> None:
     if (last - first) / step > _MAX_STEPS:
         remedy = ", or pass a larger `step`" if offers("step") else ""
         msg = (
-            f"From time {first:g} to time {last:g} it takes {(last - first) / step:,.0f} steps of {step:.3g}; the limit is "
-            f"{_MAX_STEPS:,}. Check the unit of the time asked for{remedy}."
+            f"From time {first:g} to time {last:g} it takes {(last - first) / step:,.0f} steps of"
+            f" {step:.3g}; the limit is {_MAX_STEPS:,}. Check the unit of the time asked"
+            f" for{remedy}."
         )
         raise InputError(msg)
 
@@ -246,8 +257,8 @@ def _both_ways(
             except AssertionError as failure:
                 remedy = ", or loosen `rtol` and `atol`" if offers("rtol", "atol") else ""
                 msg = (
-                    f"{method} could not go on between time {t0:g} and {times[side[-1]]:g} within {_MAX_STEPS:,} steps "
-                    f"({failure}). Use method='rk4' with a `step`{remedy}."
+                    f"{method} could not go on between time {t0:g} and {times[side[-1]]:g} within"
+                    f" {_MAX_STEPS:,} steps ({failure}). Use method='rk4' with a `step`{remedy}."
                 )
                 raise IntegrationError(msg) from failure
             out[torch.from_numpy(side.copy())] = states[1:]

@@ -96,7 +96,10 @@ def integrate_sde(
     Kloeden and Platen, Numerical solution of stochastic differential equations, 1992, sections 10.2 and 15.1.
     """
     if not (isinstance(scheme, str) and scheme in get_args(Scheme)):
-        msg = f"scheme={shown(scheme)} is not one of {list(get_args(Scheme))}{closest(scheme, get_args(Scheme))}"
+        msg = (
+            f"scheme={shown(scheme)} is not one of"
+            f" {list(get_args(Scheme))}{closest(scheme, get_args(Scheme))}"
+        )
         raise InputError(msg)
     sigma = as_number(
         "sigma", sigma, above=0.0, remedy="; without diffusion, integrate the probability flow"
@@ -106,7 +109,10 @@ def integrate_sde(
     x = as_array("x", x, shape="(n, d)", least=1)
     times = np.atleast_1d(as_array("times", times)).astype(np.float64)
     if (times < t0).any() and (times > t0).any():
-        msg = f"Times {times.min():g} to {times.max():g} lie on both sides of the start, {t0:g}; integrate to each by itself."
+        msg = (
+            f"Times {times.min():g} to {times.max():g} lie on both sides of the start, {t0:g};"
+            " integrate to each by itself."
+        )
         raise InputError(msg)
     n, n_dims = np.shape(x)
     keys = [(k,) for k in range(n)] if keys is None else list(keys)

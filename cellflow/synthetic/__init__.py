@@ -115,7 +115,10 @@ class GaussianToGaussian:
         with np.errstate(over="ignore"):
             wide = (self.sd(latest) > 0).all()
         if not wide:
-            msg = f"times: the Gaussian has no width at {latest:g}; expected times from 0 to 1. Pass earlier times."
+            msg = (
+                f"times: the Gaussian has no width at {latest:g}; expected times from 0 to 1. Pass"
+                " earlier times."
+            )
             raise InputError(msg)
         return _snapshots(
             times, lambda t: self.mean(t) + self.sd(t) * rng.standard_normal((n_obs, d))
@@ -578,8 +581,8 @@ class ToggleSwitch:
             share = math.exp(self._log_mass(t) - self.proliferation * t)
             if share < self._LEAST_SHARE:
                 msg = (
-                    f"times: at {t:g}, {share:.2g} of the cells that are drawn would be kept; expected at "
-                    f"least {self._LEAST_SHARE}. Pass earlier times."
+                    f"times: at {t:g}, {share:.2g} of the cells that are drawn would be kept;"
+                    f" expected at least {self._LEAST_SHARE}. Pass earlier times."
                 )
                 raise InputError(msg)
             kept: list[FloatArray] = []
@@ -677,7 +680,10 @@ def _positions(cells: Callable[[float], FloatArray], t: float) -> FloatArray:
 def _n_steps(time: float, dt: float, most: int = ROUNDS) -> int:
     """Number of steps of at most `dt`; a time that takes too many is refused."""
     if time / dt > most:
-        msg = f"Time {time:g} takes {time / dt:.3g} steps of {dt:g}; expected at most {most:,}, times up to {most * dt:g}."
+        msg = (
+            f"Time {time:g} takes {time / dt:.3g} steps of {dt:g}; expected at most {most:,}, times"
+            f" up to {most * dt:g}."
+        )
         raise InputError(msg)
     return math.ceil(time / dt)
 

@@ -106,7 +106,10 @@ def density(
     seed = as_seed(random_state)
     n_threads = as_count("threads", threads)
     if pooled and method in _REFERENCES:
-        msg = f"pooled=True with method={method!r}, which cannot be conditional on time; pass method='nsf', or pooled=False."
+        msg = (
+            f"pooled=True with method={method!r}, which cannot be conditional on time; pass"
+            " method='nsf', or pooled=False."
+        )
         raise InputError(msg)
     cells = read(
         adata,

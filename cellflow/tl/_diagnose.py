@@ -207,7 +207,10 @@ def _plans(fitted: Fitted, snapshots: Snapshots) -> list[Plan]:
     try:
         return couple_again(fitted.flow, snapshots)
     except InputError as cause:
-        msg = f"The plans of this fit cannot be solved again, which cluster_key= needs. {cause} Leave cluster_key= out."
+        msg = (
+            f"The plans of this fit cannot be solved again, which cluster_key= needs. {cause} Leave"
+            " cluster_key= out."
+        )
         raise InputError(msg) from cause
 
 
@@ -218,7 +221,10 @@ def _require_lineage(
     if lineage is None:
         return
     if labels is None:
-        msg = "lineage= was given without cluster_key=; expected the column of adata.obs with its types. Pass cluster_key=."
+        msg = (
+            "lineage= was given without cluster_key=; expected the column of adata.obs with its"
+            " types. Pass cluster_key=."
+        )
         raise InputError(msg)
     asked = named(lineage)
     known = sorted({label for label in labels if label is not None})
@@ -227,7 +233,10 @@ def _require_lineage(
     if not unknown:
         return
     shown = ", ".join(f"{name!r}{closest(name, known)}" for name in unknown[:_LISTED])
-    msg = f"lineage= names {len(unknown)} types that no cell in adata.obs[{cluster_key!r}] has: {shown}. Found {known}."
+    msg = (
+        f"lineage= names {len(unknown)} types that no cell in adata.obs[{cluster_key!r}] has:"
+        f" {shown}. Found {known}."
+    )
     if len(unknown) == len(names):
         raise InputError(msg)
     warn(msg, InputWarning)
@@ -241,8 +250,8 @@ def _require_free(adata: AnnData, fitted: Fitted, *, overwrite: bool) -> None:
         and not overwrite
     ):
         msg = (
-            f"adata.uns[{fitted.keys.uns!r}][{_ENTRY!r}] exists and is no diagnosis of cellflow. Expected none, or one to be "
-            "replaced: delete it, or pass overwrite=True."
+            f"adata.uns[{fitted.keys.uns!r}][{_ENTRY!r}] exists and is no diagnosis of cellflow."
+            " Expected none, or one to be replaced: delete it, or pass overwrite=True."
         )
         raise InputError(msg)
 
@@ -253,13 +262,17 @@ def _require_snapshots(fitted: Fitted) -> None:
     first = fitted.flow.times[0]
     last = fitted.flow.times[-1]
     if len(times) == 0:
-        msg = f"None of these cells has a time of its own. Expected measured cells, at times between {first:g} and {last:g}."
+        msg = (
+            "None of these cells has a time of its own. Expected measured cells, at times between"
+            f" {first:g} and {last:g}."
+        )
         raise InputError(msg)
     beyond = fitted.observed.outside(times)
     if len(beyond):
         msg = (
-            f"Time {beyond[0]:g} of {len(beyond)} cells lies outside the times of the fit, {first:g} to {last:g}, where it "
-            "extrapolates. Expected cells of its times: leave those out, or fit with them."
+            f"Time {beyond[0]:g} of {len(beyond)} cells lies outside the times of the fit,"
+            f" {first:g} to {last:g}, where it extrapolates. Expected cells of its times: leave"
+            " those out, or fit with them."
         )
         raise InputError(msg)
     require_partners(fitted.cells)

@@ -189,7 +189,10 @@ def flow(
     if not recipe.generates:
         require_partners(cells)
     elif score:
-        msg = f"score=True with method={recipe.name!r}, which makes cells from noise; no call asks for its score. Omit it."
+        msg = (
+            f"score=True with method={recipe.name!r}, which makes cells from noise; no call asks"
+            " for its score. Omit it."
+        )
         raise InputError(msg)
     target = target_of(adata, copy=copy)
     selection: dict[str, Any] = {}
@@ -233,9 +236,10 @@ def _require_use_of_mass(mass_key: str | None, recipe: Recipe) -> None:
     if mass_key is None or recipe.generates:
         return
     msg = (
-        f"mass_key={mass_key!r} with method={recipe.name!r}, which would not look at it: sizes of whole populations tell how "
-        "much cells grow between snapshots, and growth is not learned yet. Expected None; only method='fm' uses it, to draw "
-        "each snapshot by its size. Omit mass_key=, or give weights of cells within a snapshot as weight_key=."
+        f"mass_key={mass_key!r} with method={recipe.name!r}, which would not look at it: sizes of"
+        " whole populations tell how much cells grow between snapshots, and growth is not learned"
+        " yet. Expected None; only method='fm' uses it, to draw each snapshot by its size. Omit"
+        " mass_key=, or give weights of cells within a snapshot as weight_key=."
     )
     raise InputError(msg)
 
@@ -247,10 +251,11 @@ def _require_known_networks(recipe: Recipe) -> None:
     unknown = unknown_networks(recipe)
     if unknown:
         msg = (
-            f"method= has a network that cellflow does not have: {unknown[0]}. Expected networks of cellflow.fields, with "
-            "options in functools.partial by name, as numbers or text: an AnnData holds no code, so no other can be asked. "
-            "Fit this one on arrays: flow = cf.fit(snapshots, method), keep it with flow.save(folder), and read it with "
-            "Flow.load(folder, fields={name: class})."
+            f"method= has a network that cellflow does not have: {unknown[0]}. Expected networks of"
+            " cellflow.fields, with options in functools.partial by name, as numbers or text: an"
+            " AnnData holds no code, so no other can be asked. Fit this one on arrays: flow ="
+            " cf.fit(snapshots, method), keep it with flow.save(folder), and read it with"
+            " Flow.load(folder, fields={name: class})."
         )
         raise InputError(msg)
 
@@ -264,8 +269,9 @@ def _chosen(
     snapshots = cells.snapshots()
     if len(snapshots) < 3:
         msg = (
-            f"method='auto' with {len(snapshots)} snapshots: nothing can be held out, so nothing can be chosen. It takes the "
-            f"default, {default.name!r}; name a method to say so yourself."
+            f"method='auto' with {len(snapshots)} snapshots: nothing can be held out, so nothing"
+            f" can be chosen. It takes the default, {default.name!r}; name a method to say so"
+            " yourself."
         )
         warn(msg, InputWarning)
         return default, {}

@@ -152,8 +152,9 @@ def generate(
     fitted.observed.warn(at, growth(x, fitted.x) if about["extrapolated"] else None)
     if found is not None and found.many_copies(n):
         msg = (
-            f"{found.copies:.0%} of the {n:,} generated cells are copies of one of {found.n_real:,} measured cells; expected "
-            f"about {found.real_copies:.0%}, by chance. Train shorter or with more cells, or take the measured ones."
+            f"{found.copies:.0%} of the {n:,} generated cells are copies of one of {found.n_real:,}"
+            f" measured cells; expected about {found.real_copies:.0%}, by chance. Train shorter or"
+            " with more cells, or take the measured ones."
         )
         warn(msg, InputWarning)
     return cells

@@ -137,8 +137,9 @@ def log_density(
     snapshots = fitted.cells.snapshots() if fitted.cells.timed.any() else None
     if snapshots is None or snapshots.times[0] != first:
         msg = (
-            f"None of these cells is of the first snapshot, at time {first:g}, from which the density is carried on. Pass an "
-            "AnnData that holds it, or learn densities without the dynamics: cf.tl.density."
+            f"None of these cells is of the first snapshot, at time {first:g}, from which the"
+            " density is carried on. Pass an AnnData that holds it, or learn densities without the"
+            " dynamics: cf.tl.density."
         )
         raise InputError(msg)
     target = target_of(adata, copy=copy)

@@ -120,7 +120,10 @@ def _moved(
     wrong = starts > at if direction == "push" else starts < at
     rows = np.flatnonzero(~wrong) if cells is None else cell_rows(adata, cells)
     if cells is not None and len(rows) == 0:
-        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all that can be moved."
+        msg = (
+            f"cells={shown(cells)} chooses no cell; pass at least one, or None for all that can be"
+            " moved."
+        )
         raise InputError(msg)
     if len(rows) == 0 or wrong[rows].any():
         side, other = ("after", "pull") if direction == "push" else ("before", "push")
@@ -130,7 +133,10 @@ def _moved(
             if first is None
             else f"Cell {adata.obs_names[first]!r} is of time {starts[first]:g},"
         )
-        msg = f"{found} {side} time={at:g}. Expected cells on the other side of it: choose others, or use cf.tl.{other}."
+        msg = (
+            f"{found} {side} time={at:g}. Expected cells on the other side of it: choose others, or"
+            f" use cf.tl.{other}."
+        )
         raise InputError(msg)
     times = np.append(starts[rows], at)
     fitted.observed.require_reached(times, extrapolate=extrapolate)

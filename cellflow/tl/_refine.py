@@ -104,8 +104,9 @@ def refine(
     seed = as_seed(random_state)
     if fitted.cells.conditions is not None:
         msg = (
-            f"The fit in adata.uns[{key!r}] was made with the conditions {fitted.cells.conditions.names}, and a population of "
-            "several cannot be refined by one score. Expected a fit without: fit the cells of one condition by themselves."
+            f"The fit in adata.uns[{key!r}] was made with the conditions"
+            f" {fitted.cells.conditions.names}, and a population of several cannot be refined by"
+            " one score. Expected a fit without: fit the cells of one condition by themselves."
         )
         raise InputError(msg)
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
@@ -167,7 +168,10 @@ def _states(fitted: Fitted, cells: AnnData, argument: str) -> FloatArray:
     require_anndata(cells)
     use_rep = fitted.cells.use_rep
     if use_rep != "X" and use_rep not in cells.obsm:
-        msg = f"{argument}.obsm[{use_rep!r}] is missing, the representation of the fit; found {sorted(cells.obsm)}."
+        msg = (
+            f"{argument}.obsm[{use_rep!r}] is missing, the representation of the fit; found"
+            f" {sorted(cells.obsm)}."
+        )
         raise InputError(msg)
     return np.asarray(
         read_positions(cells, use_rep=use_rep, n_dims=fitted.flow.n_dims), dtype=np.float64
@@ -179,7 +183,10 @@ def _time(fitted: Fitted, predicted: AnnData, time: Time | None) -> float:
         known = predicted.uns.get(fitted.keys.own("prediction"))
         time = known.get("time") if isinstance(known, Mapping) else None
         if not isinstance(time, int | float | np.number) or isinstance(time, bool):
-            msg = f"time=None, and predicted.uns[{fitted.keys.own('prediction')!r}] does not hold a time. Pass time=."
+            msg = (
+                f"time=None, and predicted.uns[{fitted.keys.own('prediction')!r}] does not hold a"
+                " time. Pass time=."
+            )
             raise InputError(msg)
         time = float(time)
     return require_inside(fitted, time)
@@ -197,7 +204,10 @@ def _held_out(fitted: Fitted, at: float, noise: float, seed: int) -> RefinementS
     try:
         recipe = from_description(fitted.flow.recipe)
     except InputError as cause:
-        msg = f"check=True needs a second fit by the same recipe, which cannot be made: {cause} Pass check=False, or against=."
+        msg = (
+            f"check=True needs a second fit by the same recipe, which cannot be made: {cause} Pass"
+            " check=False, or against=."
+        )
         raise InputError(msg) from cause
     return held_out_refinement(
         fitted.cells.snapshots(),

@@ -43,10 +43,16 @@ def time_grid(
         n = as_count("n_times", n_times, least=max(2, least), each=4 * fitted.x.shape[1])
         return np.linspace(fitted.flow.times[0], fitted.flow.times[-1], n)
     if isinstance(times, str | Mapping) or not isinstance(times, Iterable) or np.ndim(times) > 1:  # type: ignore[arg-type]
-        msg = f"times={shown(times)}; expected a list of numbers in the unit of the fit, or of labels such as 'day 3'."
+        msg = (
+            f"times={shown(times)}; expected a list of numbers in the unit of the fit, or of labels"
+            " such as 'day 3'."
+        )
         raise InputTypeError(msg)
     grid = np.unique(np.array([fitted.time(time, "times") for time in times], dtype=np.float64))
     if grid.size < least:
-        msg = f"times={shown(times)}; expected at least {least} different. Pass n_times= for an even grid."
+        msg = (
+            f"times={shown(times)}; expected at least {least} different. Pass n_times= for an even"
+            " grid."
+        )
         raise InputError(msg)
     return grid

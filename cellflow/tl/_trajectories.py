@@ -122,12 +122,15 @@ def trajectories(
     seed = as_seed(random_state)
     n_rep = as_count("n_rep", n_rep)
     if n_rep > 1 and not stochastic:
-        msg = f"n_rep={n_rep} without stochastic=True, which would give {n_rep} equal paths. Pass stochastic=True."
+        msg = (
+            f"n_rep={n_rep} without stochastic=True, which would give {n_rep} equal paths. Pass"
+            " stochastic=True."
+        )
         raise InputError(msg)
     if genes is not None and cells is None:
         msg = (
-            f"genes={shown(genes)} without cells=: only paths of chosen cells come back with genes. "
-            "Pass cells= too, or omit it."
+            f"genes={shown(genes)} without cells=: only paths of chosen cells come back with genes."
+            " Pass cells= too, or omit it."
         )
         raise InputError(msg)
     grid = time_grid(fitted, times, n_times)
@@ -199,8 +202,9 @@ def _require_room(n: int, n_times: int, d: int) -> None:
     size = n * n_times * d * 4
     if size > _LIMIT:
         msg = (
-            f"Trajectories of {n:,} cells at {n_times} times in {d} dimensions take {size / 1024**3:.1f} GB; expected at most "
-            f"{_LIMIT / 1024**3:.0f} GB. Pass fewer times, or cells= to follow some of them."
+            f"Trajectories of {n:,} cells at {n_times} times in {d} dimensions take"
+            f" {size / 1024**3:.1f} GB; expected at most {_LIMIT / 1024**3:.0f} GB. Pass fewer"
+            " times, or cells= to follow some of them."
         )
         raise InputError(msg)
 

@@ -138,10 +138,16 @@ def translate(
     recipe = by_name(method)
     seed = as_seed(random_state)
     if recipe.generates:
-        msg = f"method={recipe.name!r} makes new cells from noise; expected one that moves cells, such as 'ot-cfm'."
+        msg = (
+            f"method={recipe.name!r} makes new cells from noise; expected one that moves cells,"
+            " such as 'ot-cfm'."
+        )
         raise InputError(msg)
     if key in {"source_cell", "translated_to", "displacement"}:
-        msg = f"key={key!r} is a column that the result has of its own; expected another. Rename it in adata.obs."
+        msg = (
+            f"key={key!r} is a column that the result has of its own; expected another. Rename it"
+            " in adata.obs."
+        )
         raise InputError(msg)
     groups, (source, target) = _groups(adata, key), (_label(source), _label(target))
     rows = {
@@ -153,7 +159,10 @@ def translate(
         raise InputError(msg)
     chosen = rows[source] if cells is None else cell_rows(adata, cells)
     if len(chosen) == 0:
-        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all of the source."
+        msg = (
+            f"cells={shown(cells)} chooses no cell; pass at least one, or None for all of the"
+            " source."
+        )
         raise InputError(msg)
     name, x = settle(
         examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep), again=False
@@ -224,7 +233,10 @@ def _groups(adata: AnnData, key: object) -> np.ndarray:
     """The group of each cell as text, empty for cells in none."""
     known = list(map(str, adata.obs.columns))
     if not isinstance(key, str) or key not in adata.obs.columns:
-        msg = f"adata.obs[{key!r}] is missing. Expected a column of groups, one of {known}{closest(key, known)}."
+        msg = (
+            f"adata.obs[{key!r}] is missing. Expected a column of groups, one of"
+            f" {known}{closest(key, known)}."
+        )
         raise MissingKeyError(msg)
     column = adata.obs[key]
     return np.where(
@@ -237,6 +249,9 @@ def _rows_of(groups: np.ndarray, key: str, name: object, argument: str) -> IntAr
     if len(rows) == 0:
         known = sorted(set(groups[groups != ""]))
         shown = f"{known[:10]}" + (f" and {len(known) - 10} more" if len(known) > 10 else "")
-        msg = f"{argument}={name!r} is no group of adata.obs[{key!r}]. Expected one of {shown}{closest(name, known)}."
+        msg = (
+            f"{argument}={name!r} is no group of adata.obs[{key!r}]. Expected one of"
+            f" {shown}{closest(name, known)}."
+        )
         raise InputError(msg)
     return rows

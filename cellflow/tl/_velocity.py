@@ -203,17 +203,24 @@ def _drawn(
 def _width(fitted: Fitted, kind: str, sigma: float | None) -> float | None:
     """The diffusion of the drift; None for the flow, which has none."""
     if kind not in ("flow", "drift"):
-        msg = f"kind={kind!r}; expected 'flow' (how the population moves) or 'drift' (how single cells move)."
+        msg = (
+            f"kind={kind!r}; expected 'flow' (how the population moves) or 'drift' (how single"
+            " cells move)."
+        )
         raise InputError(msg)
     if kind == "flow":
         if sigma is not None:
-            msg = f"sigma={sigma!r} is of the drift; expected sigma=None beside kind='flow', or kind='drift'."
+            msg = (
+                f"sigma={sigma!r} is of the drift; expected sigma=None beside kind='flow', or"
+                " kind='drift'."
+            )
             raise InputError(msg)
         return None
     if fitted.flow.dynamics.score is None:
         msg = (
-            f"kind='drift', but the fit in adata.uns[{fitted.keys.uns!r}] (method {fitted.params['method']!r}) has no score. "
-            "Expected a fit by cf.tl.flow with score=True, or with method='sf2m'."
+            f"kind='drift', but the fit in adata.uns[{fitted.keys.uns!r}] (method"
+            f" {fitted.params['method']!r}) has no score. Expected a fit by cf.tl.flow with"
+            " score=True, or with method='sf2m'."
         )
         raise InputError(msg)
     return fitted.flow.sigma if sigma is None else as_number("sigma", sigma, above=0.0)
@@ -248,9 +255,10 @@ def _warn_of_others(
         and ("layers", keys.expression) not in ours
     ):
         msg = (
-            f"adata.layers[{keys.expression!r}] was not written by cellflow and stays beside the new "
-            f"layers[{keys.velocity()!r}]; tools that pair the two (velocity graphs) would mix units. Expected the decoded "
-            "expression there: pass overwrite=True to replace it, or delete or rename it first."
+            f"adata.layers[{keys.expression!r}] was not written by cellflow and stays beside the"
+            f" new layers[{keys.velocity()!r}]; tools that pair the two (velocity graphs) would mix"
+            " units. Expected the decoded expression there: pass overwrite=True to replace it, or"
+            " delete or rename it first."
         )
         warn(msg, InputWarning)
     if ("layers", keys.velocity()) in written(adata, keys):
@@ -265,8 +273,8 @@ def _warn_of_others(
     ]
     if made:
         msg = (
-            f"{', '.join(made)} stay, which another tool made from other velocities than the new ones. Expected results of "
-            "one velocity: delete them, or compute them again."
+            f"{', '.join(made)} stay, which another tool made from other velocities than the new"
+            " ones. Expected results of one velocity: delete them, or compute them again."
         )
         warn(msg, InputWarning)
 

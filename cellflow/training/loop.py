@@ -105,7 +105,10 @@ class Training:
         if self.patience is not None:
             self._check("patience", 1, math.inf, kind=int)
             if self.schedule != "constant":
-                msg = f"patience={self.patience} with schedule={self.schedule!r}, which must finish; use 'constant'."
+                msg = (
+                    f"patience={self.patience} with schedule={self.schedule!r}, which must finish;"
+                    " use 'constant'."
+                )
                 raise InputError(msg)
             if not self.validation:
                 msg = f"patience={self.patience} needs a validation loss; set validation above 0."

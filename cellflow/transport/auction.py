@@ -231,8 +231,9 @@ def auction(
         )
         if unplaced.any():
             msg = (
-                f"The auction between {len(supply):,} and {len(demand):,} cells was not over after {max_bids:,} bids "
-                f"(epsilon {step:.3g}). Raise `tol`, or use Exact() if its matrix fits into memory."
+                f"The auction between {len(supply):,} and {len(demand):,} cells was not over after"
+                f" {max_bids:,} bids (epsilon {step:.3g}). Raise `tol`, or use Exact() if its"
+                " matrix fits into memory."
             )
             raise CouplingError(msg)
     return flow, np.minimum.reduceat(arcs.cost + price[target], start[:-1]), -price

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cellflow.core._clouds import Statistic
 from cellflow.core._random import stream
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import CouplingError
-from cellflow.metrics._clouds import Statistic
 from cellflow.transport._mass import monotone, whole_units
 
 __all__ = ["solve", "solve_line"]
@@ -147,8 +147,9 @@ def _dense(x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, p: int) -
     n_bytes = 8 * len(x) * len(y)
     if n_bytes > _MAX_BYTES:
         msg = (
-            f"Exact transport between {len(x):,} and {len(y):,} cells was not certified on few arcs, and its cost matrix of "
-            f"{n_bytes / 2**30:.1f} GiB is above the limit of {_MAX_BYTES / 2**30:.0f}; draw fewer cells."
+            f"Exact transport between {len(x):,} and {len(y):,} cells was not certified on few"
+            f" arcs, and its cost matrix of {n_bytes / 2**30:.1f} GiB is above the limit of"
+            f" {_MAX_BYTES / 2**30:.0f}; draw fewer cells."
         )
         raise CouplingError(msg)
     import ot

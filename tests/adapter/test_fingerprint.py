@@ -124,7 +124,9 @@ def test_times_that_a_column_gives_are_compared_where_they_were_measured(many):
     )
     with pytest.raises(
         InputError,
-        match=r"adata\.obs\['hours'\] has other values for 1960 cells .* Restore the column, or fit",
+        match=(
+            r"adata\.obs\['hours'\] has other values for 1960 cells .* Restore the column, or fit"
+        ),
     ):
         require_same_times(
             known, names, times * 24, inferred, "adata.obs['hours']", "Restore the column"
@@ -176,8 +178,8 @@ def test_cells_of_another_fit_are_noticed(many, n_other, kind):
     ) as said:
         require_seen(known, *joined, Keys(), "hours")
     assert (
-        "delete the columns 'cf_time' and 'cf_time_inferred': times are then read from adata.obs['hours']"
-        in str(said.value)
+        "delete the columns 'cf_time' and 'cf_time_inferred': times are then read from"
+        " adata.obs['hours']" in str(said.value)
     )
 
 

@@ -45,9 +45,11 @@ CONTAINERS = {
     "dask": lambda x, _: da.from_array(x, chunks=(7, 2)),
     "masked": lambda x, _: np.ma.masked_array(x, mask=False),
     "DataFrame": lambda x, _: frame(x),
-    "nullable": lambda x, _: pd.DataFrame(
-        x, index=[f"cell{i}" for i in range(len(x))], columns=list("abcd")
-    ).astype("Float64"),
+    "nullable": (
+        lambda x, _: pd.DataFrame(
+            x, index=[f"cell{i}" for i in range(len(x))], columns=list("abcd")
+        ).astype("Float64")
+    ),
 }
 
 
@@ -273,7 +275,10 @@ BAD = {
         pca(put(4, 3, np.nan)),
         {},
         InputError,
-        r"^adata\.obsm\['X_pca'\] has 1 NaN \(first: cell 'cell4', column 3\)\. Expected finite numbers\. Remove: adata\[~np",
+        (
+            r"^adata\.obsm\['X_pca'\] has 1 NaN \(first: cell 'cell4', column 3\)\. Expected finite"
+            r" numbers\. Remove: adata\[~np"
+        ),
     ),
     "inf": (
         pca(put(5, 0, -np.inf)),

@@ -13,8 +13,8 @@ from cellflow.adapter import record as module
 from cellflow.adapter.fingerprint import order_of
 from cellflow.adapter.keys import Keys, kind_of, listed, written
 from cellflow.adapter.record import read_record, record_of
-from cellflow.bench import _held as held
 from cellflow.errors import CellFlowError, InputError, MissingKeyError, ModelFileError
+from cellflow.report import held
 from conftest import make_cells, quick_recipe
 
 

@@ -48,7 +48,9 @@ def test_every_time_is_inside_near_or_far(name):
     else:
         with pytest.raises(
             InputError,
-            match=r"outside the observed times, 10 to 40, by .* mean intervals\. .*extrapolate=True",
+            match=(
+                r"outside the observed times, 10 to 40, by .* mean intervals\. .*extrapolate=True"
+            ),
         ):
             SPAN.require_reached([20.0, time], extrapolate=False)
     SPAN.require_reached(time, extrapolate=True)

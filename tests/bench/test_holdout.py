@@ -363,7 +363,9 @@ def test_a_corrected_embedding_is_judged_in_its_own_coordinates(cells):
     shifted(cells)
     with pytest.warns(
         InputWarning,
-        match="X_pca.* is not the PCA of adata.X: .* % of its spread. Snapshots are held out in these",
+        match=(
+            "X_pca.* is not the PCA of adata.X: .* % of its spread. Snapshots are held out in these"
+        ),
     ):
         table = cf.bench.holdout(cells, "hours", **FEW)
     given = cf.bench.holdout(cells, "hours", leak_free=False, copy=True, **FEW)

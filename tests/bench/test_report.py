@@ -17,14 +17,14 @@ import pytest
 
 import cellflow as cf
 from cellflow.bench import report
-from cellflow.bench._held import Held
-from cellflow.bench._judging import verdicts
 from cellflow.core._text import clean
 from cellflow.core.population import Population
 from cellflow.couplings import Exact
 from cellflow.errors import InputError, MissingKeyError, OutputError
 from cellflow.metrics import nearest_transitions, plan_transitions
 from cellflow.report import pictures as _pictures
+from cellflow.report.held import Held
+from cellflow.report.judging import verdicts
 from cellflow.report.page import definitions, document, element
 from cellflow.report.page import figure as page_figure
 from cellflow.report.page import table as page_table
@@ -284,7 +284,8 @@ def test_the_verdict_has_the_colour_of_what_it_says(page, adata):
     expected = verdicts(adata, Held.of(adata, "cf_holdout"), "kind")
     assert [outcome, nothing] == [found.outcome for found in expected] == ["undecided", "unjudged"]
     assert said.startswith(
-        "ot-cfm (two-sided) compared with OT interpolation without a model, over 2 held-out times: W1 is 12.5 %"
+        "ot-cfm (two-sided) compared with OT interpolation without a model, over 2 held-out times:"
+        " W1 is 12.5 %"
     )
     assert reason == f"{NASTY} could not be judged: no fit gave a prediction (failed: {NASTY})."
 

@@ -73,7 +73,8 @@ def test_a_hidden_snapshot_is_fitted_around_once(cells, tmp_path, monkeypatch):
     table, method, judged = _demo.held_out_table(cells, {12.0: rest})
     assert (method, list(table.columns)) == ("ot-cfm", ["12 h", "mean"])
     assert judged.startswith(
-        "ot-cfm (two-sided) compared with OT interpolation without a model, over 1 held-out time: W1 is"
+        "ot-cfm (two-sided) compared with OT interpolation without a model, over 1 held-out time:"
+        " W1 is"
     )
     drawn = _demo.draw(cells, rest, tmp_path, seed=0)
     assert {p.name for p in tmp_path.iterdir()} == set(drawn) > {"held_out_12h.png"}

@@ -103,16 +103,18 @@ CALLS = {
     "velocity": lambda a: cf.tl.velocity(a, copy=True).obsm["velocity_pca"],
     "push": lambda a: cf.tl.push(a, [0, 5], time=3.0).obsm["X_pca"],
     "predict": lambda a: cf.tl.predict(a, time=3.0, source="earlier").obsm["X_pca"],
-    "stochastic": lambda a: cf.tl.predict(
-        a, time=3.0, source="earlier", stochastic=True, n_obs=9
-    ).obsm["X_pca"],
+    "stochastic": (
+        lambda a: cf.tl.predict(a, time=3.0, source="earlier", stochastic=True, n_obs=9).obsm[
+            "X_pca"
+        ]
+    ),
     "sample": lambda a: cf.tl.sample(a, 12.0, n_obs=5).obsm["X_pca"],
     "score": lambda a: cf.get.flow(a).score(a.obsm["X_pca"], 12.0),
     "genes": lambda a: cf.get.velocity(a).to_numpy(),
     "fit": of_a_fit(short(), lambda flow: flow.velocity(np.ones((2, 3)), 0.5)),
     "fit of a score": of_a_fit(short().with_score(), lambda flow: flow.score(np.ones((2, 3)), 1.0)),
-    "fit_score": lambda _: cf.fit_score(snapshots()[0], training=SHORT).score(
-        np.ones((2, 3)), noise=0.1
+    "fit_score": (
+        lambda _: cf.fit_score(snapshots()[0], training=SHORT).score(np.ones((2, 3)), noise=0.1)
     ),
     "gmm": lambda _: cf.densities.fit_density(CLOUDS[0], method="gmm").log_prob(CLOUDS[1] * 50),
     "kde": lambda _: cf.densities.fit_density(CLOUDS[0], method="kde").log_prob(CLOUDS[1]),

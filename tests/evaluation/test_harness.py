@@ -117,7 +117,10 @@ def test_skill_is_the_share_of_the_way_to_the_floor():
         (
             Oracle(bend=2.0),
             2.0,
-            "oracle (P1) compared with OT interpolation without a model, over 2 held-out times: W1 is",
+            (
+                "oracle (P1) compared with OT interpolation without a model, over 2 held-out times:"
+                " W1 is"
+            ),
         ),
         (Oracle(bend=2.0), 2.0, "it is better."),
         (Oracle(bend=0.0), 2.0, "it is worse"),
@@ -239,8 +242,10 @@ def test_our_warnings_are_notes_and_others_are_warned_of(snapshots):
 
 def test_a_method_that_never_works_is_said_to(snapshots):
     found = hold_out(snapshots, methods=Broken(), times=1.0, metrics=FEW)
-    assert found.verdict == (
-        "broken could not be judged: no fit gave a prediction (ArithmeticError: the loss is not finite)."
+    assert (
+        found.verdict
+        == "broken could not be judged: no fit gave a prediction (ArithmeticError: the loss is not"
+        " finite)."
     )
 
 

@@ -140,7 +140,10 @@ def test_better_needs_every_measure_to_agree(model, types, outcome):
         (
             row(),
             (),
-            "ours (two-sided) compared with OT interpolation without a model, over 1 held-out time: ",
+            (
+                "ours (two-sided) compared with OT interpolation without a model, over 1 held-out"
+                " time: "
+            ),
         ),
     ],
 )
@@ -185,11 +188,12 @@ def test_what_predict_does_is_judged_and_p1_stands_beside_it():
     assert judged(*models[::-1]) == found
     said = sentence(found)
     assert (
-        "it is better. By P1, which moves the cells of the snapshot before alone, W1 is 25.0 % larger"
-        in said
+        "it is better. By P1, which moves the cells of the snapshot before alone, W1 is 25.0 %"
+        " larger" in said
     )
     assert said.endswith(
-        "that is worse, so the model adds nothing to where cells are; use the interpolation for that."
+        "that is worse, so the model adds nothing to where cells are; use the interpolation for"
+        " that."
     )
     assert "P2" not in said
 

@@ -322,7 +322,9 @@ def test_a_fit_of_an_earlier_version_is_compared_with_the_cells_that_are_there(a
     other.obs["hours"] = 5.0
     with pytest.raises(
         InputError,
-        match=r"\['reference'\] is missing, .* none of these cells has a time of the fit's snapshots",
+        match=(
+            r"\['reference'\] is missing, .* none of these cells has a time of the fit's snapshots"
+        ),
     ):
         cf.tl.age(other)
 

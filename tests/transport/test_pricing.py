@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from cellflow.couplings import _pricing
+from cellflow.transport import pricing as _pricing
 from cellflow.transport.pricing import price
 
 

@@ -9,8 +9,8 @@ from scipy.stats import wasserstein_distance
 
 import problems
 from cellflow.errors import CouplingError, InputError
-from cellflow.metrics import _transport as module
 from cellflow.metrics import wasserstein
+from cellflow.transport import exact as module
 
 coordinate = st.floats(-10, 10).map(lambda v: round(v, 3))
 clouds = st.integers(1, 6).flatmap(lambda n: arrays(np.float64, (n, 2), elements=coordinate))

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from cellflow.bench._celltypes import compared
-from cellflow.bench._held import Held
+from cellflow.report.celltypes import compared
+from cellflow.report.held import Held
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -157,8 +157,8 @@ class Held:
                     else f"has no numbers in the columns {text}"
                 )
                 msg = (
-                    f"adata.uns[{key!r}][{name!r}] {what}, so it is damaged or of another version. Expected all that "
-                    f"cf.bench.holdout writes. {again}, again."
+                    f"adata.uns[{key!r}][{name!r}] {what}, so it is damaged or of another version."
+                    f" Expected all that cf.bench.holdout writes. {again}, again."
                 )
                 raise InputError(msg)
         params = {str(k): v for k, v in dict(record["params"]).items()}
@@ -276,8 +276,9 @@ class Held:
         """
         if self.order not in ("", order_of(adata.obs_names.to_numpy())):
             msg = (
-                "The benchmark was made with other cells than adata holds, or with the same in another order; pass the "
-                "AnnData that it was made with, or run cf.bench.holdout again."
+                "The benchmark was made with other cells than adata holds, or with the same in"
+                " another order; pass the AnnData that it was made with, or run cf.bench.holdout"
+                " again."
             )
             raise InputError(msg)
         if time not in self._references:
@@ -314,8 +315,9 @@ class Held:
         rows = np.concatenate([c.rows for c in found if c.rows is not None])
         if rows.max() >= adata.n_obs:
             msg = (
-                f"The benchmark was made with at least {rows.max() + 1:,} cells and adata has {adata.n_obs:,}; pass the "
-                "AnnData that it was made with, or run cf.bench.holdout again."
+                f"The benchmark was made with at least {rows.max() + 1:,} cells and adata has"
+                f" {adata.n_obs:,}; pass the AnnData that it was made with, or run cf.bench.holdout"
+                " again."
             )
             raise InputError(msg)
         return Reference(np.concatenate([c.x for c in found]), rows)

@@ -55,7 +55,10 @@ def require_one_space(**clouds: FloatArray) -> None:
     (name, first), *others = clouds.items()
     for other, x in others:
         if x.shape[1] != first.shape[1]:
-            msg = f"`{name}` has {first.shape[1]} dimensions and `{other}` has {x.shape[1]}; both must live in one space."
+            msg = (
+                f"`{name}` has {first.shape[1]} dimensions and `{other}` has {x.shape[1]}; both"
+                " must live in one space."
+            )
             raise InputError(msg)
 
 

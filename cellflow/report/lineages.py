@@ -13,10 +13,10 @@ from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.labels import read_labels
 from cellflow.adapter.read import read
 from cellflow.analysis.celltypes import TypeMoves, type_moves
-from cellflow.bench._held import Held
 from cellflow.core._random import stream
 from cellflow.core._warn import collected
 from cellflow.errors import CellFlowError
+from cellflow.report.held import Held
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -64,7 +64,10 @@ def moved(adata: AnnData, held: Held, cluster_key: str, fit_key: str) -> Moves:
             with collected():
                 return _by_fit(read_fitted(adata, fit_key), labels, lineage, fit_key)
         except CellFlowError as error:
-            reason = f"Cells were not pushed, because the fit in adata.uns[{fit_key!r}] cannot be asked: {error}"
+            reason = (
+                f"Cells were not pushed, because the fit in adata.uns[{fit_key!r}] cannot be asked:"
+                f" {error}"
+            )
     try:
         return replace(_by_transport(adata, held, labels), reason=reason)
     except CellFlowError as error:
@@ -90,7 +93,10 @@ def _by_fit(fitted: Fitted, labels: np.ndarray, lineage: Lineage | None, fit_key
         pushed = flow.simulate(start.x, source.time, [target.time], context=start.context).x[0]
         ends = flow.frame.to_model(pushed)
         found.append(type_moves(source, target, plan, labels, lineage=lineage, pushed=ends))
-    about = f"The plan is that of the fit in adata.uns[{fit_key!r}], solved again{_part(fitted.cells.snapshots())}."
+    about = (
+        f"The plan is that of the fit in adata.uns[{fit_key!r}], solved"
+        f" again{_part(fitted.cells.snapshots())}."
+    )
     return Moves(tuple(found), about, lineage)
 
 
@@ -113,7 +119,10 @@ def _by_transport(adata: AnnData, held: Held, labels: np.ndarray) -> Moves:
     for source, target in snapshots.intervals:
         coupling, _ = Auto().choose(len(source), len(target), cells.x.shape[1])
         found.append(type_moves(source, target, coupling(source, target), labels))
-    about = f"The plan is that of optimal transport in {cells.use_rep}, the coupling of the default{_part(cells.snapshots())}."
+    about = (
+        f"The plan is that of optimal transport in {cells.use_rep}, the coupling of the"
+        f" default{_part(cells.snapshots())}."
+    )
     return Moves(tuple(found), about)
 
 

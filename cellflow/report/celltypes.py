@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.adapter.labels import read_labels
-from cellflow.bench._held import STRAIGHT, Cloud, Held
 from cellflow.core._neighbors import nearest
 from cellflow.core._random import stream
 from cellflow.core._typing import FloatArray
 from cellflow.metrics import Composition, composition_error
+from cellflow.report.held import STRAIGHT, Cloud, Held
 
 if TYPE_CHECKING:
     from anndata import AnnData
