@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 #: Families: their members are alternatives to each other, and share nothing but their `base`.
-FAMILIES = {"couplings", "densities", "fields", "metrics", "objectives", "paths"}
+FAMILIES = {"couplings", "densities", "fields", "metrics", "objectives", "paths", "synthetic"}
 
 #: Files of a family that are no alternatives to each other: what all of them are made of, or what joins them.
 SHARED = {"base", "chain", "dynamics", "ladder"}

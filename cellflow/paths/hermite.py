@@ -25,11 +25,12 @@ class LimitedHermite:
 
     .. math::  p(s) = x_0 + s D + s (1 - s)^2 A - s^2 (1 - s) B, \qquad D = x_1 - x_0
 
-    :math:`A` and :math:`B` are what the velocity at either end exceeds :math:`D` by. Velocities of a cell come from the plans
-    of the intervals before and after it, by barycentric projection, averaged over its neighbours; that of the interval in
-    question is in them by the three-point formula. A soft limiter keeps both below `limit` times :math:`|D|`. At the first and
-    the last snapshot, where one neighbour is missing, the path ends without curvature, as a natural spline does; between two
-    snapshots alone, paths are straight.
+    :math:`A` and :math:`B` are what the velocity at either end exceeds :math:`D` by. Velocities of
+    a cell come from the plans of the intervals before and after it, by barycentric projection,
+    averaged over its neighbours; that of the interval in question is in them by the three-point
+    formula. A soft limiter keeps both below `limit` times :math:`|D|`. At the first and the last
+    snapshot, where one neighbour is missing, the path ends without curvature, as a natural spline
+    does; between two snapshots alone, paths are straight.
 
     Parameters
     ----------
