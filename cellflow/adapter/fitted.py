@@ -21,6 +21,7 @@ from cellflow.adapter.fingerprint import (
 from cellflow.adapter.keys import Keys, basis_of, where_of
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.read import Cells, examine_cells, examine_column, require_anndata
+from cellflow.adapter.reading import Reading
 from cellflow.adapter.record import conditions_of, record_of
 from cellflow.adapter.store import load_flow
 from cellflow.adapter.times import ParsedTimes, TimeUnit
@@ -443,16 +444,12 @@ def _examine(
 ) -> Examination[tuple[Cells, Times] | None]:
     """Check and read the cells of a fit, with their times."""
     times = yield from _examine_times(adata, keys, params)
-    cells = yield from examine_cells(
-        adata,
-        None if times is None else ParsedTimes(times.own, times.unit, times.labels, times.zero),
-        time_key=str(params["time_key"]) if times is None else times.key,
-        use_rep=str(params["use_rep"]),
-        n_dims=int(params["n_dims"]),
-        weight_key=params.get("weight_key"),
-        mass_key=params.get("mass_key"),
-        force_rep=True,
-    )
+    reading = Reading.of_params(params)
+    parsed = None
+    if times is not None:
+        reading = replace(reading, time_key=times.key)
+        parsed = ParsedTimes(times.own, times.unit, times.labels, times.zero)
+    cells = yield from examine_cells(adata, parsed, reading)
     return None if cells is None or times is None else (cells, times)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from cellflow.adapter.positions import examine_distances, examine_positions
 from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.adapter.reading import Reading
 from cellflow.adapter.times import ParsedTimes, TimeUnit, examine_times
 from cellflow.core._numbers import shown
 from cellflow.core._typing import FloatArray
@@ -52,8 +53,8 @@ class Cells:
         Of the times; empty where the column does not say.
     labels
         The number that each label of the time column stands for.
-    use_rep, time_key
-        Where both came from.
+    reading
+        Where all of this came from: `use_rep` as it is spelled in `obsm`, and `n_dims` as a number.
     weight
         Shape `(n,)`, or None.
     mass
@@ -74,8 +75,7 @@ class Cells:
     time: FloatArray
     unit: str
     labels: Mapping[str, float]
-    use_rep: str
-    time_key: str
+    reading: Reading
     weight: FloatArray | None = None
     mass: Mapping[float, float] = field(default_factory=dict)
     conditions: Conditions | None = None
@@ -98,7 +98,12 @@ class Cells:
     @property
     def time_unit(self) -> TimeUnit:
         """What reads a time that is asked for."""
-        return TimeUnit.of(self.unit, self.zero, self.time_key)
+        return TimeUnit.of(self.unit, self.zero, self.reading.time_key)
+
+    @property
+    def use_rep(self) -> str:
+        """Name of the representation, as it is spelled in `obsm`."""
+        return self.reading.use_rep
 
     @property
     def timed(self) -> np.ndarray:
@@ -127,35 +132,15 @@ class Cells:
         return Snapshots(tuple(populations))
 
 
-def read(
-    adata: AnnData,
-    *,
-    time_key: str,
-    use_rep: str = "X_pca",
-    n_dims: int | None = None,
-    weight_key: str | None = None,
-    mass_key: str | None = None,
-    force_rep: bool = False,
-) -> Cells:
+def read(adata: AnnData, reading: Reading) -> Cells:
     """Read positions and times of all cells, and check them.
 
     Parameters
     ----------
     adata
         The cells.
-    time_key
-        Column of `adata.obs` with the times; see `cellflow.adapter.times.parse_times`.
-    use_rep
-        Key of `adata.obsm`, with or without `X_`; or `"X"` where there are few genes.
-    n_dims
-        Number of leading dimensions to use; all by default.
-    weight_key
-        Column of `adata.obs` with non-negative weights of the cells within their snapshot.
-    mass_key
-        Column of `adata.obs` with the size of the whole population, one positive number per
-        snapshot.
-    force_rep
-        Accept a picture (UMAP, t-SNE, ...) as representation.
+    reading
+        What to read of it.
 
     Raises
     ------
@@ -168,17 +153,7 @@ def read(
     InputWarning
         What is usable but looks wrong: see `cellflow.pp.check`.
     """
-    return settle(
-        examine(
-            adata,
-            time_key=time_key,
-            use_rep=use_rep,
-            n_dims=n_dims,
-            weight_key=weight_key,
-            mass_key=mass_key,
-            force_rep=force_rep,
-        ),
-    )
+    return settle(examine(adata, reading))
 
 
 def require_anndata(adata: object) -> None:
@@ -193,36 +168,16 @@ def require_anndata(adata: object) -> None:
         raise problem.kind(problem.message)
 
 
-def examine(
-    adata: AnnData,
-    *,
-    time_key: str,
-    use_rep: str = "X_pca",
-    n_dims: int | None = None,
-    weight_key: str | None = None,
-    mass_key: str | None = None,
-    force_rep: bool = False,
-) -> Examination[Cells | None]:
+def examine(adata: AnnData, reading: Reading) -> Examination[Cells | None]:
     """Check everything that `read` reads; yields all that is wrong or odd, in the order of its reading."""
     foreign = list(_not_anndata(adata))
     if foreign:
         yield from foreign
         return None
-    parsed = yield from examine_column(adata, time_key)
+    parsed = yield from examine_column(adata, reading.time_key)
     if parsed is not None:
-        yield from _snapshots(parsed.values, f"adata.obs[{time_key!r}]")
-    return (
-        yield from examine_cells(
-            adata,
-            parsed,
-            time_key=time_key,
-            use_rep=use_rep,
-            n_dims=n_dims,
-            weight_key=weight_key,
-            mass_key=mass_key,
-            force_rep=force_rep,
-        )
-    )
+        yield from _snapshots(parsed.values, f"adata.obs[{reading.time_key!r}]")
+    return (yield from examine_cells(adata, parsed, reading))
 
 
 def examine_column(adata: AnnData, time_key: str) -> Examination[ParsedTimes | None]:
@@ -234,22 +189,18 @@ def examine_column(adata: AnnData, time_key: str) -> Examination[ParsedTimes | N
 
 
 def examine_cells(
-    adata: AnnData,
-    parsed: ParsedTimes | None,
-    *,
-    time_key: str,
-    use_rep: str,
-    n_dims: int | None,
-    weight_key: str | None,
-    mass_key: str | None,
-    force_rep: bool,
+    adata: AnnData, parsed: ParsedTimes | None, reading: Reading
 ) -> Examination[Cells | None]:
     """Check and read everything but the times, which are given (None where they are unusable)."""
     timed = None if parsed is None else parsed.values
-    weight = None if weight_key is None else (yield from _weights(adata, weight_key, timed))
-    mass = {} if mass_key is None else (yield from _masses(adata, mass_key, timed))
+    weight: FloatArray | None = None
+    mass: dict[float, float] | None = {}
+    if reading.weight_key is not None:
+        weight = yield from _weights(adata, reading.weight_key, timed)
+    if reading.mass_key is not None:
+        mass = yield from _masses(adata, reading.mass_key, timed)
     positions = yield from examine_positions(
-        adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep
+        adata, use_rep=reading.use_rep, n_dims=reading.n_dims, force_rep=reading.force_rep
     )
     if not adata.obs_names.is_unique:
         n = int(adata.obs_names.duplicated().sum())
@@ -265,8 +216,9 @@ def examine_cells(
     yield from examine_distances(
         x, parsed.values, "adata.X" if key == "X" else f"adata.obsm[{key!r}]", adata.obs_names
     )
+    reading = replace(reading, use_rep=key, n_dims=x.shape[1])
     return Cells(
-        x, parsed.values, parsed.unit, parsed.labels, key, time_key, weight, mass, zero=parsed.zero
+        x, parsed.values, parsed.unit, parsed.labels, reading, weight, mass, zero=parsed.zero
     )
 
 

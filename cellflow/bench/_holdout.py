@@ -13,6 +13,7 @@ import numpy as np
 from cellflow.adapter.fingerprint import order_of
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import Cells, read
+from cellflow.adapter.reading import Reading
 from cellflow.adapter.representation import LEAKY, refit_of, seen_by
 from cellflow.adapter.store import plain
 from cellflow.adapter.times import Time
@@ -172,19 +173,20 @@ def holdout(
     from cellflow.report.judging import judged
 
     keys = Keys(key_added)
-    cells = read(
-        adata,
-        time_key=time_key,
+    reading = Reading(
+        time_key,
         use_rep=use_rep,
         n_dims=n_dims,
         weight_key=weight_key,
         force_rep=force_rep,
+        layer=layer,
     )
+    cells = read(adata, reading)
     if cluster_key is not None:
         read_labels(adata, cluster_key)
     require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="benchmark")
     hidden = inner_times(cells.snapshots(), _as_numbers(cells, times))
-    problems = _problems(adata, cells, hidden, leak_free=leak_free, layer=layer)
+    problems = _problems(adata, cells, hidden, leak_free=leak_free)
     found = hold_out(
         problems,
         methods=methods,
@@ -198,17 +200,13 @@ def holdout(
         progress=progress,
     )
     params = {
-        "time_key": cells.time_key,
+        **cells.reading.params,
         "time_unit": cells.unit,
-        "use_rep": cells.use_rep,
-        "n_dims": cells.x.shape[1],
         "methods": list(dict.fromkeys(row.method for row in found.rows if row.kind == "model")),
         "times": hidden,
         "seeds": sorted({row.seed for row in found.rows if row.seed is not None}),
         "protocols": list(dict.fromkeys(row.protocol for row in found.rows if row.protocol)),
         "leak_free": bool(leak_free),
-        "layer": layer,
-        "weight_key": weight_key,
         "cluster_key": cluster_key,
         "scale": scale,
         "n_splits": n_splits,
@@ -246,7 +244,7 @@ def _as_numbers(cells: Cells, times: object) -> object:
 
 
 def _problems(
-    adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free: bool, layer: str | None
+    adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free: bool
 ) -> list[Problem]:
     """What to hold out, each in the coordinates that it is judged in."""
     from cellflow.evaluation import Problem
@@ -256,7 +254,9 @@ def _problems(
         return [Problem(snapshots, t, "X: nothing is fitted") for t in times]
     if not leak_free:
         return [Problem(snapshots, t, LEAKY) for t in times]
-    refit, reason = refit_of(adata, use_rep=cells.use_rep, n_dims=cells.x.shape[1], layer=layer)
+    refit, reason = refit_of(
+        adata, use_rep=cells.use_rep, n_dims=cells.x.shape[1], layer=cells.reading.layer
+    )
     if refit is None:
         msg = (
             f"leak_free=True, but {reason}. Snapshots are held out in these coordinates as they"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import read
+from cellflow.adapter.reading import Reading
 from cellflow.adapter.store import plain
 from cellflow.adapter.write import write
 from cellflow.core._arguments import check_arguments
@@ -110,14 +111,14 @@ def tune(
     seed = as_seed(random_state)
     choices = candidates(methods, n_dims=n_dims, smoothing=smoothing, sigma=sigma)
     widest = max((c.n_dims for c in choices if c.n_dims is not None), default=None)
-    cells = read(
-        adata,
-        time_key=time_key,
+    reading = Reading(
+        time_key,
         use_rep=use_rep,
         n_dims=widest,
         weight_key=weight_key,
         force_rep=force_rep,
     )
+    cells = read(adata, reading)
     require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="choice")
     found = select(
         cells.snapshots(),
@@ -133,14 +134,12 @@ def tune(
     best_dims = cells.x.shape[1] if found.best.n_dims is None else found.best.n_dims
     if not copy:
         params = {
-            "time_key": cells.time_key,
-            "use_rep": cells.use_rep,
+            **cells.reading.params,
             "n_dims": best_dims,
             "compared_in": found.n_dims,
             "times": list(found.times),
             "untried": [c.name for c in found.untried],
             "budget": seconds,
-            "weight_key": weight_key,
             "scale": scale,
             "random_state": seed,
         }

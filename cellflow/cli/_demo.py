@@ -206,9 +206,10 @@ def held_out_table(adata: AnnData, rest: Mapping[float, AnnData]) -> tuple[pd.Da
 
     from cellflow import get
     from cellflow.adapter.read import read
+    from cellflow.adapter.reading import Reading
     from cellflow.evaluation import judge_held_out, score_held_out
 
-    snapshots = read(adata, time_key=TIME_KEY, use_rep=USE_REP).snapshots()
+    snapshots = read(adata, Reading(TIME_KEY, use_rep=USE_REP)).snapshots()
     flows = {t: get.flow(others) for t, others in rest.items()}
     scores = [score for t, flow in flows.items() for score in score_held_out(flow, snapshots, t)]
     rows = pd.DataFrame({"method": s.method, "time": f"{s.time:g} h", "w1": s.w1} for s in scores)

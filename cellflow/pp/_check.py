@@ -9,6 +9,7 @@ from cellflow.adapter.decoding import examine_decoder
 from cellflow.adapter.positions import examine_expression, examine_positions
 from cellflow.adapter.problem import Problem, problems, settle
 from cellflow.adapter.read import examine
+from cellflow.adapter.reading import Reading
 from cellflow.core._settings import guarded
 
 if TYPE_CHECKING:
@@ -45,17 +46,16 @@ def check(
     import pandas as pd
 
     findings: list[Problem] = [] if mass_key is None else [_unused(mass_key)]
-    findings += list(
-        examine(
-            adata,
-            time_key=time_key,
-            use_rep=use_rep,
-            n_dims=n_dims,
-            weight_key=weight_key,
-            mass_key=mass_key,
-            force_rep=force_rep,
-        )
+    reading = Reading(
+        time_key,
+        use_rep=use_rep,
+        n_dims=n_dims,
+        weight_key=weight_key,
+        mass_key=mass_key,
+        force_rep=force_rep,
+        layer=layer,
     )
+    findings += examine(adata, reading)
     named = {p.key for p in findings if p.severity == "error"}
     if "adata" not in named:  # else there is no AnnData with cells to look into
         # With use_rep="X" the expression has been looked at as positions; once said is enough.

@@ -12,6 +12,7 @@ import numpy as np
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.labels import read_labels
 from cellflow.adapter.read import read
+from cellflow.adapter.reading import Reading
 from cellflow.analysis.celltypes import TypeMoves, type_moves
 from cellflow.core._random import stream
 from cellflow.core._warn import collected
@@ -104,16 +105,8 @@ def _by_transport(adata: AnnData, held: Held, labels: np.ndarray) -> Moves:
     """Of optimal transport in the representation of the benchmark."""
     from cellflow.couplings import Auto
 
-    params = held.params
     with collected():
-        cells = read(
-            adata,
-            time_key=str(params["time_key"]),
-            use_rep=str(params["use_rep"]),
-            n_dims=int(params["n_dims"]),
-            weight_key=None if params.get("weight_key") is None else str(params["weight_key"]),
-            force_rep=True,
-        )
+        cells = read(adata, Reading.of_params(held.params))
     snapshots = _thinned(cells.snapshots())
     found = []
     for source, target in snapshots.intervals:

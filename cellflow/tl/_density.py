@@ -10,6 +10,7 @@ import numpy as np
 from cellflow.adapter.fitted import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys, listed, require_free
 from cellflow.adapter.read import read
+from cellflow.adapter.reading import Reading
 from cellflow.adapter.store import plain, sealed
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.snapshots import pooled_density, snapshot_densities
@@ -111,14 +112,14 @@ def density(
             " method='nsf', or pooled=False."
         )
         raise InputError(msg)
-    cells = read(
-        adata,
-        time_key=time_key,
+    reading = Reading(
+        time_key,
         use_rep=use_rep,
         n_dims=n_dims,
         weight_key=weight_key,
         force_rep=force_rep,
     )
+    cells = read(adata, reading)
     places = [("uns", keys.densities), ("obs", keys.snapshot_log_density)]
     require_free(adata, keys, places, overwrite=overwrite, kind="densities")
     target = target_of(adata, copy=copy)
@@ -135,13 +136,10 @@ def density(
         models = {str(time): model for time, model in densities.items()}
         log_p = _in_nearest(densities, cells.x, times)
     params = {
-        "time_key": cells.time_key,
+        **cells.reading.params,
         "time_unit": cells.unit,
-        "use_rep": cells.use_rep,
-        "n_dims": cells.x.shape[1],
         "method": str(next(iter(models.values())).state()[0]["type"]),
         "pooled": pooled,
-        "weight_key": weight_key,
         "random_state": seed,
     }
     record = {

@@ -14,6 +14,7 @@ from cellflow.adapter.fingerprint import fingerprint
 from cellflow.adapter.fitted import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys, listed, require_free, written
 from cellflow.adapter.read import Cells, read
+from cellflow.adapter.reading import Reading
 from cellflow.adapter.reference import kept_cells
 from cellflow.adapter.store import pack, plain
 from cellflow.adapter.times import Time
@@ -166,15 +167,16 @@ def flow(
     # Drawn once: a generator would give the choice of a method another seed than the fit.
     keys = Keys(key_added)
     seed = as_seed(random_state)
-    cells = read(
-        adata,
-        time_key=time_key,
+    reading = Reading(
+        time_key,
         use_rep=use_rep,
         n_dims=n_dims,
         weight_key=weight_key,
         mass_key=mass_key,
         force_rep=force_rep,
+        layer=layer,
     )
+    cells = read(adata, reading)
     cells = read_conditions(adata, cells, condition_key, shared_until)
     places = [("uns", keys.uns), ("obs", keys.time), ("obs", keys.time_inferred)]
     if has_expression(adata, layer):
@@ -211,9 +213,6 @@ def flow(
     ).with_decoder(decoder)
     choices = {
         "scale": scale,
-        "layer": layer,
-        "weight_key": weight_key,
-        "mass_key": mass_key,
         "device": str(device),
         "shared_until": cells.shared_until,
     }
@@ -284,11 +283,9 @@ def _record(
 ) -> dict[str, Any]:
     """What is kept of a fit: the model, and everything that says how it was made."""
     params = {
-        "time_key": cells.time_key,
+        **cells.reading.params,
         "time_unit": cells.unit,
         "time_zero": cells.zero,
-        "use_rep": cells.use_rep,
-        "n_dims": fitted.n_dims,
         "method": str(fitted.recipe["name"]),
         "n_obs": len(cells.x),
         "n_untimed": cells.n_untimed,

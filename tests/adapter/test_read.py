@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cellflow.adapter import positions
 from cellflow.adapter.problem import problems
 from cellflow.adapter.read import examine, read, read_h5ad, require_anndata
+from cellflow.adapter.reading import Reading
 from cellflow.errors import (
     InputError,
     InputTypeError,
@@ -58,7 +59,7 @@ CONTAINERS = {
 def test_containers_read_the_same(cells, container, n_dims, tmp_path):
     expected = cells.obsm["X_pca"][:, :n_dims]
     cells.obsm["X_pca"] = CONTAINERS[container](cells.obsm["X_pca"], tmp_path)
-    found = read(cells, time_key="hours", n_dims=n_dims)
+    found = read(cells, Reading("hours", n_dims=n_dims))
     np.testing.assert_array_equal(found.x, expected)
     assert found.x.dtype == np.float32
     assert found.x.flags.c_contiguous
@@ -68,7 +69,7 @@ def test_containers_read_the_same(cells, container, n_dims, tmp_path):
 def test_numbers_of_any_type_become_float32(cells, dtype, caplog):
     cells.obsm["X_pca"] = (10 * cells.obsm["X_pca"]).round().clip(0, 100).astype(dtype)
     with caplog.at_level(logging.INFO, logger="cellflow"):
-        found = read(cells, time_key="hours")
+        found = read(cells, Reading("hours"))
     np.testing.assert_array_equal(found.x, cells.obsm["X_pca"].astype(np.float32))
     assert [r.message for r in caplog.records if "float32" in r.message] == [
         f"adata.obsm['X_pca'] has dtype {np.dtype(dtype)}. Expected float32. It is converted."
@@ -82,7 +83,7 @@ def test_numbers_of_any_type_become_float32(cells, dtype, caplog):
 def test_few_genes_are_a_representation(cells, container):
     x = cells.X.toarray()
     cells.X = container(x)
-    np.testing.assert_array_equal(read(cells, time_key="hours", use_rep="X").x, x)
+    np.testing.assert_array_equal(read(cells, Reading("hours", use_rep="X")).x, x)
 
 
 @pytest.mark.parametrize("mode", ["r", "r+"])
@@ -93,8 +94,8 @@ def test_backed(cells, mode, use_rep, sparse, tmp_path):
         cells.X = cells.X.toarray()
     cells.write_h5ad(tmp_path / "cells.h5ad")
     backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed=mode)
-    found = read(backed, time_key="hours", use_rep=use_rep)
-    np.testing.assert_array_equal(found.x, read(cells, time_key="hours", use_rep=use_rep).x)
+    found = read(backed, Reading("hours", use_rep=use_rep))
+    np.testing.assert_array_equal(found.x, read(cells, Reading("hours", use_rep=use_rep)).x)
     rows = positions.expression(backed)[3:9]
     np.testing.assert_array_equal(
         rows.toarray() if sparse else rows, cells.X[3:9].toarray() if sparse else cells.X[3:9]
@@ -106,7 +107,7 @@ def test_views_read_like_copies(cells):
     mask = np.random.default_rng(0).random(cells.n_obs) < 0.5
     view = cells[mask]
     np.testing.assert_array_equal(
-        read(view, time_key="hours").x, read(view.copy(), time_key="hours").x
+        read(view, Reading("hours")).x, read(view.copy(), Reading("hours")).x
     )
     assert view.is_view
 
@@ -115,7 +116,7 @@ def test_views_read_like_copies(cells):
 @pytest.mark.parametrize("stored", ["X_pca", "pca"])
 def test_both_spellings_of_a_representation(cells, spelling, stored):
     cells.obsm[stored] = cells.obsm.pop("X_pca")
-    assert read(cells, time_key="hours", use_rep=spelling).use_rep == stored
+    assert read(cells, Reading("hours", use_rep=spelling)).use_rep == stored
 
 
 # What a fit gets --------------------------------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ def test_both_spellings_of_a_representation(cells, spelling, stored):
 def test_snapshots_hold_the_timed_cells_and_their_rows(cells):
     cells.obs["hours"] = cells.obs["hours"].astype("string") + "h"
     cells.obs.loc[cells.obs_names[::7], "hours"] = pd.NA
-    found = read(cells, time_key="hours")
+    found = read(cells, Reading("hours"))
     assert (found.n_untimed, found.unit, dict(found.labels)["12.0h"]) == (13, "hours", 12.0)
     snapshots = found.snapshots()
     assert snapshots.times.tolist() == [0.0, 12.0, 48.0]
@@ -137,7 +138,7 @@ def test_snapshots_hold_the_timed_cells_and_their_rows(cells):
 def test_weights_and_masses_reach_the_populations(cells):
     cells.obs["weight"] = np.arange(cells.n_obs, dtype=float)
     cells.obs["size"] = cells.obs["hours"] * 10 + 5
-    snapshots = read(cells, time_key="hours", weight_key="weight", mass_key="size").snapshots()
+    snapshots = read(cells, Reading("hours", weight_key="weight", mass_key="size")).snapshots()
     assert [p.mass for p in snapshots.populations] == [5.0, 125.0, 485.0]
     for p in snapshots.populations:
         np.testing.assert_allclose(p.weight, p.index / p.index.sum())
@@ -147,7 +148,7 @@ def test_weights_and_masses_reach_the_populations(cells):
 def test_weights_of_untimed_cells_may_be_missing(cells):
     cells.obs.loc[cells.obs_names[:3], "hours"] = np.nan
     cells.obs["weight"] = np.where(cells.obs["hours"].isna(), np.nan, 1.0)
-    assert read(cells, time_key="hours", weight_key="weight").snapshots()[0].is_uniform
+    assert read(cells, Reading("hours", weight_key="weight")).snapshots()[0].is_uniform
 
 
 @pytest.mark.parametrize("n", [2, 3])
@@ -155,12 +156,12 @@ def test_two_snapshots_of_one_cell_warn_and_work(n):
     adata = ad.AnnData(obs=pd.DataFrame({"t": np.arange(n, dtype=float)}, index=list("abc")[:n]))
     adata.obsm["X_pca"] = np.arange(n, dtype=np.float32)[:, None]
     with pytest.warns(InputWarning, match=f"{n} of {n} snapshots with fewer than 5 cells: 0 .1."):
-        assert len(read(adata, time_key="t").snapshots()) == n
+        assert len(read(adata, Reading("t")).snapshots()) == n
 
 
 def test_the_clean_path_is_silent(cells, frozen):
     with frozen(cells):
-        read(cells, time_key="hours")
+        read(cells, Reading("hours"))
 
 
 @settings(max_examples=40, deadline=None)
@@ -191,7 +192,7 @@ def test_any_mixture_gives_the_same_snapshots(counts, dtype, container, encode, 
         )
     )
     adata.obsm["X_pca"] = container(x)
-    snapshots = read(adata, time_key="t").snapshots()
+    snapshots = read(adata, Reading("t")).snapshots()
     assert snapshots.times.tolist() == [3.0 * k for k in range(len(counts))]
     for population in snapshots.populations:
         assert (times[population.index] == population.time).all()
@@ -373,7 +374,7 @@ def test_bad_input_is_refused_and_left_alone(cells, case, frozen, monkeypatch):
     monkeypatch.setattr(positions, "MAX_GENES", 10)
     spoil(cells)
     with frozen(cells), pytest.raises(error, match=message) as caught:
-        read(cells, **({"time_key": "hours"} | arguments))
+        read(cells, Reading(**({"time_key": "hours"} | arguments)))
     assert "Expected" in str(caught.value)
 
 
@@ -392,27 +393,27 @@ def test_bad_input_is_refused_and_left_alone(cells, case, frozen, monkeypatch):
 )
 def test_what_is_no_anndata(thing, message):
     with pytest.raises(InputTypeError, match=message):
-        read(thing, time_key="hours")
+        read(thing, Reading("hours"))
     with pytest.raises(TypeError, match=message):
         require_anndata(thing)
 
 
 def test_no_cells_and_no_expression(cells):
     with pytest.raises(InputError, match="has no cells"):
-        read(cells[:0], time_key="hours")
+        read(cells[:0], Reading("hours"))
     cells = ad.AnnData(obs=cells.obs, obsm={"X_pca": cells.obsm["X_pca"]})
-    assert read(cells, time_key="hours").x.shape == (90, 4)
+    assert read(cells, Reading("hours")).x.shape == (90, 4)
     assert positions.expression(cells) is None
     with pytest.raises(InputError, match=r"adata\.X is None"):
-        read(cells, time_key="hours", use_rep="X")
+        read(cells, Reading("hours", use_rep="X"))
 
 
 def test_dense_guard(cells, monkeypatch):
     cells.obsm["X_pca"] = sp.csr_matrix(cells.obsm["X_pca"])
     monkeypatch.setattr(positions, "_DENSE_LIMIT", 1000)
     with pytest.raises(InputError, match=r"is sparse and would take .* GB as a dense matrix"):
-        read(cells, time_key="hours")
-    assert read(cells, time_key="hours", n_dims=1).x.shape == (90, 1)
+        read(cells, Reading("hours"))
+    assert read(cells, Reading("hours", n_dims=1)).x.shape == (90, 1)
 
 
 # What is odd ----------------------------------------------------------------------------------------------------------
@@ -421,13 +422,13 @@ def test_dense_guard(cells, monkeypatch):
 def test_counts_warn(cells):
     cells.X = np.random.default_rng(0).poisson(30.0, size=cells.shape).astype(np.float32)
     with pytest.warns(InputWarning, match=r"looks like counts \(integers, max \d+\).*log1p"):
-        read(cells, time_key="hours", use_rep="X")
+        read(cells, Reading("hours", use_rep="X"))
 
 
 def test_constant_dimensions_warn(cells):
     cells.obsm["X_pca"][:, 2] = 1.0
     with pytest.warns(InputWarning, match="1 of 4 dimensions that are constant .first: column 2"):
-        assert read(cells, time_key="hours").x.shape == (90, 4)
+        assert read(cells, Reading("hours")).x.shape == (90, 4)
 
 
 @pytest.mark.filterwarnings("ignore:Observation names are not unique:UserWarning")  # anndata's own
@@ -435,7 +436,7 @@ def test_notes_are_listed_not_raised(cells):
     cells.obsm["X_pca"][8, 1] = 1000.0
     cells.obs_names = ["twin", "twin", *cells.obs_names[2:]]
     cells.obs.iloc[3:5, 0] = np.nan
-    found = list(problems(examine(cells, time_key="hours")))
+    found = list(problems(examine(cells, Reading("hours"))))
     assert {p.severity for p in found} == {"note", "warning"}
     text = " ".join(p.message for p in found)
     for expected in (
@@ -445,14 +446,14 @@ def test_notes_are_listed_not_raised(cells):
     ):
         assert expected in text
     with pytest.warns(InputWarning, match="'cell8', .* times as far"):
-        assert read(cells, time_key="hours").n_untimed == 2
+        assert read(cells, Reading("hours")).n_untimed == 2
 
 
 def test_all_problems_are_listed_at_once(cells, frozen):
     cells.obs["hours"] = "late"
     cells.obsm["X_pca"][0, 0] = np.nan
     with frozen(cells):
-        found = [p.key for p in problems(examine(cells, time_key="hours", weight_key="w"))]
+        found = [p.key for p in problems(examine(cells, Reading("hours", weight_key="w")))]
     assert found == ["adata.obs['hours']", "adata.obs['w']", "adata.obsm['X_pca']"]
 
 
@@ -460,7 +461,8 @@ def test_duplicates_and_order_do_not_matter(cells):
     twice = ad.concat([cells, cells], index_unique="-")
     order = np.random.default_rng(0).permutation(twice.n_obs)
     np.testing.assert_array_equal(
-        read(twice, time_key="hours").x[order], read(twice[order], time_key="hours").x
+        read(twice, Reading("hours")).x[order],
+        read(twice[order], Reading("hours")).x,
     )
 
 

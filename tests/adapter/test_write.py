@@ -215,7 +215,7 @@ def test_an_interrupt_at_any_line_leaves_nothing_half_written(cells, case):
     write(complete, _fit_to(complete), remove=removed)
     before, after = whole(base), whole(complete)
     outcomes = set()
-    for line in range(1, 400):
+    for line in range(1, 2000):
         adata = base.copy() if not base.is_view else base._adata_ref[base.obs_names, base.var_names]
         at, done = [0], False
 
