@@ -1,8 +1,8 @@
 """Every error and warning that cellflow raises, with common bases.
 
 A message names the key, what was found (first cell, column, value), what was expected, and the
-remedy. `except cf.errors.CellFlowError` catches all of them; each also derives from the built-in
-that a reader would expect.
+remedy. `except cf.errors.CellFlowError` catches all errors; each also derives from the matching
+built-in error.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ __all__ = [
     "nearest_name",
 ]
 
-#: Folder of the package, as it stands in the file names of its frames.
+#: Folder of the package, as in the file names of stack frames.
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class CellFlowError(Exception):
-    """Base of every error that cellflow raises on purpose."""
+    """Base of every error of cellflow."""
 
 
 class InputError(CellFlowError, ValueError):
@@ -52,18 +52,18 @@ class InputError(CellFlowError, ValueError):
 
 
 class InputTypeError(InputError, TypeError):
-    """An argument is of the wrong kind altogether (a DataFrame where an AnnData is needed)."""
+    """An argument is of the wrong type (a DataFrame where an AnnData is needed)."""
 
 
 class MissingKeyError(InputError, KeyError):
-    """A key that was asked for is not there; the message lists those that are."""
+    """A key does not exist; the message lists the keys that do."""
 
     # KeyError would print the repr of the message, quotes and escapes included.
     __str__ = Exception.__str__
 
 
 class CouplingError(CellFlowError, RuntimeError):
-    """Optimal transport is infeasible, did not converge, or would not fit into memory."""
+    """Optimal transport is infeasible, did not converge, or does not fit into memory."""
 
 
 class IntegrationError(CellFlowError, ArithmeticError):
@@ -72,9 +72,9 @@ class IntegrationError(CellFlowError, ArithmeticError):
     Parameters
     ----------
     message
-        What happened; goes on after the name of the cell, where there is one.
+        The problem; the name of the cell precedes it where there is one.
     cell
-        Of the call: its row, or through AnnData its name.
+        Row of the cell in the call, or its name in the AnnData.
     time
         First reported time at which its state is not finite.
     partial
@@ -103,13 +103,12 @@ class IntegrationError(CellFlowError, ArithmeticError):
 
 @contextmanager
 def naming_cells(names: Any) -> Iterator[None]:
-    """Let an `IntegrationError` of the block name its cell as the caller knows it.
+    """Give the cell of an `IntegrationError` in the block its name in the caller's data.
 
     Parameters
     ----------
     names
-        Array with one entry per row that the block works on: rows among all cells, or names of
-        cells.
+        One entry per row of the block: rows among all cells, or names of cells.
     """
     try:
         yield
@@ -123,7 +122,7 @@ def naming_cells(names: Any) -> Iterator[None]:
 
 
 class TrainingError(CellFlowError, ArithmeticError):
-    """Training met a value that is not finite; names the step and the learning rate."""
+    """A value is not finite in training; names the step and the learning rate."""
 
 
 class ModelFileError(CellFlowError, OSError):
@@ -131,15 +130,15 @@ class ModelFileError(CellFlowError, OSError):
 
 
 class WorkerError(CellFlowError, RuntimeError):
-    """A worker process of a benchmark ended in the middle of its work: killed for memory, or crashed."""
+    """A worker process of a benchmark crashed or was killed (out of memory)."""
 
 
 class OutputError(CellFlowError, OSError):
-    """A file cannot be written: no such folder, no permission, or a full disk; what was there before is untouched."""
+    """A file cannot be written (folder, permission, full disk); an older file is unchanged."""
 
 
 class SetupError(CellFlowError, ImportError):
-    """The environment lacks something: an optional package, a device, another package of the same import name."""
+    """The environment lacks an optional package or a device, or has a conflicting package."""
 
 
 class MissingDataError(CellFlowError, FileNotFoundError):
@@ -151,23 +150,23 @@ class CellFlowWarning(UserWarning):
 
 
 class InputWarning(CellFlowWarning):
-    """The data are usable, but look like something else (raw counts, an embedding, very few cells)."""
+    """The data are usable but unusual (raw counts, an embedding, very few cells)."""
 
 
 class CouplingWarning(CellFlowWarning):
-    """A transport plan is usable but short of what was asked.
+    """A transport plan is usable but not as good as requested.
 
-    Its certified gap is above the tolerance, or it moves more mass between cell types than cells
-    would that do not move.
+    Its certified gap is above the tolerance, or it moves more mass between cell types than if no
+    cell moved.
     """
 
 
 class IntegrationWarning(CellFlowWarning):
-    """A trajectory is usable but coarse, or leaves the times that were observed."""
+    """A trajectory is usable but inaccurate, or outside of the observed times."""
 
 
 def closest(name: object, known: Iterable[str]) -> str:
-    """Say what was meant, perhaps: `" (did you mean 'X_pca'?)"`, or nothing where no known name is near.
+    """Return a suggestion such as `" (did you mean 'X_pca'?)"`, or nothing if no name is similar.
 
     Examples
     --------
@@ -179,16 +178,16 @@ def closest(name: object, known: Iterable[str]) -> str:
 
 
 def nearest_name(name: object, known: Iterable[str]) -> str | None:
-    """The known name that differs only in case, else the one that is spelt most alike, if any is."""
+    """The known name that differs in case only, or the most similar one, if any is."""
     names = [str(k) for k in known]
     same = [k for k in names if k.casefold() == str(name).casefold()]
     return next(iter(same or difflib.get_close_matches(str(name), names, n=1)), None)
 
 
 def level_of_caller() -> int:
-    """The `stacklevel` at which `warnings.warn` names the line that called the package, whatever lies between.
+    """The `stacklevel` with which `warnings.warn` names the line that called the package.
 
-    To be asked for in the function that warns.
+    Call it in the function that warns.
     """
     level = found = 0
     frame = sys._getframe()  # noqa: SLF001 (the inspect module is not imported for this)

@@ -1,4 +1,4 @@
-"""Loops that numpy has no words for, compiled at their first call."""
+"""Compilation of loops by numba, at the first call."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any
 
 __all__ = ["compiled", "compiled_for_finite"]
 
-#: What vectorised minima need: no NaN, and no care for the sign of zero. Sums keep their order.
+#: Flags of fast arithmetic that let minima be vectorised. Sums keep their order.
 _FINITE = frozenset({"nnan", "nsz", "contract"})
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile by numba at the first call, and keep the machine code beside the module or in the user's cache.
+    """Compile a function by numba at its first call, and cache the machine code on disk.
 
-    Where neither can be written (containers, read-only homes), it is compiled anew in each process.
+    The cache is beside the module or in the user's folder. Where neither is writable (containers),
+    each process compiles again.
     """
     return _compiled(function, fastmath=False)
 
 
 def compiled_for_finite(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function that never meets NaN, so that minima over arrays are vectorised."""
+    """Compile a function whose input has no NaN, so that minima over arrays are vectorised."""
     return _compiled(function, fastmath=set(_FINITE))
 
 
@@ -29,5 +30,5 @@ def _compiled(function: Callable[..., Any], *, fastmath: bool | set[str]) -> Cal
 
     try:
         return numba.njit(cache=True, nogil=True, fastmath=fastmath)(function)
-    except RuntimeError:  # numba found no folder to keep its cache in
+    except RuntimeError:  # no writable folder for the cache
         return numba.njit(nogil=True, fastmath=fastmath)(function)

@@ -1,4 +1,4 @@
-"""Where torch computes."""
+"""The device on which torch computes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("cellflow")
 
 
 def choose_device(name: torch.device | str) -> torch.device:
-    """Return the device of this name; `"auto"` takes a GPU where there is one, and says so.
+    """Return the device of this name; `"auto"` is a GPU where there is one, and is logged.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Random numbers of torch from a generator of their own, also where code of others asks for none in particular."""
+"""Random numbers of torch from a generator of our own, also in code that uses the global one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _GIVEN_ONE = frozenset(
         "xavier_uniform_",
     }
 )
-#: Those that draw from torch's global generator and cannot be given another one.
+#: Functions that draw from torch's global generator and take no other.
 _GIVEN_NONE = frozenset(
     {
         "_standard_gamma",
@@ -68,17 +68,16 @@ _GIVEN_NONE = frozenset(
         "scaled_dot_product_attention",
     }
 )
-#: The global generator is lent to one thread at a time.
+#: Held while the global generator has the state of ours.
 _LENT = threading.Lock()
 
 
 class Drawing(TorchFunctionMode):
-    """In this block and thread, whatever torch draws on the CPU comes from a generator of this block.
+    """Block in which torch draws random numbers on the CPU from a generator of the block.
 
-    Networks, those of users and of other packages too, initialise their weights without naming a
-    generator. This block names it for them, so that the global generator neither moves nor decides.
-    The few functions that take none get the global one with the state of ours, for the length of
-    the call.
+    Networks initialise their weights from the global generator. In this block and thread they use
+    the block's generator instead, and the global one does not change. Functions that take no
+    generator use the global one, which has the state of ours during the call.
 
     Parameters
     ----------

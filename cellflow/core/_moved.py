@@ -36,7 +36,7 @@ _KEPT = {"recipes"}
 
 
 class _Renamed(MetaPathFinder, Loader):
-    """Find a module by its old name, and give the one of the new name."""
+    """Finder and loader that return the module of the new name for an old name."""
 
     def find_spec(
         self,
@@ -66,5 +66,5 @@ class _Renamed(MetaPathFinder, Loader):
 
 
 def find_moved() -> None:
-    """Let the import system find modules by their old names."""
+    """Install the finder for old module names."""
     sys.meta_path.insert(0, _Renamed())

@@ -1,4 +1,4 @@
-"""Another package, `cellflow-tools`, is imported as `cellflow` too; whoever has both is told so at import."""
+"""Detection of `cellflow-tools`, another package whose import name is `cellflow`."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ __all__ = ["refuse_namesake"]
 
 
 def refuse_namesake(home: Path, folders: Iterable[str]) -> None:
-    """Look for the other package where Python looks for packages.
+    """Warn if the other package is installed too, or refuse if its files are mixed with ours.
 
-    Names of folders say it in a millisecond; `importlib.metadata` would cost more than the rest of
-    `import cellflow`.
+    The names of folders are enough and take a millisecond; `importlib.metadata` would take longer
+    than the rest of `import cellflow`.
 
     Parameters
     ----------
     home
         The folder that holds this package's folder.
     folders
-        Where Python looks for packages: `sys.path`.
+        The folders of `sys.path`.
 
     Raises
     ------
     SetupError
-        The other package lives in the same folder, so that the files of the two are mixed.
+        The other package is in the same folder, so that the files of the two are mixed.
 
     Warns
     -----
     CellFlowWarning
-        It lives elsewhere on the path; this package works, but the next program may find the other
-        one.
+        It is in another folder of the path: this package works, but another program may import the
+        other one.
     """
     for folder in dict.fromkeys(map(Path, folders)):
         if next(folder.glob("cellflow_tools-*.dist-info"), None) is None:

@@ -1,4 +1,4 @@
-"""Progress bars for those who watch."""
+"""When a progress bar is shown."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 __all__ = ["is_shown"]
 
 
-def is_shown(progress: bool | None) -> bool:  # noqa: FBT001 (the public argument as it came)
-    """Whether to draw a progress bar: as asked, or by default only to somebody who is watching (a terminal, a notebook)."""
+def is_shown(progress: bool | None) -> bool:  # noqa: FBT001 (the public argument)
+    """Whether to show a progress bar; None means only on a terminal or in a notebook."""
     if progress is not None:
         return progress
-    # In a notebook IPython knows a kernel; that ipykernel was imported by somebody says nothing.
+    # A notebook is a shell of IPython with a kernel. An imported ipykernel is no sign of one.
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return sys.stderr.isatty() or hasattr(shell, "kernel")

@@ -1,4 +1,4 @@
-"""Randomness comes in as an argument; nothing here or elsewhere touches a global generator."""
+"""Seeds and random generators, which are always arguments; the global generators are never used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["as_seed", "stream", "systematic"]
 
 
 def as_seed(random_state: RandomState) -> int:
-    """Return the seed that a public `random_state` stands for.
+    """Return the seed of a public `random_state`.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def as_seed(random_state: RandomState) -> int:
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:
-    """Return the generator of one place in a run: the same `(seed, key)` gives the same numbers, whatever ran before.
+    """Return a generator that depends on the seed and the key only.
 
     Examples
     --------

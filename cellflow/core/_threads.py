@@ -1,4 +1,4 @@
-"""How many threads other libraries may use while cellflow computes; the user's own setting is put back afterwards."""
+"""Thread counts of other libraries while cellflow computes; the user's setting is restored."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cellflow.core._numbers import as_count
 
 __all__ = ["as_threads", "choose_threads", "one_library_thread", "torch_threads"]
 
+#: Calls that are timed for `threads="auto"`.
 _PROBED_CALLS = 10
 #: Held while a number of threads is changed.
 _CHANGING = threading.Lock()
@@ -23,9 +24,9 @@ _CHANGING = threading.Lock()
 def torch_threads(threads: int = 1) -> Iterator[None]:
     """Run the block with this many torch threads, in the calling thread only.
 
-    One thread is the default everywhere: the networks are small, and at its own default torch was
-    50 to 200 times slower beside a single busy process. It also keeps results identical from run to
-    run.
+    One thread is the default everywhere. The networks are small; with torch's own default, fits
+    were 50 to 200 times slower beside a single busy process. One thread also makes results
+    reproducible.
     """
     import torch
 
@@ -38,12 +39,11 @@ def torch_threads(threads: int = 1) -> Iterator[None]:
 
 
 def _set_torch_threads(threads: int) -> None:
-    """Set the number of the calling thread; the number that other threads begin with stays what it is.
+    """Set torch's number of threads for the calling thread only.
 
-    In torch every thread has its number. `torch.set_num_threads` sets that of the calling thread,
-    and the one that threads begin with which use torch for the first time later. A helper thread
-    puts the second one back at once. Where torch has one number for the whole process (builds
-    without OpenMP), this cannot be kept apart, and the number is set for all.
+    `torch.set_num_threads` sets the number of the calling thread and the initial number of later
+    threads. A helper thread restores the second one. Builds of torch without OpenMP have one number
+    for the whole process; there it is set for all threads.
     """
     import torch
 
@@ -59,7 +59,7 @@ def _set_torch_threads(threads: int) -> None:
 
 @contextmanager
 def one_library_thread() -> Iterator[None]:
-    """Run the block with one thread of OpenMP, in the calling thread, and one of the BLAS libraries, in the process."""
+    """Run the block with one OpenMP thread (calling thread) and one BLAS thread (whole process)."""
     from threadpoolctl import threadpool_limits
 
     with _ONE_BLAS_THREAD, threadpool_limits(1, user_api="openmp"):
@@ -67,7 +67,7 @@ def one_library_thread() -> Iterator[None]:
 
 
 class _OneBlasThread:
-    """Limit of the BLAS libraries from the first thread that enters to the last one that leaves; they count per process."""
+    """One limit of the BLAS libraries for all threads that are inside, because it is global."""
 
     def __init__(self) -> None:
         self._inside = 0

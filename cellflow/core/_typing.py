@@ -1,4 +1,4 @@
-"""Names for the arrays that travel through the package."""
+"""Type aliases."""
 
 from __future__ import annotations
 
@@ -11,6 +11,5 @@ __all__ = ["FloatArray", "IntArray", "RandomState"]
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
-#: What a public `random_state=` takes: a non-negative integer, a generator, or None for fresh
-#: entropy.
+#: A public `random_state=`: a non-negative integer, a generator, or None for fresh entropy.
 RandomState: TypeAlias = "int | np.integer[Any] | np.random.Generator | None"

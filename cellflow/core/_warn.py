@@ -1,4 +1,4 @@
-"""Warnings: ours are shown at the line of the caller or collected, foreign ones are ignored for the length of a block."""
+"""Warnings of cellflow at the line of the caller, or collected; warnings of others ignored."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from cellflow.errors import level_of_caller
 
 __all__ = ["collected", "ignored", "warn"]
 
-#: Warning filters belong to the process: two threads that change and restore them at the same time
-#: would leave either's.
+#: Held while warning filters are changed, because they are global.
 _FILTERS = threading.RLock()
 #: Messages that are collected in this thread, or None where warnings are shown.
 _COLLECTED: ContextVar[list[str] | None] = ContextVar("cellflow_warnings", default=None)
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line that called the package, however deep the call is; inside of `collected`, keep the message there."""
+    """Warn at the line that called the package; inside of `collected`, collect the message instead."""
     messages = _COLLECTED.get()
     if messages is None:
         warnings.warn(message, category, stacklevel=level_of_caller())
@@ -30,9 +29,9 @@ def warn(message: str, category: type[Warning]) -> None:
 
 @contextmanager
 def collected() -> Iterator[list[str]]:
-    """Collect our own warnings of this thread as messages; warnings of others are shown as ever.
+    """Collect the warnings of cellflow in this thread as messages.
 
-    Warning filters are left alone, so that threads cannot disturb each other.
+    Warnings of other packages are shown. Warning filters do not change.
     """
     messages: list[str] = []
     token = _COLLECTED.set(messages)
@@ -44,9 +43,9 @@ def collected() -> Iterator[list[str]]:
 
 @contextmanager
 def ignored(category: type[Warning], *, message: str = "", module: str = "") -> Iterator[None]:
-    """Ignore a category of foreign warnings in a short block: those that begin with a message, or come from a module.
+    """Ignore warnings of other packages in a short block, by category, message and module.
 
-    One thread at a time is inside, because the filters belong to the process.
+    Only one thread at a time is in such a block, because warning filters are global.
     """
     with _FILTERS, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=message, category=category, module=module)

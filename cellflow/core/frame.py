@@ -1,4 +1,4 @@
-"""The change of coordinates between the data and the model, with its chain rule."""
+"""Change of coordinates between data and model, with the chain rule for velocities and scores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Frame:
 
     @classmethod
     def fitted(cls, snapshots: Snapshots, scale: Scale = "joint") -> Frame:
-        """Take shift and scale from the training cells, every snapshot counting the same.
+        """Compute shift and scale from the training cells, with equal weight for each snapshot.
 
         Parameters
         ----------
@@ -61,9 +61,8 @@ class Frame:
             [p.weight @ (p.x.astype(np.float64) - shift) ** 2 for p in snapshots.populations],
             axis=0,
         )
-        # What varies by rounding only, relative to where it is, carries nothing to scale by.
-        # Nothing here knows an absolute size, so that data in other units give the same model
-        # coordinates.
+        # Variation at the level of rounding errors is no scale. The threshold is relative, so that
+        # data in other units give the same model coordinates.
         varies = variance > (1e-12 * shift) ** 2
         joint = np.where(varies, variance, 0.0).mean() if varies.any() else 1.0
         return cls(shift, np.sqrt(np.where(varies & (scale == "each"), variance, joint)))

@@ -1,4 +1,4 @@
-"""Weighted cells at real times: what everything else works on."""
+"""Weighted cells at real times: populations, snapshots, and pairs of cells."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Population:
     index
         Rows of origin, shape `(n,)`; `0 ... n - 1` by default.
     mass
-        Size of the whole population relative to the other snapshots. More sequenced cells are not
-        more cells, so this is 1 unless the experimenter knows better.
+        Size of the whole population relative to the other snapshots. The number of sequenced cells
+        does not determine it, so it is 1 unless given.
     context
         Features of each cell's condition (indicators, doses), shape `(n, c)`, or None. Cells are
-        coupled within their condition, and networks are told of it.
+        coupled within their condition, and the features are inputs of the networks.
     """
 
     x: FloatArray
@@ -91,7 +91,7 @@ class Population:
 
     @property
     def is_uniform(self) -> bool:
-        """Whether every cell counts the same."""
+        """Whether all weights are equal."""
         return bool(np.ptp(self.weight) <= 1e-12 * self.weight.max())
 
 
@@ -99,9 +99,9 @@ class Population:
 class Clock:
     """The span and the natural unit of an experiment's time.
 
-    Networks see time scaled to [-1, 1] over `start ... stop`, and their outputs are divided by
-    `unit` (the mean gap between snapshots), so that rescaling time rescales velocities and changes
-    nothing else.
+    Networks take time scaled to [-1, 1] over `start ... stop` as input, and their outputs are
+    divided by `unit` (the mean gap between snapshots). Rescaling time then rescales velocities and
+    changes nothing else.
     """
 
     start: float
@@ -111,7 +111,7 @@ class Clock:
 
     @property
     def sigma(self) -> float:
-        """The diffusion that `sigma="auto"` stands for: `0.5 / sqrt(median gap)`, in model coordinates."""
+        """Value of `sigma="auto"`: `0.5 / sqrt(median gap)`, in model coordinates."""
         return 0.5 / float(np.sqrt(self.median_gap))
 
 
@@ -236,7 +236,7 @@ class Snapshots:
         return Snapshots(tuple(p for p in self.populations if p is not left_out))
 
     def moved(self, positions: Sequence[FloatArray]) -> Snapshots:
-        """Return the same cells at other positions, one array per snapshot (a change of coordinates)."""
+        """Return the same cells at other positions `(n, d)`, one array per snapshot."""
         return Snapshots(
             tuple(replace(p, x=x) for p, x in zip(self.populations, positions, strict=True))
         )
@@ -248,7 +248,7 @@ def _rows(values: FloatArray | None, rows: IntArray) -> FloatArray | None:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Ends of paths, row by row; the gap may differ from row to row, so a left-out snapshot is just a longer one.
+    """Ends of paths, row by row; each row has its own interval.
 
     Parameters
     ----------
@@ -259,11 +259,11 @@ class Pairs:
     context
         Features of the pairs' condition, shape `(n, c)`, or None.
     row
-        Numbers of the pairs in the table that a prepared path keeps its constants by, shape `(n,)`;
-        None where pairs are drawn from plans afresh.
-    lead
-        How far each pair is ahead of its snapshots, for paths that are warped in time: uniform on
-        [-1, 1], shape `(n,)`; None for cells in step.
+        Row of each pair in the table of a prepared path's constants, shape `(n,)`; None where pairs
+        are drawn from plans directly.
+    warp
+        Random numbers for paths that are warped in time (`paths.TimeWarped`), uniform on [-1, 1],
+        shape `(n,)`; None for no warp.
     """
 
     x0: Tensor
@@ -272,4 +272,4 @@ class Pairs:
     t1: Tensor
     context: Tensor | None = None
     row: Tensor | None = None
-    lead: Tensor | None = None
+    warp: Tensor | None = None

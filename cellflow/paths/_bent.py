@@ -1,4 +1,4 @@
-"""A path with a bend on top: what a correction of its middle amounts to."""
+r"""A path plus :math:`C \sin^2(\pi s)`: a correction of its middle that keeps the velocities at its ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TINY = 1e-300
 
 
 def bent(path: Path, offsets: Tensor) -> Bent:
-    """Bend a path such that it is off by these `(N, d)` at its middle."""
+    """Add a bend to a path, with these offsets `(N, d)` at its middle."""
     return (
         replace(path, amplitude=path.amplitude + offsets)
         if isinstance(path, Bent)
@@ -28,11 +28,11 @@ def bent(path: Path, offsets: Tensor) -> Bent:
 
 
 def steady(chain: Chain, offsets: Tensor) -> Tensor:
-    """Offsets `(n, d)` of the pairs of a chain, without what would change the speed of cells or of the population.
+    """Remove from offsets `(n, d)` what would change the speed of cells or of the population.
 
-    Each is at right angles to its path, and their mean over an interval to the displacement of the
-    population. What has to be added for the latter is in proportion to the lengths of the paths: a
-    cell at rest stays there.
+    Each offset becomes orthogonal to its path, and the mean of the offsets over an interval
+    orthogonal to the displacement of the population. The correction for the latter is in proportion
+    to the lengths of the paths, so that a cell at rest stays at rest.
     """
     straight = chain.pairs.x1 - chain.pairs.x0
     along = direction(straight)
@@ -48,7 +48,7 @@ def steady(chain: Chain, offsets: Tensor) -> Tensor:
 
 
 def middle(path: Path, pairs: Pairs) -> Tensor:
-    """Positions on the paths when half of their intervals has passed, shape `(n, d)`."""
+    """Positions at the middle of the intervals, shape `(n, d)`."""
     return path.mean(0.5 * (pairs.t0 + pairs.t1), pairs)
 
 
@@ -59,7 +59,7 @@ def direction(x: Tensor) -> Tensor:
 
 
 def across(unit: Tensor, x: Tensor) -> Tensor:
-    """Vectors without their part along a unit vector, all `(n, d)`; nothing is removed where the unit vector is zero."""
+    """Part of the vectors `(n, d)` orthogonal to unit vectors `(n, d)`, which may be zero."""
     return x - (x * unit).sum(dim=1, keepdim=True) * unit
 
 
@@ -73,7 +73,7 @@ class Bent:
     Parameters
     ----------
     path
-        What is bent.
+        The path that is bent.
     amplitude
         :math:`C` of every pair of the table, shape `(N, d)`.
     """

@@ -63,7 +63,7 @@ def moved(path: Path, device: torch.device | str, dtype: torch.dtype) -> Path:
 
 
 def innermost(path: Path | Surveyed) -> Path | Surveyed:
-    """Return what wrappers are wrapped around."""
+    """Return the path inside all wrappers."""
     while hasattr(path, "path"):
         path = path.path
     return path
@@ -93,10 +93,10 @@ class PathSample:
         Features of each row's condition, shape `(n, c)`, or None.
     level, probe
         Fresh randomness for objectives that need their own: uniform on [0, 1), shape `(n,)`, and
-        standard normal, shape `(n, d)`; None unless somebody asked for it.
+        standard normal, shape `(n, d)`; None unless requested.
     observed
         As many cells of the snapshots themselves, at their own times, for objectives that are
-        defined there; None unless somebody asked for it.
+        defined there; None unless requested.
     """
 
     t: Tensor

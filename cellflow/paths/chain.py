@@ -21,24 +21,24 @@ from cellflow.core.population import Pairs, Population, Snapshots
 
 __all__ = ["Chain", "Neighborhood", "Pool", "Table", "chained", "smoothed"]
 
-#: Neighbours in the pool that are found once, for everybody who asks for fewer.
+#: Neighbours of each cell of the pool that are kept; smaller numbers are taken from these.
 _N_NEIGHBORS = 100
-# Seed of the pairs.
+#: Seed of the pairs that are drawn from the plans.
 _PAIRS = 0
 
 
 class Neighborhood(NamedTuple):
-    """The nearest cells of `m` places.
+    """The nearest cells of `m` positions.
 
     Parameters
     ----------
     rows
-        Their numbers in the pool, shape `(m, k)`.
+        Their rows in the pool, shape `(m, k)`.
     share
         Their kernel weights, shape `(m, k)`: of a normal kernel whose width is half the distance to
         the last of them, times the weights of the cells; rows sum to one.
     shift
-        Their kernel mean minus the place itself: towards where the cells are, shape `(m, d)`.
+        Their kernel mean minus the position itself (the mean shift), shape `(m, d)`.
     radius
         Distance to the last of them, shape `(m,)`.
     """
@@ -75,7 +75,7 @@ class Pool:
         return nearest(self.x, self.x, _N_NEIGHBORS)
 
     def near(self, k: int, queries: FloatArray | None = None) -> Neighborhood:
-        """Look at the `k` nearest cells of each query, or of each cell of the pool, itself among them."""
+        """Return the `k` nearest cells of each query, or of each cell of the pool (itself included)."""
         k = min(k, len(self))
         if queries is None and k <= _N_NEIGHBORS:
             distances, rows = self._own
@@ -83,7 +83,7 @@ class Pool:
             distances, rows = nearest(self.x, self.x if queries is None else queries, k)
         distances = distances[:, :k]
         rows = rows[:, :k]
-        # Where all neighbours coincide, the width is zero, and all of them count the same.
+        # Where all neighbours coincide, their distances are zero and their shares equal.
         width = np.maximum(0.5 * distances[:, -1:], np.finfo(np.float64).tiny ** 0.25)
         share = self.weight[rows] * np.exp(-0.5 * (distances / width) ** 2)
         share /= share.sum(axis=1, keepdims=True)
@@ -95,7 +95,7 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Cells that may become each other, from the first snapshot to the last, and the pairs drawn from the plans.
+    """All snapshots of one condition, the plans between them, and the pairs drawn from these plans.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class Chain:
 
     @cached_property
     def pairs(self) -> Pairs:
-        """All pairs, interval after interval, in float64; in step with their snapshots."""
+        """All pairs, interval after interval, in float64."""
         intervals = self.snapshots.intervals
         x0 = np.concatenate([a.x[i] for (a, _), i in zip(intervals, self.i, strict=True)]).astype(
             np.float64, copy=False
@@ -175,10 +175,11 @@ class Table:
 
 
 def chained(snapshots: Snapshots, plans: Sequence[Plan]) -> tuple[list[Chain], list[Table]]:
-    """Draw the pairs that a curved path is prepared for: a chain for each condition, a table for each interval.
+    """Draw the pairs that a curved path is prepared for.
 
-    As many pairs are drawn from a plan as its larger side has cells, by systematic resampling where
-    the plan has edges. They depend on the plans alone, so that all fits that share plans share what
+
+    The result is a chain for each condition and a table for each interval. As many pairs are drawn
+    from a plan as its larger snapshot has cells, by systematic resampling where the plan has edges. They depend on the plans alone, so that all fits that share plans share what
     is prepared from them.
 
     Parameters
@@ -228,10 +229,10 @@ def _drawn(plan: Plan, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
 
 
 def smoothed(population: Population, values: FloatArray, k: int) -> FloatArray:
-    """Mean of the values `(n, m)` of the `k` nearest cells of the same snapshot; zero for cells without weight.
+    """Mean of the values `(n, m)` over the `k` nearest cells of the same snapshot.
 
-    NaN stands for a cell that a plan moves nowhere, because its weight rounds to nothing there: it
-    counts for no other.
+    Cells without weight get zero. Rows of NaN (cells whose weight is rounded to zero in a plan) are
+    left out of the means.
     """
     alive = np.flatnonzero(population.weight > 0)
     known = alive[~np.isnan(values[alive]).any(axis=1)]

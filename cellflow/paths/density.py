@@ -1,4 +1,8 @@
-"""Paths that keep to where cells are."""
+r"""Paths through dense regions.
+
+A prepared path is shifted sideways by the change of the mean shift along it; the formula is in
+`DensityCorrected`.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +20,13 @@ from cellflow.paths.chain import Chain
 
 __all__ = ["DensityCorrected"]
 
-#: One neighbour for so many cells of the pool, within these limits.
+#: Cells of the pool for each neighbour of the kernel estimate.
 _CELLS_PER_NEIGHBOR = 25
+#: Smallest number of neighbours.
 _FEWEST = 15
+#: Largest number of neighbours.
 _MOST = 100
-#: A place whose neighbours are so many times as far as those of the path's ends lies in a void.
+#: A position lies in a void if its neighbours are this many times as far as those of the path's ends.
 _VOID = 3.0
 #: Keeps divisions by lengths that may be zero finite.
 _TINY = 1e-300
@@ -35,13 +41,13 @@ class DensityCorrected:
     with :math:`m(x)` the mean shift of a kernel estimate of the pooled cells. Its values at the
     ends are subtracted, so that a cell which lies at the rim of its own population stays there and
     the variance is kept; the part along the path is left out, so that the speed is. Where a path
-    crosses a void, whose nearest cells are several times as far as those around the path's ends,
-    what would undo its bend fades.
+    crosses a void, where the nearest cells are several times as far as those around the path's
+    ends, the part of the shift that would straighten the path is reduced.
 
     Parameters
     ----------
     path
-        What is shifted.
+        The path that is shifted.
     strength
         :math:`\alpha`.
 
@@ -73,8 +79,8 @@ class DensityCorrected:
         along = direction(pairs.x1 - pairs.x0)
         here = pool.near(k, place.numpy())
         shift = across(along, torch.from_numpy(here.shift) - 0.5 * (start + stop))
-        # In a void, the nearest cells are those of the path's own ends, and would straighten every
-        # bend.
+        # In a void, the nearest cells are those of the path's own ends: the shift would straighten
+        # every curved path.
         bend = direction(across(along, place - 0.5 * (pairs.x0 + pairs.x1)))
         against = (shift * bend).sum(dim=1, keepdim=True).clamp_max(0.0) * bend
         near = _VOID * 0.5 * (radius[0] + radius[1])

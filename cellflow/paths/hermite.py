@@ -1,4 +1,4 @@
-"""Curved paths that leave and arrive with the velocities of the neighbouring intervals."""
+"""Cubic Hermite paths with the velocities of the neighbouring intervals at their ends."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["LimitedHermite"]
 
 @dataclass(frozen=True)
 class LimitedHermite:
-    r"""Cubic paths through three or four snapshots, whose bend is limited by their length.
+    r"""Cubic paths through three or four snapshots, with a limit on their curvature.
 
     .. math::  p(s) = x_0 + s D + s (1 - s)^2 A - s^2 (1 - s) B, \qquad D = x_1 - x_0
 
-    :math:`A` and :math:`B` are what the velocity at either end exceeds :math:`D` by. Velocities of
+    :math:`A` and :math:`B` are the excess of the velocity over :math:`D` at the start and the end. Velocities of
     a cell come from the plans of the intervals before and after it, by barycentric projection,
     averaged over its neighbours; that of the interval in question is in them by the three-point
     formula. A soft limiter keeps both below `limit` times :math:`|D|`. At the first and the last

@@ -1,4 +1,4 @@
-"""From noise to a cell."""
+"""From Gaussian noise to a cell, for generation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FromNoise:
     r""":math:`x_t \sim \mathcal N(s\, x_1, (1 - (1 - \mathrm{smallest})\, s)^2 I)`: standard normal noise becomes a cell.
 
     The path of generation: :math:`s` is the elapsed fraction of an artificial time, and the source
-    cell is not looked at. The marginal at the end is the population, blurred by `smallest`.
+    cell plays no role. The marginal at the end is the population, blurred by `smallest`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Paths that are drawn to the cells which two snapshots share."""
+"""Paths attracted by the cells that lie in both snapshots of their interval."""
 
 from __future__ import annotations
 
@@ -19,51 +19,52 @@ from cellflow.paths.chain import Chain, Pool
 
 __all__ = ["OverlapAttracted"]
 
-#: Neighbours that tell when a cell may have lived.
+#: Neighbours from which the posterior over snapshots is estimated.
 _N_NEIGHBORS = 50
-#: Mass of the product of both probabilities from which on two clouds overlap; it is a half for
-#: clouds that are the same.
+#: Two snapshots overlap fully from this mass of the product of both posteriors on; it is 0.5 for
+#: identical snapshots.
 _OVERLAP_OF_CLOUDS = 0.02
-#: Fewest and most cells of the overlap that stand for it.
+#: Smallest sample of the overlap.
 _FEWEST = 200
+#: Largest sample of the overlap.
 _MOST = 1000
-#: Of the plan from paths to overlap: regularisation in units of the mean cost, relaxation of its
-#: columns, scalings.
+#: Entropic regularisation of the plan from paths to overlap, in units of the mean cost.
 _EPSILON = 0.02
+#: Relaxation of the plan's column masses, in the same unit.
 _TAU = 0.1
+#: Sinkhorn iterations of the plan.
 _N_SCALINGS = 60
-#: Paths that the columns' potential is solved for; it then serves all.
+#: Largest number of paths in the Sinkhorn iterations; the column potential then serves all paths.
 _MAX_ROWS = 16384
-#: Paths that are looked at together.
+#: Paths in one block of the kernel, so that it stays in the cache.
 _BLOCK = 256
-#: Logarithm of the smallest kernel value that counts.
+#: Logarithm of the smallest kernel value; smaller ones are zero.
 _LEAST = -69.0
-# Seed and first key of the random streams.
+#: Seed of the random streams.
 _SEED = 0
+#: First key of the random streams.
 _OVERLAP = 1
 
 
 @dataclass(frozen=True)
 class OverlapAttracted:
-    r"""A path that bends towards cells which could belong to either end of its interval.
+    r"""A path that bends towards cells of the overlap of its two snapshots.
 
-    A cell whose neighbourhood cannot tell the earlier from the later snapshot is ahead of the one
-    or late in the other: it lies where the cells of the times between are. Points of the paths are
-    coupled to a sample of such cells by entropic transport that keeps the paths' masses and relaxes
-    the others', and each is drawn by
+    Where both snapshots have cells, these are likely positions for the times between them. The
+    middles of the paths are coupled to a sample of such cells by entropic transport that keeps the
+    masses of the paths and relaxes those of the cells. Each path is shifted by
 
     .. math::  \beta \exp\bigl(-|e|^2 / (2 g^2 |D|^2)\bigr)\, (I - u u^\top)\, e, \qquad u = D / |D|
 
-    where :math:`e` leads to its partner: nearly not at all when the partner is further than about
-    `reach` times the length of the path. The part along the path is left out. It would pull cells
-    to the middle of the interval too early and hold them there, so that velocities were too large
-    at the snapshots and too small between them. Where less than a few percent of the cells are
-    such, the attraction is weaker in proportion.
+    where :math:`e` is the vector to its partner. The shift is small when the partner is further
+    away than about `reach` times the length of the path. The part along the path is left out: it
+    would make velocities too large at the snapshots and too small between them. If the snapshots
+    overlap by less than two percent, the shift is reduced in proportion.
 
     Parameters
     ----------
     path
-        What is bent.
+        The path that is bent.
     strength
         :math:`\beta`.
     reach
@@ -97,7 +98,7 @@ class OverlapAttracted:
         pulls = np.zeros_like(points)
         for k, rows in enumerate(chain.rows):
             shared = chain.pool.weight * posterior[:, k] * posterior[:, k + 1]
-            # Clouds that hardly overlap have no cells between them, only outliers.
+            # If two snapshots hardly overlap, the cells between them are outliers.
             strength = self.strength * min(1.0, float(shared.sum()) / _OVERLAP_OF_CLOUDS)
             if not strength > 0:
                 continue
@@ -105,7 +106,7 @@ class OverlapAttracted:
             n = int(np.clip(rows.stop - rows.start, _FEWEST, _MOST))
             overlap = chain.pool.x[systematic(shared, n, rng)]
             away = _partners(points[rows], overlap, rng) - points[rows]
-            # A path without length is not drawn anywhere.
+            # A path of length zero stays as it is.
             reach = np.maximum(self.reach * length[rows, None], np.finfo(float).tiny ** 0.25)
             with np.errstate(under="ignore"):
                 pulls[rows] = (
@@ -115,7 +116,7 @@ class OverlapAttracted:
 
 
 def _posterior(pool: Pool, n_knots: int) -> FloatArray:
-    """Probability that a cell like each of the pool's belongs to each snapshot, shape `(n, n_knots)`."""
+    """Posterior probability of each snapshot at each cell of the pool, shape `(n, n_knots)`."""
     near = pool.near(_N_NEIGHBORS)
     place = np.arange(len(pool))[:, None] * n_knots + pool.knot[near.rows]
     mass = np.bincount(place.ravel(), weights=near.share.ravel(), minlength=len(pool) * n_knots)
@@ -123,7 +124,7 @@ def _posterior(pool: Pool, n_knots: int) -> FloatArray:
 
 
 def _partners(points: FloatArray, cells: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Draw a partner among the cells `(m, d)` for each point `(n, d)`, under the semi-relaxed entropic plan."""
+    """Draw a partner among the cells `(m, d)` for each point `(n, d)` from the semi-relaxed plan."""
     some = (
         points
         if len(points) <= _MAX_ROWS
@@ -135,7 +136,7 @@ def _partners(points: FloatArray, cells: FloatArray, rng: np.random.Generator) -
     column: FloatArray = np.ones(len(cells), dtype=np.float32)
     for _ in range(_N_SCALINGS):
         reached = np.zeros_like(column)
-        for rows in _blocks(len(some)):  # both products of a block, while it is in the cache
+        for rows in _blocks(len(some)):  # both products while the block is in the cache
             reached += (1.0 / (len(some) * (kernel[rows] @ column))) @ kernel[rows]
         column = (1.0 / (len(cells) * np.maximum(reached, np.finfo(np.float32).tiny))) ** (
             _TAU / (_TAU + _EPSILON)
@@ -158,9 +159,9 @@ def _blocks(n: int) -> Iterator[slice]:
 
 
 def _kernel(cost: FloatArray, unit: float) -> FloatArray:
-    """Entropic kernel of costs `(n, m)`, each row in units of its largest entry: rows are scaled to their mass anyway."""
+    """Entropic kernel of costs `(n, m)`, each row divided by its largest entry."""
     exponent = ((cost.min(axis=1, keepdims=True) - cost) / (_EPSILON * unit)).astype(np.float32)
-    # What is next to nothing is nothing: subnormal numbers would cost ten times the time.
+    # Subnormal numbers would take ten times as long, so very small values are set to zero.
     kernel: FloatArray = np.exp(np.maximum(exponent, _LEAST))
     kernel *= exponent > _LEAST
     return kernel

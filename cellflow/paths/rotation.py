@@ -1,4 +1,4 @@
-"""Paths that keep the variance which averaging two cells loses."""
+"""Paths that keep the variance between the neighbours of a cell."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ __all__ = ["ResidualRotated"]
 
 @dataclass(frozen=True)
 class ResidualRotated:
-    r"""A path whose cells keep their distance from their neighbours' mean.
+    r"""A path that rotates the residuals of its two cells into each other.
 
-    In many dimensions the two cells of a pair differ in much that has nothing to do with time;
-    halfway between them, half of that variance is lost. The residuals :math:`r_0, r_1` of the two
-    cells from the mean of their neighbours are therefore rotated into each other instead of mixed:
+    In many dimensions most of the difference between the two cells of a pair is independent of
+    time; a straight path loses half of this variance at its middle. The residuals :math:`r_0, r_1` of the two
+    cells from the mean of their neighbours are therefore rotated into each other:
 
     .. math::  x(s) + (\cos\tfrac{\pi s}{2} - 1 + s)\, r_0 + (\sin\tfrac{\pi s}{2} - s)\, r_1
 
     Parameters
     ----------
     path
-        What is corrected.
+        The path that is corrected.
     n_neighbors
-        Cells of the same snapshot whose mean residuals are taken from, the cell itself among them.
+        Number of cells of the same snapshot (the cell itself included) in the mean.
     least_dims
-        Below as many dimensions the path stays as it is: there, neighbours are near and residuals
-        small.
+        With fewer dimensions the path is not corrected, because residuals are small there.
 
     References
     ----------
@@ -64,8 +63,8 @@ class ResidualRotated:
 
     def _residuals(self, chain: Chain) -> tuple[Tensor, Tensor]:
         apart = [p.x - smoothed(p, p.x, self.n_neighbors) for p in chain.snapshots.populations]
-        # Neighbours' means lie where cells are dense, so that residuals have a mean, which would
-        # move the population.
+        # Means over neighbours are biased towards dense regions. The residuals are centred so that
+        # they do not move the population.
         start = np.concatenate([_centred(apart[k][i]) for k, i in enumerate(chain.i)])
         stop = np.concatenate([_centred(apart[k + 1][j]) for k, j in enumerate(chain.j)])
         return torch.from_numpy(start), torch.from_numpy(stop)

@@ -21,9 +21,9 @@ class Trigonometric:
 
     For independent ends of equal covariance the path has that covariance at every time, where a
     straight one loses up to half of it. The formula depends on the origin of the coordinates. In a
-    fit (`centred`), the deviations of both cells from the means of their snapshots are mixed like
-    this, and the mean moves in a straight line between the snapshots, so that moving all cells
-    moves the paths, and a population in uniform motion keeps its velocity.
+    fit (`centred`), the formula is applied to the deviations of both cells from the means of their
+    snapshots, and the mean moves in a straight line. Paths are then independent of the origin, and
+    a population in uniform motion keeps its velocity.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Trigonometric:
 
 @dataclass(frozen=True, eq=False)
 class _Centred:
-    """A path that takes the origin for the mean of both snapshots, moved to where the means are.
+    """A trigonometric path about the means of the snapshots.
 
     Parameters
     ----------

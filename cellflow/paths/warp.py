@@ -1,4 +1,4 @@
-"""Cells of one snapshot are not in step."""
+"""Paths with a random progress for each cell: cells of one snapshot are not synchronous."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["TimeWarped"]
 
 @dataclass(frozen=True)
 class TimeWarped:
-    r"""A path whose cells are ahead or late between the snapshots, each by an amount of its own.
+    r"""A path on which each cell is ahead or late by a random amount.
 
-    The place on the path at elapsed fraction :math:`u` is that of :math:`z = u + 2 \xi u (1 - u)`,
+    The position on the path at elapsed fraction :math:`u` is that of :math:`z = u + 2 \xi u (1 - u)`,
     where :math:`\xi` is drawn anew for every point, uniformly between `-width` and `width`. The
     ends stay where they are.
 
     Parameters
     ----------
     path
-        What is warped.
+        The path that is warped.
     width
         Largest :math:`|\xi|`, below 0.5, so that time never runs backward.
     """
@@ -51,25 +51,25 @@ class TimeWarped:
 
 @dataclass(frozen=True, eq=False)
 class _Warped:
-    """A prepared path, warped by `Pairs.lead`; where there is none, cells are in step."""
+    """A prepared path, warped by `Pairs.warp`; None there means no warp."""
 
     path: Path
     width: float
 
-    def _place(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """The time at which a cell in step is where this one is at `t`."""
-        if pairs.lead is None:
+    def _warped(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """The warped time."""
+        if pairs.warp is None:
             return t
         u = (t - pairs.t0) / (pairs.t1 - pairs.t0)
-        return t + 2 * self.width * pairs.lead * u * (1 - u) * (pairs.t1 - pairs.t0)
+        return t + 2 * self.width * pairs.warp * u * (1 - u) * (pairs.t1 - pairs.t0)
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre, shape `(n, d)`."""
-        return self.path.mean(self._place(t, pairs), pairs)
+        return self.path.mean(self._warped(t, pairs), pairs)
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Width, shape `(n,)`."""
-        return self.path.std(self._place(t, pairs), pairs)
+        return self.path.std(self._warped(t, pairs), pairs)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> _Warped:
         """The same path with its constants elsewhere."""

@@ -76,7 +76,7 @@ def snapshots() -> Snapshots:
 def test_starts_and_ends_at_the_cells_of_the_pair(path, snapshots):
     path, chain = prepared(path, snapshots)
     pairs = replace(
-        chain.pairs, lead=torch.linspace(-1, 1, len(chain.pairs.x0), dtype=torch.float64)
+        chain.pairs, warp=torch.linspace(-1, 1, len(chain.pairs.x0), dtype=torch.float64)
     )
     torch.testing.assert_close(path.mean(pairs.t0, pairs), pairs.x0)
     torch.testing.assert_close(path.mean(pairs.t1, pairs), pairs.x1)
@@ -86,7 +86,7 @@ def test_starts_and_ends_at_the_cells_of_the_pair(path, snapshots):
 def test_velocity_is_the_time_derivative(path, snapshots):
     path, chain = prepared(path, snapshots)
     n = len(chain.pairs.x0)
-    pairs = replace(chain.pairs, lead=torch.linspace(-1, 1, n, dtype=torch.float64))
+    pairs = replace(chain.pairs, warp=torch.linspace(-1, 1, n, dtype=torch.float64))
     gap, z = (
         pairs.t1 - pairs.t0,
         torch.randn(n, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
@@ -302,7 +302,7 @@ def test_time_is_warped_between_the_ends_and_never_runs_backward(snapshots):
     p = chain.pairs
     gap = (p.t1 - p.t0)[:, None]
     for lead in (-1.0, 0.3, 1.0):
-        pairs = replace(p, lead=torch.full_like(p.t0, lead))
+        pairs = replace(p, warp=torch.full_like(p.t0, lead))
         for u in (0.1, 0.5, 0.8):
             t = p.t0 + u * (p.t1 - p.t0)
             z = u + 2 * 0.49 * lead * u * (1 - u)

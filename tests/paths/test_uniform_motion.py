@@ -78,7 +78,7 @@ def mean_rates(path, snapshots: Snapshots, share: float) -> np.ndarray:
     at = p.t0 + share * (p.t1 - p.t0)
     both = []
     for lead in (-1.0, 1.0):  # cells that are late and ahead, in equal numbers
-        pairs = replace(p, lead=torch.full_like(p.t0, lead))
+        pairs = replace(p, warp=torch.full_like(p.t0, lead))
         both.append(paths.sample(path, at, pairs, torch.zeros_like(p.x0)).velocity)
     velocity = torch.stack(both).mean(dim=0)
     return np.array([velocity[rows].mean(dim=0).numpy() for rows in chain.rows])
