@@ -51,10 +51,10 @@ from cellflow.core.population import Pairs, Population, Snapshots
 from cellflow.evaluation.baselines import around
 from cellflow.evaluation.interpolation import path_interpolation
 from cellflow.model.fitting import Coupled, couple
-from cellflow.paths import DensityCorrected, LimitedHermite, Linear, OverlapAttracted, Surveyed
+from cellflow.paths import DensityCorrected, LimitedHermite, Linear, OverlapAttracted
 from cellflow.paths._bent import bent
 from cellflow.paths.base import Path as CellPath
-from cellflow.paths.base import prepared
+from cellflow.paths.base import Wrapper
 from cellflow.paths.chain import Chain, Pool
 
 SETS = ("guo", "emt", "dyngen", "gene", "tigon", "larry", "myoblasts", "reprogramming")
@@ -110,7 +110,7 @@ def _trained(
 
 
 @dataclass(frozen=True)
-class MetricBent:
+class MetricBent(Wrapper):
     r"""A path plus :math:`s (1 - s)\, \varphi(x_0, x_1, s)` of least kinetic energy under the LAND metric of the cells.
 
     .. math::  E = \mathbb E \sum_k \dot x_k^2 / (h_k(x) + \epsilon), \qquad
@@ -128,13 +128,12 @@ class MetricBent:
         In units of the median of `h`: how much more a step costs where there are no cells.
     """
 
-    path: CellPath | Surveyed
     width: float = 1.0
     epsilon: float = 0.03
 
     def prepared(self, chains: Sequence[Chain]) -> CellPath:
         """Train the network on the pairs of every chain."""
-        inner = prepared(self.path, chains)
+        inner = self.inner.prepared(chains)
         return bent(inner, torch.cat([self._bend(inner, chain) for chain in chains]))
 
     def _bend(self, path: CellPath, chain: Chain) -> Tensor:
@@ -181,7 +180,7 @@ class MetricBent:
 
 
 @dataclass(frozen=True)
-class MarginalsMet:
+class MarginalsMet(CellPath):
     r"""Straight paths plus :math:`s (1 - s) [\alpha + (2 s - 1) \beta]`, which continued beyond meet the next snapshots.
 
     :math:`\alpha` and :math:`\beta` are functions of both ends, small networks; the loss is the energy distance of the
@@ -201,6 +200,11 @@ class MarginalsMet:
     penalty: float = 0.1
     reach: float = 0.5
     smoothing: float = 0.1
+
+    @property
+    def tabled(self) -> bool:
+        """True."""
+        return True
 
     def prepared(self, chains: Sequence[Chain]) -> CellPath:
         """Train the network on the pairs of every chain."""
@@ -319,9 +323,7 @@ S = LimitedHermite()
 FULL = OverlapAttracted(DensityCorrected(S))
 
 
-def curved(
-    inner: CellPath | Surveyed, density: float = 1.0, overlap: float = 0.5
-) -> CellPath | Surveyed:
+def curved(inner: CellPath, density: float = 1.0, overlap: float = 0.5) -> CellPath:
     """Density correction and overlap attraction around a path; those of no strength are left out."""
     path = DensityCorrected(inner, density) if density else inner
     return OverlapAttracted(path, overlap) if overlap else path
@@ -331,7 +333,7 @@ def curved(
 class Candidate:
     """A path, and what is done to the cloud that it predicts."""
 
-    path: CellPath | Surveyed
+    path: CellPath
     after: Callable[[Population, Snapshots, float], Population] | None = None
 
     def __call__(self, rest: Snapshots, time: float, plans: Coupled) -> Population:

@@ -36,7 +36,7 @@ from cellflow.evaluation.verdict import Comparison, Verdict, compare, judge, tab
 from cellflow.evaluation.words import sentence
 from cellflow.model.fitting import Coupled
 from cellflow.model.recipes import DEFAULT
-from cellflow.paths import Surveyed
+from cellflow.paths.base import as_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,7 +211,7 @@ def hold_out(
             tasks += [
                 OwnPath(*judged, m)
                 for m in chosen
-                if isinstance(m, Trained) and isinstance(m.recipe.path, Surveyed)
+                if isinstance(m, Trained) and as_path(m.recipe.path).tabled
             ]
         tasks += [Model(*judged, method, seed, ways) for method in chosen for seed in starts]
         tasks += [Baseline(*judged, FLOOR)]

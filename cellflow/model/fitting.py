@@ -28,9 +28,8 @@ from cellflow.fields.dynamics import Dynamics
 from cellflow.fields.ladder import Ladder, Moments
 from cellflow.model.flow import Flow
 from cellflow.model.recipes import DEFAULT, Recipe, by_name, coupling_from, describe
-from cellflow.paths import Path, Surveyed
-from cellflow.paths.base import Centred
-from cellflow.paths.chain import Table, chained
+from cellflow.paths import Path
+from cellflow.paths.chain import Chains, Table
 from cellflow.training import Callback, Stream, train
 
 __all__ = ["Coupled", "couple", "couple_again", "fit"]
@@ -46,9 +45,9 @@ logger = logging.getLogger("cellflow")
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A path of a recipe that has seen the snapshots and their plans, and how long it looked."""
+    """The path of a recipe, the same path prepared on the snapshots and their plans, and the seconds that took."""
 
-    path: Path | Surveyed
+    path: Path
     prepared: Path
     seconds: float
 
@@ -86,8 +85,8 @@ class Coupled:
 
     @guarded
     def prepared(self, snapshots: Snapshots, recipe: Recipe) -> Coupled:
-        """Return the same plans beside the recipe's path as it is after it has seen these snapshots, in data coordinates."""
-        if self._known(recipe) is not None or not isinstance(recipe.path, Surveyed):
+        """Return the same plans with the recipe's path prepared on these snapshots, which are in data coordinates."""
+        if self._known(recipe) is not None or not recipe.resolved(snapshots.clock).path.tabled:
             return self
         start = time.perf_counter()
         inside = snapshots.moved([self.frame.to_model(p.x) for p in snapshots.populations])
@@ -102,11 +101,8 @@ class Coupled:
         known = self._known(recipe)
         if known is not None:
             return known.prepared
-        path = recipe.resolved(inside.clock).path
         with torch_threads(1):
-            if isinstance(path, Surveyed):
-                return path.prepared(chained(inside, self.plans)[0])
-        return path.centred(inside) if isinstance(path, Centred) else path
+            return recipe.resolved(inside.clock).path.prepared(Chains(inside, self.plans))
 
     def _known(self, recipe: Recipe) -> Ready | None:
         return next((ready for ready in self.ready if ready.path == recipe.path), None)
@@ -398,12 +394,10 @@ def fit(
     training = recipe.training
     path = recipe.path
     pairs = solved
-    if isinstance(path, Surveyed):
-        chains, pairs = chained(inside, solved)
-        with torch_threads(1):
-            path = path.prepared(chains) if plans is None else plans.path(inside, given)
-    elif isinstance(path, Centred):
-        path = path.centred(inside)
+    chains = Chains(inside, solved)
+    pairs = chains.tables if path.tabled else solved
+    with torch_threads(1):
+        path = path.prepared(chains) if plans is None else plans.path(inside, given)
     stream = Stream(
         inside,
         pairs,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from types import FunctionType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,11 +27,10 @@ from cellflow.paths import (
     OverlapAttracted,
     Path,
     ResidualRotated,
-    Surveyed,
     TimeWarped,
     Trigonometric,
 )
-from cellflow.paths.base import innermost
+from cellflow.paths.base import as_path
 from cellflow.training import Training
 
 __all__ = [
@@ -49,8 +48,6 @@ __all__ = [
     "unknown_networks",
     "vp_cfm",
 ]
-
-T = TypeVar("T")
 
 _TRAINING = Training()
 
@@ -84,7 +81,7 @@ class Recipe:
 
     name: str
     coupling: Coupling
-    path: Path | Surveyed
+    path: Path
     field: Builder = MLP
     objectives: Mapping[str, Objective] = dataclasses.field(
         default_factory=lambda: {"velocity": velocity_matching}
@@ -114,27 +111,20 @@ class Recipe:
 
     def resolved(self, clock: Clock) -> Recipe:
         """Replace every `sigma="auto"` by the number that it stands for in this experiment."""
-        return replace(
-            self, coupling=_with_sigma(self.coupling, clock), path=_with_sigma(self.path, clock)
-        )
+        coupling = self.coupling
+        if getattr(coupling, "sigma", None) == "auto":
+            coupling = replace(coupling, sigma=clock.sigma)  # type: ignore[type-var] # a dataclass
+        return replace(self, coupling=coupling, path=as_path(self.path).resolved(clock))
 
     @property
     def generates(self) -> bool:
         """Whether cells are made from noise, in an artificial time, instead of moved between snapshots."""
-        return isinstance(self.path, FromNoise)
+        return as_path(self.path).generates
 
     @property
     def sigma(self) -> float:
         """Diffusion of the path, per square root of time; zero for a deterministic one."""
-        return float(getattr(innermost(self.path), "sigma", 0.0))
-
-
-def _with_sigma(part: T, clock: Clock) -> T:
-    if hasattr(part, "path"):
-        return replace(part, path=_with_sigma(part.path, clock))  # type: ignore[type-var] # wrappers of paths are dataclasses
-    if is_dataclass(part) and getattr(part, "sigma", None) == "auto":
-        return replace(part, sigma=clock.sigma)  # type: ignore[type-var] # narrowed by is_dataclass
-    return part
+        return float(as_path(self.path).sigma)
 
 
 def i_cfm(

@@ -1,6 +1,9 @@
 """How a cell gets from one snapshot to the next: two formulas a path."""
 
-from cellflow.paths.base import Path, PathSample, Surveyed, sample
+from typing import Any
+
+from cellflow.core._warn import warn
+from cellflow.paths.base import Path, PathSample, sample
 from cellflow.paths.bridge import BrownianBridge
 from cellflow.paths.density import DensityCorrected
 from cellflow.paths.hermite import LimitedHermite
@@ -21,8 +24,16 @@ __all__ = [
     "Path",
     "PathSample",
     "ResidualRotated",
-    "Surveyed",
     "TimeWarped",
     "Trigonometric",
     "sample",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return `Path` for `Surveyed`, its name where it had to be prepared in 0.1."""
+    if name != "Surveyed":
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    warn("paths.Surveyed is now paths.Path; the old name goes away.", FutureWarning)
+    return Path

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cellflow.core.population import Pairs
-from cellflow.paths.base import Path, elapsed, moved
+from cellflow.paths.base import Path, Wrapper, elapsed
 from cellflow.paths.chain import Chain
 
 __all__ = ["Bent", "across", "bent", "direction", "middle", "steady"]
@@ -64,7 +64,7 @@ def across(unit: Tensor, x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Bent:
+class Bent(Wrapper):
     r"""A prepared path plus :math:`C \sin^2(\pi s)`.
 
     The bend vanishes at both ends with its derivative, so that cells leave and reach the snapshots
@@ -78,7 +78,6 @@ class Bent:
         :math:`C` of every pair of the table, shape `(N, d)`.
     """
 
-    path: Path
     amplitude: Tensor
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
@@ -86,12 +85,8 @@ class Bent:
         bend = torch.sin(math.pi * elapsed(t, pairs)[:, None]).square()
         return self.path.mean(t, pairs) + bend * self.amplitude[pairs.row].to(bend.dtype)
 
-    def std(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Width, shape `(n,)`."""
-        return self.path.std(t, pairs)
-
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Bent:
         """The same path with its constants elsewhere."""
         return replace(
-            self, path=moved(self.path, device, dtype), amplitude=self.amplitude.to(device, dtype)
+            self, path=self.path.to(device, dtype), amplitude=self.amplitude.to(device, dtype)
         )

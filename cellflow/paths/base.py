@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, fields, replace
+from typing import Literal, NoReturn, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from cellflow.core.population import Pairs, Snapshots
-from cellflow.paths.chain import Chain
+from cellflow.core.population import Clock, Pairs
+from cellflow.errors import InputError, InputTypeError
+from cellflow.paths.chain import Chains
 
-__all__ = [
-    "Centred",
-    "Path",
-    "PathSample",
-    "Surveyed",
-    "elapsed",
-    "innermost",
-    "moved",
-    "prepared",
-    "sample",
-]
+__all__ = ["Path", "PathSample", "Wrapper", "as_path", "elapsed", "sample", "unprepared"]
 
 
 @runtime_checkable
 class Path(Protocol):
-    r"""A Gaussian path between two given cells: :math:`x_t \sim \mathcal N(\mu_t, \sigma_t^2 I)`."""
+    r"""A Gaussian path between two given cells: :math:`x_t \sim \mathcal N(\mu_t, \sigma_t^2 I)`.
+
+    A path of your own inherits the rest, or has the two formulas alone (see `as_path`).
+    """
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre of the path at times `t (n,)`, shape `(n, d)`; row by row, so that it can be differentiated by `t`."""
@@ -35,38 +28,130 @@ class Path(Protocol):
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Width of the path at times `t (n,)`, shape `(n,)`."""
 
+    @property
+    def sigma(self) -> float | Literal["auto"]:
+        """Diffusion per square root of time, in model coordinates; zero for a deterministic path."""
+        return 0.0
 
-@runtime_checkable
-class Surveyed(Protocol):
-    """A path that looks at the snapshots and their plans first: what it finds, it keeps as constants of every pair."""
+    @property
+    def generates(self) -> bool:
+        """Whether the path leads from noise to a cell, in an artificial time, not between snapshots."""
+        return False
 
-    def prepared(self, chains: Sequence[Chain]) -> Path:
-        """Return the path of the pairs of these chains; it finds their constants by `Pairs.row`."""
+    @property
+    def tabled(self) -> bool:
+        """Whether training draws its pairs from `Chains.tables`; the path has constants for each pair."""
+        return False
 
+    def resolved(self, clock: Clock) -> Path:  # noqa: ARG002 (for those with a `sigma`)
+        """Return the path with the number that `sigma="auto"` stands for in an experiment."""
+        return self
 
-@runtime_checkable
-class Centred(Protocol):
-    """A path whose formulas need the means of the snapshots."""
+    def prepared(self, chains: Chains) -> Path:  # noqa: ARG002 (for those that need it)
+        """Return the path with everything that it takes from the snapshots and their plans."""
+        return self
 
-    def centred(self, snapshots: Snapshots) -> Path:
-        """Return the path between these snapshots."""
-
-
-def prepared(path: Path | Surveyed, chains: Sequence[Chain]) -> Path:
-    """Prepare a path that has to see the snapshots; any other is ready."""
-    return path.prepared(chains) if isinstance(path, Surveyed) else path
-
-
-def moved(path: Path, device: torch.device | str, dtype: torch.dtype) -> Path:
-    """Return the path with its constants on another device and in another precision."""
-    return path.to(device, dtype) if hasattr(path, "to") else path
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Path:  # noqa: ARG002 (as above)
+        """Return the path with its constants on another device and in another precision."""
+        return self
 
 
-def innermost(path: Path | Surveyed) -> Path | Surveyed:
-    """Return the path inside all wrappers."""
-    while hasattr(path, "path"):
-        path = path.path
-    return path
+@dataclass(frozen=True, eq=False)
+class Wrapper(Path):
+    """A correction of another path with constants for each pair of a table; keeps its width and kind.
+
+    Parameters
+    ----------
+    path
+        What is corrected.
+    """
+
+    path: Path
+
+    @property
+    def inner(self) -> Path:
+        """The path that is corrected, with all methods of one."""
+        return as_path(self.path)
+
+    @property
+    def sigma(self) -> float | Literal["auto"]:
+        """That of the inner path."""
+        return self.inner.sigma
+
+    @property
+    def generates(self) -> bool:
+        """That of the inner path."""
+        return self.inner.generates
+
+    @property
+    def tabled(self) -> bool:
+        """True."""
+        return True
+
+    def mean(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
+        """Refuse: only the prepared path has a centre."""
+        unprepared(self)
+
+    def std(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Width, shape `(n,)`."""
+        return self.path.std(t, pairs)
+
+    def resolved(self, clock: Clock) -> Path:
+        """Return the same correction of the resolved inner path."""
+        return replace(self, path=self.inner.resolved(clock))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Path:
+        """The same path with its constants elsewhere."""
+        return replace(self, path=self.inner.to(device, dtype))
+
+
+@dataclass(frozen=True)
+class Formulas(Path):
+    """A path whose object has the two formulas only.
+
+    Parameters
+    ----------
+    path
+        With `mean` and `std`.
+    """
+
+    path: Path
+
+    def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Centre, shape `(n, d)`."""
+        return self.path.mean(t, pairs)
+
+    def std(self, t: Tensor, pairs: Pairs) -> Tensor:
+        """Width, shape `(n,)`."""
+        return self.path.std(t, pairs)
+
+
+def as_path(path: object) -> Path:
+    """Return a path with all methods of `Path`: defaults are added to an object with `mean` and `std` alone.
+
+    Raises
+    ------
+    InputTypeError
+        An object without them.
+    """
+    if isinstance(path, Path):
+        return path
+    if all(callable(getattr(path, name, None)) for name in ("mean", "std")):
+        return Formulas(cast("Path", path))
+    msg = (
+        f"path={path!r} is of type {type(path).__name__}; expected a path of cellflow.paths, or an"
+        " object with mean(t, pairs) and std(t, pairs)."
+    )
+    raise InputTypeError(msg)
+
+
+def unprepared(path: Path) -> NoReturn:
+    """Refuse to evaluate a path that depends on the snapshots before it is prepared."""
+    msg = (
+        f"{type(path).__name__} depends on the snapshots and their plans; expected the path that"
+        " its `prepared` returns, which cf.fit calls."
+    )
+    raise InputError(msg)
 
 
 @dataclass(frozen=True, eq=False)

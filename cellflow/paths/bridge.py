@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from cellflow.core.population import Pairs
+from cellflow.core.population import Clock, Pairs
 from cellflow.errors import InputError
-from cellflow.paths.base import elapsed
+from cellflow.paths.base import Path, elapsed
 
 __all__ = ["BrownianBridge"]
 
 
 @dataclass(frozen=True)
-class BrownianBridge:
+class BrownianBridge(Path):
     r"""Brownian motion pinned at both ends: variance :math:`\sigma^2 (t - t_0)(t_1 - t) / (t_1 - t_0)`.
 
     Strictly inside the interval, :math:`\dot x_t + \tfrac{\sigma^2}{2} \nabla\log p_t = (x_1 - x_t)
@@ -42,6 +42,10 @@ class BrownianBridge:
         ):
             msg = f"sigma={self.sigma!r}; expected a positive finite number, or 'auto'."
             raise InputError(msg)
+
+    def resolved(self, clock: Clock) -> Path:
+        """Return the bridge with the number that `sigma="auto"` stands for in an experiment."""
+        return replace(self, sigma=clock.sigma) if self.sigma == "auto" else self
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre, shape `(n, d)`."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from cellflow.core.conditions import shared_conditions
 from cellflow.core.plan import BlockPlan, EdgePlan, Plan
 from cellflow.core.population import Pairs, Population, Snapshots
 
-__all__ = ["Chain", "Neighborhood", "Pool", "Table", "chained", "smoothed"]
+__all__ = ["Chain", "Chains", "Neighborhood", "Pool", "Table", "chained", "smoothed"]
 
 #: Neighbours of each cell of the pool that are kept; smaller numbers are taken from these.
 _N_NEIGHBORS = 100
@@ -174,9 +174,39 @@ class Table:
     row: IntArray
 
 
+@dataclass(frozen=True, eq=False)
+class Chains(Sequence[Chain]):
+    """The chains of all conditions, whose pairs are drawn when they are first needed; see `chained`.
+
+    Parameters
+    ----------
+    snapshots
+        In model coordinates.
+    plans
+        One per interval.
+    """
+
+    snapshots: Snapshots
+    plans: Sequence[Plan]
+
+    @cached_property
+    def _drawn(self) -> tuple[list[Chain], list[Table]]:
+        return chained(self.snapshots, self.plans)
+
+    @property
+    def tables(self) -> list[Table]:
+        """The pairs of each interval."""
+        return self._drawn[1]
+
+    def __len__(self) -> int:
+        return len(self._drawn[0])
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._drawn[0][number]
+
+
 def chained(snapshots: Snapshots, plans: Sequence[Plan]) -> tuple[list[Chain], list[Table]]:
     """Draw the pairs that a curved path is prepared for.
-
 
     The result is a chain for each condition and a table for each interval. As many pairs are drawn
     from a plan as its larger snapshot has cells, by systematic resampling where the plan has edges. They depend on the plans alone, so that all fits that share plans share what

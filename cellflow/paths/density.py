@@ -6,7 +6,6 @@ A prepared path is shifted sideways by the change of the mean shift along it; th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,8 @@ from torch import Tensor
 
 from cellflow.core._numbers import as_number
 from cellflow.paths._bent import across, bent, direction, middle, steady
-from cellflow.paths.base import Path, Surveyed, prepared
-from cellflow.paths.chain import Chain
+from cellflow.paths.base import Path, Wrapper
+from cellflow.paths.chain import Chain, Chains
 
 __all__ = ["DensityCorrected"]
 
@@ -33,7 +32,7 @@ _TINY = 1e-300
 
 
 @dataclass(frozen=True)
-class DensityCorrected:
+class DensityCorrected(Wrapper):
     r"""A path that is shifted sideways to where the cells of all snapshots are dense.
 
     .. math::  N(s) = \alpha (I - u u^\top) \bigl[m(p(s)) - (1 - s)\, m(x_0) - s\, m(x_1)\bigr], \qquad u = D / |D|
@@ -57,15 +56,14 @@ class DensityCorrected:
     Metric flow matching, NeurIPS 2024.
     """
 
-    path: Path | Surveyed
     strength: float = 1.0
 
     def __post_init__(self) -> None:
         as_number("strength", self.strength, above=0.0)
 
-    def prepared(self, chains: Sequence[Chain]) -> Path:
+    def prepared(self, chains: Chains) -> Path:
         """Find the shift of every pair at its middle."""
-        inner = prepared(self.path, chains)
+        inner = self.inner.prepared(chains)
         return bent(inner, torch.cat([self._shift(inner, chain) for chain in chains]))
 
     def _shift(self, path: Path, chain: Chain) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,14 +12,14 @@ from cellflow.core._numbers import as_count, as_number
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Pairs
 from cellflow.errors import InputError
-from cellflow.paths.base import Path, elapsed
-from cellflow.paths.chain import Chain, smoothed
+from cellflow.paths.base import Path, elapsed, unprepared
+from cellflow.paths.chain import Chain, Chains, smoothed
 
 __all__ = ["LimitedHermite"]
 
 
 @dataclass(frozen=True)
-class LimitedHermite:
+class LimitedHermite(Path):
     r"""Cubic paths through three or four snapshots, with a limit on their curvature.
 
     .. math::  p(s) = x_0 + s D + s (1 - s)^2 A - s^2 (1 - s) B, \qquad D = x_1 - x_0
@@ -60,7 +59,20 @@ class LimitedHermite:
         as_number("limit", self.limit, above=0.0)
         as_count("n_neighbors", self.n_neighbors)
 
-    def prepared(self, chains: Sequence[Chain]) -> Path:
+    @property
+    def tabled(self) -> bool:
+        """True."""
+        return True
+
+    def mean(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
+        """Refuse: only the prepared path has a centre."""
+        unprepared(self)
+
+    def std(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
+        """Width, shape `(n,)`."""
+        return torch.full_like(t, self.smoothing)
+
+    def prepared(self, chains: Chains) -> Path:
         """Find the excess of every pair's end velocities."""
         excess = [self._excess(chain) for chain in chains]
         start, stop = (torch.from_numpy(np.concatenate(side)) for side in zip(*excess, strict=True))
@@ -129,7 +141,7 @@ class LimitedHermite:
 
 
 @dataclass(frozen=True, eq=False)
-class _Hermite:
+class _Hermite(Path):
     """Cubic paths with the excess of their end velocities, `(N, d)` each."""
 
     smoothing: float

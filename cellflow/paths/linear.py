@@ -9,13 +9,13 @@ from torch import Tensor
 
 from cellflow.core.population import Pairs
 from cellflow.errors import InputError
-from cellflow.paths.base import elapsed
+from cellflow.paths.base import Path, elapsed
 
 __all__ = ["Linear"]
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Path):
     r""":math:`x_t \sim \mathcal N((1-s)\, x_0 + s\, x_1, \mathrm{smoothing}^2 I)` with :math:`s` the elapsed fraction.
 
     Parameters

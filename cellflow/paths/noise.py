@@ -8,13 +8,13 @@ from torch import Tensor
 
 from cellflow.core.population import Pairs
 from cellflow.errors import InputError
-from cellflow.paths.base import elapsed
+from cellflow.paths.base import Path, elapsed
 
 __all__ = ["FromNoise"]
 
 
 @dataclass(frozen=True)
-class FromNoise:
+class FromNoise(Path):
     r""":math:`x_t \sim \mathcal N(s\, x_1, (1 - (1 - \mathrm{smallest})\, s)^2 I)`: standard normal noise becomes a cell.
 
     The path of generation: :math:`s` is the elapsed fraction of an artificial time, and the source
@@ -40,6 +40,11 @@ class FromNoise:
         ):
             msg = f"smallest={self.smallest!r}; expected a number between 0 and 1, such as 0.01."
             raise InputError(msg)
+
+    @property
+    def generates(self) -> bool:
+        """True."""
+        return True
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre, shape `(n, d)`."""

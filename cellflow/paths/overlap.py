@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ from cellflow.core._numbers import as_number
 from cellflow.core._random import stream, systematic
 from cellflow.core._typing import FloatArray
 from cellflow.paths._bent import bent, middle, steady
-from cellflow.paths.base import Path, Surveyed, prepared
-from cellflow.paths.chain import Chain, Pool
+from cellflow.paths.base import Path, Wrapper
+from cellflow.paths.chain import Chain, Chains, Pool
 
 __all__ = ["OverlapAttracted"]
 
@@ -47,7 +47,7 @@ _OVERLAP = 1
 
 
 @dataclass(frozen=True)
-class OverlapAttracted:
+class OverlapAttracted(Wrapper):
     r"""A path that bends towards cells of the overlap of its two snapshots.
 
     Where both snapshots have cells, these are likely positions for the times between them. The
@@ -75,7 +75,6 @@ class OverlapAttracted:
     Semi-relaxed transport: Chizat et al., Scaling algorithms for unbalanced optimal transport problems, Math. Comp. 2018.
     """
 
-    path: Path | Surveyed
     strength: float = 0.5
     reach: float = 0.33
 
@@ -83,9 +82,9 @@ class OverlapAttracted:
         as_number("strength", self.strength, above=0.0)
         as_number("reach", self.reach, above=0.0)
 
-    def prepared(self, chains: Sequence[Chain]) -> Path:
+    def prepared(self, chains: Chains) -> Path:
         """Find the attraction of every pair at its middle."""
-        inner = prepared(self.path, chains)
+        inner = self.inner.prepared(chains)
         return bent(
             inner, torch.cat([self._pulls(inner, chain, c) for c, chain in enumerate(chains)])
         )

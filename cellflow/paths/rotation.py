@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,14 +12,14 @@ from torch import Tensor
 from cellflow.core._numbers import as_count
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Pairs
-from cellflow.paths.base import Path, Surveyed, elapsed, moved, prepared
-from cellflow.paths.chain import Chain, smoothed
+from cellflow.paths.base import Path, Wrapper, elapsed
+from cellflow.paths.chain import Chain, Chains, smoothed
 
 __all__ = ["ResidualRotated"]
 
 
 @dataclass(frozen=True)
-class ResidualRotated:
+class ResidualRotated(Wrapper):
     r"""A path that rotates the residuals of its two cells into each other.
 
     In many dimensions most of the difference between the two cells of a pair is independent of
@@ -44,7 +43,6 @@ class ResidualRotated:
     interpolants, ICLR 2023.
     """
 
-    path: Path | Surveyed
     n_neighbors: int = 10
     least_dims: int = 20
 
@@ -52,9 +50,9 @@ class ResidualRotated:
         as_count("n_neighbors", self.n_neighbors)
         as_count("least_dims", self.least_dims)
 
-    def prepared(self, chains: Sequence[Chain]) -> Path:
+    def prepared(self, chains: Chains) -> Path:
         """Find the residuals of the ends of every pair."""
-        inner = prepared(self.path, chains)
+        inner = self.inner.prepared(chains)
         if chains[0].snapshots.n_dims < self.least_dims:
             return inner
         residuals = [self._residuals(chain) for chain in chains]
@@ -75,10 +73,9 @@ def _centred(residuals: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rotated:
+class _Rotated(Wrapper):
     """A prepared path and the residuals of the ends of every pair, `(N, d)` each."""
 
-    path: Path
     start: Tensor
     stop: Tensor
 
@@ -93,15 +90,11 @@ class _Rotated:
             + (torch.sin(angle) - s) * stop
         )
 
-    def std(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Width, shape `(n,)`."""
-        return self.path.std(t, pairs)
-
     def to(self, device: torch.device | str, dtype: torch.dtype) -> _Rotated:
         """The same path with its constants elsewhere."""
         return replace(
             self,
-            path=moved(self.path, device, dtype),
+            path=self.path.to(device, dtype),
             start=self.start.to(device, dtype),
             stop=self.stop.to(device, dtype),
         )

@@ -8,20 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow.core.population import Pairs, Snapshots
+from cellflow.core.population import Pairs
 from cellflow.errors import InputError
-from cellflow.paths.base import elapsed
+from cellflow.paths.base import Path, elapsed
+from cellflow.paths.chain import Chains
 
 __all__ = ["Trigonometric"]
 
 
 @dataclass(frozen=True)
-class Trigonometric:
+class Trigonometric(Path):
     r""":math:`x_t \sim \mathcal N(\cos(\tfrac\pi2 s)\, x_0 + \sin(\tfrac\pi2 s)\, x_1, \mathrm{smoothing}^2 I)`.
 
     For independent ends of equal covariance the path has that covariance at every time, where a
     straight one loses up to half of it. The formula depends on the origin of the coordinates. In a
-    fit (`centred`), the formula is applied to the deviations of both cells from the means of their
+    fit (`prepared`), the formula is applied to the deviations of both cells from the means of their
     snapshots, and the mean moves in a straight line. Paths are then independent of the origin, and
     a population in uniform motion keeps its velocity.
 
@@ -42,8 +43,9 @@ class Trigonometric:
             msg = f"smoothing={self.smoothing!r}; expected a finite number that is not negative."
             raise InputError(msg)
 
-    def centred(self, snapshots: Snapshots) -> _Centred:
-        """Return the path around the means of these snapshots."""
+    def prepared(self, chains: Chains) -> Path:
+        """Return the path around the means of the snapshots."""
+        snapshots = chains.snapshots
         means = np.array([p.weight @ p.x for p in snapshots.populations])
         return _Centred(self, torch.from_numpy(snapshots.times), torch.from_numpy(means))
 
@@ -58,7 +60,7 @@ class Trigonometric:
 
 
 @dataclass(frozen=True, eq=False)
-class _Centred:
+class _Centred(Path):
     """A trigonometric path about the means of the snapshots.
 
     Parameters

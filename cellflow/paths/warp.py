@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from cellflow.core.population import Pairs
 from cellflow.errors import InputError
-from cellflow.paths.base import Path, Surveyed, moved, prepared
-from cellflow.paths.chain import Chain
+from cellflow.paths.base import Path, Wrapper
+from cellflow.paths.chain import Chains
 
 __all__ = ["TimeWarped"]
 
 
 @dataclass(frozen=True)
-class TimeWarped:
+class TimeWarped(Wrapper):
     r"""A path on which each cell is ahead or late by a random amount.
 
     The position on the path at elapsed fraction :math:`u` is that of :math:`z = u + 2 \xi u (1 - u)`,
@@ -32,7 +30,6 @@ class TimeWarped:
         Largest :math:`|\xi|`, below 0.5, so that time never runs backward.
     """
 
-    path: Path | Surveyed
     width: float = 0.4
 
     def __post_init__(self) -> None:
@@ -44,16 +41,15 @@ class TimeWarped:
             msg = f"width={self.width!r}; expected a number between 0 and 0.5, such as 0.4."
             raise InputError(msg)
 
-    def prepared(self, chains: Sequence[Chain]) -> Path:
+    def prepared(self, chains: Chains) -> Path:
         """Prepare the path inside."""
-        return _Warped(prepared(self.path, chains), self.width)
+        return _Warped(self.inner.prepared(chains), self.width)
 
 
 @dataclass(frozen=True, eq=False)
-class _Warped:
+class _Warped(Wrapper):
     """A prepared path, warped by `Pairs.warp`; None there means no warp."""
 
-    path: Path
     width: float
 
     def _warped(self, t: Tensor, pairs: Pairs) -> Tensor:
@@ -70,7 +66,3 @@ class _Warped:
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Width, shape `(n,)`."""
         return self.path.std(self._warped(t, pairs), pairs)
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> _Warped:
-        """The same path with its constants elsewhere."""
-        return replace(self, path=moved(self.path, device, dtype))

@@ -13,7 +13,7 @@ from cellflow.core._random import stream
 from cellflow.core._typing import IntArray
 from cellflow.core.plan import Plan
 from cellflow.core.population import Pairs, Population, Snapshots
-from cellflow.paths.base import Path, PathSample, moved, sample
+from cellflow.paths.base import Path, PathSample, as_path, sample
 from cellflow.paths.chain import Table
 
 __all__ = ["PopulationStream", "Source", "Stream"]
@@ -100,7 +100,7 @@ class Stream:
         self._times = snapshots.times
         self._tables = [plan for plan in plans if isinstance(plan, Table)]
         self._plans: list[Plan] = [plan.plan if isinstance(plan, Table) else plan for plan in plans]
-        self._path = moved(path, device, self._cells.dtype)
+        self._path = as_path(path).to(device, self._cells.dtype)
         self._seed = seed
         self._emphasis = emphasis
         self._fresh = fresh

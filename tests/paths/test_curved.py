@@ -18,7 +18,6 @@ from cellflow.paths import (
     ResidualRotated,
     TimeWarped,
 )
-from cellflow.paths.base import prepared as ready
 from cellflow.paths.chain import Chain, chained
 
 CURVED = {
@@ -31,7 +30,7 @@ CURVED = {
 }
 
 
-def test_every_surveyed_path_of_the_family_is_tried_here():
+def test_every_curved_path_of_the_family_is_tried_here():
     plain = {
         "BrownianBridge",
         "FromNoise",
@@ -39,7 +38,6 @@ def test_every_surveyed_path_of_the_family_is_tried_here():
         "Trigonometric",
         "Path",
         "PathSample",
-        "Surveyed",
         "sample",
     }
     assert set(CURVED) - {"curved-cfm"} == set(paths.__all__) - plain
@@ -59,7 +57,7 @@ def snapshots_of(n: int = 60, *, times=(0.0, 1.0, 3.0, 4.5), seed: int = 0) -> S
 
 def prepared(path, snapshots: Snapshots) -> tuple[paths.Path, Chain]:
     (chain,), _ = chained(snapshots, [Exact()(a, b) for a, b in snapshots.intervals])
-    return ready(path, [chain]), chain
+    return path.prepared([chain]), chain
 
 
 def curve(path, snapshots: Snapshots, s: float = 0.4) -> np.ndarray:
@@ -356,7 +354,7 @@ def test_a_cell_whose_weight_rounds_to_nothing_changes_nothing():
     made = {}
     for name, snapshots in (("light", light), ("gone", gone)):
         (chain,), _ = chained(snapshots, [Sparse()(a, b) for a, b in snapshots.intervals])
-        path = ready(LimitedHermite(n_neighbors=5), [chain])
+        path = LimitedHermite(n_neighbors=5).prepared([chain])
         made[name] = path.mean(
             chain.pairs.t0 + 0.4 * (chain.pairs.t1 - chain.pairs.t0), chain.pairs
         ).numpy()

@@ -18,16 +18,14 @@ PATHS = {
 
 
 def test_every_path_of_the_family_is_tried_here():
-    surveyed = {
+    curved = {
         "DensityCorrected",
         "LimitedHermite",
         "OverlapAttracted",
         "ResidualRotated",
         "TimeWarped",
     }  # test_curved.py
-    assert set(PATHS) | surveyed | {"Path", "PathSample", "Surveyed", "sample"} == set(
-        paths.__all__
-    )
+    assert set(PATHS) | curved | {"Path", "PathSample", "sample"} == set(paths.__all__)
 
 
 @pytest.fixture

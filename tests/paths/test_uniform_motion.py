@@ -18,8 +18,7 @@ from cellflow.paths import (
     ResidualRotated,
     TimeWarped,
 )
-from cellflow.paths.base import Centred, Surveyed
-from cellflow.paths.chain import chained
+from cellflow.paths.chain import Chains
 from cellflow.training import Training
 
 PATHS = {
@@ -69,11 +68,9 @@ def moving(
 
 def mean_rates(path, snapshots: Snapshots, share: float) -> np.ndarray:
     """Mean velocity of the pairs of each interval when a share of it has passed, shape `(intervals, d)`."""
-    (chain,), _ = chained(snapshots, [Exact()(a, b) for a, b in snapshots.intervals])
-    if isinstance(path, Surveyed):
-        path = path.prepared([chain])
-    elif isinstance(path, Centred):
-        path = path.centred(snapshots)
+    chains = Chains(snapshots, [Exact()(a, b) for a, b in snapshots.intervals])
+    (chain,) = chains
+    path = path.prepared(chains)
     p = chain.pairs
     at = p.t0 + share * (p.t1 - p.t0)
     both = []
