@@ -1,19 +1,26 @@
 # Two commands, each complete on a machine with Python 3.11 and nothing else set up:
 #   make demo   install into .venv and run the main job on real cells; results in demo/
-#   make test   install into .venv with the test extras and run the tests
+#   make test   install into .venv with the test extras and run the tests, on two cores
+# `make test-all` adds the long reproductions (marked `slow`): tutorials, published tables, the worm.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test lint dev interop notebook wheel clean
+# Workers take tests from each other at the end, so that both finish together.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 25
+
+.PHONY: demo test test-all lint dev interop notebook wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cellflow demo --out demo
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-all: $(VENV)/.installed-test
+	$(PYTEST) -m ""
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,8 +1,13 @@
 """Fixtures for everything that touches an AnnData."""
 
 import hashlib
+import os
 from contextlib import contextmanager
 from pathlib import Path
+
+# Each worker of `pytest -n` has one core. The libraries read these when they are loaded.
+os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
 
 import anndata as ad
 import numpy as np
