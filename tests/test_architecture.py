@@ -377,7 +377,7 @@ HEAVY = ["anndata", "matplotlib", "numba", "ot", "pandas", "scanpy", "scipy", "s
         ("cellflow", [*HEAVY, "numpy"]),
         ("cellflow.errors", [*HEAVY, "numpy"]),
         ("cellflow.core.population", HEAVY),
-        ("cellflow.core.plan", HEAVY),
+        ("cellflow.core.plans", HEAVY),
         ("cellflow.couplings", ["anndata", "matplotlib", "scanpy", "torch"]),
         ("cellflow.paths", ["anndata", "matplotlib", "scanpy"]),
         ("cellflow.model.flow", ["anndata", "matplotlib", "scanpy"]),

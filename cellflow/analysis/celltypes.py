@@ -9,7 +9,7 @@ import numpy as np
 
 from cellflow.core._neighbors import nearest
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.plan import EdgePlan, Plan
+from cellflow.core.plans import EdgePlan, Plan
 from cellflow.core.population import Population
 from cellflow.metrics.lineages import Lineage, Transitions, plan_transitions
 

@@ -23,7 +23,7 @@ from cellflow.metrics.lineages import Lineage
 
 if TYPE_CHECKING:
     from cellflow.analysis.density import EvolvingDensity
-    from cellflow.core.plan import Plan
+    from cellflow.core.plans import Plan
     from cellflow.model.flow import Flow
 
 __all__ = [

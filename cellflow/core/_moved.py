@@ -26,7 +26,7 @@ MOVED = {
     "flow": "model.flow",
     "frame": "core.frame",
     "ladder": "fields.ladder",
-    "plan": "core.plan",
+    "plan": "core.plans",
     "population": "core.population",
     "recipes": "model.recipes",
     "scoring": "model.scoring",

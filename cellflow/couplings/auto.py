@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from cellflow.core._settings import guarded
-from cellflow.core.plan import Plan
+from cellflow.core.plans import Plan
 from cellflow.core.population import Population
 from cellflow.couplings.base import Coupling, positive
 from cellflow.couplings.exact import Exact

@@ -8,7 +8,7 @@ import numpy as np
 
 from cellflow.core._numbers import is_integer, is_number
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.plan import Plan
+from cellflow.core.plans import Plan
 from cellflow.core.population import Population
 from cellflow.errors import CouplingError, InputError
 

@@ -14,7 +14,7 @@ from cellflow.core._neighbors import squared_distances
 from cellflow.core._random import stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.plan import PotentialPlan
+from cellflow.core.plans import PotentialPlan
 from cellflow.core.population import Population
 from cellflow.couplings.base import cloud, positive, whole
 from cellflow.errors import CouplingError, InputError

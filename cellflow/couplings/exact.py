@@ -8,7 +8,7 @@ import numpy as np
 
 from cellflow.core._neighbors import squared_distances
 from cellflow.core._settings import guarded
-from cellflow.core.plan import EdgePlan
+from cellflow.core.plans import EdgePlan
 from cellflow.core.population import Population
 from cellflow.couplings.base import cloud, guard_memory, whole
 from cellflow.errors import CouplingError

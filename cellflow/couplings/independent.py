@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellflow.core._settings import guarded
-from cellflow.core.plan import ProductPlan
+from cellflow.core.plans import ProductPlan
 from cellflow.core.population import Population
 
 __all__ = ["Independent"]

@@ -9,7 +9,7 @@ import numpy as np
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.plan import EdgePlan
+from cellflow.core.plans import EdgePlan
 from cellflow.core.population import Population
 from cellflow.couplings.base import Coupling, arc_costs, whole
 from cellflow.couplings.exact import Exact
@@ -62,9 +62,10 @@ class Minibatch:
         rng = stream(self.random_state)
         batches = zip(self._draw(source.weight, rng), self._draw(target.weight, rng), strict=True)
         edges = [self._edges(source, target, rows, columns, rng) for rows, columns in batches]
-        i, j, mass = (np.concatenate(part) for part in zip(*edges, strict=True))
+        i, j, mass = (np.concatenate(part) for part in list(zip(*edges, strict=True))[:3])
         cost = float(mass @ arc_costs(source.x, target.x, i, j) / mass.sum())
-        return EdgePlan((len(source), len(target)), i, j, mass, cost)
+        total = float(np.mean([of_batch for *_, of_batch in edges]))
+        return EdgePlan((len(source), len(target)), i, j, mass, cost, total=total)
 
     def _draw(self, weight: FloatArray, rng: np.random.Generator) -> IntArray:
         """Rows of all batches, shape `(n_batches, batch_size)`: one systematic sample, shuffled."""
@@ -82,12 +83,13 @@ class Minibatch:
         rows: IntArray,
         columns: IntArray,
         rng: np.random.Generator,
-    ) -> tuple[IntArray, IntArray, FloatArray]:
-        """Solve one batch."""
+    ) -> tuple[IntArray, IntArray, FloatArray, float]:
+        """Solve one batch: rows, columns and mass of its edges, and its total."""
         plan = self.inner(
             Population(source.x[rows], source.time), Population(target.x[columns], target.time)
         )
         if isinstance(plan, EdgePlan):
-            return rows[plan.i], columns[plan.j], plan.mass
+            return rows[plan.i], columns[plan.j], plan.mass, plan.total
         i, j = plan.sample(self.batch_size, rng)
-        return rows[i], columns[j], np.full(self.batch_size, 1.0 / self.batch_size)
+        mass = np.full(self.batch_size, plan.total / self.batch_size)
+        return rows[i], columns[j], mass, plan.total

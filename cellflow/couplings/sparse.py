@@ -12,7 +12,7 @@ from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core._warn import warn
-from cellflow.core.plan import EdgePlan
+from cellflow.core.plans import EdgePlan
 from cellflow.core.population import Population
 from cellflow.couplings.base import arc_costs, cloud, positive, whole
 from cellflow.errors import CouplingWarning

@@ -7,7 +7,7 @@ import numpy as np
 from cellflow.core._random import systematic
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.plan import EdgePlan
+from cellflow.core.plans import EdgePlan
 from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Auto
 from cellflow.errors import InputError

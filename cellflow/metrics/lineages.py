@@ -14,7 +14,7 @@ from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
-    from cellflow.core.plan import Plan
+    from cellflow.core.plans import Plan
 
 __all__ = [
     "Lineage",
@@ -121,7 +121,7 @@ def plan_transitions(plan: Plan, source_label: Labels, target_label: Labels) -> 
     --------
     Of two types one becomes more frequent, and a plan that conserves mass makes up for it:
 
-    >>> from cellflow.core.plan import EdgePlan
+    >>> from cellflow.core.plans import EdgePlan
     >>> plan = EdgePlan((2, 2), [0, 0, 1], [0, 1, 1], [0.3, 0.2, 0.5], cost=0.0)
     >>> found = plan_transitions(plan, ["a", "b"], ["a", "b"])
     >>> found.mass

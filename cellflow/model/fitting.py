@@ -20,7 +20,7 @@ from cellflow.core._threads import as_threads, choose_threads, torch_threads
 from cellflow.core._typing import RandomState
 from cellflow.core.conditions import scaled_time, shared_conditions
 from cellflow.core.frame import Frame, Scale
-from cellflow.core.plan import BlockPlan, EdgePlan, Plan
+from cellflow.core.plans import BlockPlan, EdgePlan, Plan
 from cellflow.core.population import Clock, Population, Snapshots
 from cellflow.couplings import Auto, Coupling
 from cellflow.errors import InputError, InputTypeError

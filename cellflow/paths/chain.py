@@ -16,7 +16,7 @@ from cellflow.core._neighbors import nearest
 from cellflow.core._random import stream, systematic
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.conditions import shared_conditions
-from cellflow.core.plan import BlockPlan, EdgePlan, Plan
+from cellflow.core.plans import BlockPlan, EdgePlan, Plan
 from cellflow.core.population import Pairs, Population, Snapshots
 
 __all__ = ["Chain", "Chains", "Neighborhood", "Pool", "Table", "chained", "smoothed"]
@@ -236,15 +236,16 @@ def chained(snapshots: Snapshots, plans: Sequence[Plan]) -> tuple[list[Chain], l
 
     tables = []
     for k, plan in enumerate(plans):
-        shares = plan.shares if isinstance(plan, BlockPlan) else np.ones(1)
+        masses = plan.masses if isinstance(plan, BlockPlan) else np.ones(1)
         i = np.concatenate([parts[k][c][1][chain.i[k]] for c, chain in enumerate(chains)])
         j = np.concatenate([parts[k][c][2][chain.j[k]] for c, chain in enumerate(chains)])
         lengths = [len(chain.i[k]) for chain in chains]
-        mass = np.repeat(shares / lengths, lengths)
+        mass = np.repeat(masses / lengths, lengths)
         row = np.concatenate(
             [chain.first + np.arange(r.start, r.stop) for chain in chains for r in [chain.rows[k]]]
         )
-        tables.append(Table(EdgePlan(plan.shape, i, j, mass, plan.cost, plan.gap), row[mass > 0]))
+        drawn_plan = EdgePlan(plan.shape, i, j, mass, plan.cost, plan.gap, plan.total)
+        tables.append(Table(drawn_plan, row[mass > 0]))
     return chains, tables
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.analysis.diagnosis import Diagnosis
-    from cellflow.core.plan import Plan
+    from cellflow.core.plans import Plan
     from cellflow.core.population import Snapshots
     from cellflow.metrics import Transitions
 

@@ -11,7 +11,7 @@ import torch
 
 from cellflow.core._random import stream
 from cellflow.core._typing import IntArray
-from cellflow.core.plan import Plan
+from cellflow.core.plans import Plan
 from cellflow.core.population import Pairs, Population, Snapshots
 from cellflow.paths.base import Path, PathSample, as_path, sample
 from cellflow.paths.chain import Table
@@ -27,6 +27,8 @@ _BLOCK_NUMBERS = 2**21
 _MAX_BATCHES = 64
 #: Points of the fixed validation set.
 _VALIDATION_POINTS = 4096
+#: Least share of the mass that is set aside: pairs are drawn until enough start there.
+_LEAST_ASIDE = 1e-3
 # First keys of the random streams.
 _ASIDE = 0
 _BLOCK = 1
@@ -112,13 +114,14 @@ class Stream:
         )
 
     def _set_aside(self, interval: int, plan: Plan, share: float) -> np.ndarray:
-        """Mark the source cells whose pairs are kept for validation; none where they would carry most of the mass."""
+        """Mark source cells for validation; none if they carry most of the mass, or hardly any."""
         aside = np.zeros(plan.shape[0], dtype=bool)
         alive = np.flatnonzero(plan.row_mass > 0)
         if share and len(alive) > 1:
             count = max(1, round(share * len(alive)))
             chosen = stream(self._seed, _ASIDE, interval).choice(alive, count, replace=False)
-            aside[chosen] = plan.row_mass[chosen].sum() <= 0.5 * plan.row_mass.sum()
+            mass = plan.row_mass[chosen].sum() / plan.row_mass.sum()
+            aside[chosen] = min(_LEAST_ASIDE, 0.1 * share) <= mass <= 0.5
         return aside
 
     def _draw(self, interval: int, n: int, rng: np.random.Generator) -> list[IntArray]:

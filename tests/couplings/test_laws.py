@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from cellflow import couplings
-from cellflow.core.plan import Plan
+from cellflow.core.plans import Plan
 from cellflow.core.population import Population
 from cellflow.couplings import Auto, Entropic, Exact, Independent, Minibatch, Sparse
 from cellflow.errors import CouplingError, CouplingWarning, InputError

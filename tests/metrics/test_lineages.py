@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellflow.core.plan import BlockPlan, EdgePlan, ProductPlan
+from cellflow.core.plans import BlockPlan, EdgePlan, ProductPlan
 from cellflow.core.population import Population
 from cellflow.couplings import Auto, Entropic, Exact, Independent, Minibatch
 from cellflow.errors import InputError, InputTypeError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellflow.core.plan import BlockPlan
+from cellflow.core.plans import BlockPlan
 from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Entropic, Exact
 from cellflow.paths.chain import Pool, chained, smoothed

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cellflow.core.plan import EdgePlan
+from cellflow.core.plans import EdgePlan
 from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, TrainingError
 from cellflow.fields import MLP

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cellflow.core.plan import EdgePlan, ProductPlan
+from cellflow.core.plans import EdgePlan, ProductPlan
 from cellflow.core.population import Population, Snapshots
 from cellflow.paths import Linear
 from cellflow.training import Stream

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cellflow.core.plan import AliasTable, BlockPlan, EdgePlan, Plan, PotentialPlan, ProductPlan
+from cellflow.core.plans import BlockPlan, EdgePlan, Plan, PotentialPlan, ProductPlan
+from cellflow.core.plans.alias import AliasTable
 from cellflow.errors import CouplingError
 
 
@@ -19,7 +20,7 @@ def dense(plan: Plan) -> np.ndarray:
         ):
             matrix[np.ix_(rows, columns)] = share * dense(part)
     elif isinstance(plan, ProductPlan):
-        matrix = np.outer(plan.row_mass, plan.col_mass)
+        matrix = np.outer(plan.row_mass, plan.col_mass) / plan.total
     else:
         for rows, mass, _ in plan.tiles():
             matrix[rows] = mass
@@ -59,7 +60,46 @@ def blocks() -> BlockPlan:
     return BlockPlan((12, 9), [edges(), product()], rows, columns, np.array([3.0, 1.0]))
 
 
-PLANS = [edges, product, potential, blocks]
+def lossy_edges() -> EdgePlan:
+    """Rows and columns without mass, and a total below one."""
+    return EdgePlan((5, 4), [0, 0, 2, 4], [1, 1, 3, 0], [1.0, 2.0, 3.0, 1e-9], 1.0, total=0.3)
+
+
+def growing_product() -> ProductPlan:
+    return ProductPlan(np.array([0.5, 0.0, 1.0]), np.array([0.2, 1.3]), cost=1.0, total=1.5)
+
+
+def relaxed_potential() -> PotentialPlan:
+    """The optimality conditions of marginals relaxed by KL with weight tau: f = -tau log(row / a)."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(30, 2)), rng.normal(size=(20, 2)) + 1.0
+    x[4] = 1e3  # too far from everything: all of its mass underflows
+    a, b = np.full(30, 1 / 30), np.full(20, 1 / 20)
+    costs = ((x[:, None] - y) ** 2).sum(axis=2)
+    f, g, tau = np.zeros(30), np.zeros(20), 0.5
+    with np.errstate(under="ignore", divide="ignore"):
+        for _ in range(300):
+            f = -tau / (1 + tau) * np.log(np.exp(g - costs) @ b)
+            f[4] = 0.0
+            g = -tau / (1 + tau) * np.log(np.exp(f[:, None] - costs).T @ a)
+    return PotentialPlan(x, y, a, b, f, g, epsilon=1.0, marginal_error=0.0)
+
+
+def lossy_blocks() -> BlockPlan:
+    rows = [np.array([0, 2, 4, 6, 8]), np.array([1, 3, 5])]
+    columns = [np.array([5, 4, 3, 2]), np.array([0, 1])]
+    parts = [lossy_edges(), growing_product()]
+    return BlockPlan((9, 6), parts, rows, columns, np.array([0.5, 0.5]))
+
+
+BALANCED = [edges, product, potential, blocks]
+UNBALANCED = {
+    lossy_edges: 0.3,
+    growing_product: 1.5,
+    relaxed_potential: None,
+    lossy_blocks: 0.5 * 0.3 + 0.5 * 1.5,
+}
+PLANS = [*BALANCED, *UNBALANCED]
 
 
 @pytest.mark.parametrize("make", PLANS)
@@ -68,9 +108,22 @@ def test_masses_are_sums_of_the_matrix(make) -> None:
     matrix = dense(plan)
     assert isinstance(plan, Plan)
     assert matrix.shape == plan.shape
-    np.testing.assert_allclose(matrix.sum(), 1.0, atol=1e-9)
+    assert plan.total == pytest.approx(matrix.sum(), rel=1e-12)
     np.testing.assert_allclose(plan.row_mass, matrix.sum(axis=1), atol=1e-15)
     np.testing.assert_allclose(plan.col_mass, matrix.sum(axis=0), atol=1e-15)
+
+
+@pytest.mark.parametrize("make", BALANCED)
+def test_balanced_plans_total_one(make) -> None:
+    assert make().total == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("make", "total"), UNBALANCED.items())
+def test_unbalanced_plans_keep_their_mass(make, total) -> None:
+    plan = make()
+    assert plan.total == pytest.approx(plan.total if total is None else total)
+    assert abs(plan.total - 1.0) > 0.05
+    assert (plan.row_mass == 0).any()
 
 
 @pytest.mark.parametrize("make", PLANS)
@@ -100,7 +153,9 @@ def test_barycentre_keeps_constants_and_the_mean(make) -> None:
     np.testing.assert_allclose(mean, plan.col_mass @ values, atol=1e-9)
 
 
-@pytest.mark.parametrize("make", [edges, product, blocks])
+@pytest.mark.parametrize(
+    "make", [edges, product, blocks, lossy_edges, growing_product, lossy_blocks]
+)
 def test_frequencies_of_pairs_are_their_masses(make) -> None:
     plan, n = make(), 200_000
     matrix = dense(plan)
@@ -108,19 +163,22 @@ def test_frequencies_of_pairs_are_their_masses(make) -> None:
     counts = np.zeros(plan.shape)
     np.add.at(counts, (i, j), 1)
     assert not counts[matrix == 0].any()
-    expected = n * matrix[matrix > 0]
-    statistic = ((counts[matrix > 0] - expected) ** 2 / expected).sum()
+    often = n * matrix / matrix.sum() > 1
+    expected = n * matrix[often] / matrix.sum()
+    statistic = ((counts[often] - expected) ** 2 / expected).sum()
     assert statistic < stats.chi2(len(expected) - 1).ppf(1 - 1e-6)
 
 
-def test_frequencies_of_a_potential_plan() -> None:
-    plan, n = potential(), 200_000
+@pytest.mark.parametrize("make", [potential, relaxed_potential])
+def test_frequencies_of_a_potential_plan(make) -> None:
+    plan, n = make(), 200_000
     i, j = plan.sample(n, np.random.default_rng(0))
-    rows = np.bincount(i, minlength=40)
-    assert rows[5] == 0
-    assert not (j == 7).any()
+    rows = np.bincount(i, minlength=plan.shape[0])
+    assert not rows[plan.row_mass == 0].any()
+    assert not (plan.col_mass[j] == 0).any()
+    row_share, col_share = plan.row_mass / plan.total, plan.col_mass / plan.total
     some = plan.row_mass > 0
-    expected = n * plan.row_mass[some]
+    expected = n * row_share[some]
     assert ((rows[some] - expected) ** 2 / expected).sum() < stats.chi2(some.sum() - 1).ppf(
         1 - 1e-6
     )
@@ -128,11 +186,11 @@ def test_frequencies_of_a_potential_plan() -> None:
     # in 64.
     matrix, counts = dense(plan), np.zeros(plan.shape)
     np.add.at(counts, (i, j), 1)
-    heavy = plan.row_mass > 0.02
+    heavy = row_share > 0.02
     share = counts[heavy] / rows[heavy, None]
     assert np.abs(share - matrix[heavy] / plan.row_mass[heavy, None]).max() < 1 / 64 + 0.02
     # Offsets differ between rows, so that columns come out better than any row does.
-    assert np.abs(np.bincount(j, minlength=30) / n - plan.col_mass).max() < 0.006
+    assert np.abs(np.bincount(j, minlength=plan.shape[1]) / n - col_share).max() < 0.006
 
 
 @pytest.mark.parametrize("make", PLANS)
@@ -153,7 +211,7 @@ def test_cost_of_a_potential_plan_is_its_mean_cost() -> None:
 
 def test_tiles_do_not_change_a_potential_plan(monkeypatch) -> None:
     whole = dense(potential())
-    monkeypatch.setattr("cellflow.core.plan._TILE", 64)
+    monkeypatch.setattr("cellflow.core.plans.potentials._TILE", 64)
     np.testing.assert_allclose(dense(potential()), whole, rtol=1e-12)
 
 
@@ -180,11 +238,14 @@ def test_alias_table_has_the_right_probabilities(mass) -> None:
 
 
 def test_a_plan_without_mass_is_refused() -> None:
-    with pytest.raises(CouplingError, match="without mass"):
+    with pytest.raises(CouplingError, match="plan has mass 0"):
         AliasTable(np.zeros(3))
     for mass in ([], [0.0], [np.nan], [-1.0, 2.0]):
         with pytest.raises(CouplingError, match="no plan"):
             EdgePlan((2, 2), np.arange(len(mass)), np.arange(len(mass)), np.array(mass), cost=0.0)
+    for total in (0.0, -1.0, np.inf, np.nan):
+        with pytest.raises(CouplingError, match="no plan"):
+            EdgePlan((2, 2), [0], [0], [1.0], cost=0.0, total=total)
 
 
 def test_a_plan_of_blocks_keeps_to_its_groups() -> None:

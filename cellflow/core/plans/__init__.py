@@ -1,0 +1,9 @@
+"""Transport plans: how much mass goes from which source cell to which target cell."""
+
+from cellflow.core.plans.base import Plan, Side
+from cellflow.core.plans.blocks import BlockPlan
+from cellflow.core.plans.edges import EdgePlan
+from cellflow.core.plans.potentials import PotentialPlan
+from cellflow.core.plans.product import ProductPlan
+
+__all__ = ["BlockPlan", "EdgePlan", "Plan", "PotentialPlan", "ProductPlan", "Side"]
