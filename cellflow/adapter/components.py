@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellflow.adapter.keys import basis_of
+from cellflow.core._numbers import is_integer
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 
@@ -118,11 +119,7 @@ def _numbers(components: object) -> list[int] | None:
     numbers = []
     for part in parts:
         text = part.strip() if isinstance(part, str) else str(part)
-        if (
-            isinstance(part, bool)
-            or not isinstance(part, str | int | np.integer)
-            or not text.isdecimal()
-        ):
+        if not (is_integer(part) or isinstance(part, str)) or not text.isdecimal():
             return None
         numbers.append(int(text))
     return numbers

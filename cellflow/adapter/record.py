@@ -12,6 +12,7 @@ import numpy as np
 from cellflow.adapter.fingerprint import is_fingerprint
 from cellflow.adapter.keys import DEFAULT, Keys, Kind, kind_of
 from cellflow.adapter.problem import Problem
+from cellflow.core._numbers import is_number
 from cellflow.core.conditions import Conditions
 from cellflow.errors import CellFlowError, InputError, MissingKeyError, ModelFileError, closest
 
@@ -47,16 +48,9 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-
-
 def _is_count(value: Any) -> bool:
-    return (
-        _is_number(value) and value == int(value) >= 1
-        if _is_number(value) and np.isfinite(value)
-        else False
-    )
+    """Whether it is a whole number of at least 1; an h5ad may hold it as a float."""
+    return is_number(value) and bool(np.isfinite(value)) and value == int(value) >= 1
 
 
 def _is_flag(value: Any) -> bool:
@@ -206,7 +200,7 @@ _FIT = {
                 )
             },
             **{
-                name: _Entry("a number", _is_number, required=False)
+                name: _Entry("a number", is_number, required=False)
                 for name in (
                     "n_obs",
                     "n_untimed",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from cellflow.core._numbers import as_flag
 from cellflow.core._typing import FloatArray
 from cellflow.core._warn import warn
 from cellflow.errors import InputError, IntegrationWarning
@@ -93,9 +94,7 @@ class Observed:
         InputError
             One that does, or `extrapolate` is neither True nor False.
         """
-        if not isinstance(extrapolate, bool | np.bool_):
-            msg = f"extrapolate={extrapolate!r}; expected True or False."
-            raise InputError(msg)
+        as_flag("extrapolate", extrapolate)
         outside = self.outside(times)
         if extrapolate or len(outside) == 0:
             return

@@ -15,6 +15,7 @@ __all__ = [
     "ROUNDS",
     "as_array",
     "as_count",
+    "as_flag",
     "as_number",
     "as_weights",
     "is_integer",
@@ -107,27 +108,60 @@ def as_count(
 
 
 def as_number(
-    name: str, value: object, *, above: float = -math.inf, most: float = math.inf, remedy: str = ""
+    name: str,
+    value: object,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
+    remedy: str = "",
 ) -> float:
     """Return a real, finite argument.
+
+    Parameters
+    ----------
+    name
+        Of the argument.
+    value
+        What was passed.
+    least, most
+        Smallest and largest number that is accepted.
+    above, below
+        Limits that are not accepted themselves.
+    remedy
+        What may be passed instead, as the end of a sentence.
 
     Raises
     ------
     InputError
-        No finite number (booleans and text are none), one that is not above `above`, or one that is
-        above `most`.
+        No finite number (booleans and text are none), or one outside of the limits.
     """
     if is_number(value):
         try:
             number = float(value)
         except OverflowError:  # an integer beyond the range of float64
             number = math.inf
-        if math.isfinite(number) and above < number <= most:
+        if math.isfinite(number) and least <= number <= most and above < number < below:
             return number
-    expected = "a finite number" if above == -math.inf else f"a finite number above {above:g}"
-    expected += "" if most == math.inf else f" and at most {most:g}"
-    msg = f"{name}={shown(value)}; expected {expected}{remedy}."
+    limits = {"of at least": least, "above": above, "below": below, "of at most": most}
+    words = " and ".join(f"{word} {x:g}" for word, x in limits.items() if math.isfinite(x))
+    msg = f"{name}={shown(value)}; expected a finite number{' ' * bool(words)}{words}{remedy}."
     raise InputError(msg)
+
+
+def as_flag(name: str, value: object) -> bool:
+    """Return an argument that is true or false.
+
+    Raises
+    ------
+    InputError
+        Anything else, 0 and 1 included.
+    """
+    if not isinstance(value, bool | np.bool_):
+        msg = f"{name}={shown(value)}; expected True or False."
+        raise InputError(msg)
+    return bool(value)
 
 
 def as_array(

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from cellflow.core._numbers import is_integer, is_number
 from cellflow.core._typing import FloatArray
 from cellflow.errors import ModelFileError
 
@@ -60,21 +61,17 @@ class Stored:
 
     def count(self, name: str, value: object, *, least: int = 0, most: float = math.inf) -> int:
         """Return a value that is an integer within limits."""
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or not least <= value <= most:  # type: ignore[operator] # an integer
+        if not is_integer(value) or not least <= value <= most:
             limit = "" if most == math.inf else f" and at most {most:g}"
             self.fail(f"{name} is {_shown(value)}, expected an integer of at least {least}{limit}")
-        return int(value)  # type: ignore[call-overload,no-any-return] # as above
+        return int(value)
 
     def number(
         self, name: str, value: object, *, least: float = -math.inf, above: float = -math.inf
     ) -> float:
         """Return a value that is a finite number within limits."""
-        real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(
-            value, bool
-        )
         try:
-            number = float(value) if real else math.nan  # type: ignore[arg-type] # a number
+            number = float(value) if is_number(value) else math.nan
         except OverflowError:
             number = math.nan
         if not math.isfinite(number) or number < least or number <= above:

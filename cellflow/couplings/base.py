@@ -6,11 +6,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from cellflow.core._numbers import is_integer, is_number
+from cellflow.core._numbers import as_count, as_number
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import Plan
 from cellflow.core.population import Population
-from cellflow.errors import CouplingError, InputError
+from cellflow.errors import CouplingError
 
 __all__ = ["Cloud", "Coupling", "arc_costs", "cloud", "guard_memory", "positive", "whole"]
 
@@ -70,14 +70,10 @@ def guard_memory(what: str, needed: float, limit: float, remedy: str) -> None:
 def positive(**arguments: float) -> None:
     """Check that constructor arguments are finite and above zero."""
     for name, value in arguments.items():
-        if not is_number(value) or not 0 < value < np.inf:
-            msg = f"{name}={value!r} must be a positive finite number."
-            raise InputError(msg)
+        as_number(name, value, above=0.0)
 
 
 def whole(**arguments: int) -> None:
     """Check that constructor arguments are whole numbers above zero."""
     for name, value in arguments.items():
-        if not is_integer(value) or value < 1:
-            msg = f"{name}={value!r} must be a whole number of at least 1."
-            raise InputError(msg)
+        as_count(name, value)

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from cellflow.core._neighbors import squared_distances
+from cellflow.core._numbers import as_number
 from cellflow.core._random import stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
@@ -91,9 +92,6 @@ class Entropic:
     def __post_init__(self) -> None:
         positive(tol=self.tol)
         whole(max_iter=self.max_iter)
-        if isinstance(self.sigma, str) and self.sigma != "auto":
-            msg = f'sigma={self.sigma!r} must be a positive number, "auto" or None.'
-            raise InputError(msg)
         if self.epsilon is not None:
             positive(epsilon=self.epsilon)
             if not (self.sigma is None or self.sigma == "auto"):
@@ -106,7 +104,7 @@ class Entropic:
             msg = "Entropic transport needs `sigma` or `epsilon`; found neither."
             raise InputError(msg)
         elif self.sigma != "auto":
-            positive(sigma=self.sigma)
+            as_number("sigma", self.sigma, above=0.0, remedy=', "auto" or None')
 
     def regularisation(self, source: Population, target: Population) -> float:
         """Epsilon between these populations."""

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from cellflow.core._numbers import as_count
+from cellflow.core._numbers import as_count, as_number
 from cellflow.core._random import stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.densities.base import NormalizingFlow
-from cellflow.errors import InputError, TrainingError
+from cellflow.errors import TrainingError
 
 __all__ = ["MaximumLikelihood", "systematic"]
 
@@ -81,17 +81,11 @@ class MaximumLikelihood:
             ("lr", 1e-12, 1e3),
             ("validation", 1e-3, 0.5),
             ("ema", 0.0, 0.99999),
-            ("clip", 1e-12, math.inf),
             ("weight_decay", 0.0, 1e3),
         ):
-            value = getattr(self, name)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float | np.number)
-                or not least <= value <= most
-            ):
-                msg = f"{name}={value!r}; expected a number from {least:g} to {most:g}."
-                raise InputError(msg)
+            as_number(name, getattr(self, name), least=least, most=most)
+        if self.clip != math.inf:
+            as_number("clip", self.clip, least=1e-12)
 
     @guarded
     def __call__(

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from cellflow.core._numbers import as_count
 from cellflow.core.population import Clock
 from cellflow.errors import InputError, closest
 
@@ -61,9 +62,7 @@ class TimeInput(nn.Module):
 
     def __init__(self, clock: Clock, n_frequencies: int = 0) -> None:
         super().__init__()
-        if n_frequencies < 0:
-            msg = f"n_frequencies={n_frequencies!r}; expected zero or more."
-            raise InputError(msg)
+        as_count("n_frequencies", n_frequencies, least=0)
         self.middle = 0.5 * (clock.start + clock.stop)
         self.half_span = 0.5 * (clock.stop - clock.start)
         self.n_frequencies = n_frequencies
@@ -102,9 +101,7 @@ def check_shape(*, dim: int, width: int, depth: int, n_context: int) -> None:
         ("depth", depth, 1),
         ("n_context", n_context, 0),
     ):
-        if not isinstance(value, int) or value < least:
-            msg = f"{key}={value!r}; expected an integer of at least {least}."
-            raise InputError(msg)
+        as_count(key, value, least=least)
 
 
 def padded_chunks(x: Tensor, size: int = _CHUNK) -> Iterator[tuple[Tensor, int]]:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from cellflow.core._clouds import Statistic, Two, two_clouds
-from cellflow.core._numbers import ROUNDS, as_count
+from cellflow.core._numbers import ROUNDS, as_count, as_number
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
@@ -132,13 +132,7 @@ def estimate(
     if metric not in get_args(Metric):
         msg = f"metric={metric!r} is not known; expected one of {', '.join(get_args(Metric))}."
         raise InputError(msg)
-    if (
-        isinstance(level, bool)
-        or not isinstance(level, int | float | np.number)
-        or not 0.0 < level < 1.0
-    ):
-        msg = f"level={level!r}; expected a number between 0 and 1."
-        raise InputError(msg)
+    level = as_number("level", level, above=0.0, below=1.0)
     n_boot = as_count("n_boot", n_boot, most=ROUNDS)
     seed = as_seed(random_state)
     found = _STATISTICS[metric](two)

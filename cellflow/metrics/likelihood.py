@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cellflow.core._numbers import as_weights
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
@@ -67,16 +68,7 @@ def negative_log_likelihood(
             " expected (n,), n >= 1."
         )
         raise InputError(msg)
-    share = np.ones(len(nll)) if weight is None else np.asarray(weight, dtype=np.float64)
-    if (
-        share.shape != nll.shape
-        or not np.isfinite(share).all()
-        or (share < 0).any()
-        or share.sum() <= 0
-    ):
-        msg = f"weight must be {len(nll)} non-negative finite numbers, not all zero."
-        raise InputError(msg)
-    share = share / share.sum()
+    share = as_weights("weight", weight, len(nll))
     if not np.isfinite(nll[share > 0]).all():
         return NLL(np.inf, np.inf, np.nan)
     nll = np.where(share > 0, nll, 0.0)

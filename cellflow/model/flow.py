@@ -32,7 +32,7 @@ from cellflow.core._files import (
     synced,
     write_bytes,
 )
-from cellflow.core._numbers import as_array, as_count, as_number
+from cellflow.core._numbers import as_array, as_count, as_number, is_integer
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._stored import Stored, require_weights
@@ -1000,7 +1000,7 @@ def _builder(
         raise ModelFileError(msg)
     options = {}
     for key, value in spec.items():
-        if isinstance(value, int) and not isinstance(value, bool) and name not in own:
+        if is_integer(value) and name not in own:
             # Widths, depths and numbers of features all are below the number of weights.
             state.count(f"{name}.{key}", value, most=n_weights)
         if key != "type":

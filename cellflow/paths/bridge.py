@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from cellflow.core._numbers import as_number
 from cellflow.core.population import Clock, Pairs
 from cellflow.errors import InputError
 from cellflow.paths.base import Path, elapsed
@@ -37,11 +38,8 @@ class BrownianBridge(Path):
     sigma: float | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.sigma != "auto" and not (
-            isinstance(self.sigma, int | float) and 0 < self.sigma < float("inf")
-        ):
-            msg = f"sigma={self.sigma!r}; expected a positive finite number, or 'auto'."
-            raise InputError(msg)
+        if self.sigma != "auto":
+            as_number("sigma", self.sigma, above=0.0, remedy=", or 'auto'")
 
     def resolved(self, clock: Clock) -> Path:
         """Return the bridge with the number that `sigma="auto"` stands for in an experiment."""

@@ -11,7 +11,6 @@ from torch import Tensor
 from cellflow.core._numbers import as_count, as_number
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Pairs
-from cellflow.errors import InputError
 from cellflow.paths.base import Path, elapsed, unprepared
 from cellflow.paths.chain import Chain, Chains, smoothed
 
@@ -53,9 +52,7 @@ class LimitedHermite(Path):
     n_neighbors: int = 100
 
     def __post_init__(self) -> None:
-        if not 0 <= self.smoothing < float("inf"):
-            msg = f"smoothing={self.smoothing!r}; expected a finite number that is not negative."
-            raise InputError(msg)
+        as_number("smoothing", self.smoothing, least=0.0)
         as_number("limit", self.limit, above=0.0)
         as_count("n_neighbors", self.n_neighbors)
 

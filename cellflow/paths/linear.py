@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cellflow.core._numbers import as_number
 from cellflow.core.population import Pairs
-from cellflow.errors import InputError
 from cellflow.paths.base import Path, elapsed
 
 __all__ = ["Linear"]
@@ -33,9 +33,7 @@ class Linear(Path):
     smoothing: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.smoothing < float("inf"):
-            msg = f"smoothing={self.smoothing!r}; expected a finite number that is not negative."
-            raise InputError(msg)
+        as_number("smoothing", self.smoothing, least=0.0)
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre, shape `(n, d)`."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cellflow.core._numbers import as_number
 from cellflow.core.population import Pairs
-from cellflow.errors import InputError
 from cellflow.paths.base import Path, elapsed
 
 __all__ = ["FromNoise"]
@@ -33,13 +33,7 @@ class FromNoise(Path):
     smallest: float = 0.01
 
     def __post_init__(self) -> None:
-        if (
-            isinstance(self.smallest, bool)
-            or not isinstance(self.smallest, int | float)
-            or not 0 < self.smallest < 1
-        ):
-            msg = f"smallest={self.smallest!r}; expected a number between 0 and 1, such as 0.01."
-            raise InputError(msg)
+        as_number("smallest", self.smallest, above=0.0, below=1.0, remedy=", such as 0.01")
 
     @property
     def generates(self) -> bool:

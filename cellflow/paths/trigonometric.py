@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellflow.core._numbers import as_number
 from cellflow.core.population import Pairs
-from cellflow.errors import InputError
 from cellflow.paths.base import Path, elapsed
 from cellflow.paths.chain import Chains
 
@@ -39,9 +39,7 @@ class Trigonometric(Path):
     smoothing: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.smoothing < float("inf"):
-            msg = f"smoothing={self.smoothing!r}; expected a finite number that is not negative."
-            raise InputError(msg)
+        as_number("smoothing", self.smoothing, least=0.0)
 
     def prepared(self, chains: Chains) -> Path:
         """Return the path around the means of the snapshots."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cellflow.core._numbers import as_number
 from cellflow.core.population import Pairs
-from cellflow.errors import InputError
 from cellflow.paths.base import Path, Wrapper
 from cellflow.paths.chain import Chains
 
@@ -33,13 +33,7 @@ class TimeWarped(Wrapper):
     width: float = 0.4
 
     def __post_init__(self) -> None:
-        if (
-            isinstance(self.width, bool)
-            or not isinstance(self.width, int | float)
-            or not 0 < self.width < 0.5
-        ):
-            msg = f"width={self.width!r}; expected a number between 0 and 0.5, such as 0.4."
-            raise InputError(msg)
+        as_number("width", self.width, above=0.0, below=0.5, remedy=", such as 0.4")
 
     def prepared(self, chains: Chains) -> Path:
         """Prepare the path inside."""

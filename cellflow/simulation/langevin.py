@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow.core._numbers import ROUNDS, is_integer, shown
+from cellflow.core._numbers import ROUNDS, as_count, as_number
 from cellflow.core._settings import guarded, offers
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, IntegrationError
@@ -65,9 +65,7 @@ def langevin(
     ----------
     Roberts and Tweedie, Exponential convergence of Langevin distributions and their discrete approximations, 1996.
     """
-    if not (np.isfinite(step) and step > 0):
-        msg = f"step={step!r}; expected a positive finite number, in squared units of the states."
-        raise InputError(msg)
+    as_number("step", step, above=0.0, remedy=", in squared units of the states")
     return _by_chunks(
         lambda y, z: _steps(score, y, noise, step, n_steps, z), x, seed, keys, n_steps, device
     )
@@ -170,12 +168,7 @@ def denoise(
     equations, ICLR 2021, section 4.3; Karras et al., Elucidating the design space of diffusion-based generative models,
     NeurIPS 2022.
     """
-    if not 0 < noise <= ladder.largest:
-        msg = (
-            f"noise={noise!r}; expected a positive number up to the ladder's largest level,"
-            f" {ladder.largest:.4g}."
-        )
-        raise InputError(msg)
+    as_number("noise", noise, above=0.0, most=ladder.largest, remedy=", the largest level")
     levels = [noise, *(level for level in ladder.levels if level < noise)]
 
     def way(y: Tensor, _: Iterator[Tensor]) -> Tensor:
@@ -201,9 +194,7 @@ def relative_step(ratio: float, n_steps: int) -> float:
     ----------
     Song and Ermon, Improved techniques for training score-based generative models, NeurIPS 2020, proposition 3.
     """
-    if not is_integer(n_steps) or not 1 <= n_steps <= ROUNDS:
-        msg = f"n_steps={shown(n_steps)}; expected a positive integer of at most {ROUNDS:,}."
-        raise InputError(msg)
+    n_steps = as_count("n_steps", n_steps, most=ROUNDS)
     r = np.geomspace(1e-4, 1.0, 2000)
     still = 2.0 * r / (1.0 - (1.0 - r) ** 2)
     variance = (1.0 - r) ** (2 * n_steps) * (ratio**2 - still) + still

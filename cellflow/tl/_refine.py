@@ -18,6 +18,7 @@ from cellflow.adapter.read import require_anndata
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.times import Time
 from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import is_number
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
@@ -182,7 +183,7 @@ def _time(fitted: Fitted, predicted: AnnData, time: Time | None) -> float:
     if time is None:
         known = predicted.uns.get(fitted.keys.own("prediction"))
         time = known.get("time") if isinstance(known, Mapping) else None
-        if not isinstance(time, int | float | np.number) or isinstance(time, bool):
+        if not is_number(time):
             msg = (
                 f"time=None, and predicted.uns[{fitted.keys.own('prediction')!r}] does not hold a"
                 " time. Pass time=."

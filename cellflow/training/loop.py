@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from cellflow.core._drawing import Drawing
-from cellflow.core._numbers import is_integer
+from cellflow.core._numbers import as_count, as_number
 from cellflow.core._progress import is_shown
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
@@ -92,18 +92,19 @@ class Training:
             msg = f"schedule={self.schedule!r} is not one of {known}{closest(self.schedule, known)}"
             raise InputError(msg)
         for key in ("steps", "batch_size", "record_every"):
-            self._check(key, 1, math.inf, kind=int)
-        self._check("warmup", 0, math.inf, kind=int)
+            as_count(key, getattr(self, key))
+        as_count("warmup", self.warmup, least=0)
         for key, least, most in (
             ("lr", 1e-12, 1e3),
             ("weight_decay", 0.0, 1e3),
             ("ema", 0.0, 0.99999),
-            ("clip", 1e-12, math.inf),
             ("validation", 0.0, 0.5),
         ):
-            self._check(key, least, most)
+            as_number(key, getattr(self, key), least=least, most=most)
+        if self.clip != math.inf:
+            as_number("clip", self.clip, least=1e-12)
         if self.patience is not None:
-            self._check("patience", 1, math.inf, kind=int)
+            as_count("patience", self.patience)
             if self.schedule != "constant":
                 msg = (
                     f"patience={self.patience} with schedule={self.schedule!r}, which must finish;"
@@ -113,17 +114,6 @@ class Training:
             if not self.validation:
                 msg = f"patience={self.patience} needs a validation loss; set validation above 0."
                 raise InputError(msg)
-
-    def _check(self, key: str, least: float, most: float, *, kind: type = float) -> None:
-        value = getattr(self, key)
-        whole = is_integer(value)
-        if (
-            not (whole or (kind is float and isinstance(value, float)))
-            or not least <= value <= most
-        ):
-            what = "an integer" if kind is int else "a number"
-            msg = f"{key}={value!r}; expected {what} from {least:g} to {most:g}."
-            raise InputError(msg)
 
     def lr_factor(self, step: int) -> float:
         """Learning rate at `step`, as a share of the peak."""

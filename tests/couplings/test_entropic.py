@@ -108,7 +108,7 @@ def test_arguments():
         Entropic(sigma=1.0, epsilon=1.0)
     with pytest.raises(InputError, match="found neither"):
         Entropic(sigma=None)
-    with pytest.raises(InputError, match="must be a positive"):
+    with pytest.raises(InputError, match="a finite number above 0"):
         Entropic(sigma="large")
     with pytest.raises(InputError, match="must be after"):
         Entropic(sigma=1.0)(target, source)

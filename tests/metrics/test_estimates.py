@@ -109,7 +109,7 @@ def test_large_clouds_have_intervals_at_one_solve(monkeypatch):
     ("arguments", "said"),
     [
         ({"metric": "w3"}, "metric='w3' is not known; expected one of w1, w2"),
-        ({"level": 95}, "level=95; expected a number between 0 and 1"),
+        ({"level": 95}, "level=95; expected a finite number above 0 and below 1"),
         ({"n_boot": 0}, "n_boot=0; expected a positive integer"),
         ({"x": np.zeros((0, 2))}, r"`x` has shape \(0, 2\)"),
     ],
