@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from cellflow.core._numbers import as_count, as_number
-from cellflow.core._random import systematic
+from cellflow.core._random import shuffled
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, closest, naming_cells
@@ -210,8 +210,7 @@ def predict(
         if rng is None:
             msg = "Drawing n_obs cells needs a generator."
             raise InputError(msg)
-        order = rng.permutation(len(weight))
-        rows = rng.permutation(order[systematic(weight[order], n_obs, rng)])
+        rows = shuffled(weight, n_obs, rng)
         # Which time a cell is drawn: a second draw of it gets noise of its own.
         order = np.argsort(rows, kind="stable")
         first = np.searchsorted(rows[order], rows[order])

@@ -8,7 +8,7 @@ from cellflow.core._numbers import is_integer, shown
 from cellflow.core._typing import FloatArray, IntArray, RandomState
 from cellflow.errors import InputError
 
-__all__ = ["as_seed", "stream", "systematic"]
+__all__ = ["as_seed", "shuffled", "stream", "systematic"]
 
 
 def as_seed(random_state: RandomState) -> int:
@@ -50,11 +50,23 @@ def stream(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-def systematic(weight: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
-    """Draw `n` rows by systematic resampling, in their order: each `n * share` times, rounded up or down at random.
+def systematic(
+    weight: FloatArray | IntArray, n: int, start: np.random.Generator | float
+) -> IntArray:
+    """Rows drawn by systematic resampling, shape `(n,)`, in their order.
 
-    So is every run of neighbouring rows, which makes the draw a stratified one where neighbours are
-    alike.
+    The mass is cut into `n` equal parts, and one row is taken from the same place of each part: row
+    `i` comes up `n * share[i]` times, rounded up or down. So does every run of neighbouring rows,
+    which makes the draw a stratified one where neighbours are alike.
+
+    Parameters
+    ----------
+    weight
+        Shape `(k,)`, non-negative, in any unit, not all zero.
+    n
+        Rows to draw.
+    start
+        The place within each part, from 0 to below 1, or a generator that draws it.
 
     Examples
     --------
@@ -63,8 +75,15 @@ def systematic(weight: FloatArray, n: int, rng: np.random.Generator) -> IntArray
     """
     alive = np.flatnonzero(weight > 0)
     edges = np.cumsum(weight[alive])
-    points = (rng.random() + np.arange(n)) / n * edges[-1]
-    drawn: IntArray = alive[
-        np.minimum(np.searchsorted(edges, points, side="right"), len(alive) - 1)
-    ]
-    return drawn
+    place = start.random() if isinstance(start, np.random.Generator) else start
+    points = (place + np.arange(n)) / n * edges[-1]
+    # Rounding may put the last point on the last edge.
+    found = np.searchsorted(edges, points, side="right").clip(max=len(alive) - 1)
+    rows: IntArray = alive[found]
+    return rows
+
+
+def shuffled(weight: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
+    """Rows drawn by systematic resampling of a random order, shape `(n,)`, in random order."""
+    order = rng.permutation(len(weight))
+    return rng.permutation(order[systematic(weight[order], n, rng)])

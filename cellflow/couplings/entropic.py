@@ -12,7 +12,7 @@ import numpy as np
 
 from cellflow.core._neighbors import squared_distances
 from cellflow.core._numbers import as_number
-from cellflow.core._random import stream
+from cellflow.core._random import stream, systematic
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import PotentialPlan
@@ -211,9 +211,7 @@ def _start(
 def _sample(weight: FloatArray, size: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
     """Draw by weight, systematically in random order: the cells drawn, and their shares of the draws."""
     order = rng.permutation(len(weight))
-    ends = np.cumsum(weight[order])
-    found = np.searchsorted(ends, (np.arange(size) + rng.random()) / size * ends[-1], side="right")
-    drawn, counts = np.unique(found, return_counts=True)
+    drawn, counts = np.unique(systematic(weight[order], size, rng), return_counts=True)
     return order[drawn], counts / size
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cellflow.core._random import as_seed, stream
+from cellflow.core._random import as_seed, stream, systematic
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import EdgePlan
@@ -69,11 +69,7 @@ class Minibatch:
 
     def _draw(self, weight: FloatArray, rng: np.random.Generator) -> IntArray:
         """Rows of all batches, shape `(n_batches, batch_size)`: one systematic sample, shuffled."""
-        size = self.n_batches * self.batch_size
-        ends = np.cumsum(weight)
-        rows = np.searchsorted(
-            ends, (np.arange(size) + rng.random()) / size * ends[-1], side="right"
-        )
+        rows = systematic(weight, self.n_batches * self.batch_size, rng)
         return rng.permutation(rows).reshape(self.n_batches, self.batch_size)
 
     def _edges(

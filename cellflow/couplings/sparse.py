@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cellflow.core._random import as_seed, stream
+from cellflow.core._random import as_seed, stream, systematic
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core._warn import warn
@@ -343,11 +343,7 @@ def _halved(
 
 def _sample(units: IntArray, size: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     """Draw `size` times by mass, systematically: the cells drawn, and how often."""
-    ends = np.cumsum(units)
-    points = (np.arange(size) + rng.random()) * (ends[-1] / size)
-    return np.unique(
-        np.searchsorted(ends, points, side="right").clip(max=len(units) - 1), return_counts=True
-    )
+    return np.unique(systematic(units, size, rng), return_counts=True)
 
 
 def _keys(i: IntArray, j: IntArray, m: int) -> IntArray:

@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cellflow.core._numbers import as_count, as_number
-from cellflow.core._random import stream
+from cellflow.core._random import stream, systematic
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.densities.base import NormalizingFlow
 from cellflow.errors import TrainingError
 
-__all__ = ["MaximumLikelihood", "systematic"]
+__all__ = ["MaximumLikelihood"]
 
 #: Cells that initial weights are adapted to.
 _START = 4096
@@ -192,22 +192,11 @@ class MaximumLikelihood:
         flow.history = dict(zip(("step", "nll", "val_nll"), np.array(records).T, strict=True))
 
 
-def systematic(weight: FloatArray, n: int, offset: float) -> IntArray:
-    """Rows that stand for weights: row `i` comes up `n * weight[i]` times, rounded up or down; shape `(n,)`, ascending.
-
-    With equal weights and `n` rows, every row comes up once.
-    """
-    ends = np.cumsum(weight)
-    return np.searchsorted(ends / ends[-1], (np.arange(n) + offset) / n, side="right").clip(
-        max=len(weight) - 1
-    )
-
-
 def _batches(
     rows: IntArray, weight: FloatArray, size: int, rng: np.random.Generator
 ) -> Iterator[Tensor]:
     """Batches without end; in every epoch a cell comes up in proportion to its weight, in random order."""
     while True:
-        epoch = rng.permutation(rows[systematic(weight, len(rows), rng.random())])
+        epoch = rng.permutation(rows[systematic(weight, len(rows), rng)])
         for start in range(0, len(epoch) - size + 1, size):
             yield torch.from_numpy(epoch[start : start + size])

@@ -10,11 +10,10 @@ import numpy as np
 
 from cellflow.core._neighbors import squared_distances
 from cellflow.core._numbers import as_count
-from cellflow.core._random import stream
+from cellflow.core._random import stream, systematic
 from cellflow.core._settings import guarded
 from cellflow.core._stored import Stored
 from cellflow.core._typing import FloatArray
-from cellflow.densities._likelihood import systematic
 from cellflow.densities.base import State, checked_rows, standardisation
 from cellflow.errors import InputError, ModelFileError
 

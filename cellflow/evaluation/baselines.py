@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellflow.core._random import systematic
+from cellflow.core._random import shuffled
 from cellflow.core._settings import guarded
-from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import EdgePlan
 from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Auto
@@ -15,7 +14,6 @@ from cellflow.metrics import wasserstein
 
 __all__ = [
     "around",
-    "drawn",
     "mixture",
     "next_snapshot",
     "noise_floor",
@@ -73,15 +71,9 @@ def random_interpolation(snapshots: Snapshots, time: float, rng: np.random.Gener
     """
     source, target = around(snapshots, time)
     n = max(len(source), len(target))
-    i, j = (drawn(p.weight, n, rng) for p in (source, target))
+    i, j = (shuffled(p.weight, n, rng) for p in (source, target))
     s = (time - source.time) / (target.time - source.time)
     return Population((1 - s) * source.x[i] + s * target.x[j], time)
-
-
-def drawn(weight: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
-    """Draw `n` rows by weight, in random order: each `n * share` times, rounded up or down at random."""
-    order = rng.permutation(len(weight))
-    return rng.permutation(order[systematic(weight[order], n, rng)])
 
 
 @guarded

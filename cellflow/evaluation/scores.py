@@ -11,10 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from cellflow import metrics
-from cellflow.core._random import stream
+from cellflow.core._random import shuffled, stream
 from cellflow.core.population import Population
 from cellflow.errors import CellFlowError, InputError, closest
-from cellflow.evaluation.baselines import drawn
 
 __all__ = [
     "AT_HALF",
@@ -306,7 +305,7 @@ def _means(splits: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def _drawn(cloud: Population, n: int, seed: int, key: int) -> Population:
-    rows = drawn(cloud.weight, n, stream(seed, _DRAW, key))
+    rows = shuffled(cloud.weight, n, stream(seed, _DRAW, key))
     return Population(cloud.x[rows], cloud.time)
 
 
@@ -314,5 +313,5 @@ def thinned(cloud: Population, n: int, *, seed: int = 0) -> Population:
     """At most `n` cells of a cloud for a picture, drawn by weight."""
     if len(cloud) <= n:
         return cloud
-    rows = drawn(cloud.weight, n, stream(seed, _METRIC))
+    rows = shuffled(cloud.weight, n, stream(seed, _METRIC))
     return Population(cloud.x[rows], cloud.time, index=cloud.index[rows])

@@ -10,7 +10,7 @@ import numpy as np
 
 from cellflow.core._clouds import cloud, require_one_space
 from cellflow.core._numbers import as_count
-from cellflow.core._random import as_seed, stream
+from cellflow.core._random import as_seed, stream, systematic
 from cellflow.core._settings import guarded
 from cellflow.core._threads import one_library_thread
 from cellflow.core._typing import FloatArray, IntArray, RandomState
@@ -166,9 +166,7 @@ def _drawn(x: FloatArray, weight: FloatArray, n: int, rng: np.random.Generator) 
     x = x[order] + 0.0
     weight = weight[order]  # there is one zero
     order = rng.permutation(len(x))
-    reached = np.cumsum(weight[order])
-    rows = np.searchsorted(reached, reached[-1] * (np.arange(n) + rng.random()) / n, side="right")
-    return np.asarray(x[order[np.minimum(rows, len(x) - 1)]])
+    return np.asarray(x[order[systematic(weight[order], n, rng)]])
 
 
 def _folds(

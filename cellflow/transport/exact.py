@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cellflow.core._clouds import Statistic
-from cellflow.core._random import stream
+from cellflow.core._random import stream, systematic
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import CouplingError
 from cellflow.transport._mass import monotone, whole_units
@@ -284,11 +284,7 @@ def _first_arcs(
 
 def _sample(units: IntArray, size: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     """Draw `size` times by mass, systematically: the cells drawn, and how often."""
-    ends = np.cumsum(units)
-    points = (np.arange(size) + rng.random()) * (ends[-1] / size)
-    return np.unique(
-        np.searchsorted(ends, points, side="right").clip(max=len(units) - 1), return_counts=True
-    )
+    return np.unique(systematic(units, size, rng), return_counts=True)
 
 
 def _rescues(

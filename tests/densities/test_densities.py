@@ -18,7 +18,6 @@ from cellflow.densities import (
     fit_density,
     from_state,
 )
-from cellflow.densities._likelihood import systematic
 from cellflow.errors import InputError, ModelFileError, TrainingError
 
 FLOWS = {
@@ -421,16 +420,6 @@ def test_a_conditional_density_at_one_context_is_a_density(conditional):
         at.log_prob(x, context)
     with pytest.raises(ModelFileError, match="lacks its density or its context"):
         from_state(config, {name: array for name, array in arrays.items() if name != "context"})
-
-
-# Systematic resampling -----------------------------------------------------------------------------------------------
-
-
-def test_systematic_rows_stand_for_weights():
-    np.testing.assert_array_equal(systematic(np.full(7, 1 / 7), 7, 0.5), np.arange(7))
-    weight = np.random.default_rng(0).dirichlet(np.ones(20))
-    counts = np.bincount(systematic(weight, 1000, 0.3), minlength=20)
-    assert (np.abs(counts - 1000 * weight) < 1).all()
 
 
 # Bad input -----------------------------------------------------------------------------------------------------------
