@@ -14,7 +14,10 @@ __all__ = ["Statistic", "Two", "cloud", "require_one_space", "two_clouds"]
 
 
 class Statistic(NamedTuple):
-    """A number that compares two clouds, and its derivative by the weight of each cell, up to a constant per cloud."""
+    """A distance between two clouds, and its derivative by the weight of each cell.
+
+    The derivatives `u` and `v` are up to a constant for each cloud.
+    """
 
     value: float
     u: FloatArray
@@ -77,7 +80,8 @@ def two_clouds(
     InputError
         As `cloud` and `require_one_space` do.
     """
-    (x, a), (y, b) = cloud(names[0], x, x_weight), cloud(names[1], y, y_weight)
+    x, a = cloud(names[0], x, x_weight)
+    y, b = cloud(names[1], y, y_weight)
     require_one_space(**dict(zip(names, (x, y), strict=True)))
     if a.min() > 0.0 and b.min() > 0.0:
         return Two(x, y, a, b)

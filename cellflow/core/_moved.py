@@ -1,4 +1,4 @@
-"""Modules that were renamed after 0.1.0: their old names still import, with a FutureWarning, until the next version."""
+"""Modules renamed after 0.1.0: old names still import, with a FutureWarning."""
 
 from __future__ import annotations
 

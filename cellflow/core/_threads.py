@@ -107,7 +107,7 @@ def as_threads(threads: object) -> int | Literal["auto"]:
 
 
 def choose_threads(threads: int | Literal["auto"], work: Callable[[], object]) -> int:
-    """Return the number of threads to use; `"auto"` times `work` with one and with all, and takes the faster."""
+    """Return the number of threads; `"auto"` times `work` with one and with all."""
     if threads != "auto":
         return threads
     seconds = {}

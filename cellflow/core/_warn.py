@@ -19,7 +19,7 @@ _COLLECTED: ContextVar[list[str] | None] = ContextVar("cellflow_warnings", defau
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line that called the package; inside of `collected`, collect the message instead."""
+    """Warn at the line that called the package, or collect the message inside of `collected`."""
     messages = _COLLECTED.get()
     if messages is None:
         warnings.warn(message, category, stacklevel=level_of_caller())

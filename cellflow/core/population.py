@@ -156,7 +156,7 @@ class Snapshots:
         weight: FloatArray | None = None,
         context: FloatArray | None = None,
     ) -> Snapshots:
-        """Split cells `(n, d)` by their times `(n,)`; rows keep their numbers in `Population.index`.
+        """Split cells `(n, d)` by their times `(n,)`; `Population.index` has their rows.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-r"""A path plus :math:`C \sin^2(\pi s)`: a correction of its middle that keeps the velocities at its ends."""
+r"""A path plus :math:`C \sin^2(\pi s)`, which keeps the velocities at its ends."""
 
 from __future__ import annotations
 

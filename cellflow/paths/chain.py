@@ -1,4 +1,4 @@
-"""What a curved path is prepared from: snapshots, the plans between them, and a fixed table of pairs."""
+"""The input of curved paths: snapshots, the plans between them, and a fixed table of pairs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Pool:
         return nearest(self.x, self.x, _N_NEIGHBORS)
 
     def near(self, k: int, queries: FloatArray | None = None) -> Neighborhood:
-        """Return the `k` nearest cells of each query, or of each cell of the pool (itself included)."""
+        """Return the `k` nearest cells of each query, or of each cell (itself included)."""
         k = min(k, len(self))
         if queries is None and k <= _N_NEIGHBORS:
             distances, rows = self._own
@@ -95,7 +95,7 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """All snapshots of one condition, the plans between them, and the pairs drawn from these plans.
+    """All snapshots of one condition, the plans between them, and pairs drawn from the plans.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ class Chain:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The pairs of one interval as edges with mass, and the number of each in the table of all chains."""
+    """The pairs of one interval as edges with mass, and their rows in the table of all chains."""
 
     plan: EdgePlan
     row: IntArray
@@ -209,8 +209,9 @@ def chained(snapshots: Snapshots, plans: Sequence[Plan]) -> tuple[list[Chain], l
     """Draw the pairs that a curved path is prepared for.
 
     The result is a chain for each condition and a table for each interval. As many pairs are drawn
-    from a plan as its larger snapshot has cells, by systematic resampling where the plan has edges. They depend on the plans alone, so that all fits that share plans share what
-    is prepared from them.
+    from a plan as its larger snapshot has cells, by systematic resampling where the plan has edges.
+    They depend on the plans alone, so that all fits that share plans share what is prepared from
+    them.
 
     Parameters
     ----------

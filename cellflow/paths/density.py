@@ -25,7 +25,8 @@ _CELLS_PER_NEIGHBOR = 25
 _FEWEST = 15
 #: Largest number of neighbours.
 _MOST = 100
-#: A position lies in a void if its neighbours are this many times as far as those of the path's ends.
+#: A position lies in a void if its neighbours are this many times as far as those of the path's
+#: ends.
 _VOID = 3.0
 #: Keeps divisions by lengths that may be zero finite.
 _TINY = 1e-300
@@ -35,7 +36,8 @@ _TINY = 1e-300
 class DensityCorrected(Wrapper):
     r"""A path that is shifted sideways to where the cells of all snapshots are dense.
 
-    .. math::  N(s) = \alpha (I - u u^\top) \bigl[m(p(s)) - (1 - s)\, m(x_0) - s\, m(x_1)\bigr], \qquad u = D / |D|
+    .. math::  N(s) = \alpha (I - u u^\top) \bigl[m(p(s)) - (1 - s)\, m(x_0) - s\, m(x_1)\bigr],
+               \qquad u = D / |D|
 
     with :math:`m(x)` the mean shift of a kernel estimate of the pooled cells. Its values at the
     ends are subtracted, so that a cell which lies at the rim of its own population stays there and
@@ -52,8 +54,8 @@ class DensityCorrected(Wrapper):
 
     References
     ----------
-    Mean shift: Fukunaga and Hostetler, IEEE Trans. Inf. Theory 1975. Paths that follow the data's density: Kapusniak et al.,
-    Metric flow matching, NeurIPS 2024.
+    Mean shift: Fukunaga and Hostetler, IEEE Trans. Inf. Theory 1975. Paths that follow the data's
+    density: Kapusniak et al., Metric flow matching, NeurIPS 2024.
     """
 
     strength: float = 1.0

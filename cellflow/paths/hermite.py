@@ -23,12 +23,12 @@ class LimitedHermite(Path):
 
     .. math::  p(s) = x_0 + s D + s (1 - s)^2 A - s^2 (1 - s) B, \qquad D = x_1 - x_0
 
-    :math:`A` and :math:`B` are the excess of the velocity over :math:`D` at the start and the end. Velocities of
-    a cell come from the plans of the intervals before and after it, by barycentric projection,
-    averaged over its neighbours; that of the interval in question is in them by the three-point
-    formula. A soft limiter keeps both below `limit` times :math:`|D|`. At the first and the last
-    snapshot, where one neighbour is missing, the path ends without curvature, as a natural spline
-    does; between two snapshots alone, paths are straight.
+    :math:`A` and :math:`B` are the excess of the velocity over :math:`D` at the start and the end.
+    Velocities of a cell come from the plans of the intervals before and after it, by barycentric
+    projection, averaged over its neighbours; that of the interval in question is in them by the
+    three-point formula. A soft limiter keeps both below `limit` times :math:`|D|`. At the first and
+    the last snapshot, where one neighbour is missing, the path ends without curvature, as a natural
+    spline does; between two snapshots alone, paths are straight.
 
     Parameters
     ----------
@@ -42,9 +42,10 @@ class LimitedHermite(Path):
 
     References
     ----------
-    Multi-marginal splines: Rohbeck et al., Modeling complex system dynamics with flow matching across time and conditions,
-    ICLR 2025; Chewi et al., Fast and smooth interpolation on Wasserstein space, AISTATS 2021. The limiter is ours, after those
-    of monotone interpolation (Fritsch and Carlson 1980).
+    Multi-marginal splines: Rohbeck et al., Modeling complex system dynamics with flow matching
+    across time and conditions, ICLR 2025; Chewi et al., Fast and smooth interpolation on
+    Wasserstein space, AISTATS 2021. The limiter is ours, after those of monotone interpolation
+    (Fritsch and Carlson 1980).
     """
 
     smoothing: float = 0.1
@@ -118,7 +119,7 @@ class LimitedHermite(Path):
         return np.concatenate(starts), np.concatenate(stops)
 
     def _limited(self, excess: FloatArray, mean: FloatArray, straight: FloatArray) -> FloatArray:
-        """Limit excess velocities `(n, d)`; `mean (d,)` is what they come to for the whole population.
+        """Limit excess velocities `(n, d)`; their mean becomes `mean (d,)`.
 
         Averages over neighbours count cells in dense places more often than others, which shifts
         their mean. What is missing is added in proportion to the lengths of the paths, so that a

@@ -72,7 +72,8 @@ class OverlapAttracted(Wrapper):
 
     References
     ----------
-    Semi-relaxed transport: Chizat et al., Scaling algorithms for unbalanced optimal transport problems, Math. Comp. 2018.
+    Semi-relaxed transport: Chizat et al., Scaling algorithms for unbalanced optimal transport
+    problems, Math. Comp. 2018.
     """
 
     strength: float = 0.5
@@ -123,7 +124,7 @@ def _posterior(pool: Pool, n_knots: int) -> FloatArray:
 
 
 def _partners(points: FloatArray, cells: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Draw a partner among the cells `(m, d)` for each point `(n, d)` from the semi-relaxed plan."""
+    """Draw a partner among the cells `(m, d)` for each point `(n, d)`, by the relaxed plan."""
     some = (
         points
         if len(points) <= _MAX_ROWS

@@ -23,8 +23,8 @@ class ResidualRotated(Wrapper):
     r"""A path that rotates the residuals of its two cells into each other.
 
     In many dimensions most of the difference between the two cells of a pair is independent of
-    time; a straight path loses half of this variance at its middle. The residuals :math:`r_0, r_1` of the two
-    cells from the mean of their neighbours are therefore rotated into each other:
+    time; a straight path loses half of this variance at its middle. The residuals :math:`r_0, r_1`
+    of the two cells from the mean of their neighbours are therefore rotated into each other:
 
     .. math::  x(s) + (\cos\tfrac{\pi s}{2} - 1 + s)\, r_0 + (\sin\tfrac{\pi s}{2} - s)\, r_1
 
@@ -39,8 +39,8 @@ class ResidualRotated(Wrapper):
 
     References
     ----------
-    The rotation is that of variance-preserving paths: Albergo and Vanden-Eijnden, Building normalizing flows with stochastic
-    interpolants, ICLR 2023.
+    The rotation is that of variance-preserving paths: Albergo and Vanden-Eijnden, Building
+    normalizing flows with stochastic interpolants, ICLR 2023.
     """
 
     n_neighbors: int = 10

@@ -18,9 +18,9 @@ __all__ = ["TimeWarped"]
 class TimeWarped(Wrapper):
     r"""A path on which each cell is ahead or late by a random amount.
 
-    The position on the path at elapsed fraction :math:`u` is that of :math:`z = u + 2 \xi u (1 - u)`,
-    where :math:`\xi` is drawn anew for every point, uniformly between `-width` and `width`. The
-    ends stay where they are.
+    The position on the path at elapsed fraction :math:`u` is that of :math:`z = u + 2 \xi u (1 -
+    u)`, where :math:`\xi` is drawn anew for every point, uniformly between `-width` and `width`.
+    The ends stay where they are.
 
     Parameters
     ----------
