@@ -1,1 +1,1 @@
-"""Values that all layers share (populations, plans, frames, decoders, conditions), and the helpers below everything."""
+"""Populations, plans, frames, decoders and conditions, and the helpers of all other layers."""
