@@ -1,4 +1,4 @@
-"""A path is two formulas; its velocity is their time derivative, its score follows from the same noise."""
+"""A path is two formulas, mean and standard deviation; velocity and score follow from them."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ class Path(Protocol):
     """
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre of the path at times `t (n,)`, shape `(n, d)`; row by row, so that it can be differentiated by `t`."""
+        """Centre of the path at times `t (n,)`, shape `(n, d)`, smooth in `t`."""
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Width of the path at times `t (n,)`, shape `(n,)`."""
 
     @property
     def sigma(self) -> float | Literal["auto"]:
-        """Diffusion per square root of time, in model coordinates; zero for a deterministic path."""
+        """Diffusion per square root of time, in model coordinates; 0 for a deterministic path."""
         return 0.0
 
     @property
     def generates(self) -> bool:
-        """Whether the path leads from noise to a cell, in an artificial time, not between snapshots."""
+        """Whether the path goes from noise to a cell in an artificial time (generation)."""
         return False
 
     @property
     def tabled(self) -> bool:
-        """Whether training draws its pairs from `Chains.tables`; the path has constants for each pair."""
+        """Whether the path has constants for each pair, so that pairs come from `Chains.tables`."""
         return False
 
     def resolved(self, clock: Clock) -> Path:  # noqa: ARG002 (for those with a `sigma`)
@@ -58,7 +58,7 @@ class Path(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Wrapper(Path):
-    """A correction of another path with constants for each pair of a table; keeps its width and kind.
+    """A correction of another path, with constants for each pair of a table.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Formulas(Path):
 
 
 def as_path(path: object) -> Path:
-    """Return a path with all methods of `Path`: defaults are added to an object with `mean` and `std` alone.
+    """Return a path with all methods of `Path`; `mean` and `std` are enough in an object.
 
     Raises
     ------
@@ -207,7 +207,7 @@ class PathSample:
 
 
 def elapsed(t: Tensor, pairs: Pairs) -> Tensor:
-    """Fraction of each pair's own interval that has passed at `t`, shape `(n,)`, in the states' precision."""
+    """Elapsed fraction of each pair's interval at `t`, shape `(n,)`, in the states' precision."""
     return ((t - pairs.t0) / (pairs.t1 - pairs.t0)).to(pairs.x0.dtype)
 
 

@@ -18,7 +18,9 @@ __all__ = ["BrownianBridge"]
 
 @dataclass(frozen=True)
 class BrownianBridge(Path):
-    r"""Brownian motion pinned at both ends: variance :math:`\sigma^2 (t - t_0)(t_1 - t) / (t_1 - t_0)`.
+    r"""Brownian motion with fixed ends.
+
+    Its variance is :math:`\sigma^2 (t - t_0)(t_1 - t) / (t_1 - t_0)`.
 
     Strictly inside the interval, :math:`\dot x_t + \tfrac{\sigma^2}{2} \nabla\log p_t = (x_1 - x_t)
     / (t_1 - t)`.
@@ -31,8 +33,8 @@ class BrownianBridge(Path):
 
     References
     ----------
-    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
-    section 3.3; Föllmer, Random fields and diffusion processes, 1988.
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
+    transport, TMLR 2024, section 3.3; Föllmer, Random fields and diffusion processes, 1988.
     """
 
     sigma: float | Literal["auto"] = "auto"

@@ -176,7 +176,7 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Chains(Sequence[Chain]):
-    """The chains of all conditions, whose pairs are drawn when they are first needed; see `chained`.
+    """The chains of all conditions; their pairs are drawn at the first use (see `chained`).
 
     Parameters
     ----------

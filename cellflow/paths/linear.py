@@ -16,7 +16,9 @@ __all__ = ["Linear"]
 
 @dataclass(frozen=True)
 class Linear(Path):
-    r""":math:`x_t \sim \mathcal N((1-s)\, x_0 + s\, x_1, \mathrm{smoothing}^2 I)` with :math:`s` the elapsed fraction.
+    r"""Straight paths, :math:`x_t \sim \mathcal N((1-s)\, x_0 + s\, x_1, \mathrm{smoothing}^2 I)`.
+
+    Here :math:`s` is the elapsed fraction of the interval.
 
     Parameters
     ----------
@@ -26,8 +28,8 @@ class Linear(Path):
 
     References
     ----------
-    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
-    eq. (14).
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
+    transport, TMLR 2024, eq. (14).
     """
 
     smoothing: float = 0.1

@@ -15,7 +15,7 @@ __all__ = ["FromNoise"]
 
 @dataclass(frozen=True)
 class FromNoise(Path):
-    r""":math:`x_t \sim \mathcal N(s\, x_1, (1 - (1 - \mathrm{smallest})\, s)^2 I)`: standard normal noise becomes a cell.
+    r"""From noise: :math:`x_t \sim \mathcal N(s\, x_1, (1 - (1 - \mathrm{smallest})\, s)^2 I)`.
 
     The path of generation: :math:`s` is the elapsed fraction of an artificial time, and the source
     cell plays no role. The marginal at the end is the population, blurred by `smallest`.

@@ -18,7 +18,10 @@ __all__ = ["Trigonometric"]
 
 @dataclass(frozen=True)
 class Trigonometric(Path):
-    r""":math:`x_t \sim \mathcal N(\cos(\tfrac\pi2 s)\, x_0 + \sin(\tfrac\pi2 s)\, x_1, \mathrm{smoothing}^2 I)`.
+    r"""Trigonometric paths, which preserve variance.
+
+    .. math::  x_t \sim \mathcal N\bigl(\cos(\tfrac\pi2 s)\, x_0 + \sin(\tfrac\pi2 s)\, x_1,
+               \mathrm{smoothing}^2 I\bigr)
 
     For independent ends of equal covariance the path has that covariance at every time, where a
     straight one loses up to half of it. The formula depends on the origin of the coordinates. In a
