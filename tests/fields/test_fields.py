@@ -1,28 +1,17 @@
 """Laws of every field."""
 
-from functools import partial
-
 import pytest
 import torch
 
 from cellflow import fields
 from cellflow.core.population import Clock
 from cellflow.errors import InputError
+from examples import FIELDS
 
 CLOCK = Clock(start=0.0, stop=72.0, unit=24.0, median_gap=24.0)
-BUILDERS = {
-    "MLP": partial(fields.MLP, width=16),
-    "Residual": partial(fields.Residual, width=16),
-    "Potential": partial(fields.Potential, field=partial(fields.MLP, width=16)),
-}
-WRAPPERS = {"Conditioned", "AtNoise", "NoiseConditional"}
 
 
-def test_every_field_of_the_family_is_tried_here():
-    assert set(BUILDERS) | WRAPPERS | {"Builder", "Field"} == set(fields.__all__)
-
-
-@pytest.fixture(params=BUILDERS.values(), ids=BUILDERS)
+@pytest.fixture(params=FIELDS.values(), ids=FIELDS)
 def field(request):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -81,7 +70,7 @@ def test_every_parameter_gets_a_gradient(field, x):
 
 
 def test_rescaling_time_rescales_velocities_and_nothing_else(x):
-    for builder in BUILDERS.values():
+    for builder in FIELDS.values():
         outputs = []
         for factor in (1.0, 60.0):
             with torch.random.fork_rng():
@@ -97,7 +86,7 @@ def test_rescaling_time_rescales_velocities_and_nothing_else(x):
 
 
 def test_potential_is_minus_the_gradient_and_free_of_rotation(x):
-    field = BUILDERS["Potential"](3, CLOCK).double()
+    field = FIELDS["Potential"](3, CLOCK).double()
     t = torch.tensor(10.0, dtype=torch.float64)
     h = 1e-6
     for axis in range(3):
@@ -110,7 +99,7 @@ def test_potential_is_minus_the_gradient_and_free_of_rotation(x):
 
 
 def test_potential_can_be_evaluated_without_gradients(x):
-    field = BUILDERS["Potential"](3, CLOCK).double()
+    field = FIELDS["Potential"](3, CLOCK).double()
     with torch.no_grad():
         value = field(torch.tensor(1.0), x)
     assert not value.requires_grad

@@ -8,24 +8,7 @@ import torch
 from cellflow import paths
 from cellflow.core.population import Pairs
 from cellflow.errors import InputError
-
-PATHS = {
-    "Linear": paths.Linear(smoothing=0.1),
-    "BrownianBridge": paths.BrownianBridge(sigma=0.7),
-    "Trigonometric": paths.Trigonometric(smoothing=0.2),
-    "FromNoise": paths.FromNoise(smallest=0.05),
-}
-
-
-def test_every_path_of_the_family_is_tried_here():
-    curved = {
-        "DensityCorrected",
-        "LimitedHermite",
-        "OverlapAttracted",
-        "ResidualRotated",
-        "TimeWarped",
-    }  # test_curved.py
-    assert set(PATHS) | curved | {"Path", "PathSample", "sample"} == set(paths.__all__)
+from examples import PATHS
 
 
 @pytest.fixture

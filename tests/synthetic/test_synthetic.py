@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import kstest
 
 import problems
-from cellflow import synthetic
 from cellflow.synthetic import (
     BranchingTree,
     GaussianToGaussian,
@@ -16,18 +15,10 @@ from cellflow.synthetic import (
     TwoWell,
     truth,
 )
+from examples import SYSTEMS
 
-SYSTEMS = {
-    name: getattr(synthetic, name)()
-    for name in synthetic.__all__
-    if name
-    not in {
-        "System",
-        "truth",
-        "BranchingTree",
-        "GeneCircuit",
-    }  # the last knows no velocity and no density
-} | {"BranchingTree": BranchingTree(n_dims=2)}
+#: A gene circuit knows no velocity and no density.
+SYSTEMS = {name: system for name, system in SYSTEMS.items() if name != "GeneCircuit"}
 systems = pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 #: A time between the first and the last one, away from the forks of the tree and from a change in a
 #: solver's number of steps.
