@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
@@ -51,8 +52,9 @@ def test_python_examples_fit_the_signatures(call: ast.Call) -> None:
     ],
 )
 def test_command_examples_parse(line: str) -> None:
-    parser, _ = cli._parsers()
-    parser.parse_args(shlex.split(line)[1:])
+    _, name, *arguments = shlex.split(line)
+    command = cli.program.get_command(click.Context(cli.program), name)
+    command.make_context(name, arguments)
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))

@@ -30,11 +30,24 @@ _N_DIMS = 10
 _BASELINE = "OT interpolation"
 #: Columns of the report's running text.
 _WIDTH = 100
+#: The first paragraph of the report.
+_ABOUT = (
+    "How well can cells be predicted that the model has not seen? For each column, the cells of"
+    " that time were hidden and the model was fitted to the others; W1 is how far its prediction"
+    f" is from the hidden cells, in units of the {_N_DIMS} principal components (which were"
+    " computed with all cells). Lower is better."
+)
+#: The paragraph below the table.
+_ON_FLOOR = (
+    "Few cells in many dimensions are far from each other even where nothing is wrong, so the goal"
+    " is the noise floor and not zero. Its halves are smaller still, so a good prediction can come"
+    " below it."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Demo:
-    """What came of it.
+    """What the demo found.
 
     Parameters
     ----------
@@ -47,8 +60,10 @@ class Demo:
         The verdict of the benchmark, which compares W1, energy distance and variance.
     files
         Names of what was written, and what each holds.
-    seconds, seed
-        Of the run.
+    seconds
+        Duration of the run.
+    seed
+        Of everything that is random.
     """
 
     table: pd.DataFrame
@@ -60,17 +75,11 @@ class Demo:
 
     @property
     def verdict(self) -> str:
-        """Whether the model is better than optimal transport that uses no model, in plain sentences."""
+        """Whether the model is better than optimal transport without a model, in sentences."""
         return f"{self.judged} What the model adds is a velocity for every cell and every time."
 
     def report(self) -> str:
         """What was hidden, the table, the verdict, and what was written, as text for people."""
-        about = (
-            "How well can cells be predicted that the model has not seen? For each column, the"
-            " cells of that time were hidden and the model was fitted to the others; W1 is how far"
-            f" its prediction is from the hidden cells, in units of the {_N_DIMS} principal"
-            " components (which were computed with all cells). Lower is better."
-        )
         meaning = {
             "previous snapshot": "nothing happens: the snapshot before, as it is",
             _BASELINE: "along the transport between both neighbours, no model",
@@ -83,31 +92,13 @@ class Demo:
             f"{row}   {meaning[str(method)]}"
             for method, row in zip(self.table.index, rows, strict=True)
         ]
-        floor = (
-            "Few cells in many dimensions are far from each other even where nothing is wrong, so"
-            " the goal is the noise floor and not zero. Its halves are smaller still, so a good"
-            " prediction can come below it."
-        )
         width = max(map(len, self.files))
         files = [f"  {name:{width}}  {content}" for name, content in self.files.items()]
         about, floor, verdict = (
-            textwrap.fill(text, _WIDTH) for text in (about, floor, self.verdict)
+            textwrap.fill(text, _WIDTH) for text in (_ABOUT, _ON_FLOOR, self.verdict)
         )
-        return "\n".join(
-            [
-                about,
-                "",
-                head,
-                *lines,
-                "",
-                floor,
-                "",
-                verdict,
-                "",
-                f"Written in {self.seconds:.0f} seconds:",
-                *files,
-            ]
-        )
+        written = f"Written in {self.seconds:.0f} seconds:"
+        return "\n".join([about, "", head, *lines, "", floor, "", verdict, "", written, *files])
 
     def values(self) -> dict[str, Any]:
         """Everything, as plain values."""
@@ -126,7 +117,7 @@ class Demo:
 
 
 def demo(folder: Path, *, seed: int = 0) -> Demo:
-    """Prepare the myoblasts, fit, predict two snapshots that were left out, and write an h5ad, figures and a table.
+    """Prepare and fit the myoblasts, predict two snapshots that were left out, and write files.
 
     Parameters
     ----------
@@ -177,7 +168,7 @@ def demo(folder: Path, *, seed: int = 0) -> Demo:
 
 
 def prepare(adata: AnnData, *, seed: int) -> AnnData:
-    """Take FPKM to what the dynamics lives in: log, variable genes, PCA; and to a picture: neighbours, UMAP."""
+    """Prepare FPKM for a fit (log, variable genes, PCA) and for drawing (neighbours, UMAP)."""
     import scanpy as sc
 
     sc.pp.log1p(adata)
@@ -201,7 +192,7 @@ def fitted_without(adata: AnnData, held_out: float, *, seed: int) -> AnnData:
 
 
 def held_out_table(adata: AnnData, rest: Mapping[float, AnnData]) -> tuple[pd.DataFrame, str, str]:
-    """W1 by method and time, of the fits to all cells `rest` but those of that time; the name of the model; the verdict."""
+    """W1 by method and time, of the fits in `rest`; the name of the model; the verdict."""
     import pandas as pd
 
     from cellflow import get
@@ -220,7 +211,12 @@ def held_out_table(adata: AnnData, rest: Mapping[float, AnnData]) -> tuple[pd.Da
 
 
 def draw(adata: AnnData, rest: AnnData, folder: Path, *, seed: int) -> dict[str, str]:
-    """Draw the flow, the paths, a held-out population beside its prediction, and the training; returns names and titles."""
+    """Draw the flow, paths, a held-out population beside its prediction, and the training.
+
+    Returns
+    -------
+    Titles by the names of the files.
+    """
     from matplotlib import pyplot as plt
 
     from cellflow import pl, tl

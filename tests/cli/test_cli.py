@@ -12,12 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anndata as ad
+import click
 import numpy as np
 import pandas as pd
 import pytest
 
 from cellflow import cli, errors
+from cellflow.cli._process import process_settings, terminate
+from cellflow.cli._program import Result
+from cellflow.cli.fit import fit
 from conftest import make_cells
+
+COMMANDS = cli.program.list_commands(click.Context(cli.program))
 
 
 def cellflow(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -199,7 +205,7 @@ def test_bench_of_the_literature(tmp_path: Path, capsys: pytest.CaptureFixture[s
             ["bench", "--literature", "eb", "--time-key", "t"],
             "--time-key goes without --literature only",
         ),
-        (["bench", "--literature", "ebb"], "invalid choice: 'ebb'"),
+        (["bench", "--literature", "ebb"], "'ebb' is not one of"),
     ],
 )
 def test_wrong_usage_of_bench(
@@ -221,13 +227,13 @@ def test_bench_of_what_cannot_be(
     assert said in capsys.readouterr().err
 
 
-# Usage: 2 -----------------------------------------------------------------------------------------------------------
+# Usage: 2 -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "COMMAND"),
+        ([], "Missing command"),
         (["ft"], "did you mean 'fit'"),
         (
             ["fit", "in.h5ad", "--tiem-key", "hours", "--out", "o.h5ad"],
@@ -247,17 +253,15 @@ def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixt
     assert "--help" in err
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["demo"], ["fit"], ["annotate"], ["predict"], ["bench"], ["selftest"]]
-)
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_and_version_are_data(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*command, "--help"]) == 0
-    assert "usage: cellflow" in capsys.readouterr().out
+    assert "Usage: cellflow" in capsys.readouterr().out
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("cellflow ")
 
 
-# Environment: 3, input data: 4, numerical: 5 --------------------------------------------------------------------------
+# Environment: 3, input data: 4, numerical: 5 ------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -365,7 +369,7 @@ def test_every_class_of_error_has_its_code(
     def fail(arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "_fit", fail)
+    monkeypatch.setattr(fit, "run", fail)
     assert cli.main(["fit", "in.h5ad", "--time-key", "hours", "--out", "out.h5ad"]) == code
     out, err = capsys.readouterr()
     assert not out
@@ -377,7 +381,7 @@ def test_every_error_of_the_package_has_a_code() -> None:
     assert all(any(issubclass(kind, known) for known, _ in cli._CODES) for kind in kinds)
 
 
-# Signals and pipes ----------------------------------------------------------------------------------------------------
+# Signals and pipes --------------------------------------------------------------------------------
 
 # A parent without job control starts its children deaf to Ctrl-C; what is tested here is a program
 # at a terminal.
@@ -385,8 +389,9 @@ HANGING = (
     "import signal, sys, time; from cellflow import cli\n"
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # tests may run where hang-ups are ignored
-    "def work(arguments): print('working', flush=True); time.sleep(60)\n"
-    "cli._fit = work; sys.exit(cli.main(['fit', 'a', '--time-key', 'b', '--out', 'c']))"
+    "from cellflow.cli.fit import fit\n"
+    "def work(options): print('working', flush=True); time.sleep(60)\n"
+    "fit.run = work; sys.exit(cli.main(['fit', 'a', '--time-key', 'b', '--out', 'c']))"
 )
 
 
@@ -450,9 +455,12 @@ def test_a_result_that_cannot_be_printed_is_said(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Exit code 3, because a program that waits for the result has to know; what was written is said before."""
-    result = {"values": {"a": 1}, "table": "a table", "message": "wrote out.h5ad"}
-    monkeypatch.setattr(cli, "_fit", lambda _: result)
+    """Exit code 3, because a program that waits for the result has to know.
+
+    What was written is said before.
+    """
+    result = Result({"a": 1}, "wrote out.h5ad", "a table")
+    monkeypatch.setattr(fit, "run", lambda _: result)
     monkeypatch.setattr(sys, "stdout", stream)
     assert cli.main(["fit", "a", "--time-key", "b", "--out", "c", *options]) == 3
     err = capsys.readouterr().err
@@ -464,12 +472,12 @@ def test_a_result_that_cannot_be_printed_is_said(
 def test_what_cannot_be_said_stops_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def work(_: object) -> dict[str, object]:
+    def work(_: object) -> Result:
         warnings.warn("careful", UserWarning, stacklevel=1)
         logging.getLogger("cellflow").info("working")
-        return {"values": {}, "table": "a table", "message": "done"}
+        return Result({}, "done", "a table")
 
-    monkeypatch.setattr(cli, "_fit", work)
+    monkeypatch.setattr(fit, "run", work)
     for stream in (Refusing(), None):
         monkeypatch.setattr(sys, "stderr", stream)
         assert cli.main(["fit", "a", "--time-key", "b", "--out", "c"]) == 0
@@ -481,9 +489,7 @@ def test_names_that_a_terminal_cannot_show_are_escaped(
     encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    monkeypatch.setattr(
-        cli, "_fit", lambda _: {"values": {}, "table": "細胞 \udcff", "message": "\udcff"}
-    )
+    monkeypatch.setattr(fit, "run", lambda _: Result({}, "\udcff", "細胞 \udcff"))
     monkeypatch.setattr(sys, "stdout", shown)
     assert cli.main(["fit", "a", "--time-key", "b", "--out", "c"]) == 0
     assert b"\\udcff" in shown.buffer.getvalue()  # type: ignore[attr-defined] # a BytesIO
@@ -494,9 +500,9 @@ def test_what_was_ignored_at_the_start_stays_ignored() -> None:
     """As `nohup` does with the end of a terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with cli._manners():
+        with process_settings():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-            assert signal.getsignal(signal.SIGTERM) is cli._terminate
+            assert signal.getsignal(signal.SIGTERM) is terminate
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -513,7 +519,7 @@ def test_without_docstrings_it_says_so(command: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-# Contents that cannot be stored -----------------------------------------------------------------------------------------
+# Contents that cannot be stored -------------------------------------------------------------------
 
 
 def test_missing_values_in_text_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -545,9 +551,12 @@ def test_missing_values_in_text_are_kept(tmp_path: Path, monkeypatch: pytest.Mon
     ids=["dates", "tuple", "slash", "mixed"],
 )
 def test_what_cannot_be_stored_is_said_before_any_work(
-    command: str, spoil: Callable[[ad.AnnData], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    spoil: Callable[[ad.AnnData], object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     import cellflow.adapter.read
 
     cells = make_cells()
@@ -572,7 +581,7 @@ def test_what_cannot_be_stored_is_said_before_any_work(
     assert not list(tmp_path.iterdir())
 
 
-# Times outside the measured ones ----------------------------------------------------------------------------------------
+# Times outside the measured ones ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("time", [-5, -0.001, 48.001, 60, 1e9, "-1h", "day 5", "3 weeks"])
@@ -630,7 +639,7 @@ def test_the_callers_process_is_left_as_it_was() -> None:
 def test_the_callers_environment_is_left_as_it_was(
     error: BaseException | None, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a server without a writable home gets is taken back, and what the caller has set is not replaced."""
+    """Variables for a server without a writable home are removed; the caller's are kept."""
     for variable in ("MPLBACKEND", "NUMBA_CACHE_DIR"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("MPLCONFIGDIR", "mine")
@@ -638,21 +647,21 @@ def test_the_callers_environment_is_left_as_it_was(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before, seen = dict(os.environ), {}
 
-    def look(arguments: object) -> dict[str, object]:
+    def look(options: object) -> Result:
         seen.update(os.environ)
         assert Path(seen["NUMBA_CACHE_DIR"]).is_dir()
         if error is not None:
             raise error
-        return {"values": {}, "message": "done"}
+        return Result({}, "done")
 
-    monkeypatch.setattr(cli, "_fit", look)
+    monkeypatch.setattr(fit, "run", look)
     assert cli.main(["fit", "a", "--time-key", "b", "--out", "c"]) == code
     assert (seen["MPLBACKEND"], seen["MPLCONFIGDIR"]) == ("agg", "mine")
     assert not list(tmp_path.iterdir())
     assert dict(os.environ) == before
 
 
-# The demo -------------------------------------------------------------------------------------------------------------
+# The demo -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_values_are_plain() -> None:
 
 
 def test_a_hidden_snapshot_is_fitted_around_once(cells, tmp_path, monkeypatch):
-    """Table and picture ask the fit that is there; pictures on a full disk are the old ones, whole."""
+    """Table and picture use the fit that is there; on a full disk the old pictures stay."""
     rest = cells[cells.obs["hours"] != 12.0].copy()
     for adata in (cells, rest):
         cf.tl.flow(adata, "hours", method=quick_recipe())
