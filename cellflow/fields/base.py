@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 import torch
@@ -19,7 +19,6 @@ __all__ = [
     "TimeInput",
     "activation_module",
     "check_shape",
-    "padded_chunks",
 ]
 
 Activation = Literal["silu", "gelu", "selu", "tanh", "softplus"]
@@ -39,9 +38,6 @@ class Field(Protocol):
     def __call__(self, t: Tensor, x: Tensor) -> Tensor:
         """Evaluate the field; a row of the result depends on its own row only."""
 
-
-#: Rows per call when a field is queried.
-_CHUNK = 1024
 
 #: Makes a field for a dimension and a clock: a class of this family, or `functools.partial` of one
 #: with its options.
@@ -102,17 +98,3 @@ def check_shape(*, dim: int, width: int, depth: int, n_context: int) -> None:
         ("n_context", n_context, 0),
     ):
         as_count(key, value, least=least)
-
-
-def padded_chunks(x: Tensor, size: int = _CHUNK) -> Iterator[tuple[Tensor, int]]:
-    """Split rows into chunks of one width, the last one filled up by repeating a row; yields each with its true size.
-
-    The last bit of a matrix product depends on its shape. At one shape for every query, a cell's
-    result does not depend on the cells that are asked with it.
-    """
-    for chunk in x.split(size):
-        missing = size - len(chunk)
-        yield (
-            torch.cat([chunk, chunk[-1:].expand(missing, *chunk.shape[1:])]) if missing else chunk,
-            len(chunk),
-        )

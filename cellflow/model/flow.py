@@ -34,6 +34,7 @@ from cellflow.core._files import (
 )
 from cellflow.core._numbers import as_array, as_count, as_number, is_integer
 from cellflow.core._random import as_seed, stream
+from cellflow.core._rows import Rows
 from cellflow.core._settings import guarded
 from cellflow.core._stored import Stored, require_weights
 from cellflow.core._threads import torch_threads
@@ -44,7 +45,7 @@ from cellflow.core.frame import Frame
 from cellflow.core.population import Clock
 from cellflow.errors import InputError, IntegrationError, ModelFileError, OutputError, naming_cells
 from cellflow.fields import AtNoise, NoiseConditional
-from cellflow.fields.base import Builder, padded_chunks
+from cellflow.fields.base import Builder
 from cellflow.fields.dynamics import Dynamics
 from cellflow.fields.ladder import Ladder, Moments
 from cellflow.simulation import (
@@ -56,7 +57,6 @@ from cellflow.simulation import (
     integrate_sde,
 )
 from cellflow.simulation.langevin import LevelScore
-from cellflow.simulation.ode import bound, with_context
 from cellflow.training import History
 
 __all__ = ["Flow"]
@@ -279,19 +279,12 @@ class Flow:
         if t.shape not in ((), (len(z),)):
             msg = f"t has shape {t.shape}; expected one time, or one per cell ({len(z)},)."
             raise InputError(msg)
-        # Time travels as an extra column, so that chunks keep everything together.
-        rows = with_context(
-            np.column_stack([np.broadcast_to(t, len(z)), z]), self._features(context, len(z))
-        )
-        end = 1 + self.n_dims
+        rows = Rows.of(z, self._features(context, len(z)), np.broadcast_to(t, len(z)))
         with torch_threads(self.threads), torch.no_grad():
-            parts = [
-                bound(field, chunk[:, 1:].float(), self.n_dims)(
-                    chunk[:, 0], chunk[:, 1:end].float()
-                )[:n].cpu()
-                for chunk, n in padded_chunks(rows.to(self.device))
-            ]
-        return torch.cat(parts).numpy()
+            found = rows.to(self.device, torch.float32).evaluate(
+                lambda chunk: chunk.bound(field)(chunk.t, chunk.x)
+            )
+        return found.numpy()
 
     @guarded
     def simulate(
@@ -437,10 +430,11 @@ class Flow:
         times = np.atleast_1d(as_array("times", times)).astype(np.float64)
         width = self.sigma if sigma is None else as_number("sigma", sigma)
         states = np.empty((len(times), len(rows), self.n_dims), dtype=np.float32)
+        along: dict[str, FloatArray] = {}
         with torch_threads(self.threads), self._in_data_coordinates(), naming_cells(rows):
             for direction, side in ((1, times >= t0), (-1, times < t0)):
                 if side.any():
-                    states[side] = integrate_sde(
+                    moved = integrate_sde(
                         partial(self.dynamics.drift, sigma=width, direction=direction),
                         z[rows],
                         t0,
@@ -455,8 +449,11 @@ class Flow:
                         ],
                         context=None if features is None else features[rows],
                         device=self.device,
-                    ).x
-        return Trajectories(times, self.frame.to_data(states), np.zeros(states.shape[:2]), rows)
+                    )
+                    states[side] = moved.x
+                    for name, values in moved.along.items():
+                        along.setdefault(name, np.empty(states.shape[:2]))[side] = values
+        return Trajectories(times, self.frame.to_data(states), along, rows)
 
     @guarded
     def sample(

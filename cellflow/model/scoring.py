@@ -12,6 +12,7 @@ from cellflow.core._arguments import check_arguments
 from cellflow.core._drawing import Drawing
 from cellflow.core._numbers import as_count, as_number
 from cellflow.core._random import as_seed, stream
+from cellflow.core._rows import Rows
 from cellflow.core._settings import guarded
 from cellflow.core._threads import torch_threads
 from cellflow.core._typing import FloatArray, RandomState
@@ -19,7 +20,6 @@ from cellflow.core.frame import Frame, Scale
 from cellflow.core.population import Clock, Population, Snapshots
 from cellflow.errors import InputTypeError
 from cellflow.fields import MLP, Builder, NoiseConditional
-from cellflow.fields.base import padded_chunks
 from cellflow.fields.dynamics import Dynamics
 from cellflow.fields.ladder import Ladder, Moments
 from cellflow.objectives import Objective, denoising_score_matching
@@ -69,11 +69,11 @@ class PopulationScore:
     @guarded
     def score(self, x: FloatArray, *, noise: float) -> FloatArray:
         """Score of the population under noise of a level (in model coordinates), at `x (n, d)`, shape `(n, d)`."""
-        z = torch.from_numpy(self.frame.to_model(x)).float()
+        z = Rows.of(self.frame.to_model(x)).to("cpu", torch.float32)
         level = as_number("noise", noise)
         with torch_threads(), torch.no_grad():
-            parts = [self.at_level(chunk, level)[:n] for chunk, n in padded_chunks(z)]
-        return self.frame.score_to_data(torch.cat(parts).numpy())
+            found = z.evaluate(lambda rows: self.at_level(rows.x, level))
+        return self.frame.score_to_data(found.numpy())
 
     @guarded
     def sample(self, n: int, *, random_state: RandomState = 0, n_steps: int = 10) -> FloatArray:

@@ -1,14 +1,10 @@
 """What the learned dynamics does to cells."""
 
+from cellflow.simulation._solution import require_few_steps
+from cellflow.simulation.divergence import Divergence, Exact, Hutchinson
 from cellflow.simulation.langevin import annealed_langevin, denoise, langevin
-from cellflow.simulation.likelihood import (
-    Divergence,
-    Exact,
-    Hutchinson,
-    log_likelihood,
-    push_with_log_prob,
-)
-from cellflow.simulation.ode import Method, integrate, require_few_steps
+from cellflow.simulation.likelihood import log_likelihood, push_with_log_prob
+from cellflow.simulation.ode import Method, integrate
 from cellflow.simulation.sde import Scheme, integrate_sde
 from cellflow.simulation.trajectories import Trajectories
 

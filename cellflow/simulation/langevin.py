@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from cellflow.core._numbers import ROUNDS, as_count, as_number
+from cellflow.core._rows import Rows
 from cellflow.core._settings import guarded, offers
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, IntegrationError
-from cellflow.fields.base import padded_chunks
 from cellflow.fields.ladder import Ladder
 from cellflow.simulation._noise import Key, normal_steps
 
@@ -239,17 +239,17 @@ def _by_chunks(
     device: torch.device | str,
 ) -> FloatArray:
     """Apply to chunks of one width, every row with noise of its own."""
-    start = torch.from_numpy(np.array(x, dtype=np.float32)).to(device)
+    start = Rows.of(x).to(device, torch.float32)
     names = [(k,) for k in range(len(start))] if keys is None else list(keys)
     parts = []
     done = 0
     with torch.no_grad():
-        for chunk, size in padded_chunks(start):
+        for chunk, n in start.padded():
             noise = normal_steps(
-                seed, names[done : done + size], len(chunk), n_steps, chunk.shape[1]
+                seed, names[done : done + n], len(chunk), n_steps, chunk.x.shape[1]
             )
-            parts.append(way(chunk, noise)[:size].cpu())
-            done += size
+            parts.append(way(chunk.x, noise)[:n].cpu())
+            done += n
     out = torch.cat(parts).numpy()
     bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
     if len(bad):

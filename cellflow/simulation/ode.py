@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,34 +12,20 @@ import torchdiffeq
 from torch import Tensor
 
 from cellflow.core._numbers import as_array, as_number, shown
+from cellflow.core._rows import Rows
 from cellflow.core._settings import guarded, offers
-from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core._warn import warn
-from cellflow.errors import InputError, IntegrationError, IntegrationWarning, closest
-from cellflow.fields.base import Field, padded_chunks
+from cellflow.core._typing import FloatArray
+from cellflow.errors import InputError, IntegrationError, closest
+from cellflow.simulation import _solution
+from cellflow.simulation._solution import Rate, Solution, System, require_few_steps, shaped
 from cellflow.simulation.trajectories import Trajectories
 
-__all__ = [
-    "Method",
-    "bound",
-    "check_finite",
-    "grid",
-    "integrate",
-    "reported",
-    "require_few_steps",
-    "smaller_step",
-    "spread_of",
-    "with_context",
-]
+__all__ = ["Method", "Solver", "grid", "integrate"]
 
 Method = Literal["rk4", "midpoint", "euler", "dopri5"]
 
-#: Cells that are integrated again with half the step, and the relative difference from which a
-#: warning is due.
+#: Cells that are solved again with half the step.
 _CHECKED = 128
-_COARSE = 1e-2
-#: More steps than this are a mistake: a time in another unit, or a step in one.
-_MAX_STEPS = 10_000
 
 
 @guarded
@@ -50,6 +36,7 @@ def integrate(
     times: FloatArray,
     *,
     step: float,
+    along: Mapping[str, Rate] | None = None,
     method: Method = "rk4",
     rtol: float = 1e-5,
     atol: float = 1e-6,
@@ -76,6 +63,10 @@ def integrate(
     step
         Largest step of the fixed-step methods, in units of time; every reported time is a step's
         end.
+    along
+        Rates of quantities along the paths by name, `(t, x) -> (n,)` or `(t, x, context)`. Each is
+        integrated from `t0` in the same solution. With a fixed-step method the states do not depend
+        on them, to the last bit; `"dopri5"` keeps its tolerances for them too.
     method
         `"rk4"` (the 3/8 rule), `"midpoint"` and `"euler"` take fixed steps; `"dopri5"` adapts its
         steps to `rtol` and `atol`, which makes a result depend on the cells of its chunk.
@@ -90,7 +81,7 @@ def integrate(
 
     Returns
     -------
-    `Trajectories` with `x` of shape `(T, n, d)` and its `error`.
+    `Trajectories` with `x` of shape `(T, n, d)`, `along` of shape `(T, n)` by name, and its `error`.
 
     Raises
     ------
@@ -104,165 +95,151 @@ def integrate(
     Warns
     -----
     IntegrationWarning
-        When halving the step moves a cell by more than a hundredth of the spread.
+        When halving the step moves a cell by more than a hundredth of the spread, a quantity whose
+        name starts with `log_` by 0.05, or another by a hundredth of its largest value.
     """
     if not (isinstance(method, str) and method in get_args(Method)):
-        msg = (
-            f"method={shown(method)} is not one of"
-            f" {list(get_args(Method))}{closest(method, get_args(Method))}"
-        )
+        known = list(get_args(Method))
+        msg = f"method={shown(method)} is not one of {known}{closest(method, known)}"
         raise InputError(msg)
-    step = as_number("step", step, above=0.0, remedy=", in units of time")
-    t0 = as_number("t0", t0)
     x = as_array("x", x, shape="(n, d)", least=1)
-    times = np.atleast_1d(as_array("times", times)).astype(np.float64)
-    distinct, position = np.unique(times, return_inverse=True)
-    if method != "dopri5" and len(distinct):
-        require_few_steps(min(t0, distinct[0]), max(t0, distinct[-1]), step)
-    start = with_context(x, context).to(dtype)
-    n_dims = np.shape(x)[1]
+    rates = {} if along is None else dict(along)
 
-    def solve(cells: Tensor, largest: float) -> Tensor:
-        options = {"rtol": rtol, "atol": atol} if method == "dopri5" else {}
-        states = torch.full((len(distinct), len(cells), n_dims), torch.nan, dtype=dtype)
-        done = 0
-        for chunk, n in padded_chunks(cells.to(device)):
-            rows = bound(field, chunk, n_dims)
-            try:
-                found = _both_ways(rows, chunk[:, :n_dims], t0, distinct, largest, method, options)
-            except IntegrationError as failure:
-                failure.partial = reported(states, times, position)
-                raise
-            states[:, done : done + n] = found[:, :n].cpu()
-            done += n
-        return states
-
-    with torch.no_grad():
-        states = solve(start, step)
-        try:
-            check_finite(states, distinct, t0, method)
-        except IntegrationError as failure:
-            failure.partial = reported(states, times, position)
-            raise
-        error = None
-        if method != "dopri5" and states.numel():
-            checked = torch.linspace(0, len(start) - 1, min(_CHECKED, len(start))).round().long()
-            finer = solve(start[checked], 0.5 * step)
-            size = spread_of(start[:, :n_dims], states) if spread is None else spread
-            error = float((states[:, checked] - finer).norm(dim=2).max()) / size
-    if error is not None and error > _COARSE:
-        msg = (
-            f"Halving the step of {step:.3g} moves a cell by {error:.1%} of the spread of the cells"
-            f" on the way from time {t0:g} to {distinct.tolist()[:: max(1, len(distinct) - 1)]}."
-            f" {smaller_step()}"
+    def system(chunk: Rows) -> System:
+        velocity = chunk.bound(field)
+        bound = {name: chunk.bound(rate) for name, rate in rates.items()}
+        return lambda t, y: (
+            shaped(velocity(t, y), y.shape, "field"),
+            *(shaped(rate(t, y), y.shape[:1], name) for name, rate in bound.items()),
         )
-        warn(msg, IntegrationWarning)
-    return replace(reported(states, times, position), error=error)
+
+    solver = Solver(step, method, rtol, atol)
+    rows = Rows.of(x, context).to(device, dtype)
+    return solver.solve(system, rows, t0, times, names=list(rates), spread=spread)
 
 
-def reported(states: Tensor, times: FloatArray, position: IntArray) -> Trajectories:
-    """States `(T, n, d)` at distinct times as trajectories at all `times`; NaN for a state that is not finite."""
-    finite = torch.isfinite(states).all(dim=2, keepdim=True)
-    x = torch.where(finite, states, torch.nan).numpy()[position]
-    return Trajectories(times, x, np.zeros(x.shape[:2]), np.arange(x.shape[1]))
+@dataclass(frozen=True)
+class Solver:
+    """How states and quantities along them are solved together.
 
-
-def smaller_step() -> str:
-    """What to do about a step that is too coarse, as far as the call that the user made offers it."""
-    if offers("step", "method", "times"):
-        return "Pass a smaller `step`, or method='dopri5'."
-    if offers("step"):
-        return "Pass a smaller `step`."
-    return "The field changes too fast there: ask for times nearer to the data, or train longer."
-
-
-def with_context(x: FloatArray, context: FloatArray | None) -> Tensor:
-    """States `(n, d)` and their features `(n, c)` side by side, float64, so that chunks keep both together."""
-    x = np.array(x, dtype=np.float64)
-    if context is None:
-        return torch.from_numpy(x)
-    if np.ndim(context) != 2 or len(context) != len(x):
-        msg = (
-            f"context has shape {np.shape(context)}; expected one row of features per cell"
-            f" ({len(x)})."
-        )
-        raise InputError(msg)
-    return torch.from_numpy(np.column_stack([x, context]))
-
-
-def bound(field: Callable[..., Tensor], rows: Tensor, n_dims: int) -> Field:
-    """The field of `(t, x)` alone, with the features behind the states of `rows` (see `with_context`) fixed."""
-    more = () if rows.shape[1] == n_dims else (rows[:, n_dims:],)
-
-    def checked(t: Tensor, x: Tensor) -> Tensor:
-        found = field(t, x, *more)
-        if found.shape != x.shape:  # one column would be added to all
-            msg = (
-                f"The field returned shape {tuple(found.shape)} for states of shape"
-                f" {tuple(x.shape)}; expected the same shape."
-            )
-            raise InputError(msg)
-        return found
-
-    return checked
-
-
-def require_few_steps(first: float, last: float, step: float) -> None:
-    """Make sure that a way in fixed steps has an end in sight: a time in another unit would take for ever.
-
-    Raises
-    ------
-    InputError
-        More than 10,000 steps.
+    Parameters
+    ----------
+    step, method, rtol, atol
+        See `integrate`.
     """
-    if (last - first) / step > _MAX_STEPS:
-        remedy = ", or pass a larger `step`" if offers("step") else ""
-        msg = (
-            f"From time {first:g} to time {last:g} it takes {(last - first) / step:,.0f} steps of"
-            f" {step:.3g}; the limit is {_MAX_STEPS:,}. Check the unit of the time asked"
-            f" for{remedy}."
-        )
-        raise InputError(msg)
 
+    step: float
+    method: Method = "rk4"
+    rtol: float = 1e-5
+    atol: float = 1e-6
 
-def _both_ways(
-    field: Field,
-    x: Tensor,
-    t0: float,
-    times: FloatArray,
-    step: float,
-    method: Method,
-    tolerances: dict[str, float],
-) -> Tensor:
-    """States `(T, n, d)` at increasing `times`, solving backward and forward from `t0`."""
-    out = x.new_empty((len(times), *x.shape))
-    options: dict[str, Any]
-    out[times == t0] = x
-    for side in (np.flatnonzero(times < t0)[::-1], np.flatnonzero(times > t0)):
-        if len(side):
-            # Time is integrated as the distance from t0, so that float32 states do not cost the
-            # clock its digits.
-            reached = torch.from_numpy(np.concatenate([[0.0], times[side] - t0])).to(x.device)
-            fixed = {"grid_constructor": lambda _f, _y, t: grid(t, step)}
-            options = {"max_num_steps": _MAX_STEPS} if tolerances else fixed
-            try:
-                states = torchdiffeq.odeint(
-                    lambda s, y: field(s.double() + t0, y),
-                    x,
-                    reached,
-                    method=method,
-                    options=options,
-                    **tolerances,
-                )
-            except AssertionError as failure:
-                remedy = ", or loosen `rtol` and `atol`" if offers("rtol", "atol") else ""
-                msg = (
-                    f"{method} could not go on between time {t0:g} and {times[side[-1]]:g} within"
-                    f" {_MAX_STEPS:,} steps ({failure}). Use method='rk4' with a `step`{remedy}."
-                )
-                raise IntegrationError(msg) from failure
-            out[torch.from_numpy(side.copy())] = states[1:]
-    return out
+    def __post_init__(self) -> None:
+        as_number("step", self.step, above=0.0, remedy=", in units of time")
+
+    def solve(
+        self,
+        system: Callable[[Rows], System],
+        rows: Rows,
+        t0: float,
+        times: FloatArray,
+        *,
+        names: Sequence[str] = (),
+        spread: float | None = None,
+        size: int | None = None,
+    ) -> Trajectories:
+        """Solve a system from one time to others.
+
+        Parameters
+        ----------
+        system
+            Makes the right-hand side for a chunk of cells: velocity and rates at `(t, x)`.
+        rows
+            States at `t0`, with features.
+        t0, times
+            As of `integrate`.
+        names
+            Of the quantities, in the order of the rates.
+        spread
+            As of `integrate`.
+        size
+            Rows of a chunk.
+        """
+        t0 = as_number("t0", t0)
+        times = np.atleast_1d(as_array("times", times)).astype(np.float64)
+        distinct = np.unique(times)
+        adaptive = self.method == "dopri5"
+        if not adaptive and len(distinct):
+            require_few_steps(min(t0, distinct[0]), max(t0, distinct[-1]), self.step)
+
+        def solved(part: Rows, solver: Solver, width: int | None) -> Solution:
+            solution = Solution.unsolved(distinct, tuple(part.x.shape), names, part.x.dtype)
+            done = 0
+            for chunk, n in part.padded(*() if width is None else (width,)):
+                try:
+                    solution.put(
+                        done, n, solver._both_ways(system(chunk), chunk.x, t0, distinct, names)
+                    )
+                except IntegrationError as failure:
+                    failure.partial = solution.at(times)
+                    raise
+                done += n
+            return solution
+
+        with torch.no_grad():
+            solution = solved(rows, self, size)
+            solution.require_finite(t0, self.method, times)
+            error = None
+            if not adaptive and solution.x.numel():
+                some = torch.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).round().long()
+                finer = solved(rows[some], replace(self, step=0.5 * self.step), _CHECKED)
+                scale = solution.spread(rows.x) if spread is None else spread
+                error = solution.error(finer, some, scale, step=self.step, t0=t0)
+        return replace(solution.at(times), error=error)
+
+    def _both_ways(
+        self, system: System, x: Tensor, t0: float, times: FloatArray, names: Sequence[str]
+    ) -> tuple[Tensor, ...]:
+        """States `(T, n, d)` and quantities `(T, n)` at increasing `times`, solved backward and forward from `t0`."""
+        start = (x, *(x.new_zeros(len(x)) for _ in names))
+        out = tuple(part.new_empty((len(times), *part.shape)) for part in start)
+        for place, part in zip(out, start, strict=True):
+            place[times == t0] = part
+        for side in (np.flatnonzero(times < t0)[::-1], np.flatnonzero(times > t0)):
+            if len(side):
+                # Time is the distance from t0, so that float32 states do not cost it its digits.
+                reached = torch.from_numpy(np.concatenate([[0.0], times[side] - t0])).to(x.device)
+                solved = self._one_way(system, start, t0, reached)
+                for place, part in zip(out, solved, strict=True):
+                    place[torch.from_numpy(side.copy())] = part[1:]
+        return out
+
+    def _one_way(
+        self, system: System, start: tuple[Tensor, ...], t0: float, distances: Tensor
+    ) -> tuple[Tensor, ...]:
+        """States and quantities at distances from `t0`, the first of them zero."""
+        limit = _solution.MAX_STEPS
+        options: dict[str, Any] = {
+            "options": {"grid_constructor": lambda _f, _y, t: grid(t, self.step)}
+        }
+        if self.method == "dopri5":
+            options = {"options": {"max_num_steps": limit}, "rtol": self.rtol, "atol": self.atol}
+        try:
+            solved: tuple[Tensor, ...] = torchdiffeq.odeint(
+                lambda s, y: system(s.double() + t0, y[0]),
+                start,
+                distances,
+                method=self.method,
+                **options,
+            )
+        except AssertionError as failure:
+            remedy = ", or loosen `rtol` and `atol`" if offers("rtol", "atol") else ""
+            msg = (
+                f"{self.method} could not go on between time {t0:g} and"
+                f" {t0 + float(distances[-1]):g} within {limit:,} steps ({failure}). Use"
+                f" method='rk4' with a `step`{remedy}."
+            )
+            raise IntegrationError(msg) from failure
+        return solved
 
 
 def grid(t: Tensor, step: float) -> Tensor:
@@ -274,29 +251,3 @@ def grid(t: Tensor, step: float) -> Tensor:
         inner[-1] = b
         pieces.append(torch.from_numpy(inner).to(t))
     return torch.cat(pieces)
-
-
-def check_finite(states: Tensor, times: FloatArray, t0: float, method: str) -> None:
-    """Raise for the first state of `(T, n, d)` that stops being finite."""
-    bad = torch.nonzero(~torch.isfinite(states).all(dim=2))
-    if len(bad):
-        # The time nearest to the start is where it went wrong first.
-        k, cell = bad[np.argmin(np.abs(times[bad[:, 0].numpy()] - t0))].tolist()
-        smaller = ", pass a smaller `step`" if offers("step") else ""
-        msg = (
-            f"stops being finite between time {t0:g} and {times[k]:g} ({method}). "
-            f"Ask for times nearer to the data{smaller}, or train longer."
-        )
-        raise IntegrationError(msg, cell=cell, time=float(times[k]))
-
-
-def spread_of(start: Tensor, states: Tensor) -> float:
-    """Root mean square distance of starts `(n, d)` and states `(T, n, d)` from the mean of the starts.
-
-    At least what rounding makes of states far from zero, so that cells that stay at one place have
-    a size too.
-    """
-    every = torch.cat([start[None].to(states), states]).double()
-    distance = (every - every[0].mean(dim=0)).square().sum(dim=2).mean().sqrt()
-    rounding = torch.finfo(states.dtype).eps ** 0.5 * every.abs().max()
-    return float(torch.maximum(distance, rounding)) or 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -10,19 +10,14 @@ import torch
 from torch import Tensor
 
 from cellflow.core._numbers import as_array, as_number, shown
+from cellflow.core._rows import Rows
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.errors import InputError, IntegrationError, closest
-from cellflow.fields.base import Field, padded_chunks
+from cellflow.errors import InputError, closest
+from cellflow.fields.base import Field
 from cellflow.simulation._noise import Key, normal_steps
-from cellflow.simulation.ode import (
-    bound,
-    check_finite,
-    grid,
-    reported,
-    require_few_steps,
-    with_context,
-)
+from cellflow.simulation._solution import Rate, Solution, require_few_steps, shaped
+from cellflow.simulation.ode import grid
 from cellflow.simulation.trajectories import Trajectories
 
 __all__ = ["Scheme", "integrate_sde"]
@@ -40,6 +35,7 @@ def integrate_sde(
     sigma: float,
     step: float,
     seed: int,
+    along: Mapping[str, Rate] | None = None,
     scheme: Scheme = "heun",
     keys: Sequence[Key] | None = None,
     context: FloatArray | None = None,
@@ -54,8 +50,8 @@ def integrate_sde(
     Parameters
     ----------
     drift
-        `(t, x) -> (n, d)`, with `t` a float64 scalar, or `(t, x, context)`: the one of the
-        direction in which is integrated.
+        Drift in the direction of the solution, `(t, x) -> (n, d)` with `t` a float64 scalar, or
+        `(t, x, context)`.
     x
         States at `t0`, shape `(n, d)`.
     t0
@@ -68,6 +64,10 @@ def integrate_sde(
         Largest step, in units of time; every reported time is a step's end.
     seed
         Of all Brownian motions.
+    along
+        Rates of quantities along the paths by name, `(t, x) -> (n,)` or `(t, x, context)`. Each is
+        integrated from `t0` over the steps of its path by the trapezoidal rule; the states do not
+        depend on them, to the last bit.
     scheme
         `"heun"`: the mean of the drifts at both ends of a step, of weak order two for a constant
         `sigma`; `"euler-maruyama"`: the drift at its start, of order one.
@@ -81,7 +81,7 @@ def integrate_sde(
 
     Returns
     -------
-    `Trajectories` with `x` of shape `(T, n, d)`.
+    `Trajectories` with `x` of shape `(T, n, d)` and `along` of shape `(T, n)` by name.
 
     Raises
     ------
@@ -96,10 +96,8 @@ def integrate_sde(
     Kloeden and Platen, Numerical solution of stochastic differential equations, 1992, sections 10.2 and 15.1.
     """
     if not (isinstance(scheme, str) and scheme in get_args(Scheme)):
-        msg = (
-            f"scheme={shown(scheme)} is not one of"
-            f" {list(get_args(Scheme))}{closest(scheme, get_args(Scheme))}"
-        )
+        known = list(get_args(Scheme))
+        msg = f"scheme={shown(scheme)} is not one of {known}{closest(scheme, known)}"
         raise InputError(msg)
     sigma = as_number(
         "sigma", sigma, above=0.0, remedy="; without diffusion, integrate the probability flow"
@@ -108,48 +106,50 @@ def integrate_sde(
     t0 = as_number("t0", t0)
     x = as_array("x", x, shape="(n, d)", least=1)
     times = np.atleast_1d(as_array("times", times)).astype(np.float64)
-    if (times < t0).any() and (times > t0).any():
+    keys = [(k,) for k in range(len(x))] if keys is None else list(keys)
+    if len(keys) != len(x):
+        msg = f"{len(keys)} keys for {len(x)} cells; expected one per cell."
+        raise InputError(msg)
+    ordered = _ordered(t0, times)
+    require_few_steps(min(ordered), max(ordered), step)
+    # Time is the distance from t0, so that float32 states do not cost it its digits.
+    distances = torch.from_numpy(ordered - t0)
+    ends = grid(distances, step) if len(distances) > 1 else distances
+    stops = torch.isin(ends, distances).tolist()
+    rates = {} if along is None else dict(along)
+    solution = Solution.unsolved(ordered, x.shape, list(rates), dtype)
+    done = 0
+    with torch.no_grad():
+        for chunk, n in Rows.of(x, context).to(device, dtype).padded():
+            noise = normal_steps(seed, keys[done : done + n], len(chunk), len(ends) - 1, x.shape[1])
+            bound = [chunk.bound(rate) for rate in rates.values()]
+            way = march(
+                chunk.bound(drift),
+                chunk.x,
+                t0,
+                ends,
+                noise,
+                sigma=sigma,
+                scheme=scheme,
+                rates=bound,
+            )
+            kept = [values for values, stop in zip(way, stops, strict=True) if stop]
+            solution.put(done, n, [torch.stack(part) for part in zip(*kept, strict=True)])
+            done += n
+    solution.require_finite(t0, scheme, times)
+    return solution.at(times)
+
+
+def _ordered(t0: float, times: FloatArray) -> FloatArray:
+    """Distinct times in the order in which they are reached, `t0` first."""
+    distinct = np.unique(np.append(times, t0))
+    if distinct[0] < t0 < distinct[-1]:
         msg = (
             f"Times {times.min():g} to {times.max():g} lie on both sides of the start, {t0:g};"
             " integrate to each by itself."
         )
         raise InputError(msg)
-    n, n_dims = np.shape(x)
-    keys = [(k,) for k in range(n)] if keys is None else list(keys)
-    if len(keys) != n:
-        msg = f"{len(keys)} keys for {n} cells; expected one per cell."
-        raise InputError(msg)
-    distinct, position = np.unique(np.append(times, t0), return_inverse=True)
-    forward = bool((times >= t0).all())
-    ordered = distinct if forward else distinct[::-1]
-    require_few_steps(distinct[0], distinct[-1], step)
-    # Time is counted from t0, so that float32 states do not cost the clock its digits.
-    ends = torch.from_numpy(ordered - t0)
-    fine = grid(ends, step) if len(ends) > 1 else ends
-    stops = torch.isin(fine, ends).numpy()
-
-    parts = []
-    first = 0
-    with torch.no_grad():
-        for rows, size in padded_chunks(with_context(x, context).to(dtype).to(device)):
-            noise = normal_steps(seed, keys[first : first + size], len(rows), len(fine) - 1, n_dims)
-            field = bound(drift, rows, n_dims)
-            way = march(field, rows[:, :n_dims], t0, fine, noise, sigma=sigma, scheme=scheme)
-            parts.append(
-                torch.stack(
-                    [state[:size].cpu() for state, kept in zip(way, stops, strict=True) if kept]
-                )
-            )
-            first += size
-    states = torch.cat(parts, dim=1)
-    states = states if forward else states.flip(0)
-    try:
-        check_finite(states, distinct, t0, scheme)
-    except IntegrationError as failure:
-        failure.partial = reported(states, times, position[:-1])
-        raise
-    x_out = states.numpy()[position[:-1]]
-    return Trajectories(times, x_out, np.zeros(x_out.shape[:2]), np.arange(n))
+    return distinct if distinct[0] == t0 else distinct[::-1].copy()
 
 
 def march(
@@ -161,8 +161,9 @@ def march(
     *,
     sigma: float,
     scheme: Scheme,
-) -> Iterator[Tensor]:
-    """States at the ends of all steps, the start included.
+    rates: Sequence[Rate] = (),
+) -> Iterator[tuple[Tensor, ...]]:
+    """States at the ends of all steps, the start included, each with the integrals of the rates.
 
     Parameters
     ----------
@@ -171,20 +172,33 @@ def march(
     x
         States at `t0`, shape `(n, d)`.
     ends
-        Distance of the step's ends from `t0`, shape `(k + 1,)`, the first one zero; negative
+        Distances of the steps' ends from `t0`, shape `(k + 1,)`, the first one zero; negative
         backward in time.
     noise
         Standard normal numbers of each step, `k` of shape `(n, d)`.
+    sigma, scheme
+        See `integrate_sde`.
+    rates
+        `(t, x) -> (n,)` each.
     """
-    yield x
+
+    def at(function: Rate, distance: float, y: Tensor, shape: torch.Size, name: str) -> Tensor:
+        t = torch.as_tensor(t0 + distance, dtype=torch.float64, device=y.device)
+        return shaped(function(t, y), shape, name)
+
+    integrals = tuple(x.new_zeros(len(x)) for _ in rates)
+    slopes = [at(rate, 0.0, x, x.shape[:1], "rate") for rate in rates]
+    yield (x, *integrals)
     for a, b, z in zip(ends[:-1].tolist(), ends[1:].tolist(), noise, strict=True):
         shaken = x + sigma * abs(b - a) ** 0.5 * z.to(x)
-        here = drift(torch.as_tensor(t0 + a, dtype=torch.float64, device=x.device), x)
+        here = at(drift, a, x, x.shape, "drift")
         if scheme == "heun":
-            there = drift(
-                torch.as_tensor(t0 + b, dtype=torch.float64, device=x.device),
-                shaken + (b - a) * here,
-            )
+            there = at(drift, b, shaken + (b - a) * here, x.shape, "drift")
             here = 0.5 * (here + there)
         x = shaken + (b - a) * here
-        yield x
+        after = [at(rate, b, x, x.shape[:1], "rate") for rate in rates]
+        integrals = tuple(
+            i + 0.5 * (b - a) * (s + e) for i, s, e in zip(integrals, slopes, after, strict=True)
+        )
+        slopes = after
+        yield (x, *integrals)

@@ -1,8 +1,11 @@
-"""Where cells are at a row of times."""
+"""Cells at a row of times."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
 
@@ -19,17 +22,27 @@ class Trajectories:
         Shape `(T,)`, in the order asked for.
     x
         States, shape `(T, n, d)`.
-    log_weight
-        Logarithm of each cell's mass relative to its start, shape `(T, n)`; zero without growth.
+    along
+        Quantities integrated along each path from its start, by name, shape `(T, n)` each.
     source
         Row that each path started from, shape `(n,)`.
     error
         Largest distance between a step and two half steps over the cells that were checked,
-        relative to the spread of the cells; None for adaptive solvers.
+        relative to the spread of the cells; None for solvers that do not estimate it.
     """
 
     times: FloatArray
     x: FloatArray
-    log_weight: FloatArray
+    along: Mapping[str, FloatArray]
     source: IntArray
     error: float | None = None
+
+    @property
+    def log_weight(self) -> FloatArray:
+        """Logarithm of each cell's mass relative to its start, shape `(T, n)`: `along["log_weight"]`, or zeros."""
+        zeros = np.zeros(self.x.shape[:2])
+        return np.asarray(self.along.get("log_weight", zeros))
+
+    def weights(self, weight: FloatArray) -> FloatArray:
+        """Masses of the cells at each time, shape `(T, n)`: masses `(n,)` at the start times the growth since."""
+        return np.asarray(weight[self.source] * np.exp(self.log_weight))

@@ -28,7 +28,7 @@ class Truth:
             for _ in range(steps):
                 current = current + (times[k] - now) / steps * self.system.velocity(now, current)
             now, out[k] = float(times[k]), current
-        return Trajectories(np.asarray(times), out, np.zeros(out.shape[:2]), np.arange(len(x)))
+        return Trajectories(np.asarray(times), out, {}, np.arange(len(x)))
 
 
 CASES = [
@@ -74,7 +74,7 @@ class Still:
 
     def simulate(self, x, t0, times, *, context=None):
         moved = np.stack([x for _ in times]).astype(float)
-        return Trajectories(np.asarray(times), moved, np.zeros(moved.shape[:2]), np.arange(len(x)))
+        return Trajectories(np.asarray(times), moved, {}, np.arange(len(x)))
 
 
 def test_a_measured_cell_is_not_compared_with_itself():

@@ -14,7 +14,7 @@ class Drift:
 
     def simulate(self, x, t0, times, *, context=None):
         moved = np.stack([x + (t - t0) for t in times])
-        return Trajectories(np.asarray(times), moved, np.zeros(moved.shape[:2]), np.arange(len(x)))
+        return Trajectories(np.asarray(times), moved, {}, np.arange(len(x)))
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ class Told:
 
     def simulate(self, x, t0, times, *, context=None):
         moved = np.stack([x + (t - t0) * context[:, :1] for t in times])
-        return Trajectories(np.asarray(times), moved, np.zeros(moved.shape[:2]), np.arange(len(x)))
+        return Trajectories(np.asarray(times), moved, {}, np.arange(len(x)))
 
 
 @pytest.fixture

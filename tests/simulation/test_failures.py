@@ -228,7 +228,7 @@ FAR = {
 
 @pytest.mark.parametrize("solver", FAR)
 def test_a_way_without_an_end_is_refused_with_its_limit(solver, monkeypatch):
-    monkeypatch.setattr("cellflow.simulation.ode._MAX_STEPS", 200)
+    monkeypatch.setattr("cellflow.simulation._solution.MAX_STEPS", 200)
     with pytest.raises((errors.InputError, errors.IntegrationError), match="200"):
         FAR[solver]()
 

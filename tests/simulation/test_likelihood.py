@@ -134,6 +134,26 @@ def test_states_are_those_of_integrate():
     )
 
 
+def test_an_ornstein_uhlenbeck_process_by_its_probability_flow():
+    """The flow with the marginals of dX = -x dt + dW has the law of the process at every time."""
+    law = lambda t: problems.ornstein_uhlenbeck(problems.SOURCE, 1.0, 1.0, float(t))
+
+    def velocity(t, x):
+        p = law(t)
+        centred = x - torch.from_numpy(p.mean)
+        return -x + 0.5 * torch.linalg.solve(torch.from_numpy(p.cov), centred.T).T
+
+    x0 = problems.SOURCE.sample(5, np.random.default_rng(1))
+    moved, log_p = push_with_log_prob(
+        velocity, x0, problems.SOURCE.log_density(x0), 0.0, [0.5, 2.0], step=0.02, **DOUBLE
+    )
+    for t, x, found in zip(moved.times, moved.x, log_p, strict=True):
+        np.testing.assert_allclose(found, law(t).log_density(x), atol=1e-5)
+    np.testing.assert_array_equal(
+        log_p - problems.SOURCE.log_density(x0), moved.along["log_density"]
+    )
+
+
 # The estimate of the trace ------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +259,7 @@ def test_nothing_asked_nothing_answered():
 def test_a_coarse_step_is_said():
     with pytest.warns(
         IntegrationWarning,
-        match=r"Halving the step of 0.5 moves .* its log-density by .* smaller `step`",
+        match=r"Halving the step of 0.5 moves .* its log_density by .* smaller `step`",
     ):
         push_with_log_prob(
             lambda _t, x: torch.sin(8 * x), X, np.zeros(6), 0.0, [1.0], step=0.5, **DOUBLE
@@ -258,8 +278,8 @@ def test_an_explosion_names_the_time_and_the_cell():
     ("change", "error", "words"),
     [
         ({"step": 0.0}, InputError, r"step=0\.0"),
-        ({"t": np.nan}, InputError, "start=nan"),
-        ({"t0": np.inf}, InputError, "finite; found"),
+        ({"t": np.nan}, InputError, "t=nan"),
+        ({"t0": np.inf}, InputError, "t0=inf"),
         ({"t": 1e9}, InputError, "limit is 10,000"),
         ({"x": np.zeros(3)}, InputError, r"shape \(3,\); expected \(n, d\)"),
         ({"field": lambda _t, x: x[:, :1]}, InputError, r"returned shape \(256, 1\)"),

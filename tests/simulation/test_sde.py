@@ -94,11 +94,13 @@ def test_weak_order(scheme, order):
                 sigma=SIGMA,
                 scheme=scheme,
             )
-        ][-1]
+        ][-1][0]
         noise = iter([torch.eye(n_steps, dtype=torch.float64)[k][:, None] for k in range(n_steps)])
         start = torch.zeros(n_steps, 1, dtype=torch.float64)
         variance = (
-            [*march(drift, start, 0.0, ends, noise, sigma=SIGMA, scheme=scheme)][-1].square().sum()
+            [*march(drift, start, 0.0, ends, noise, sigma=SIGMA, scheme=scheme)][-1][0]
+            .square()
+            .sum()
         )
         exact = SIGMA**2 / (2 * THETA) * (1 - np.exp(-2 * THETA))
         return abs(float(mean) - np.exp(-THETA)) + abs(float(variance) - exact), h
@@ -118,7 +120,7 @@ def test_strong_order_one_for_additive_noise(scheme):
         summed = increments.reshape(n_steps, fine // n_steps, n, 1).sum(dim=1) * n_steps**0.5
         ends = torch.linspace(0, 1, n_steps + 1, dtype=torch.float64)
         x = torch.zeros(n, 1, dtype=torch.float64)
-        return [*march(field, x, 0.0, ends, iter(summed), sigma=SIGMA, scheme=scheme)][-1]
+        return [*march(field, x, 0.0, ends, iter(summed), sigma=SIGMA, scheme=scheme)][-1][0]
 
     errors = [float((end(k) - end(fine)).abs().mean()) for k in (16, 32)]
     assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.25)

@@ -1,0 +1,103 @@
+"""Cells in chunks of one width, so that a cell's result does not depend on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellflow.core._typing import FloatArray
+from cellflow.errors import InputError
+
+__all__ = ["Rows"]
+
+#: Rows per call of a network.
+_CHUNK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """States of cells, each with the features of its condition and its time where there are any.
+
+    Parameters
+    ----------
+    x
+        States, shape `(n, d)`.
+    context
+        Features, shape `(n, c)`, or None.
+    t
+        Times, shape `(n,)` in float64, or None.
+    """
+
+    x: Tensor
+    context: Tensor | None = None
+    t: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls, x: FloatArray, context: FloatArray | None = None, t: FloatArray | None = None
+    ) -> Rows:
+        """Copies of arrays as float64 tensors.
+
+        Raises
+        ------
+        InputError
+            Features that are not one row per cell.
+        """
+        if context is not None and (np.ndim(context) != 2 or len(context) != len(x)):
+            msg = (
+                f"context has shape {np.shape(context)}; expected one row of features per cell"
+                f" ({len(x)})."
+            )
+            raise InputError(msg)
+        return cls(*(None if a is None else _float64(a) for a in (x, context, t)))  # type: ignore[arg-type] # x is no None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Tensor | slice) -> Rows:
+        return self._each(lambda a: a[rows])
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Rows:
+        """Rows on a device, states and features in a precision; times stay in float64."""
+        moved = self._each(lambda a: a.to(device))
+        context = None if moved.context is None else moved.context.to(dtype)
+        return replace(moved, x=moved.x.to(dtype), context=context)
+
+    def padded(self, size: int = _CHUNK) -> Iterator[tuple[Rows, int]]:
+        """Chunks of `size` rows, each with the number of its rows that count.
+
+        The last chunk is filled up by repeating a row. The last bit of a matrix product depends on
+        the shape of the matrix, and with one shape for all, a cell's result does not depend on the
+        cells that are asked with it.
+        """
+        for start in range(0, len(self), size):
+            chunk = self[start : start + size]
+            count = len(chunk)
+            yield (chunk if count == size else chunk[_filled(count, size)]), count
+
+    def evaluate(self, function: Callable[[Rows], Tensor], size: int = _CHUNK) -> Tensor:
+        """Values of a function `rows -> (n, ...)`, chunk by chunk, on the CPU; there must be rows."""
+        return torch.cat([function(chunk)[:n].cpu() for chunk, n in self.padded(size)])
+
+    def bound(self, function: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return `function` of `(t, x)` alone: called as `(t, x, context)` where there are features."""
+        if self.context is None:
+            return function
+        return lambda t, x: function(t, x, self.context)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Rows:
+        context = None if self.context is None else change(self.context)
+        return Rows(change(self.x), context, None if self.t is None else change(self.t))
+
+
+def _float64(a: FloatArray) -> Tensor:
+    return torch.from_numpy(np.array(a, dtype=np.float64))
+
+
+def _filled(count: int, size: int) -> Tensor:
+    """Numbers of `count` rows, the last one repeated up to `size` rows."""
+    return torch.arange(size).clamp_max(count - 1)

@@ -1,0 +1,121 @@
+"""The divergence of a field, exact or estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cellflow.core._numbers import ROUNDS, as_count
+from cellflow.core._random import as_seed, stream
+from cellflow.core._typing import RandomState
+from cellflow.errors import InputError
+from cellflow.fields.base import Field
+from cellflow.simulation._solution import System, shaped
+
+__all__ = ["Divergence", "Exact", "Hutchinson", "density_system"]
+
+
+class Divergence(Protocol):
+    """How the trace of a Jacobian `J` is taken: as the sum of `e J e` over probe vectors `e`."""
+
+    def probes(self, x: Tensor) -> Tensor:
+        """Vectors for each row of `x (n, d)`, shape `(k, n, d)`; a row's vectors depend on that row only."""
+
+
+@dataclass(frozen=True)
+class Exact:
+    """The divergence itself, by one backward pass through the field for each dimension."""
+
+    def probes(self, x: Tensor) -> Tensor:
+        """Unit vectors, shape `(d, n, d)`."""
+        return torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, None].expand(-1, *x.shape)
+
+
+@dataclass(frozen=True)
+class Hutchinson:
+    r"""An unbiased estimate of the divergence: the mean of :math:`\epsilon^\top J \epsilon` over random signs.
+
+    The signs of a cell are drawn from a generator keyed by its position at the start. So they stay
+    the same all along a solve, which leaves the integrand smooth, and do not depend on the cells
+    that are asked with it.
+
+    Parameters
+    ----------
+    n_probes
+        Backward passes per evaluation; the variance falls as one over their number.
+    seed
+        Of the signs.
+
+    References
+    ----------
+    Grathwohl et al. FFJORD: free-form continuous dynamics for scalable reversible generative models. ICLR 2019.
+    https://arxiv.org/abs/1810.01367
+    """
+
+    n_probes: int = 10
+    seed: RandomState = 0
+
+    def __post_init__(self) -> None:
+        as_count("n_probes", self.n_probes, most=ROUNDS)
+        object.__setattr__(self, "seed", as_seed(self.seed))
+
+    def probes(self, x: Tensor) -> Tensor:
+        """Signs over the root of their number, shape `(n_probes, n, d)`."""
+        bits = np.ascontiguousarray(x.detach().cpu().numpy()).view(np.uint32)
+        # A chunk that was filled up repeats one row many times.
+        keys, row = np.unique(bits, axis=0, return_inverse=True)
+        drawn = [
+            stream(as_seed(self.seed), *key).integers(2, size=(self.n_probes, x.shape[1]))
+            for key in keys.tolist()
+        ]
+        signs = 2.0 * np.stack(drawn, axis=1)[:, row.reshape(-1)] - 1.0
+        return torch.from_numpy(signs / np.sqrt(self.n_probes)).to(x)
+
+
+def density_system(field: Field, probes: Tensor) -> System:
+    """Velocity of a field, and minus its divergence: the rate of the log-density along a path.
+
+    Parameters
+    ----------
+    field
+        `(t, x) -> (n, d)`, differentiable in `x`.
+    probes
+        Of the rows of `x`, shape `(k, n, d)`; see `Divergence`.
+    """
+
+    def system(t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            state = x.detach().requires_grad_()
+            velocity = shaped(field(t, state), state.shape, "field")
+            products = _products(velocity, state, probes)
+            divergence = sum(
+                ((row * probe).sum(dim=1) for row, probe in products),
+                start=torch.zeros_like(state[:, 0]),
+            )
+        return velocity.detach(), -divergence
+
+    return system
+
+
+def _products(velocity: Tensor, state: Tensor, probes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each probe multiplied by the Jacobian from the left, with the probe."""
+    for k, probe in enumerate(probes):
+        keep = k < len(probes) - 1
+        row = None
+        if velocity.requires_grad:
+            (row,) = torch.autograd.grad(
+                velocity, state, probe, retain_graph=keep, allow_unused=True
+            )
+        if row is None:
+            msg = (
+                "The field's value is not connected to the state by autograd, so its divergence is"
+                " unknown. Compute it with torch, outside torch.no_grad(); a field that is constant"
+                " in x may add 0 * x."
+            )
+            raise InputError(msg)
+        yield row, probe
