@@ -114,29 +114,23 @@ def _states(
     around = np.gradient(grid) if len(grid) > 1 else np.ones(1)
     parts: list[tuple[FloatArray, float, FloatArray, IntArray]] = []
 
-    def add(k: int, positions: FloatArray, at: int, share: float) -> None:
-        population = snapshots[k]
-        parts.append(
-            (
-                positions,
-                grid[at],
-                share * around[at] * population.weight,
-                first[k] + np.arange(len(population)),
-            )
-        )
+    def add(k: int, positions: FloatArray, weight: FloatArray, at: int, share: float) -> None:
+        cells = first[k] + np.arange(len(positions))
+        parts.append((positions, grid[at], share * around[at] * weight, cells))
 
     for at in np.flatnonzero(np.isin(grid, known)):
         k = int(np.searchsorted(known, grid[at]))
-        add(k, snapshots[k].x, int(at), 1.0)
+        add(k, snapshots[k].x, snapshots[k].weight, int(at), 1.0)
     for k in range(len(known) - 1):
         inside = np.flatnonzero((grid > known[k]) & (grid < known[k + 1]))
         if len(inside) == 0:
             continue
         later = (grid[inside] - known[k]) / (known[k + 1] - known[k])
         for source, shares in ((k, 1.0 - later), (k + 1, later)):
-            moved = flow.simulate(snapshots[source].x, known[source], grid[inside]).x
-            for positions, number, share in zip(moved, inside, shares, strict=True):
-                add(source, positions, int(number), float(share))
+            moved = flow.simulate(snapshots[source].x, known[source], grid[inside])
+            weights = moved.weights(snapshots[source].weight)
+            for x, weight, number, share in zip(moved.x, weights, inside, shares, strict=True):
+                add(source, x, weight, int(number), float(share))
     if not parts:
         msg = (
             f"No time of the grid, {grid.tolist()}, lies at or between the measured cells' times,"

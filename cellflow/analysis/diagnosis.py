@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cellflow.analysis.density import EvolvingDensity
     from cellflow.core.plans import Plan
     from cellflow.model.flow import Flow
+    from cellflow.simulation import Trajectories
 
 __all__ = [
     "Diagnosis",
@@ -579,7 +580,7 @@ def diagnose(
         )
         row |= _speed(flow, population, rates, k)
         if k > 0:
-            row |= _interval(flow, snapshots, some, states[k - 1][k], k, seed)
+            row |= _interval(flow, snapshots, some, states[k - 1], k, seed)
             row |= _middle_speed(flow, some[k - 1], population.time, rates[k - 1])
             row |= _by_types(types[k - 1] if types else None)
         rows.append(row)
@@ -682,14 +683,14 @@ def _moments(z: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]
 
 
 def _missed(
-    flow: Flow, some: list[Population], states: list[FloatArray], k: int, seed: int
+    flow: Flow, some: list[Population], states: list[Trajectories], k: int, seed: int
 ) -> float:
     """Share of one snapshot's cells that no path from the other snapshots comes near, in their own condition."""
     others = [j for j in range(len(some)) if j != k]
     if not others:
         return float("nan")
     z = flow.frame.to_model(some[k].x)
-    paths = flow.frame.to_model(np.concatenate([states[j][k] for j in others]))
+    paths = flow.frame.to_model(np.concatenate([states[j].x[k] for j in others]))
     context = some[k].context
     if context is not None:
         context = np.concatenate([c for j in others if (c := some[j].context) is not None])
@@ -708,18 +709,20 @@ def _missed(
     )
 
 
-def _simulated(flow: Flow, population: Population, times: FloatArray) -> FloatArray:
-    """States of a population at times, shape `(T, n, d)`."""
+def _simulated(flow: Flow, population: Population, times: FloatArray) -> Trajectories:
+    """Trajectories of a population."""
     with naming_cells(population.index):
-        return flow.simulate(population.x, population.time, times, context=population.context).x
+        return flow.simulate(population.x, population.time, times, context=population.context)
 
 
 def _interval(
-    flow: Flow, snapshots: Snapshots, some: list[Population], pushed: FloatArray, k: int, seed: int
+    flow: Flow, snapshots: Snapshots, some: list[Population], moved: Trajectories, k: int, seed: int
 ) -> dict[str, float]:
     """What the paths from one snapshot to the next say."""
     source = some[k - 1]
     target = some[k]
+    pushed = moved.x[k]
+    pushed_weight = moved.weights(source.weight)[k]
     with naming_cells(source.index):
         back = flow.simulate(pushed, target.time, [source.time], context=source.context).x[0]
     start, end, z = (flow.frame.to_model(x) for x in (source.x, pushed, target.x))
@@ -729,7 +732,7 @@ def _interval(
         "round_trip": round_trip(start, flow.frame.to_model(back), weight=source.weight),
     }
     energy = _energy(flow, source, target.time)
-    ended = replace(source, x=pushed, time=target.time)
+    ended = replace(source, x=pushed, weight=pushed_weight, time=target.time)
     distances = {
         "energy_ratio": _squared_distance(flow, *snapshots.populations[k - 1 : k + 1]),
         "detour": _optimal(flow, source, ended),
@@ -746,7 +749,7 @@ def _interval(
     half = order[:size]
     other = order[size:]
     row["end_distance"] = wasserstein(
-        end[chosen], z[other], x_weight=source.weight[chosen], y_weight=weight[other]
+        end[chosen], z[other], x_weight=pushed_weight[chosen], y_weight=weight[other]
     )
     row["end_distance_expected"] = wasserstein(
         z[half], z[other], x_weight=weight[half], y_weight=weight[other]
@@ -754,7 +757,7 @@ def _interval(
     found = mass_balance(
         end,
         z,
-        pushed_weight=source.weight,
+        pushed_weight=pushed_weight,
         observed_weight=weight,
         random_state=int(rng.integers(2**63)),
     )
@@ -817,8 +820,10 @@ def _speed(flow: Flow, some: Population, rates: Sequence[_Rate], k: int) -> dict
 def _middle_speed(flow: Flow, source: Population, stop: float, rate: _Rate) -> dict[str, float]:
     """Mean velocity of pushed cells in the middle of an interval against its displacement."""
     middle = 0.5 * (source.time + stop)
-    x = flow.simulate(source.x, source.time, [middle], context=source.context).x[0]
-    velocity = source.weight @ flow.velocity(x, middle, context=source.context)
+    moved = flow.simulate(source.x, source.time, [middle], context=source.context)
+    weight = moved.weights(source.weight)[0]
+    velocity = flow.velocity(moved.x[0], middle, context=source.context)
+    velocity = weight @ velocity / (weight.sum() / source.weight.sum())
     return _compared(velocity, rate.value, rate.error, "middle")
 
 
@@ -836,7 +841,7 @@ def _types(
     flow: Flow,
     snapshots: Snapshots,
     some: Sequence[Population],
-    states: Sequence[FloatArray],
+    states: Sequence[Trajectories],
     plans: Sequence[Plan] | None,
     labels: np.ndarray | None,
     lineage: Lineage | None,
@@ -853,7 +858,7 @@ def _types(
             labels,
             lineage=lineage,
             some=replace(some[k], x=flow.frame.to_model(some[k].x)),
-            pushed=flow.frame.to_model(states[k][k + 1]),
+            pushed=flow.frame.to_model(states[k].x[k + 1]),
         )
         for k, ((source, target), plan) in enumerate(zip(inside.intervals, plans, strict=True))
     )
@@ -877,7 +882,7 @@ def _energy(flow: Flow, source: Population, stop: float) -> float:
     along = _simulated(flow, source, times)
     velocity = [
         flow.velocity(x, t, context=source.context) / flow.frame.scale
-        for t, x in zip(times.tolist(), along, strict=True)
+        for t, x in zip(times.tolist(), along.x, strict=True)
     ]
     return path_energy(np.stack(velocity), times, weight=source.weight)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from cellflow.errors import IntegrationError, naming_cells
 
 if TYPE_CHECKING:
     from cellflow.model.flow import Flow
+    from cellflow.simulation import Trajectories
 
 __all__ = ["follow", "follow_noisily", "nearest_station"]
 
@@ -34,8 +36,8 @@ def follow(
     times: FloatArray,
     *,
     context: FloatArray | None = None,
-) -> FloatArray:
-    """States of cells at common times, each followed forward from its own start and backward before it.
+) -> Trajectories:
+    """Trajectories of cells at common times, each followed forward from its own start and backward before it.
 
     All cells stop at the same stations: the snapshots' times, the solver's steps, and `times`. So
     they are moved together, whatever their starts, and still a cell's states do not depend on the
@@ -57,7 +59,7 @@ def follow(
 
     Returns
     -------
-    Shape `(n, T, d)`, float32.
+    `Trajectories` with states `(T, n, d)` in float32, whose memory has a cell's states side by side.
 
     Raises
     ------
@@ -66,29 +68,38 @@ def follow(
     IntegrationError
         Where a state stops being finite.
     """
+    from cellflow.simulation import Trajectories
+
     stations = _stations(flow, starts, times)
     together = np.isin(starts, stations)
     groups = [np.flatnonzero(together)] if together.any() else []
     groups += [np.flatnonzero(starts == start) for start in np.unique(starts[~together])]
     states = np.full((len(x), len(times), x.shape[1]), np.nan, dtype=np.float32)
+    moved = Trajectories(times, states.transpose(1, 0, 2), {}, np.arange(len(x)))
     column = {time: k for k, time in enumerate(times.tolist())}
     try:
         for group in groups:
             route = np.union1d(stations, starts[group])
             for way in (route[route <= times[-1]], route[route >= times[0]][::-1]):
                 with naming_cells(group):
-                    for station, cells, positions in _march(
-                        flow, x[group], starts[group], way, _of(context, group)
-                    ):
-                        if station in column:
-                            states[group[cells], column[station]] = positions
+                    for here in _march(flow, x[group], starts[group], way, _of(context, group)):
+                        k = column.get(float(here.times[0]))
+                        if k is not None:
+                            moved = _with(moved, k, group[here.source], here)
     except IntegrationError as error:
-        from cellflow.simulation import Trajectories
-
-        reached = states.transpose(1, 0, 2)
-        error.partial = Trajectories(times, reached, np.zeros(reached.shape[:2]), np.arange(len(x)))
+        error.partial = moved
         raise
-    return states
+    return moved
+
+
+def _with(moved: Trajectories, k: int, cells: IntArray, here: Trajectories) -> Trajectories:
+    """Fill in states and quantities of some cells at time number `k`; quantities are zero elsewhere."""
+    moved.x[k, cells] = here.x[0]
+    new = {name: np.zeros(moved.x.shape[:2]) for name in here.along if name not in moved.along}
+    along = {**moved.along, **new}
+    for name, values in here.along.items():
+        along[name][k, cells] = values[0]
+    return replace(moved, along=along)
 
 
 def follow_noisily(
@@ -101,8 +112,8 @@ def follow_noisily(
     seed: int,
     keys: IntArray,
     context: FloatArray | None = None,
-) -> FloatArray:
-    """States of cells at common times along diffusions: forward from each one's own start, and reversed in time before it.
+) -> Trajectories:
+    """Trajectories of cells at common times along diffusions: forward from each one's own start, and reversed in time before it.
 
     Parameters
     ----------
@@ -119,7 +130,7 @@ def follow_noisily(
 
     Returns
     -------
-    Shape `(n, n_rep, T, d)`, float32.
+    `Trajectories` of `n * n_rep` paths, those of one cell together, in the same layout as `follow`.
 
     Raises
     ------
@@ -128,10 +139,13 @@ def follow_noisily(
     IntegrationError
         Where a state stops being finite.
     """
-    states = np.empty((len(x), n_rep, len(times), x.shape[1]), dtype=np.float32)
+    from cellflow.simulation import Trajectories
+
+    rows = np.repeat(np.arange(len(x)), n_rep)
+    states = np.empty((len(rows), len(times), x.shape[1]), dtype=np.float32)
+    moved = Trajectories(times, states.transpose(1, 0, 2), {}, rows)
     for start in np.unique(starts):
         group = np.flatnonzero(starts == start)
-        features = _of(context, group)
         with naming_cells(group):
             paths = flow.diffuse(
                 x[group],
@@ -140,10 +154,18 @@ def follow_noisily(
                 n_rep=n_rep,
                 random_state=seed,
                 keys=keys[group],
-                context=features,
+                context=_of(context, group),
             )
-        states[group] = paths.x.transpose(1, 0, 2).reshape(len(group), n_rep, len(times), -1)
-    return states
+        mine = np.isin(rows, group)
+        for k in range(len(times)):
+            moved = _with(moved, k, np.flatnonzero(mine), _at(paths, k))
+    return moved
+
+
+def _at(paths: Trajectories, k: int) -> Trajectories:
+    """Trajectories at one of their times."""
+    along = {name: values[[k]] for name, values in paths.along.items()}
+    return replace(paths, times=paths.times[[k]], x=paths.x[[k]], along=along)
 
 
 def _stations(flow: Flow, starts: FloatArray, times: FloatArray) -> FloatArray:
@@ -167,18 +189,27 @@ def _of(context: FloatArray | None, rows: IntArray) -> FloatArray | None:
 
 def _march(
     flow: Flow, x: FloatArray, starts: FloatArray, way: FloatArray, context: FloatArray | None
-) -> Iterator[tuple[float, IntArray, FloatArray]]:
-    """Move cells along the stations of a way, each from its start on; yields every station, who is there, and where."""
+) -> Iterator[Trajectories]:
+    """Move cells along the stations of a way, each from its start on.
+
+    Yields, for every station, the states there of the cells (`source`) that have started.
+    """
+    from cellflow.simulation import Trajectories
+
     place = {station: k for k, station in enumerate(way.tolist())}
     joins = np.array([place.get(start, len(way)) for start in starts.tolist()])
     current = np.array(x, dtype=np.float64)
+    along: dict[str, FloatArray] = {}
     for k, station in enumerate(way.tolist()):
         moving = np.flatnonzero(joins < k)
         if len(moving):
-            features = _of(context, moving)
             with naming_cells(moving):
-                current[moving] = flow.simulate(
-                    current[moving], way[k - 1], [station], context=features
-                ).x[0]
+                moved = flow.simulate(
+                    current[moving], way[k - 1], [station], context=_of(context, moving)
+                )
+            current[moving] = moved.x[0]
+            for name, values in moved.along.items():
+                along.setdefault(name, np.zeros(len(x)))[moving] += values[0]
         there = np.flatnonzero(joins <= k)
-        yield station, there, current[there]
+        reached = {name: values[None, there] for name, values in along.items()}
+        yield Trajectories(way[k : k + 1], current[None, there], reached, there)

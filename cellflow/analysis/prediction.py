@@ -16,6 +16,7 @@ from cellflow.errors import InputError, closest, naming_cells
 
 if TYPE_CHECKING:
     from cellflow.model.flow import Flow
+    from cellflow.simulation import Trajectories
 
 __all__ = ["Prediction", "Source", "of_condition", "predict", "sources"]
 
@@ -227,9 +228,9 @@ def predict(
         names = origin[group] if keys is None else keys[origin[group]]
         told = None if context is None else context[group]
         with naming_cells(origin[group]):
-            x[group] = _moved(
-                flow, start[group], float(since), time, seed, names, again[group], told
-            )
+            moved = _moved(flow, start[group], float(since), time, seed, names, again[group], told)
+        x[group] = moved.x[0]
+        weight[group] = _grown(weight[group], moved.log_weight[0])
     outside = not snapshots.times[0] <= time <= snapshots.times[-1]
     return Prediction(x, weight / weight.sum(), origin, origin_time, outside, _sides(cells, time))
 
@@ -250,13 +251,16 @@ def _moved(
     names: IntArray,
     again: IntArray,
     context: FloatArray | None,
-) -> FloatArray:
+) -> Trajectories:
     """Move cells from one time to another, by the flow, or with a seed by the diffusion."""
-    moved: FloatArray
     if seed is None:
-        moved = flow.simulate(x, since, [time], context=context).x[0]
-    else:
-        moved = flow.diffuse(
-            x, since, [time], random_state=seed, keys=names, replicate=again, context=context
-        ).x[0]
-    return moved
+        return flow.simulate(x, since, [time], context=context)
+    return flow.diffuse(
+        x, since, [time], random_state=seed, keys=names, replicate=again, context=context
+    )
+
+
+def _grown(weight: FloatArray, log_weight: FloatArray) -> FloatArray:
+    """Weights of one source times its growth, of the same sum: a source keeps its share of the prediction."""
+    grown = weight * np.exp(log_weight)
+    return np.asarray(grown * (weight.sum() / grown.sum()))

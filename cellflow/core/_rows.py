@@ -89,6 +89,10 @@ class Rows:
             return function
         return lambda t, x: function(t, x, self.context)
 
+    def values(self, function: Callable[..., Tensor]) -> Tensor:
+        """Values of `function` at the rows' own times."""
+        return self.bound(function)(self.t, self.x)  # type: ignore[arg-type] # rows with times
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Rows:
         context = None if self.context is None else change(self.context)
         return Rows(change(self.x), context, None if self.t is None else change(self.t))

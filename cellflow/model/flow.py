@@ -57,6 +57,7 @@ from cellflow.simulation import (
     integrate_sde,
 )
 from cellflow.simulation.langevin import LevelScore
+from cellflow.simulation.trajectories import joined
 from cellflow.training import History
 
 __all__ = ["Flow"]
@@ -281,9 +282,7 @@ class Flow:
             raise InputError(msg)
         rows = Rows.of(z, self._features(context, len(z)), np.broadcast_to(t, len(z)))
         with torch_threads(self.threads), torch.no_grad():
-            found = rows.to(self.device, torch.float32).evaluate(
-                lambda chunk: chunk.bound(field)(chunk.t, chunk.x)
-            )
+            found = rows.to(self.device, torch.float32).evaluate(lambda chunk: chunk.values(field))
         return found.numpy()
 
     @guarded
@@ -429,12 +428,11 @@ class Flow:
         t0 = as_number("t0", t0)
         times = np.atleast_1d(as_array("times", times)).astype(np.float64)
         width = self.sigma if sigma is None else as_number("sigma", sigma)
-        states = np.empty((len(times), len(rows), self.n_dims), dtype=np.float32)
-        along: dict[str, FloatArray] = {}
+        parts = []
         with torch_threads(self.threads), self._in_data_coordinates(), naming_cells(rows):
             for direction, side in ((1, times >= t0), (-1, times < t0)):
-                if side.any():
-                    moved = integrate_sde(
+                if side.any() or direction == 1:
+                    part = integrate_sde(
                         partial(self.dynamics.drift, sigma=width, direction=direction),
                         z[rows],
                         t0,
@@ -450,10 +448,9 @@ class Flow:
                         context=None if features is None else features[rows],
                         device=self.device,
                     )
-                    states[side] = moved.x
-                    for name, values in moved.along.items():
-                        along.setdefault(name, np.empty(states.shape[:2]))[side] = values
-        return Trajectories(times, self.frame.to_data(states), along, rows)
+                    x = self.frame.to_data(part.x)
+                    parts.append((side, replace(part, source=rows, x=x)))
+        return joined(times, parts)
 
     @guarded
     def sample(

@@ -52,7 +52,7 @@ class Solution:
 
     @classmethod
     def unsolved(
-        cls, times: FloatArray, shape: tuple[int, int], names: Sequence[str], dtype: torch.dtype
+        cls, times: FloatArray, shape: Sequence[int], names: Sequence[str], dtype: torch.dtype
     ) -> Solution:
         """NaN everywhere, for `n` cells in `d` dimensions."""
         x = torch.full((len(times), *shape), torch.nan, dtype=dtype)

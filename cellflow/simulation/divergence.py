@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,6 @@ from cellflow.core._numbers import ROUNDS, as_count
 from cellflow.core._random import as_seed, stream
 from cellflow.core._typing import RandomState
 from cellflow.errors import InputError
-from cellflow.fields.base import Field
 from cellflow.simulation._solution import System, shaped
 
 __all__ = ["Divergence", "Exact", "Hutchinson", "density_system"]
@@ -77,7 +76,7 @@ class Hutchinson:
         return torch.from_numpy(signs / np.sqrt(self.n_probes)).to(x)
 
 
-def density_system(field: Field, probes: Tensor) -> System:
+def density_system(field: Callable[[Tensor, Tensor], Tensor], probes: Tensor) -> System:
     """Velocity of a field, and minus its divergence: the rate of the log-density along a path.
 
     Parameters

@@ -172,7 +172,7 @@ class Solver:
             require_few_steps(min(t0, distinct[0]), max(t0, distinct[-1]), self.step)
 
         def solved(part: Rows, solver: Solver, width: int | None) -> Solution:
-            solution = Solution.unsolved(distinct, tuple(part.x.shape), names, part.x.dtype)
+            solution = Solution.unsolved(distinct, part.x.shape, names, part.x.dtype)
             done = 0
             for chunk, n in part.padded(*() if width is None else (width,)):
                 try:

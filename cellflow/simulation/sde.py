@@ -14,7 +14,6 @@ from cellflow.core._rows import Rows
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, closest
-from cellflow.fields.base import Field
 from cellflow.simulation._noise import Key, normal_steps
 from cellflow.simulation._solution import Rate, Solution, require_few_steps, shaped
 from cellflow.simulation.ode import grid
@@ -153,7 +152,7 @@ def _ordered(t0: float, times: FloatArray) -> FloatArray:
 
 
 def march(
-    drift: Field,
+    drift: Callable[[Tensor, Tensor], Tensor],
     x: Tensor,
     t0: float,
     ends: Tensor,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
 
-__all__ = ["Trajectories"]
+__all__ = ["Trajectories", "joined"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,3 +46,14 @@ class Trajectories:
     def weights(self, weight: FloatArray) -> FloatArray:
         """Masses of the cells at each time, shape `(T, n)`: masses `(n,)` at the start times the growth since."""
         return np.asarray(weight[self.source] * np.exp(self.log_weight))
+
+
+def joined(times: FloatArray, parts: Sequence[tuple[np.ndarray, Trajectories]]) -> Trajectories:
+    """Trajectories of the same paths at all `times`, of parts that each have those of a mask."""
+    order = np.argsort(np.concatenate([np.flatnonzero(mask) for mask, _ in parts]))
+    moved = [part for _, part in parts]
+    along = {
+        name: np.concatenate([part.along[name] for part in moved])[order] for name in moved[0].along
+    }
+    x = np.concatenate([part.x for part in moved])[order]
+    return Trajectories(times, x, along, moved[0].source)

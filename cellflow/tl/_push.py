@@ -143,8 +143,9 @@ def _moved(
     asked.require_room(len(rows))
     context = fitted.features(condition, rows)
     with naming_cells(adata.obs_names[rows]):
-        x = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]), context=context)[:, 0]
-    obs = {"weight": np.full(len(rows), 1.0 / len(rows))}
+        reached = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]), context=context)
+    x = reached.x[0]
+    obs = {"weight": reached.weights(np.full(len(rows), 1.0 / len(rows)))[0]}
     extrapolated = len(fitted.observed.outside(times)) > 0
     grown = growth(x, fitted.x) if extrapolated else None
     provenance: dict[str, Any] = {"time": at, "direction": direction, "extrapolated": extrapolated}

@@ -29,6 +29,8 @@ from cellflow.tl._times import time_grid
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from cellflow.simulation import Trajectories
+
 __all__ = ["trajectories"]
 
 #: States above this many bytes are refused.
@@ -159,11 +161,14 @@ def trajectories(
     with naming_cells(adata.obs_names[rows]):
         if stochastic:
             keys = fitted.noise_keys[rows]
-            states = follow_noisily(
+            moved = follow_noisily(
                 fitted.flow, x, starts, grid, n_rep=n_rep, seed=seed, keys=keys, context=context
             )
         else:
-            states = follow(fitted.flow, x, starts, grid, context=context)
+            moved = follow(fitted.flow, x, starts, grid, context=context)
+    states = moved.x.transpose(1, 0, 2)
+    if stochastic:
+        states = states.reshape(len(rows), n_rep, *states.shape[1:])
     beyond = np.isin(grid, observed.outside(grid))
     grown = (
         growth(states[..., beyond, :].reshape(-1, states.shape[-1]), fitted.x)
@@ -176,8 +181,7 @@ def trajectories(
             fitted,
             asked,
             np.repeat(rows, n_rep),
-            grid,
-            states.reshape(-1, *states.shape[-2:]),
+            moved,
             n_rep,
         )
         observed.warn(np.append(starts, grid), grown)
@@ -214,19 +218,26 @@ def _as_cells(
     fitted: Fitted,
     genes: Genes,
     rows: IntArray,
-    grid: FloatArray,
-    states: FloatArray,
+    moved: Trajectories,
     n_rep: int,
 ) -> AnnData:
-    n, k = states.shape[:2]
+    grid = moved.times
+    k, n = moved.x.shape[:2]
+    weight = moved.weights(np.full(len(rows), 1.0 / max(n, 1)))
     obs = {
         "path": np.repeat(np.arange(n), k),
         "replicate": np.repeat(np.arange(n) % n_rep, k),
         "t": np.tile(grid, n),
         "step": np.tile(np.arange(k), n),
-        "weight": np.full(n * k, 1.0 / max(n, 1)),
+        "weight": weight.T.ravel(),
         "extrapolated": np.tile(np.isin(grid, fitted.observed.outside(grid)), n),
     }
     return moved_cells(
-        adata, fitted, genes, states.reshape(n * k, -1), np.repeat(rows, k), obs, {"times": grid}
+        adata,
+        fitted,
+        genes,
+        moved.x.transpose(1, 0, 2).reshape(n * k, -1),
+        np.repeat(rows, k),
+        obs,
+        {"times": grid},
     )

@@ -1,6 +1,5 @@
 """Cells of many start times, followed together; the dynamics is a rotation with a known answer."""
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,12 +7,8 @@ import pytest
 
 from cellflow.analysis.following import follow, nearest_station
 from cellflow.core.population import Clock
+from cellflow.simulation import Trajectories
 from problems import SPIRAL
-
-
-@dataclass(frozen=True)
-class Moved:
-    x: np.ndarray
 
 
 class Exact:
@@ -28,7 +23,9 @@ class Exact:
 
     def simulate(self, x, t0, times, *, context=None):
         self.asked.append((len(x), t0, times[0]))
-        return Moved(np.stack([SPIRAL.solution(x, t - t0) for t in times]))
+        states = np.stack([SPIRAL.solution(x, t - t0) for t in times])
+        growth = np.array(times)[:, None] - t0 + 0 * x[:, 0]
+        return Trajectories(np.asarray(times), states, {"log_weight": growth}, np.arange(len(x)))
 
 
 STARTS = {
@@ -46,14 +43,17 @@ X = np.random.default_rng(0).normal(size=(6, 2))
     "times", [[0.0, 1.5, 4.0], [2.0], [-1.0, 0.7, 5.0], np.linspace(0.0, 4.0, 50)]
 )
 def test_each_cell_is_where_its_own_solution_is(starts, times):
-    states = follow(Exact(), X, STARTS[starts], np.asarray(times))
+    moved = follow(Exact(), X, STARTS[starts], np.asarray(times))
     expected = np.stack(
         [
             [SPIRAL.solution(X[i : i + 1], t - s)[0] for t in times]
             for i, s in enumerate(STARTS[starts])
         ]
     )
-    np.testing.assert_allclose(states, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(moved.x.transpose(1, 0, 2), expected, rtol=1e-5, atol=1e-6)
+    # A growth of one per unit of time, counted from each cell's own start.
+    grown = np.asarray(times)[:, None] - STARTS[starts]
+    np.testing.assert_allclose(moved.log_weight, grown, atol=1e-9)
 
 
 def test_a_cell_stops_where_it_would_stop_alone():

@@ -1,5 +1,7 @@
 """Which snapshots a prediction starts from, and what it returns."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,32 @@ def test_draws_follow_the_weights(snapshots):
         <= 1
     )
     np.testing.assert_allclose(drawn.weight, 1 / 1600)
+
+
+class Growing(Drift):
+    """A drift under which a cell at `x` grows by `x` per unit of time, held fixed along its path."""
+
+    def simulate(self, x, t0, times, *, context=None):
+        moved = super().simulate(x, t0, times)
+        growth = np.stack([x[:, 0] * (t - t0) for t in times])
+        return replace(moved, along={"log_weight": growth})
+
+
+@pytest.mark.parametrize("n_obs", [None, 7])
+def test_weights_grow_and_a_source_keeps_its_share(n_obs):
+    x = np.array([[0.0], [1.0], [2.0]])
+    late = Population(np.zeros((4, 1)), 3.0)
+    cells = Snapshots((Population(x, 1.0, np.array([1.0, 1.0, 2.0])), late))
+    one = predict(Growing(), cells, 2.0, source="earlier")
+    expected = np.array([1.0, np.exp(1.0), 2.0 * np.exp(2.0)])
+    np.testing.assert_allclose(one.weight, expected / expected.sum())
+    both = predict(Growing(), cells, 2.0)
+    np.testing.assert_allclose(both.weight[:3], 0.5 * one.weight)
+    drawn = predict(
+        Growing(), cells, 2.0, source="earlier", n_obs=n_obs, rng=np.random.default_rng(0)
+    )
+    ratio = drawn.weight / np.exp(drawn.x[:, 0] - 1.0)
+    assert n_obs is None or np.ptp(ratio) < 1e-12
 
 
 def test_few_draws_do_not_repeat_a_cell():

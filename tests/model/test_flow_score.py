@@ -194,3 +194,7 @@ def test_times_that_are_none_are_refused(bridge, times):
 def test_a_generator_has_no_score(snapshots):
     with pytest.raises(InputError, match="generates cells from noise"):
         fit(snapshots, recipes.fm().with_score(), progress=False)
+
+
+def test_no_times_give_no_states(bridge):
+    assert bridge.diffuse(np.zeros((3, 2)), 0.0, []).x.shape == (0, 3, 2)
