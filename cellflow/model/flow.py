@@ -448,8 +448,7 @@ class Flow:
                         context=None if features is None else features[rows],
                         device=self.device,
                     )
-                    x = self.frame.to_data(part.x)
-                    parts.append((side, replace(part, source=rows, x=x)))
+                    parts.append((side, replace(part, source=rows, x=self.frame.to_data(part.x))))
         return joined(times, parts)
 
     @guarded
