@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.core.population import Snapshots
-    from cellflow.evaluation import Method, Problem
+    from cellflow.evaluation import Fold, Predictor
     from cellflow.model.recipes import Recipe
 
 __all__ = ["holdout"]
@@ -46,7 +46,7 @@ def holdout(
     *,
     use_rep: str = "X_pca",
     n_dims: int | None = None,
-    methods: str | Recipe | Method | Sequence[str | Recipe | Method] | None = None,
+    methods: str | Recipe | Predictor | Sequence[str | Recipe | Predictor] | None = None,
     times: Time | Sequence[Time] | None = None,
     seeds: int | Sequence[int] = (0,),
     protocols: str | Sequence[str] = ("P1", "P2", "two-sided"),
@@ -169,7 +169,7 @@ def holdout(
     check_arguments(holdout, locals())
     from cellflow.adapter.labels import read_labels
     from cellflow.evaluation import hold_out
-    from cellflow.evaluation.problem import inner_times
+    from cellflow.evaluation.folds import inner_times
     from cellflow.report.judging import judged
 
     keys = Keys(key_added)
@@ -186,9 +186,9 @@ def holdout(
         read_labels(adata, cluster_key)
     require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="benchmark")
     hidden = inner_times(cells.snapshots(), _as_numbers(cells, times))
-    problems = _problems(adata, cells, hidden, leak_free=leak_free)
+    folds = _folds(adata, cells, hidden, leak_free=leak_free)
     found = hold_out(
-        problems,
+        folds,
         methods=methods,
         seeds=seeds,
         protocols=protocols,
@@ -243,17 +243,15 @@ def _as_numbers(cells: Cells, times: object) -> object:
     return times
 
 
-def _problems(
-    adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free: bool
-) -> list[Problem]:
+def _folds(adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free: bool) -> list[Fold]:
     """What to hold out, each in the coordinates that it is judged in."""
-    from cellflow.evaluation import Problem
+    from cellflow.evaluation import Fold
 
     snapshots = cells.snapshots()
     if cells.use_rep == "X":
-        return [Problem(snapshots, t, "X: nothing is fitted") for t in times]
+        return [Fold(snapshots, t, "X: nothing is fitted") for t in times]
     if not leak_free:
-        return [Problem(snapshots, t, LEAKY) for t in times]
+        return [Fold(snapshots, t, LEAKY) for t in times]
     refit, reason = refit_of(
         adata, use_rep=cells.use_rep, n_dims=cells.x.shape[1], layer=cells.reading.layer
     )
@@ -265,11 +263,11 @@ def _problems(
             " PCA was made of, or a PCA of the expression as use_rep=."
         )
         warn(msg, InputWarning)
-        return [Problem(snapshots, t, LEAKY) for t in times]
+        return [Fold(snapshots, t, LEAKY) for t in times]
     made = []
     for t in times:
         positions = refit.coordinates(np.flatnonzero(cells.timed & (cells.time != t)))
-        made.append(Problem(_moved(snapshots, positions), t, refit.label))
+        made.append(Fold(_moved(snapshots, positions), t, refit.label))
     return made
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from cellflow.evaluation import Method
+    from cellflow.evaluation import Predictor
     from cellflow.model.recipes import Recipe
 
 __all__ = ["literature"]
@@ -62,7 +62,7 @@ def literature(
     data: str | os.PathLike[str] | AnnData | None = None,
     dims: Literal[5, 50, 100] = 5,
     protocol: Literal["P1", "P2"] = "P1",
-    methods: str | Recipe | Method | Sequence[str | Recipe | Method] | None = None,
+    methods: str | Recipe | Predictor | Sequence[str | Recipe | Predictor] | None = None,
     times: float | Sequence[float] | None = None,
     seeds: int | Sequence[int] = _SEEDS,
     standardise: bool | None = None,

@@ -64,7 +64,7 @@ def tune(
     n_dims
         Numbers of leading dimensions to choose from; all of them, if None.
     methods
-        Names of recipes, or `cellflow.recipes.Recipe`s; `cellflow.evaluation.selection.METHODS`, if
+        Names of recipes, or `cellflow.recipes.Recipe`s; `cellflow.evaluation.candidates.METHODS`, if
         None.
     smoothing, sigma
         Widths of paths to choose from, in model coordinates: of recipes with paths of constant
@@ -103,7 +103,8 @@ def tune(
         nothing is written then.
     """
     check_arguments(tune, locals())
-    from cellflow.evaluation.selection import as_seconds, candidates, curve, select
+    from cellflow.evaluation.candidates import as_seconds, candidates
+    from cellflow.evaluation.selection import curve, select
     from cellflow.model.recipes import describe
 
     keys = Keys(key_added)

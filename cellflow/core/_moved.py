@@ -18,6 +18,7 @@ __all__ = ["MOVED", "find_moved"]
 MOVED = {
     "_demo": "cli._demo",
     "benchmark": "evaluation",
+    "benchmark.problem": "evaluation.folds",
     "chain": "paths.chain",
     "conditions": "core.conditions",
     "decoder": "core.decoder",
@@ -45,7 +46,7 @@ class _Renamed(MetaPathFinder, Loader):
         target: ModuleType | None = None,  # noqa: ARG002 (the protocol's)
     ) -> ModuleSpec | None:
         package, _, rest = fullname.partition(".")
-        old, _, below = rest.partition(".")
+        old, _, below = (rest, "", "") if rest in MOVED else rest.partition(".")
         if package != "cellflow" or old not in MOVED:
             return None
         name = ".".join(filter(None, [package, MOVED[old], below]))

@@ -1,5 +1,6 @@
 """How good a prediction is: held-out snapshots beside baselines and the noise floor."""
 
+from cellflow.core._warn import warn
 from cellflow.evaluation.baselines import (
     mixture,
     next_snapshot,
@@ -8,24 +9,25 @@ from cellflow.evaluation.baselines import (
     previous_snapshot,
     random_interpolation,
 )
+from cellflow.evaluation.folds import Fold
 from cellflow.evaluation.holdout import HeldOut, hold_out
 from cellflow.evaluation.interpolation import path_interpolation
-from cellflow.evaluation.judging import BASELINES
 from cellflow.evaluation.likelihood import Likelihood, held_out_nll
-from cellflow.evaluation.methods import PROTOCOLS, Method
-from cellflow.evaluation.problem import Problem
+from cellflow.evaluation.methods import Predictor
+from cellflow.evaluation.metric import METRICS, Metric
+from cellflow.evaluation.names import BASELINES, PROTOCOLS
 from cellflow.evaluation.refinement import RefinementScore, held_out_refinement, score_refinement
-from cellflow.evaluation.scores import METRICS
 from cellflow.evaluation.short import Score, judge_held_out, leave_one_out, score_held_out
 
 __all__ = [
     "BASELINES",
     "METRICS",
     "PROTOCOLS",
+    "Fold",
     "HeldOut",
     "Likelihood",
-    "Method",
-    "Problem",
+    "Metric",
+    "Predictor",
     "RefinementScore",
     "Score",
     "held_out_nll",
@@ -43,3 +45,18 @@ __all__ = [
     "score_held_out",
     "score_refinement",
 ]
+
+
+#: New names by the old ones.
+_RENAMED = {"Method": "Predictor", "Problem": "Fold"}
+
+
+def __getattr__(name: str) -> object:
+    """Return a renamed member by its old name, with a FutureWarning."""
+    if name not in _RENAMED:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    new = _RENAMED[name]
+    warn(f"{__name__}.{name} is now {__name__}.{new}; the old name goes away.", FutureWarning)
+    value: object = globals()[new]
+    return value

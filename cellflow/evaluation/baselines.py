@@ -1,4 +1,4 @@
-"""What a prediction has to beat, and what nobody can: baselines without a model, and the noise floor."""
+"""Baselines without a model, and the noise floor."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def around(snapshots: Snapshots, time: float) -> tuple[Population, Population]:
 
 @guarded
 def previous_snapshot(snapshots: Snapshots, time: float) -> Population:
-    """Predict that nothing happens: the cells of the last snapshot before `time`."""
+    """Predict the cells of the last snapshot before `time`, unmoved."""
     return around(snapshots, time)[0]
 
 
 @guarded
 def next_snapshot(snapshots: Snapshots, time: float) -> Population:
-    """Predict that everything has happened: the cells of the first snapshot after `time`."""
+    """Predict the cells of the first snapshot after `time`, unmoved."""
     return around(snapshots, time)[1]
 
 
 @guarded
 def mixture(snapshots: Snapshots, time: float) -> Population:
-    """Mix the cells of both neighbours, weighted by closeness in time: nobody moves, but the shares of the two change."""
+    """Predict the cells of both neighbours, unmoved, weighted by closeness in time."""
     source, target = around(snapshots, time)
     share = (time - source.time) / (target.time - source.time)
     weight = np.concatenate([(1.0 - share) * source.weight, share * target.weight])
@@ -65,9 +65,9 @@ def mixture(snapshots: Snapshots, time: float) -> Population:
 
 @guarded
 def random_interpolation(snapshots: Snapshots, time: float, rng: np.random.Generator) -> Population:
-    """Interpolate between cells of both neighbours that were paired at random: what a coupling has to beat.
+    """Interpolate between random pairs of cells of both neighbours.
 
-    As many pairs as the larger cloud has cells are drawn, every cell as often as its weight says.
+    As many pairs are drawn as the larger cloud has cells; each cell in proportion to its weight.
     """
     source, target = around(snapshots, time)
     n = max(len(source), len(target))
@@ -78,16 +78,15 @@ def random_interpolation(snapshots: Snapshots, time: float, rng: np.random.Gener
 
 @guarded
 def ot_interpolation(snapshots: Snapshots, time: float, rng: np.random.Generator) -> Population:
-    r"""Interpolate along optimal transport between the neighbours of `time`, without any model (McCann 1997).
+    r"""Interpolate along optimal transport between the neighbours of `time` (McCann 1997).
 
-    Every edge :math:`(i, j)` of the plan becomes one cell :math:`(1 - s) x_i + s y_j` that carries
-    the edge's mass, where
-    :math:`s` is the fraction of the interval that has passed.
+    Every edge :math:`(i, j)` of the plan becomes one cell :math:`(1 - s) x_i + s y_j` with the
+    edge's mass, where :math:`s` is the fraction of the interval that has passed.
 
     Parameters
     ----------
     snapshots
-        The populations; one at `time` itself is not looked at.
+        The populations; one at `time` itself is not used.
     time
         Strictly inside the observed times.
     rng
@@ -108,10 +107,10 @@ def ot_interpolation(snapshots: Snapshots, time: float, rng: np.random.Generator
 
 @guarded
 def noise_floor(population: Population, rng: np.random.Generator, *, n_repeats: int = 3) -> float:
-    """W1 between two random halves of one population: what two samples of one truth differ by.
+    """W1 between two random halves of one population, mean over halvings.
 
-    Smaller clouds differ more, so this is a floor for predictions of the half size,
-    `len(population) // 2`.
+    Two samples of one population differ by that much. Smaller clouds differ more, so this is a
+    lower bound for predictions of `len(population) // 2` cells only.
 
     Parameters
     ----------

@@ -6,33 +6,26 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
+from cellflow.core._deprecated import Renamed, accepts
 from cellflow.core._numbers import ROUNDS, as_count
-from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.core.frame import Scale
 from cellflow.core.population import Snapshots
-from cellflow.errors import InputError, closest
-from cellflow.evaluation.judging import (
-    BASELINES,
-    FLOOR,
-    OWN_PATH,
-    Baseline,
-    Model,
-    OwnPath,
-    Plans,
-    Row,
-    read_row,
-)
-from cellflow.evaluation.methods import PROTOCOLS, Trained, as_methods, as_protocols
-from cellflow.evaluation.problem import Problem, inner_times
-from cellflow.evaluation.scores import as_metrics
+from cellflow.errors import InputError
+from cellflow.evaluation.arguments import as_names, as_protocols, as_seeds
+from cellflow.evaluation.comparison import Comparison, compare
+from cellflow.evaluation.folds import Fold, inner_times
+from cellflow.evaluation.judging import Baseline, Model, OwnPath, Plans
+from cellflow.evaluation.methods import Predictor, Trained, as_methods
+from cellflow.evaluation.metric import as_metrics
+from cellflow.evaluation.names import BASELINES, FLOOR, OWN_PATH, PROTOCOLS, Protocols, cloud_name
+from cellflow.evaluation.rows import Row, read_row
+from cellflow.evaluation.table import table
 from cellflow.evaluation.tasks import Cache, Outcome, as_jobs, run
-from cellflow.evaluation.verdict import Comparison, Verdict, compare, judge, table
+from cellflow.evaluation.verdict import Verdict, judge
 from cellflow.evaluation.words import sentence
 from cellflow.model.fitting import Coupled
 from cellflow.model.recipes import DEFAULT
@@ -41,12 +34,14 @@ from cellflow.paths.base import as_path
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HeldOut", "as_seeds", "hold_out"]
+__all__ = ["HeldOut", "hold_out"]
+
+_Task: TypeAlias = Baseline | Model | OwnPath
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """All rows, and the clouds that pictures are drawn from.
+    """All rows of a hold-out, and the clouds for pictures.
 
     Parameters
     ----------
@@ -62,7 +57,7 @@ class HeldOut:
     clouds: Mapping[str, Mapping[str, Mapping[str, FloatArray]]]
 
     def table(self) -> pd.DataFrame:
-        """One row per time, seed, method and protocol; see `cellflow.bench.holdout` for the columns."""
+        """One row per time, seed, method and protocol; columns: `cellflow.bench.holdout`."""
         return table(self.rows)
 
     @property
@@ -87,25 +82,10 @@ class HeldOut:
         return "\n".join(sentence(found) for found in self.verdicts)
 
 
-def as_seeds(seeds: object) -> tuple[int, ...]:
-    """Return the argument `seeds`: one seed, or several that differ.
-
-    Raises
-    ------
-    InputError
-        No seed, or something that is none.
-    """
-    seeds = seeds.tolist() if isinstance(seeds, np.ndarray) else seeds
-    given = list(seeds) if isinstance(seeds, Sequence) and not isinstance(seeds, str) else [seeds]
-    if not given:
-        msg = "seeds is empty; expected at least one seed, such as (0,)."
-        raise InputError(msg)
-    return tuple(dict.fromkeys(as_seed(s) for s in given))  # type: ignore[arg-type] # which checks it
-
-
 @guarded
+@accepts(problems=Renamed("folds"))
 def hold_out(
-    problems: Snapshots | Sequence[Problem],
+    folds: Snapshots | Sequence[Fold],
     *,
     methods: object = None,
     times: object = None,
@@ -119,30 +99,32 @@ def hold_out(
     cache: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> HeldOut:
-    """Hold snapshots out one by one, let every method predict them, and score it beside baselines and the noise floor.
+    """Hold out snapshots one by one, predict them by every method, and score the predictions.
+
+    Beside the methods stand baselines without a model and the noise floor.
 
     Parameters
     ----------
-    problems
-        All populations, in data coordinates; or what to hold out from what, one `Problem` per time,
-        where the coordinates depend on the snapshot that is held out.
+    folds
+        All populations, in data coordinates; or one `Fold` per time, where the coordinates depend
+        on the snapshot that is held out.
     methods
         Names of recipes, `Recipe`s, or objects with a `name` that are called as `(rest, time, *,
-        random_state)` and return populations by protocol (see `cellflow.evaluation.Method`). The
+        random_state)` and return populations by protocol (see `cellflow.evaluation.Predictor`). The
         default method alone, if None.
     times
-        Which of the inner times to hold out; all by default. For `Snapshots` only.
+        Inner times to hold out; all by default. For `Snapshots` only.
     seeds
         Of the methods; every seed is a row. Baselines are scored once.
     protocols
         Some of `"P1"` (real cells of the last snapshot before, pushed), `"P2"` (cells of the first
-        snapshot, rolled out) and `"two-sided"` (both neighbours, weighted by closeness in time).
+        snapshot, simulated) and `"two-sided"` (both neighbours, weighted by closeness in time).
     baselines
         Some of `BASELINES`; the skill needs `"OT interpolation"`. `"own path"` is a row for each
         recipe whose paths are not straight: the paths themselves, without a network. The noise
         floor is always there.
     metrics
-        What is measured at full size, some of `cellflow.evaluation.METRICS`; all by default.
+        Names of the metrics at full size, some of `cellflow.evaluation.METRICS`; all by default.
         Distances at the half size are always measured.
     n_splits
         Random halvings of the held-out cells that distances at the half size are averaged over.
@@ -152,22 +134,21 @@ def hold_out(
         Tasks at once, as joblib counts; None takes number and backend from a surrounding
         `joblib.parallel_config`, else 1. A task is one (time, seed, method), on one torch thread.
     cache
-        A folder in which results of finished tasks are kept, so that an interrupted run can be
-        resumed; keyed by data, method, time, seed and version. A foreign method is known there by
-        its type, name and, if it is a dataclass, its fields.
+        A folder for results of finished tasks, from which an interrupted run is resumed; keyed by
+        data, method, time, seed and version. A foreign method is known there by its type, name and,
+        if it is a dataclass, its fields.
     progress
-        A progress bar; None shows it only to somebody who is watching.
+        Whether to show a progress bar; None shows it on a terminal or in a notebook only.
 
     Returns
     -------
-    The rows, `HeldOut.table()` and `HeldOut.verdict`. A task that fails, or a metric that refuses the clouds, is NaN with its
-    reason in the column `note`.
+    The rows, `HeldOut.table()` and `HeldOut.verdict`. Where a task or a metric fails, values are
+    NaN, and the column `note` has the reason.
 
     Raises
     ------
     InputError
-        Nothing to hold out, a time that cannot be, or an argument that is not usable; before any
-        work.
+        Nothing to hold out, or an argument that is not usable; before any work.
     OutputError
         A cache that cannot be written.
     """
@@ -177,77 +158,63 @@ def hold_out(
     starts = as_seeds(seeds)
     n_splits = as_count("n_splits", n_splits, most=ROUNDS)
     jobs = as_jobs(n_jobs)
-    for name in baselines:
-        if name not in BASELINES:
-            msg = (
-                f"baselines={list(baselines)!r}: {name!r} is none of"
-                f" {list(BASELINES)}{closest(name, BASELINES)}."
-            )
-            raise InputError(msg)
+    wanted = as_names("baselines", baselines, BASELINES)
+    _refuse_row_names(chosen)
+    given = _as_folds(folds, times)
+    store = None if cache is None else Cache(Path(cache))
+    tasks: list[_Task] = []
+    for fold in given:
+        judged = (fold, measured, n_splits)
+        tasks += [Baseline(*judged, name) for name in wanted if name != OWN_PATH]
+        tasks += _tasks(judged, chosen, starts, ways, own_paths=OWN_PATH in wanted)
+        tasks += [Baseline(*judged, FLOOR)]
+    return _collected(tasks, _run(tasks, n_jobs=jobs, cache=store, progress=progress), starts[0])
+
+
+def _refuse_row_names(methods: Sequence[Predictor]) -> None:
     taken = {*BASELINES, FLOOR}
-    for method in chosen:
+    for method in methods:
         if method.name in taken:
             msg = (
                 f"The method {method.name!r} has the name of a row that is always there; expected"
                 f" none of {sorted(taken)}."
             )
             raise InputError(msg)
-    if times is not None and not isinstance(problems, Snapshots):
+
+
+def _as_folds(folds: Snapshots | Sequence[Fold], times: object) -> Sequence[Fold]:
+    if isinstance(folds, Snapshots):
+        return [Fold(folds, t) for t in inner_times(folds, times)]
+    if times is not None:
         msg = (
-            f"times={times!r} with problems, each of which has its time; expected None. Pass those"
-            " problems alone."
+            f"times={times!r} with folds, each of which has its time; expected None. Pass those"
+            " folds alone."
         )
         raise InputError(msg)
-    if isinstance(problems, Snapshots):
-        problems = [Problem(problems, t) for t in inner_times(problems, times)]
-    folder = None if cache is None else Cache(Path(cache))
-    tasks: list[Baseline | Model | OwnPath] = []
-    for problem in problems:
-        judged = (problem, measured, n_splits)
-        tasks += [
-            Baseline(*judged, name) for name in BASELINES if name in baselines and name != OWN_PATH
-        ]
-        if OWN_PATH in baselines:
-            tasks += [
-                OwnPath(*judged, m)
-                for m in chosen
-                if isinstance(m, Trained) and as_path(m.recipe.path).tabled
-            ]
-        tasks += [Model(*judged, method, seed, ways) for method in chosen for seed in starts]
-        tasks += [Baseline(*judged, FLOOR)]
-    outcomes = _run(tasks, n_jobs=jobs, cache=folder, progress=progress)
-    rows: list[Row] = []
-    clouds: dict[str, dict[str, dict[str, FloatArray]]] = {}
-    for task, outcome in zip(tasks, outcomes, strict=True):
-        rows += [read_row(task.problem, row) for row in outcome.values]
-        if not isinstance(task, Model) or task.seed == starts[0]:
-            _sort(clouds.setdefault(f"time_{task.problem.time}", {}), outcome.arrays)
-    return HeldOut(tuple(rows), clouds)
+    return folds
+
+
+def _tasks(
+    judged: tuple[Fold, tuple[str, ...], int],
+    methods: Sequence[Predictor],
+    seeds: Sequence[int],
+    protocols: tuple[Protocols, ...],
+    *,
+    own_paths: bool,
+) -> list[OwnPath | Model]:
+    """Tasks of the methods, in the order of the table."""
+    curved = [m for m in methods if isinstance(m, Trained) and as_path(m.recipe.path).tabled]
+    paths = [OwnPath(*judged, method) for method in curved] if own_paths else []
+    return [*paths, *(Model(*judged, m, seed, protocols) for m in methods for seed in seeds)]
 
 
 def _run(
-    tasks: Sequence[Baseline | Model | OwnPath],
-    *,
-    n_jobs: int | None,
-    cache: Cache | None,
-    progress: bool | None,
+    tasks: Sequence[_Task], *, n_jobs: int | None, cache: Cache | None, progress: bool | None
 ) -> list[Outcome]:
-    """Plans that several tasks share and what needs no plans first, then the others; results in the order of the tasks."""
-    wanted: dict[str, list[Plans]] = {}
-    for task in tasks:
-        if (
-            not isinstance(task, Baseline)
-            and isinstance(task.method, Trained)
-            and (cache is None or cache.get(task.key) is None)
-        ):
-            plans = Plans(task.problem, (task.method,))
-            wanted.setdefault(plans.key, []).append(plans)
-    shared = {
-        key: replace(plans[0], methods=tuple(method for p in plans for method in p.methods))
-        for key, plans in wanted.items()
-        if len(plans) > 1
-    }
+    """Run shared plans and what needs no plans first, then the rest; results in order of tasks."""
     first = [task for task in tasks if isinstance(task, Baseline)]
+    others = [task for task in tasks if not isinstance(task, Baseline)]
+    shared = _shared_plans([t for t in others if cache is None or cache.get(t.key) is None])
     begun = run(
         [*shared.values(), *first],
         n_jobs=n_jobs,
@@ -257,24 +224,44 @@ def _run(
     )
     solved = {key: outcome.values for key, outcome in zip(shared, begun, strict=False)}
     done = dict(zip(map(id, first), begun[len(shared) :], strict=True))
-    # The longest come first, so that no worker is left alone with one at the end.
-    others = sorted(
-        (task for task in tasks if not isinstance(task, Baseline)),
-        key=lambda task: not isinstance(task, Model),
-    )
+    # The longest first, so that no worker is left with a long task at the end.
+    others.sort(key=lambda task: not isinstance(task, Model))
     ready = [_with_plans(task, solved) for task in others]
     ended = run(ready, n_jobs=n_jobs, cache=cache, progress=progress, name="holdout: methods")
     done |= dict(zip(map(id, others), ended, strict=True))
     return [done[id(task)] for task in tasks]
 
 
+def _shared_plans(tasks: Sequence[Model | OwnPath]) -> dict[str, Plans]:
+    """Plans that several tasks need, by their key."""
+    needed: dict[str, list[Plans]] = {}
+    for task in tasks:
+        if isinstance(task.method, Trained):
+            plans = Plans(task.fold, (task.method,))
+            needed.setdefault(plans.key, []).append(plans)
+    return {
+        key: replace(plans[0], methods=tuple(method for p in plans for method in p.methods))
+        for key, plans in needed.items()
+        if len(plans) > 1
+    }
+
+
 def _with_plans(task: Model | OwnPath, solved: Mapping[str, Coupled | None]) -> Model | OwnPath:
     if not isinstance(task.method, Trained):
         return task
-    return replace(task, plans=solved.get(Plans(task.problem, (task.method,)).key))
+    return replace(task, plans=solved.get(Plans(task.fold, (task.method,)).key))
 
 
-def _sort(into: dict[str, dict[str, FloatArray]], arrays: Mapping[str, FloatArray]) -> None:
-    for name, values in arrays.items():
-        cloud, _, part = name.rpartition("|")
-        into.setdefault(cloud.replace("/", "_"), {})[part] = values
+def _collected(tasks: Sequence[_Task], outcomes: Sequence[Outcome], first_seed: int) -> HeldOut:
+    """Rows and clouds of all tasks; of models, the clouds of the first seed."""
+    rows: list[Row] = []
+    clouds: dict[str, dict[str, dict[str, FloatArray]]] = {}
+    for task, outcome in zip(tasks, outcomes, strict=True):
+        rows += [read_row(task.fold, row) for row in outcome.values]
+        if isinstance(task, Model) and task.seed != first_seed:
+            continue
+        here = clouds.setdefault(f"time_{task.fold.time}", {})
+        for name, values in outcome.arrays.items():
+            cloud, _, part = name.rpartition("|")
+            here.setdefault(cloud_name(cloud), {})[part] = values
+    return HeldOut(tuple(rows), clouds)

@@ -1,4 +1,4 @@
-"""A method's paths without its network: interpolation along pairs of the plan."""
+"""Interpolation along the paths of a method, without its network."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def path_interpolation(
     *,
     plans: Coupled | None = None,
 ) -> Population:
-    """Put the pairs of a plan where a method's paths are at a time, without learning anything.
+    """Interpolate between the pairs of a plan along a method's paths, without a network.
 
-    What a method owes to its paths and what to its network is seen beside it. Cells are in step
-    with their snapshots, and the width of the paths is left out.
+    The difference to the method itself is the effect of its network. Noise, time warp and width of
+    the paths are left out.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One prediction of one held-out snapshot, scored: the tasks that a benchmark consists of."""
+"""One prediction of one held-out snapshot, scored: the tasks of a hold-out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time as clock
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -23,126 +23,92 @@ from cellflow.evaluation.baselines import (
     previous_snapshot,
     random_interpolation,
 )
+from cellflow.evaluation.folds import Fold
+from cellflow.evaluation.halves import SEED, thinned
 from cellflow.evaluation.interpolation import path_interpolation
-from cellflow.evaluation.methods import PROTOCOLS, Fitted, Method, Protocols, Trained, description
-from cellflow.evaluation.problem import SEED, Problem
-from cellflow.evaluation.scores import Scores, columns, score, score_floor, thinned
+from cellflow.evaluation.methods import FlowPredictor, Predictor, Trained, description
+from cellflow.evaluation.names import (
+    BASELINES,
+    FLOOR,
+    MIXTURE,
+    NEXT,
+    OBSERVED,
+    OWN_PATH,
+    PREVIOUS,
+    PROTOCOLS,
+    RANDOM,
+    REAL,
+    STRAIGHT,
+    Protocols,
+)
+from cellflow.evaluation.rows import plain_scores
+from cellflow.evaluation.scores import no_scores, score, score_floor
 from cellflow.evaluation.tasks import Outcome, digest
 from cellflow.model.fitting import Coupled, couple
 from cellflow.model.recipes import describe
 
-__all__ = [
-    "BASELINES",
-    "FLOOR",
-    "OWN_PATH",
-    "STRAIGHT",
-    "Baseline",
-    "Model",
-    "OwnPath",
-    "Plans",
-    "Row",
-    "read_row",
-]
+__all__ = ["Baseline", "Model", "OwnPath", "Plans"]
 
-Kind = Literal["model", "baseline", "floor"]
-
-#: The baseline that a model has to beat, and the row that nobody can.
-STRAIGHT = "OT interpolation"
-FLOOR = "noise floor"
-#: Called as `(rest, time, rng)`.
+#: Baselines that need no recipe, called as `(rest, time, rng)`.
 _BASELINES: dict[str, Callable[[Snapshots, float, np.random.Generator], Population]] = {
-    "previous snapshot": lambda rest, time, rng: previous_snapshot(rest, time),  # noqa: ARG005 (as those that draw)
-    "next snapshot": lambda rest, time, rng: next_snapshot(rest, time),  # noqa: ARG005
-    "mixture": lambda rest, time, rng: mixture(rest, time),  # noqa: ARG005
+    PREVIOUS: lambda rest, time, rng: previous_snapshot(rest, time),  # noqa: ARG005 (one signature)
+    NEXT: lambda rest, time, rng: next_snapshot(rest, time),  # noqa: ARG005
+    MIXTURE: lambda rest, time, rng: mixture(rest, time),  # noqa: ARG005
     STRAIGHT: ot_interpolation,
-    "random pairing": random_interpolation,
+    RANDOM: random_interpolation,
 }
-#: What stands for the paths of each recipe that has its own, without a network.
-OWN_PATH = "own path"
-#: Rows without a model that stand beside every model.
-BASELINES = (*_BASELINES, OWN_PATH)
-#: The cells that were held out, among the clouds.
-_OBSERVED = "observed"
-#: Clouds of cells that were measured.
-_REAL = (_OBSERVED, "previous snapshot", "next snapshot")
-#: Cells of a cloud that are kept for pictures.
-_DRAWN = 2000
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """How one method did on one held-out snapshot: a row of the table.
-
-    Parameters
-    ----------
-    time, method, protocol, seed, kind, representation
-        Columns of the table; a baseline has no protocol and no seed.
-    scores
-        What was measured.
-    seconds
-        To predict, training and plans included; not to score.
-    half_share
-        Share of the held-out cells that are in a half.
-    """
-
-    time: float
-    method: str
-    protocol: str
-    seed: int | None
-    kind: Kind
-    scores: Scores
-    seconds: float
-    representation: str
-    half_share: float = 0.5
+#: Cells of a cloud that are kept for pictures, at most.
+_KEPT = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What all tasks of a problem share: how predictions are judged."""
+    """What all tasks of a fold share: how predictions are judged."""
 
-    problem: Problem
+    fold: Fold
     metrics: tuple[str, ...]
     n_splits: int
 
     def _hash(self, *parts: object) -> str:
-        return digest(
-            __version__, self.problem.fingerprint, list(self.metrics), self.n_splits, *parts
-        )
+        return digest(__version__, self.fold.fingerprint, list(self.metrics), self.n_splits, *parts)
 
-    def _row(
-        self, predicted: Population | Exception, about: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """Score a prediction, or say why there is none; as plain values."""
-        if isinstance(predicted, Exception):
-            notes = (f"{type(predicted).__name__}: {predicted}",)
-            empty = dict.fromkeys([*columns(self.metrics), "w1_half", "energy_half"], math.nan)
-            counts = {"n_predicted": 0, "n_observed": len(self.problem.held_out), "n_half": 0}
-            found = Scores(empty | counts, {}, notes)
-        else:
-            splits = self.problem.halves(self.n_splits)
-            found = score(predicted, self.problem.held_out, splits, chosen=self.metrics, seed=SEED)
-        return _as_plain(found) | dict(about or {})
+    def _scored(self, predicted: Population) -> dict[str, Any]:
+        """Scores of a prediction, as plain values."""
+        splits = self.fold.halves(self.n_splits)
+        return plain_scores(score(predicted, self.fold.held_out, splits, chosen=self.metrics))
+
+    def _failed(self, error: Exception) -> dict[str, Any]:
+        """Missing scores with the reason, as plain values."""
+        note = f"{type(error).__name__}: {error}"
+        return plain_scores(no_scores(len(self.fold.held_out), note))
+
+    def _without_model(self, name: str, predict: Callable[[], tuple[Population, float]]) -> Outcome:
+        """Row and cloud of a prediction without a model; `predict` returns it and more seconds."""
+        about = _about(name)
+        begun = clock.perf_counter()
+        try:
+            predicted, more = predict()
+        except Exception as error:  # noqa: BLE001 (other rows of the table stand)
+            return Outcome([self._failed(error) | about], {}, complete=False)
+        seconds = clock.perf_counter() - begun + more
+        row = self._scored(predicted) | about | {"seconds": seconds}
+        return Outcome([row], _cloud(name, predicted))
 
 
-def _as_plain(scores: Scores) -> dict[str, Any]:
-    splits = {name: list(values) for name, values in scores.splits.items()}
-    return {"values": dict(scores.values), "splits": splits, "notes": list(scores.notes)}
-
-
-def _without_model(name: str) -> dict[str, Any]:
+def _about(name: str) -> dict[str, Any]:
     return {"method": name, "protocol": "", "seed": None, "kind": "baseline", "seconds": 0.0}
 
 
 def _cloud(name: str, cloud: Population) -> dict[str, FloatArray]:
-    """A cloud for pictures; real cells say which ones they are."""
-    few = thinned(cloud, _DRAWN, seed=SEED)
+    """A cloud for pictures; of measured cells with their rows of origin."""
+    few = thinned(cloud, _KEPT)
     made: dict[str, Any] = {f"{name}|x": few.x.astype(np.float32), f"{name}|weight": few.weight}
-    return made | ({f"{name}|rows": few.index} if name in _REAL else {})
+    return made | ({f"{name}|rows": few.index} if name in REAL else {})
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline(Judged):
-    """A baseline or the floor, scored once whatever the seeds."""
+    """A baseline or the noise floor, scored once whatever the seeds."""
 
     name: str
 
@@ -153,32 +119,46 @@ class Baseline(Judged):
 
     def run(self) -> Outcome:
         """Predict and score."""
-        problem = self.problem
-        about: dict[str, Any] = _without_model(self.name)
+        fold = self.fold
         if self.name == FLOOR:
-            found = score_floor(
-                problem.held_out, problem.halves(self.n_splits), chosen=self.metrics, seed=SEED
-            )
-            cloud = _cloud(_OBSERVED, problem.held_out)
-            return Outcome([_as_plain(found) | about | {"kind": "floor"}], cloud)
-        begun = clock.perf_counter()
-        try:
-            predicted = _BASELINES[self.name](
-                problem.rest, problem.time, stream(SEED, BASELINES.index(self.name))
-            )
-        except Exception as error:  # noqa: BLE001 (the rest of the table stands)
-            return Outcome([self._row(error, about)], {}, complete=False)
-        seconds = clock.perf_counter() - begun
-        return Outcome(
-            [self._row(predicted, about | {"seconds": seconds})], _cloud(self.name, predicted)
-        )
+            found = score_floor(fold.held_out, fold.halves(self.n_splits), chosen=self.metrics)
+            row = plain_scores(found) | _about(FLOOR) | {"kind": "floor"}
+            return Outcome([row], _cloud(OBSERVED, fold.held_out))
+        rng = stream(SEED, BASELINES.index(self.name))
+        predict = _BASELINES[self.name]
+        return self._without_model(self.name, lambda: (predict(fold.rest, fold.time, rng), 0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class OwnPath(Judged):
+    """The paths of a recipe without its network."""
+
+    method: Trained
+    plans: Coupled | None = None
+
+    @property
+    def key(self) -> str:
+        """What its result depends on, as a hash."""
+        return self._hash(OWN_PATH, description(self.method))
+
+    def run(self) -> Outcome:
+        """Couple, move the pairs along their paths, and score."""
+        return self._without_model(f"{self.method.name}, no network", self._predicted)
+
+    def _predicted(self) -> tuple[Population, float]:
+        rest = self.fold.rest
+        recipe = self.method.recipe
+        given = self.plans
+        plans = couple(rest, recipe, scale=self.method.scale) if given is None else given
+        cells = path_interpolation(rest, self.fold.time, recipe, plans=plans)
+        return cells, 0.0 if given is None else given.seconds(recipe)
 
 
 @dataclass(frozen=True, eq=False)
 class Model(Judged):
     """A method with one seed, by all protocols."""
 
-    method: Method
+    method: Predictor
     seed: int
     protocols: tuple[Protocols, ...]
     plans: Coupled | None = None
@@ -192,166 +172,71 @@ class Model(Judged):
         """Fit, predict and score, by each protocol."""
         try:
             predicted = self._predicted()
-        except Exception as error:  # noqa: BLE001 (a method that fails leaves the rest of the table intact)
-            return Outcome(
-                [self._row(error, self._about(p, math.nan)) for p in self.protocols],
-                {},
-                complete=False,
-            )
-        rows: list[dict[str, Any]] = []
+        except Exception as error:  # noqa: BLE001 (other rows of the table stand)
+            failed = self._failed(error)
+            rows = [failed | self._named(p, math.nan) for p in self.protocols]
+            return Outcome(rows, {}, complete=False)
+        rows = []
         clouds: dict[str, FloatArray] = {}
-        scored: dict[str, dict[str, Any]] = {}
+        scored: list[tuple[Population, dict[str, Any]]] = []
         for protocol, (cells, seconds, said) in predicted.items():
-            same = next(
-                (
-                    p
-                    for p, (other, _, _) in predicted.items()
-                    if p in scored and _equal(other, cells)
-                ),
-                None,
-            )
-            if same is None:
-                scored[protocol] = self._row(cells)
-            row = scored[same or protocol]
-            rows.append(
-                row
-                | self._about(protocol, seconds)
-                | {"notes": [*row["notes"], *dict.fromkeys(said)]}
-            )
+            row = next((row for other, row in scored if _equal(other, cells)), None)
+            if row is None:
+                row = self._scored(cells)
+                scored.append((cells, row))
+            notes = [*row["notes"], *dict.fromkeys(said)]
+            rows.append(row | self._named(protocol, seconds) | {"notes": notes})
             clouds |= _cloud(f"{self.method.name}, {protocol}", cells)
         return Outcome(rows, clouds)
 
-    def _about(self, protocol: str, seconds: float) -> dict[str, Any]:
-        return {
-            "method": self.method.name,
-            "protocol": protocol,
-            "seed": self.seed,
-            "kind": "model",
-            "seconds": seconds,
-        }
+    def _named(self, protocol: str, seconds: float) -> dict[str, Any]:
+        named = {"method": self.method.name, "protocol": protocol, "seed": self.seed}
+        return named | {"kind": "model", "seconds": seconds}
 
     def _predicted(self) -> dict[Protocols, tuple[Population, float, list[str]]]:
-        """Populations by protocol with the seconds that they took and what was warned of, in the order of the protocols."""
-        method: Method = self.method
-        rest = self.problem.rest
-        time = self.problem.time
+        """By protocol: the population, the seconds that it took, and the warnings."""
+        method: Predictor = self.method
+        rest = self.fold.rest
+        time = self.fold.time
+        found: object = None
         begun = clock.perf_counter()
         with collected() as said:
             if isinstance(method, Trained):
                 method = method.fitted(rest, random_state=self.seed, plans=self.plans)
-            found = {} if isinstance(method, Fitted) else method(rest, time, random_state=self.seed)
+            if not isinstance(method, FlowPredictor):
+                found = method(rest, time, random_state=self.seed)
         seconds = clock.perf_counter() - begun
-        if isinstance(method, Fitted):
-            predicted = {}
-            for way in self.protocols:
-                with collected() as more:
-                    cells, seconds = method.predicted(rest, time, way)
-                predicted[way] = (cells, seconds, said + more)
-            return predicted
+        if not isinstance(method, FlowPredictor):
+            checked = self._checked(found)
+            return {p: (checked[p], seconds, said) for p in self.protocols if p in checked}
+        predicted = {}
+        for way in self.protocols:
+            with collected() as more:
+                cells, seconds = method.predicted(rest, time, way)
+            predicted[way] = (cells, seconds, said + more)
+        return predicted
+
+    def _checked(self, found: object) -> Mapping[Protocols, Population]:
+        """What a method returned, if it is populations by protocol."""
+        wanted = list(self.protocols)
+        head = f"The method {self.method.name!r} returned"
         if (
             not isinstance(found, Mapping)
             or set(found) - set(PROTOCOLS)
-            or not set(found) & set(self.protocols)
+            or not set(found) & set(wanted)
         ):
-            shown: object = (
-                sorted(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
-            )
-            wanted = list(self.protocols)
-            msg = (
-                f"The method {method.name!r} returned {shown}; expected populations by protocol,"
-                f" some of {wanted}."
-            )
+            keys = sorted(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
+            msg = f"{head} {keys}; expected populations by protocol, some of {wanted}."
             raise InputError(msg)
+        n_dims = self.fold.rest.n_dims
         for protocol, cells in found.items():
-            if not isinstance(cells, Population) or cells.x.shape[1] != rest.n_dims:
-                shown = (
-                    f"shape {cells.x.shape}"
-                    if isinstance(cells, Population)
-                    else type(cells).__name__
-                )
-                msg = (
-                    f"The method {method.name!r} returned {shown} for {protocol}; expected a"
-                    f" Population of {rest.n_dims} dimensions."
-                )
+            is_population = isinstance(cells, Population)
+            if not is_population or cells.x.shape[1] != n_dims:
+                shown = f"shape {cells.x.shape}" if is_population else type(cells).__name__
+                expected = f"a Population of {n_dims} dimensions"
+                msg = f"{head} {shown} for {protocol}; expected {expected}."
                 raise InputError(msg)
-        return {p: (found[p], seconds, said) for p in self.protocols if p in found}
-
-
-@dataclass(frozen=True, eq=False)
-class OwnPath(Judged):
-    """The paths of a recipe without its network."""
-
-    method: Trained
-    plans: Coupled | None = None
-
-    @property
-    def key(self) -> str:
-        """What its result depends on, as a hash."""
-        return self._hash("own path", description(self.method))
-
-    def run(self) -> Outcome:
-        """Couple, move the pairs along their paths, and score."""
-        problem = self.problem
-        name = f"{self.method.name}, no network"
-        about = _without_model(name)
-        begun = clock.perf_counter()
-        try:
-            plans = (
-                couple(problem.rest, self.method.recipe, scale=self.method.scale)
-                if self.plans is None
-                else self.plans
-            )
-            solved = 0.0 if self.plans is None else self.plans.seconds(self.method.recipe)
-            predicted = path_interpolation(
-                problem.rest, problem.time, self.method.recipe, plans=plans
-            )
-        except Exception as error:  # noqa: BLE001 (as for a method)
-            return Outcome([self._row(error, about)], {}, complete=False)
-        seconds = clock.perf_counter() - begun + solved
-        return Outcome(
-            [self._row(predicted, about | {"seconds": seconds})], _cloud(name, predicted)
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Plans:
-    """The plans of one coupling around one held-out snapshot, with the paths of all methods that share them.
-
-    Parameters
-    ----------
-    problem
-        What is held out from what.
-    methods
-        Who shares them.
-    solved
-        The plans, where they are there already and only paths are missing.
-    """
-
-    problem: Problem
-    methods: tuple[Trained, ...]
-    solved: Coupled | None = None
-
-    @property
-    def key(self) -> str:
-        """What its result depends on, as a hash."""
-        method = self.methods[0]
-        return digest(self.problem.fingerprint, describe(method.recipe.coupling), method.scale)
-
-    def run(self) -> Outcome:
-        """Solve and prepare; None where that fails, which the fit will meet again and report in its row."""
-        first = self.methods[0]
-        rest = self.problem.rest
-        try:
-            plans = (
-                couple(rest, first.recipe, scale=first.scale)
-                if self.solved is None
-                else self.solved
-            )
-            for method in self.methods:
-                plans = plans.prepared(rest, method.recipe)
-        except Exception:  # noqa: BLE001 (said above)
-            return Outcome(None, {}, complete=False)
-        return Outcome(plans, {}, complete=False)
+        return found
 
 
 def _equal(a: Population, b: Population) -> bool:
@@ -360,17 +245,40 @@ def _equal(a: Population, b: Population) -> bool:
     )
 
 
-def read_row(problem: Problem, row: Mapping[str, Any]) -> Row:
-    """A row from plain values; the label of the coordinates is the caller's."""
-    splits = {name: tuple(values) for name, values in row["splits"].items()}
-    scores = Scores(row["values"], splits, tuple(row["notes"]))
-    share = problem.n_half / max(1, int(np.count_nonzero(problem.held_out.weight)))
-    named = {key: row[key] for key in ("method", "protocol", "seed", "kind")}
-    return Row(
-        problem.time,
-        scores=scores,
-        seconds=row["seconds"],
-        representation=problem.representation,
-        half_share=share,
-        **named,
-    )
+@dataclass(frozen=True, eq=False)
+class Plans:
+    """Plans of one coupling around one held-out snapshot, and paths of the methods that share them.
+
+    Parameters
+    ----------
+    fold
+        What is held out from what.
+    methods
+        The methods that share the plans.
+    solved
+        The plans, where they are there already and only paths are missing.
+    """
+
+    fold: Fold
+    methods: tuple[Trained, ...]
+    solved: Coupled | None = None
+
+    @property
+    def key(self) -> str:
+        """What its result depends on, as a hash."""
+        method = self.methods[0]
+        return digest(self.fold.fingerprint, describe(method.recipe.coupling), method.scale)
+
+    def run(self) -> Outcome:
+        """Solve and prepare; None if that fails, which the fit repeats and reports in its row."""
+        first = self.methods[0]
+        rest = self.fold.rest
+        try:
+            plans = self.solved
+            if plans is None:
+                plans = couple(rest, first.recipe, scale=first.scale)
+            for method in self.methods:
+                plans = plans.prepared(rest, method.recipe)
+        except Exception:  # noqa: BLE001 (reported by the fit)
+            return Outcome(None, {}, complete=False)
+        return Outcome(plans, {}, complete=False)

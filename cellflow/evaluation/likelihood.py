@@ -1,4 +1,4 @@
-"""How well the dynamics foresees held-out cells, beside densities that know no dynamics."""
+"""Likelihood of held-out cells under the dynamics, beside densities of single snapshots."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DENSITY = 2
 
 @dataclass(frozen=True)
 class Likelihood:
-    """How one method did on the held-out cells of one snapshot: a row of the table.
+    """Likelihood of the held-out cells of one snapshot under one method.
 
     Parameters
     ----------
@@ -64,11 +64,11 @@ def held_out_nll(
     random_state: RandomState = 0,
     threads: int = 1,
 ) -> list[Likelihood]:
-    """Set cells of every snapshot aside, fit on the others, and score the density of the dynamics on those set aside.
+    """Hold out cells of every snapshot, fit to the others, and score the dynamics' density on them.
 
-    Beside it stands an independent density for each snapshot, learned from the same cells: what is
-    lost against it is the price of one continuous dynamics through all snapshots. Both share the
-    density of the first snapshot, so they agree there.
+    Beside it stands an independent density of each snapshot, fitted to the same cells; the
+    difference is the price of one continuous dynamics through all snapshots. Both share the density
+    of the first snapshot, so they agree there.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def held_out_nll(
     recipe
         The method; `ot_cfm()` by default.
     share
-        Of the cells of each snapshot that are set aside, above 0 and below 1.
+        Share of the cells of each snapshot that are held out, above 0 and below 1.
     density
         Method of the densities, see `cellflow.densities.fit_density`.
     random_state, threads
@@ -118,7 +118,7 @@ def held_out_nll(
 def split(
     snapshots: Snapshots, share: float, rng: np.random.Generator
 ) -> tuple[Snapshots, Snapshots]:
-    """Set a share of the cells of every snapshot aside; returns the others and those set aside.
+    """Hold out a share of the cells of every snapshot; returns the other cells and those.
 
     Raises
     ------

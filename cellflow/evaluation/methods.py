@@ -1,58 +1,50 @@
-"""What a benchmark compares: anything that predicts a population it has not seen."""
+"""Predictors: what a hold-out compares, ours or of other packages."""
 
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from cellflow.analysis.prediction import predict
+from cellflow.analysis.prediction import Source, predict
 from cellflow.core.frame import Scale
 from cellflow.core.population import Population, Snapshots
-from cellflow.errors import InputError, InputTypeError, closest
+from cellflow.errors import InputError, InputTypeError
+from cellflow.evaluation.arguments import several
+from cellflow.evaluation.names import PROTOCOLS, Protocols
 from cellflow.model.fitting import Coupled, fit
 from cellflow.model.flow import Flow
 from cellflow.model.recipes import Recipe, by_name, describe
 
 __all__ = [
-    "PROTOCOLS",
-    "Fitted",
-    "Method",
-    "Protocols",
+    "FlowPredictor",
+    "Predictor",
     "Trained",
     "as_methods",
-    "as_protocols",
     "description",
 ]
 
-#: How a held-out population is predicted from cells of the others: `"P1"` pushes the real cells of
-#: the last snapshot before it (the published tables), `"P2"` rolls the cells of the first snapshot
-#: out, `"two-sided"` pushes the snapshot before and pulls the one after, weighted by closeness in
-#: time.
-Protocols: TypeAlias = Literal["P1", "P2", "two-sided"]
-PROTOCOLS: tuple[Protocols, ...] = get_args(Protocols)
-
 
 @runtime_checkable
-class Method(Protocol):
-    """Anything with a name that predicts a population from the others; it need not be ours."""
+class Predictor(Protocol):
+    """Anything with a name that predicts a population from the others."""
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
+        """Name in the table."""
 
     def __call__(
         self, rest: Snapshots, time: float, *, random_state: int
     ) -> Mapping[str, Population]:
-        """Learn from the snapshots `rest`, and predict the population at `time`: one for each protocol that it can."""
+        """Learn from the snapshots `rest`; return populations at `time` by protocol."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A recipe of cellflow as a method: fit, then predict by every protocol.
+    """A recipe as a predictor: fit, then predict by every protocol.
 
     Parameters
     ----------
@@ -70,7 +62,7 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """The recipe's."""
+        """Name of the recipe."""
         return self.recipe.name
 
     def __call__(
@@ -79,8 +71,10 @@ class Trained:
         """Fit, and predict by all protocols."""
         return self.fitted(rest, random_state=random_state)(rest, time, random_state=random_state)
 
-    def fitted(self, rest: Snapshots, *, random_state: int, plans: Coupled | None = None) -> Fitted:
-        """Fit; with plans that are there, if any."""
+    def fitted(
+        self, rest: Snapshots, *, random_state: int, plans: Coupled | None = None
+    ) -> FlowPredictor:
+        """Fit, with plans that were solved before, if any."""
         flow = fit(
             rest,
             self.recipe,
@@ -90,19 +84,20 @@ class Trained:
             threads=self.threads,
             progress=False,
         )
-        return Fitted(flow, flow.seconds + (0.0 if plans is None else plans.seconds(self.recipe)))
+        shared = 0.0 if plans is None else plans.seconds(self.recipe)
+        return FlowPredictor(flow, flow.seconds + shared)
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
-    """A flow that is there as a method; whether it has seen the held-out snapshot is for the caller to know.
+class FlowPredictor:
+    """A fitted flow as a predictor; the caller checks that it has not seen the held-out snapshot.
 
     Parameters
     ----------
     flow
-        What was fitted.
+        A fit.
     seconds
-        What it took, plans included.
+        Time of the fit, plans included.
     """
 
     flow: Flow
@@ -110,11 +105,15 @@ class Fitted:
 
     @property
     def name(self) -> str:
-        """The name of the recipe that it was fitted by."""
+        """Name of the recipe that it was fitted by."""
         return str(self.flow.recipe["name"])
 
     def __call__(
-        self, rest: Snapshots, time: float, *, random_state: int
+        self,
+        rest: Snapshots,
+        time: float,
+        *,
+        random_state: int,  # noqa: ARG002 (as every predictor)
     ) -> Mapping[str, Population]:
         """Predict by all protocols."""
         return {protocol: self.predicted(rest, time, protocol)[0] for protocol in PROTOCOLS}
@@ -122,32 +121,28 @@ class Fitted:
     def predicted(
         self, rest: Snapshots, time: float, protocol: Protocols
     ) -> tuple[Population, float]:
-        """Predict by one protocol; returns the population and the seconds it took, those of the fit included."""
+        """Predict by one protocol; returns the population, and seconds of fit and prediction."""
         begun = clock.perf_counter()
         first = float(rest.times[0])
-        source = {"P1": "earlier", "P2": first, "two-sided": "both"}[protocol]
-        cells = predict(self.flow, rest, time, source=source)  # type: ignore[arg-type] # one of the three, each a Source
+        sources: dict[Protocols, Source] = {"P1": "earlier", "P2": first, "two-sided": "both"}
+        source = sources[protocol]
+        cells = predict(self.flow, rest, time, source=source)
         seconds = self.seconds + clock.perf_counter() - begun
         return Population(cells.x, time, cells.weight), seconds
 
 
-def as_methods(methods: object, *, scale: Scale = "joint", threads: int = 1) -> list[Method]:
-    """Return methods from what a caller may give: names of recipes, `Recipe`s, objects with a name, or one of these alone.
+def as_methods(methods: object, *, scale: Scale = "joint", threads: int = 1) -> list[Predictor]:
+    """Return predictors from names of recipes, `Recipe`s, predictors, or one of these alone.
 
     Raises
     ------
     InputTypeError
-        Something that is no method.
+        Something else.
     InputError
-        None at all, a name that is taken twice or is no recipe's, or a recipe that moves no cells.
+        None at all, an unknown name, a name twice, or a recipe that moves no cells.
     """
-    given = (
-        list(methods)
-        if isinstance(methods, Sequence) and not isinstance(methods, str)
-        else [methods]
-    )
-    made: list[Method] = []
-    for method in given:
+    made: list[Predictor] = []
+    for method in several(methods):
         if isinstance(method, str | Recipe):
             recipe = by_name(method)
             if recipe.generates:
@@ -159,7 +154,7 @@ def as_methods(methods: object, *, scale: Scale = "joint", threads: int = 1) -> 
             made.append(Trained(recipe, scale, threads))
         elif (
             isinstance(method, type)
-            or not isinstance(method, Method)
+            or not isinstance(method, Predictor)
             or not isinstance(method.name, str)
         ):
             msg = (
@@ -182,36 +177,8 @@ def as_methods(methods: object, *, scale: Scale = "joint", threads: int = 1) -> 
     return made
 
 
-def as_protocols(protocols: object) -> tuple[Protocols, ...]:
-    """Return protocols in the order of `PROTOCOLS`; one alone may be given as text.
-
-    Raises
-    ------
-    InputError
-        None at all, or one that there is not.
-    """
-    given = (
-        [protocols]
-        if isinstance(protocols, str)
-        else list(protocols)
-        if isinstance(protocols, Sequence)
-        else [protocols]
-    )
-    for protocol in given:
-        if protocol not in PROTOCOLS:
-            msg = (
-                f"protocols={protocols!r}: {protocol!r} is none of"
-                f" {list(PROTOCOLS)}{closest(protocol, PROTOCOLS)}."
-            )
-            raise InputError(msg)
-    if not given:
-        msg = f"protocols is empty; expected some of {list(PROTOCOLS)}."
-        raise InputError(msg)
-    return tuple(p for p in PROTOCOLS if p in given)
-
-
-def description(method: Method) -> Any:
-    """What tells a method from others, as plain values: of a recipe all of it, of a foreign object name, type and fields."""
+def description(method: Predictor) -> Any:
+    """All that a method is, as plain values: of a recipe everything, else name, type and fields."""
     if isinstance(method, Trained):
         return describe(method)
     constants: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Whether refinement by the score brings a prediction nearer to cells that the model has not seen."""
+"""Effect of refinement by the score on the distance to held-out cells."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class RefinementScore:
     time
         Of the real cells.
     noise
-        What the population seemed to carry, and was taken away; in model coordinates.
+        Standard deviation of the noise that was removed, in model coordinates.
     w1_before, w1_after
         Exact Wasserstein distances to the real cells, in data coordinates.
     c2st_before, c2st_after
-        Accuracy of a classifier that tells predicted from real cells; 0.5 is chance. NaN where
-        there are too few cells.
+        Accuracy of a classifier between predicted and real cells; 0.5 is chance. NaN where there
+        are too few cells.
     """
 
     time: float
@@ -70,7 +70,7 @@ def score_refinement(
     before, after
         Shape `(n, d)`.
     noise
-        What was taken away.
+        Standard deviation of the noise that was removed.
     weight
         Of the cells before and after, shape `(n,)`.
     seed
@@ -102,7 +102,7 @@ def held_out_refinement(
     threads: int = 1,
     progress: bool | None = None,
 ) -> RefinementScore:
-    """Fit without one snapshot, predict it, spoil the prediction, refine it, and compare before and after with its cells.
+    """Fit without one snapshot, add noise to its prediction, and score the refinement of that.
 
     Parameters
     ----------
@@ -111,9 +111,9 @@ def held_out_refinement(
     time
         Of the snapshot to leave out; one before and one after it must remain.
     noise
-        Standard deviation of the noise that spoils the prediction, and is then taken away, in model
-        coordinates: as much as the population carries that the question is about. With 0, before
-        and after are the same.
+        Standard deviation of the noise that is added to the prediction and then removed, in model
+        coordinates; choose that of the population in question. With 0, before and after are the
+        same.
     recipe
         A method with a score; `sf2m()` by default.
     scale, random_state, threads, progress
@@ -137,11 +137,9 @@ def held_out_refinement(
         progress=progress,
     )
     predicted = predict(flow, rest, time)
-    spoilt = predicted.x + noise * flow.frame.scale * stream(seed).standard_normal(
-        predicted.x.shape
-    )
+    noisy = predicted.x + noise * flow.frame.scale * stream(seed).standard_normal(predicted.x.shape)
     noise = min(noise, flow.score_network.ladder.largest)
-    refined = refine(flow, spoilt, time, noise=noise)
+    refined = refine(flow, noisy, time, noise=noise)
     return score_refinement(
-        held_out, spoilt, refined, noise=noise, weight=predicted.weight, seed=seed
+        held_out, noisy, refined, noise=noise, weight=predicted.weight, seed=seed
     )

@@ -1,4 +1,4 @@
-"""One snapshot and one recipe, in short."""
+"""Hold-outs of one snapshot and one recipe, with a short result."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from cellflow.core._typing import RandomState
 from cellflow.core.frame import Scale
 from cellflow.core.population import Snapshots
 from cellflow.errors import CellFlowError, InputError
+from cellflow.evaluation.comparison import compare
+from cellflow.evaluation.folds import Fold
 from cellflow.evaluation.holdout import hold_out
-from cellflow.evaluation.judging import STRAIGHT, Row
-from cellflow.evaluation.methods import Fitted
-from cellflow.evaluation.problem import Problem
-from cellflow.evaluation.verdict import compare, judge
+from cellflow.evaluation.methods import FlowPredictor
+from cellflow.evaluation.names import DEFAULT_PROTOCOL, PREVIOUS, PUBLISHED_PROTOCOL, STRAIGHT
+from cellflow.evaluation.rows import Row
+from cellflow.evaluation.verdict import judge
 from cellflow.evaluation.words import sentence
 from cellflow.model.fitting import fit
 from cellflow.model.flow import Flow
@@ -25,8 +27,8 @@ __all__ = ["Score", "judge_held_out", "leave_one_out", "score_held_out"]
 
 #: Random halvings of the held-out cells; few cells need more of them.
 _SPLITS = 20
-#: Protocols that are shown, and how the method's name goes on.
-_SUFFIX: dict[str, str] = {"P1": "", "two-sided": ", two-sided"}
+#: Protocols that are shown, and what follows the method's name.
+_SUFFIX = {str(PUBLISHED_PROTOCOL): "", str(DEFAULT_PROTOCOL): ", two-sided"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Score:
         Exact Wasserstein distance to all held-out cells, in data coordinates; for the noise floor
         between its two halves, NaN where there is one cell only.
     n_predicted, n_observed
-        Sizes of the two clouds; small clouds are far from anything, so compare like with like.
+        Sizes of the two clouds. Distances are larger for small clouds; compare equal sizes only.
     seconds
         To predict, training and plans included; not to score.
     """
@@ -88,22 +90,23 @@ def leave_one_out(
     random_state, threads
         Of the fit.
     progress
-        A progress bar of the training; None shows it only to somebody who is watching.
+        Whether to show a progress bar of the training; None shows it on a terminal or in a notebook
+        only.
 
     Returns
     -------
-    One `Score` each for: the previous snapshot, transport without a model, the model's push (P1), the model's push and pull
-    together, and the noise floor.
+    One `Score` each for: the previous snapshot, OT interpolation, the model's push (P1), the
+    model's push and pull together (two-sided), and the noise floor.
 
     Raises
     ------
     InputError
         No snapshot at this time, or none on one of its sides.
     """
-    problem = Problem(snapshots, time)  # before any work
+    fold = Fold(snapshots, time)  # before any work
     recipe = by_name(DEFAULT) if recipe is None else recipe
     flow = fit(
-        problem.rest,
+        fold.rest,
         recipe,
         scale=scale,
         random_state=random_state,
@@ -115,7 +118,9 @@ def leave_one_out(
 
 @guarded
 def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]:
-    """Compare what a fit says about a snapshot that it has not seen with all of its cells; see `leave_one_out`.
+    """Compare the prediction of a fit for an unseen snapshot with all of its cells.
+
+    See `leave_one_out`.
 
     Parameters
     ----------
@@ -135,9 +140,9 @@ def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]
     InputError
         No snapshot at this time, none on one of its sides, or a fit that has seen it.
     CellFlowError
-        A prediction that cannot be had.
+        A prediction that fails.
     """
-    problem = Problem(snapshots, time)  # before any work
+    fold = Fold(snapshots, time)  # before any work
     if time in flow.times:
         msg = (
             f"The flow was fitted to times {flow.times.tolist()}, so it has seen time {time:g}; fit"
@@ -145,10 +150,10 @@ def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]
         )
         raise InputError(msg)
     rows = hold_out(
-        [problem],
-        methods=[Fitted(flow, flow.seconds)],
+        [fold],
+        methods=[FlowPredictor(flow, flow.seconds)],
         protocols=tuple(_SUFFIX),
-        baselines=("previous snapshot", STRAIGHT),
+        baselines=(PREVIOUS, STRAIGHT),
         metrics=("w1",),
         progress=False,
     ).rows
@@ -163,7 +168,7 @@ def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]
 
 
 def judge_held_out(flows: Mapping[float, Flow], snapshots: Snapshots) -> str:
-    """Say whether fits of one recipe are better than OT interpolation; see `cellflow.evaluation.verdict`.
+    """Say whether fits of one recipe are better than OT interpolation.
 
     Parameters
     ----------
@@ -184,8 +189,8 @@ def judge_held_out(flows: Mapping[float, Flow], snapshots: Snapshots) -> str:
     rows: list[Row] = []
     for time, flow in flows.items():
         found = hold_out(
-            [Problem(snapshots, time)],
-            methods=[Fitted(flow, flow.seconds)],
+            [Fold(snapshots, time)],
+            methods=[FlowPredictor(flow, flow.seconds)],
             protocols=tuple(_SUFFIX),
             baselines=(STRAIGHT,),
             metrics=(),
@@ -200,7 +205,7 @@ def _short(row: Row) -> Score:
     values = row.scores.values
     return Score(
         row.time,
-        row.method + _SUFFIX.get(row.protocol, ""),
+        row.method + _SUFFIX[row.protocol] if row.protocol else row.method,
         values["w1"],
         int(values["n_predicted"]),
         int(values["n_observed"]),

@@ -1,4 +1,4 @@
-"""Independent pieces of a benchmark: run by joblib on any of its backends, and kept in a folder when they are done."""
+"""Independent tasks: run by joblib on any of its backends, with results kept in a folder."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = ["Cache", "Outcome", "Task", "as_jobs", "digest", "run"]
 
 logger = logging.getLogger("cellflow")
 
-#: Layout of the files; grows when it changes, and older files are passed over.
+#: Number of the file layout; files of another layout are ignored.
 _FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What came of a task.
+    """Result of a task.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Outcome:
     arrays
         By name.
     complete
-        Whether it may be kept; a failure is tried again by the next run.
+        Whether it may be kept; a failed task runs again in the next run.
     """
 
     values: Any
@@ -49,14 +49,14 @@ class Outcome:
 
 
 class Task(Protocol):
-    """One independent piece of work; travels to other processes."""
+    """One independent computation, which can run in another process."""
 
     @property
     def key(self) -> str:
         """What its result depends on, as a hash."""
 
     def run(self) -> Outcome:
-        """Do it."""
+        """Compute the result."""
 
 
 def digest(*parts: object) -> str:
@@ -74,12 +74,12 @@ def digest(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder with the results of finished tasks, one JSON and one npz each, sealed with checksums.
+    """A folder with the results of finished tasks, one JSON and one npz each, with checksums.
 
     Parameters
     ----------
     folder
-        Made where missing.
+        Created if missing.
 
     Raises
     ------
@@ -93,16 +93,15 @@ class Cache:
         object.__setattr__(self, "folder", make_folder(self.folder, argument="cache"))
 
     def get(self, key: str) -> Outcome | None:
-        """Return what was kept under a key.
+        """Return the result of a key; None if missing, of another layout, or damaged.
 
-        None where there is nothing, or another version's entry; or where the entry is damaged,
-        which is logged as a warning with the file's name.
+        A damaged entry is logged as a warning with the file's name.
         """
         text, arrays = self._files(key)
         if not text.is_file():
             return None
         try:
-            stored = _opened_entry(text.read_bytes())
+            stored = _entry(text.read_bytes())
             if stored["format"] != _FORMAT:
                 return None
             content = arrays.read_bytes()
@@ -117,8 +116,7 @@ class Cache:
                     return None
             with np.load(io.BytesIO(content), allow_pickle=False) as opened:
                 return Outcome(stored["values"], {name: opened[name] for name in opened.files})
-        # What json, zipfile and numpy raise for a content that was not written here is of many
-        # classes.
+        # json, zipfile and numpy raise errors of many classes for a damaged content.
         except Exception as cause:  # noqa: BLE001
             logger.warning(
                 "%s is damaged (%s: %s); computed again", text, type(cause).__name__, cause
@@ -126,7 +124,7 @@ class Cache:
             return None
 
     def put(self, key: str, outcome: Outcome) -> None:
-        """Keep a result; the JSON comes last and says what both files hold.
+        """Keep a result; the JSON, with the checksums of both files, is written last.
 
         Raises
         ------
@@ -135,7 +133,7 @@ class Cache:
         """
         text, arrays = self._files(key)
         with io.BytesIO() as image:
-            np.savez_compressed(image, **outcome.arrays)  # type: ignore[arg-type] # names of arrays, none of which is an option
+            np.savez_compressed(image, **outcome.arrays)  # type: ignore[arg-type] # no name is an option
             content = image.getvalue()
         seals = {
             "values": _sealed(key, outcome.values),
@@ -149,7 +147,7 @@ class Cache:
         return self.folder / f"{key[:32]}.json", self.folder / f"{key[:32]}.npz"
 
 
-def _opened_entry(text: bytes) -> dict[str, Any]:
+def _entry(text: bytes) -> dict[str, Any]:
     stored = json.loads(text)
     if not isinstance(stored, dict):
         msg = f"a {type(stored).__name__}, expected an object"
@@ -158,7 +156,7 @@ def _opened_entry(text: bytes) -> dict[str, Any]:
 
 
 def _sealed(key: str, values: Any) -> str:
-    """Hash of what a JSON holds, as it comes out of one."""
+    """Checksum of values after a round trip through JSON."""
     return digest(key, json.loads(json.dumps(values)))
 
 
@@ -170,22 +168,22 @@ def run(
     progress: bool | None = None,
     name: str = "tasks",
 ) -> list[Outcome]:
-    """Run tasks, in parallel where asked; results are in their order.
+    """Run tasks, in parallel if asked; results are in the order of the tasks.
 
     Parameters
     ----------
     tasks
-        What to do.
+        What to run.
     n_jobs
         As joblib counts: processes or threads, -1 for one per core. None takes the number and the
         backend from a surrounding `joblib.parallel_config`, and else runs one after the other.
     cache
-        Tasks that it knows are not run again; finished ones are kept at once, so that an
+        Tasks with a kept result are not run again; results are kept at once, so that an
         interrupted run can be resumed.
     progress
-        A progress bar; None shows it only to somebody who is watching.
+        Whether to show a progress bar; None shows it on a terminal or in a notebook only.
     name
-        Beside the bar.
+        Text beside the bar.
 
     Raises
     ------
@@ -206,7 +204,7 @@ def run(
     ) as bar:
         for k, outcome in _results([(k, tasks[k]) for k in missing], n_jobs, cache):
             if cache is not None and outcome.complete and cache.get(tasks[k].key) is None:
-                cache.put(tasks[k].key, outcome)  # the worker's folder was on another machine
+                cache.put(tasks[k].key, outcome)  # the folder of the worker is on another machine
             done[k] = outcome
             bar.update()
     return [done[k] for k in range(len(tasks))]
@@ -215,7 +213,7 @@ def run(
 def _results(
     tasks: Sequence[tuple[int, Task]], n_jobs: int | None, cache: Cache | None
 ) -> Iterator[tuple[int, Outcome]]:
-    """Results as they come, where the backend can hand them over one by one."""
+    """Results as soon as they are there, if the backend can return them one by one."""
     if not tasks:
         return
     from joblib import Parallel, delayed
@@ -223,13 +221,13 @@ def _results(
 
     backend, _ = get_active_backend()
     streams = isinstance(backend, SequentialBackend) or backend.supports_return_generator
-    # More workers than tasks would wait.
+    # More workers than tasks would be idle.
     n_jobs = n_jobs if n_jobs is None else min(n_jobs, max(1, len(tasks)))
     parallel = Parallel(
         n_jobs=n_jobs, return_as="generator_unordered" if streams else "list", batch_size=1
     )
-    # Here too, and not only in every worker: threads that put the number back one after the other
-    # would leave any of them.
+    # Here as well as in every worker: worker threads that restore the number of torch threads one
+    # after the other would leave an arbitrary number.
     try:
         with torch_threads(1):
             yield from parallel(delayed(_finished)(k, task, cache) for k, task in tasks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cellflow.evaluation.judging import STRAIGHT
+from cellflow.evaluation.names import STRAIGHT
 from cellflow.evaluation.verdict import Change, Verdict
 
 __all__ = ["sentence"]
@@ -22,7 +22,7 @@ _DISTANCES = {"w1": "W1", "energy": "the energy distance"}
 
 
 def sentence(verdict: Verdict) -> str:
-    """Say a verdict plainly: what is nearer, what is not, by how much, and what follows.
+    """Say a verdict in words: what is nearer, what is farther, by how much, and what follows.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def _end(verdict: Verdict, subject: str) -> str:
 
 
 def _facts(changes: Sequence[Change]) -> str:
-    """All measures in their order; those that are farther after a "but" where others are nearer."""
+    """All measures in order; where some are nearer, those that are farther follow a "but"."""
     shown = [c for c in changes if c.measure != "variance_ratio" or c.is_off]
     good = [_fact(c) for c in shown if c.sign > 0]
     bad = [_fact(c) for c in shown if c.sign < 0]

@@ -12,13 +12,13 @@ from cellflow.adapter.labels import read_labels
 from cellflow.core._neighbors import nearest
 from cellflow.core._random import stream
 from cellflow.core._typing import FloatArray
+from cellflow.evaluation.comparison import Comparison, difference
+from cellflow.evaluation.names import OBSERVED, STRAIGHT
 from cellflow.metrics import Composition, composition_error
-from cellflow.report.held import STRAIGHT, Cloud, Held
+from cellflow.report.held import Cloud, Held
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-    from cellflow.evaluation.verdict import Comparison
 
 __all__ = ["Typed", "compared", "typed", "voted"]
 
@@ -79,7 +79,7 @@ def typed(adata: AnnData, held: Held, cluster_key: str, names: Sequence[str]) ->
     known = labels != None  # noqa: E711 (element by element)
     made = {}
     for time in held.times:
-        observed = held.cloud(time, "observed")
+        observed = held.cloud(time, OBSERVED)
         reference = held.reference(adata, time, known)
         mine = None if observed is None or reference is None else reference.rows_of(observed)
         if observed is None or reference is None or mine is None or not known[mine].any():
@@ -127,8 +127,6 @@ def compared(
     The comparisons, and the share of cells in a wrong type by time and name of the cloud (models by their first seed, whose
     cells are kept).
     """
-    from cellflow.evaluation.verdict import difference
-
     models = held.models()
     found = typed(adata, held, cluster_key, [*models, *held.without_model()])
     comparisons: list[Comparison] = []

@@ -18,38 +18,24 @@ from cellflow.core._neighbors import nearest
 from cellflow.core._random import stream
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import CellFlowError, InputError, MissingKeyError
+from cellflow.evaluation.comparison import Comparison
+from cellflow.evaluation.names import DEFAULT_PROTOCOL, OBSERVED, REAL, cloud_name
+from cellflow.evaluation.table import NUMBERS, TEXT
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["FLOOR", "STRAIGHT", "Cloud", "Held", "Reference"]
+__all__ = ["Cloud", "Held", "Reference"]
 
-STRAIGHT = "OT interpolation"
-FLOOR = "noise floor"
 #: Real cells that a predicted one is drawn among.
 _NEIGHBOURS = 15
-#: Snapshots whose cells are real ones.
-_REAL = ("observed", "previous snapshot", "next snapshot")
-_TEXT = ("method", "protocol", "kind", "representation", "note")
-_NUMBERS = (
-    "time", "seed", "w1", "w1_low", "w1_high", "w2", "energy", "mmd", "sliced_w1", "variance_ratio", "mean_error", "c2st",
-    "composition_error",
-    "n_predicted", "n_observed", "w1_half", "energy_half", "n_half", "skill", "skill_low", "skill_high", "seconds",
-)  # fmt: skip
-#: Columns that older versions did not write.
-_OPTIONAL = {
-    "note",
-    "seed",
-    "w2",
-    "mmd",
-    "sliced_w1",
-    "representation",
-    "energy_half",
-    "composition_error",
+#: Columns that every version wrote.
+_REQUIRED = {
+    *("time", "method", "protocol", "kind", "n_predicted", "n_observed", "n_half", "seconds"),
+    *("w1", "w1_low", "w1_high", "energy", "variance_ratio", "mean_error", "c2st"),
+    *("w1_half", "skill", "skill_low", "skill_high"),
 }
-#: The protocol of `cf.tl.predict`, which stands first.
-_DEFAULT = "two-sided"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +116,6 @@ class Held:
         InputError
             It is not what `cf.bench.holdout` writes.
         """
-        from cellflow.evaluation.verdict import Comparison
-
         again = "Run cf.bench.holdout(adata, time_key=...) first"
         if kind_of(adata, key) != "benchmark":
             found = [str(k) for k in adata.uns]
@@ -140,7 +124,7 @@ class Held:
             msg = f"No held-out benchmark in adata.uns[{key!r}]; {there}. {again}."
             raise MissingKeyError(msg)
         record = read_record(adata, key, "benchmark")
-        tables = [("table", {*_TEXT, *_NUMBERS} - _OPTIONAL, set(_NUMBERS))]
+        tables = [("table", _REQUIRED, set(NUMBERS))]
         if "comparisons" in record:
             compared = {f.name for f in fields(Comparison)}
             tables.append(("comparisons", compared, compared - {"method", "protocol", "measure"}))
@@ -195,7 +179,7 @@ class Held:
         import pandas as pd
 
         here = self.table[self.table["time"] == time]
-        columns = [c for c in _NUMBERS if c in here and c not in ("time", "seed")]
+        columns = [c for c in NUMBERS if c in here and c not in ("time", "seed")]
         mean = (
             here.groupby(["kind", "method", "protocol"], sort=False, observed=True)[columns]
             .mean()
@@ -222,23 +206,22 @@ class Held:
             return None
         method = str(models.iloc[0]["method"])
         protocols = dict.fromkeys(models.loc[models["method"] == method, "protocol"])
-        return method, str(min(protocols, key=lambda p: p != _DEFAULT))
+        return method, str(min(protocols, key=lambda p: p != DEFAULT_PROTOCOL))
 
     def models(self) -> dict[str, tuple[str, str]]:
         """Method and protocol of every model by the name of its cloud; by method in order, two-sided first of each."""
         rows = self.table[self.table["kind"] == "model"]
         pairs = list(dict.fromkeys(zip(rows["method"], rows["protocol"], strict=True)))
         methods = list(dict.fromkeys(method for method, _ in pairs))
-        ordered = sorted(pairs, key=lambda pair: (methods.index(pair[0]), pair[1] != _DEFAULT))
-        return {
-            f"{method}, {protocol}".replace("/", "_"): (method, protocol)
-            for method, protocol in ordered
-        }
+        ordered = sorted(
+            pairs, key=lambda pair: (methods.index(pair[0]), pair[1] != DEFAULT_PROTOCOL)
+        )
+        return {cloud_name(method, protocol): (method, protocol) for method, protocol in ordered}
 
     def without_model(self) -> list[str]:
         """Names of the clouds of baselines."""
         rows = self.table[self.table["kind"] == "baseline"]
-        return [str(name).replace("/", "_") for name in dict.fromkeys(rows["method"])]
+        return [cloud_name(name) for name in dict.fromkeys(rows["method"])]
 
     def drawn(self, n: int) -> list[str]:
         """Names of the first `n` predictions with clouds: each method two-sided, or by what it has, then other protocols."""
@@ -290,7 +273,7 @@ class Held:
         return Reference(found.x[kept], found.rows[kept]) if kept.any() else None
 
     def _all_cells(self, adata: AnnData, time: float) -> Reference | None:
-        observed = self.cloud(time, "observed")
+        observed = self.cloud(time, OBSERVED)
         if observed is None:
             return None
         try:
@@ -308,7 +291,7 @@ class Held:
 
     def _drawn_cells(self, adata: AnnData, time: float) -> Reference | None:
         found = [
-            c for name in _REAL if (c := self.cloud(time, name)) is not None and c.rows is not None
+            c for name in REAL if (c := self.cloud(time, name)) is not None and c.rows is not None
         ]
         if not found:
             return None
@@ -340,12 +323,12 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
     columns: dict[str, Any] = {}
     for name in table.columns:
-        if name in _NUMBERS:
+        if name in NUMBERS:
             columns[name] = table[name].to_numpy(dtype=np.float64, na_value=np.nan)
         else:
             columns[str(name)] = ["" if pd.isna(value) else str(value) for value in table[name]]
-    for name in (*_NUMBERS, *_TEXT):
+    for name in (*NUMBERS, *TEXT):
         columns.setdefault(
-            name, np.full(len(table), np.nan) if name in _NUMBERS else [""] * len(table)
+            name, np.full(len(table), np.nan) if name in NUMBERS else [""] * len(table)
         )
     return pd.DataFrame(columns)

@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from cellflow.evaluation.comparison import Comparison
+from cellflow.evaluation.metric import columns
+from cellflow.evaluation.names import cloud_name
+from cellflow.evaluation.table import COMPOSITION
+from cellflow.evaluation.verdict import Verdict, judge
+from cellflow.evaluation.words import sentence
 from cellflow.report.celltypes import compared
 from cellflow.report.held import Held
 
@@ -15,7 +21,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.evaluation import HeldOut
-    from cellflow.evaluation.verdict import Comparison, Verdict
 
 __all__ = ["judged", "verdicts"]
 
@@ -30,17 +35,14 @@ def judged(
     """The table of a benchmark, what its methods are compared by, and the verdict in words."""
     import pandas as pd
 
-    from cellflow.evaluation.verdict import judge
-    from cellflow.evaluation.words import sentence
-
     table = found.table()
     comparisons = found.comparisons
     if cluster_key is not None:
         held = Held(table, params, "", found.clouds, "")
         more, errors = compared(adata, held, cluster_key)
         comparisons += more
-        place = list(table.columns).index("c2st") + 1
-        table.insert(place, "composition_error", _by_row(table, held, errors))
+        place = list(table.columns).index(columns()[-1]) + 1
+        table.insert(place, COMPOSITION, _by_row(table, held, errors))
     lines = [sentence(verdict) for verdict in judge(comparisons, failures=found.failures)]
     return table, pd.DataFrame([asdict(c) for c in comparisons]), "\n".join(lines)
 
@@ -54,9 +56,7 @@ def _by_row(
     made = []
     for _, row in table.iterrows():
         model = row["kind"] == "model"
-        name = (
-            names[row["method"], row["protocol"]] if model else str(row["method"]).replace("/", "_")
-        )
+        name = names[row["method"], row["protocol"]] if model else cloud_name(row["method"])
         kept = row["seed"] == first if model else row["kind"] == "baseline"
         made.append(errors.get((float(row["time"]), name), math.nan) if kept else math.nan)
     return made
@@ -64,8 +64,6 @@ def _by_row(
 
 def verdicts(adata: AnnData, held: Held, cluster_key: str | None) -> tuple[Verdict, ...]:
     """The verdicts of a benchmark that was read back, with cell types where a column of them is given."""
-    from cellflow.evaluation.verdict import judge
-
     comparisons = _read(held.comparisons)
     if cluster_key is not None:
         comparisons = [c for c in comparisons if c.measure != "composition"]
@@ -76,8 +74,6 @@ def verdicts(adata: AnnData, held: Held, cluster_key: str | None) -> tuple[Verdi
 
 
 def _read(table: pd.DataFrame | None) -> list[Comparison]:
-    from cellflow.evaluation.verdict import Comparison
-
     if table is None:
         return []
     kinds: dict[str, type] = dict.fromkeys(_TEXT, str) | dict.fromkeys(_COUNTS, int)

@@ -12,6 +12,7 @@ import numpy as np
 from cellflow.core._random import stream
 from cellflow.core._text import drawable, font_families
 from cellflow.core._typing import FloatArray
+from cellflow.evaluation.names import FLOOR, OBSERVED, STRAIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,13 +33,13 @@ __all__ = [
 _INK = "#262626"
 _SOFT = "#8a8a8a"
 _FAINT = "#dcdcdc"
-_OBSERVED = "#0072b2"
+_BLUE = "#0072b2"
 _PREDICTED = "#d55e00"
 _BEFORE = "#a58bbf"
 _AFTER = "#86ae78"
-_SHADES = {"observed": _OBSERVED, "predicted": _PREDICTED, "before": _BEFORE, "after": _AFTER}
+_SHADES = {OBSERVED: _BLUE, "predicted": _PREDICTED, "before": _BEFORE, "after": _AFTER}
 _NAMES = {
-    "observed": "hidden cells",
+    OBSERVED: "hidden cells",
     "predicted": "predicted",
     "before": "snapshot before",
     "after": "snapshot after",
@@ -167,8 +168,8 @@ def distances(
     shades = {"model": _PREDICTED, "baseline": _INK, "floor": _SOFT}
     for ax, (title, marks) in zip(grid, panels.items(), strict=True):
         for value, style, label in (
-            (floor[title], ":", "noise floor"),
-            (straight[title], "--", "OT interpolation"),
+            (floor[title], ":", FLOOR),
+            (straight[title], "--", STRAIGHT),
         ):
             if np.isfinite(value):
                 ax.axvline(value, color=_SOFT, lw=1.0, ls=style, zorder=0, label=label)
@@ -211,9 +212,7 @@ def composition_bars(
         zip(grid, panels.items(), strict=True)
     ):
         rows = np.array([labels.index(name) for name in names])
-        ax.barh(
-            rows - 0.19, 100 * observed, height=0.34, color=_OBSERVED, alpha=0.85, label="observed"
-        )
+        ax.barh(rows - 0.19, 100 * observed, height=0.34, color=_BLUE, alpha=0.85, label=OBSERVED)
         ax.barh(
             rows + 0.19,
             100 * predicted,
@@ -230,7 +229,7 @@ def composition_bars(
                 color=_INK,
                 ms=9,
                 mew=1.4,
-                label="OT interpolation",
+                label=STRAIGHT,
             )
         ax.set_title(letters(title), fontsize=9.5, color=_INK, loc="left", pad=5)
         ax.set_ylim(len(labels) - 0.45, -0.55)
@@ -264,9 +263,7 @@ def calibration_curves(
         ax.plot([0, 100], [0, 100], color=_SOFT, lw=1.0, ls="--")
         ax.plot(100 * level, 100 * coverage, color=_PREDICTED, lw=0.8, alpha=0.3)
         if straight is not None:
-            ax.plot(
-                100 * level, 100 * straight, color=_INK, lw=1.2, ls=":", label="OT interpolation"
-            )
+            ax.plot(100 * level, 100 * straight, color=_INK, lw=1.2, ls=":", label=STRAIGHT)
         ax.plot(
             100 * level,
             100 * coverage.mean(axis=1),
@@ -339,7 +336,7 @@ def training(history: Mapping[str, FloatArray]) -> Picture:
     ax.plot(
         np.asarray(history["step"]),
         np.asarray(history["loss"]),
-        color=_OBSERVED,
+        color=_BLUE,
         lw=1.3,
         label="training pairs",
     )

@@ -13,10 +13,13 @@ from cellflow.adapter.keys import Keys, kind_of
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.record import record_of
 from cellflow.core._typing import FloatArray
+from cellflow.evaluation.metric import METRICS
+from cellflow.evaluation.names import FLOOR, NEXT, OBSERVED, PREVIOUS, STRAIGHT
+from cellflow.evaluation.table import COMPOSITION
 from cellflow.report import pictures
 from cellflow.report.celltypes import typed
 from cellflow.report.format import digits, number, plain, with_interval
-from cellflow.report.held import FLOOR, STRAIGHT, Cloud, Held
+from cellflow.report.held import Cloud, Held
 from cellflow.report.lineages import moved
 from cellflow.report.page import Markup, definitions, element, figure, table
 from cellflow.report.pictures import Mark, Panel, Picture
@@ -44,94 +47,51 @@ _TYPES = 30
 #: Cell types in the picture of a plan, which shows pairs of them.
 _DRAWN_TYPES = 16
 
-#: Column, its heading, and what it says.
-_MEANING = (
-    (
-        "w1",
-        "W1",
-        (
-            "How far cells would have to be moved, on average, to turn the prediction into the"
-            " hidden cells (exact Wasserstein distance, in the units of the representation); in"
-            " brackets where it would lie in 95 of 100 repeated samples of as many cells."
-        ),
-    ),
+#: Columns of the table beside those of the metrics: name, heading and meaning. Those of the first
+#: group follow W1.
+_BESIDE_W1 = (
     (
         "w1_half",
         "W1, equal n",
-        (
-            "The same with one number of cells for all rows, at most half of the hidden ones; only"
-            " at equal numbers can distances be compared, because small clouds are far from"
-            " anything."
-        ),
+        "The same with one number of cells for all rows, at most half of the hidden ones. Distances"
+        " compare at equal numbers only, because they are larger for small clouds.",
     ),
     (
         "skill",
         "skill",
-        (
-            "Where W1 at equal numbers lies between interpolation without a model (0) and real"
-            " cells (1); negative is worse than no model. In brackets its 95 % interval over splits"
-            " of the hidden cells."
-        ),
+        "Where W1 at equal numbers lies between interpolation without a model (0) and real cells"
+        " (1); negative is worse than no model. In brackets its 95 % interval over splits of the"
+        " hidden cells.",
     ),
+)
+_BESIDE = (
     (
-        "energy",
-        "energy",
-        (
-            "Energy distance, which, unlike W1, also notices a variance that was lost; 0 where both"
-            " are one."
-        ),
-    ),
-    (
-        "variance_ratio",
-        "variance",
-        (
-            "Total variance of the predicted cells over that of the hidden ones: 1 is right, less"
-            " means a prediction that collapses towards its mean."
-        ),
-    ),
-    (
-        "mean_error",
-        "mean error",
-        "Distance between the means of the predicted and the hidden cells.",
-    ),
-    (
-        "composition_error",
+        COMPOSITION,
         "wrong types",
-        (
-            "Share of the predicted cells that would have to change their cell type for the shares"
-            " of types to be right."
-        ),
-    ),
-    (
-        "c2st",
-        "C2ST",
-        (
-            "How often a classifier tells predicted from hidden cells: 0.5 is no better than a"
-            " coin, 1 is always."
-        ),
+        "Share of the predicted cells that would have to change their cell type for the shares of"
+        " types to be right.",
     ),
     ("n_predicted", "cells", "Predicted cells."),
     ("seconds", "seconds", "Time to predict, training and plans included, scoring not."),
 )
+_METRICS = [(m.name, m.label, m.meaning) for m in METRICS.values() if m.listed]
+#: Column, its heading, and its meaning.
+_MEANING = (_METRICS[0], *_BESIDE_W1, *_METRICS[1:], *_BESIDE)
 _MORE = (
     (
         "protocol",
-        (
-            "P1 pushes the real cells of the last snapshot before the hidden one; P2 rolls out the"
-            " cells of the first snapshot; two-sided joins the neighbours before and after,"
-            " weighted by closeness in time."
-        ),
+        "P1 pushes the real cells of the last snapshot before the hidden one; P2 simulates the cells"
+        " of the first snapshot; two-sided joins the neighbours before and after, weighted by"
+        " closeness in time.",
     ),
     (
-        "noise floor",
-        "One half of the hidden cells against the other half: nobody can be expected to do better.",
+        FLOOR,
+        "One half of the hidden cells against the other half: the least distance to be expected.",
     ),
     (
-        "OT interpolation",
-        (
-            "Cells on the way along the exact optimal transport between the two neighbouring"
-            " snapshots, without any model; what a model has to beat."
-        ),
+        STRAIGHT,
+        "Cells on straight lines along the exact optimal transport between the two neighbouring"
+        " snapshots, without any model; the reference of the verdict.",
     ),
 )
 _NO_REFERENCE = (
@@ -149,10 +109,10 @@ def distances(held: Held) -> Iterator[Markup]:
     for time in held.times:
         rows = held.summary(time)
         label = held.at(time)
-        floor[label], straight[label] = held.half(time, FLOOR), held.half(time, STRAIGHT)
-        room = straight[label] - floor[label]
+        floor[label] = held.half(time, FLOOR)
+        straight[label] = held.half(time, STRAIGHT)
         panels[label] = [
-            _mark(row, room, straight[label])
+            _mark(row, straight[label] - floor[label], straight[label])
             for _, row in rows.iterrows()
             if row["kind"] != "floor"
         ]
@@ -178,10 +138,11 @@ def _figure(picture: Picture, caption: str, *, alt: str) -> Markup:
     return figure(picture.png, caption, alt=alt, inches=picture.inches)
 
 
-def _mark(row: pd.Series, room: float, straight: float) -> Mark:
+def _mark(row: pd.Series, unit: float, straight: float) -> Mark:
+    """A row with its interval; `unit` is the W1 of one unit of skill."""
     name = f"{row['method']}, {row['protocol']}" if row["protocol"] else str(row["method"])
-    low = straight - row["skill_high"] * room
-    high = straight - row["skill_low"] * room
+    low = straight - row["skill_high"] * unit
+    high = straight - row["skill_low"] * unit
     return Mark(name, str(row["kind"]), float(row["w1_half"]), float(low), float(high))
 
 
@@ -300,11 +261,11 @@ def _map(
     held: Held, time: float, place: Callable[[FloatArray], FloatArray], plane: Plane, caption: str
 ) -> Iterator[Markup]:
     """The hidden cells between their neighbours, then below each prediction."""
-    observed = held.cloud(time, "observed")
+    observed = held.cloud(time, OBSERVED)
     if observed is None:
         return
-    here = ("observed", place(observed.x))
-    around = [("before", "previous snapshot"), ("after", "next snapshot")]
+    here = (OBSERVED, place(observed.x))
+    around = [("before", PREVIOUS), ("after", NEXT)]
     neighbours = [
         (role, place(c.x)) for role, name in around if (c := held.cloud(time, name)) is not None
     ]
@@ -372,7 +333,7 @@ def composition(adata: AnnData, held: Held, cluster_key: str | None) -> Iterator
             caption,
             alt="Shares of cell types, real beside predicted",
         )
-    yield table([cluster_key, "hidden, %", "predicted, %", "OT interpolation, %"], rows)
+    yield table([cluster_key, "hidden, %", "predicted, %", f"{STRAIGHT}, %"], rows)
 
 
 def _most_common(panels: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
@@ -470,7 +431,7 @@ def calibrated(held: Held) -> Iterator[Markup]:
     rows = []
     for time in held.times if names else ():
         observed, predicted, straight = (
-            held.cloud(time, name) for name in ("observed", names[0], STRAIGHT)
+            held.cloud(time, name) for name in (OBSERVED, names[0], STRAIGHT)
         )
         if observed is None or predicted is None:
             continue

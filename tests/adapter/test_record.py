@@ -34,7 +34,7 @@ def _benchmark(adata):
     """What `cf.bench.holdout` writes, without its work."""
     rows = np.arange(30, 60)
     cloud = {"x": adata.obsm["X_pca"][rows], "weight": np.full(30, 1 / 30), "rows": rows}
-    numbers = [name for name in held._NUMBERS if name != "time"]
+    numbers = [name for name in held.NUMBERS if name != "time"]
     text = {
         "method": "ot-cfm",
         "protocol": "P1",

@@ -72,9 +72,9 @@ def test_arguments_that_cannot_be(cells, frozen, arguments, says):
 
 @pytest.fixture
 def quick(monkeypatch):
-    from cellflow.evaluation import selection
+    from cellflow.evaluation import candidates
 
-    monkeypatch.setattr(selection, "METHODS", tuple(QUICK))
+    monkeypatch.setattr(candidates, "METHODS", tuple(QUICK))
 
 
 def test_auto_fits_what_was_chosen(cells, quick):

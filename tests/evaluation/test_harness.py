@@ -9,14 +9,17 @@ import pandas as pd
 import pytest
 from cellflow.recipes import curved_cfm, fm, i_cfm, ot_cfm
 
+from cellflow import evaluation
 from cellflow.core._warn import warn
 from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, InputTypeError, IntegrationWarning
-from cellflow.evaluation import BASELINES, METRICS, Problem, hold_out, judging
+from cellflow.evaluation import BASELINES, METRICS, Fold, hold_out, judging
 from cellflow.evaluation import holdout as module
-from cellflow.evaluation.methods import Method, as_methods, description
-from cellflow.evaluation.scores import AT_HALF, halves, score, score_floor
-from cellflow.evaluation.verdict import COLUMNS
+from cellflow.evaluation.halves import halves
+from cellflow.evaluation.methods import Predictor, as_methods, description
+from cellflow.evaluation.metric import AT_HALF
+from cellflow.evaluation.scores import score, score_floor
+from cellflow.evaluation.table import COLUMNS
 from cellflow.training import Training
 
 QUICK = Training(steps=40, batch_size=64, record_every=20)
@@ -330,7 +333,19 @@ def test_what_is_no_method(snapshots, method):
 
 def test_problems_bring_their_times(snapshots):
     with pytest.raises(InputError, match="each of which has its time"):
-        hold_out([Problem(snapshots, 1.0)], methods=Oracle(), times=2.0)
+        hold_out([Fold(snapshots, 1.0)], methods=Oracle(), times=2.0)
+
+
+def test_old_names_are_the_new_ones(snapshots):
+    with pytest.warns(FutureWarning, match="evaluation.Problem is now .*evaluation.Fold"):
+        assert evaluation.Problem is Fold
+    with pytest.warns(FutureWarning, match="evaluation.Method is now .*evaluation.Predictor"):
+        assert evaluation.Method is Predictor
+    arguments = {"methods": Oracle(), "metrics": "w1", "n_splits": 1}
+    with pytest.warns(FutureWarning, match="problems=.*folds="):
+        old = hold_out(problems=[Fold(snapshots, 1.0)], **arguments).table()
+    new = hold_out([Fold(snapshots, 1.0)], **arguments).table()
+    np.testing.assert_array_equal(old["w1"], new["w1"])
 
 
 def test_two_snapshots_have_nothing_to_hold_out(snapshots):
@@ -460,7 +475,7 @@ def test_every_metric_is_a_column(snapshots):
 def test_the_common_size_is_that_of_the_smallest_neighbour():
     s = drifting()
     small = Snapshots(tuple(p.part(np.arange(9)) if p.time == 0.0 else p for p in s.populations))
-    assert [Problem(small, t).n_half for t in (1.0, 2.0)] == [9, 30]
+    assert [Fold(small, t).n_half for t in (1.0, 2.0)] == [9, 30]
     rows = hold_out(
         small, methods=i_cfm(training=QUICK), times=2.0, metrics="w1", protocols="P2"
     ).table()
@@ -473,6 +488,6 @@ def test_methods_are_told_apart_by_all_that_they_are():
     recipe = ot_cfm(training=QUICK)
     made = as_methods([recipe, replace(recipe, name="other"), "i-cfm", Oracle()])
     assert [m.name for m in made] == ["ot-cfm", "other", "i-cfm", "oracle"]
-    assert all(isinstance(m, Method) for m in made)
+    assert all(isinstance(m, Predictor) for m in made)
     assert description(made[3])["constants"] == {"name": "oracle", "bend": 0.0, "n": 60}
     assert description(made[0]) != description(as_methods(recipe, scale="each")[0])

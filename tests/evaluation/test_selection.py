@@ -10,7 +10,8 @@ from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, InputTypeError
 from cellflow.evaluation import judging
 from cellflow.evaluation import selection as module
-from cellflow.evaluation.selection import Candidate, as_seconds, candidates, select
+from cellflow.evaluation.candidates import Candidate, as_seconds, candidates
+from cellflow.evaluation.selection import select
 from cellflow.model.fitting import couple
 from cellflow.paths import LimitedHermite
 from cellflow.training import Training
@@ -97,9 +98,9 @@ def test_dimensions_are_compared_in_the_leading_ones(snapshots, monkeypatch):
     seen = []
     hold_out = module.hold_out
 
-    def watched(problems, **arguments):
-        found = hold_out(problems, **arguments)
-        seen.append([p.snapshots.n_dims for p in problems])
+    def watched(folds, **arguments):
+        found = hold_out(folds, **arguments)
+        seen.append([fold.snapshots.n_dims for fold in folds])
         assert {row.scores.values["n_predicted"] for row in found.rows if row.kind == "model"} == {
             80
         }

@@ -7,9 +7,11 @@ import pytest
 
 from cellflow.core.population import Population, Snapshots
 from cellflow.evaluation import hold_out
-from cellflow.evaluation.judging import FLOOR, STRAIGHT, Row
+from cellflow.evaluation.comparison import Comparison, compare
+from cellflow.evaluation.names import FLOOR, STRAIGHT
+from cellflow.evaluation.rows import Row
 from cellflow.evaluation.scores import Scores
-from cellflow.evaluation.verdict import Comparison, compare, judge
+from cellflow.evaluation.verdict import judge
 from cellflow.evaluation.words import sentence
 
 #: Of OT interpolation, on three halves.

@@ -1,8 +1,7 @@
-"""A snapshot that is held out, and what is left."""
+"""Folds of a hold-out: a snapshot that is held out, and those that are left."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,19 +10,16 @@ import numpy as np
 from cellflow.core._numbers import as_number
 from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError
+from cellflow.evaluation.arguments import several
 from cellflow.evaluation.baselines import around
-from cellflow.evaluation.scores import Halves, halves
+from cellflow.evaluation.halves import Halves, halves
 from cellflow.evaluation.tasks import digest
 
-__all__ = ["SEED", "Problem", "inner_times"]
-
-#: Splits, draws and what a baseline draws do not depend on the seeds of the models, so that all are
-#: judged alike.
-SEED = 0
+__all__ = ["Fold", "inner_times"]
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class Fold:
     """A snapshot to be predicted from the others.
 
     Parameters
@@ -51,23 +47,23 @@ class Problem:
 
     @cached_property
     def rest(self) -> Snapshots:
-        """What a method may see."""
+        """The snapshots that a method may see."""
         return self.snapshots.without(self.time)
 
     @property
     def held_out(self) -> Population:
-        """What it may not."""
+        """The snapshot that it may not see."""
         return self.snapshots.at(self.time)
 
     @property
     def n_half(self) -> int:
-        """The common half size: half of the held-out cells, and no more than either neighbour has."""
+        """The half size: half of the held-out cells, and no more than either neighbour has."""
         smallest = min(int(np.count_nonzero(p.weight)) for p in around(self.rest, self.time))
         return min(int(np.count_nonzero(self.held_out.weight)) // 2, smallest)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of all cells, and of where they are from: clouds that are kept name their rows."""
+        """Hash of all cells and of their rows of origin, which stored clouds name."""
         arrays = [
             a
             for p in self.snapshots.populations
@@ -77,8 +73,8 @@ class Problem:
         return digest(self.snapshots.times, self.time, *arrays)
 
     def halves(self, n_splits: int) -> list[Halves]:
-        """Splits of the held-out cells, the same for everybody."""
-        return halves(self.held_out, self.n_half, n_splits=n_splits, seed=SEED)
+        """Splits of the held-out cells, the same for all methods."""
+        return halves(self.held_out, self.n_half, n_splits=n_splits)
 
 
 def inner_times(snapshots: Snapshots, times: object = None) -> list[float]:
@@ -105,12 +101,10 @@ def inner_times(snapshots: Snapshots, times: object = None) -> list[float]:
         raise InputError(msg)
     if times is None:
         return inner
-    times = times.tolist() if isinstance(times, np.ndarray) else times
-    given = list(times) if isinstance(times, Sequence) and not isinstance(times, str) else [times]
-    chosen = [as_number("times", t, remedy=f", of {inner}") for t in given]
+    chosen = [as_number("times", t, remedy=f", of {inner}") for t in several(times)]
     for t in chosen:
         if t not in inner:
-            place = "is an end, which nothing lies beyond" if t in known else "has no snapshot"
+            place = "is an end, with no snapshot beyond" if t in known else "has no snapshot"
             msg = f"times={times!r}: {t:g} {place}. Expected some of the inner times {inner}."
             raise InputError(msg)
     if not chosen:

@@ -1,0 +1,64 @@
+"""One row of a hold-out's table: how one method did on one held-out snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cellflow.evaluation.folds import Fold
+from cellflow.evaluation.names import Kind
+from cellflow.evaluation.scores import Scores
+
+__all__ = ["Row", "plain_scores", "read_row"]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """How one method did on one held-out snapshot.
+
+    Parameters
+    ----------
+    time, method, protocol, seed, kind, representation
+        Columns of the table; a baseline has no protocol and no seed.
+    scores
+        What was measured.
+    seconds
+        Time to predict, training and plans included, scoring not.
+    half_share
+        Share of the held-out cells that are in a half.
+    """
+
+    time: float
+    method: str
+    protocol: str
+    seed: int | None
+    kind: Kind
+    scores: Scores
+    seconds: float
+    representation: str
+    half_share: float = 0.5
+
+
+def plain_scores(scores: Scores) -> dict[str, Any]:
+    """Scores as plain values, as JSON has them."""
+    splits = {name: list(values) for name, values in scores.splits.items()}
+    return {"values": dict(scores.values), "splits": splits, "notes": list(scores.notes)}
+
+
+def read_row(fold: Fold, row: Mapping[str, Any]) -> Row:
+    """Return a row from plain values; the label of the coordinates is that of the fold."""
+    splits = {name: tuple(values) for name, values in row["splits"].items()}
+    scores = Scores(row["values"], splits, tuple(row["notes"]))
+    share = fold.n_half / max(1, int(np.count_nonzero(fold.held_out.weight)))
+    named = {key: row[key] for key in ("method", "protocol", "seed", "kind")}
+    return Row(
+        fold.time,
+        scores=scores,
+        seconds=row["seconds"],
+        representation=fold.representation,
+        half_share=share,
+        **named,
+    )
