@@ -24,7 +24,7 @@ _NEIGHBORS = 60
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    r"""The population at the times of a grid: what cells are compared with to tell when they would be typical.
+    r"""The population at the times of a grid, with which the age of cells is computed.
 
     At the time of a snapshot the population is its cells; in between, the cells before, moved
     forward, and those after, moved backward, weighted by closeness in time.
@@ -80,7 +80,7 @@ class Course:
         return cls(*_states(flow, snapshots, grid), measured)
 
     def typical_time(self, x: FloatArray) -> FloatArray:
-        r"""Mean of the time given the position, :math:`E[t \mid x]`, shape `(k,)`, of cells `x (k, d)`.
+        r"""Mean of the time given the position, :math:`E[t \mid x]`, shape `(k,)`.
 
         The 60 nearest states tell how likely each time is: their kernel weights, of a width of half
         the distance to the farthest of them, estimate :math:`p(t \mid x)`. A measured cell is not
@@ -108,7 +108,7 @@ class Course:
 def _states(
     flow: Flow, snapshots: Snapshots, grid: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
-    """States at all times of the grid: positions, times, weights, and the cell that each comes from."""
+    """States at all times of the grid: positions, times, weights, and the cell of each."""
     first = np.cumsum([0] + [len(p) for p in snapshots.populations])
     known = snapshots.times
     around = np.gradient(grid) if len(grid) > 1 else np.ones(1)

@@ -1,19 +1,20 @@
-"""Mass between cell types over one interval: of the plan, of pushed cells, and of cells that stay where they are."""
+"""Mass between cell types over one interval: of a plan, of pushed cells, of unmoved cells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cellflow.core._neighbors import nearest
+from cellflow.core._settings import offers
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import EdgePlan, Plan
 from cellflow.core.population import Population
 from cellflow.metrics.lineages import Lineage, Transitions, plan_transitions
 
-__all__ = ["TypeMoves", "same_condition", "type_moves"]
+__all__ = ["TypeMoves", "on_types", "same_condition", "type_moves", "types_warning"]
 
 #: Quantile of the normal distribution: one false alarm in a hundred.
 _ONE_SIDED_99 = 2.33
@@ -54,12 +55,12 @@ class TypeMoves:
 
     @property
     def by_plan(self) -> float:
-        """Share of the plan's mass that goes to a type which is neither the cell's own nor a descendant."""
+        """Share of the plan's mass that goes to a type neither the cell's own nor a descendant."""
         return 1.0 - self.plan.consistent(self.lineage)
 
     @property
     def by_shares(self) -> float:
-        """The least that a plan which conserves mass has to move so, because the shares of types change."""
+        """Least such share of a plan that conserves mass, because the shares of types change."""
         return self.plan.least_moved(self.lineage)
 
     @property
@@ -74,7 +75,7 @@ class TypeMoves:
 
     @property
     def limit(self) -> float:
-        """What the plan may move before it is more than the unmoved cells by chance: a one-sided 99 % limit."""
+        """Largest `by_plan` that may be `by_staying` by chance: a one-sided 99 % limit."""
         p = self.by_plan
         q = self.by_staying
         error = np.sqrt(p * (1.0 - p) / self.n_plan + q * (1.0 - q) / self.n_unmoved)
@@ -175,3 +176,56 @@ def _worth(cells: Population, labels: np.ndarray) -> float:
     """Number of cells with a type that the weights are worth (Kish 1965)."""
     weight = cells.weight[np.array([label is not None for label in labels])]
     return float(weight.sum() ** 2 / (weight**2).sum())
+
+
+def on_types(types: Sequence[TypeMoves | None]) -> list[str]:
+    """Sentences about the mass between cell types, interval by interval."""
+    known = [found for found in types if found is not None]
+    said = [_on_type(found) for found in known]
+    if len(known) < len(types):
+        said.append(
+            "Cell types are not compared over every interval: some snapshots have no cells with a"
+            " type."
+        )
+    if any(found.is_excessive for found in known):
+        said.append(_remedy())
+    return said
+
+
+def _remedy() -> str:
+    cause = (
+        "A plan that conserves mass makes up for types that grow or shrink by turning cells of one"
+        " type into another. Do not read lineages off these intervals."
+    )
+    if offers("lineage"):
+        return (
+            f"{cause} Where types do become others, name them: lineage={{'parent': ['child',"
+            " ...]}."
+        )
+    return f"{cause} Where types do become others, name them in cf.tl.diagnose."
+
+
+def _on_type(found: TypeMoves) -> str:
+    """One interval in a sentence."""
+    where = "to another type" if found.lineage is None else "out of its lineage"
+    pushed = "" if np.isnan(found.by_push) else f" {found.by_push:.1%} of the pushed cells end so."
+    head = (
+        f"Between times {found.from_time:g} and {found.time:g}, the plan moves {found.by_plan:.1%}"
+        f" of the mass {where}"
+    )
+    least = f"the shares of the types force it to move {found.by_shares:.1%}"
+    still = f"of cells that do not move at all {found.by_staying:.1%} are nearest to such a type"
+    end = (
+        "more than if no cell had moved."
+        if found.is_excessive
+        else "no more than if no cell had moved."
+    )
+    return f"{head}; {least}, and {still}: {end}{pushed}"
+
+
+def types_warning(types: Sequence[TypeMoves | None]) -> str | None:
+    """Warning about plans that move more mass between types than unmoved cells would, or None."""
+    wrong = [found for found in types if found is not None and found.is_excessive]
+    if not wrong:
+        return None
+    return " ".join([*(_on_type(found) for found in wrong), _remedy()])

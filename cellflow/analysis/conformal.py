@@ -1,4 +1,4 @@
-"""Whether cells are like those of a population: conformal p-values, for which nothing about the population is assumed."""
+"""Whether cells are like those of a population: conformal p-values, which assume nothing of it."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Reference:
 
     References
     ----------
-    Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; Lei, Robins and Wasserman, Distribution-free
-    prediction sets, JASA 2013.
+    Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; Lei, Robins and
+    Wasserman, Distribution-free prediction sets, JASA 2013.
     """
 
     x: FloatArray
@@ -57,7 +57,10 @@ class Reference:
         return len(self.x)
 
     def p_values(self, x: FloatArray) -> FloatArray:
-        """p-values of cells `(m, d)`, shape `(m,)`; those at the very place of a cell of the reference are that cell."""
+        """p-values of cells `(m, d)`, shape `(m,)`.
+
+        A cell at the position of a reference cell counts as that cell.
+        """
         x = np.asarray(x, dtype=np.float64)
         own = self.holds(x)
         score = self._score(x, own)
@@ -72,11 +75,11 @@ class Reference:
         return np.isin(asked, known)
 
     def can_flag(self, alpha: float) -> bool:
-        """Whether there are enough cells for a p-value of at most `alpha`: at least `1 / alpha - 1`."""
+        """Whether there are enough cells, `1 / alpha - 1`, for a p-value of at most `alpha`."""
         return 1 / (len(self) + 1) <= alpha
 
     def _score(self, x: FloatArray, own: np.ndarray) -> FloatArray:
-        """Mean distance to the nearest cells; of a cell of the reference, but for the nearest, which is itself."""
+        """Mean distance to the nearest cells; a reference cell is no neighbour of itself."""
         k = min(_NEIGHBORS, len(self.x) - 1)
         score = np.zeros(len(x))
         if k == 0:
@@ -111,7 +114,7 @@ def as_level(alpha: object) -> float:
 
 
 def too_many(flagged: int, asked: int, n_reference: int, alpha: float) -> bool:
-    """Whether more cells are flagged than chance makes of cells of the same population that are not of the reference.
+    """Whether more cells are flagged than chance flags of new cells of the same population.
 
     Of these, a share is flagged that depends on the reference: a beta variable with mean at most
     `alpha` (Vovk 2012). So the number of flagged cells is beta-binomial.

@@ -113,7 +113,7 @@ class EvolvingDensity:
 
         Returns
         -------
-        Nats, shape `(n,)`, float64. A cell's value does not depend on the cells that are asked with it, up to
+        Nats, shape `(n,)`, float64. A cell's value does not depend on the other cells, up to
         rounding of float32.
 
         Raises
@@ -168,7 +168,7 @@ class EvolvingDensity:
     def _pushed(
         self, n: int, times: FloatArray, rng: np.random.Generator
     ) -> tuple[FloatArray, FloatArray]:
-        """Samples of the source moved to other times `(T, n, d)`, and their log-density there `(T, n)`."""
+        """Samples of the source at other times, `(T, n, d)`, and their log-density, `(T, n)`."""
         from cellflow.simulation import push_with_log_prob
 
         times = self._times(times)

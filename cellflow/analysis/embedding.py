@@ -1,4 +1,4 @@
-"""What lives in the latent space, drawn in an embedding: states among the cells, and arrows on a grid."""
+"""States and velocities of the latent space in an embedding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["on_grid", "place"]
 def place(
     states: FloatArray, x: FloatArray, embedding: FloatArray, *, n_neighbors: int = 15
 ) -> FloatArray:
-    """Coordinates in an embedding for states that are no cells: the mean of the nearest cells' coordinates.
+    """Coordinates of new states in an embedding: the mean of the nearest cells' coordinates.
 
     The mean is weighted by a Gaussian kernel whose width is half the distance to the farthest
     neighbour used.
@@ -67,7 +67,8 @@ def on_grid(
 
     Returns
     -------
-    The grid's coordinates along both axes, `(a,)` and `(b,)`, and velocities `(b, a, 2)`, NaN where there are no cells.
+    The grid's coordinates along both axes, `(a,)` and `(b,)`, and velocities `(b, a, 2)`, NaN where
+    there are no cells.
     """
     from scipy.spatial import cKDTree
 

@@ -19,7 +19,7 @@ __all__ = ["follow", "follow_noisily", "nearest_station"]
 
 
 def nearest_station(flow: Flow, times: FloatArray) -> FloatArray:
-    """Round times to the solver's steps, counted from the first snapshot; cells that start there are moved together."""
+    """Round times to the solver's steps from the first snapshot, so that cells move together."""
     stations: FloatArray = flow.clock.start + flow.step * np.round(
         (times - flow.clock.start) / flow.step
     )
@@ -37,7 +37,7 @@ def follow(
     *,
     context: FloatArray | None = None,
 ) -> Trajectories:
-    """Trajectories of cells at common times, each followed forward from its own start and backward before it.
+    """Trajectories of cells at common times, forward from the start of each and backward before it.
 
     All cells stop at the same stations: the snapshots' times, the solver's steps, and `times`. So
     they are moved together, whatever their starts, and still a cell's states do not depend on the
@@ -113,7 +113,7 @@ def follow_noisily(
     keys: IntArray,
     context: FloatArray | None = None,
 ) -> Trajectories:
-    """Trajectories of cells at common times along diffusions: forward from each one's own start, and reversed in time before it.
+    """Trajectories of cells at common times along diffusions, reversed before the start of each.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ _CONDITIONS = 1
 
 @dataclass(frozen=True)
 class Resemblance:
-    """How generated cells compare with the real ones of the same time and condition, which the generator was trained on.
+    """Generated cells against the real ones of the same time and condition, the training data.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def compare(
     weight: FloatArray | None = None,
     random_state: RandomState = 0,
 ) -> Resemblance | None:
-    """Compare generated cells `(n, d)` with real ones `(m, d)` of some weights `(m,)`; None where either are too few."""
+    """Compare generated cells `(n, d)` with real ones `(m, d)`; None where either are too few."""
     alive = np.ones(len(real), dtype=bool) if weight is None else weight > 0
     real = real[alive]
     weight = None if weight is None else weight[alive]
@@ -152,7 +152,7 @@ def generate_with_log_prob(
     context: FloatArray | None = None,
     random_state: RandomState = 0,
 ) -> tuple[FloatArray, FloatArray]:
-    r"""Draw cells with their log-density :math:`\log p(x \mid t, c)` under the generator, from one solve.
+    r"""Draw cells with their log-density :math:`\log p(x \mid t, c)` under the generator.
 
     It is that of the noise, minus the integral of the field's divergence along the way: exact up to
     100 dimensions but for the solver's error, estimated above.
@@ -196,7 +196,7 @@ def noise_and_features(
     context: FloatArray | None = None,
     random_state: RandomState = 0,
 ) -> tuple[FloatArray, FloatArray]:
-    """Where generated cells start: noise in data coordinates `(n, d)`, and features of time and condition `(n, 1 + c)`."""
+    """Noise in data coordinates `(n, d)`, and features of time and condition `(n, 1 + c)`."""
     if not flow.generates:
         msg = (
             f"The flow (method {flow.recipe['name']!r}) moves cells between snapshots; fit with"

@@ -44,7 +44,7 @@ class Observed:
 
     @classmethod
     def by(cls, flow: Flow, snapshots: Snapshots | None = None) -> Observed:
-        """Return the times at which a fit has seen cells; with `snapshots`, only as far as these go too.
+        """Return the times of the cells of a fit; with `snapshots`, only the part that these cover.
 
         A field is known at the times of its fit. A prediction also needs measured cells before and
         after its time: where a subset or a condition ends earlier, a prediction beyond is an
@@ -56,7 +56,7 @@ class Observed:
         return found if snapshots is None else found.narrowed(snapshots)
 
     def narrowed(self, snapshots: Snapshots) -> Observed:
-        """Return the part of the span that these snapshots cover; where there is none, every time lies outside."""
+        """Return the part of the span that these snapshots cover; all times may lie outside."""
         first = max(self.first, float(snapshots.times[0]))
         last = min(self.last, float(snapshots.times[-1]))
         return replace(self, first=first, last=last)
@@ -87,7 +87,7 @@ class Observed:
     def require_reached(
         self, times: npt.ArrayLike, *, extrapolate: bool, remedy: str = "pass extrapolate=True"
     ) -> None:
-        """Make sure that no time lies more than one mean interval outside, unless that was asked for.
+        """Require that no time lies more than one mean interval outside, or `extrapolate=True`.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class Observed:
             raise InputError(msg)
 
     def warn(self, times: npt.ArrayLike, growth: float | None = None) -> None:
-        """Say when times lie outside; for the end of a call, so that an error is the only thing said.
+        """Warn of times that lie outside; for the end of a call, so that an error comes alone.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ class Observed:
 
 
 def growth(x: FloatArray, measured: FloatArray) -> float | None:
-    """Mean distance of states from the mean of measured cells, relative to that of the cells themselves.
+    """Mean distance of states from the mean of measured cells, relative to that of the cells.
 
     States among the cells have about 1; those of an extrapolation that diverges have many times
     that.

@@ -1,4 +1,4 @@
-"""Populations at times that nobody measured."""
+"""Populations at times without a snapshot."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def sources(
 
 
 def of_condition(snapshots: Snapshots, features: FloatArray) -> tuple[Snapshots, bool]:
-    """Choose the cells that a prediction for one condition starts from; returns them, and whether they are of it.
+    """Choose the cells from which a prediction for one condition starts.
 
     Where some snapshot has cells of the condition, these are chosen, and snapshots without any are
     left out. Where none has, all cells are, as if they were of that condition: an answer about a

@@ -24,18 +24,18 @@ __all__ = ["noise_carried", "refine"]
 #: Cells on either side of the comparison, and ways to halve them.
 _REFERENCE = 1000
 _SPLITS = 4
-#: Distances are to this neighbour: cells that are asked for may be among the known ones, which
-#: should hardly matter.
+#: Distances are to this neighbour: judged cells may be among the known ones, and that should
+#: hardly change a distance.
 _NEIGHBOR = 5
 
 
 def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> float:
-    r"""Estimate how far a population lies off the data: the standard deviation of the noise that it seems to carry.
+    r"""Estimate the noise of a population: its distance from the data as a standard deviation.
 
-    Cells that live at this time are halved. The noise is found under which one half lies as far
-    from the other as the given cells do, by the median distance to the fifth nearest cell. (The
-    size of a learned score says less: off the shell of noise on which a level was trained, a
-    network is free.)
+    The cells of this time are halved. The estimate is the noise at which one half is as far from
+    the other as the given cells are, by the median distance to the fifth nearest cell. (The size of
+    a learned score is a worse measure: where a level of noise was not trained, nothing constrains
+    the network.)
 
     Parameters
     ----------
@@ -46,53 +46,34 @@ def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> 
     t
         Its time.
     snapshots
-        Measured cells. Those of the snapshot at `t` are taken to live there; between snapshots,
-        what the flow makes of the cells around, so that a prediction of the flow itself counts as
-        clean.
+        Measured cells. The reference are those of the snapshot at `t`; between snapshots, the
+        prediction of the flow from the cells around, which has no noise by this measure.
 
     Returns
     -------
-    Standard deviation per coordinate, in model coordinates; 0 for a population that lies on the data, to the smallest level
-    of the ladder. It belongs to the population as a whole, whatever the order of its rows.
+    Standard deviation per coordinate, in model coordinates; 0 for a population that is within the
+    smallest level of the ladder of the data. It does not depend on the order of the rows.
     """
     ladder = flow.score_network.ladder
-    there = next((p for p in snapshots.populations if p.time == t), None) or predict(
-        flow, snapshots, t
-    )
-    cells = _shuffled(flow.frame.to_model(there.x[there.weight > 0]))[: 2 * _REFERENCE]
+    measured = [p for p in snapshots.populations if p.time == t]
+    reference = measured[0] if measured else predict(flow, snapshots, t)
+    cells = _shuffled(flow.frame.to_model(reference.x[reference.weight > 0]))[: 2 * _REFERENCE]
     if len(cells) < 4:
         msg = (
-            f"{len(cells)} cells live at time {t:g}; expected four or more to tell noise from data."
+            f"There are {len(cells)} cells at time {t:g}; expected four or more to estimate noise."
             " Pool snapshots."
         )
         raise InputError(msg)
-    asked = _shuffled(flow.frame.to_model(x))[:_REFERENCE]
-    splits = [
-        (np.roll(cells, k * len(cells) // (2 * _SPLITS), axis=0), stream(1, k))
-        for k in range(_SPLITS)
-    ]
-    halves = [
-        (
-            c[: len(c) // 2],
-            c[len(c) // 2 :],
-            rng.standard_normal((len(c) - len(c) // 2, c.shape[1])),
-        )
-        for c, rng in splits
-    ]
-
-    def distance(known: FloatArray, y: FloatArray) -> float:
-        return float(np.median(nearest(known, y, _NEIGHBOR)[0][:, -1]))
+    judged = _shuffled(flow.frame.to_model(x))[:_REFERENCE]
+    halves = [_halved(cells, k) for k in range(_SPLITS)]
 
     def excess(noise: float) -> float:
-        """How much farther away half of the cells lie under this noise than the cells that are asked for."""
-        return float(
-            np.mean(
-                [
-                    distance(known, rest + noise * z) - distance(known, asked)
-                    for known, rest, z in halves
-                ]
-            )
-        )
+        """Median distance of cells under this noise, less that of the judged cells."""
+        differences = [
+            _distance(known, rest + noise * z) - _distance(known, judged)
+            for known, rest, z in halves
+        ]
+        return float(np.mean(differences))
 
     if excess(ladder.smallest) >= 0:
         return 0.0
@@ -102,13 +83,26 @@ def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> 
     return float(np.exp(brentq(lambda s: excess(float(np.exp(s))), *ends, xtol=1e-3)))
 
 
+def _halved(cells: FloatArray, k: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Split number `k` of cells into two halves, with noise for the second."""
+    rolled = np.roll(cells, k * len(cells) // (2 * _SPLITS), axis=0)
+    n = len(cells) // 2
+    noise = stream(1, k).standard_normal((len(cells) - n, cells.shape[1]))
+    return rolled[:n], rolled[n:], noise
+
+
+def _distance(known: FloatArray, x: FloatArray) -> float:
+    """Median distance to the fifth nearest of the known cells."""
+    return float(np.median(nearest(known, x, _NEIGHBOR)[0][:, -1]))
+
+
 def _shuffled(x: FloatArray) -> FloatArray:
-    """Rows in a random order that depends on what they are, not on how they came."""
+    """Rows in a random order that depends on their values, not on their order."""
     return x[np.lexsort(x.T)][stream(0).permutation(len(x))]
 
 
 def refine(flow: Flow, x: FloatArray, t: float, *, noise: float) -> FloatArray:
-    """Take noise away from a population along the score of its time; see `cellflow.simulation.denoise`.
+    """Remove noise from a population along the score of its time: `cellflow.simulation.denoise`.
 
     Parameters
     ----------
@@ -119,11 +113,11 @@ def refine(flow: Flow, x: FloatArray, t: float, *, noise: float) -> FloatArray:
     t
         Its time.
     noise
-        What the cells carry, in model coordinates (see `noise_carried`); 0 leaves them as they are.
+        Of the cells, in model coordinates (see `noise_carried`); 0 leaves them as they are.
 
     Returns
     -------
-    Shape `(n, d)`, every cell moved by itself.
+    Shape `(n, d)`; a cell does not depend on the others.
     """
     if noise == 0.0:
         return np.asarray(x, dtype=np.float64)

@@ -72,7 +72,7 @@ def pooled_density(
     random_state: RandomState = 0,
     threads: int = 1,
 ) -> Density:
-    """Learn one density conditional on time from all snapshots together, each counted by its number of cells.
+    """Learn one density conditional on time from all snapshots, weighted by their numbers of cells.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Unpaired translation between two groups of cells, with the checks that say whether to believe it."""
+"""Unpaired translation between two groups of cells, with checks of its quality."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Checks:
 def fit_translation(
     source: Population, target: Population, fit: Callable[[Snapshots], Flow]
 ) -> Flow:
-    """Fit the flow between two groups: the source at time 0, the target at time 1, coupled as whole populations.
+    """Fit the flow between two groups: the source at time 0, the target at time 1.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def displacement(flow: Flow, x: FloatArray) -> FloatArray:
 
 
 def round_trip_error(flow: Flow, x: FloatArray) -> float:
-    """Mean distance between cells `(n, d)` and themselves translated there and back, relative to their spread.
+    """Mean distance between cells `(n, d)` and their round trip, relative to their spread.
 
     A flow can be solved backward, so this is the error of the solver alone. The spread is the root
     mean square distance from the mean.

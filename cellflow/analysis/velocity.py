@@ -1,4 +1,4 @@
-"""Velocities in a picture: from the space where the model lives to an embedding that is only drawn."""
+"""Velocities of the model in an embedding for drawing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def project(
 
     Returns
     -------
-    Shape `(n, k)`, always finite; zero for a cell that does not move or has no neighbour apart from its duplicates.
+    Shape `(n, k)`, always finite; zero for a cell that does not move or has no neighbour apart from
+    its duplicates.
 
     Raises
     ------
@@ -59,7 +60,8 @@ def project(
     References
     ----------
     .. [1] La Manno et al. (2018), RNA velocity of single cells, Nature 560.
-    .. [2] Bergen et al. (2020), Generalizing RNA velocity to transient cell states through dynamical modeling,
+    .. [2] Bergen et al. (2020), Generalizing RNA velocity to transient cell states through
+       dynamical modeling,
        Nat. Biotechnol. 38.
 
     Examples
@@ -94,7 +96,7 @@ def project(
 
 
 def _arrows(steps: FloatArray, velocity: FloatArray, moves: FloatArray) -> FloatArray:
-    """Evaluate `project` from displacements in `x` `(m, k, d)`, velocities `(m, d)` and displacements in the embedding."""
+    """Project velocities `(m, d)` by displacements in `x`, `(m, k, d)`, and in the embedding."""
     distance = np.linalg.norm(steps, axis=2)
     reach = np.linalg.norm(moves, axis=2)
     speed = np.linalg.norm(velocity, axis=1)

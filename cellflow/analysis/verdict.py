@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from cellflow.analysis.celltypes import TypeMoves
-from cellflow.core._settings import offers
+from cellflow.analysis.celltypes import TypeMoves, on_types
 from cellflow.core._typing import FloatArray
 
-__all__ = ["FEW", "on_types", "types_warning", "verdict"]
+__all__ = ["FEW", "verdict"]
 
-#: Fewer cells than this have no neighbourhoods to speak of; what would need them is NaN.
+#: Fewer cells than this have no usable neighbourhoods; results that need them are NaN.
 FEW = 10
-#: What the verdict calls good: a round trip below this share of the spread, ...
+#: Largest error of a round trip that counts as reversible, as a share of the cells' spread.
 _REVERSIBLE = 0.02
-#: ... energies between these multiples of the squared distances (of snapshots; of cells and their
-#: ends), ...
+#: Smallest energy of the paths, over the squared distance of the snapshots, that is not too little.
 _SHORT = 0.75
+#: Largest energy of the paths, over the squared distance of cells and their ends: more is a detour.
 _LONG = 1.5
-#: ... ends at most this many times as far from the cells as these are from each other, ...
+#: Largest distance of the ends of the paths from the cells, over the distance between halves of
+#: these.
 _REACHED = 1.5
-#: ... this share of cells that no path comes near (chance alone makes one in a hundred), ...
+#: Largest share of cells that no path comes near; by chance it is 0.01.
 _MISSED = 0.05
-#: ... mean velocities between these multiples of the displacement of the means per unit of time, at
-#: this cosine or more, ...
+#: Limits of a mean velocity over the displacement of the means per unit of time.
 _SLOW = 0.8
 _FAST = 1.25
+#: Smallest cosine between the two.
 _ALONG = 0.8
-#: ... and cosines of at least this share of what the kernel estimate allows; less than `_BLURRED`
-#: of it tells nothing.
+#: Smallest share of the possible cosine at which two gradients agree.
 _AGREES = 0.5
+#: Possible cosines below this do not allow a comparison.
 _BLURRED = 0.3
-#: A gradient by importance sampling that is worth fewer samples is not judged.
+#: Smallest effective number of samples of a gradient that is judged.
 _WORTH = 5.0
+#: The three comparisons of gradients: column, what is compared, with what, and the remedy.
+_SCORE_SHIFT = (
+    "cosine_score_shift",
+    "The score head",
+    "the mean shift of the cells",
+    "Train longer",
+)
+_DENSITY_SHIFT = (
+    "cosine_density_shift",
+    "The density of the dynamics",
+    "the mean shift of the cells",
+    "Look at cf.tl.log_density and the mass balance, and learn the density of the first snapshot"
+    " by another source=",
+)
+_SCORE_DENSITY = (
+    "cosine_score_density",
+    "The score head",
+    "the density of the dynamics",
+    "One of the two is wrong: see which agrees with the mean shift",
+)
 
 
 def verdict(
@@ -44,56 +64,15 @@ def verdict(
     has_density: bool,
     types: Sequence[TypeMoves | None] = (),
 ) -> tuple[str, ...]:
-    """The table in sentences: each with its number, and with what to do where something is wrong."""
+    """The table in sentences: each with its number, and with a remedy where something is wrong."""
     said = [_on_return(table), *_on_energy(table), *_on_speed(table), _on_ends(table)]
     said += [*_on_mass(table), _on_reach(table), *on_types(types)]
-    if has_score:
-        said.append(
-            _on_agreement(
-                table,
-                "cosine_score_shift",
-                "The score head",
-                "the mean shift of the cells",
-                "Train longer",
-            )
-        )
-    else:
-        said.append("There is no score to compare with: fit with score=True, or method='sf2m'.")
-    if has_density:
-        remedy = (
-            "Look at cf.tl.log_density and the mass balance, and learn the density of the first"
-            " snapshot by another source="
-        )
-        said.append(
-            _on_agreement(
-                table,
-                "cosine_density_shift",
-                "The density of the dynamics",
-                "the mean shift of the cells",
-                remedy,
-            )
-        )
-        if has_score:
-            remedy = "One of the two is wrong: see which agrees with the mean shift"
-            said.append(
-                _on_agreement(
-                    table,
-                    "cosine_score_density",
-                    "The score head",
-                    "the density of the dynamics",
-                    remedy,
-                )
-            )
-    else:
-        said.append(
-            "The density of the dynamics was not compared: cf.tl.log_density learns it, of fits"
-            " without conditions."
-        )
+    said += [*_on_gradients(table, has_score=has_score, has_density=has_density)]
     few = table["time"][table["n_cells"] < FEW]
     if len(few):
         said.append(
             f"Snapshots of fewer than {FEW} cells are not judged by their neighbourhoods:"
-            f" {_listed(few)}."
+            f" {', '.join(f'time {t:g}' for t in few.tolist())}."
         )
     return tuple(sentence for sentence in said if sentence)
 
@@ -135,8 +114,8 @@ def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
     if (ratio < _SHORT).any():
         low = int(np.nanargmin(ratio))
         found = f"{ratio[low]:.2f} times the squared distance"
-        # Of two finite samples of one population, each cell is as far from the other sample as
-        # cells are from each other.
+        # A cell of one finite sample is as far from another sample of the same population as cells
+        # are from each other.
         misses = table["end_distance"][low] > _REACHED * table["end_distance_expected"][low]
         scatter = (
             "Nothing shows that paths stop short; the rest is the scatter of two samples, which no"
@@ -228,59 +207,6 @@ def _on_mass(table: Mapping[str, np.ndarray]) -> list[str]:
     return said
 
 
-def on_types(types: Sequence[TypeMoves | None]) -> list[str]:
-    """What plans and pushes do to cell types, interval by interval."""
-    known = [found for found in types if found is not None]
-    said = [_on_type(found) for found in known]
-    if len(known) < len(types):
-        said.append(
-            "Cell types are not compared over every interval: some snapshots have no cells with a"
-            " type."
-        )
-    if any(found.is_excessive for found in known):
-        said.append(_remedy())
-    return said
-
-
-def _remedy() -> str:
-    cause = (
-        "A plan that conserves mass makes up for types that grow or shrink by turning cells of one"
-        " type into another. Do not read lineages off these intervals."
-    )
-    if offers("lineage"):
-        return (
-            f"{cause} Where types do become others, name them: lineage={{'parent': ['child',"
-            " ...]}."
-        )
-    return f"{cause} Where types do become others, name them in cf.tl.diagnose."
-
-
-def _on_type(found: TypeMoves) -> str:
-    """One interval in numbers."""
-    where = "to another type" if found.lineage is None else "out of its lineage"
-    pushed = "" if np.isnan(found.by_push) else f" {found.by_push:.1%} of the pushed cells end so."
-    head = (
-        f"Between times {found.from_time:g} and {found.time:g}, the plan moves {found.by_plan:.1%}"
-        f" of the mass {where}"
-    )
-    least = f"the shares of the types force it to move {found.by_shares:.1%}"
-    still = f"of cells that do not move at all {found.by_staying:.1%} are nearest to such a type"
-    end = (
-        "more than if no cell had moved."
-        if found.is_excessive
-        else "no more than if no cell had moved."
-    )
-    return f"{head}; {least}, and {still}: {end}{pushed}"
-
-
-def types_warning(types: Sequence[TypeMoves | None]) -> str | None:
-    """What to warn of; None where every plan moves no more mass between types than unmoved cells would."""
-    wrong = [found for found in types if found is not None and found.is_excessive]
-    if not wrong:
-        return None
-    return " ".join([*(_on_type(found) for found in wrong), _remedy()])
-
-
 def _on_reach(table: Mapping[str, np.ndarray]) -> str:
     found = table["unreached"]
     if np.isnan(found).all():
@@ -298,6 +224,25 @@ def _on_reach(table: Mapping[str, np.ndarray]) -> str:
     )
 
 
+def _on_gradients(
+    table: Mapping[str, np.ndarray], *, has_score: bool, has_density: bool
+) -> Iterator[str]:
+    """Whether the three estimates of the gradient agree."""
+    if has_score:
+        yield _on_agreement(table, *_SCORE_SHIFT)
+    else:
+        yield "There is no score to compare with: fit with score=True, or method='sf2m'."
+    if not has_density:
+        yield (
+            "The density of the dynamics was not compared: cf.tl.log_density learns it, of fits"
+            " without conditions."
+        )
+        return
+    yield _on_agreement(table, *_DENSITY_SHIFT)
+    if has_score:
+        yield _on_agreement(table, *_SCORE_DENSITY)
+
+
 def _on_agreement(
     table: Mapping[str, np.ndarray], column: str, one: str, other: str, remedy: str
 ) -> str:
@@ -311,7 +256,7 @@ def _on_agreement(
             f"{one} and {other} cannot be compared: cells are too few, or dimensions too many, at"
             " every time."
         )
-    # Between two estimates that the kernel has no part in, it sets no limit.
+    # The kernel limits comparisons with the mean shift only.
     allowed = np.where(usable, limit if column.endswith("_shift") else 1.0, np.nan)
     share = np.where(usable, table[column], np.nan) / allowed
     worst = int(np.nanargmin(share))
@@ -322,7 +267,7 @@ def _on_agreement(
         when = (
             "every time"
             if usable.all()
-            else f"the {usable.sum()} times of {len(usable)} that can be told"
+            else f"the {usable.sum()} times of {len(usable)} that can be judged"
         )
         return (
             f"{one} and {other} agree at {when}: {found} where they agree least, at time"
@@ -343,7 +288,3 @@ def _range(values: FloatArray) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2g} %"
-
-
-def _listed(times: FloatArray) -> str:
-    return ", ".join(f"time {t:g}" for t in times.tolist())

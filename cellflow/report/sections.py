@@ -357,7 +357,7 @@ def lineages(adata: AnnData, held: Held, cluster_key: str | None, fit_key: str) 
     """Mass that moves between cell types from snapshot to snapshot."""
     if cluster_key is None:
         return
-    from cellflow.analysis.verdict import on_types
+    from cellflow.analysis.celltypes import on_types
 
     moves = moved(adata, held, cluster_key, fit_key)
     known = [found for found in moves.intervals if found is not None]

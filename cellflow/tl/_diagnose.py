@@ -149,8 +149,8 @@ def diagnose(
     _require_lineage(lineage, labels, cluster_key)
     density = _density(adata, fitted)
     target = target_of(adata, copy=copy)
+    from cellflow.analysis.celltypes import types_warning
     from cellflow.analysis.diagnosis import diagnose as diagnosed
-    from cellflow.analysis.verdict import types_warning
 
     snapshots = fitted.cells.snapshots()
     found = diagnosed(

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from cellflow.analysis.celltypes import type_moves
-from cellflow.analysis.verdict import on_types, types_warning
+from cellflow.analysis.celltypes import on_types, type_moves, types_warning
 from cellflow.core.population import Population
 from cellflow.couplings import Exact, Independent
 
