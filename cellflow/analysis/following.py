@@ -59,7 +59,7 @@ def follow(
 
     Returns
     -------
-    `Trajectories` with states `(T, n, d)` in float32, whose memory has a cell's states side by side.
+    `Trajectories` with states `(T, n, d)` in float32, the states of a cell contiguous in memory.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def follow(
 
 
 def _with(moved: Trajectories, k: int, cells: IntArray, here: Trajectories) -> Trajectories:
-    """Fill in states and quantities of some cells at time number `k`; quantities are zero elsewhere."""
+    """Fill in states and quantities of some cells at time `k`; quantities are zero elsewhere."""
     moved.x[k, cells] = here.x[0]
     new = {name: np.zeros(moved.x.shape[:2]) for name in here.along if name not in moved.along}
     along = {**moved.along, **new}

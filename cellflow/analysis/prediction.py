@@ -74,26 +74,15 @@ def sources(
     >>> [(p.time, share) for p, share in sources(snapshots, 1.5)]
     [(1.0, 0.75), (3.0, 0.25)]
     """
-    if isinstance(source, str):
-        if source not in _SIDES:
-            msg = (
-                f"source={source!r} is none of {list(_SIDES)} and no time of a"
-                f" snapshot{closest(source, _SIDES)}"
-            )
-            raise InputError(msg)
-    else:
-        return [
-            (
-                snapshots.at(
-                    as_number(
-                        "source",
-                        source,
-                        remedy=f", the time of a snapshot, or one of {list(_SIDES)}",
-                    )
-                ),
-                1.0,
-            )
-        ]
+    if not isinstance(source, str):
+        remedy = f", the time of a snapshot, or one of {list(_SIDES)}"
+        return [(snapshots.at(as_number("source", source, remedy=remedy)), 1.0)]
+    if source not in _SIDES:
+        msg = (
+            f"source={source!r} is none of {list(_SIDES)} and no time of a"
+            f" snapshot{closest(source, _SIDES)}"
+        )
+        raise InputError(msg)
     earlier = [p for p in snapshots.populations if p.time < time][-1:]
     later = [p for p in snapshots.populations if p.time > time][:1]
     if source == "both":
@@ -122,8 +111,8 @@ def of_condition(snapshots: Snapshots, features: FloatArray) -> tuple[Snapshots,
     """Choose the cells from which a prediction for one condition starts.
 
     Where some snapshot has cells of the condition, these are chosen, and snapshots without any are
-    left out. Where none has, all cells are, as if they were of that condition: an answer about a
-    combination that nobody measured.
+    left out. Where none has, all cells are, as if they had that condition: the prediction is of a
+    combination that was not measured.
 
     Parameters
     ----------
@@ -131,6 +120,10 @@ def of_condition(snapshots: Snapshots, features: FloatArray) -> tuple[Snapshots,
         With `context`.
     features
         Of the condition, shape `(c,)`.
+
+    Returns
+    -------
+    The cells, and whether they have the condition.
     """
     of_it = [
         np.flatnonzero((np.asarray(p.context) == features).all(axis=1))
@@ -143,11 +136,11 @@ def of_condition(snapshots: Snapshots, features: FloatArray) -> tuple[Snapshots,
     ]
     if parts:
         return Snapshots(tuple(parts)), True
-    told = [
+    relabelled = [
         replace(p, context=np.broadcast_to(features, (len(p), len(features))))
         for p in snapshots.populations
     ]
-    return Snapshots(tuple(told)), False
+    return Snapshots(tuple(relabelled)), False
 
 
 def predict(
@@ -208,15 +201,7 @@ def predict(
     again = np.zeros(len(start), dtype=np.int64)
     if n_obs is not None:
         n_obs = as_count("n_obs", n_obs, each=8 * (start.shape[1] + 3))
-        if rng is None:
-            msg = "Drawing n_obs cells needs a generator."
-            raise InputError(msg)
-        rows = shuffled(weight, n_obs, rng)
-        # Which time a cell is drawn: a second draw of it gets noise of its own.
-        order = np.argsort(rows, kind="stable")
-        first = np.searchsorted(rows[order], rows[order])
-        again = np.empty(n_obs, dtype=np.int64)
-        again[order] = np.arange(n_obs) - first
+        rows, again = _drawn(weight, n_obs, rng)
         start = start[rows]
         origin = origin[rows]
         origin_time = origin_time[rows]
@@ -226,13 +211,30 @@ def predict(
     for since in np.unique(origin_time[origin_time != time]):
         group = np.flatnonzero(origin_time == since)
         names = origin[group] if keys is None else keys[origin[group]]
-        told = None if context is None else context[group]
+        features = None if context is None else context[group]
         with naming_cells(origin[group]):
-            moved = _moved(flow, start[group], float(since), time, seed, names, again[group], told)
+            moved = _moved(
+                flow, start[group], float(since), time, seed, names, again[group], features
+            )
         x[group] = moved.x[0]
         weight[group] = _grown(weight[group], moved.log_weight[0])
     outside = not snapshots.times[0] <= time <= snapshots.times[-1]
     return Prediction(x, weight / weight.sum(), origin, origin_time, outside, _sides(cells, time))
+
+
+def _drawn(
+    weight: FloatArray, n_obs: int, rng: np.random.Generator | None
+) -> tuple[IntArray, IntArray]:
+    """Rows by weight, and how often each row was drawn before: repeats get noise of their own."""
+    if rng is None:
+        msg = "Drawing n_obs cells needs a generator."
+        raise InputError(msg)
+    rows = shuffled(weight, n_obs, rng)
+    order = np.argsort(rows, kind="stable")
+    first = np.searchsorted(rows[order], rows[order])
+    again = np.empty(n_obs, dtype=np.int64)
+    again[order] = np.arange(n_obs) - first
+    return rows, again
 
 
 def _sides(cells: Sequence[Population], time: float) -> str:
@@ -261,6 +263,6 @@ def _moved(
 
 
 def _grown(weight: FloatArray, log_weight: FloatArray) -> FloatArray:
-    """Weights of one source times its growth, of the same sum: a source keeps its share of the prediction."""
+    """Weights times growth, with the same sum: a source keeps its share of the prediction."""
     grown = weight * np.exp(log_weight)
     return np.asarray(grown * (weight.sum() / grown.sum()))

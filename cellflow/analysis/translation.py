@@ -27,7 +27,7 @@ __all__ = [
     "round_trip_error",
 ]
 
-#: Cells of a group below which its half is too small to be told from another.
+#: Smallest number of cells of a group whose halves can be compared.
 _LEAST = 40
 #: Cells of a group that a check looks at.
 _LOOKED_AT = 2000
