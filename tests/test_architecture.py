@@ -219,8 +219,8 @@ def test_no_import_goes_in_circles() -> None:
     assert cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == {"a", "b", "c"}
 
 
-#: Modules that draw beside `cellflow.pl`; `_text` only asks which fonts are installed.
-DRAWING = {"cellflow.core._text", "cellflow.cli._demo", "cellflow.report.pictures"}
+#: Modules that draw beside `cellflow.pl` and the report; `_text` only asks which fonts are installed.
+DRAWING = {"cellflow.core._text", "cellflow.cli._demo"}
 #: Packages, who may import them, and why nobody else.
 FOREIGN: list[tuple[set[str], Callable[[str], bool], str]] = [
     (
@@ -235,7 +235,7 @@ FOREIGN: list[tuple[set[str], Callable[[str], bool], str]] = [
     ),
     (
         {"matplotlib", "seaborn"},
-        lambda module: unit(module) == "pl" or module in DRAWING,
+        lambda module: unit(module) in {"pl", "report"} or module in DRAWING,
         "only cellflow.pl and the report draw",
     ),
     (
@@ -558,8 +558,8 @@ STRICT = False
 LONG_MODULES: dict[str, str] = dict.fromkeys(
     """
     _fetch _files _flow _velocity base conditions decoder diagnosis entropic exact
-    fingerprint fitted fitting flow get held judging keys likelihood lineages ode pictures
-    plan positions read recipes record representation scores sections selection selftest
+    fingerprint fitted fitting flow get judging keys likelihood lineages ode
+    plan positions read recipes record representation scores selection selftest
     sparse synthetic times verdict
     """.split(),
     "not yet shortened",
@@ -569,17 +569,17 @@ LONG_FUNCTIONS: dict[str, str] = dict.fromkeys(
     """
     Flow __call__ _bid _examine_times _interval _moments _moved _pivot _points _positions
     _predicted _scan _sinkhorn _solve _sparse _states _stored _stored_dynamics _strings
-    calibrated candidates check_writable composition composition_bars density distances
+    candidates check_writable density
     examine_positions examine_times fit fit_density fit_score flow generate hold_out holdout
-    integrate integrate_sde lineages log_density noise_carried of predict price refine
-    refit_of report select sources train trajectories translate tried tune velocity verdict
+    integrate integrate_sde log_density noise_carried of predict price refine
+    refit_of select sources train trajectories translate tried tune velocity verdict
     """.split(),
     "not yet shortened",
 )
 #: Modules that assign a tuple of expressions to a tuple of names, with the reason.
 TUPLES: dict[str, str] = dict.fromkeys(
     """
-    _clouds _translate composition entropic exact plan pricing sections simplex sparse
+    _clouds _translate composition entropic exact plan pricing simplex sparse
     """.split(),
     "not yet shortened",
 )
@@ -590,7 +590,7 @@ UNPLAIN: dict[str, str] = dict.fromkeys(
     _progress _stored _text _trajectories _translate _tune _velocity adapter auction base
     baselines conditions density diagnosis fingerprint fitted fitting holdout judging keys
     ladder lineages loop metrics moved overlap paths population positions prediction pricing
-    read recipes representation rotation sections selection short sparse store tasks
+    read recipes representation rotation selection short sparse store tasks
     translation two_sample verdict warp
     """.split(),
     "not yet shortened",

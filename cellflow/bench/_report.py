@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellflow.adapter.keys import DEFAULT, find_basis
-from cellflow.adapter.labels import read_labels
-from cellflow.adapter.read import require_anndata
+from cellflow.adapter.keys import DEFAULT
 from cellflow.core._arguments import check_arguments
 from cellflow.core._files import check_writable, write_text
 from cellflow.core._settings import guarded
@@ -17,9 +15,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["report"]
-
-#: Embeddings that are looked for, in this order.
-_EMBEDDINGS = ("X_umap", "X_tsne", "X_phate", "X_draw_graph_fa", "X_draw_graph_fr")
 
 
 @guarded
@@ -33,13 +28,13 @@ def report(
     cluster_key: str | None = None,
     title: str = "Held-out report",
 ) -> Path:
-    """Write what `cf.bench.holdout` found as one HTML file that explains every number, to be read, printed or sent.
+    """Write what `cf.bench.holdout` found as one HTML file that explains every number.
 
-    The verdict in words; distances of all methods to the hidden cells, as a picture and as the
-    table with its intervals; predicted beside real cells in the first two dimensions and on an
-    embedding; shares of cell types; whether the prediction is as wide as the cells are; how the fit
-    that is stored beside it was trained; parameters, seeds and versions. The file needs no network
-    and no other file.
+    The page holds the verdict in words; distances of all methods to the hidden cells, as a picture
+    and as the table with its intervals; predicted beside real cells in the first two dimensions and
+    on an embedding; shares of cell types; whether the prediction is as wide as the cells are; how
+    the fit that is stored beside it was trained; parameters, seeds and versions. The file needs no
+    network and no other file.
 
     Parameters
     ----------
@@ -80,31 +75,9 @@ def report(
     >>> cf.bench.report(adata, "report.html", cluster_key="cell_type")  # doctest: +SKIP
     """
     check_arguments(report, locals())
-    from cellflow.report.document import page
-    from cellflow.report.held import Held
+    from cellflow.report.contents import read_contents
+    from cellflow.report.page import page
 
-    require_anndata(adata)
-    held = Held.of(adata, key)
+    contents = read_contents(adata, key, fit_key, basis=basis, cluster_key=cluster_key)
     target = check_writable(path, suffix=".html")
-    if cluster_key is None:
-        kept = held.params.get("cluster_key")
-        cluster_key = str(kept) if kept in adata.obs else None
-    else:
-        read_labels(adata, cluster_key)
-    if basis is None:
-        embedding = next(
-            (name for name in _EMBEDDINGS if name in adata.obsm and name != held.params["use_rep"]),
-            None,
-        )
-    else:
-        embedding = find_basis(adata, basis)
-    text = page(
-        adata,
-        held,
-        title=title,
-        key=key,
-        fit_key=fit_key,
-        embedding=embedding,
-        cluster_key=cluster_key,
-    )
-    return write_text(text, target, suffix=".html")
+    return write_text(page(contents, title), target, suffix=".html")

@@ -15,7 +15,7 @@ __all__ = ["digits", "number", "plain", "with_interval"]
 
 
 def digits(columns: Sequence[pd.Series]) -> int:
-    """Decimals of a column: none for counts, three for numbers around one, at least as many as show its middle."""
+    """Decimals of columns: none for counts, three around one, enough to show the median."""
     values = np.abs(
         np.concatenate([c.to_numpy(dtype=np.float64, na_value=np.nan) for c in columns])
     )

@@ -15,63 +15,26 @@ from cellflow.adapter.keys import kind_of
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.record import read_record
 from cellflow.core._neighbors import nearest
-from cellflow.core._random import stream
-from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import CellFlowError, InputError, MissingKeyError
 from cellflow.evaluation.comparison import Comparison
 from cellflow.evaluation.names import DEFAULT_PROTOCOL, OBSERVED, REAL, cloud_name
 from cellflow.evaluation.table import NUMBERS, TEXT
+from cellflow.report.clouds import Cloud, Reference, coincide
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["Cloud", "Held", "Reference"]
+__all__ = ["Held"]
 
-#: Real cells that a predicted one is drawn among.
-_NEIGHBOURS = 15
+#: What to do where there is no benchmark.
+_AGAIN = "Run cf.bench.holdout(adata, time_key=...) first"
 #: Columns that every version wrote.
 _REQUIRED = {
     *("time", "method", "protocol", "kind", "n_predicted", "n_observed", "n_half", "seconds"),
     *("w1", "w1_low", "w1_high", "energy", "variance_ratio", "mean_error", "c2st"),
     *("w1_half", "skill", "skill_low", "skill_high"),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Cloud:
-    """Drawn cells of one population: positions `(n, d)`, weights `(n,)`, and, of real cells, their rows in the AnnData."""
-
-    x: FloatArray
-    weight: FloatArray
-    rows: IntArray | None = None
-
-    def evenly(self) -> FloatArray:
-        """Positions for a picture, which shows no weights: drawn by weight where these differ."""
-        if np.ptp(self.weight) <= 1e-9 * self.weight.max():
-            return self.x
-        return self.x[stream(0).choice(len(self.x), len(self.x), p=self.weight / self.weight.sum())]
-
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """Real cells in the coordinates of a prediction: positions `(n, d)`, and their rows in the AnnData."""
-
-    x: FloatArray
-    rows: IntArray
-
-    def placed(self, x: FloatArray, embedding: FloatArray) -> FloatArray:
-        """Coordinates in an embedding of all cells for states `(m, d)`."""
-        from cellflow.analysis.embedding import place
-
-        return place(x, self.x, embedding[self.rows], n_neighbors=min(_NEIGHBOURS, len(self.x)))
-
-    def rows_of(self, cloud: Cloud) -> IntArray | None:
-        """Rows of real cells; None where they are not among these."""
-        if cloud.rows is not None:
-            return cloud.rows
-        distance, found = nearest(self.x, cloud.x, 1)
-        return self.rows[found[:, 0]] if _coincide(distance, self.x) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,45 +79,27 @@ class Held:
         InputError
             It is not what `cf.bench.holdout` writes.
         """
-        again = "Run cf.bench.holdout(adata, time_key=...) first"
         if kind_of(adata, key) != "benchmark":
             found = [str(k) for k in adata.uns]
             others = [k for k in found if kind_of(adata, k) == "benchmark"]
             there = f"benchmarks are at {others}; pass key=" if others else f"found {found}"
-            msg = f"No held-out benchmark in adata.uns[{key!r}]; {there}. {again}."
+            msg = f"No held-out benchmark in adata.uns[{key!r}]; {there}. {_AGAIN}."
             raise MissingKeyError(msg)
         record = read_record(adata, key, "benchmark")
-        tables = [("table", _REQUIRED, set(NUMBERS))]
-        if "comparisons" in record:
-            compared = {f.name for f in fields(Comparison)}
-            tables.append(("comparisons", compared, compared - {"method", "protocol", "measure"}))
-        for name, columns, numbers in tables:
-            table = record[name]
-            missing = sorted(columns - set(table.columns)) if len(table) else []
-            text = sorted(
-                column for column in numbers & set(table.columns) if not _is_numeric(table[column])
-            )
-            if missing or (text and len(table)):
-                what = (
-                    f"lacks the columns {missing}"
-                    if missing
-                    else f"has no numbers in the columns {text}"
-                )
-                msg = (
-                    f"adata.uns[{key!r}][{name!r}] {what}, so it is damaged or of another version."
-                    f" Expected all that cf.bench.holdout writes. {again}, again."
-                )
-                raise InputError(msg)
-        params = {str(k): v for k, v in dict(record["params"]).items()}
-        version = str(record.get("cellflow_version", "unknown"))
+        _require_columns(record["table"], f"{key!r}]['table'", _REQUIRED, set(NUMBERS))
+        comparisons = record.get("comparisons")
+        if comparisons is not None:
+            names = {f.name for f in fields(Comparison)}
+            numbers = names - {"method", "protocol", "measure"}
+            _require_columns(comparisons, f"{key!r}]['comparisons'", names, numbers)
         return cls(
             _typed(record["table"]),
-            params,
+            {str(k): v for k, v in dict(record["params"]).items()},
             str(record["verdict"]),
             record["clouds"],
-            version,
+            str(record.get("cellflow_version", "unknown")),
             str(record.get("order", "")),
-            record.get("comparisons"),
+            comparisons,
         )
 
     @property
@@ -175,7 +120,7 @@ class Held:
         return f"{time:g} {unit}" if unit else f"{self.params['time_key']} {time:g}"
 
     def summary(self, time: float) -> pd.DataFrame:
-        """Rows of one hidden time, averaged over seeds: the floor first, then by distance at equal numbers of cells."""
+        """Rows of one hidden time, means over seeds: the floor first, then by W1 at equal n."""
         import pandas as pd
 
         here = self.table[self.table["time"] == time]
@@ -200,7 +145,7 @@ class Held:
 
     @cached_property
     def main(self) -> tuple[str, str] | None:
-        """Method and protocol that stand first: the first method that was asked for, as `cf.tl.predict` predicts."""
+        """Method and protocol of the first model, two-sided if it has that."""
         models = self.table[(self.table["kind"] == "model") & self.table["w1_half"].notna()]
         if models.empty:
             return None
@@ -209,7 +154,7 @@ class Held:
         return method, str(min(protocols, key=lambda p: p != DEFAULT_PROTOCOL))
 
     def models(self) -> dict[str, tuple[str, str]]:
-        """Method and protocol of every model by the name of its cloud; by method in order, two-sided first of each."""
+        """Method and protocol of every model by the name of its cloud; two-sided first of each."""
         rows = self.table[self.table["kind"] == "model"]
         pairs = list(dict.fromkeys(zip(rows["method"], rows["protocol"], strict=True)))
         methods = list(dict.fromkeys(method for method, _ in pairs))
@@ -224,7 +169,7 @@ class Held:
         return [cloud_name(name) for name in dict.fromkeys(rows["method"])]
 
     def drawn(self, n: int) -> list[str]:
-        """Names of the first `n` predictions with clouds: each method two-sided, or by what it has, then other protocols."""
+        """Names of the first `n` predictions with clouds, each method by one protocol first."""
         models = self.models()
         rank: dict[str, int] = {}
         seen: dict[str, int] = {}
@@ -232,9 +177,8 @@ class Held:
             rank[name] = seen.setdefault(method, 0)
             seen[method] += 1
         names = sorted(models, key=rank.__getitem__)
-        return [name for name in names if any(name in clouds for clouds in self.clouds.values())][
-            :n
-        ]
+        drawn = {name for clouds in self.clouds.values() for name in clouds}
+        return [name for name in names if name in drawn][:n]
 
     def cloud(self, time: float, name: str) -> Cloud | None:
         """The drawn cells of one population; None where there are none."""
@@ -247,7 +191,7 @@ class Held:
         return Cloud(x, weight, None if rows is None else np.asarray(rows, dtype=np.int64))
 
     def reference(self, adata: AnnData, time: float, usable: np.ndarray) -> Reference | None:
-        """Real cells in the coordinates of the predictions for one time, those that are `usable` `(n_obs,)`.
+        """Real cells in the coordinates of the predictions for one time, of `usable` cells.
 
         All cells, where the benchmark was run in the representation that is there; else those of
         the drawn ones whose rows are known, None without any.
@@ -287,7 +231,7 @@ class Held:
         if not len(rows) or x.shape[1] != observed.x.shape[1]:
             return None
         distance, _ = nearest(x[rows], observed.x, 1)
-        return Reference(x[rows], rows) if _coincide(distance, x[rows]) else None
+        return Reference(x[rows], rows) if coincide(distance, x[rows]) else None
 
     def _drawn_cells(self, adata: AnnData, time: float) -> Reference | None:
         found = [
@@ -306,15 +250,24 @@ class Held:
         return Reference(np.concatenate([c.x for c in found]), rows)
 
 
+def _require_columns(table: pd.DataFrame, where: str, columns: set[str], numbers: set[str]) -> None:
+    """Make sure that a table has all columns, and that those of numbers hold numbers."""
+    missing = sorted(columns - set(table.columns))
+    text = sorted(name for name in numbers & set(table.columns) if not _is_numeric(table[name]))
+    if not len(table) or not (missing or text):
+        return
+    what = f"lacks the columns {missing}" if missing else f"has no numbers in the columns {text}"
+    msg = (
+        f"adata.uns[{where}] {what}, so it is damaged or of another version. Expected all that"
+        f" cf.bench.holdout writes. {_AGAIN}, again."
+    )
+    raise InputError(msg)
+
+
 def _is_numeric(column: Any) -> bool:
     from pandas.api.types import is_numeric_dtype
 
     return column.ndim == 1 and is_numeric_dtype(column)
-
-
-def _coincide(distance: FloatArray, x: FloatArray) -> bool:
-    """Whether positions are the same ones, to single precision."""
-    return bool(distance.max() <= 1e-5 * max(float(np.abs(x).max()), 1e-30))
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from cellflow.evaluation.celltypes import compare_types, errors_of_types
 from cellflow.evaluation.comparison import Comparison
 from cellflow.evaluation.metric import columns
-from cellflow.evaluation.names import cloud_name
+from cellflow.evaluation.names import STRAIGHT, cloud_name
 from cellflow.evaluation.table import COMPOSITION
 from cellflow.evaluation.verdict import Verdict, judge
 from cellflow.evaluation.words import sentence
-from cellflow.report.celltypes import compared
+from cellflow.report.celltypes import types_of_clouds
 from cellflow.report.held import Held
 
 if TYPE_CHECKING:
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["judged", "verdicts"]
 
-#: Of the comparisons that are kept.
-_TEXT = ("method", "protocol", "measure")
-_COUNTS = ("freedom",)
+#: Types of the fields of a comparison that are no float.
+_TYPES = {"method": str, "protocol": str, "measure": str, "freedom": int}
 
 
 def judged(
@@ -39,8 +39,9 @@ def judged(
     comparisons = found.comparisons
     if cluster_key is not None:
         held = Held(table, params, "", found.clouds, "")
-        more, errors = compared(adata, held, cluster_key)
-        comparisons += more
+        types = types_of_clouds(adata, held, cluster_key, [*held.models(), *held.without_model()])
+        comparisons += compare_types(types, held.models())
+        errors = errors_of_types(types)
         place = list(table.columns).index(columns()[-1]) + 1
         table.insert(place, COMPOSITION, _by_row(table, held, errors))
     lines = [sentence(verdict) for verdict in judge(comparisons, failures=found.failures)]
@@ -63,11 +64,12 @@ def _by_row(
 
 
 def verdicts(adata: AnnData, held: Held, cluster_key: str | None) -> tuple[Verdict, ...]:
-    """The verdicts of a benchmark that was read back, with cell types where a column of them is given."""
+    """The verdicts of a benchmark that was read back, with cell types if a column is given."""
     comparisons = _read(held.comparisons)
     if cluster_key is not None:
         comparisons = [c for c in comparisons if c.measure != "composition"]
-        comparisons += compared(adata, held, cluster_key)[0]
+        types = types_of_clouds(adata, held, cluster_key, [*held.models(), STRAIGHT])
+        comparisons += compare_types(types, held.models())
     rows = held.table[(held.table["kind"] == "model") & held.table["w1_half"].isna()]
     failures = [(row["method"], row["note"]) for _, row in rows.iterrows() if row["note"]]
     return judge(comparisons, failures=failures)
@@ -76,8 +78,8 @@ def verdicts(adata: AnnData, held: Held, cluster_key: str | None) -> tuple[Verdi
 def _read(table: pd.DataFrame | None) -> list[Comparison]:
     if table is None:
         return []
-    kinds: dict[str, type] = dict.fromkeys(_TEXT, str) | dict.fromkeys(_COUNTS, int)
-    names = [f.name for f in fields(Comparison)]
+    types: dict[str, Any] = {f.name: _TYPES.get(f.name, float) for f in fields(Comparison)}
     return [
-        Comparison(**{n: kinds.get(n, float)(row[n]) for n in names}) for _, row in table.iterrows()
+        Comparison(**{name: kind(row[name]) for name, kind in types.items()})
+        for _, row in table.iterrows()
     ]

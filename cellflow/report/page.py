@@ -1,156 +1,23 @@
-"""Pieces of a page of HTML: whatever is not markup already is cleaned and escaped on its way in."""
+"""The page of a report: its sections in order."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
+import datetime as dt
 
-from cellflow.core._text import clean
+from cellflow.core._version import __version__
+from cellflow.report.contents import Contents
+from cellflow.report.markup import document, element
+from cellflow.report.sections import SECTIONS
 
-__all__ = ["Markup", "definitions", "document", "element", "figure", "table"]
-
-#: Width of one inch of a picture.
-_REM = 6.05
-#: Text of more characters is broken into lines.
-_LONG = 36
-_STYLE = """
-:root { --ink: #262626; --soft: #6b6b6b; --line: #e3e3e3; --paper: #ffffff; --wash: #f7f7f5; --blue: #0072b2;
-  --orange: #d55e00; --green: #00795a; }
-* { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; }
-body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.55;
-  font: 400 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 66rem; margin: 0 auto; padding: 3rem 1.5rem 4rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; font-weight: 650; margin: 0 0 .3rem; letter-spacing: -.01em; }
-h2 { font-size: 1.25rem; font-weight: 650; margin: 3.2rem 0 .4rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
-h3 { font-size: 1rem; font-weight: 650; margin: 1.8rem 0 .4rem; }
-p { margin: .5rem 0; max-width: 46rem; }
-.soft, figcaption, dd { color: var(--soft); }
-.verdict { margin: .7rem 0; padding: .9rem 1.25rem; background: var(--wash); border-left: 5px solid var(--soft);
-  font-size: 1.12rem; max-width: none; }
-.verdict.better { border-color: var(--green); }
-.verdict.worse, .verdict.contradictory { border-color: var(--orange); }
-.interval { padding: .1rem 0 .1rem .9rem; border-left: 3px solid var(--soft); }
-.interval.worse { border-color: var(--orange); }
-.tiles { display: flex; flex-wrap: wrap; gap: .9rem; margin: 1.4rem 0; }
-.tile { flex: 1 1 10rem; border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; }
-.tile b { display: block; font-size: 1.55rem; font-weight: 600; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.tile span { color: var(--soft); font-size: .85rem; line-height: 1.35; display: block; margin-top: .15rem; }
-figure { margin: 1.2rem 0 1.6rem; break-inside: avoid; }
-figure img { display: block; width: 100%; height: auto; }
-figcaption { font-size: .88rem; max-width: 46rem; margin-top: .4rem; }
-.scroll { overflow-x: auto; margin: .8rem 0; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; width: 100%; }
-th, td { padding: .32rem .55rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; vertical-align: bottom; border-bottom: 1.5px solid var(--ink); }
-th:first-child, td:first-child, .text { text-align: left; }
-td.long { white-space: normal; min-width: 12rem; text-align: left; }
-tr { break-inside: avoid; }
-tr.group td { font-weight: 650; padding-top: 1rem; border-bottom: 1px solid var(--ink); }
-tr.model td:first-child { color: var(--orange); font-weight: 600; }
-tr.floor td { color: var(--soft); font-style: italic; }
-dl { display: grid; grid-template-columns: minmax(8rem, max-content) 1fr; gap: .25rem 1.2rem; font-size: .9rem;
-  max-width: 52rem; }
-dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
-details { margin: 1rem 0; } summary { cursor: pointer; font-weight: 600; font-size: .92rem; }
-footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft); font-size: .85rem; }
-@media print {
-  @page { size: A4; margin: 16mm 14mm; }
-  html { font-size: 10.5px; } body { font-size: 1rem; -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-  main { max-width: none; padding: 0; }
-  p, figcaption { max-width: none; } h2 { break-after: avoid; margin-top: 1.6rem; } h3 { break-after: avoid; }
-  table { font-size: .76rem; } th, td { padding: .2rem .3rem; }
-  .scroll { overflow: visible; } .wide { display: none; }
-}
-"""
+__all__ = ["page"]
 
 
-class Markup(str):
-    """Text that is HTML already, and goes into a page as it is."""
-
-    __slots__ = ()
-
-
-def element(tag: str, *content: str, **attributes: str) -> Markup:
-    """One element around its content; `class_` stands for the attribute `class`."""
-    named = "".join(
-        f' {name.rstrip("_")}="{_escaped(value)}"' for name, value in attributes.items()
-    )
-    return Markup(f"<{tag}{named}>{''.join(_escaped(part) for part in content)}</{tag}>")
-
-
-def _escaped(text: str) -> str:
-    """The one way of text into the page: no tags, and no characters that a page must not hold."""
-    return text if isinstance(text, Markup) else html.escape(clean(text), quote=True)
-
-
-def figure(png: str, caption: str, *, alt: str, inches: float) -> Markup:
-    """A picture, given as base64, with what it shows in words; its letters have one size whatever its width."""
-    width = f"max-width: {_REM * inches:.1f}rem"
-    image = Markup(
-        f'<img alt="{_escaped(alt)}" style="{width}" src="data:image/png;base64,{_escaped(png)}">'
-    )
-    return element("figure", image, element("figcaption", caption))
-
-
-def table(
-    head: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], *, text: Sequence[int] = (0,)
-) -> Markup:
-    """A table of cells that are formatted already.
-
-    Parameters
-    ----------
-    head
-        Names of the columns.
-    rows
-        The class of each row (`"group"` for a heading of one cell) and its cells.
-    text
-        Columns that are text, and stand left.
-    """
-    columns = [{"class_": "text"} if k in text else {} for k in range(len(head))]
-    top = element(
-        "tr",
-        *(
-            element("th", name, scope="col", **kind)
-            for name, kind in zip(head, columns, strict=True)
-        ),
-    )
-    body = []
-    for kind, cells in rows:
-        if kind == "group":
-            body.append(
-                element("tr", element("td", cells[0], colspan=str(len(head))), class_="group")
-            )
-        else:
-            cells = [
-                element("td", said, **({"class_": "long"} if len(said) > _LONG else column))
-                for said, column in zip(cells, columns, strict=True)
-            ]
-            body.append(element("tr", *cells, class_=kind))
-    return element(
-        "div", element("table", element("thead", top), element("tbody", *body)), class_="scroll"
-    )
-
-
-def definitions(pairs: Sequence[tuple[str, str]]) -> Markup:
-    """A list of names, each with what it means or is."""
-    return element(
-        "dl", *(part for name, said in pairs for part in (element("dt", name), element("dd", said)))
-    )
-
-
-def document(title: str, *body: str) -> str:
-    """A whole page that needs nothing else."""
-    head = element(
-        "head",
-        Markup(
-            '<meta charset="utf-8"><meta name="viewport" content="width=device-width,'
-            ' initial-scale=1">'
-        ),
-        element("title", title),
-        element("style", Markup(_STYLE)),
-    )
-    return (
-        "<!DOCTYPE"
-        f" html>\n{element('html', head, element('body', element('main', *body)), lang='en')}\n"
+def page(contents: Contents, title: str) -> str:
+    """Return a benchmark as one HTML document."""
+    written = f"Written by cellflow {__version__} on {dt.datetime.now(dt.UTC):%Y-%m-%d}."
+    return document(
+        title,
+        element("h1", title),
+        *(part for section in SECTIONS for part in section(contents)),
+        element("footer", written),
     )

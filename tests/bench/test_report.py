@@ -25,9 +25,9 @@ from cellflow.metrics import nearest_transitions, plan_transitions
 from cellflow.report import pictures as _pictures
 from cellflow.report.held import Held
 from cellflow.report.judging import verdicts
-from cellflow.report.page import definitions, document, element
-from cellflow.report.page import figure as page_figure
-from cellflow.report.page import table as page_table
+from cellflow.report.markup import definitions, document, element
+from cellflow.report.markup import figure as page_figure
+from cellflow.report.markup import table as page_table
 from conftest import make_cells, quick_recipe
 
 N, D = 40, 3
