@@ -21,15 +21,20 @@ import sets
 from cellflow import recipes
 from cellflow.analysis.prediction import predict
 from cellflow.evaluation.baselines import ot_interpolation
-from cellflow.fields import MLP, Residual
+from cellflow.fields import MLP, Builder, Residual
 from cellflow.metrics import wasserstein
 from cellflow.model.fitting import fit
+from cellflow.objectives import velocity_matching
 
 BASE = recipes.ot_cfm()
 
 
 def trained(**options: object) -> recipes.Recipe:
     return replace(BASE, training=replace(BASE.training, **options))
+
+
+def with_network(network: Builder) -> recipes.Recipe:
+    return BASE.with_head("velocity", recipes.Head(network, velocity_matching))
 
 
 TRAINING = {
@@ -45,13 +50,13 @@ TRAINING = {
     "no average": trained(ema=0.0),
     "clip 1": trained(clip=1.0),
     "no validation cells": trained(validation=0.0),
-    "width 64": replace(BASE, field=partial(MLP, width=64)),
-    "width 256": replace(BASE, field=partial(MLP, width=256)),
-    "depth 2": replace(BASE, field=partial(MLP, depth=2)),
-    "selu": replace(BASE, field=partial(MLP, activation="selu")),
-    "gelu": replace(BASE, field=partial(MLP, activation="gelu")),
-    "3 time frequencies": replace(BASE, field=partial(MLP, n_frequencies=3)),
-    "residual": replace(BASE, field=Residual),
+    "width 64": with_network(partial(MLP, width=64)),
+    "width 256": with_network(partial(MLP, width=256)),
+    "depth 2": with_network(partial(MLP, depth=2)),
+    "selu": with_network(partial(MLP, activation="selu")),
+    "gelu": with_network(partial(MLP, activation="gelu")),
+    "3 time frequencies": with_network(partial(MLP, n_frequencies=3)),
+    "residual": with_network(Residual),
     "smoothing 0": recipes.ot_cfm(smoothing=0.0),
     "smoothing 0.3": recipes.ot_cfm(smoothing=0.3),
 }

@@ -123,7 +123,7 @@ def drifts(recipe: Recipe, seed: int) -> Iterator[Row]:
         asked: dict[str, Callable[[Population], np.ndarray]] = {
             "flow": lambda p, f=flow: f.velocity(p.x, p.time)
         }
-        if recipe.score is not None:
+        if "score" in recipe.heads:
             true = system.sigma / float(np.mean(flow.frame.scale))
             asked["drift"] = lambda p, f=flow: f.drift(p.x, p.time)
             asked["drift, true sigma"] = lambda p, f=flow, s=true: f.drift(p.x, p.time, sigma=s)

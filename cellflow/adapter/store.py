@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.model.flow import Flow
+    from cellflow.model.networks import Networks
 
 __all__ = ["amended", "load_flow", "opened", "pack", "plain", "sealed", "unpack"]
 
@@ -31,11 +32,11 @@ def pack(flow: Flow) -> dict[str, Any]:
     return sealed(*flow.state())
 
 
-def unpack(model: Mapping[str, Any], where: str) -> Flow:
-    """Return the flow that `pack` packed; see `opened`."""
+def unpack(model: Mapping[str, Any], where: str, fields: Networks | None = None) -> Flow:
+    """Return the flow that `pack` packed; see `opened`, and `Flow.from_state` for `fields`."""
     from cellflow.model.flow import Flow
 
-    return Flow.from_state(*opened(model, where, again="cf.tl.flow"))
+    return Flow.from_state(*opened(model, where, again="cf.tl.flow"), fields=fields)
 
 
 def sealed(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> dict[str, Any]:
@@ -129,10 +130,10 @@ def amended(
     return record | dict(more) | {"written": listed(keys, written(adata, keys) | set(places))}
 
 
-def load_flow(adata: AnnData, keys: Keys) -> Flow:
+def load_flow(adata: AnnData, keys: Keys, fields: Networks | None = None) -> Flow:
     """Return the fitted flow of an AnnData; see `record_of` and `unpack`."""
     where = f"adata.uns[{keys.uns!r}]"
-    return unpack(record_of(adata, keys)["model"], f"{where}['model']")
+    return unpack(record_of(adata, keys)["model"], f"{where}['model']", fields)
 
 
 def plain(value: Any) -> Any:

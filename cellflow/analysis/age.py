@@ -13,7 +13,7 @@ from cellflow.errors import InputError
 
 if TYPE_CHECKING:
     from cellflow.core.population import Snapshots
-    from cellflow.model.flow import Flow
+    from cellflow.model.base import FittedDynamics
 
 __all__ = ["Course"]
 
@@ -51,7 +51,7 @@ class Course:
     measured: FloatArray
 
     @classmethod
-    def of(cls, flow: Flow, snapshots: Snapshots, grid: FloatArray) -> Course:
+    def of(cls, flow: FittedDynamics, snapshots: Snapshots, grid: FloatArray) -> Course:
         """Move measured cells to the times of a grid.
 
         Parameters
@@ -106,7 +106,7 @@ class Course:
 
 
 def _states(
-    flow: Flow, snapshots: Snapshots, grid: FloatArray
+    flow: FittedDynamics, snapshots: Snapshots, grid: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
     """States at all times of the grid: positions, times, weights, and the cell of each."""
     first = np.cumsum([0] + [len(p) for p in snapshots.populations])

@@ -12,13 +12,13 @@ from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import IntegrationError, naming_cells
 
 if TYPE_CHECKING:
-    from cellflow.model.flow import Flow
+    from cellflow.model.base import FittedDynamics
     from cellflow.simulation import Trajectories
 
 __all__ = ["follow", "follow_noisily", "nearest_station"]
 
 
-def nearest_station(flow: Flow, times: FloatArray) -> FloatArray:
+def nearest_station(flow: FittedDynamics, times: FloatArray) -> FloatArray:
     """Round times to the solver's steps from the first snapshot, so that cells move together."""
     stations: FloatArray = flow.clock.start + flow.step * np.round(
         (times - flow.clock.start) / flow.step
@@ -30,7 +30,7 @@ def nearest_station(flow: Flow, times: FloatArray) -> FloatArray:
 
 
 def follow(
-    flow: Flow,
+    flow: FittedDynamics,
     x: FloatArray,
     starts: FloatArray,
     times: FloatArray,
@@ -103,7 +103,7 @@ def _with(moved: Trajectories, k: int, cells: IntArray, here: Trajectories) -> T
 
 
 def follow_noisily(
-    flow: Flow,
+    flow: FittedDynamics,
     x: FloatArray,
     starts: FloatArray,
     times: FloatArray,
@@ -168,7 +168,7 @@ def _at(paths: Trajectories, k: int) -> Trajectories:
     return replace(paths, times=paths.times[[k]], x=paths.x[[k]], along=along)
 
 
-def _stations(flow: Flow, starts: FloatArray, times: FloatArray) -> FloatArray:
+def _stations(flow: FittedDynamics, starts: FloatArray, times: FloatArray) -> FloatArray:
     """Where everybody stops, from the earliest to the latest of all times asked for."""
     from cellflow.simulation import require_few_steps
 
@@ -188,7 +188,7 @@ def _of(context: FloatArray | None, rows: IntArray) -> FloatArray | None:
 
 
 def _march(
-    flow: Flow, x: FloatArray, starts: FloatArray, way: FloatArray, context: FloatArray | None
+    flow: FittedDynamics, x: FloatArray, starts: FloatArray, way: FloatArray, context: FloatArray | None
 ) -> Iterator[Trajectories]:
     """Move cells along the stations of a way, each from its start on.
 

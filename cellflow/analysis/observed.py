@@ -15,7 +15,7 @@ from cellflow.errors import InputError, IntegrationWarning
 
 if TYPE_CHECKING:
     from cellflow.core.population import Snapshots
-    from cellflow.model.flow import Flow
+    from cellflow.model.base import FittedDynamics
 
 __all__ = ["Observed", "growth"]
 
@@ -43,7 +43,7 @@ class Observed:
     interval: float
 
     @classmethod
-    def by(cls, flow: Flow, snapshots: Snapshots | None = None) -> Observed:
+    def by(cls, flow: FittedDynamics, snapshots: Snapshots | None = None) -> Observed:
         """Return the times of the cells of a fit; with `snapshots`, only the part that these cover.
 
         A field is known at the times of its fit. A prediction also needs measured cells before and

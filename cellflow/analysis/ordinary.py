@@ -15,7 +15,7 @@ from cellflow.errors import InputWarning
 
 if TYPE_CHECKING:
     from cellflow.core.population import Snapshots
-    from cellflow.model.flow import Flow
+    from cellflow.model.base import FittedDynamics
 
 __all__ = ["Judged", "judge"]
 
@@ -83,7 +83,7 @@ class Judged:
 
 
 def judge(
-    flow: Flow, reference: Snapshots, x: FloatArray, times: FloatArray, *, alpha: float = 0.01
+    flow: FittedDynamics, reference: Snapshots, x: FloatArray, times: FloatArray, *, alpha: float = 0.01
 ) -> Judged:
     """Compare cells with those of a fit at their time.
 

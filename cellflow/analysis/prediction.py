@@ -15,7 +15,7 @@ from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, closest, naming_cells
 
 if TYPE_CHECKING:
-    from cellflow.model.flow import Flow
+    from cellflow.model.base import FittedDynamics
     from cellflow.simulation import Trajectories
 
 __all__ = ["Prediction", "Source", "of_condition", "predict", "sources"]
@@ -144,7 +144,7 @@ def of_condition(snapshots: Snapshots, features: FloatArray) -> tuple[Snapshots,
 
 
 def predict(
-    flow: Flow,
+    flow: FittedDynamics,
     snapshots: Snapshots,
     time: float,
     *,
@@ -245,7 +245,7 @@ def _sides(cells: Sequence[Population], time: float) -> str:
 
 
 def _moved(
-    flow: Flow,
+    flow: FittedDynamics,
     x: FloatArray,
     since: float,
     time: float,

@@ -15,7 +15,7 @@ from cellflow.errors import InputError
 from cellflow.metrics import c2st, wasserstein
 
 if TYPE_CHECKING:
-    from cellflow.model.flow import Flow
+    from cellflow.model.base import FittedDynamics
 
 __all__ = [
     "Checks",
@@ -79,8 +79,8 @@ class Checks:
 
 
 def fit_translation(
-    source: Population, target: Population, fit: Callable[[Snapshots], Flow]
-) -> Flow:
+    source: Population, target: Population, fit: Callable[[Snapshots], FittedDynamics]
+) -> FittedDynamics:
     """Fit the flow between two groups: the source at time 0, the target at time 1.
 
     Parameters
@@ -88,7 +88,7 @@ def fit_translation(
     source, target
         Cells in data coordinates; their own times do not matter.
     fit
-        `snapshots -> Flow`, such as `cellflow.fit`.
+        `snapshots -> FittedDynamics`, such as `cellflow.fit`.
     """
     return fit(Snapshots((_at(source, 0.0), _at(target, 1.0))))
 
@@ -111,19 +111,19 @@ def require_enough(source: Population, target: Population) -> None:
             raise InputError(msg)
 
 
-def moved_over(flow: Flow, x: FloatArray, *, back: bool = False) -> FloatArray:
+def moved_over(flow: FittedDynamics, x: FloatArray, *, back: bool = False) -> FloatArray:
     """Translate cells `(n, d)` from the source to the target, or back."""
     start, end = (1.0, 0.0) if back else (0.0, 1.0)
     moved: FloatArray = flow.simulate(x, start, [end]).x[0]
     return moved
 
 
-def displacement(flow: Flow, x: FloatArray) -> FloatArray:
+def displacement(flow: FittedDynamics, x: FloatArray) -> FloatArray:
     """Distance that each cell of `x (n, d)` is translated, shape `(n,)`."""
     return np.asarray(np.linalg.norm(moved_over(flow, x) - x, axis=1))
 
 
-def round_trip_error(flow: Flow, x: FloatArray) -> float:
+def round_trip_error(flow: FittedDynamics, x: FloatArray) -> float:
     """Mean distance between cells `(n, d)` and their round trip, relative to their spread.
 
     A flow can be solved backward, so this is the error of the solver alone. The spread is the root
@@ -136,10 +136,10 @@ def round_trip_error(flow: Flow, x: FloatArray) -> float:
 
 
 def check_translation(
-    flow: Flow,
+    flow: FittedDynamics,
     source: Population,
     target: Population,
-    fit: Callable[[Snapshots], Flow],
+    fit: Callable[[Snapshots], FittedDynamics],
     *,
     others: Mapping[str, FloatArray] | None = None,
     random_state: RandomState = 0,
@@ -218,5 +218,5 @@ def _w1(x: Population, y: Population, seed: int) -> float:
     return wasserstein(x.x, y.x, x_weight=x.weight, y_weight=y.weight)
 
 
-def _mean_displacement(flow: Flow, group: Population) -> float:
+def _mean_displacement(flow: FittedDynamics, group: Population) -> float:
     return float(np.average(displacement(flow, group.x), weights=group.weight))

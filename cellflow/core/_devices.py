@@ -10,7 +10,7 @@ from cellflow.errors import InputError, SetupError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["choose_device"]
+__all__ = ["choose_device", "remembered_device"]
 
 logger = logging.getLogger("cellflow")
 
@@ -45,3 +45,12 @@ def choose_device(name: torch.device | str) -> torch.device:
         msg = f"device={str(name)!r} is not available; found {available}."
         raise SetupError(msg) if device is not None else InputError(msg)
     return device
+
+
+def remembered_device(name: str) -> torch.device:
+    """Return the device of a stored fit where this machine has it, else the CPU, which is logged."""
+    try:
+        return choose_device(name)
+    except (InputError, SetupError):
+        logger.info("device=%r of the fit is not available here; computing on the CPU", name)
+        return choose_device("cpu")

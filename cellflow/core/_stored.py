@@ -85,6 +85,12 @@ class Stored:
             self.fail(f"{name} is {_shown(value)}, expected a finite number{limit}")
         return number
 
+    def flag(self, name: str, value: object) -> bool:
+        """Return a value that is true or false."""
+        if not isinstance(value, bool):
+            self.fail(f"{name} is {_shown(value)}, expected true or false")
+        return value
+
     def text(self, name: str, value: object) -> str:
         """Return a value that is text."""
         if not isinstance(value, str):

@@ -71,6 +71,10 @@ class Frame:
         """Move positions `(..., d)` into model coordinates."""
         return (np.asarray(x, dtype=np.float64) - self.shift) / self.scale
 
+    def snapshots_to_model(self, snapshots: Snapshots) -> Snapshots:
+        """The same snapshots in model coordinates."""
+        return snapshots.moved([self.to_model(p.x) for p in snapshots.populations])
+
     def to_data(self, z: FloatArray) -> FloatArray:
         """Move positions `(..., d)` back into data coordinates."""
         return np.asarray(z, dtype=np.float64) * self.scale + self.shift

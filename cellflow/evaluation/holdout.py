@@ -29,7 +29,6 @@ from cellflow.evaluation.verdict import Verdict, judge
 from cellflow.evaluation.words import sentence
 from cellflow.model.fitting import Coupled
 from cellflow.model.recipes import DEFAULT
-from cellflow.paths.base import as_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,7 +202,7 @@ def _tasks(
     own_paths: bool,
 ) -> list[OwnPath | Model]:
     """Tasks of the methods, in the order of the table."""
-    curved = [m for m in methods if isinstance(m, Trained) and as_path(m.recipe.path).tabled]
+    curved = [m for m in methods if isinstance(m, Trained) and m.recipe.path.tabled]
     paths = [OwnPath(*judged, method) for method in curved] if own_paths else []
     return [*paths, *(Model(*judged, m, seed, protocols) for m in methods for seed in seeds)]
 

@@ -1,14 +1,24 @@
-"""The fitted module: velocity, and where it was learned the score."""
+"""The fitted module: named networks, the velocity always among them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from torch import Tensor, nn
 
 from cellflow.core.population import Clock
+from cellflow.errors import InputError
 from cellflow.fields import Builder, NoiseConditional
 from cellflow.fields.ladder import Ladder, Moments
 
-__all__ = ["Dynamics"]
+__all__ = ["Dynamics", "head_order"]
+
+
+def head_order(names: Iterable[str]) -> list[str]:
+    """Names of heads in the order in which networks are made and losses are summed."""
+    first = {"velocity": 0, "score": 1}
+    return sorted(names, key=lambda name: (first.get(name, 2), name))
 
 
 class Dynamics(nn.Module):
@@ -29,12 +39,22 @@ class Dynamics(nn.Module):
     score
         The score at all noise levels, `(t, x, noise) -> (n, d)` (see
         `cellflow.fields.NoiseConditional`), or None.
+    heads
+        Other networks by name, called like `velocity`. Each is an attribute of its name.
+    along
+        By the name of a head, the quantity whose rate it is: `{"growth": "log_weight"}`. Such a
+        head returns `(n,)` or `(n, 1)`.
     unit
         Natural unit of time (the clock's); losses are measured in it, so that they do not depend on
         hours or days.
     sigma
         Diffusion of the bridge that the velocity was learned from, per square root of time; zero
         for a deterministic one.
+
+    Raises
+    ------
+    InputError
+        A head whose name is an attribute of every module.
 
     References
     ----------
@@ -47,40 +67,93 @@ class Dynamics(nn.Module):
         velocity: nn.Module,
         score: nn.Module | None = None,
         *,
+        heads: Mapping[str, nn.Module] | None = None,
+        along: Mapping[str, str] | None = None,
         unit: float = 1.0,
         sigma: float = 0.0,
     ) -> None:
         super().__init__()
         self.velocity = velocity
         self.score = score
+        self.along = dict(along or {})
         self.unit = unit
         self.sigma = sigma
+        for name, head in (heads or {}).items():
+            if not name.isidentifier() or hasattr(self, name):
+                msg = f"A head has the name {name!r}, which torch modules use. Choose another."
+                raise InputError(msg)
+            self.add_module(name, head)
 
     @classmethod
     def built(
         cls,
         dim: int,
         clock: Clock,
+        networks: Mapping[str, Builder],
         *,
-        field: Builder,
-        score: Builder | None = None,
         ladder: Ladder | None = None,
         moments: Moments | None = None,
+        along: Mapping[str, str] | None = None,
         n_context: int = 0,
         sigma: float = 0.0,
     ) -> Dynamics:
         """Make the networks of a dynamics in `dim` dimensions; a score needs the levels of a ladder and the cells' moments."""
-        velocity = field(dim, clock, **({"n_context": n_context} if n_context else {}))
-        head = None
-        if score is not None and ladder is not None and moments is not None:
-            head = NoiseConditional(
-                dim, clock, ladder=ladder, moments=moments, field=score, n_context=n_context
-            )
-        return cls(velocity, head, unit=clock.unit, sigma=sigma)
+        options = {"n_context": n_context} if n_context else {}
+        made: dict[str, nn.Module] = {}
+        for name in head_order(networks):
+            if name != "score":
+                made[name] = networks[name](dim, clock, **options)
+            elif ladder is not None and moments is not None:
+                made[name] = NoiseConditional(
+                    dim,
+                    clock,
+                    ladder=ladder,
+                    moments=moments,
+                    field=networks[name],
+                    n_context=n_context,
+                )
+        velocity = made.pop("velocity")
+        score = made.pop("score", None)
+        return cls(velocity, score, heads=made, along=along, unit=clock.unit, sigma=sigma)
+
+    @property
+    def heads(self) -> dict[str, nn.Module]:
+        """All networks by name."""
+        return dict(self.named_children())
+
+    @property
+    def rates(self) -> dict[str, Callable[..., Tensor]]:
+        """Rates `(t, x[, context]) -> (n,)` of the quantities that are integrated beside the state, by the quantity's name."""
+        return {quantity: partial(self.rate, name) for name, quantity in self.along.items()}
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Velocity at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
-        return self.velocity(t, x) if context is None else self.velocity(t, x, context)  # type: ignore[no-any-return] # nn.Module returns Any
+        return self.head("velocity", t, x, context)
+
+    def head(self, name: str, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Output of a head, shape `(n, ...)`; the score is that without noise."""
+        network = self.heads[name]
+        if name == "score":
+            return network(t, x, 0.0, context)  # type: ignore[no-any-return] # nn.Module returns Any
+        return network(t, x) if context is None else network(t, x, context)  # type: ignore[no-any-return] # as above
+
+    def rate(self, name: str, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Output of a head that is a rate, shape `(n,)`.
+
+        Raises
+        ------
+        InputError
+            An output that is not one number per row.
+        """
+        value = self.head(name, t, x, context)
+        if value.shape not in ((len(x),), (len(x), 1)):
+            msg = (
+                f"The head {name!r} returned shape {tuple(value.shape)} for {len(x)} states;"
+                f" expected ({len(x)},) or ({len(x)}, 1), the rate of {self.along.get(name)!r}. Use"
+                " functools.partial(MLP, out_dim=1)."
+            )
+            raise InputError(msg)
+        return value.reshape(len(x))
 
     def drift(
         self,

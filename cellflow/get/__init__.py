@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cellflow.adapter.decoding import asked_genes
@@ -21,6 +21,7 @@ from cellflow.errors import InputError, InputWarning, MissingKeyError, ModelFile
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from torch import nn
 
     from cellflow.core._typing import FloatArray
     from cellflow.densities import Density
@@ -154,13 +155,21 @@ def _shares(types: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 @guarded
-def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
+def flow(
+    adata: AnnData,
+    *,
+    fields: Mapping[str, Callable[..., nn.Module]] | None = None,
+    key: str = DEFAULT,
+) -> Flow:
     """Return the fitted `Flow` that `cf.tl.flow` stored; it shares no memory with `adata`.
 
     Parameters
     ----------
     adata
         With a fit.
+    fields
+        Network classes of your own by name, for a fit with one whose module is not imported.
+        Nothing is imported for a fit; once the module is imported, every call finds the class.
     key
         Where it is.
 
@@ -169,11 +178,11 @@ def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
     MissingKeyError
         No fit under this key; the message lists those there are.
     ModelFileError
-        A model that is damaged or of a newer format.
+        A model that is damaged or of a newer format, or a network that is not known.
     """
     check_arguments(flow, locals())
     require_anndata(adata)
-    return load_flow(adata, Keys(key))
+    return load_flow(adata, Keys(key), fields)
 
 
 @guarded

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, is_dataclass, replace
-from functools import partial
-from types import FunctionType
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
-import numpy as np
-
-from cellflow import couplings, fields, objectives, paths
-from cellflow.core.population import Clock
+from cellflow.core.frame import Scale
 from cellflow.couplings import Auto, Coupling, Entropic, Independent
 from cellflow.errors import InputError, closest
 from cellflow.fields import MLP, Builder
-from cellflow.fields.ladder import Ladder
-from cellflow.objectives import Objective, denoising_score_matching, velocity_matching
+from cellflow.model.description import describe, from_description, unknown_networks
+from cellflow.model.recipe import Head, Recipe
+from cellflow.objectives import velocity_matching
 from cellflow.paths import (
     BrownianBridge,
     DensityCorrected,
@@ -30,11 +24,11 @@ from cellflow.paths import (
     TimeWarped,
     Trigonometric,
 )
-from cellflow.paths.base import as_path
 from cellflow.training import Training
 
 __all__ = [
     "DEFAULT",
+    "Head",
     "Recipe",
     "by_name",
     "curved_cfm",
@@ -52,79 +46,10 @@ __all__ = [
 _TRAINING = Training()
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that makes a method, short of the data.
-
-    Parameters
-    ----------
-    name
-        As the literature has it.
-    coupling
-        Who becomes whom.
-    path
-        How it gets there.
-    field
-        Builds the velocity network, called as `field(dim, clock)`; `functools.partial` of a class
-        of `cellflow.fields` fixes its options.
-    objectives
-        What is regressed, by name.
-    training
-        How.
-    score
-        Builds the network inside the score, called like `field` (see
-        `cellflow.fields.NoiseConditional`); None for a dynamics without a score.
-    ladder
-        Noise levels of the score, in model coordinates; None takes them from the cells
-        (`Ladder.fitted`).
-    """
-
-    name: str
-    coupling: Coupling
-    path: Path
-    field: Builder = MLP
-    objectives: Mapping[str, Objective] = dataclasses.field(
-        default_factory=lambda: {"velocity": velocity_matching}
-    )
-    training: Training = _TRAINING
-    score: Builder | None = None
-    ladder: Ladder | None = None
-
-    def with_score(
-        self,
-        score: Builder = MLP,
-        *,
-        ladder: Ladder | None = None,
-        objective: Objective = denoising_score_matching,
-        training: Training | None = None,
-    ) -> Recipe:
-        """Return the same method, which learns the score of the marginals beside the velocity.
-
-        A score at all noise levels is more to learn than a velocity: by default, training takes
-        twice the steps.
-        """
-        longer = (
-            replace(self.training, steps=2 * self.training.steps) if training is None else training
-        )
-        objectives = {**self.objectives, "score": objective}
-        return replace(self, score=score, ladder=ladder, objectives=objectives, training=longer)
-
-    def resolved(self, clock: Clock) -> Recipe:
-        """Replace every `sigma="auto"` by the number that it stands for in this experiment."""
-        coupling = self.coupling
-        if getattr(coupling, "sigma", None) == "auto":
-            coupling = replace(coupling, sigma=clock.sigma)  # type: ignore[type-var] # a dataclass
-        return replace(self, coupling=coupling, path=as_path(self.path).resolved(clock))
-
-    @property
-    def generates(self) -> bool:
-        """Whether cells are made from noise, in an artificial time, instead of moved between snapshots."""
-        return as_path(self.path).generates
-
-    @property
-    def sigma(self) -> float:
-        """Diffusion of the path, per square root of time; zero for a deterministic one."""
-        return float(as_path(self.path).sigma)
+def _cfm(name: str, coupling: Coupling, path: Path, field: Builder, training: Training) -> Recipe:
+    """Conditional flow matching: a velocity alone."""
+    heads = {"velocity": Head(field, velocity_matching)}
+    return Recipe(name, coupling, path, heads, training=training)
 
 
 def i_cfm(
@@ -137,7 +62,7 @@ def i_cfm(
     Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
     section 3.2.2 (arXiv 2302.00482); Lipman et al., Flow matching for generative modeling, ICLR 2023.
     """
-    return Recipe("i-cfm", Independent(), Linear(smoothing), field, training=training)
+    return _cfm("i-cfm", Independent(), Linear(smoothing), field, training)
 
 
 def ot_cfm(
@@ -157,7 +82,7 @@ def ot_cfm(
     Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
     section 3.2.3 (arXiv 2302.00482).
     """
-    return Recipe("ot-cfm", coupling or Auto(), Linear(smoothing), field, training=training)
+    return _cfm("ot-cfm", coupling or Auto(), Linear(smoothing), field, training)
 
 
 def curved_cfm(
@@ -167,7 +92,7 @@ def curved_cfm(
     field: Builder = MLP,
     training: Training = _TRAINING,
 ) -> Recipe:
-    """Flow matching along curved paths, which know the snapshots around them.
+    """Flow matching along curved paths, which depend on the snapshots around them.
 
     Straight paths between two snapshots miss the bend of the population's own path, and on real
     time courses most of their error is that. Here the paths leave and arrive with the velocities of
@@ -188,7 +113,7 @@ def curved_cfm(
     path = TimeWarped(
         ResidualRotated(OverlapAttracted(DensityCorrected(LimitedHermite(smoothing))))
     )
-    return Recipe("curved-cfm", coupling or Auto(), path, field, training=training)
+    return _cfm("curved-cfm", coupling or Auto(), path, field, training)
 
 
 def sb_cfm(
@@ -204,7 +129,7 @@ def sb_cfm(
     Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
     section 3.2.5 (arXiv 2302.00482).
     """
-    return Recipe("sb-cfm", Entropic(sigma=sigma), BrownianBridge(sigma), field, training=training)
+    return _cfm("sb-cfm", Entropic(sigma=sigma), BrownianBridge(sigma), field, training)
 
 
 def sf2m(
@@ -226,9 +151,8 @@ def sf2m(
     Tong, Malkin, Fatras, Atanackovic, Zhang, Huguet, Wolf, Bengio, Simulation-free Schrödinger bridges via score and flow
     matching, AISTATS 2024 (arXiv 2307.03672).
     """
-    return Recipe(
-        "sf2m", coupling or Entropic(sigma=sigma), BrownianBridge(sigma), field
-    ).with_score(score, training=training)
+    plain = _cfm("sf2m", coupling or Entropic(sigma=sigma), BrownianBridge(sigma), field, _TRAINING)
+    return plain.with_score(score, training=training)
 
 
 def vp_cfm(
@@ -241,14 +165,14 @@ def vp_cfm(
     Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants, ICLR 2023 (arXiv 2209.15571);
     VP-CFM of Tong et al., TMLR 2024.
     """
-    return Recipe("vp-cfm", Independent(), Trigonometric(smoothing), field, training=training)
+    return _cfm("vp-cfm", Independent(), Trigonometric(smoothing), field, training)
 
 
 def fm(*, smallest: float = 0.01, field: Builder = MLP, training: Training = _TRAINING) -> Recipe:
     """Flow matching from noise: cells of any measured time and condition are generated, and none is moved.
 
     Noise becomes cells in an artificial time from 0 to 1; the experiment's time is a feature beside
-    the condition's. There is nothing to couple: every cell is the end of paths from all of the
+    the condition's. Nothing is coupled: every cell is the end of paths from all of the
     noise.
 
     References
@@ -256,7 +180,7 @@ def fm(*, smallest: float = 0.01, field: Builder = MLP, training: Training = _TR
     Lipman et al., Flow matching for generative modeling, ICLR 2023 (arXiv 2210.02747), the conditional paths that it calls
     optimal transport.
     """
-    return Recipe("fm", Independent(), FromNoise(smallest), field, training=training)
+    return _cfm("fm", Independent(), FromNoise(smallest), field, training)
 
 
 #: The method of a fit that names none: the winner over all benchmark sets (benchmarks/README.md).
@@ -267,136 +191,21 @@ _METHODS = {
 }
 
 
-def by_name(method: str | Recipe) -> Recipe:
-    """Return the recipe of a method's name (`"ot-cfm"`), or the recipe itself."""
-    if isinstance(method, Recipe):
-        return method
-    if not isinstance(method, str) or method.replace("_", "-") not in _METHODS:
-        msg = (
-            f"method={method!r} is neither a Recipe nor one of"
-            f" {sorted(_METHODS)}{closest(method, _METHODS)}"
-        )
-        raise InputError(msg)
-    return _METHODS[method.replace("_", "-")]()
-
-
-def describe(part: object) -> Any:
-    """Turn a recipe, or a part of one, into plain dicts, lists, numbers and strings for provenance.
-
-    Examples
-    --------
-    >>> describe(Linear(smoothing=0.2))
-    {'type': 'Linear', 'smoothing': 0.2}
-    """
-    if isinstance(part, partial):
-        return {
-            "type": part.func.__name__,
-            **{key: describe(value) for key, value in part.keywords.items()},
-        }
-    if isinstance(part, type | FunctionType):
-        return {"type": part.__name__}
-    if is_dataclass(part) and not isinstance(part, type):
-        return {
-            "type": type(part).__name__,
-            **{f.name: describe(getattr(part, f.name)) for f in dataclasses.fields(part)},
-        }
-    if isinstance(part, Mapping):
-        return {str(key): describe(value) for key, value in part.items()}
-    if isinstance(part, np.generic):
-        return part.item()
-    if part is None or isinstance(part, bool | int | float | str):
-        return part
-    if isinstance(part, tuple | list):
-        return [describe(item) for item in part]
-    return {"type": type(part).__name__}
-
-
-def from_description(described: Mapping[str, Any]) -> Recipe:
-    """Return the recipe that `describe` described, of parts that cellflow knows.
+def by_name(method: str | Recipe, *, scale: Scale | None = None) -> Recipe:
+    """Return the recipe of a method's name (`"ot-cfm"`), or the recipe itself; `scale` replaces its own.
 
     Raises
     ------
     InputError
-        A part of somebody's own, which plain values cannot bring back.
-
-    Examples
-    --------
-    >>> from_description(describe(ot_cfm(smoothing=0.2))).path
-    Linear(smoothing=0.2)
+        A name that is no method's.
     """
-    recipe = _made(described)
-    if not isinstance(recipe, Recipe):
-        msg = f"These values describe a {type(recipe).__name__}, not a recipe."
-        raise InputError(msg)
-    return recipe
-
-
-def coupling_from(described: Mapping[str, Any]) -> Coupling:
-    """Return the coupling of the recipe that `describe` described; its other parts may be anybody's.
-
-    Raises
-    ------
-    InputError
-        A coupling of somebody's own, which plain values cannot bring back.
-
-    Examples
-    --------
-    >>> coupling_from(describe(ot_cfm(coupling=couplings.Exact())))
-    Exact(max_cells=8000)
-    """
-    made: Coupling = _made(described["coupling"])
-    return made
-
-
-def unknown_networks(recipe: Recipe) -> list[str]:
-    """Name the parts of a recipe's networks that `describe` cannot keep, so that a stored fit could not be asked again.
-
-    Examples
-    --------
-    >>> unknown_networks(ot_cfm())
-    []
-    """
-    return [
-        name for part in (recipe.field, recipe.score) if part is not None for name in _unknown(part)
-    ]
-
-
-def _unknown(part: object) -> Iterator[str]:
-    """Whatever in a network's builder is neither of `cellflow.fields` nor a plain value."""
-    if isinstance(part, partial):
-        yield from _unknown(part.func)
-        for value in part.keywords.values():
-            yield from _unknown(value)
-        if part.args:
-            yield f"partial with unnamed arguments {part.args!r}"
-    elif isinstance(part, tuple | list):
-        for value in part:
-            yield from _unknown(value)
-    elif not (part is None or isinstance(part, bool | int | float | str | np.generic)):
-        name = str(getattr(part, "__name__", type(part).__name__))
-        if name not in fields.__all__ or getattr(fields, name) is not part:
-            yield name
-
-
-def _made(described: Any) -> Any:
-    """The inverse of `describe`."""
-    if isinstance(described, list):
-        return tuple(_made(item) for item in described)
-    if not isinstance(described, Mapping):
-        return described
-    parts = {key: _made(value) for key, value in described.items() if key != "type"}
-    if "type" not in described:
-        return parts
-    name = described["type"]
-    kind: Any = {"Recipe": Recipe, "Training": Training, "Ladder": Ladder}.get(name)
-    for family in (couplings, paths, fields, objectives):
-        kind = getattr(family, name) if name in family.__all__ else kind
-    if kind is None:
-        msg = (
-            f"The recipe has a part of type {name!r}, which cellflow does not have and cannot bring"
-            " back."
-        )
-        raise InputError(msg)
-    if isinstance(kind, type) and is_dataclass(kind):
-        return kind(**parts)
-    return partial(kind, **parts) if parts else kind
+    if not isinstance(method, Recipe):
+        name = method.replace("_", "-") if isinstance(method, str) else ""
+        if name not in _METHODS:
+            msg = (
+                f"method={method!r} is neither a Recipe nor one of"
+                f" {sorted(_METHODS)}{closest(method, _METHODS)}"
+            )
+            raise InputError(msg)
+        method = _METHODS[name]()
+    return method if scale is None else replace(method, scale=scale)

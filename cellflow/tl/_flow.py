@@ -186,7 +186,7 @@ def flow(
     recipe = recipes.by_name(recipes.DEFAULT if auto else method)
     decoder = fitted_decoder(adata, cells.x, cells.use_rep, layer)
     _require_use_of_mass(mass_key, recipe)
-    recipe = recipe.with_score() if score and recipe.score is None else recipe
+    recipe = recipe.with_score() if score and "score" not in recipe.heads else recipe
     _require_known_networks(recipe)
     if not recipe.generates:
         require_partners(cells)
@@ -200,7 +200,7 @@ def flow(
     selection: dict[str, Any] = {}
     if auto:
         recipe, selection = _chosen(cells, recipe, scale=scale, seed=seed, progress=progress)
-        recipe = recipe.with_score() if score and recipe.score is None else recipe
+        recipe = recipe.with_score() if score and "score" not in recipe.heads else recipe
     fitted = fit(
         cells.snapshots(),
         recipe,
@@ -244,17 +244,17 @@ def _require_use_of_mass(mass_key: str | None, recipe: Recipe) -> None:
 
 
 def _require_known_networks(recipe: Recipe) -> None:
-    """Make sure that the networks can be made again from plain values, which is all that an AnnData holds of them."""
-    from cellflow.model.recipes import unknown_networks
+    """Make sure that the networks can be made again from plain values and import paths, which an AnnData holds."""
+    from cellflow.model.description import unknown_networks
 
     unknown = unknown_networks(recipe)
     if unknown:
         msg = (
             f"method= has a network that cellflow does not have: {unknown[0]}. Expected networks of"
-            " cellflow.fields, with options in functools.partial by name, as numbers or text: an"
-            " AnnData holds no code, so no other can be asked. Fit this one on arrays: flow ="
-            " cf.fit(snapshots, method), keep it with flow.save(folder), and read it with"
-            " Flow.load(folder, fields={name: class})."
+            " cellflow.fields, or torch.nn.Module classes at the top of a module, with options in"
+            " functools.partial by name, as numbers or text: an AnnData holds the import path of a"
+            " class and no code. Or fit this one on arrays: flow = cf.fit(snapshots, method), keep"
+            " it with flow.save(folder), and read it with Flow.load(folder, fields={name: class})."
         )
         raise InputError(msg)
 
@@ -291,7 +291,7 @@ def _record(
         "n_untimed": cells.n_untimed,
         "random_state": fitted.seed,
         "threads": fitted.threads,
-        "score": fitted.dynamics.score is not None,
+        "score": "score" in fitted.heads,
         "seconds": fitted.seconds,
         "condition_key": None if cells.conditions is None else cells.conditions.names,
         **choices,

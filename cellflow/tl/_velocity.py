@@ -216,7 +216,7 @@ def _width(fitted: Fitted, kind: str, sigma: float | None) -> float | None:
             )
             raise InputError(msg)
         return None
-    if fitted.flow.dynamics.score is None:
+    if "score" not in fitted.flow.heads:
         msg = (
             f"kind='drift', but the fit in adata.uns[{fitted.keys.uns!r}] (method"
             f" {fitted.params['method']!r}) has no score. Expected a fit by cf.tl.flow with"

@@ -11,7 +11,8 @@ from cellflow.core.conditions import Conditions, scaled_time, shared_conditions
 from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Exact, Independent
 from cellflow.errors import InputError, InputTypeError, MissingKeyError
-from cellflow.model.fitting import _couple, fit
+from cellflow.model.coupled import solve_plans
+from cellflow.model.fitting import fit
 from cellflow.model.flow import Flow
 from cellflow.training import Training
 
@@ -166,7 +167,7 @@ def test_cells_of_different_conditions_are_never_paired(coupling):
     weight = np.random.default_rng(1).uniform(0.5, 2.0, size=len(x))
     snapshots = Snapshots.from_arrays(x, time, weight=weight, context=context)
     recipe = ot_cfm(coupling=coupling)
-    (plan,), summaries = _couple(snapshots, recipe.coupling)
+    (plan,), summaries = solve_plans(snapshots, recipe.coupling)
     i, j = plan.sample(5_000, np.random.default_rng(0))
     source, target = snapshots.populations
     np.testing.assert_array_equal(source.context[i], target.context[j])
@@ -181,7 +182,7 @@ def test_cells_of_different_conditions_are_never_paired(coupling):
     assert [part["n_source"] for part in summary["conditions"].values()] == [30, 30]
     assert summary["cost"] == pytest.approx(plan.cost)
     # Without conditions the optimum does pair them, which is what makes this test able to fail.
-    (whole,), _ = _couple(Snapshots.from_arrays(x, time), Exact())
+    (whole,), _ = solve_plans(Snapshots.from_arrays(x, time), Exact())
     i, j = whole.sample(100, np.random.default_rng(0))
     assert (source.context[i] != target.context[j]).any(axis=1).all()
 

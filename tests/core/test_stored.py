@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from cellflow import recipes
+from cellflow.core._sealed import canonical, sha256
 from cellflow.core.decoder import Decoder
 from cellflow.core.population import Snapshots
 from cellflow.densities import MaximumLikelihood, fit_density, from_state
 from cellflow.densities.base import NormalizingFlow
 from cellflow.errors import InputTypeError, ModelFileError, OutputError
 from cellflow.model.fitting import fit
-from cellflow.model.flow import Flow, _canonical, _sha256
+from cellflow.model.flow import Flow
 from cellflow.training import Training
 
 
@@ -69,11 +70,33 @@ CONFIG = [
     *[("recipe", v) for v in (None, "ot-cfm", [], ...)],
     *[("recipe.name", v) for v in (None, 3, ...)],
     *[("recipe.path", v) for v in (None, "Linear", ...)],
-    *[("recipe.field", v) for v in (None, {}, {"type": 3}, {"type": "os.system"}, [], ...)],
-    *[("recipe.field.width", v) for v in (0, -1, 10**8, 10**18, 64, "wide", None, {})],
-    *[("recipe.field.depth", v) for v in (0, -1, 10**9, 2, 1.5)],
-    ("recipe.field.activation", "system"),
-    ("recipe.field.unknown", 1),
+    *[
+        ("recipe.heads.velocity.network", v)
+        for v in (None, {}, {"type": 3}, {"type": "os.system"}, [], ...)
+    ],
+    *[
+        ("recipe.heads.velocity.network.width", v)
+        for v in (0, -1, 10**8, 10**18, 64, "wide", None, {})
+    ],
+    *[("recipe.heads.velocity.network.depth", v) for v in (0, -1, 10**9, 2, 1.5)],
+    ("recipe.heads.velocity.network.activation", "system"),
+    *[("recipe.heads", v) for v in (None, {}, [], "velocity", {"velocity": 3}, ...)],
+    *[("recipe.heads.velocity", v) for v in (None, [], ...)],
+    ("recipe.heads.velocity.along", 3),
+    *[
+        ("recipe.heads.velocity.network", {"type": name, "class": path})
+        for name, path in (
+            ("system", "os:system"),
+            ("Popen", "subprocess:Popen"),
+            ("MLP", "json:loads"),
+            ("Linear", "a.module.that.nobody.imported:Linear"),
+            ("Module", "torch:nn.Module"),
+            ("x", 3),
+        )
+    ],
+    *[("generates", v) for v in (None, 1, "yes")],
+    *[("device", v) for v in (None, 3)],
+    ("recipe.heads.velocity.network.unknown", 1),
     *[("sigma", v) for v in (-1.0, float("nan"), "0", None, ...)],
     *[("n_context", v) for v in (-1, 1, 10**12, "0", 0.5)],
     *[("plans", v) for v in (None, [], {"0.0_to_1.0": 3}, ...)],
@@ -164,8 +187,8 @@ def test_every_weight_is_looked_at(scored, damage):
         ("ladder.levels", [1.0, -1.0]),
         ("ladder.levels", ["a", "b"]),
         ("ladder.levels", None),
-        ("recipe.score", None),
-        ("recipe.score.width", 10**9),
+        ("recipe.heads.score.network", None),
+        ("recipe.heads.score.network.width", 10**9),
     ],
 )
 def test_a_score_is_looked_at(scored, name, value):
@@ -189,9 +212,9 @@ def test_no_size_is_believed_before_it_is_compared(flow):
     for path in (
         "n_dims",
         "n_context",
-        "recipe.field.width",
-        "recipe.field.depth",
-        "recipe.field.n_frequencies",
+        "recipe.heads.velocity.network.width",
+        "recipe.heads.velocity.network.depth",
+        "recipe.heads.velocity.network.n_frequencies",
     ):
         with pytest.raises(ModelFileError):
             Flow.from_state(changed(config, path, 10**7), arrays)
@@ -315,7 +338,7 @@ def test_arrays_of_a_file_with_the_right_checksum(flow, case, tmp_path):
     config = flow.state()[0]
     seal = {
         "config": config,
-        "sha256": {file.name: _sha256(blob), "config": _sha256(_canonical(config))},
+        "sha256": {file.name: sha256(blob), "config": sha256(canonical(config))},
     }
     (tmp_path / "flow.json").write_text(json.dumps(seal))
     with pytest.raises(ModelFileError, match=r"flow\.safetensors|do not fit together"):

@@ -70,7 +70,7 @@ def test_what_is_prepared_serves_its_own_path_only():
     )
     plans = couple(rest, gentle)
     alone, both = couple(rest, sharp), plans.prepared(rest, sharp)
-    assert [len(p.ready) for p in (plans, alone, both)] == [1, 1, 2]
+    assert [len(p.paths) for p in (plans, alone, both)] == [1, 1, 2]
     wanted = path_interpolation(rest, 1.0, sharp, plans=alone).x
     for shared in (plans, both):
         np.testing.assert_array_equal(path_interpolation(rest, 1.0, sharp, plans=shared).x, wanted)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cellflow.recipes import DEFAULT, by_name, fm, i_cfm, ot_cfm
+from cellflow.recipes import DEFAULT, Head, by_name, fm, i_cfm, ot_cfm
 
 from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, InputTypeError
@@ -13,6 +13,7 @@ from cellflow.evaluation import selection as module
 from cellflow.evaluation.candidates import Candidate, as_seconds, candidates
 from cellflow.evaluation.selection import select
 from cellflow.model.fitting import couple
+from cellflow.objectives import velocity_matching
 from cellflow.paths import LimitedHermite
 from cellflow.training import Training
 
@@ -119,7 +120,7 @@ def test_dimensions_are_compared_in_the_leading_ones(snapshots, monkeypatch):
 
 def test_a_candidate_that_fails_is_not_chosen(snapshots):
     broken = replace(i_cfm(training=replace(SHORT, lr=1e3, clip=1e12, warmup=0)), name="broken")
-    broken = replace(broken, field=_Exploding)
+    broken = broken.with_head("velocity", Head(_Exploding, velocity_matching))
     found = select(snapshots, candidates([broken, ot_cfm(training=SHORT)]), budget=600)
     assert found.best.name == "ot-cfm"
     assert found.trials[0].score == np.inf
@@ -131,7 +132,7 @@ def _Exploding(dim, clock, **_):
 
 
 def test_where_nothing_can_be_judged_the_first_is_taken_and_said(snapshots, caplog):
-    broken = replace(i_cfm(training=SHORT), field=_Exploding)
+    broken = i_cfm(training=SHORT, field=_Exploding)
     found = select(snapshots, candidates(broken), budget=600)
     assert found.best.name == "i-cfm"
     assert "No method could be judged (RuntimeError: no network)" in caplog.text

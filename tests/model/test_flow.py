@@ -1,20 +1,26 @@
 """The fitted flow: recovery of known dynamics, reproducibility, files."""
 
 import json
+import sys
 from dataclasses import replace
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from cellflow.recipes import Head, Recipe
 
 from cellflow import recipes
 from cellflow.core.decoder import Decoder
 from cellflow.core.population import Population, Snapshots
+from cellflow.couplings import Exact
 from cellflow.errors import InputError, ModelFileError, SetupError
 from cellflow.fields import MLP, Potential
 from cellflow.model.fitting import couple, fit
-from cellflow.model.flow import FORMAT, Flow
+from cellflow.model.flow import Flow
+from cellflow.model.state import FORMAT
+from cellflow.paths import Linear
 from cellflow.training import Training
 
 QUICK = Training(steps=60, batch_size=128, record_every=20)
@@ -214,24 +220,167 @@ def test_save_and_load(tmp_path, builder):
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
-class Mine(torch.nn.Module):
-    def __init__(self, dim, clock, *, gain=1.0):
-        super().__init__()
-        self.gain, self.linear = gain, torch.nn.Linear(dim, dim)
+def hidden():
+    class Mine(torch.nn.Module):
+        """A network without an import path."""
 
-    def forward(self, t, x):
-        return self.gain * self.linear(x)
+        def __init__(self, dim, clock, *, gain=1.0):
+            super().__init__()
+            self.gain, self.linear = gain, torch.nn.Linear(dim, dim)
+
+        def forward(self, t, x):
+            return self.gain * self.linear(x)
+
+    return Mine
+
+
+class Imported(hidden()):
+    """A network that a description finds where its module is imported."""
 
 
 def test_a_network_of_ones_own_comes_back_when_it_is_named(tmp_path):
-    flow = fit(gaussians(), recipes.ot_cfm(field=partial(Mine, gain=2.0), training=QUICK))
+    mine = hidden()
+    flow = fit(gaussians(), recipes.ot_cfm(field=partial(mine, gain=2.0), training=QUICK))
     flow.save(tmp_path / "model")
     with pytest.raises(ModelFileError, match=r"fields=\{'Mine'"):
         Flow.load(tmp_path / "model")
-    loaded = Flow.load(tmp_path / "model", fields={"Mine": Mine})
+    with pytest.raises(InputError, match="network classes by name"):
+        Flow.load(tmp_path / "model", fields=[mine])
+    loaded = Flow.load(tmp_path / "model", fields={"Mine": mine})
     np.testing.assert_array_equal(
         loaded.velocity(np.ones((1, 2)), 0.5), flow.velocity(np.ones((1, 2)), 0.5)
     )
+
+
+def test_a_network_of_an_imported_module_comes_back(monkeypatch):
+    monkeypatch.setitem(sys.modules, Imported.__module__, SimpleModule(Imported))
+    flow = fit(gaussians(), recipes.ot_cfm(field=partial(Imported, gain=2.0), training=QUICK))
+    again = Flow.from_state(*flow.state())
+    x = np.ones((1, 2))
+    np.testing.assert_array_equal(again.velocity(x, 0.5), flow.velocity(x, 0.5))
+    assert recipes.from_description(flow.recipe).networks["velocity"].func is Imported
+    assert flow.recipe["heads"]["velocity"]["network"]["class"] == f"{__name__}:Imported"
+
+
+def SimpleModule(*members):
+    """A module with some members, as the import system would have it."""
+    module = ModuleType("own")
+    vars(module).update({member.__name__: member for member in members})
+    return module
+
+
+# Heads ------------------------------------------------------------------------------------------
+
+
+def growing(dynamics, sample):
+    """Regress a rate on the first coordinate of the cells."""
+    rate = dynamics.rate("growth", sample.t, sample.x, sample.context)
+    return (rate - sample.x[:, 0]).square().mean()
+
+
+@pytest.fixture(scope="module")
+def grown():
+    recipe = recipes.ot_cfm(training=QUICK).with_score(training=QUICK)
+    return fit(
+        gaussians(),
+        recipe.with_head("growth", Head(partial(MLP, out_dim=1), growing, along="log_weight")),
+    )
+
+
+def test_a_rate_is_integrated_beside_the_state(grown):
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    assert grown.heads == ("velocity", "score", "growth")
+    assert set(grown.history) >= {"loss_velocity", "loss_score", "loss_growth"}
+    moved = grown.simulate(x, 0.0, np.linspace(0.0, 1.0, 101))
+    rates = [grown.head("growth", z, t) for z, t in zip(moved.x, moved.times, strict=True)]
+    expected = np.diff(moved.times) @ (0.5 * (np.array(rates)[1:] + np.array(rates)[:-1]))
+    np.testing.assert_allclose(moved.along["log_weight"][-1], expected, atol=1e-3)
+    np.testing.assert_array_equal(moved.log_weight, moved.along["log_weight"])
+    noisy = grown.diffuse(x, 0.5, [0.0, 0.5, 1.0], n_rep=2)
+    assert noisy.along["log_weight"].shape == (3, 40)
+    assert not noisy.log_weight[1].any()
+
+
+def test_every_head_is_asked_by_its_name(grown, quick):
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    np.testing.assert_array_equal(grown.head("velocity", x, 0.5), grown.velocity(x, 0.5))
+    np.testing.assert_array_equal(grown.head("score", x, 0.5), grown.score(x, 0.5))
+    assert grown.head("growth", x, 0.5).shape == (5,)
+    for name in ("score", "growth"):
+        with pytest.raises(InputError, match=f"No head '{name}'; the fit has"):
+            quick.head(name, x, 0.5)
+
+
+def test_heads_are_stored_by_their_names(grown, tmp_path):
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    grown.save(tmp_path / "model")
+    again = Flow.load(tmp_path / "model")
+    assert {"dynamics.velocity", "dynamics.score", "dynamics.growth"} == {
+        ".".join(name.split(".")[:2]) for name in again.state()[1] if name.startswith("dynamics.")
+    }
+    np.testing.assert_array_equal(again.head("growth", x, 0.5), grown.head("growth", x, 0.5))
+    np.testing.assert_array_equal(
+        again.simulate(x, 0.0, [1.0]).log_weight, grown.simulate(x, 0.0, [1.0]).log_weight
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (("growth", Head(MLP, growing, along="log_weight")), r"expected \(128,\) or \(128, 1\)"),
+        (("forward", Head(MLP, growing)), "which torch modules use"),
+        (("growth", MLP), "expected a cellflow.recipes.Head"),
+        (("velocity", Head(None, growing)), "expected a network 'velocity'"),
+    ],
+)
+def test_heads_that_cannot_be_are_refused(head, message):
+    with pytest.raises(InputError, match=message):
+        fit(gaussians(50), recipes.ot_cfm(training=QUICK).with_head(*head))
+
+
+def test_old_spellings_of_a_recipe_mean_the_same():
+    parts = ("mine", Exact(), Linear())
+    with pytest.warns(FutureWarning, match="Recipe.*heads="):
+        old = Recipe(*parts, field=MLP, objectives={"velocity": growing}, score=MLP)
+    new = Recipe(*parts, {"velocity": Head(MLP, growing)}).with_score(training=Training())
+    assert old == new
+    with pytest.warns(FutureWarning, match="Recipe.*heads="):
+        assert Recipe(*parts, MLP) == Recipe(*parts)
+    with pytest.warns(FutureWarning, match="recipe.score is now"):
+        assert old.score is MLP
+    with pytest.warns(FutureWarning, match="Recipe.*heads="):
+        assert replace(old, score=None) == Recipe(*parts, {"velocity": Head(MLP, growing)})
+
+
+def test_a_path_of_ones_own_needs_the_two_formulas_only():
+    class Straight:
+        def mean(self, t, pairs):
+            return Linear().mean(t, pairs)
+
+        def std(self, t, pairs):
+            return Linear().std(t, pairs)
+
+    recipe = recipes.ot_cfm(training=QUICK)
+    own = fit(gaussians(), replace(recipe, path=Straight()))
+    x = np.ones((2, 2))
+    np.testing.assert_array_equal(own.velocity(x, 0.5), fit(gaussians(), recipe).velocity(x, 0.5))
+    with pytest.raises(InputError, match="object with mean"):
+        replace(recipe, path=Exact())
+
+
+def test_the_scale_belongs_to_the_recipe():
+    recipe = replace(recipes.ot_cfm(training=QUICK), scale="each")
+    own = fit(gaussians(), recipe)
+    given = fit(gaussians(), recipes.ot_cfm(training=QUICK), scale="each")
+    np.testing.assert_array_equal(own.frame.scale, given.frame.scale)
+    assert own.recipe["scale"] == given.recipe["scale"] == "each"
+    assert couple(gaussians(), recipe).frame.scale.tolist() == own.frame.scale.tolist()
+
+
+def test_the_device_is_remembered_where_it_is_there(quick):
+    config, arrays = quick.state()
+    assert config["device"] == "cpu"
+    assert Flow.from_state(config | {"device": "cuda:63"}, arrays).device.type == "cpu"
 
 
 @pytest.mark.parametrize("name", ["flow.json", "flow.safetensors"])
@@ -322,7 +471,7 @@ def test_to_another_device_leaves_the_first_where_it_is(quick):
 )
 def test_P2_bad_arguments_are_refused_before_any_work(arguments, message, monkeypatch):
     monkeypatch.setattr(
-        "cellflow.model.fitting._couple",
+        "cellflow.model.fitting.solve_plans",
         lambda *_: pytest.fail("work before the arguments were looked at"),
     )
     cells = Snapshots.from_arrays(np.arange(8.0).reshape(4, 2), np.array([0.0, 0.0, 1.0, 1.0]))

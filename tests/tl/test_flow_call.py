@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from cellflow.recipes import Head
 
 import cellflow as cf
 from cellflow.core.population import Clock
 from cellflow.errors import InputError, InputWarning, MissingKeyError
 from cellflow.fields import MLP, Potential, Residual
+from cellflow.objectives import velocity_matching
 from conftest import make_cells, quick_recipe
 
 QUICK = {"method": quick_recipe()}
@@ -244,7 +246,7 @@ def test_a_forced_picture_works(cells):
 )
 def test_bad_arguments(cells, arguments, error, message, frozen, monkeypatch):
     too_late = "work was done before the arguments were looked at"
-    monkeypatch.setattr("cellflow.model.fitting._couple", lambda *_: pytest.fail(too_late))
+    monkeypatch.setattr("cellflow.model.fitting.solve_plans", lambda *_: pytest.fail(too_late))
     with frozen(cells), pytest.raises(error, match=message):
         cf.tl.flow(cells, "hours", **(QUICK | arguments))
 
@@ -336,18 +338,21 @@ def test_a_generator_is_drawn_once_and_its_seed_recorded(cells, method, monkeypa
     )
 
 
-class _Own(MLP):
-    """A network of the user's own, which an AnnData cannot hold."""
+def _hidden():
+    class _Own(MLP):
+        """A network of the user's own without an import path."""
+
+    return _Own
+
+
+_Own = _hidden()
 
 
 def _function(dim, clock, **options):
     return MLP(dim, clock, **options)
 
 
-class _Impostor(MLP):
-    """One whose name is taken."""
-
-
+_Impostor = _hidden()
 _Impostor.__name__ = "MLP"
 
 FOREIGN = {
@@ -374,7 +379,7 @@ def test_a_network_that_cannot_be_asked_again_is_refused_before_training(
     monkeypatch.setattr(fitting, "train", lambda *_, **__: pytest.fail("trained"))
     network, named = FOREIGN[case]
     recipe = (
-        replace(quick_recipe(), field=network)
+        quick_recipe().with_head("velocity", Head(network, velocity_matching))
         if where == "field"
         else quick_recipe().with_score(network)
     )
@@ -398,5 +403,9 @@ def test_a_network_that_cannot_be_asked_again_is_refused_before_training(
     ],
 )
 def test_networks_of_the_package_are_asked_again(cells, network):
-    cf.tl.flow(cells, "hours", method=replace(quick_recipe(), field=network))
+    cf.tl.flow(
+        cells,
+        "hours",
+        method=quick_recipe().with_head("velocity", Head(network, velocity_matching)),
+    )
     cf.tl.velocity(cells)

@@ -217,7 +217,7 @@ def gradients(sample: Sample, k: int, density: EvolvingDensity | None) -> dict[s
     bandwidth = float(np.median(width[judged]))
     row = {"bandwidth": bandwidth, "cosine_limit": limit}
     score = None
-    if flow.dynamics.score is not None:
+    if "score" in flow.heads:
         levels = np.array(flow.score_network.ladder.levels)
         row["noise"] = float(levels[np.abs(np.log(levels / bandwidth)).argmin()])
         score = flow.score(some.x, some.time, noise=row["noise"], context=some.context)

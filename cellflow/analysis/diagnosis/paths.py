@@ -19,7 +19,7 @@ from cellflow.errors import naming_cells
 from cellflow.metrics import wasserstein
 
 if TYPE_CHECKING:
-    from cellflow.model.flow import Flow
+    from cellflow.model.base import FittedDynamics
 
 __all__ = ["interval", "path_energy", "round_trip"]
 
@@ -143,7 +143,7 @@ def _ends(sample: Sample, k: int) -> dict[str, float]:
     }
 
 
-def _energy(flow: Flow, source: Population, stop: float) -> float:
+def _energy(flow: FittedDynamics, source: Population, stop: float) -> float:
     """Energy of the paths of one snapshot to the next, in model coordinates."""
     n_steps = 2 * max(5, int(np.ceil((stop - source.time) / flow.step / 2.0)))
     times = np.linspace(source.time, stop, n_steps + 1)
@@ -155,7 +155,7 @@ def _energy(flow: Flow, source: Population, stop: float) -> float:
     return path_energy(np.stack(velocity), times, weight=source.weight)
 
 
-def _squared_distance(flow: Flow, source: Population, target: Population) -> float:
+def _squared_distance(flow: FittedDynamics, source: Population, target: Population) -> float:
     """Squared distance W2 between two snapshots in model coordinates.
 
     It is the cost of the fit's plan where that is certified and of these cells.
@@ -167,7 +167,7 @@ def _squared_distance(flow: Flow, source: Population, target: Population) -> flo
     return _optimal(flow, source, target)
 
 
-def _optimal(flow: Flow, source: Population, target: Population) -> float:
+def _optimal(flow: FittedDynamics, source: Population, target: Population) -> float:
     """Cost of optimal transport in model coordinates, inside conditions where there are some."""
     total = 0.0
     for _, here, there in shared_conditions(source, target):

@@ -16,7 +16,7 @@ from cellflow.core.population import Population, Snapshots
 from cellflow.errors import naming_cells
 
 if TYPE_CHECKING:
-    from cellflow.model.flow import Flow
+    from cellflow.model.base import FittedDynamics
     from cellflow.simulation import Trajectories
 
 __all__ = ["Sample", "matched", "simulated"]
@@ -43,14 +43,14 @@ class Sample:
         Of all draws.
     """
 
-    flow: Flow
+    flow: FittedDynamics
     snapshots: Snapshots
     some: Sequence[Population]
     states: Sequence[Trajectories]
     seed: int
 
     @classmethod
-    def drawn(cls, flow: Flow, snapshots: Snapshots, n_cells: int, seed: int) -> Sample:
+    def drawn(cls, flow: FittedDynamics, snapshots: Snapshots, n_cells: int, seed: int) -> Sample:
         """Draw about `n_cells` cells of each snapshot, and simulate them."""
         some = [
             _some(p, n_cells, stream(seed, _CELLS, k)) for k, p in enumerate(snapshots.populations)
@@ -71,7 +71,7 @@ def _some(population: Population, n: int, rng: np.random.Generator) -> Populatio
     return population.part(np.sort(rows[np.concatenate(groups)]))
 
 
-def simulated(flow: Flow, population: Population, times: FloatArray) -> Trajectories:
+def simulated(flow: FittedDynamics, population: Population, times: FloatArray) -> Trajectories:
     """Trajectories of a population."""
     with naming_cells(population.index):
         return flow.simulate(population.x, population.time, times, context=population.context)

@@ -24,7 +24,7 @@ from cellflow.metrics.lineages import Lineage
 if TYPE_CHECKING:
     from cellflow.analysis.density import EvolvingDensity
     from cellflow.core.plans import Plan
-    from cellflow.model.flow import Flow
+    from cellflow.model.base import FittedDynamics
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -114,7 +114,7 @@ class Diagnosis:
 
 
 def diagnose(
-    flow: Flow,
+    flow: FittedDynamics,
     snapshots: Snapshots,
     *,
     density: EvolvingDensity | None = None,
@@ -185,7 +185,7 @@ def diagnose(
             row |= _by_types(types[k - 1] if types else None)
         rows.append(row)
     table = {name: _column(name, rows) for name in _COLUMNS}
-    has_score = flow.dynamics.score is not None
+    has_score = "score" in flow.heads
     said = verdict(table, has_score=has_score, has_density=density is not None, types=types)
     return Diagnosis(table, said, types)
 

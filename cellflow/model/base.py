@@ -1,0 +1,301 @@
+"""What a fitted dynamics is: the questions that analysis and the adapter put to one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from cellflow.core._typing import FloatArray, IntArray, RandomState
+from cellflow.core.decoder import Decoder
+from cellflow.core.frame import Frame
+from cellflow.core.population import Clock
+from cellflow.errors import InputError
+from cellflow.simulation import Method, Scheme, Trajectories
+
+__all__ = ["FittedDynamics"]
+
+#: Steps of a fixed-step solver per mean interval between snapshots.
+_STEPS_PER_UNIT = 20
+
+
+@runtime_checkable
+class FittedDynamics(Protocol):
+    """A dynamics that can be queried; positions and velocities are in data coordinates, times in the experiment's unit.
+
+    `cellflow.Flow` is one. An object of your own inherits from this class and gives the attributes
+    without a default, `velocity` and `simulate`. Queries raise an
+    `InputError` for an argument that is not usable and where they need a score that there is none
+    of, and an `IntegrationError` where a state stops being finite.
+
+    Parameters
+    ----------
+    frame, clock
+        Change of coordinates between the data and the model; span and unit of time.
+    times
+        Times of the training snapshots, shape `(k,)`.
+    recipe, plans
+        How it was made, as plain values with a `name`, and a summary of each interval's plan, keyed
+        `"0.0_to_24.0"`.
+    decoder, n_context
+        From the representation to genes, where genes are known; number of context features.
+    generates
+        Whether it makes cells from noise, in an artificial time from 0 to 1, instead of moving
+        them; see `recipes.fm`.
+    threads
+        Of torch in a query.
+    """
+
+    frame: Frame
+    clock: Clock
+    times: FloatArray
+    recipe: Mapping[str, Any]
+    plans: Mapping[str, Mapping[str, Any]]
+    threads: int
+    decoder: Decoder | None = None
+    n_context: int = 0
+    generates: bool = False
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the fitted functions: `"velocity"` always, `"score"` and others where there are any."""
+        return ("velocity",)
+
+    @property
+    def n_dims(self) -> int:
+        """Dimension of the representation."""
+        return len(self.frame.shift)
+
+    @property
+    def step(self) -> float:
+        """Step of the fixed-step solvers, in units of time: a twentieth of the mean interval."""
+        return self.clock.unit / _STEPS_PER_UNIT
+
+    @property
+    def spread(self) -> float | None:
+        """Root mean square distance of the data from their mean, in model coordinates; None where they are the data's own."""
+        unscaled = not self.frame.shift.any() and bool((self.frame.scale == 1.0).all())
+        return None if unscaled else math.sqrt(self.n_dims)
+
+    @property
+    def sigma(self) -> float:
+        """Diffusion in model coordinates, per square root of time: half a unit per median gap, unless the fit has its own."""
+        return self.clock.sigma
+
+    def velocity(
+        self, x: FloatArray, t: float | FloatArray, *, context: FloatArray | None = None
+    ) -> FloatArray:
+        """Velocity of cells, in data coordinates per unit of time.
+
+        Parameters
+        ----------
+        x
+            Positions, shape `(n, d)`.
+        t
+            One time, or one per cell `(n,)`.
+        context
+            Features of the cells' condition, shape `(n, c)`, or `(c,)` for all; of a flow that was
+            fitted with conditions.
+
+        Returns
+        -------
+        Shape `(n, d)`, float64.
+        """
+
+    def simulate(
+        self,
+        x: FloatArray,
+        t0: float,
+        times: FloatArray | Sequence[float],
+        *,
+        method: Method = "rk4",
+        step: float | None = None,
+        context: FloatArray | None = None,
+    ) -> Trajectories:
+        """Move cells from one time to others, before or after it.
+
+        Parameters
+        ----------
+        x, t0
+            Positions, shape `(n, d)`, and their time.
+        times
+            Times to report, shape `(T,)`, in any order.
+        method, step
+            See `cellflow.simulation.integrate`; the step is a twentieth of the mean interval
+            between snapshots by default.
+        context
+            Features of the cells' condition, shape `(n, c)` or `(c,)`.
+
+        Returns
+        -------
+        `Trajectories` in data coordinates, with every quantity that a head is the rate of.
+        """
+
+    def head(
+        self, name: str, x: FloatArray, t: float | FloatArray, *, context: FloatArray | None = None
+    ) -> FloatArray:
+        """Values of any fitted function at cells.
+
+        Parameters
+        ----------
+        name
+            One of `heads`.
+        x, t, context
+            As of `velocity`.
+
+        Returns
+        -------
+        Float64. `"velocity"` and `"score"` as the methods of these names. A rate, shape `(n,)`, in the unit of its quantity
+        per unit of time: of a `log_weight`, 1 per unit of time, whatever the coordinates. Other heads as their network
+        returns them, `(n, ...)`, in model coordinates.
+        """
+        if name == "velocity":
+            return self.velocity(x, t, context=context)
+        if name == "score" and name in self.heads:
+            return self.score(x, t, context=context)
+        msg = f"No head {name!r}; the fit has {list(self.heads)}."
+        raise InputError(msg)
+
+    def score(
+        self,
+        x: FloatArray,
+        t: float | FloatArray,
+        *,
+        noise: float = 0.0,
+        context: FloatArray | None = None,
+    ) -> FloatArray:
+        r"""Score of cells, :math:`\nabla \log p_t(x)`, in data coordinates.
+
+        Parameters
+        ----------
+        x, t, context
+            As of `velocity`.
+        noise
+            Level of the ladder in model coordinates; 0 for the score of the population itself.
+
+        Returns
+        -------
+        Shape `(n, d)`, float64.
+        """
+        raise self.without_score()
+
+    def drift(
+        self,
+        x: FloatArray,
+        t: float | FloatArray,
+        *,
+        sigma: float | None = None,
+        context: FloatArray | None = None,
+    ) -> FloatArray:
+        r"""Drift of single cells, :math:`v + \tfrac{\sigma^2}{2} \nabla \log p_t`, in data coordinates per unit of time.
+
+        The velocity says how the population moves. A cell that diffuses moves by the drift on
+        average, and noise makes up the difference: in a population at rest the velocity is zero,
+        and the drift holds the cells together against the noise.
+
+        Parameters
+        ----------
+        x, t, context
+            As of `velocity`.
+        sigma
+            Diffusion per square root of time, in model coordinates, positive. Snapshots do not
+            determine it: it is an assumption, `Flow.sigma` by default. The second term grows with
+            its square.
+
+        Returns
+        -------
+        Shape `(n, d)`, float64.
+
+        References
+        ----------
+        Tong et al., Simulation-free Schrödinger bridges via score and flow matching, AISTATS 2024, section 3.
+        """
+        raise self.without_score()
+
+    def diffuse(
+        self,
+        x: FloatArray,
+        t0: float,
+        times: FloatArray | Sequence[float],
+        *,
+        sigma: float | None = None,
+        n_rep: int = 1,
+        random_state: RandomState = 0,
+        scheme: Scheme = "heun",
+        step: float | None = None,
+        keys: IntArray | None = None,
+        replicate: IntArray | None = None,
+        context: FloatArray | None = None,
+    ) -> Trajectories:
+        r"""Move cells by a diffusion that has the marginals of the flow: forward, or reversed in time.
+
+        Later times are reached by :math:`dX = (v + \tfrac{\sigma^2}{2} s) dt + \sigma dW`, earlier
+        ones by its time reversal (Tong et al., see `drift`). The paths of a cell depend on the seed
+        and its key, not on the other cells.
+
+        Parameters
+        ----------
+        x, t0, times, context
+            As of `simulate`.
+        sigma
+            Diffusion per square root of time, in model coordinates; any positive number. By default
+            `Flow.sigma`: that of the bridge it was fitted with, or `0.5 / sqrt(median gap)`.
+        n_rep
+            Paths of each cell.
+        random_state
+            Seed of the noise.
+        scheme, step
+            See `cellflow.simulation.integrate_sde`; the step is 1/25 of the mean interval between
+            snapshots by default.
+        keys
+            Names of the noise of each cell: non-negative integers, shape `(n,)`; the row numbers by
+            default.
+        replicate
+            Number of the path that each cell follows, shape `(n,)`, with `n_rep=1`; the first by
+            default.
+
+        Returns
+        -------
+        `Trajectories` in data coordinates with `n * n_rep` paths, those of one cell together; `source` has the row of each.
+        """
+        raise self.without_score()
+
+    def sample(
+        self,
+        n: int,
+        t: float,
+        *,
+        n_steps: int = 10,
+        random_state: RandomState = 0,
+        context: FloatArray | None = None,
+    ) -> FloatArray:
+        """Draw cells of the population at a time by annealed Langevin dynamics.
+
+        From the score alone, independent of the velocity, and so a check of it.
+
+        Parameters
+        ----------
+        n, t
+            Number of cells, and their time.
+        n_steps, random_state
+            Steps per noise level, and the seed.
+        context
+            Features of the population's condition, shape `(c,)`.
+
+        Returns
+        -------
+        Positions in data coordinates, shape `(n, d)`.
+
+        References
+        ----------
+        Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019.
+        """
+        raise self.without_score()
+
+    def without_score(self) -> InputError:
+        """The error of a question that needs a score, of a fit that has none."""
+        msg = (
+            f"The flow was fitted without a score (method {self.recipe['name']!r}); fit with"
+            " score=True, or method='sf2m'."
+        )
+        return InputError(msg)

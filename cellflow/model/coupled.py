@@ -1,0 +1,296 @@
+"""The plans between snapshots, with the paths that are prepared on them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cellflow.core._settings import guarded
+from cellflow.core._threads import torch_threads
+from cellflow.core.conditions import scaled_time, shared_conditions
+from cellflow.core.frame import Frame, Scale
+from cellflow.core.plans import BlockPlan, EdgePlan, Plan
+from cellflow.core.population import Clock, Population, Snapshots
+from cellflow.couplings import Auto, Coupling
+from cellflow.errors import InputError
+from cellflow.model.base import FittedDynamics
+from cellflow.model.description import coupling_from, describe
+from cellflow.model.recipe import Recipe
+from cellflow.model.recipes import DEFAULT, by_name
+from cellflow.paths import Path
+from cellflow.paths.chain import Chains
+
+__all__ = ["NOISE_TIME", "Coupled", "beside_noise", "couple", "couple_again", "solve_plans"]
+
+#: The time in which noise becomes cells.
+NOISE_TIME = Clock(0.0, 1.0, 1.0, 1.0)
+
+logger = logging.getLogger("cellflow")
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPath:
+    """A path prepared on the snapshots and their plans.
+
+    Parameters
+    ----------
+    path
+        Of the resolved recipe.
+    prepared
+        The same path with its constants.
+    seconds
+        That the preparation took.
+    """
+
+    path: Path
+    prepared: Path
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Coupled:
+    """The plans between snapshots, for several fits that share them: other seeds, paths or networks.
+
+    Parameters
+    ----------
+    plans
+        One per interval.
+    summaries
+        What a fit records of each.
+    coupling
+        Description of the coupling that solved them.
+    frame
+        The model coordinates that they were solved in.
+    clock
+        Of the snapshots.
+    paths
+        Paths that were prepared on these plans, which fits of other seeds and networks share.
+    """
+
+    plans: Sequence[Plan]
+    summaries: Mapping[str, Mapping[str, Any]]
+    coupling: Mapping[str, Any]
+    frame: Frame
+    clock: Clock
+    paths: tuple[PreparedPath, ...] = ()
+
+    def seconds(self, recipe: Recipe) -> float:
+        """Seconds that the plans and the preparation of the path of a recipe took."""
+        known = self._known(recipe.resolved(self.clock))
+        solving = sum(float(s["seconds"]) for s in self.summaries.values())
+        return solving + (0.0 if known is None else known.seconds)
+
+    @guarded
+    def prepared(self, snapshots: Snapshots, recipe: Recipe) -> Coupled:
+        """Return the same plans with the path of a recipe prepared on these snapshots, in data coordinates."""
+        recipe = recipe.resolved(self.clock)
+        if self._known(recipe) is not None or not recipe.path.tabled:
+            return self
+        start = time.perf_counter()
+        path = self.path(self.frame.snapshots_to_model(snapshots), recipe)
+        made = PreparedPath(recipe.path, path, time.perf_counter() - start)
+        return replace(self, paths=(*self.paths, made))
+
+    @guarded
+    def path(self, inside: Snapshots, recipe: Recipe) -> Path:
+        """Return the prepared path of a recipe on these plans; the snapshots are in model coordinates."""
+        recipe = recipe.resolved(self.clock)
+        known = self._known(recipe)
+        if known is not None:
+            return known.prepared
+        with torch_threads(1):
+            return recipe.path.prepared(Chains(inside, self.plans))
+
+    def _known(self, resolved: Recipe) -> PreparedPath | None:
+        return next((known for known in self.paths if known.path == resolved.path), None)
+
+    def require_for(self, snapshots: Snapshots, recipe: Recipe, frame: Frame) -> None:
+        """Make sure that the plans are those of a recipe on these snapshots.
+
+        Raises
+        ------
+        InputError
+            Another coupling, other sizes, or other model coordinates.
+        """
+        coupling = describe(recipe.resolved(snapshots.clock).coupling)
+        shapes = [plan.shape for plan in self.plans]
+        found = [(len(a), len(b)) for a, b in snapshots.intervals]
+        same = frame.shift.shape == self.frame.shift.shape and all(
+            np.all(np.abs(a - b) <= 1e-12 * (np.abs(b) + self.frame.scale))
+            for a, b in ((frame.shift, self.frame.shift), (frame.scale, self.frame.scale))
+        )
+        if shapes != found or coupling != self.coupling or not same:
+            msg = (
+                f"`plans` are those of the coupling {dict(self.coupling)} between {shapes} cells;"
+                f" the fit has {coupling} and {found}"
+                f" cells{'' if same else ' in other model coordinates'}. Pass what `couple` returns"
+                " for the same snapshots, coupling and scale."
+            )
+            raise InputError(msg)
+
+
+@guarded
+def couple(
+    snapshots: Snapshots, recipe: str | Recipe | None = None, *, scale: Scale | None = None
+) -> Coupled:
+    """Solve the plans of a recipe and prepare its path on them, for `fit(..., plans=)`.
+
+    Parameters
+    ----------
+    snapshots
+        At least two populations, in data coordinates.
+    recipe
+        The method, or its name.
+    scale
+        Replaces the recipe's.
+
+    Raises
+    ------
+    InputError
+        One snapshot only, or a recipe that generates and couples nothing.
+    CouplingError
+        A plan that cannot be had.
+    """
+    clock = snapshots.clock
+    recipe = by_name(DEFAULT if recipe is None else recipe, scale=scale).resolved(clock)
+    if recipe.generates:
+        msg = (
+            f"The recipe {recipe.name!r} generates cells from noise and couples nothing; fit it"
+            " without plans."
+        )
+        raise InputError(msg)
+    frame = Frame.fitted(snapshots, recipe.scale)
+    plans, summaries = solve_plans(frame.snapshots_to_model(snapshots), recipe.coupling)
+    solved = Coupled(plans, summaries, describe(recipe.coupling), frame, clock)
+    return solved.prepared(snapshots, recipe)
+
+
+def couple_again(flow: FittedDynamics, snapshots: Snapshots) -> list[Plan]:
+    """Solve plans as a fit solved its own: by its coupling, in its model coordinates.
+
+    Parameters
+    ----------
+    flow
+        A fit that moves cells.
+    snapshots
+        Usually those it was made with, in data coordinates.
+
+    Returns
+    -------
+    One plan per interval. Those of the fit's own snapshots are its own.
+
+    Raises
+    ------
+    InputError
+        A coupling that is not cellflow's, of which the fit keeps a description only.
+    CouplingError
+        A plan that cannot be had.
+    """
+    return solve_plans(flow.frame.snapshots_to_model(snapshots), coupling_from(flow.recipe))[0]
+
+
+def solve_plans(
+    snapshots: Snapshots, coupling: Coupling
+) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
+    """Solve the plan of every interval on the whole populations, or on those of each condition.
+
+    Returns the plans, and a summary of each by `"0.0_to_24.0"`.
+    """
+    plans = []
+    summaries = {}
+    for source, target in snapshots.intervals:
+        key = f"{source.time}_to_{target.time}"
+        start = time.perf_counter()
+        if snapshots.n_context == 0:
+            plan, choice = _solved(source, target, coupling, key)
+        else:
+            plan, choice = _solved_inside(source, target, coupling, key)
+        plans.append(plan)
+        summaries[key] = choice | {
+            "n_source": len(source),
+            "n_target": len(target),
+            "cost": plan.cost,
+            "gap": plan.gap,
+            "seconds": time.perf_counter() - start,
+        }
+    return plans, summaries
+
+
+def _solved(
+    source: Population, target: Population, coupling: Coupling, key: str
+) -> tuple[Plan, dict[str, Any]]:
+    """One plan, with the coupling that solved it and why it was chosen."""
+    reason = "as the recipe says"
+    if isinstance(coupling, Auto):
+        coupling, reason = coupling.choose(len(source), len(target), source.x.shape[1])
+    plan = coupling(source, target)
+    logger.info(
+        "plan %s: %s (%s), cost %.4g, gap %s",
+        key,
+        type(coupling).__name__,
+        reason,
+        plan.cost,
+        plan.gap,
+    )
+    return plan, {"coupling": describe(coupling), "reason": reason}
+
+
+def _solved_inside(
+    source: Population, target: Population, coupling: Coupling, key: str
+) -> tuple[Plan, dict[str, Any]]:
+    """A plan inside each condition, weighted by the share of the condition among the source cells."""
+    plans = []
+    rows = []
+    columns = []
+    conditions = {}
+    for k, (_, here, there) in enumerate(shared_conditions(source, target)):
+        name = str(k)  # in the order of `shared_conditions`; features may be too many for a name
+        plan, choice = _solved(
+            source.part(here), target.part(there), coupling, f"{key}, condition {name}"
+        )
+        plans.append(plan)
+        rows.append(here)
+        columns.append(there)
+        conditions[name] = choice | {
+            "n_source": len(here),
+            "n_target": len(there),
+            "cost": plan.cost,
+            "gap": plan.gap,
+        }
+    shares = np.array([source.weight[here].sum() for here in rows])
+    joined = BlockPlan((len(source), len(target)), plans, rows, columns, shares)
+    return joined, {
+        "coupling": describe(coupling),
+        "reason": "inside each condition",
+        "conditions": conditions,
+    }
+
+
+def beside_noise(snapshots: Snapshots, recipe: Recipe, frame: Frame) -> tuple[Snapshots, Coupled]:
+    """What a recipe that generates is fitted to: noise at time 0 and all cells at time 1, row by row.
+
+    The snapshots are in model coordinates. Their time becomes the first feature of a cell.
+    """
+    share = np.array([p.mass for p in snapshots.populations])
+    cells = snapshots.populations
+    weight = np.concatenate([s * p.weight for s, p in zip(share / share.sum(), cells, strict=True)])
+    features = [np.full((len(p), 1), scaled_time(p.time, snapshots.times)) for p in cells]
+    context = np.concatenate(
+        [
+            f if p.context is None else np.hstack([f, p.context])
+            for f, p in zip(features, cells, strict=True)
+        ]
+    )
+    x = np.concatenate([p.x for p in cells])
+    # The path does not depend on its start. A row for each cell lets a share of the cells be kept
+    # for validation.
+    noise = Population(np.zeros_like(x), NOISE_TIME.start, weight, context=context)
+    each = np.arange(len(x))
+    plan = EdgePlan((len(x), len(x)), each, each, weight, cost=0.0)
+    inside = Snapshots((noise, Population(x, NOISE_TIME.stop, weight, context=context)))
+    return inside, Coupled([plan], {}, describe(recipe.coupling), frame, NOISE_TIME)
