@@ -188,7 +188,11 @@ def _of(context: FloatArray | None, rows: IntArray) -> FloatArray | None:
 
 
 def _march(
-    flow: FittedDynamics, x: FloatArray, starts: FloatArray, way: FloatArray, context: FloatArray | None
+    flow: FittedDynamics,
+    x: FloatArray,
+    starts: FloatArray,
+    way: FloatArray,
+    context: FloatArray | None,
 ) -> Iterator[Trajectories]:
     """Move cells along the stations of a way, each from its start on.
 

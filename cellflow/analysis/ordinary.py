@@ -83,7 +83,12 @@ class Judged:
 
 
 def judge(
-    flow: FittedDynamics, reference: Snapshots, x: FloatArray, times: FloatArray, *, alpha: float = 0.01
+    flow: FittedDynamics,
+    reference: Snapshots,
+    x: FloatArray,
+    times: FloatArray,
+    *,
+    alpha: float = 0.01,
 ) -> Judged:
     """Compare cells with those of a fit at their time.
 

@@ -58,9 +58,9 @@ def path_interpolation(
         )
         raise InputError(msg)
     solved = couple(snapshots, recipe) if plans is None else plans
-    inside = snapshots.moved([solved.frame.to_model(p.x) for p in snapshots.populations])
+    inside = solved.frame.snapshots_to_model(snapshots)
     chosen = by_name(recipe)
-    solved.require_for(inside, chosen.resolved(snapshots.clock), solved.frame)
+    solved.require_for(inside, chosen, solved.frame)
     path = solved.path(inside, chosen)
     _, tables = chained(inside, solved.plans)
     k = int(np.flatnonzero(snapshots.times == source.time)[0])
