@@ -54,7 +54,7 @@ def noise_carried(flow: Flow, x: FloatArray, t: float, snapshots: Snapshots) -> 
     Standard deviation per coordinate, in model coordinates; 0 for a population that is within the
     smallest level of the ladder of the data. It does not depend on the order of the rows.
     """
-    ladder = flow.score_network.ladder
+    ladder = flow.ladder
     measured = [p for p in snapshots.populations if p.time == t]
     reference = measured[0] if measured else predict(flow, snapshots, t)
     cells = _shuffled(flow.frame.to_model(reference.x[reference.weight > 0]))[: 2 * _REFERENCE]
@@ -124,7 +124,7 @@ def refine(flow: Flow, x: FloatArray, t: float, *, noise: float) -> FloatArray:
     with torch_threads(flow.threads):
         clean = denoise(
             flow.at_level(t),
-            flow.score_network.ladder,
+            flow.ladder,
             flow.frame.to_model(x),
             noise=noise,
             device=flow.device,

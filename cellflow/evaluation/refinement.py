@@ -138,7 +138,7 @@ def held_out_refinement(
     )
     predicted = predict(flow, rest, time)
     noisy = predicted.x + noise * flow.frame.scale * stream(seed).standard_normal(predicted.x.shape)
-    noise = min(noise, flow.score_network.ladder.largest)
+    noise = min(noise, flow.ladder.largest)
     refined = refine(flow, noisy, time, noise=noise)
     return score_refinement(
         held_out, noisy, refined, noise=noise, weight=predicted.weight, seed=seed

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from cellflow.core._typing import FloatArray, IntArray, RandomState
 from cellflow.core.decoder import Decoder
 from cellflow.core.frame import Frame
 from cellflow.core.population import Clock
 from cellflow.errors import InputError
+from cellflow.fields.ladder import Ladder
 from cellflow.simulation import Method, Scheme, Trajectories
 
 __all__ = ["FittedDynamics"]
@@ -19,7 +20,6 @@ __all__ = ["FittedDynamics"]
 _STEPS_PER_UNIT = 20
 
 
-@runtime_checkable
 class FittedDynamics(Protocol):
     """A dynamics that can be queried; positions and velocities are in data coordinates, times in the experiment's unit.
 
@@ -30,10 +30,9 @@ class FittedDynamics(Protocol):
 
     Parameters
     ----------
-    frame, clock
-        Change of coordinates between the data and the model; span and unit of time.
-    times
-        Times of the training snapshots, shape `(k,)`.
+    frame, clock, times
+        Change of coordinates between the data and the model; span and unit of time; times of the
+        training snapshots, shape `(k,)`.
     recipe, plans
         How it was made, as plain values with a `name`, and a summary of each interval's plan, keyed
         `"0.0_to_24.0"`.
@@ -81,6 +80,11 @@ class FittedDynamics(Protocol):
     def sigma(self) -> float:
         """Diffusion in model coordinates, per square root of time: half a unit per median gap, unless the fit has its own."""
         return self.clock.sigma
+
+    @property
+    def ladder(self) -> Ladder:
+        """Noise levels of the score, in model coordinates."""
+        raise self.without_score()
 
     def velocity(
         self, x: FloatArray, t: float | FloatArray, *, context: FloatArray | None = None
@@ -238,21 +242,16 @@ class FittedDynamics(Protocol):
         x, t0, times, context
             As of `simulate`.
         sigma
-            Diffusion per square root of time, in model coordinates; any positive number. By default
-            `Flow.sigma`: that of the bridge it was fitted with, or `0.5 / sqrt(median gap)`.
-        n_rep
-            Paths of each cell.
-        random_state
-            Seed of the noise.
+            As of `drift`: that of the bridge it was fitted with, or `0.5 / sqrt(median gap)`.
+        n_rep, random_state
+            Paths of each cell; seed of the noise.
         scheme, step
             See `cellflow.simulation.integrate_sde`; the step is 1/25 of the mean interval between
             snapshots by default.
         keys
-            Names of the noise of each cell: non-negative integers, shape `(n,)`; the row numbers by
-            default.
+            Name of each cell's noise: integers from 0, shape `(n,)`; row numbers by default.
         replicate
-            Number of the path that each cell follows, shape `(n,)`, with `n_rep=1`; the first by
-            default.
+            Path that each cell follows, with `n_rep=1`, shape `(n,)`; the first by default.
 
         Returns
         -------

@@ -24,6 +24,7 @@ from cellflow.core.population import Clock
 from cellflow.errors import InputError
 from cellflow.fields import AtNoise, NoiseConditional
 from cellflow.fields.dynamics import Dynamics
+from cellflow.fields.ladder import Ladder
 from cellflow.model import state, storage
 from cellflow.model.base import FittedDynamics
 from cellflow.model.networks import Networks
@@ -93,6 +94,10 @@ class Flow(FittedDynamics):
         if self.dynamics.score is None:
             raise self.without_score()
         return self.dynamics.score  # type: ignore[return-value] # what `Dynamics.built` made
+
+    @property
+    def ladder(self) -> Ladder:
+        return self.score_network.ladder
 
     @property
     def sigma(self) -> float:

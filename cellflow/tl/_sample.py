@@ -92,7 +92,7 @@ def sample(
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
     asked.require_room(n)
     context = fitted.required_features(condition)
-    levels = fitted.flow.score_network.ladder.levels
+    levels = fitted.flow.ladder.levels
     x = fitted.flow.sample(
         n, at, n_steps=as_count("n_steps", n_steps, most=ROUNDS), random_state=seed, context=context
     )

@@ -218,7 +218,7 @@ def gradients(sample: Sample, k: int, density: EvolvingDensity | None) -> dict[s
     row = {"bandwidth": bandwidth, "cosine_limit": limit}
     score = None
     if "score" in flow.heads:
-        levels = np.array(flow.score_network.ladder.levels)
+        levels = np.array(flow.ladder.levels)
         row["noise"] = float(levels[np.abs(np.log(levels / bandwidth)).argmin()])
         score = flow.score(some.x, some.time, noise=row["noise"], context=some.context)
         score = score * flow.frame.scale
