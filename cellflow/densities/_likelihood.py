@@ -1,24 +1,23 @@
-"""Maximum likelihood with early stopping on held-out cells: how every flow of this family is trained."""
+"""Maximum likelihood with early stopping on held-out cells, for every flow of this family."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cellflow.core._numbers import as_count, as_number
 from cellflow.core._random import stream, systematic
 from cellflow.core._settings import guarded
-from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._typing import FloatArray
 from cellflow.densities.base import NormalizingFlow
-from cellflow.errors import TrainingError
+from cellflow.training.optimizer import Group
+from cellflow.training.loop import Loop
+from cellflow.training.settings import Training
 
 __all__ = ["MaximumLikelihood"]
 
@@ -116,87 +115,85 @@ class MaximumLikelihood:
         TrainingError
             A likelihood that is not finite.
         """
-        order = stream(seed, _ASIDE).permutation(len(x))
-        n_aside = max(1, round(self.validation * len(x)))
-        points = flow.standardised(torch.from_numpy(x))
-        features = flow.scaled(None if context is None else torch.from_numpy(context))
-        share = torch.from_numpy(weight).to(flow.dtype)
-
-        def log_likelihood(model: NormalizingFlow, rows: Tensor) -> Tensor:
-            return model.standard_log_prob(
-                points[rows], None if features is None else features[rows]
-            )
-
-        aside = torch.from_numpy(order[:n_aside])
-        kept = order[n_aside:]
-        batches = _batches(
-            kept, weight[kept], min(self.batch_size, len(kept)), stream(seed, _BATCHES)
+        cells = _Cells(self, flow, x, weight, context, seed)
+        start = torch.from_numpy(cells.kept[:_START])
+        flow.initialise(*cells.rows(start))
+        loop: Loop[NormalizingFlow, Tensor] = Loop(
+            flow,
+            lambda module, rows: -cells.log_prob(module, rows).mean()[None],
+            self._training(),
+            # Only networks decay: at zero they leave the distribution that the flow started from.
+            groups=[
+                Group(self.weight_decay * flow.dim, has=lambda name: "hyper" in name),
+                Group(rate=_FASTER, has=lambda name: "hyper" not in name),
+            ],
+            validate=cells.held_out,
+            patience=self.patience,
+            keep_best=True,
+            seed=seed,
         )
-        start = torch.from_numpy(kept[:_START])
-        flow.initialise(points[start], None if features is None else features[start])
+        history = loop.run(cells).history()
+        flow.load_state_dict(loop.averaged.state_dict())
+        flow.zero_grad(set_to_none=True)
+        names = {"step": "step", "loss": "nll", "val_loss": "val_nll"}
+        flow.history = {new: history[name] for name, new in names.items()}
 
-        parameters = list(flow.parameters())
-        # Only networks decay: at zero they leave the distribution that the flow started from.
-        names = dict(flow.named_parameters())
-        groups: list[dict[str, Any]] = [
-            {
-                "params": [p for name, p in names.items() if "hyper" in name],
-                "weight_decay": self.weight_decay * flow.dim,
-            },
-            {
-                "params": [p for name, p in names.items() if "hyper" not in name],
-                "lr": _FASTER * self.lr,
-            },
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=0.0, fused=True)
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
-        averaged = copy.deepcopy(flow)
-        averages = list(averaged.parameters())
-        best = copy.deepcopy(flow.state_dict())
-        best_nll = math.inf
-        best_step = 0
-        records: list[tuple[float, float, float]] = []
-        losses: list[Tensor] = []
-        for step in range(1, self.steps + 1):
-            loss = -log_likelihood(flow, next(batches)).mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, self.clip)
-            optimizer.step()
-            scheduler.step()
-            # A young average forgets faster, or a short run would return its initial weights.
-            get_ema_multi_avg_fn(min(self.ema, step / (9 + step)))(averages, parameters, step)
-            losses.append(loss.detach())
-            if step % self.record_every and step != self.steps:
-                continue
-            with torch.no_grad():
-                held_out = float(
-                    -(share[aside] * log_likelihood(averaged, aside)).sum() / share[aside].sum()
-                )
-            nll = float(torch.stack(losses).mean())
-            losses.clear()
-            if not math.isfinite(nll + held_out):
-                msg = (
-                    f"The likelihood is not finite by step {step} (lr={self.lr:g}): {-nll} in"
-                    f" training, {-held_out} held out. Lower `lr`, or look for outliers in `x`."
-                )
-                raise TrainingError(msg)
-            records.append((float(step), nll, held_out))
-            if held_out < best_nll:
-                best = copy.deepcopy(averaged.state_dict())
-                best_nll = held_out
-                best_step = step
-            elif step - best_step >= self.patience:
-                break
-        flow.load_state_dict(best)
-        flow.history = dict(zip(("step", "nll", "val_nll"), np.array(records).T, strict=True))
+    def _training(self) -> Training:
+        return Training(
+            steps=self.steps,
+            lr=self.lr,
+            warmup=0,
+            ema=self.ema,
+            clip=self.clip,
+            record_every=self.record_every,
+        )
 
 
-def _batches(
-    rows: IntArray, weight: FloatArray, size: int, rng: np.random.Generator
-) -> Iterator[Tensor]:
-    """Batches without end; in every epoch a cell comes up in proportion to its weight, in random order."""
-    while True:
-        epoch = rng.permutation(rows[systematic(weight, len(rows), rng)])
-        for start in range(0, len(epoch) - size + 1, size):
-            yield torch.from_numpy(epoch[start : start + size])
+class _Cells:
+    """Cells of a population in the coordinates of a flow, some of them held out."""
+
+    def __init__(
+        self,
+        training: MaximumLikelihood,
+        flow: NormalizingFlow,
+        x: FloatArray,
+        weight: FloatArray,
+        context: FloatArray | None,
+        seed: int,
+    ) -> None:
+        order = stream(seed, _ASIDE).permutation(len(x))
+        n_aside = max(1, round(training.validation * len(x)))
+        self._points = flow.standardised(torch.from_numpy(x))
+        self._features = flow.scaled(None if context is None else torch.from_numpy(context))
+        self._weight = weight
+        self._aside = torch.from_numpy(order[:n_aside])
+        self._share = torch.from_numpy(weight).to(flow.dtype)[self._aside]
+        self._size = min(training.batch_size, len(x) - n_aside)
+        self._seed = seed
+        self.kept = order[n_aside:]
+
+    def rows(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Positions and features of some cells."""
+        return self._points[rows], None if self._features is None else self._features[rows]
+
+    def log_prob(self, flow: NormalizingFlow, rows: Tensor) -> Tensor:
+        """Log-density of some cells, shape `(k,)`."""
+        return flow.standard_log_prob(*self.rows(rows))
+
+    def held_out(self, flow: NormalizingFlow) -> float:
+        """Negative log-likelihood of the cells held out."""
+        log_prob = self.log_prob(flow, self._aside)
+        return float(-(self._share * log_prob).sum() / self._share.sum())
+
+    def batches(self, first: int = 0) -> Iterator[Tensor]:
+        """Rows of batches without end, from number `first` on."""
+        return islice(self._epochs(), first, None)
+
+    def _epochs(self) -> Iterator[Tensor]:
+        """In every epoch a cell comes up in proportion to its weight, in random order."""
+        rng = stream(self._seed, _BATCHES)
+        weight = self._weight[self.kept]
+        while True:
+            epoch = rng.permutation(self.kept[systematic(weight, len(weight), rng)])
+            for start in range(0, len(epoch) - self._size + 1, self._size):
+                yield torch.from_numpy(epoch[start : start + self._size])

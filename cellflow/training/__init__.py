@@ -1,7 +1,10 @@
 """How a dynamics is learned from plans."""
 
 from cellflow.training.batches import PopulationStream, Source, Stream
-from cellflow.training.loop import Callback, History, Schedule, Training, train
+from cellflow.training.dynamics import train
+from cellflow.training.loop import Callback
+from cellflow.training.settings import Schedule, Training
+from cellflow.training.state import History, State
 
 __all__ = [
     "Callback",
@@ -9,6 +12,7 @@ __all__ = [
     "PopulationStream",
     "Schedule",
     "Source",
+    "State",
     "Stream",
     "Training",
     "train",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Protocol
 
 import numpy as np
@@ -38,8 +39,8 @@ _VALIDATION = 2
 class Source(Protocol):
     """Where training gets its points from."""
 
-    def batches(self) -> Iterator[PathSample]:
-        """Batches without end."""
+    def batches(self, first: int = 0) -> Iterator[PathSample]:
+        """Batches without end, from number `first` on."""
 
     def validation(self) -> PathSample | None:
         """The fixed validation points, or None where nothing was set aside."""
@@ -211,14 +212,15 @@ class Stream:
         std = self.block(0).std
         return 0.0 if std is None else float(std.square().mean())
 
-    def batches(self) -> Iterator[PathSample]:
-        """Batches without end."""
-        k = 0
+    def batches(self, first: int = 0) -> Iterator[PathSample]:
+        """Batches without end, from number `first` on."""
+        k, place = divmod(first, self.batches_per_block)
         while True:
             block = self.block(k)
-            for start in range(0, self.batch_size * self.batches_per_block, self.batch_size):
-                yield block.rows(start, start + self.batch_size)
+            for start in range(place, self.batches_per_block):
+                yield block.rows(start * self.batch_size, (start + 1) * self.batch_size)
             k += 1
+            place = 0
 
     def validation(self) -> PathSample | None:
         """The fixed validation points, or None where nothing was set aside."""
@@ -274,12 +276,10 @@ class PopulationStream:
         points = _refreshed(PathSample(t, x, torch.zeros_like(x), std=torch.zeros(n), z=z), rng)
         return points if self._levels else replace(points, level=None)
 
-    def batches(self) -> Iterator[PathSample]:
-        """Batches without end."""
-        k = 0
-        while True:
+    def batches(self, first: int = 0) -> Iterator[PathSample]:
+        """Batches without end, from number `first` on."""
+        for k in count(first):
             yield self._points(self._batch_size, self._kept, stream(self._seed, _BLOCK, k))
-            k += 1
 
     def validation(self) -> PathSample | None:
         """The fixed validation points, or None where nothing was set aside."""

@@ -1,5 +1,9 @@
 """The training loop."""
 
+import json
+from functools import partial
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +15,7 @@ from cellflow.fields import MLP
 from cellflow.fields.dynamics import Dynamics
 from cellflow.objectives import velocity_matching
 from cellflow.paths import Linear
-from cellflow.training import Stream, Training, train
+from cellflow.training import PopulationStream, State, Stream, Training, train
 
 OBJECTIVES = {"velocity": velocity_matching}
 
@@ -130,6 +134,63 @@ def test_callback_sees_every_record(snapshots):
     )
     assert seen == [(int(s), v) for s, v in zip(history["step"], history["loss"], strict=True)]
     assert [s for s, _ in seen] == [50, 100, 120]
+
+
+class Dropped(torch.nn.Module):
+    """A field that draws random numbers while it is trained."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.net = MLP(2, clock, width=16)
+
+    def forward(self, t, x):
+        return self.net(t, torch.nn.functional.dropout(x, 0.2, self.training))
+
+
+@pytest.mark.parametrize("field", [Dropped, partial(MLP, 2, width=16)], ids=["dropout", "mlp"])
+@pytest.mark.parametrize(
+    "training",
+    [
+        Training(steps=90, record_every=20),
+        Training(steps=200, record_every=20, schedule="constant", patience=2, lr=0.03),
+        Training(steps=50, record_every=20, ema=0.0, weight_decay=0.1, validation=0.0),
+    ],
+    ids=["cosine", "patience", "last"],
+)
+def test_going_on_from_a_checkpoint_gives_the_same_to_the_last_bit(snapshots, training, field):
+    """Through plain values and arrays, in a new module."""
+
+    def run(**options):
+        plan = EdgePlan((200, 200), np.arange(200), np.arange(200), np.ones(200), cost=5.0)
+        source = Stream(
+            snapshots, [plan], Linear(0.1), batch_size=64, validation=training.validation, seed=0
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            dynamics = Dynamics(field(clock=snapshots.clock), unit=snapshots.clock.unit)
+        return train(dynamics, source, OBJECTIVES, training, seed=4, **options)
+
+    kept = []
+    whole, history = run(checkpoint=lambda state: kept.append(state.state()))
+    for config, arrays in (kept[0], kept[-1]):
+        state = State.from_state(json.loads(json.dumps(config)), arrays)
+        again, longer = run(state=state)
+        assert longer.keys() == history.keys()
+        for name, values in history.items():
+            np.testing.assert_array_equal(longer[name], values)
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, again.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("first", [1, 7, 64, 200])
+def test_batches_are_found_by_number(snapshots, first):
+    plan = EdgePlan((200, 200), np.arange(200), np.arange(200), np.ones(200), cost=5.0)
+    points = Stream(snapshots, [plan], Linear(0.1), batch_size=32, validation=0.0, seed=0)
+    cells = PopulationStream(snapshots.populations[0], batch_size=32, validation=0.1, seed=0)
+    for source in (points, cells):
+        expected = next(islice(source.batches(), first, None))
+        found = next(source.batches(first))
+        assert torch.equal(found.x, expected.x)
 
 
 def test_silent_unless_asked(snapshots, capfd):
