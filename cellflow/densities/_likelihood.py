@@ -15,8 +15,8 @@ from cellflow.core._random import stream, systematic
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.densities.base import NormalizingFlow
-from cellflow.training.optimizer import Group
 from cellflow.training.loop import Loop
+from cellflow.training.optimizer import Group
 from cellflow.training.settings import Training
 
 __all__ = ["MaximumLikelihood"]

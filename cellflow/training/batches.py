@@ -158,9 +158,9 @@ class Stream:
         gaps = np.diff(self._times)[list(intervals)]
         counts = rng.multinomial(n, gaps / gaps.sum())
         rows = []
-        for k, count in zip(intervals, counts.tolist(), strict=True):
-            i, j, *row = self._pairs(k, count, rng, aside=aside)
-            rows.append((i + self._starts[k], j + self._starts[k + 1], np.full(count, k), *row))
+        for k, size in zip(intervals, counts.tolist(), strict=True):
+            i, j, *row = self._pairs(k, size, rng, aside=aside)
+            rows.append((i + self._starts[k], j + self._starts[k + 1], np.full(size, k), *row))
         order = rng.permutation(n)
         source, target, interval, *row = (
             np.concatenate(side)[order] for side in zip(*rows, strict=True)

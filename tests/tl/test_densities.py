@@ -80,8 +80,9 @@ def test_one_density_conditional_on_time(cells):
     for time, density in found.items():
         assert isinstance(density, Conditioned)
         here = (cells.obs["hours"] == time).to_numpy()
-        np.testing.assert_array_equal(
-            cells.obs["cf_snapshot_log_density"][here], density.log_prob(x[here])
+        # The last bit may depend on the place of a row in its chunk.
+        np.testing.assert_allclose(
+            cells.obs["cf_snapshot_log_density"][here], density.log_prob(x[here]), rtol=1e-14
         )
     inferred = cells.obs["cf_snapshot_log_density"][~timed].to_numpy()
     assert inferred not in found[0.0].log_prob(x[~timed])
