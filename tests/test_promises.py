@@ -493,7 +493,7 @@ def test_P9_other_cells_do_not_matter(fitted, result):
 def test_P9_chunk_sizes_do_not_matter(fitted, result, monkeypatch):
     expected = PER_CELL[result](fitted)
     monkeypatch.setattr("cellflow.core._rows._CHUNK", 32)
-    monkeypatch.setattr("cellflow.core.decoder._BLOCK", 8)
+    monkeypatch.setattr("cellflow.core._moments._BLOCK", 8)
     np.testing.assert_allclose(PER_CELL[result](fitted), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from cellflow.adapter.keys import basis_of, spelled
 from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.core._moments import Expression
 from cellflow.core._numbers import is_integer, shown
 from cellflow.core._typing import FloatArray
-from cellflow.core.decoder import Rows
 from cellflow.errors import MissingKeyError, closest
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def examine_distances(
     yield Problem(where, found, expected, remedy, "error" if away[worst] > _HOPELESS else "warning")
 
 
-def expression(adata: AnnData, layer: str | None = None) -> Rows | None:
+def expression(adata: AnnData, layer: str | None = None) -> Expression | None:
     """Expression by blocks of rows, from `adata.X` or a layer; None where there is none.
 
     Raises
@@ -200,7 +200,7 @@ def examine_expression(adata: AnnData, layer: str | None = None) -> Examination[
         )
 
 
-def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | None]:
+def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Expression | None]:
     """Find the expression, and make sure that it is one."""
     if layer is not None and not (isinstance(layer, str) and layer in adata.layers):
         known = sorted(name for name in adata.layers if isinstance(name, str))
@@ -223,7 +223,7 @@ def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Rows | 
     if isinstance(value, np.ma.MaskedArray):
         # A masked value is a gap, as NaN is one; readers of the blocks refuse both.
         value = np.ma.filled(value.astype(np.float64), np.nan)
-    return cast("Rows", value.tocsr() if _is_sparse(value) else value)
+    return cast("Expression", value.tocsr() if _is_sparse(value) else value)
 
 
 def expression_at(layer: str | None) -> str:

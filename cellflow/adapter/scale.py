@@ -9,8 +9,8 @@ import numpy as np
 
 from cellflow.adapter.positions import expression, expression_at
 from cellflow.adapter.problem import Problem
+from cellflow.core._moments import Expression
 from cellflow.core._typing import FloatArray
-from cellflow.core.decoder import Rows
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _RTOL = 1e-3
 
 
 def examine_scale(
-    adata: AnnData, rows: Rows, x: FloatArray, use_rep: str, layer: str | None
+    adata: AnnData, rows: Expression, x: FloatArray, use_rep: str, layer: str | None
 ) -> Iterator[Problem]:
     """Point out a PCA of values that are no logarithms, and such values as what positions `x (n, d)` are decoded to."""
     where = expression_at(layer)
@@ -99,7 +99,7 @@ def _pca_of(name: str, scale: str, use_rep: str) -> Problem:
     )
 
 
-def _sources(adata: AnnData, layer: str | None) -> Iterator[tuple[str, Rows]]:
+def _sources(adata: AnnData, layer: str | None) -> Iterator[tuple[str, Expression]]:
     """Other matrices with the genes of `adata` that a representation may have been made of."""
     names: list[str | None] = [None, *(name for name in adata.layers if isinstance(name, str))]
     for name in names:
@@ -116,13 +116,13 @@ def _sources(adata: AnnData, layer: str | None) -> Iterator[tuple[str, Rows]]:
             else np.array([-1])
         )
         if (columns >= 0).all():
-            yield "adata.raw.X", cast("Rows", adata.raw.X[:, columns])
+            yield "adata.raw.X", cast("Expression", adata.raw.X[:, columns])
 
 
 class _Unlogged:
     """Rows of another matrix before their logarithm."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Expression) -> None:
         self.rows = rows
         self.shape = rows.shape
 
@@ -132,7 +132,7 @@ class _Unlogged:
             return block.expm1() if hasattr(block, "expm1") else np.expm1(block)
 
 
-def _linear_scale(rows: Rows) -> str:
+def _linear_scale(rows: Expression) -> str:
     """What says that values are no logarithms, as the predicate of a sentence; empty where nothing does."""
     block = _sampled(rows)
     values = block.data if hasattr(block, "nnz") else np.asarray(block).ravel()
@@ -149,7 +149,7 @@ def _linear_scale(rows: Rows) -> str:
     return f"is on a linear scale (values up to {top:.4g})" if top > _LARGEST_LOG else ""
 
 
-def _is_pca(adata: AnnData, rows: Rows, axes: FloatArray | None, x: FloatArray) -> bool:
+def _is_pca(adata: AnnData, rows: Expression, axes: FloatArray | None, x: FloatArray) -> bool:
     """Whether a representation is a PCA of a matrix, by the stored axes or by those that the cells themselves give."""
     if axes is not None and _reproduces(rows, axes, x):
         return True
@@ -170,7 +170,7 @@ def _is_pca(adata: AnnData, rows: Rows, axes: FloatArray | None, x: FloatArray) 
     return any(_reproduces(rows, products * mask[:, None] / squares, x) for mask in masks)
 
 
-def _reproduces(rows: Rows, axes: FloatArray, x: FloatArray) -> bool:
+def _reproduces(rows: Expression, axes: FloatArray, x: FloatArray) -> bool:
     """Whether the values projected on `axes` are `x` up to a shift, judged on evenly spaced cells."""
     there = np.asarray(x[_every(len(x))], dtype=np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -179,7 +179,7 @@ def _reproduces(rows: Rows, axes: FloatArray, x: FloatArray) -> bool:
         return bool(np.linalg.norm(residual) <= _RTOL * np.linalg.norm(there - there.mean(axis=0)))
 
 
-def _sampled(rows: Rows) -> Any:
+def _sampled(rows: Expression) -> Any:
     return rows[_every(rows.shape[0])]
 
 

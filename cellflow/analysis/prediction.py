@@ -198,7 +198,7 @@ def predict(
         if snapshots.n_context == 0
         else np.concatenate([p.context for p in cells if p.context is not None])
     )
-    again = np.zeros(len(start), dtype=np.int64)
+    again: IntArray = np.zeros(len(start), dtype=np.int64)
     if n_obs is not None:
         n_obs = as_count("n_obs", n_obs, each=8 * (start.shape[1] + 3))
         rows, again = _drawn(weight, n_obs, rng)

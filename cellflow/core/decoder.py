@@ -1,20 +1,20 @@
-"""From the latent representation to genes: positions and velocities, gene by gene with what it explains of held-out cells."""
+"""From the latent representation to genes, with the share of each gene that is decoded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
-import scipy.sparse as sp
 
+from cellflow.core._moments import FOLDS, RIDGES, Expression, Moments, folds_of, moments
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError
 
-__all__ = ["MIN_R2", "Decoder", "Rows", "require_room"]
+__all__ = ["MIN_R2", "Decoder", "Expression", "require_room"]
 
 #: Held-out R2 from which a gene counts as decodable. On seven data sets of 100 to 1,805 cells, less
 #: than one in a thousand genes reached it after its values were permuted, and 400 to 3,000 genes of
@@ -23,45 +23,23 @@ MIN_R2 = 0.1
 #: A more complex map of a gene (mean, loadings, ridge) must gain so much R2 over a simpler one;
 #: less is chance of the folds.
 _MARGIN = 0.01
-#: Rows that are read together; with 30,000 genes a dense block is 0.1 GB.
-_BLOCK = 512
 #: Rows that are decoded together; few, because they are in float64 beside a result in float32.
 _WIDTH = 128
 #: Bytes of the products of genes and positions that are kept at once; with more, genes are taken in
 #: several passes.
 _PRODUCTS = 128 * 1024**2
-#: Ridge penalties that are tried, relative to the mean variance of a latent dimension. With 50
-#: dimensions and 271 cells the largest does best, with thousands of cells the smallest, which only
-#: keeps collinear dimensions harmless.
-_RIDGES = (1e-3, 1e-1, 1.0)
-#: One cell in so many is kept out of the regression, in turn, to measure R2.
-_FOLDS = 5
-#: Cells farther than so many robust standard deviations from the median position are left out: one
-#: would decide every map.
-_FAR = 100.0
 #: A gene whose standard deviation is below this share of its mean is constant; float32 resolves
 #: 6e-8.
 _CONSTANT = 1e-6
-#: Directions with less than this share of the largest variance carry none.
-_RANK = 1e-10
 #: Dense results above this many bytes are refused.
 _LIMIT = 2 * 1024**3
 
 
-class Rows(Protocol):
-    """A matrix that gives blocks of rows: an array, a scipy sparse matrix, or a file that holds one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Cells and genes."""
-
-    def __getitem__(self, rows: slice, /) -> Any:
-        """Return the rows as an array or a sparse matrix."""
-
-
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    r"""The affine map :math:`y = m + W x` from latent positions to expression; velocities follow by :math:`\dot y = W \dot x`.
+    r"""The affine map :math:`y = m + W x` from latent positions to expression.
+
+    Velocities follow by :math:`\dot y = W \dot x`.
 
     Parameters
     ----------
@@ -92,18 +70,19 @@ class Decoder:
     def fitted(
         cls,
         x: FloatArray,
-        expression: Rows,
+        expression: Expression,
         genes: Sequence[str],
         *,
         loadings: FloatArray | None = None,
     ) -> Decoder:
-        r"""Decode every gene by its loadings, by ridge regression or by its mean, whichever predicts cells kept out better.
+        r"""Decode every gene by its loadings, by ridge regression or by its mean.
 
-        Cells are split into five parts by their positions, whatever the order of the rows. The
-        model of each part comes from the other four, and a gene's :math:`R^2` is one minus the sum
-        of squared errors relative to that of the mean. Principal axes are an ordinary regression on
-        cells that include the part: they are judged with the change that leaving it out makes to
-        that regression. What is decoded by is then estimated from all cells.
+        The one that best predicts cells kept out is taken, and estimated from all cells. Cells are
+        split into five parts by their positions, whatever the order of the rows. The model of each
+        part comes from the other four, and a gene's :math:`R^2` is one minus the sum of squared
+        errors relative to that of the mean. Principal axes are an ordinary regression on cells that
+        include the part: they are judged with the change that leaving it out makes to that
+        regression.
 
         Parameters
         ----------
@@ -131,12 +110,11 @@ class Decoder:
         axes = np.zeros((len(names), x.shape[1]))
         if loadings is not None and _fit(loadings, axes.shape):
             axes = np.asarray(loadings, dtype=np.float64)[:, : x.shape[1]]
-        folds = _folds(x)
-        width = max(1, _PRODUCTS // (8 * _FOLDS * x.shape[1]))
+        folds = folds_of(x)
+        width = max(1, _PRODUCTS // (8 * FOLDS * x.shape[1]))
         chunks = (slice(start, start + width) for start in range(0, max(1, len(names)), width))
         parts = [
-            _estimated(_moments(x, expression, names, folds, chunk), axes[chunk])
-            for chunk in chunks
+            _estimated(moments(x, expression, names, folds, chunk), axes[chunk]) for chunk in chunks
         ]
         mean, maps, errors, total, by_ridge = (
             np.concatenate(part) for part in zip(*parts, strict=True)
@@ -152,7 +130,7 @@ class Decoder:
 
     @classmethod
     def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Decoder:
-        """Rebuild a decoder from its plain values (`genes`, `kind`, `r2`) and its arrays (`mean`, `loadings`, `gene_r2`)."""
+        """Rebuild a decoder from its plain values and its arrays."""
         names = np.asarray(config["genes"], dtype=str)
         return cls(
             arrays["mean"],
@@ -165,7 +143,7 @@ class Decoder:
 
     @property
     def decodable(self) -> np.ndarray:
-        """Which genes have a held-out R2 of at least 0.1, shape `(genes,)`; where it is not known, which vary at all."""
+        """Genes with a held-out R2 of at least 0.1, `(genes,)`; without R2, those that vary."""
         if self.gene_r2 is None:
             return np.asarray((self.loadings != 0).any(axis=1))
         return np.asarray(self.gene_r2 >= MIN_R2)
@@ -192,7 +170,7 @@ class Decoder:
         return self._applied(x, self.mean)
 
     def velocities(self, velocity: FloatArray) -> FloatArray:
-        """Velocity of the expression from latent velocities `(n, d)`, float32 of shape `(n, genes)`.
+        """Velocity of expression from latent velocities `(n, d)`, float32 of shape `(n, genes)`.
 
         Raises
         ------
@@ -207,8 +185,7 @@ class Decoder:
         require_room(n, g, "Choose genes with Decoder.only, or decode fewer cells at once.")
         result = np.empty((n, g), dtype=np.float32)
         for start in range(0, n, _WIDTH):
-            # float64 and blocks of one width, so that a cell's result does not depend on the cells
-            # asked with it.
+            # float64 and blocks of one width: a cell's result does not depend on the other cells.
             rows = latent[start : start + _WIDTH]
             block = np.zeros((_WIDTH, latent.shape[1]))
             block[: len(rows)] = rows
@@ -236,55 +213,10 @@ def require_room(n: int, genes: int, remedy: str, *, bytes_per_value: float = 4)
         raise InputError(msg)
 
 
-@dataclass(frozen=True, eq=False)
-class _Moments:
-    """Means and central products of latent positions and expression: all that a linear regression needs."""
-
-    n: int
-    x: FloatArray  # (d,) mean
-    y: FloatArray  # (genes,) mean
-    xx: FloatArray  # (d, d)
-    yx: FloatArray  # (genes, d)
-    yy: FloatArray  # (genes,)
-
-    def __add__(self, other: _Moments) -> _Moments:
-        """Moments of both groups of cells together (Chan, Golub and LeVeque 1979)."""
-        n = self.n + other.n
-        share = other.n / max(n, 1)
-        both = self.n * share
-        dx = other.x - self.x
-        dy = other.y - self.y
-        return _Moments(
-            n,
-            self.x + share * dx,
-            self.y + share * dy,
-            self.xx + other.xx + both * np.outer(dx, dx),
-            self.yx + other.yx + both * np.outer(dy, dx),
-            self.yy + other.yy + both * dy**2,
-        )
-
-    def maps(self) -> Iterator[FloatArray]:
-        """Weights `(genes, d)` of the regression of expression on positions: ordinary, then with each ridge penalty."""
-        values, vectors = np.linalg.eigh(self.xx)
-        turned = self.yx @ vectors
-        floor = max(_RANK * float(values[-1]), np.finfo(float).tiny)
-        inverse = np.where(values > floor, 1.0 / np.maximum(values, floor), 0.0)
-        yield (turned * inverse) @ vectors.T
-        for ridge in _RIDGES:
-            penalty = max(ridge * float(values.mean()), np.finfo(float).tiny)
-            yield (turned / (np.maximum(values, 0.0) + penalty)) @ vectors.T
-
-    def errors(self, axes: FloatArray, trained: _Moments) -> FloatArray:
-        """Summed squared errors per gene, on these cells, of the affine map with `axes` through the means of `trained`."""
-        bias = (self.y - trained.y) - axes @ (self.x - trained.x)
-        explained = 2 * (axes * self.yx).sum(axis=1) - ((axes @ self.xx) * axes).sum(axis=1)
-        return np.asarray(self.yy - explained + self.n * bias**2)
-
-
 def _estimated(
-    parts: Sequence[_Moments], axes: FloatArray
+    parts: Sequence[Moments], axes: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, np.ndarray]:
-    """Means, maps, held-out errors of these and of the means alone, and which maps are ridge regressions."""
+    """Means, maps, held-out errors of the maps and of the means alone, and which maps are ridge."""
     everything = reduce(add, parts)
     ordinary, *ridges = everything.maps()
     known = (axes != 0).any(axis=1)
@@ -293,7 +225,7 @@ def _estimated(
     copied = (axes == 1).any(axis=1) & ((axes != 0).sum(axis=1) == 1)
     seen = (known & ~copied)[:, None]
     total = np.zeros(len(axes))
-    errors = np.zeros((1 + len(_RIDGES), len(axes)))
+    errors = np.zeros((1 + len(RIDGES), len(axes)))
     for i, test in enumerate(parts if len(parts) > 1 else ()):
         train = reduce(add, (part for k, part in enumerate(parts) if k != i))
         without, *others = train.maps()
@@ -331,89 +263,3 @@ def _fit(loadings: FloatArray, shape: tuple[int, int]) -> bool:
         and found[1] >= shape[1]
         and bool(np.isfinite(loadings).all())
     )
-
-
-def _blocks(n: int) -> Iterator[slice]:
-    return (slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK))
-
-
-def _folds(x: FloatArray) -> IntArray:
-    """Which part each cell belongs to, found by its position alone; -1 for extreme outliers.
-
-    Neither the order of the rows nor a repeated cell makes a difference.
-    """
-    # Every row is summed by itself; the weights only keep different positions apart.
-    place = (x * np.sqrt(np.arange(1.0, x.shape[1] + 1))).sum(axis=1)
-    _, rank = np.unique(place, return_inverse=True)
-    low, middle, high = np.percentile(x, [25, 50, 75], axis=0)
-    spread = np.where(high > low, (high - low) / 1.349, np.inf)
-    near = (np.abs(x - middle) <= _FAR * spread).all(axis=1)
-    return np.where(near, rank.reshape(-1) % _FOLDS, -1)
-
-
-def _moments(
-    x: FloatArray, expression: Rows, names: np.ndarray, folds: IntArray, genes: slice
-) -> list[_Moments]:
-    """Moments of the cells of each part that has any, for some of the genes."""
-    d = x.shape[1]
-    g = len(names[genes])
-    n = np.bincount(folds[folds >= 0], minlength=_FOLDS)
-    # Products are taken about the first rows' means, so that a large offset costs no digits.
-    start_x = x[:_BLOCK].mean(axis=0)
-    start_y = None
-    sum_x = np.zeros((_FOLDS, d))
-    sum_y = np.zeros((_FOLDS, g))
-    xx = np.zeros((_FOLDS, d, d))
-    yx = np.zeros((_FOLDS, g, d))
-    yy = np.zeros((_FOLDS, g))
-    for rows in _blocks(len(x)):
-        order = np.argsort(folds[rows], kind="stable")
-        order = order[folds[rows][order] >= 0]
-        ends = np.cumsum(np.bincount(folds[rows][order], minlength=_FOLDS))
-        block = expression[rows]
-        block = block if g == len(names) else block[:, genes]
-        sparse = sp.issparse(block)
-        with np.errstate(invalid="ignore", over="ignore"):  # of infinities, which are named below
-            y: Any = (
-                block.tocsr().astype(np.float64)[order]
-                if sparse
-                else np.asarray(block, dtype=np.float64)[order]
-            )
-            if not sparse:
-                start_y = y.mean(axis=0) if start_y is None and len(y) else start_y
-                y = y if start_y is None else y - start_y
-            shifted = x[rows][order] - start_x
-            for k, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-                here = y[start:end]
-                there = shifted[start:end]
-                sum_x[k] += there.sum(axis=0)
-                sum_y[k] += np.asarray(here.sum(axis=0)).ravel()
-                xx[k] += there.T @ there
-                yx[k] += here.T @ there
-                yy[k] += (
-                    np.asarray(here.multiply(here).sum(axis=0)).ravel()
-                    if sparse
-                    else np.einsum("ij,ij->j", here, here)
-                )
-    bad = np.flatnonzero(~np.isfinite(yy.sum(axis=0)))
-    if len(bad):
-        first = str(names[genes][bad[0]])
-        msg = (
-            f"Expression of {len(bad)} genes is not finite (first: {first!r}); remove them or fill"
-            " their gaps."
-        )
-        raise InputError(msg)
-    parts = []
-    for k in (k for k in range(_FOLDS) if n[k]):
-        x_mean = sum_x[k] / n[k]
-        y_mean = sum_y[k] / n[k]
-        centred_xx = xx[k] - np.outer(sum_x[k], x_mean)
-        centred_yx = yx[k] - np.outer(sum_y[k], x_mean)
-        centred_yy = np.maximum(yy[k] - sum_y[k] * y_mean, 0.0)
-        y_start = 0.0 if start_y is None else start_y
-        parts.append(
-            _Moments(
-                int(n[k]), start_x + x_mean, y_start + y_mean, centred_xx, centred_yx, centred_yy
-            )
-        )
-    return parts

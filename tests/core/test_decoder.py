@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from cellflow.core import _moments
 from cellflow.core import decoder as module
 from cellflow.core.decoder import Decoder
 from cellflow.errors import InputError
@@ -261,7 +262,7 @@ def test_neither_the_order_of_rows_nor_the_passes_matter(case, monkeypatch):
     y, _, x, _, loadings, one = system(case)
     order = np.random.default_rng(0).permutation(len(x))
     monkeypatch.setattr(module, "_PRODUCTS", 8 * 5 * x.shape[1] * 7)  # seven genes a pass
-    monkeypatch.setattr(module, "_BLOCK", 50)
+    monkeypatch.setattr(_moments, "_BLOCK", 50)
     for container in (np.asarray, sp.csr_matrix):
         other = Decoder.fitted(x[order], container(y[order]), names(y), loadings=loadings)
         np.testing.assert_allclose(other.gene_r2, one.gene_r2, atol=1e-9)
