@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cellflow.core._files import check_writable, replaced
+from cellflow.core._files import replaced
+from cellflow.core._paths import check_writable
 from cellflow.core._warn import ignored
 from cellflow.errors import InputError
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from cellflow.adapter.keys import DEFAULT
 from cellflow.core._arguments import check_arguments
-from cellflow.core._files import check_writable, write_text
+from cellflow.core._files import write_text
+from cellflow.core._paths import check_writable
 from cellflow.core._settings import guarded
 
 if TYPE_CHECKING:

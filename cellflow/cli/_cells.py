@@ -31,7 +31,7 @@ def read_storable(options: Mapping[str, Any]) -> AnnData:
     """Read the input, after checks of everything that would prevent writing `--out`."""
     from cellflow.adapter.h5ad import check_storable
     from cellflow.adapter.read import read_h5ad
-    from cellflow.core._files import check_writable
+    from cellflow.core._paths import check_writable
 
     if options["out"] is not None:
         check_writable(options["out"])

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellflow.core._files import check_writable, make_folder, write_bytes, write_text
+from cellflow.core._files import write_bytes, write_text
+from cellflow.core._paths import check_writable, make_folder
 from cellflow.core._warn import ignored
 
 if TYPE_CHECKING:

@@ -89,7 +89,7 @@ def _run(options: Mapping[str, Any]) -> Result:
 def _holdout(options: Mapping[str, Any]) -> Result:
     from cellflow import bench
     from cellflow.adapter.h5ad import write_h5ad
-    from cellflow.core._files import check_writable
+    from cellflow.core._paths import check_writable
 
     cluster_key = options["cluster_key"]
     key = options["key_added"] or "cf_holdout"

@@ -14,26 +14,14 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from cellflow.core._paths import (
-    as_path,
-    check_writable,
-    explained,
-    make_folder,
-    output_errors,
-    resolved,
-)
+from cellflow.core._paths import check_writable, explained
 from cellflow.errors import CellFlowError, OutputError
 
 __all__ = [
-    "as_path",
-    "check_writable",
     "folder_lock",
     "is_temporary",
-    "make_folder",
-    "output_errors",
     "remove_leftovers",
     "replaced",
-    "resolved",
     "synced",
     "temporary_name",
     "write_bytes",

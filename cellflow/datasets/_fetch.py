@@ -14,7 +14,7 @@ import numpy as np
 
 from cellflow.adapter.read import read_h5ad
 from cellflow.core._arguments import check_arguments
-from cellflow.core._files import as_path
+from cellflow.core._paths import as_path
 from cellflow.core._settings import guarded
 from cellflow.core._warn import ignored
 from cellflow.errors import InputError, MissingDataError, MissingKeyError

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cellflow.core._files import make_folder, write_bytes
+from cellflow.core._files import write_bytes
 from cellflow.core._numbers import is_integer
+from cellflow.core._paths import make_folder
 from cellflow.core._progress import is_shown
 from cellflow.core._settings import guarded
 from cellflow.core._threads import torch_threads

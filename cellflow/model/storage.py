@@ -9,16 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cellflow.core._files import (
-    as_path,
-    folder_lock,
-    is_temporary,
-    make_folder,
-    output_errors,
-    resolved,
-    synced,
-    write_bytes,
-)
+from cellflow.core._files import folder_lock, is_temporary, synced, write_bytes
+from cellflow.core._paths import as_path, make_folder, output_errors, resolved
 from cellflow.core._sealed import opened_json, sealed_json, sha256
 from cellflow.core._typing import FloatArray
 from cellflow.errors import ModelFileError, OutputError

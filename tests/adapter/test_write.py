@@ -14,7 +14,7 @@ from cellflow.adapter import write as module
 from cellflow.adapter.commit import commit
 from cellflow.adapter.h5ad import write_h5ad
 from cellflow.adapter.write import target_of, write
-from cellflow.core._files import check_writable
+from cellflow.core._paths import check_writable
 from cellflow.errors import InputError, OutputError
 from conftest import digest
 

@@ -14,15 +14,8 @@ import pytest
 from cellflow import errors
 from cellflow.adapter.h5ad import write_h5ad
 from cellflow.core import _files
-from cellflow.core._files import (
-    as_path,
-    check_writable,
-    make_folder,
-    remove_leftovers,
-    replaced,
-    write_bytes,
-    write_text,
-)
+from cellflow.core._files import remove_leftovers, replaced, write_bytes, write_text
+from cellflow.core._paths import as_path, check_writable, make_folder
 from cellflow.errors import InputTypeError, OutputError
 from cellflow.evaluation.tasks import Cache, Outcome
 
