@@ -10,7 +10,7 @@ import pytest
 
 import cellflow as cf
 from cellflow.errors import InputError, IntegrationWarning
-from cellflow.model import flow
+from cellflow.model import base, queries
 from conftest import make_cells, quick_recipe
 
 
@@ -18,8 +18,8 @@ from conftest import make_cells, quick_recipe
 def _quick():
     """Long steps: where the answers lie is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flow, "_STEPS_PER_UNIT", 3)
-        patch.setattr(flow, "_NOISY_STEPS_PER_UNIT", 3)
+        patch.setattr(base, "_STEPS_PER_UNIT", 3)
+        patch.setattr(queries, "_STEPS_PER_UNIT", 3)
         yield
 
 
