@@ -570,9 +570,9 @@ LONG_FUNCTIONS: dict[str, str] = dict.fromkeys(
     Flow __call__ _bid _examine_times _interval _moments _moved _pivot _points _positions
     _predicted _scan _sinkhorn _solve _sparse _states _stored _stored_dynamics _strings
     candidates check_writable density
-    examine_positions examine_times fit fit_density fit_score flow generate hold_out holdout
+    examine_positions examine_times fit fit_density fit_score flow generate hold_out
     integrate integrate_sde log_density noise_carried of predict price refine
-    refit_of select sources train trajectories translate tried tune velocity verdict
+    refit_of select sources train trajectories translate tried velocity verdict
     """.split(),
     "not yet shortened",
 )
@@ -586,8 +586,8 @@ TUPLES: dict[str, str] = dict.fromkeys(
 #: Modules with a word that is not plain, with the reason.
 UNPLAIN: dict[str, str] = dict.fromkeys(
     """
-    _axes _colours _density _fetch _files _flow _holdout _log_density _namesake _noise
-    _progress _stored _text _trajectories _translate _tune _velocity adapter auction base
+    _axes _colours _density _fetch _files _flow _log_density _namesake _noise
+    _progress _stored _text _trajectories _translate _velocity adapter auction base
     baselines conditions density diagnosis fingerprint fitted fitting holdout judging keys
     ladder lineages loop metrics moved overlap paths population positions prediction pricing
     read recipes representation rotation selection short sparse store tasks

@@ -419,7 +419,7 @@ def test_the_unit_of_positions_does_not_matter_to_a_density(scale):
         (
             "n_splits",
             lambda a, n: cf.bench.holdout(
-                a, "hours", methods=quick_recipe(), n_splits=n, copy=True
+                a, "hours", methods=quick_recipe(), n_splits=n, write=False
             ),
         ),
         (
@@ -651,7 +651,7 @@ def test_times_beyond_numbers(cells, column):
 def test_expression_that_does_not_vary_has_no_pca(cells):
     cells.X = sp.csr_matrix(cells.shape, dtype=np.float32)
     with pytest.raises(InputError, match=r"adata\.X is 0 everywhere"):
-        cf.bench.holdout(cells, "hours", methods=quick_recipe(), metrics="w1", copy=True)
+        cf.bench.holdout(cells, "hours", methods=quick_recipe(), metrics="w1", write=False)
 
 
 def test_strings_of_pandas_3_are_read_fitted_held_out_and_reported(tmp_path):

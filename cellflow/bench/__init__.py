@@ -1,4 +1,4 @@
-"""Is it any good? Held-out snapshots beside baselines, the report, the literature's tables, and the choice of a method."""
+"""Judge methods on held-out snapshots: tables, a report, published protocols, and a choice."""
 
 from cellflow.bench._holdout import holdout
 from cellflow.bench._literature import literature

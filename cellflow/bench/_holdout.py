@@ -1,37 +1,32 @@
-"""Is the model any good on these cells? Snapshots that it has not seen, beside baselines."""
+"""Held-out snapshots: predictions of methods and of baselines, compared with the hidden cells."""
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cellflow.adapter.fingerprint import order_of
 from cellflow.adapter.keys import Keys, require_free
 from cellflow.adapter.read import Cells, read
 from cellflow.adapter.reading import Reading
-from cellflow.adapter.representation import LEAKY, refit_of, seen_by
+from cellflow.adapter.representation import LEAKY, seen_by
 from cellflow.adapter.store import plain
 from cellflow.adapter.times import Time
-from cellflow.adapter.write import write
+from cellflow.adapter.write import write as write_slots
+from cellflow.bench._folds import folds
 from cellflow.core._arguments import check_arguments
+from cellflow.core._deprecated import Moved, accepts
 from cellflow.core._settings import guarded
-from cellflow.core._typing import FloatArray
 from cellflow.core._version import __version__
-from cellflow.core._warn import warn
 from cellflow.core.frame import Scale
-from cellflow.errors import InputWarning
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from cellflow.core.population import Snapshots
-    from cellflow.evaluation import Fold, Predictor
+    from cellflow.evaluation import HeldOut, Predictor
     from cellflow.model.recipes import Recipe
 
 __all__ = ["holdout"]
@@ -40,6 +35,7 @@ logger = logging.getLogger("cellflow")
 
 
 @guarded
+@accepts(copy=Moved("write=False", lambda copy, given: {**given, "write": not copy}))
 def holdout(
     adata: AnnData,
     time_key: str,
@@ -50,6 +46,7 @@ def holdout(
     times: Time | Sequence[Time] | None = None,
     seeds: int | Sequence[int] = (0,),
     protocols: str | Sequence[str] = ("P1", "P2", "two-sided"),
+    baselines: str | Sequence[str] | None = None,
     metrics: str | Sequence[str] | None = None,
     leak_free: bool = True,
     layer: str | None = None,
@@ -63,14 +60,14 @@ def holdout(
     key_added: str = "cf_holdout",
     overwrite: bool = False,
     progress: bool | None = None,
-    copy: bool = False,
+    write: bool = True,
 ) -> pd.DataFrame:
     """Hide every inner snapshot in turn, let each method predict it, and compare with its cells.
 
-    Beside each method stand what it has to beat (the snapshot before, the one after, their mixture
-    by closeness in time, interpolation along exact optimal transport without a model, interpolation
-    between random pairs), and what nobody can: the noise floor, one half of the hidden cells
-    against the other.
+    Beside each method stand baselines without a model: the snapshot before, the one after, their
+    mixture by closeness in time, interpolation along exact optimal transport, interpolation between
+    random pairs. The noise floor, one half of the hidden cells against the other half, is the least
+    distance to be expected.
 
     Parameters
     ----------
@@ -87,19 +84,22 @@ def holdout(
         Of the fits. Baselines are scored once.
     protocols
         `"P1"`: the real cells of the last snapshot before are pushed, as in the published tables.
-        `"P2"`: the cells of the first snapshot are rolled out. `"two-sided"`: the neighbours before
+        `"P2"`: the cells of the first snapshot are simulated. `"two-sided"`: the neighbours before
         and after together, weighted by closeness in time, which is what `cf.tl.predict` does.
+    baselines
+        Rows without a model, some of `cellflow.evaluation.BASELINES`; all by default. The skill and
+        the verdict need `"OT interpolation"`. The noise floor is always there.
     metrics
         What is measured at full size, some of `cellflow.evaluation.METRICS`; all by default. W1
-        between thousands of cells is what takes the time.
+        between thousands of cells takes most of the time.
     leak_free
         Make the PCA again for every hidden snapshot, from the other cells only, and project the
-        hidden cells. That needs a representation that is a PCA of the expression of these cells,
-        which its values tell, not its name: the PCA of all cells is compared with it. For any other
-        representation (corrected for batches, learned, of other cells) it is impossible: a warning
-        says why, and snapshots are held out in the coordinates as they are. False takes `use_rep`
-        as it is, the literature's way. In both cases the verdict says that the coordinates have
-        seen the hidden cells.
+        hidden cells. The representation has to be a PCA of the expression of these cells; it is
+        compared with the PCA of all cells, by its values. For any other representation (corrected
+        for batches, learned, of other cells) a warning says why it cannot be made again, and
+        snapshots are held out in the coordinates as they are. False takes `use_rep` as it is, as
+        the literature does. In both cases the verdict says that the coordinates have seen the
+        hidden cells.
     layer
         Expression for that: by default the layer that scanpy recorded, else `adata.X`. Counts are
         normalised, logged and reduced to variable genes on the way; other values are taken as they
@@ -120,25 +120,27 @@ def holdout(
     key_added
         Where in `adata.uns` the result goes.
     overwrite
-        Replace what somebody else wrote there.
+        Replace what another program wrote there.
     progress
-        A progress bar; None shows it only to somebody who is watching.
-    copy
-        Leave `adata` alone; the table comes back all the same.
+        Whether to show a progress bar; None shows it on a terminal or in a notebook only.
+    write
+        Whether the result is written to `adata`. The table is returned in any case.
 
     Returns
     -------
-    One row per time, method, protocol and seed, with `attrs["verdict"]`, a line for each method that says whether it is
-    better than interpolation without a model, which is also logged. It judges what `cf.tl.predict` does (`"two-sided"`), with
-    P1 beside it, and a method is better where W1 and the energy distance are both smaller beyond chance (95 % intervals of the
-    differences on the same halves of the hidden cells) and neither the variance nor the shares of cell types are farther from
-    the truth; where measures contradict each other, the line says so. Columns:
+    One row per time, method, protocol and seed, and in `attrs["verdict"]` a line for each method,
+    which is also logged: whether it is better than interpolation without a model. The verdict
+    judges the protocol of `cf.tl.predict` (`"two-sided"`), with P1 beside it. A method is better
+    where W1 and the energy distance are both smaller beyond chance (95 % intervals of the
+    differences on the same halves of the hidden cells) and neither the variance nor the shares of
+    cell types are farther from the truth; where measures contradict each other, the line says so.
+    Columns:
 
     - `time`, `method`, `protocol`, `seed`, `kind` (`"model"`, `"baseline"` or `"floor"`);
     - at full size: `w1` with its interval `w1_low` to `w1_high`, `w2`, `energy`, `mmd`,
-      `sliced_w1`, `variance_ratio` (predicted over observed), `mean_error`, `c2st` (0.5 where
-      nobody can tell), of `n_predicted` against `n_observed` cells, except that `mmd`, `sliced_w1`
-      and `c2st` are of at most 2,000 cells a side, drawn by weight;
+      `sliced_w1`, `variance_ratio` (predicted over observed), `mean_error`, `c2st` (0.5 where a
+      classifier cannot tell them apart), of `n_predicted` against `n_observed` cells, except that
+      `mmd`, `sliced_w1` and `c2st` are of at most 2,000 cells a side, drawn by weight;
     - at one size `n_half` for all rows, since distances depend on it: `w1_half`, `energy_half`, and
       `skill = (OT interpolation - this) / (OT interpolation - noise floor)` with its interval
       `skill_low` to `skill_high`;
@@ -147,10 +149,14 @@ def holdout(
     - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why
       something is missing).
 
-    Written is `uns["cf_holdout"]`: this `table`, the `verdict`, the `comparisons` that it is made
-    of, `params`, and `clouds`: by time and name, at most 2,000 cells of every population, for
-    pictures, and of measured ones their rows in `adata`; `order` is a hash of the cells' names, by
-    which `cf.bench.report` tells that rows are still theirs.
+    Written is `uns["cf_holdout"]`, a dict:
+
+    - `table`: the table; `verdict`: str; `comparisons`: a table, what the verdict is made of;
+    - `params`: dict of what the call was given; `kind`, `cellflow_version`: str;
+    - `clouds`: by time and name, at most 2,000 cells of every population for pictures: `x`
+      float32 `(n, d)`, `weight` float64 `(n,)`, and of measured cells `rows` int64 `(n,)`, their
+      rows in `adata`;
+    - `order`: str, a hash of the cells' names, by which `cf.bench.report` checks the rows.
 
     Raises
     ------
@@ -168,11 +174,8 @@ def holdout(
     """
     check_arguments(holdout, locals())
     from cellflow.adapter.labels import read_labels
-    from cellflow.evaluation import hold_out
-    from cellflow.evaluation.folds import inner_times
-    from cellflow.report.judging import judged
+    from cellflow.evaluation import BASELINES, hold_out
 
-    keys = Keys(key_added)
     reading = Reading(
         time_key,
         use_rep=use_rep,
@@ -182,16 +185,17 @@ def holdout(
         layer=layer,
     )
     cells = read(adata, reading)
+    keys = Keys(key_added)
     if cluster_key is not None:
         read_labels(adata, cluster_key)
-    require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="benchmark")
-    hidden = inner_times(cells.snapshots(), _as_numbers(cells, times))
-    folds = _folds(adata, cells, hidden, leak_free=leak_free)
+    if write:
+        require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="benchmark")
     found = hold_out(
-        folds,
+        folds(adata, cells, times, leak_free=leak_free),
         methods=methods,
         seeds=seeds,
         protocols=protocols,
+        baselines=BASELINES if baselines is None else baselines,
         metrics=metrics,
         n_splits=n_splits,
         scale=scale,
@@ -199,83 +203,45 @@ def holdout(
         cache=cache,
         progress=progress,
     )
-    params = {
-        **cells.reading.params,
-        "time_unit": cells.unit,
-        "methods": list(dict.fromkeys(row.method for row in found.rows if row.kind == "model")),
-        "times": hidden,
-        "seeds": sorted({row.seed for row in found.rows if row.seed is not None}),
-        "protocols": list(dict.fromkeys(row.protocol for row in found.rows if row.protocol)),
-        "leak_free": bool(leak_free),
-        "cluster_key": cluster_key,
-        "scale": scale,
-        "n_splits": n_splits,
-    }
-    table, comparisons, verdict = judged(adata, found, params, cluster_key)
-    if LEAKY in set(table["representation"]):
-        verdict = f"{verdict}\n{seen_by(cells.use_rep)}"
-    if not copy:
-        record = {
-            "cellflow_version": __version__,
-            "kind": "benchmark",
-            "table": table.copy(),
-            "params": plain(params),
-            "verdict": verdict,
-            "comparisons": comparisons,
-            "clouds": _plain_clouds(found.clouds),
-            "order": order_of(adata.obs_names.to_numpy()),
-        }
-        write(adata, {"uns": {keys.uns: record}})
-    logger.info(verdict)
-    table.attrs["verdict"] = verdict
+    settings = {"leak_free": leak_free, "cluster_key": cluster_key, "scale": scale}
+    record = _record(adata, cells, found, settings | {"n_splits": n_splits})
+    if write:
+        write_slots(adata, {"uns": {keys.uns: record}})
+    logger.info(record["verdict"])
+    table: pd.DataFrame = record["table"].copy()
+    table.attrs["verdict"] = record["verdict"]
     return table
 
 
-def _as_numbers(cells: Cells, times: object) -> object:
-    """Labels of times, one or several, as numbers in the unit of the column; others as they are."""
-    if isinstance(times, str | dt.timedelta | np.timedelta64):
-        return cells.time_unit.number("times", times)
-    if isinstance(times, Sequence | np.ndarray):
-        return [
-            cells.time_unit.number("times", time) if isinstance(time, str | dt.timedelta) else time
-            for time in times
-        ]
-    return times
+def _record(
+    adata: AnnData, cells: Cells, found: HeldOut, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is written: the table, the verdict, and what both were made with and of."""
+    from cellflow.report.judging import judged
 
-
-def _folds(adata: AnnData, cells: Cells, times: Sequence[float], *, leak_free: bool) -> list[Fold]:
-    """What to hold out, each in the coordinates that it is judged in."""
-    from cellflow.evaluation import Fold
-
-    snapshots = cells.snapshots()
-    if cells.use_rep == "X":
-        return [Fold(snapshots, t, "X: nothing is fitted") for t in times]
-    if not leak_free:
-        return [Fold(snapshots, t, LEAKY) for t in times]
-    refit, reason = refit_of(
-        adata, use_rep=cells.use_rep, n_dims=cells.x.shape[1], layer=cells.reading.layer
-    )
-    if refit is None:
-        msg = (
-            f"leak_free=True, but {reason}. Snapshots are held out in these coordinates as they"
-            " are, which have seen the held-out cells, so that distances are no test of what is"
-            " new. Pass leak_free=False to say so yourself, layer= with the expression that the"
-            " PCA was made of, or a PCA of the expression as use_rep=."
-        )
-        warn(msg, InputWarning)
-        return [Fold(snapshots, t, LEAKY) for t in times]
-    made = []
-    for t in times:
-        positions = refit.coordinates(np.flatnonzero(cells.timed & (cells.time != t)))
-        made.append(Fold(_moved(snapshots, positions), t, refit.label))
-    return made
-
-
-def _moved(snapshots: Snapshots, positions: FloatArray) -> Snapshots:
-    return snapshots.moved([positions[p.index] for p in snapshots.populations])
-
-
-def _plain_clouds(clouds: Mapping[str, Mapping[str, Mapping[str, FloatArray]]]) -> dict[str, Any]:
+    params = {
+        **cells.reading.params,
+        "time_unit": cells.unit,
+        "times": list(dict.fromkeys(row.time for row in found.rows)),
+        "methods": list(dict.fromkeys(row.method for row in found.rows if row.kind == "model")),
+        "seeds": sorted({row.seed for row in found.rows if row.seed is not None}),
+        "protocols": list(dict.fromkeys(row.protocol for row in found.rows if row.protocol)),
+        **settings,
+    }
+    table, comparisons, verdict = judged(adata, found, params, settings["cluster_key"])
+    if LEAKY in set(table["representation"]):
+        verdict = f"{verdict}\n{seen_by(cells.use_rep)}"
+    clouds = {
+        time: {name: dict(cloud) for name, cloud in named.items()}
+        for time, named in found.clouds.items()
+    }
     return {
-        time: {name: dict(cloud) for name, cloud in named.items()} for time, named in clouds.items()
+        "cellflow_version": __version__,
+        "kind": "benchmark",
+        "table": table,
+        "params": plain(params),
+        "verdict": verdict,
+        "comparisons": comparisons,
+        "clouds": clouds,
+        "order": order_of(adata.obs_names.to_numpy()),
     }

@@ -47,7 +47,7 @@ _SCALINGS = {True: "first {} PCs, standardised over all cells", False: "first {}
 
 
 class _Cells(NamedTuple):
-    """A published set: positions, times of the experiment, their ranks, and the unit of the former."""
+    """A published set: positions, times of the experiment, their ranks, and the unit of times."""
 
     x: FloatArray
     time: FloatArray
@@ -72,11 +72,11 @@ def literature(
     cache: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """Run "leave one time point out" on a published set as the papers do, and put their rows beside ours.
+    """Run "leave one time point out" on a published set as the papers do, beside their rows.
 
-    The protocol, to the letter: each inner snapshot is left out in turn; `"P1"` pushes the real
+    The protocol: each inner snapshot is left out in turn; `"P1"` pushes the real
     cells of the last snapshot before it to its time (the tables of Tong et al. 2020 and after),
-    `"P2"` rolls the cells of the first snapshot out; exact W1 with Euclidean ground cost against
+    `"P2"` simulates the cells of the first snapshot; exact W1 with Euclidean ground cost against
     all held-out cells; mean over times. The representation and its scaling have seen the held-out
     cells, as in every paper; `cf.bench.holdout` does without. W1 depends on the number of cells, so
     that only rows on all cells compare.
@@ -112,12 +112,14 @@ def literature(
 
     Returns
     -------
-    One row per method, best first: `w1` (mean over times and seeds), `sd` (over seeds of the mean over times, NaN where there
-    are not two; of a published row, as printed there), W1 of each time (`"w1 at 1"`, with the day where that differs:
-    `"w1 at 2 (day 4)"`), `energy`, `variance_ratio`, `n_predicted`, `n_observed` (mean over times), `seconds` (of the slowest
-    fit), `source` (arXiv number, or `"here"`), `selected` (what the held-out snapshot was used for: how the published row
-    chose its model; of ours, that the representation has seen it, and that curved paths were developed with `"eb"` in sight),
-    `mark` (`"s"`: quoted second-hand). `attrs` hold the `verdict` and what the set is (`about`).
+    One row per method, best first: `w1` (mean over times and seeds), `sd` (over seeds of the mean
+    over times, NaN where there are not two; of a published row, as printed there), W1 of each time
+    (`"w1 at 1"`, with the day where that differs: `"w1 at 2 (day 4)"`), `energy`, `variance_ratio`,
+    `n_predicted`, `n_observed` (mean over times), `seconds` (of the slowest fit), `source` (arXiv
+    number, or `"here"`), `selected` (what the held-out snapshot was used for: how the published row
+    chose its model; of ours, that the representation has seen it, and that curved paths were
+    developed with `"eb"` in sight), `mark` (`"s"`: quoted second-hand). `attrs` hold the `verdict`
+    and what the set is (`about`).
 
     Raises
     ------

@@ -1,18 +1,19 @@
-"""Which method, how many dimensions, how wide: chosen on the cells themselves, by inner hold-outs only."""
+"""Choose method, dimensions and widths of paths by hold-outs of the inner snapshots."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cellflow.adapter.keys import Keys, require_free
-from cellflow.adapter.read import read
+from cellflow.adapter.read import Cells, read
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.store import plain
-from cellflow.adapter.write import write
+from cellflow.adapter.write import write as write_slots
 from cellflow.core._arguments import check_arguments
+from cellflow.core._deprecated import Moved, accepts
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from cellflow.evaluation.selection import Selection
     from cellflow.model.recipes import Recipe
 
 __all__ = ["tune"]
@@ -31,6 +33,7 @@ logger = logging.getLogger("cellflow")
 
 
 @guarded
+@accepts(copy=Moved("write=False", lambda copy, given: {**given, "write": not copy}))
 def tune(
     adata: AnnData,
     time_key: str,
@@ -49,13 +52,14 @@ def tune(
     key_added: str = "cf_tune",
     overwrite: bool = False,
     progress: bool | None = None,
-    copy: bool = False,
+    write: bool = True,
 ) -> pd.DataFrame:
-    """Choose the method, the number of dimensions and the width of paths that predict inner snapshots best.
+    """Choose the method, the dimensions and the width of paths that predict inner snapshots best.
 
     Every inner snapshot is held out in turn, fitted around and predicted; nothing else decides.
     Hold a snapshot out of `adata` first, if the choice itself is to be judged on it. How candidates
-    are scored, and compared across dimensions, is told at `cellflow.evaluation.selection.select`.
+    are scored and compared across dimensions is documented at
+    `cellflow.evaluation.selection.select`.
 
     Parameters
     ----------
@@ -64,8 +68,8 @@ def tune(
     n_dims
         Numbers of leading dimensions to choose from; all of them, if None.
     methods
-        Names of recipes, or `cellflow.recipes.Recipe`s; `cellflow.evaluation.candidates.METHODS`, if
-        None.
+        Names of recipes, or `cellflow.recipes.Recipe`s; if None,
+        `cellflow.evaluation.candidates.METHODS`.
     smoothing, sigma
         Widths of paths to choose from, in model coordinates: of recipes with paths of constant
         width, and of bridges. The recipes' own, if None.
@@ -81,20 +85,24 @@ def tune(
     key_added
         Where in `adata.uns` the result goes.
     overwrite
-        Replace what somebody else wrote there.
+        Replace what another program wrote there.
     progress
-        A progress bar; None shows it only to somebody who is watching.
-    copy
-        Leave `adata` alone; the table comes back all the same.
+        Whether to show a progress bar; None shows it on a terminal or in a notebook only.
+    write
+        Whether the result is written to `adata`. The table is returned in any case.
 
     Returns
     -------
-    One row per candidate and round of training, in the order of the trials: `method`, `n_dims`, `smoothing` and `sigma` (where
-    they were set), `steps`, `w1_ratio`, `energy_ratio`, their geometric mean `score` (below 1 is better than no model),
-    `seconds`, `best` (the one that was chosen), `note` (why there is no score). `attrs["recipe"]` is the choice as plain
-    values: `cf.tl.flow(..., method=cf.recipes.from_description(table.attrs["recipe"]), n_dims=table.attrs["n_dims"])`.
+    One row per candidate and round of training, in the order of the trials: `method`, `n_dims`,
+    `smoothing` and `sigma` (where they were set), `steps`, `w1_ratio`, `energy_ratio`, their
+    geometric mean `score` (below 1 is better than no model), `seconds`, `best` (whether it was
+    chosen), `note` (why there is no score). `attrs["recipe"]` is the choice as plain values, for
+    `cf.recipes.from_description`; `attrs["n_dims"]` and `attrs["best"]` are its number of
+    dimensions and its name.
 
-    Written is `uns["cf_tune"]`: this `table`, the `recipe` as JSON, and `params`.
+    Written is `uns["cf_tune"]`, a dict: `table`, the table; `recipe`, str, the choice as JSON;
+    `best`, str, its name; `params`, dict of what the call was given; `kind` and `cellflow_version`,
+    str.
 
     Raises
     ------
@@ -104,8 +112,7 @@ def tune(
     """
     check_arguments(tune, locals())
     from cellflow.evaluation.candidates import as_seconds, candidates
-    from cellflow.evaluation.selection import curve, select
-    from cellflow.model.recipes import describe
+    from cellflow.evaluation.selection import select
 
     keys = Keys(key_added)
     seconds = as_seconds(budget)
@@ -113,14 +120,11 @@ def tune(
     choices = candidates(methods, n_dims=n_dims, smoothing=smoothing, sigma=sigma)
     widest = max((c.n_dims for c in choices if c.n_dims is not None), default=None)
     reading = Reading(
-        time_key,
-        use_rep=use_rep,
-        n_dims=widest,
-        weight_key=weight_key,
-        force_rep=force_rep,
+        time_key, use_rep=use_rep, n_dims=widest, weight_key=weight_key, force_rep=force_rep
     )
     cells = read(adata, reading)
-    require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="choice")
+    if write:
+        require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="choice")
     found = select(
         cells.snapshots(),
         choices,
@@ -130,32 +134,41 @@ def tune(
         n_jobs=n_jobs,
         progress=progress,
     )
-    table = curve(found)
-    recipe = describe(found.best.recipe)
-    best_dims = cells.x.shape[1] if found.best.n_dims is None else found.best.n_dims
-    if not copy:
-        params = {
-            **cells.reading.params,
-            "n_dims": best_dims,
-            "compared_in": found.n_dims,
-            "times": list(found.times),
-            "untried": [c.name for c in found.untried],
-            "budget": seconds,
-            "scale": scale,
-            "random_state": seed,
-        }
-        record = {
-            "cellflow_version": __version__,
-            "kind": "choice",
-            "table": table.copy(),
-            "recipe": json.dumps(recipe),
-            "best": found.best.name,
-            "params": plain(params),
-        }
-        write(adata, {"uns": {keys.uns: record}})
+    settings = {"budget": seconds, "scale": scale, "random_state": seed}
+    record = _record(cells, found, settings)
+    if write:
+        write_slots(adata, {"uns": {keys.uns: record}})
     if found.untried:
-        logger.info(
-            "no time was left for %s; raise budget=", ", ".join(c.name for c in found.untried)
-        )
-    table.attrs |= {"recipe": recipe, "n_dims": best_dims, "best": found.best.name}
+        untried = ", ".join(candidate.name for candidate in found.untried)
+        logger.info("no time was left for %s; raise budget=", untried)
+    table: pd.DataFrame = record["table"].copy()
+    table.attrs |= {
+        "recipe": json.loads(record["recipe"]),
+        "n_dims": int(record["params"]["n_dims"]),
+        "best": record["best"],
+    }
     return table
+
+
+def _record(cells: Cells, found: Selection, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written: the table, the choice, and what both were made with."""
+    from cellflow.evaluation.selection import curve
+    from cellflow.model.recipes import describe
+
+    n_dims = found.best.n_dims
+    params = {
+        **cells.reading.params,
+        "n_dims": cells.x.shape[1] if n_dims is None else n_dims,
+        "compared_in": found.n_dims,
+        "times": list(found.times),
+        "untried": [candidate.name for candidate in found.untried],
+        **settings,
+    }
+    return {
+        "cellflow_version": __version__,
+        "kind": "choice",
+        "table": curve(found),
+        "recipe": json.dumps(describe(found.best.recipe)),
+        "best": found.best.name,
+        "params": plain(params),
+    }

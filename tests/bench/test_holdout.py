@@ -70,9 +70,9 @@ def test_everything_survives_a_file(done, suffix, tmp_path):
     assert again["verdict"] == table.attrs["verdict"]
 
 
-def test_a_copy_leaves_the_cells_alone(cells, frozen):
+def test_without_writing_the_cells_stay_as_they_are(cells, frozen):
     with frozen(cells):
-        table = cf.bench.holdout(cells, "hours", copy=True, **FEW)
+        table = cf.bench.holdout(cells, "hours", write=False, **FEW)
     assert len(table) == 9
     cells.uns["cf_holdout"] = "mine"
     with pytest.raises(InputError, match="another key_added"):
@@ -81,10 +81,27 @@ def test_a_copy_leaves_the_cells_alone(cells, frozen):
     assert "table" in cells.uns["cf_holdout"]
 
 
+def test_the_old_spelling_of_write_gives_the_same_table(cells, frozen):
+    with frozen(cells), pytest.warns(FutureWarning, match=r"is now holdout\(write=False\)"):
+        old = cf.bench.holdout(cells, "hours", copy=True, **FEW)
+    new = cf.bench.holdout(cells, "hours", write=False, **FEW)
+    pd.testing.assert_frame_equal(old.drop(columns="seconds"), new.drop(columns="seconds"))
+    with pytest.warns(FutureWarning, match="holdout"):
+        cf.bench.holdout(cells, "hours", copy=False, **FEW)
+    assert "cf_holdout" in cells.uns
+
+
+def test_baselines_can_be_chosen(cells):
+    table = cf.bench.holdout(cells, "hours", baselines="OT interpolation", write=False, **FEW)
+    assert set(table.loc[table["kind"] == "baseline", "method"]) == {"OT interpolation"}
+    with pytest.raises(InputError, match="did you mean 'OT interpolation'"):
+        cf.bench.holdout(cells, "hours", baselines="OT interpolatoin", **FEW)
+
+
 def test_untimed_cells_take_no_part(cells):
-    whole = cf.bench.holdout(cells[5:].copy(), "hours", copy=True, **FEW)
+    whole = cf.bench.holdout(cells[5:].copy(), "hours", write=False, **FEW)
     cells.obs.loc[cells.obs_names[:5], "hours"] = np.nan
-    some = cf.bench.holdout(cells, "hours", copy=True, **FEW)
+    some = cf.bench.holdout(cells, "hours", write=False, **FEW)
     np.testing.assert_allclose(some["w1"], whole["w1"], rtol=1e-3)
 
 
@@ -350,7 +367,7 @@ def test_a_leak_that_cannot_be_closed_is_said(cells, case):
     with pytest.warns(InputWarning, match="leak_free=True, but .* have seen the held-out cells"):
         table = cf.bench.holdout(adata, "hours", **FEW, **arguments)
     assert set(table["representation"]) == {LEAKY}
-    asked = cf.bench.holdout(adata, "hours", leak_free=False, copy=True, **FEW, **arguments)
+    asked = cf.bench.holdout(adata, "hours", leak_free=False, write=False, **FEW, **arguments)
     np.testing.assert_array_equal(asked["w1"], table["w1"])
     assert set(asked["representation"]) == {LEAKY}
     said = seen_by(arguments.get("use_rep", "X_pca"))
@@ -368,7 +385,7 @@ def test_a_corrected_embedding_is_judged_in_its_own_coordinates(cells):
         ),
     ):
         table = cf.bench.holdout(cells, "hours", **FEW)
-    given = cf.bench.holdout(cells, "hours", leak_free=False, copy=True, **FEW)
+    given = cf.bench.holdout(cells, "hours", leak_free=False, write=False, **FEW)
     np.testing.assert_array_equal(given["w1"], table["w1"])
     assert seen_by("X_pca") in cells.uns["cf_holdout"]["verdict"]
 
@@ -383,7 +400,7 @@ def test_a_layer_that_is_asked_for_is_taken_and_said(cells):
     ):
         table = cf.bench.holdout(cells, "hours", layer="other", **FEW)
     assert "in other coordinates than a fit uses" in table["representation"].iloc[0]
-    same = cf.bench.holdout(cells, "hours", layer=None, copy=True, **FEW)
+    same = cf.bench.holdout(cells, "hours", layer=None, write=False, **FEW)
     assert not np.array_equal(same["w1"], table["w1"])
 
 

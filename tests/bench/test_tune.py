@@ -42,7 +42,7 @@ def test_the_curve_is_returned_and_kept(cells, tmp_path):
 def test_widths_are_chosen_too(cells, frozen):
     with frozen(cells):
         table = cf.bench.tune(
-            cells, "hours", methods="ot-cfm", smoothing=(0.1, 0.3), budget="1s", copy=True
+            cells, "hours", methods="ot-cfm", smoothing=(0.1, 0.3), budget="1s", write=False
         )
     assert table["smoothing"].iloc[0] == 0.1
     assert table.attrs["recipe"]["path"]["smoothing"] in (0.1, 0.3)

@@ -503,7 +503,7 @@ def test_p8_filters_are_as_before_after_a_benchmark_in_threads():
             metrics=("w1", "c2st"),
             n_splits=1,
             seeds=(0, 1),
-            copy=True,
+            write=False,
         )
     assert list(warnings.filters) == before
     assert warnings.showwarning is show
@@ -584,4 +584,4 @@ def test_a_worker_that_dies_is_an_error_that_says_what_to_do():
         joblib.parallel_config("loky", n_jobs=2),
         pytest.raises(errors.WorkerError, match="smaller n_jobs"),
     ):
-        cf.bench.holdout(make_cells(), "hours", methods=Dies(), metrics="w1", n_splits=1, copy=True)
+        cf.bench.holdout(make_cells(), "hours", methods=Dies(), metrics="w1", n_splits=1, write=False)
