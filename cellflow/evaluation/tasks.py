@@ -18,6 +18,7 @@ from cellflow.core._files import write_bytes
 from cellflow.core._numbers import is_integer
 from cellflow.core._paths import make_folder
 from cellflow.core._progress import is_shown
+from cellflow.core._sealed import opened_json, sealed_json, sha256
 from cellflow.core._settings import guarded
 from cellflow.core._threads import torch_threads
 from cellflow.errors import InputError, WorkerError
@@ -26,8 +27,9 @@ __all__ = ["Cache", "Outcome", "Task", "as_jobs", "digest", "run"]
 
 logger = logging.getLogger("cellflow")
 
-#: Number of the file layout; files of another layout are ignored.
-_FORMAT = 2
+#: Number of the file layout, and how a JSON of it begins; files of another layout are ignored.
+_FORMAT = 3
+_LAYOUT = b'{"config": {"format": 3, '
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,15 +104,16 @@ class Cache:
         if not text.is_file():
             return None
         try:
-            stored = _entry(text.read_bytes())
-            if stored["format"] != _FORMAT:
+            sealed = text.read_bytes()
+            if not sealed.startswith(_LAYOUT):
                 return None
+            stored, sums, whole = opened_json(sealed)
             content = arrays.read_bytes()
-            for name, found, sealed in (
-                (text, _sealed(key, stored["values"]), stored["sha256"]["values"]),
-                (arrays, hashlib.sha256(content).hexdigest(), stored["sha256"]["arrays"]),
+            for name, right in (
+                (text, whole and stored["key"] == key),
+                (arrays, sha256(content) == sums["arrays"]),
             ):
-                if found != sealed:
+                if not right:
                     logger.warning(
                         "%s is damaged (its checksum is not the recorded one); computed again", name
                     )
@@ -136,29 +139,12 @@ class Cache:
         with io.BytesIO() as image:
             np.savez_compressed(image, **outcome.arrays)  # type: ignore[arg-type] # no name is an option
             content = image.getvalue()
-        seals = {
-            "values": _sealed(key, outcome.values),
-            "arrays": hashlib.sha256(content).hexdigest(),
-        }
-        entry = {"format": _FORMAT, "key": key, "values": outcome.values, "sha256": seals}
+        entry = {"format": _FORMAT, "key": key, "values": outcome.values}
         write_bytes(arrays, content)
-        write_bytes(text, json.dumps(entry).encode())
+        write_bytes(text, sealed_json(entry, {"arrays": content}, indent=None))
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self.folder / f"{key[:32]}.json", self.folder / f"{key[:32]}.npz"
-
-
-def _entry(text: bytes) -> dict[str, Any]:
-    stored = json.loads(text)
-    if not isinstance(stored, dict):
-        msg = f"a {type(stored).__name__}, expected an object"
-        raise TypeError(msg)
-    return stored
-
-
-def _sealed(key: str, values: Any) -> str:
-    """Checksum of values after a round trip through JSON."""
-    return digest(key, json.loads(json.dumps(values)))
 
 
 def run(
