@@ -48,7 +48,7 @@ def choose_device(name: torch.device | str) -> torch.device:
 
 
 def remembered_device(name: str) -> torch.device:
-    """Return the device of a stored fit where this machine has it, else the CPU, which is logged."""
+    """Return the device of a stored fit where the machine has it, else the CPU (logged)."""
     try:
         return choose_device(name)
     except (InputError, SetupError):

@@ -28,7 +28,7 @@ def sealed_json(values: Any, files: Mapping[str, bytes], *, indent: int | None =
 
 
 def opened_json(text: bytes) -> tuple[Any, dict[str, str], bool]:
-    """Values of a sealed JSON, the checksums of the files by name, and whether the values are those that were sealed.
+    """Values of a sealed JSON, checksums of files by name, and whether the values are whole.
 
     Raises
     ------

@@ -16,14 +16,14 @@ __all__ = ["Stored", "require_weights"]
 
 
 class Stored:
-    """Configuration and arrays of a stored model, read one by one; what is missing or impossible is named.
+    """Configuration and arrays of a stored model, read one by one; errors name the entry.
 
     Parameters
     ----------
     what
         What messages call the model: `"model"`, `"density"`.
     config, arrays
-        Plain values and arrays by name, from a file that anybody may have written.
+        Plain values and arrays by name, from a file of unknown origin.
 
     Raises
     ------

@@ -22,9 +22,10 @@ def head_order(names: Iterable[str]) -> list[str]:
 
 
 class Dynamics(nn.Module):
-    r"""A dynamics in model coordinates: the probability flow :math:`\dot x = v(t, x)`, and diffusions of equal marginals.
+    r"""A dynamics in model coordinates: a probability flow, and diffusions of equal marginals.
 
-    With a score :math:`s = \nabla \log p_t`, for any :math:`\sigma`,
+    The flow is :math:`\dot x = v(t, x)`. With a score :math:`s = \nabla \log p_t`, for any
+    :math:`\sigma`,
 
     .. math::  dX = \big(v + \tfrac{\sigma^2}{2} s\big)\, dt + \sigma\, dW
 
@@ -58,8 +59,8 @@ class Dynamics(nn.Module):
 
     References
     ----------
-    Anderson, Reverse-time diffusion equation models, 1982; Tong et al., Simulation-free Schrödinger bridges via score and
-    flow matching, AISTATS 2024, section 3.
+    Anderson, Reverse-time diffusion equation models, 1982; Tong et al., Simulation-free Schrödinger
+    bridges via score and flow matching, AISTATS 2024, section 3.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Dynamics(nn.Module):
         n_context: int = 0,
         sigma: float = 0.0,
     ) -> Dynamics:
-        """Make the networks of a dynamics in `dim` dimensions; a score needs the levels of a ladder and the cells' moments."""
+        """Make the networks in `dim` dimensions; a score needs a ladder and the cells' moments."""
         options = {"n_context": n_context} if n_context else {}
         made: dict[str, nn.Module] = {}
         for name in head_order(networks):
@@ -123,19 +124,21 @@ class Dynamics(nn.Module):
 
     @property
     def rates(self) -> dict[str, Callable[..., Tensor]]:
-        """Rates `(t, x[, context]) -> (n,)` of the quantities that are integrated beside the state, by the quantity's name."""
+        """By quantity, its rate `(t, x[, context]) -> (n,)`, integrated beside the state."""
         return {quantity: partial(self.rate, name) for name, quantity in self.along.items()}
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Velocity at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
+        """Velocity at times `t` (scalar or `(n,)`), states `x (n, d)`, `context (n, c)`."""
         return self.head("velocity", t, x, context)
 
     def head(self, name: str, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Output of a head, shape `(n, ...)`; the score is that without noise."""
-        network = self.heads[name]
+        network = self.get_submodule(name)
         if name == "score":
-            return network(t, x, 0.0, context)  # type: ignore[no-any-return] # nn.Module returns Any
-        return network(t, x) if context is None else network(t, x, context)  # type: ignore[no-any-return] # as above
+            value: Tensor = network(t, x, 0.0, context)
+        else:
+            value = network(t, x) if context is None else network(t, x, context)
+        return value
 
     def rate(self, name: str, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Output of a head that is a rate, shape `(n,)`.
@@ -164,11 +167,12 @@ class Dynamics(nn.Module):
         sigma: float,
         direction: int = 1,
     ) -> Tensor:
-        """Drift of the diffusion of width `sigma`, forward (`direction=1`) or reversed in time (-1); see the class."""
-        velocity = self(t, x, context)
+        """Drift of the diffusion of width `sigma`, forward (`direction=1`) or backward (-1)."""
+        velocity: Tensor = self(t, x, context)
         if sigma == 0.0:
-            return velocity  # type: ignore[no-any-return] # nn.Module returns Any
+            return velocity
         if self.score is None:
             msg = "The dynamics has no score; fit with score=True."
             raise TypeError(msg)
-        return velocity + direction * 0.5 * sigma**2 * self.score(t, x, 0.0, context)  # type: ignore[no-any-return] # as above
+        score: Tensor = self.score(t, x, 0.0, context)
+        return velocity + direction * 0.5 * sigma**2 * score

@@ -1,4 +1,4 @@
-"""What a fitted dynamics is: the questions that analysis and the adapter put to one."""
+"""The protocol of a fitted dynamics, which analysis and the adapter use."""
 
 from __future__ import annotations
 
@@ -21,28 +21,25 @@ _STEPS_PER_UNIT = 20
 
 
 class FittedDynamics(Protocol):
-    """A dynamics that can be queried; positions and velocities are in data coordinates, times in the experiment's unit.
+    """A dynamics that can be queried, in data coordinates and the experiment's unit of time.
 
     `cellflow.Flow` is one. An object of your own inherits from this class and gives the attributes
-    without a default, `velocity` and `simulate`. Queries raise an
-    `InputError` for an argument that is not usable and where they need a score that there is none
-    of, and an `IntegrationError` where a state stops being finite.
+    without a default, `velocity` and `simulate`. Queries raise an `InputError` for an unusable
+    argument or a missing score, and an `IntegrationError` where a state stops being finite.
 
     Parameters
     ----------
     frame, clock, times
-        Change of coordinates between the data and the model; span and unit of time; times of the
-        training snapshots, shape `(k,)`.
+        Data to model coordinates; span and unit of time; times of the snapshots, shape `(k,)`.
     recipe, plans
-        How it was made, as plain values with a `name`, and a summary of each interval's plan, keyed
-        `"0.0_to_24.0"`.
+        Plain values with a `name`; a summary of each interval's plan by `"0.0_to_24.0"`.
     decoder, n_context
         From the representation to genes, where genes are known; number of context features.
     generates
         Whether it makes cells from noise, in an artificial time from 0 to 1, instead of moving
         them; see `recipes.fm`.
     threads
-        Of torch in a query.
+        Torch threads.
     """
 
     frame: Frame
@@ -57,7 +54,7 @@ class FittedDynamics(Protocol):
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Names of the fitted functions: `"velocity"` always, `"score"` and others where there are any."""
+        """Names of the fitted functions: `"velocity"`, perhaps `"score"` and others."""
         return ("velocity",)
 
     @property
@@ -72,13 +69,13 @@ class FittedDynamics(Protocol):
 
     @property
     def spread(self) -> float | None:
-        """Root mean square distance of the data from their mean, in model coordinates; None where they are the data's own."""
+        """Root mean square distance of the data from their mean; None for unscaled coordinates."""
         unscaled = not self.frame.shift.any() and bool((self.frame.scale == 1.0).all())
         return None if unscaled else math.sqrt(self.n_dims)
 
     @property
     def sigma(self) -> float:
-        """Diffusion in model coordinates, per square root of time: half a unit per median gap, unless the fit has its own."""
+        """Diffusion in model coordinates, per square root of time; 0.5 / sqrt(median gap)."""
         return self.clock.sigma
 
     @property
@@ -149,9 +146,9 @@ class FittedDynamics(Protocol):
 
         Returns
         -------
-        Float64. `"velocity"` and `"score"` as the methods of these names. A rate, shape `(n,)`, in the unit of its quantity
-        per unit of time: of a `log_weight`, 1 per unit of time, whatever the coordinates. Other heads as their network
-        returns them, `(n, ...)`, in model coordinates.
+        Float64. `"velocity"` and `"score"` as the methods of these names. A rate, shape `(n,)`, in
+        the unit of its quantity per unit of time; of a `log_weight`, 1 per unit of time in any
+        coordinates. Other heads as their network returns them, `(n, ...)`, in model coordinates.
         """
         if name == "velocity":
             return self.velocity(x, t, context=context)
@@ -191,11 +188,13 @@ class FittedDynamics(Protocol):
         sigma: float | None = None,
         context: FloatArray | None = None,
     ) -> FloatArray:
-        r"""Drift of single cells, :math:`v + \tfrac{\sigma^2}{2} \nabla \log p_t`, in data coordinates per unit of time.
+        r"""Drift of single cells, in data coordinates per unit of time.
+
+        .. math::  v + \tfrac{\sigma^2}{2} \nabla \log p_t
 
         The velocity says how the population moves. A cell that diffuses moves by the drift on
-        average, and noise makes up the difference: in a population at rest the velocity is zero,
-        and the drift holds the cells together against the noise.
+        average, and noise makes up the difference: at rest, the velocity is zero, and the drift
+        holds the cells together.
 
         Parameters
         ----------
@@ -212,7 +211,7 @@ class FittedDynamics(Protocol):
 
         References
         ----------
-        Tong et al., Simulation-free Schrödinger bridges via score and flow matching, AISTATS 2024, section 3.
+        Tong et al., Simulation-free Schrödinger bridges via score and flow matching, AISTATS 2024.
         """
         raise self.without_score()
 
@@ -231,7 +230,7 @@ class FittedDynamics(Protocol):
         replicate: IntArray | None = None,
         context: FloatArray | None = None,
     ) -> Trajectories:
-        r"""Move cells by a diffusion that has the marginals of the flow: forward, or reversed in time.
+        r"""Move cells by a diffusion that has the marginals of the flow, forward or backward.
 
         Later times are reached by :math:`dX = (v + \tfrac{\sigma^2}{2} s) dt + \sigma dW`, earlier
         ones by its time reversal (Tong et al., see `drift`). The paths of a cell depend on the seed
@@ -255,7 +254,8 @@ class FittedDynamics(Protocol):
 
         Returns
         -------
-        `Trajectories` in data coordinates with `n * n_rep` paths, those of one cell together; `source` has the row of each.
+        `Trajectories` in data coordinates with `n * n_rep` paths, those of one cell together;
+        `source` has the row of each.
         """
         raise self.without_score()
 
@@ -287,12 +287,12 @@ class FittedDynamics(Protocol):
 
         References
         ----------
-        Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019.
+        Song and Ermon, Generative modeling by estimating gradients of the data distribution, 2019.
         """
         raise self.without_score()
 
     def without_score(self) -> InputError:
-        """The error of a question that needs a score, of a fit that has none."""
+        """The error of a query that needs a score, of a fit without one."""
         msg = (
             f"The flow was fitted without a score (method {self.recipe['name']!r}); fit with"
             " score=True, or method='sf2m'."

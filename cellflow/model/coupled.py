@@ -54,7 +54,7 @@ class PreparedPath:
 
 @dataclass(frozen=True, eq=False)
 class Coupled:
-    """The plans between snapshots, for several fits that share them: other seeds, paths or networks.
+    """The plans between snapshots, shared by fits with other seeds, paths or networks.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Coupled:
 
     @guarded
     def prepared(self, snapshots: Snapshots, recipe: Recipe) -> Coupled:
-        """Return the same plans with the path of a recipe prepared on these snapshots, in data coordinates."""
+        """Return the same plans with a recipe's path prepared on snapshots in data coordinates."""
         recipe = recipe.resolved(self.clock)
         if self._known(recipe) is not None or not recipe.path.tabled:
             return self
@@ -98,7 +98,7 @@ class Coupled:
 
     @guarded
     def path(self, inside: Snapshots, recipe: Recipe) -> Path:
-        """Return the prepared path of a recipe on these plans; the snapshots are in model coordinates."""
+        """Return the prepared path of a recipe on snapshots in model coordinates."""
         recipe = recipe.resolved(self.clock)
         known = self._known(recipe)
         if known is not None:
@@ -243,7 +243,7 @@ def _solved(
 def _solved_inside(
     source: Population, target: Population, coupling: Coupling, key: str
 ) -> tuple[Plan, dict[str, Any]]:
-    """A plan inside each condition, weighted by the share of the condition among the source cells."""
+    """A plan inside each condition, weighted by its share of the source cells."""
     plans = []
     rows = []
     columns = []
@@ -272,7 +272,7 @@ def _solved_inside(
 
 
 def beside_noise(snapshots: Snapshots, recipe: Recipe, frame: Frame) -> tuple[Snapshots, Coupled]:
-    """What a recipe that generates is fitted to: noise at time 0 and all cells at time 1, row by row.
+    """The data of a recipe that generates: noise at time 0, all cells at time 1, row by row.
 
     The snapshots are in model coordinates. Their time becomes the first feature of a cell.
     """

@@ -115,7 +115,7 @@ def generates(described: Mapping[str, Any]) -> bool:
 
 
 def current(described: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A recipe's description in the present layout; until 0.1 it had `field`, `objectives` and `score`."""
+    """Return a description in the present layout; 0.1 had `field`, `objectives` and `score`."""
     if "heads" in described or "field" not in described:
         return described
     rest = {k: v for k, v in described.items() if k not in {"field", "objectives", "score"}}
@@ -137,7 +137,7 @@ def current(described: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def unknown_networks(recipe: Recipe) -> list[str]:
-    """Name the parts of a recipe's networks that `describe` cannot keep, so that a stored fit could not be queried.
+    """Name the parts of a recipe's networks that a description does not bring back.
 
     Examples
     --------

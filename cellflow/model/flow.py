@@ -85,7 +85,7 @@ class Flow(FittedDynamics):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are; a stored flow is read to the device of its fit, where there is one."""
+        """Device of the weights; that of the fit, where the machine has it."""
         return next(self.dynamics.parameters()).device
 
     @property
@@ -203,7 +203,7 @@ class Flow(FittedDynamics):
         return sampled(self, n, t, n_steps=n_steps, seed=as_seed(random_state), context=context)
 
     def at_level(self, t: float, context: FloatArray | None = None) -> LevelScore:
-        """The score at one time, `(x, noise) -> (n, d)`, in model coordinates; `context (c,)` of all cells."""
+        """The score at one time, `(x, noise) -> (n, d)`, in model coordinates; `context (c,)`."""
         return level_score(self, t, context)
 
     def with_decoder(self, decoder: Decoder | None) -> Flow:
@@ -217,7 +217,7 @@ class Flow(FittedDynamics):
 
     @guarded
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-        """Return configuration (JSON-able plain values) and arrays by name: all that `from_state` needs."""
+        """Return configuration (JSON-able values) and arrays by name, for `from_state`."""
         return state.state(self)
 
     @classmethod

@@ -57,7 +57,7 @@ class Network:
 
     @classmethod
     def of(cls, stored: Stored, where: str, spec: object, own: Networks) -> Network:
-        """Find the classes of a description: given by name, cellflow's, or of an imported module."""
+        """Find the classes of a description: passed by name, cellflow's, or imported."""
         described = stored.mapping(where, spec)
         name = stored.text(f"{where}.type", described.get("type"))
         known = fields.__all__ if "class" not in described else ()

@@ -1,4 +1,4 @@
-"""What is computed from a fitted flow: arguments checked, cells in chunks, results in data coordinates."""
+"""Queries of a fitted flow: checked arguments, cells in chunks, data coordinates."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Noise:
     replicate: IntArray | None
 
     def paths(self, n: int, each: int) -> tuple[IntArray, list[tuple[int, int]]]:
-        """The cell of each path of `n` cells, and the names of its noise; a path of a cell takes `each` bytes."""
+        """The cell of each path, and the names of its noise; a path takes `each` bytes."""
         n_rep = as_count("n_rep", self.n_rep, each=each * n)
         rows = np.repeat(np.arange(n), n_rep)
         keys = np.arange(n) if self.keys is None else np.asarray(self.keys)
@@ -193,7 +193,7 @@ def level_score(flow: Flow, t: float, context: FloatArray | None) -> LevelScore:
 
 @contextmanager
 def _in_data_coordinates(flow: Flow) -> Iterator[None]:
-    """Let the trajectories of an error be in data coordinates, as all that comes out of a flow."""
+    """Convert the trajectories of an error to data coordinates."""
     try:
         yield
     except IntegrationError as error:

@@ -193,7 +193,7 @@ class Recipe:
 
     @property
     def generates(self) -> bool:
-        """Whether cells are made from noise, in an artificial time, instead of moved between snapshots."""
+        """Whether cells are made from noise, in an artificial time, and none is moved."""
         return self.path.generates
 
     @property
@@ -228,7 +228,8 @@ def _respelled(
 def _require_heads(heads: Mapping[str, Head]) -> None:
     for name, head in heads.items():
         if not isinstance(name, str) or not isinstance(head, Head):
-            msg = f"heads[{name!r}] is of type {type(head).__name__}; expected a cellflow.recipes.Head."
+            kind = type(head).__name__
+            msg = f"heads[{name!r}] is of type {kind}; expected a cellflow.recipes.Head."
             raise InputTypeError(msg)
     if "velocity" not in heads or heads["velocity"].network is None:
         msg = f"heads has {sorted(heads)}; expected a network 'velocity' among them."

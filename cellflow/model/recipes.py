@@ -55,12 +55,13 @@ def _cfm(name: str, coupling: Coupling, path: Path, field: Builder, training: Tr
 def i_cfm(
     *, smoothing: float = 0.1, field: Builder = MLP, training: Training = _TRAINING
 ) -> Recipe:
-    """Conditional flow matching between independently drawn cells: the baseline of every other method.
+    """Conditional flow matching between independently drawn cells, the baseline of all methods.
 
     References
     ----------
-    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
-    section 3.2.2 (arXiv 2302.00482); Lipman et al., Flow matching for generative modeling, ICLR 2023.
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
+    transport, TMLR 2024, section 3.2.2 (arXiv 2302.00482); Lipman et al., Flow
+    matching for generative modeling, ICLR 2023.
     """
     return _cfm("i-cfm", Independent(), Linear(smoothing), field, training)
 
@@ -79,8 +80,8 @@ def ot_cfm(
 
     References
     ----------
-    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
-    section 3.2.3 (arXiv 2302.00482).
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
+    transport, TMLR 2024, section 3.2.3 (arXiv 2302.00482).
     """
     return _cfm("ot-cfm", coupling or Auto(), Linear(smoothing), field, training)
 
@@ -119,15 +120,15 @@ def curved_cfm(
 def sb_cfm(
     *, sigma: float | Literal["auto"] = "auto", field: Builder = MLP, training: Training = _TRAINING
 ) -> Recipe:
-    """Probability-flow dynamics of the Schroedinger bridge: entropic plan and Brownian bridges of one diffusion.
+    """Probability flow of the Schroedinger bridge: entropic plan and Brownian bridges.
 
     The regularisation is that of the bridge, epsilon = 2 sigma^2 dt for squared Euclidean cost, on
     the whole populations.
 
     References
     ----------
-    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal transport, TMLR 2024,
-    section 3.2.5 (arXiv 2302.00482).
+    Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
+    transport, TMLR 2024, section 3.2.5 (arXiv 2302.00482).
     """
     return _cfm("sb-cfm", Entropic(sigma=sigma), BrownianBridge(sigma), field, training)
 
@@ -140,7 +141,7 @@ def sf2m(
     score: Builder = MLP,
     training: Training | None = None,
 ) -> Recipe:
-    """Schroedinger bridge by flow and score matching: velocity and score of one mixture of Brownian bridges.
+    """Schroedinger bridge by flow and score matching: velocity and score of Brownian bridges.
 
     With the entropic plan of the whole populations (epsilon = 2 sigma^2 dt, the default) the
     diffusion with the bridge's own sigma is the Schroedinger bridge. `coupling=Auto()`, exact
@@ -148,8 +149,8 @@ def sf2m(
 
     References
     ----------
-    Tong, Malkin, Fatras, Atanackovic, Zhang, Huguet, Wolf, Bengio, Simulation-free Schrödinger bridges via score and flow
-    matching, AISTATS 2024 (arXiv 2307.03672).
+    Tong, Malkin, Fatras, Atanackovic, Zhang, Huguet, Wolf, Bengio, Simulation-free Schrödinger
+    bridges via score and flow matching, AISTATS 2024 (arXiv 2307.03672).
     """
     plain = _cfm("sf2m", coupling or Entropic(sigma=sigma), BrownianBridge(sigma), field, _TRAINING)
     return plain.with_score(score, training=training)
@@ -162,14 +163,14 @@ def vp_cfm(
 
     References
     ----------
-    Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants, ICLR 2023 (arXiv 2209.15571);
-    VP-CFM of Tong et al., TMLR 2024.
+    Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants, ICLR 2023
+    (arXiv 2209.15571); VP-CFM of Tong et al., TMLR 2024.
     """
     return _cfm("vp-cfm", Independent(), Trigonometric(smoothing), field, training)
 
 
 def fm(*, smallest: float = 0.01, field: Builder = MLP, training: Training = _TRAINING) -> Recipe:
-    """Flow matching from noise: cells of any measured time and condition are generated, and none is moved.
+    """Flow matching from noise: cells of any measured time and condition are generated.
 
     Noise becomes cells in an artificial time from 0 to 1; the experiment's time is a feature beside
     the condition's. Nothing is coupled: every cell is the end of paths from all of the
@@ -177,8 +178,8 @@ def fm(*, smallest: float = 0.01, field: Builder = MLP, training: Training = _TR
 
     References
     ----------
-    Lipman et al., Flow matching for generative modeling, ICLR 2023 (arXiv 2210.02747), the conditional paths that it calls
-    optimal transport.
+    Lipman et al., Flow matching for generative modeling, ICLR 2023 (arXiv 2210.02747), the
+    conditional paths that it calls optimal transport.
     """
     return _cfm("fm", Independent(), FromNoise(smallest), field, training)
 
@@ -192,7 +193,9 @@ _METHODS = {
 
 
 def by_name(method: str | Recipe, *, scale: Scale | None = None) -> Recipe:
-    """Return the recipe of a method's name (`"ot-cfm"`), or the recipe itself; `scale` replaces its own.
+    """Return the recipe of a method's name (`"ot-cfm"`), or the recipe itself.
+
+    `scale` replaces that of the recipe.
 
     Raises
     ------

@@ -68,7 +68,7 @@ class PopulationScore:
 
     @guarded
     def score(self, x: FloatArray, *, noise: float) -> FloatArray:
-        """Score of the population under noise of a level (in model coordinates), at `x (n, d)`, shape `(n, d)`."""
+        """Score at `x (n, d)` under noise of a level (in model coordinates), shape `(n, d)`."""
         z = Rows.of(self.frame.to_model(x)).to("cpu", torch.float32)
         level = as_number("noise", noise)
         with torch_threads(), torch.no_grad():
@@ -77,7 +77,7 @@ class PopulationScore:
 
     @guarded
     def sample(self, n: int, *, random_state: RandomState = 0, n_steps: int = 10) -> FloatArray:
-        """Draw `n` cells by annealed Langevin dynamics, shape `(n, d)`; see `cellflow.simulation.annealed_langevin`."""
+        """Draw `n` cells by annealed Langevin dynamics, shape `(n, d)`; see `annealed_langevin`."""
         seed = as_seed(random_state)
         z = torch.from_numpy(
             stream(seed).standard_normal(
@@ -92,6 +92,14 @@ class PopulationScore:
 
 def _at(network: nn.Module, t: torch.Tensor, x: torch.Tensor, noise: float) -> torch.Tensor:
     return network(t, x, noise)  # type: ignore[no-any-return] # nn.Module returns Any
+
+
+def _require_population(population: object) -> None:
+    if not isinstance(population, Population):
+        one = " Pass one of its populations: snapshots[0]."
+        hint = one if isinstance(population, Snapshots) else ""
+        msg = f"population is of type {type(population).__name__}; expected a Population.{hint}"
+        raise InputTypeError(msg)
 
 
 @guarded
@@ -150,23 +158,16 @@ def fit_score(
 
     References
     ----------
-    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019.
+    Song and Ermon, Generative modeling by estimating gradients of the data distribution, 2019.
     """
     check_arguments(fit_score, locals())
-    if not isinstance(population, Population):
-        hint = (
-            " Pass one of its populations: snapshots[0]."
-            if isinstance(population, Snapshots)
-            else ""
-        )
-        msg = f"population is of type {type(population).__name__}; expected a Population.{hint}"
-        raise InputTypeError(msg)
+    _require_population(population)
     seed = as_seed(random_state)
     snapshots = Snapshots((population,))
     frame = Frame.fitted(snapshots, scale)
-    inside = snapshots.moved([frame.to_model(population.x)])
+    inside = frame.snapshots_to_model(snapshots)
     ladder = Ladder.fitted(inside) if ladder is None else ladder
-    # One population has no span of time; the network sees the middle of an arbitrary one.
+    # One population has no span of time; its time is the middle of an arbitrary one.
     clock = Clock(population.time - 1.0, population.time + 1.0, 1.0, 1.0)
     with Drawing(seed):
         network = NoiseConditional(
@@ -194,4 +195,4 @@ def fit_score(
             callback=callback,
         )
     head = trained.eval().score
-    return PopulationScore(head, frame, population.time, history, seed)  # type: ignore[arg-type] # the network made above
+    return PopulationScore(head, frame, population.time, history, seed)  # type: ignore[arg-type]

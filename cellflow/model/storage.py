@@ -84,7 +84,7 @@ def _replace_model(place: Path, blob: bytes, seal: bytes) -> None:
 
 
 def _read_model(place: Path) -> tuple[Mapping[str, Any], bytes, Path]:
-    """Read configuration and arrays, compared with their checksums; and the name of the arrays' file."""
+    """Read configuration and arrays, compared with their checksums, and the arrays' file."""
     seen = None
     while True:
         text = _read_file(place, _CONFIG_FILE)
@@ -140,7 +140,7 @@ def _read_file(place: Path, name: str, *, missing: bytes | None = None) -> bytes
 
 
 def _opened_seal(place: Path, text: bytes) -> tuple[Mapping[str, Any], str, bool]:
-    """The configuration of a model's JSON, the checksum of its arrays, and whether the configuration is whole."""
+    """Configuration of a model's JSON, checksum of its arrays, whether the first is whole."""
     try:
         config, sums, whole = opened_json(text)
         return config, sums[_ARRAY_FILE], whole
@@ -154,7 +154,7 @@ def _opened_seal(place: Path, text: bytes) -> tuple[Mapping[str, Any], str, bool
 
 
 def _opened_arrays(blob: bytes, file: Path) -> dict[str, FloatArray]:
-    """Arrays by name, out of a model's safetensors, which gives no size that the content does not have."""
+    """Arrays by name, from safetensors, whose sizes are those of the content."""
     from safetensors.numpy import load
 
     try:

@@ -15,7 +15,7 @@ __all__ = ["Objective", "weighted_mean"]
 
 @runtime_checkable
 class Objective(Protocol):
-    """`(dynamics, sample) -> scalar`. Several are a named mapping, so that the history has names."""
+    """`(dynamics, sample) -> scalar`, the loss of a head; its name is that of the head."""
 
     def __call__(self, dynamics: Dynamics, sample: PathSample) -> Tensor:
         """Evaluate on one batch."""

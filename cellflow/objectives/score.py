@@ -1,12 +1,13 @@
 r"""Score matching over a ladder of noise levels: denoising, sliced, implicit.
 
-All three perturb the states of a sample further. A state of a path is :math:`x_t = \mu_t + \sigma_t
-z`; with noise of level
-:math:`\sigma_k` on top it is distributed as :math:`\mu_t + \tau z`, :math:`\tau^2 = \sigma_t^2 + \sigma_k^2`, so that the same
-`z` serves. Half of the rows that lie on a path of positive width keep :math:`\sigma_k = 0`, which is where the score of the
-marginals themselves is learned; all others get a level of the ladder. Every loss is weighted by :math:`\tau^2`: near the
-observed times, where a bridge has no width, the levels of the ladder keep it from vanishing, and cells of the snapshots
-themselves are added, of which paths that are looked at at random times hardly see any.
+All three add noise to the states of a sample. A state of a path is
+:math:`x_t = \mu_t + \sigma_t z`. With noise of level :math:`\sigma_k`, it is distributed as
+:math:`\mu_t + \tau z`, :math:`\tau^2 = \sigma_t^2 + \sigma_k^2`, so that the same `z` serves. Half of
+the rows on a path of positive width keep :math:`\sigma_k = 0`, where the score of the marginals
+themselves is learned; all others get a level of the ladder. Every loss is weighted by
+:math:`\tau^2`. Near the observed times, where a bridge has no width, the levels of the ladder keep
+the weight from vanishing. Cells of the snapshots themselves are added, because points at random
+times are hardly ever at one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _PLAIN = 0.5
 
 
 class _Perturbed(NamedTuple):
-    """States `x (n, d)` at noise levels `noise (n,)`, and the width `tau (n,)` of the noise that they carry in all."""
+    """States `x (n, d)`, noise levels `noise (n,)`, width `tau (n,)` of all their noise."""
 
     x: Tensor
     noise: Tensor
@@ -48,8 +49,8 @@ def _perturbed(dynamics: Dynamics, sample: PathSample) -> _Perturbed:
         )
         raise InputError(msg)
     levels = std.new_tensor(cast("NoiseConditional", dynamics.score).ladder.levels)
-    # The upper part of [0, 1) is dealt out among the levels; rows without a width of their own
-    # always get one.
+    # The upper part of [0, 1) is divided among the levels; rows without a width of their own always
+    # get one.
     least = torch.where(std > 0, _PLAIN, 0.0)
     place = ((sample.level - least) / (1.0 - least) * len(levels)).floor().long()
     noise = torch.where(place >= 0, levels[place.clamp(0, len(levels) - 1)], 0.0)
@@ -58,7 +59,7 @@ def _perturbed(dynamics: Dynamics, sample: PathSample) -> _Perturbed:
 
 
 def _with_observed(loss: Objective, dynamics: Dynamics, sample: PathSample) -> Tensor:
-    """Mean of a loss over points on paths and, one for every two of them, cells of the snapshots themselves."""
+    """Mean of a loss over points on paths and half as many cells of the snapshots."""
     value = loss(dynamics, sample)
     if sample.observed is None:
         return value
@@ -93,8 +94,8 @@ def denoising_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
 
     References
     ----------
-    Vincent, A connection between score matching and denoising autoencoders, 2011; Song and Ermon, Generative modeling by
-    estimating gradients of the data distribution, NeurIPS 2019, eq. (5) and (6).
+    Vincent, A connection between score matching and denoising autoencoders, 2011; Song and Ermon,
+    Generative modeling by estimating gradients of the data distribution, NeurIPS 2019, (5), (6).
     """
     return _with_observed(_denoising, dynamics, sample)
 
@@ -112,9 +113,10 @@ def _denoising(dynamics: Dynamics, sample: PathSample) -> Tensor:
 
 
 def sliced_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
-    r"""Match the score along random directions, without knowing the noise of the states; with reduced variance.
+    r"""Match the score along random directions, without knowing the noise of the states.
 
-    .. math::  \mathbb E\, \tau^2 \big(v^\top \nabla_x (v^\top s) + \tfrac12 \|s\|^2\big) / d, \qquad v \sim \mathcal N(0, I)
+    .. math::  \mathbb E\, \tau^2 \big(v^\top \nabla_x (v^\top s) + \tfrac12 \|s\|^2\big) / d,
+        \qquad v \sim \mathcal N(0, I)
 
     For populations without a noise model, and more than some twenty dimensions: one derivative,
     whatever their number. For Gaussian directions the expectation of :math:`(v^\top s)^2` is
@@ -148,7 +150,7 @@ def _sliced(dynamics: Dynamics, sample: PathSample) -> Tensor:
 
 
 def implicit_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
-    r"""Match the score with the exact trace of its Jacobian, without knowing the noise of the states.
+    r"""Match the score with the exact trace of its Jacobian; the noise need not be known.
 
     .. math::  \mathbb E\, \tau^2 \big(\operatorname{tr} \nabla_x s + \tfrac12 \|s\|^2\big) / d
 
@@ -163,7 +165,7 @@ def implicit_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
 
     References
     ----------
-    Hyvärinen, Estimation of non-normalized statistical models by score matching, JMLR 2005, eq. (4).
+    Hyvärinen, Estimation of non-normalized statistical models by score matching, 2005, eq. (4).
     """
     return _with_observed(_implicit, dynamics, sample)
 

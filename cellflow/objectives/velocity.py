@@ -28,8 +28,9 @@ def velocity_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
 
     References
     ----------
-    Lipman et al., Flow matching for generative modeling, ICLR 2023; Tong et al., Improving and generalizing flow-based
-    generative models with minibatch optimal transport, TMLR 2024, theorem 3.2.
+    Lipman et al., Flow matching for generative modeling, ICLR 2023; Tong et al., Improving and
+    generalizing flow-based generative models with minibatch optimal transport, TMLR 2024, theorem
+    3.2.
     """
     velocity = dynamics(sample.t, sample.x, sample.context)
     return weighted_mean(
