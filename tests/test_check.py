@@ -12,7 +12,7 @@ from cellflow.errors import InputError
 
 def test_nothing_to_say_about_good_cells(cells, frozen):
     with frozen(cells):
-        table = cf.pp.check(cells, time_key="hours")
+        table = cf.pp.check(cells, "hours")
     assert list(table.columns) == ["severity", "key", "found", "expected", "remedy"]
     assert table.empty
 
@@ -22,7 +22,7 @@ def test_errors_first_each_with_a_remedy(cells, frozen):
     cells.obsm["X_pca"][4, 1] = np.nan
     cells.obs["hours"] = ["late", *["3"] * 89]
     with frozen(cells):
-        table = cf.pp.check(cells, time_key="hours", weight_key="none")
+        table = cf.pp.check(cells, "hours", weight_key="none")
     assert table["severity"].tolist() == ["error"] * 3
     assert table["key"].tolist() == [
         "adata.obs['hours']",
@@ -36,7 +36,7 @@ def test_warnings_and_notes(cells):
     cells.obsm["X_pca"][:, 3] = 1.0
     cells.obsm["X_pca"][8, 1] = 1000.0
     cells.obs.loc["cell3", "hours"] = np.nan
-    table = cf.pp.check(cells, time_key="hours").set_index("severity")
+    table = cf.pp.check(cells, "hours").set_index("severity")
     assert table.loc["warning", "found"].str.contains("constant|extremely far").all()
     assert "no time for 1 of 90" in table.loc["note", "found"]
 
@@ -65,7 +65,7 @@ def test_expression_that_no_decoder_can_be_fitted_to(cells, kind, bad, layer):
         cells.X = value
     else:
         cells.layers[layer] = value
-    table = cf.pp.check(cells, time_key="hours", layer=layer)
+    table = cf.pp.check(cells, "hours", layer=layer)
     assert table["severity"].tolist() == ["error"]
     assert table.loc[0, "key"] == ("adata.X" if layer is None else "adata.layers['smooth']")
     assert table.loc[0, "found"] == "is not finite in 2 genes (first: 'gene5'; cell 'cell40')"
@@ -76,7 +76,7 @@ def test_expression_that_no_decoder_can_be_fitted_to(cells, kind, bad, layer):
 def test_expression_of_another_kind_or_place(cells):
     cells.layers["words"] = np.full(cells.shape, 1j)
     for layer, said in {"words": "has dtype complex128", "wrods": "is missing"}.items():
-        table = cf.pp.check(cells, time_key="hours", layer=layer)
+        table = cf.pp.check(cells, "hours", layer=layer)
         assert table["found"].tolist() == [said]
         with pytest.raises(InputError, match=said) as caught:
             cf.tl.flow(cells, "hours", layer=layer)
@@ -87,16 +87,16 @@ def test_one_finding_once(cells):
     """The genes may be the representation, too; those beyond n_dims are decoded to all the same."""
     cells.X = cells.X.toarray()
     cells.X[3, 1] = np.nan
-    table = cf.pp.check(cells, time_key="hours", use_rep="X")
+    table = cf.pp.check(cells, "hours", use_rep="X")
     assert table["found"].tolist() == ["has 1 NaN (first: cell 'cell3', column 1)"]
-    table = cf.pp.check(cells, time_key="hours", use_rep="X", n_dims=1)
+    table = cf.pp.check(cells, "hours", use_rep="X", n_dims=1)
     assert table["found"].tolist() == ["is not finite in 1 genes (first: 'gene1'; cell 'cell3')"]
 
 
 def test_no_expression_is_fine(cells):
-    assert cf.pp.check(ad.AnnData(obs=cells.obs, obsm=dict(cells.obsm)), time_key="hours").empty
+    assert cf.pp.check(ad.AnnData(obs=cells.obs, obsm=dict(cells.obsm)), "hours").empty
 
 
 def test_what_is_no_anndata():
-    table = cf.pp.check(np.zeros((3, 2)), time_key="hours")
+    table = cf.pp.check(np.zeros((3, 2)), "hours")
     assert table.loc[0, "found"] == "is of type ndarray"

@@ -228,8 +228,9 @@ QUESTIONS = {
     "tl.predict": lambda a: cf.tl.predict(a, time=20.0),
     "tl.push": lambda a: cf.tl.push(a, time=48.0),
     "tl.pull": lambda a: cf.tl.pull(a, time=0.0),
-    "tl.sample": lambda a: cf.tl.sample(a, 12.0, n_obs=3, n_steps=1),
-    "tl.trajectories": lambda a: cf.tl.trajectories(a, n_times=2, cells=[0]),
+    "tl.sample": lambda a: cf.tl.sample(a, time=12.0, n_obs=3, n_steps=1),
+    "tl.simulate": lambda a: cf.tl.simulate(a, [0], n_times=2),
+    "tl.trajectories": lambda a: cf.tl.trajectories(a, n_times=2),
     "tl.velocity": lambda a: cf.tl.velocity(a, basis="umap", genes=[0]),
     "tl.age": cf.tl.age,
     "tl.generate": lambda a: cf.tl.generate(a, time=12.0, n_obs=3),
@@ -404,8 +405,8 @@ def test_the_unit_of_positions_does_not_matter_to_a_density(scale):
     ("name", "call"),
     [
         ("n_obs", lambda a, n: cf.tl.predict(a, time=30.0, n_obs=n)),
-        ("n_obs", lambda a, n: cf.tl.sample(a, 12.0, n_obs=n)),
-        ("n_steps", lambda a, n: cf.tl.sample(a, 12.0, n_obs=2, n_steps=n)),
+        ("n_obs", lambda a, n: cf.tl.sample(a, time=12.0, n_obs=n)),
+        ("n_steps", lambda a, n: cf.tl.sample(a, time=12.0, n_obs=2, n_steps=n)),
         ("n_times", lambda a, n: cf.tl.trajectories(a, n_times=n)),
         ("n_times", lambda a, n: cf.tl.age(a, n_times=n)),
         ("n_rep", lambda a, n: cf.get.flow(a).diffuse(np.ones((2, 4)), 0.0, [1.0], n_rep=n)),
@@ -462,7 +463,7 @@ def moved(by, to=1.0, cell=40):
 
 
 def findings(adata, **more):
-    table = cf.pp.check(adata, time_key="hours", **more)
+    table = cf.pp.check(adata, "hours", **more)
     return table[table["severity"] != "note"]
 
 

@@ -58,7 +58,7 @@ def reported(adata, **arguments):
 
 
 def everything_but_densities(adata):
-    cf.pp.check(adata, time_key="hours")
+    cf.pp.check(adata, "hours")
     cf.tl.flow(adata, "hours", method=QUICK, score=True)
     cf.tl.velocity(adata, basis="umap")
     cf.tl.trajectories(adata, n_times=3)
@@ -68,7 +68,7 @@ def everything_but_densities(adata):
         cf.tl.push(adata, ["cell1"], time=30.0),
         cf.tl.pull(adata, ["cell80"], time=30.0),
         cf.tl.predict(adata, time=30.0, stochastic=True),
-        cf.tl.sample(adata, 12.0, n_obs=20),
+        cf.tl.sample(adata, time=12.0, n_obs=20),
         cf.tl.refine(adata, adata[:30].copy(), time=12.0),
     ]
     cf.tl.flow(adata, "hours", method=GENERATOR, key_added="noise")
@@ -107,6 +107,7 @@ CALLS = {
         a, make_cells()[:10].copy(), **({"time": 12.0, "check": False} | kw)
     ),
     "tl.sample": lambda a, **kw: cf.tl.sample(a, **({"time": 12.0, "n_obs": 5} | kw)),
+    "tl.simulate": lambda a, **kw: cf.tl.simulate(a, **({"cells": [3], "n_times": 3} | kw)),
     "get.density": cf.get.density,
     "get.diagnosis": cf.get.diagnosis,
     "tl.generate": lambda a, **kw: cf.tl.generate(a, **({"time": 12.0, "n_obs": 5} | kw)),

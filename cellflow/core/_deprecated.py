@@ -80,10 +80,13 @@ class Elsewhere:
         The new call, as code: `"cf.tl.simulate(adata, cells=...)"`.
     function
         The other function, which takes the same arguments.
+    without
+        Arguments that it does not take, and that had no effect beside this keyword.
     """
 
     call: str
     function: Callable[..., Any]
+    without: tuple[str, ...] = ()
 
     def instead(self, call: str) -> str:  # noqa: ARG002 (as `Renamed`)
         """What to write now."""
@@ -153,11 +156,11 @@ def _respelled(
     name = function.__name__
     rest = {key: value for key, value in kwargs.items() if key not in old}
     beyond = args[allowed:]
-    if len(beyond) > len(positional) or rest.keys() & set(positional[: len(beyond)]):
-        function(*args, **kwargs)  # raises the TypeError of Python
-    arguments = dict(signature(function).bind_partial(*args[:allowed], **rest).arguments)
     moved = dict(zip(positional, beyond, strict=False))
-    arguments |= moved
+    given = dict(zip(signature(function).parameters, args[:allowed], strict=False)) | moved
+    if len(beyond) > len(positional) or rest.keys() & given.keys():
+        function(*args, **kwargs)  # raises the TypeError of Python
+    arguments = given | rest
     if moved:
         before = ", ".join(["...", *moved])
         now = ", ".join(["...", *(f"{key}=..." for key in moved)])
@@ -170,5 +173,6 @@ def _respelled(
             arguments = change(key, kwargs[key], arguments)
         elif kwargs[key] is not None:
             chosen = change.function
-            arguments[key] = kwargs[key]
+            kept = {name: v for name, v in arguments.items() if name not in change.without}
+            arguments = kept | {key: kwargs[key]}
     return chosen, arguments

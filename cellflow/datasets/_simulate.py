@@ -10,9 +10,11 @@ import numpy as np
 
 from cellflow import synthetic
 from cellflow.core._arguments import check_arguments
+from cellflow.core._deprecated import Renamed, accepts
 from cellflow.core._numbers import as_array, as_count
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
+from cellflow.core._typing import RandomState
 from cellflow.errors import InputError, closest
 from cellflow.synthetic import System, truth
 
@@ -32,8 +34,13 @@ _BY_NAME: dict[str, Any] = {
 
 
 @guarded
+@accepts(seed=Renamed("random_state"))
 def simulate(
-    name: str | System, *, n_obs: int = 500, times: Sequence[float] | None = None, seed: int = 0
+    name: str | System,
+    *,
+    n_obs: int = 500,
+    times: Sequence[float] | None = None,
+    random_state: RandomState = 0,
 ) -> AnnData:
     """Draw snapshots of a system whose dynamics are known.
 
@@ -47,8 +54,8 @@ def simulate(
         Cells per snapshot.
     times
         Times of the snapshots, strictly increasing, not before 0; the system's own by default.
-    seed
-        Non-negative integer; the same seed gives the same cells.
+    random_state
+        Seed; the same seed gives the same cells.
 
     Returns
     -------
@@ -79,7 +86,7 @@ def simulate(
         raise InputError(msg)
     # Positions, velocities and their work space, for every cell of every time.
     n_obs = as_count("n_obs", n_obs, each=256 * len(chosen))
-    seed = as_seed(seed)
+    seed = as_seed(random_state)
     snapshots = system.sample(n_obs, chosen.tolist(), stream(seed))
 
     x = np.concatenate([p.x for p in snapshots.populations])

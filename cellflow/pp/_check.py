@@ -22,8 +22,8 @@ __all__ = ["check"]
 @guarded
 def check(
     adata: AnnData,
-    *,
     time_key: str,
+    *,
     use_rep: str = "X_pca",
     n_dims: int | None = None,
     weight_key: str | None = None,

@@ -9,6 +9,7 @@ from cellflow.tl._predict import predict
 from cellflow.tl._push import pull, push
 from cellflow.tl._refine import refine
 from cellflow.tl._sample import sample
+from cellflow.tl._simulate import simulate
 from cellflow.tl._trajectories import trajectories
 from cellflow.tl._translate import translate
 from cellflow.tl._velocity import velocity
@@ -25,6 +26,7 @@ __all__ = [
     "push",
     "refine",
     "sample",
+    "simulate",
     "trajectories",
     "translate",
     "velocity",

@@ -13,6 +13,7 @@ from cellflow.adapter.moved import cell_bytes, cells_of_fit
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.times import Time
 from cellflow.core._arguments import check_arguments
+from cellflow.core._deprecated import accepts
 from cellflow.core._numbers import ROUNDS, as_count
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
@@ -28,10 +29,11 @@ __all__ = ["sample"]
 
 
 @guarded
+@accepts(positional=("time",))
 def sample(
     adata: AnnData,
-    time: Time,
     *,
+    time: Time,
     n_obs: int,
     condition: Condition | None = None,
     n_steps: int = 10,

@@ -22,6 +22,7 @@ from cellflow.analysis.translation import (
     require_enough,
 )
 from cellflow.core._arguments import check_arguments
+from cellflow.core._deprecated import Renamed, accepts
 from cellflow.core._numbers import shown
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
@@ -39,9 +40,10 @@ __all__ = ["translate"]
 
 
 @guarded
+@accepts(key=Renamed("groupby"))
 def translate(
     adata: AnnData,
-    key: str,
+    groupby: str,
     *,
     source: str | float,
     target: str | float,
@@ -74,7 +76,7 @@ def translate(
     ----------
     adata
         Cells with a representation.
-    key
+    groupby
         Column of `adata.obs` with the groups.
     source, target
         Groups in it: from and to.
@@ -143,19 +145,21 @@ def translate(
             " such as 'ot-cfm'."
         )
         raise InputError(msg)
-    if key in {"source_cell", "translated_to", "displacement"}:
+    if groupby in {"source_cell", "translated_to", "displacement"}:
         msg = (
-            f"key={key!r} is a column that the result has of its own; expected another. Rename it"
+            f"groupby={groupby!r} is a column that the result has of its own; expected another. Rename it"
             " in adata.obs."
         )
         raise InputError(msg)
-    groups, (source, target) = _groups(adata, key), (_label(source), _label(target))
+    groups, (source, target) = _groups(adata, groupby), (_label(source), _label(target))
     rows = {
-        name: _rows_of(groups, key, name, argument)
+        name: _rows_of(groups, groupby, name, argument)
         for name, argument in ((source, "source"), (target, "target"))
     }
     if source == target:
-        msg = f"source and target are both {source!r}; expected two groups of adata.obs[{key!r}]."
+        msg = (
+            f"source and target are both {source!r}; expected two groups of adata.obs[{groupby!r}]."
+        )
         raise InputError(msg)
     chosen = rows[source] if cells is None else cell_rows(adata, cells)
     if len(chosen) == 0:
@@ -190,14 +194,14 @@ def translate(
     obs = pd.DataFrame(
         {
             "source_cell": adata.obs_names.to_numpy()[chosen],
-            key: groups[chosen],
+            groupby: groups[chosen],
             "translated_to": target,
             "displacement": np.linalg.norm(moved - x[chosen], axis=1),
         },
         index=[f"{cell}-{i}" for i, cell in enumerate(adata.obs_names[chosen])],
     )
     about: dict[str, Any] = {
-        "key": key,
+        "key": groupby,
         "source": source,
         "target": target,
         "n_source": len(here),

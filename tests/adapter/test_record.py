@@ -411,7 +411,7 @@ def test_overwrite_replaces_another_kind(complete):
 WITH = {
     "predictions": lambda a: cf.tl.predict(a, time=24.0, n_obs=5),
     "descendants": lambda a: cf.tl.push(a, ["cell1"], time=40.0),
-    "paths": lambda a: cf.tl.trajectories(a, n_times=3, cells=["cell1"]),
+    "paths": lambda a: cf.tl.simulate(a, n_times=3, cells=["cell1"]),
     "unfitted cells": lambda a: make_cells(30, seed=1),
     "cells with nothing": lambda a: ad.AnnData(np.zeros((2, 1), dtype=np.float32)),
     "cells of another fit": lambda a: cf.tl.flow(

@@ -179,7 +179,7 @@ CASES = {
 def test_a_fit_and_a_check_say_the_same(case):
     make, layer, words = CASES[case]
     adata = make(counted())
-    table = cf.pp.check(adata, time_key="time", layer=layer)
+    table = cf.pp.check(adata, "time", layer=layer)
     found = table[table["severity"] == "warning"]
     method = i_cfm(training=Training(steps=2, batch_size=32, record_every=2))
     with warnings.catch_warnings(record=True) as said:
@@ -204,10 +204,10 @@ def test_the_remedy_names_the_expression_that_the_representation_was_made_of(x, 
     adata = pca(counted(), "lognorm")
     if x == "lognorm":
         with_x(adata, "lognorm")
-    (row,) = cf.pp.check(adata, time_key="time", layer=layer).to_dict("records")
+    (row,) = cf.pp.check(adata, "time", layer=layer).to_dict("records")
     assert remedy in row["remedy"]
     chosen = None if remedy == "layer=None" else "lognorm"
-    assert not len(cf.pp.check(adata, time_key="time", layer=chosen))
+    assert not len(cf.pp.check(adata, "time", layer=chosen))
 
 
 def test_expression_that_nothing_decodes_is_said():
@@ -215,5 +215,5 @@ def test_expression_that_nothing_decodes_is_said():
     adata.X = np.random.default_rng(1).normal(size=adata.shape)
     adata.layers.clear()
     adata.obsm["X_pca"] = np.random.default_rng(2).normal(size=(adata.n_obs, 5)).astype("float32")
-    (row,) = cf.pp.check(adata, time_key="time").to_dict("records")
+    (row,) = cf.pp.check(adata, "time").to_dict("records")
     assert "no gene has a held-out R2 of 0.1" in row["found"]

@@ -25,7 +25,11 @@ def fetch(name: "str", *, colour: "str", size: "int" = 3) -> "tuple":
         "size=30",
         lambda value, arguments: arguments | {"size": 30 if value else arguments.get("size", 3)},
     ),
-    remote=Elsewhere("fetch(name)", lambda *, remote, **arguments: (*fetch(**arguments), remote)),
+    remote=Elsewhere(
+        "fetch(name)",
+        lambda *, remote, **arguments: (*fetch(**arguments), remote),
+        without=("size",),
+    ),
 )
 def draw(name: "str", *, colour: "str" = "black", size: "int" = 3) -> "tuple":
     """Draw."""
@@ -63,6 +67,7 @@ def test_the_new_spelling_warns_of_nothing():
             r"is now fetch\(name\)",
             ("fetched", "a", "red", 3, 1),
         ),
+        (("a",), {"remote": 1, "colour": "red", "size": 9}, "fetch", ("fetched", "a", "red", 3, 1)),
         (("a",), {"remote": None}, "is now fetch", ("a", "black", 3)),
     ],
 )

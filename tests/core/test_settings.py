@@ -108,7 +108,7 @@ CALLS = {
             "X_pca"
         ]
     ),
-    "sample": lambda a: cf.tl.sample(a, 12.0, n_obs=5).obsm["X_pca"],
+    "sample": lambda a: cf.tl.sample(a, time=12.0, n_obs=5).obsm["X_pca"],
     "score": lambda a: cf.get.flow(a).score(a.obsm["X_pca"], 12.0),
     "genes": lambda a: cf.get.velocity(a).to_numpy(),
     "fit": of_a_fit(short(), lambda flow: flow.velocity(np.ones((2, 3)), 0.5)),

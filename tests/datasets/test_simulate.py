@@ -79,7 +79,7 @@ def test_velocities_stand_beside_the_truth():
 
 
 def test_seeds_repeat_and_differ():
-    first, again, other = (simulate("two-well", n_obs=10, seed=seed).X for seed in (1, 1, 2))
+    first, again, other = (simulate("two-well", n_obs=10, random_state=seed).X for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -112,7 +112,7 @@ def test_defaults_are_the_systems_own():
         ({"name": "rotation", "times": []}, "increase strictly"),
         ({"name": "rotation", "times": [1.0, 0.0]}, "increase strictly"),
         ({"name": "rotation", "times": [-1.0, 0.0]}, "from 0 on"),
-        ({"name": "rotation", "seed": -1}, "random_state=-1"),
+        ({"name": "rotation", "random_state": -1}, "random_state=-1"),
     ],
 )
 def test_bad_arguments_are_named(arguments, said):

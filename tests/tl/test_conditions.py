@@ -61,7 +61,7 @@ def test_trajectories_and_predictions_part_by_condition(conditional):
     drug = (conditional.obs["drug"] == "drug").to_numpy()[first]
     assert end[~drug].mean() - end[drug].mean() == pytest.approx(4.0, abs=1.0)
     # A path asked alone, and a push, say the same.
-    alone = cf.tl.trajectories(conditional, times=[48.0], cells=conditional.obs_names[first])
+    alone = cf.tl.simulate(conditional, times=[48.0], cells=conditional.obs_names[first])
     np.testing.assert_allclose(alone.obsm["X_pca"][:, 1], end, atol=1e-5)
     pushed = cf.tl.push(conditional, conditional.obs_names[first], time=48.0)
     np.testing.assert_allclose(pushed.obsm["X_pca"][:, 1], end, atol=1e-5)
@@ -230,21 +230,21 @@ def test_a_score_is_conditional_too():
     adata = treated(60)
     recipe = ot_cfm(training=Training(steps=40, batch_size=64)).with_score()
     cf.tl.flow(adata, "hours", method=recipe, condition_key="drug")
-    paths = cf.tl.trajectories(adata, times=[12.0, 48.0], cells=[0, 1], stochastic=True, n_rep=2)
+    paths = cf.tl.simulate(adata, times=[12.0, 48.0], cells=[0, 1], stochastic=True, n_rep=2)
     assert np.isfinite(paths.obsm["X_pca"]).all()
     both = [
         cf.tl.predict(adata, time=30.0, condition=c, stochastic=True, n_obs=10).obsm["X_pca"]
         for c in MOVE
     ]
     assert not np.allclose(*both)
-    drawn = [cf.tl.sample(adata, 30.0, n_obs=10, condition=c, n_steps=2) for c in MOVE]
+    drawn = [cf.tl.sample(adata, time=30.0, n_obs=10, condition=c, n_steps=2) for c in MOVE]
     assert [d.uns["cf_sample"]["condition"]["drug"] for d in drawn] == list(MOVE)
     assert not np.allclose(*(d.obsm["X_pca"] for d in drawn))
     with pytest.raises(
         InputError,
         match=r"condition=None, but the fit .* conditions \['drug'\]. Expected one of them",
     ):
-        cf.tl.sample(adata, 30.0, n_obs=10)
+        cf.tl.sample(adata, time=30.0, n_obs=10)
     with pytest.raises(
         InputError, match=r"conditions \['drug'\], and a population of several cannot be refined"
     ):

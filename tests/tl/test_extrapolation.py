@@ -34,8 +34,8 @@ LATER = {
     "push": lambda a, t, **how: cf.tl.push(a, [1, 80], time=t, **how),
     "push all": lambda a, t, **how: cf.tl.push(a[::9], time=t, **how),
     "trajectories": lambda a, t, **how: cf.tl.trajectories(a, times=[0.0, t], **how),
-    "paths": lambda a, t, **how: cf.tl.trajectories(a, times=[t, 20.0], cells=[1], **how),
-    "diffusion": lambda a, t, **how: cf.tl.trajectories(
+    "paths": lambda a, t, **how: cf.tl.simulate(a, times=[t, 20.0], cells=[1], **how),
+    "diffusion": lambda a, t, **how: cf.tl.simulate(
         a, times=[t], cells=[80], stochastic=True, n_rep=2, **how
     ),
 }
@@ -249,7 +249,7 @@ OWN_TIMES = {
     "velocity": lambda a, **how: cf.tl.velocity(a, **how),
     "velocity without genes": lambda a, **how: cf.tl.velocity(a, genes=[], **how),
     "get.velocity": lambda a, **how: cf.get.velocity(a, **how),
-    "trajectories": lambda a, **how: cf.tl.trajectories(a, times=[0.0, 48.0], cells=[1, 80], **how),
+    "trajectories": lambda a, **how: cf.tl.simulate(a, times=[0.0, 48.0], cells=[1, 80], **how),
     "pull": lambda a, **how: cf.tl.pull(a, [80], time=40.0, **how),
 }
 

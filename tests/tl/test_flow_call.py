@@ -303,7 +303,7 @@ def test_the_method_that_looks_at_sizes_takes_them(cells):
 
 def test_the_check_says_that_sizes_are_not_looked_at(cells):
     cells.obs["size"] = cells.obs["hours"] + 1.0
-    found = cf.pp.check(cells, time_key="hours", mass_key="size")
+    found = cf.pp.check(cells, "hours", mass_key="size")
     assert found["severity"].tolist().count("warning") == 1
     assert "growth is not learned yet" in found["expected"].iloc[0]
 

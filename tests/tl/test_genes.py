@@ -68,9 +68,9 @@ ANSWERS = {
     "predict": lambda a, **k: cf.tl.predict(a, time=1.5, n_obs=30, **k),
     "push": lambda a, **k: cf.tl.push(a, np.arange(30), time=1.5, **k),
     "pull": lambda a, **k: cf.tl.pull(a, np.arange(100, 130), time=1.5, **k),
-    "trajectories": lambda a, **k: cf.tl.trajectories(a, cells=np.arange(10), n_times=3, **k),
+    "simulate": lambda a, **k: cf.tl.simulate(a, np.arange(10), n_times=3, **k),
     "generate": lambda a, **k: cf.tl.generate(a, time=1.5, n_obs=30, key="made", **k),
-    "sample": lambda a, **k: cf.tl.sample(a, 1.0, n_obs=30, n_steps=1, **k),
+    "sample": lambda a, **k: cf.tl.sample(a, time=1.0, n_obs=30, n_steps=1, **k),
     "refine": lambda a, **k: cf.tl.refine(a, a[:30].copy(), time=1.0, check=False, **k),
     "translate": lambda a, **k: cf.tl.translate(
         a, "arm", source="a", target="b", method=i_cfm(training=BRIEF), **k
@@ -240,23 +240,18 @@ def test_every_call_that_answers_with_genes_takes_them(call):
         (slice(2, 4), "nor positions, nor names"),
     ],
 )
-@pytest.mark.parametrize("call", ["predict", "push", "trajectories", "velocity", "get.velocity"])
+@pytest.mark.parametrize("call", ["predict", "push", "simulate", "velocity", "get.velocity"])
 def test_genes_that_are_none(masked, call, genes, message, frozen):
     calls = ANSWERS | {"velocity": cf.tl.velocity, "get.velocity": cf.get.velocity}
     with frozen(masked), pytest.raises(InputError, match=message):
         calls[call](masked, genes=genes)
 
 
-def test_genes_of_paths_need_cells(masked, frozen):
-    with frozen(masked), pytest.raises(InputError, match=r"genes=\[1\] without cells="):
-        cf.tl.trajectories(masked, genes=[1])
-
-
 def test_genes_without_expression(masked):
     bare = ad.AnnData(obs=masked.obs[["time"]], obsm=dict(masked.obsm))
     cf.tl.flow(bare, "time", method=i_cfm(training=BRIEF))
     assert ANSWERS["push"](bare).n_vars == ANSWERS["push"](bare, genes=[]).n_vars == 0
-    for answer in ("predict", "push", "trajectories"):
+    for answer in ("predict", "push", "simulate"):
         with pytest.raises(InputError, match="has no decoder"):
             ANSWERS[answer](bare, genes=["ENSG00001"])
 

@@ -8,9 +8,9 @@ import pytest
 import scipy.sparse as sp
 
 import cellflow as cf
+from cellflow.analysis import trajectories as trajectories_module
 from cellflow.core import decoder as decoder_module
 from cellflow.errors import InputError, InputTypeError, MissingKeyError
-from cellflow.tl import _trajectories
 from conftest import quick_recipe
 
 # Containers -----------------------------------------------------------------------------------------------------------
@@ -35,7 +35,7 @@ QUESTIONS = {
     "velocity": lambda a: cf.tl.velocity(a, basis="umap", copy=True).obsm["velocity_umap"],
     "velocity of genes": lambda a: cf.tl.velocity(a, copy=True).layers["velocity"],
     "trajectories": lambda a: cf.tl.trajectories(a, n_times=3, copy=True).obsm["cf_trajectory"],
-    "paths": lambda a: cf.tl.trajectories(a, n_times=3, cells=["cell5"]).X,
+    "paths": lambda a: cf.tl.simulate(a, n_times=3, cells=["cell5"]).X,
     "predict": lambda a: cf.tl.predict(a, time=30.0).X,
     "push": lambda a: cf.tl.push(a, [1, 31], time=40.0).X,
     "pull": lambda a: cf.tl.pull(a, [81, 31], time=4.0).X,
@@ -194,7 +194,7 @@ def test_default_grid_and_chosen_paths(fitted, frozen):
     cf.tl.trajectories(fitted, n_times=5)
     assert fitted.uns["cellflow"]["trajectory_times"].tolist() == [0.0, 12.0, 24.0, 36.0, 48.0]
     with frozen(fitted):
-        paths = cf.tl.trajectories(fitted, n_times=5, cells=["cell7", "cell2"])
+        paths = cf.tl.simulate(fitted, n_times=5, cells=["cell7", "cell2"])
     assert paths.obs["source_cell"].tolist() == ["cell7"] * 5 + ["cell2"] * 5
     assert paths.obs["path"].tolist() == [0] * 5 + [1] * 5
     assert paths.obs["step"].tolist() == list(range(5)) * 2
@@ -212,22 +212,32 @@ def test_default_grid_and_chosen_paths(fitted, frozen):
         ({"times": ["early"]}, "times='early' is no time"),
         ({"n_times": 1}, "n_times=1"),
         ({"n_times": 2.5}, r"n_times=2\.5"),
-        ({"cells": ["cell_1"]}, "did you mean 'cell1'"),
     ],
 )
-def test_bad_grids(fitted, arguments, message, frozen):
+@pytest.mark.parametrize("call", [cf.tl.trajectories, cf.tl.simulate])
+def test_bad_grids(fitted, call, arguments, message, frozen):
     with frozen(fitted), pytest.raises(InputError, match=message):
-        cf.tl.trajectories(fitted, **arguments)
+        call(fitted, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"), [(["cell_1"], "did you mean 'cell1'"), ([], "chooses no cell")]
+)
+def test_bad_cells(fitted, cells, message):
+    with pytest.raises(InputError, match=message):
+        cf.tl.simulate(fitted, cells)
 
 
 def test_trajectories_that_are_too_large(fitted, monkeypatch, frozen):
-    monkeypatch.setattr(_trajectories, "_LIMIT", 10_000)
+    monkeypatch.setattr(trajectories_module, "_LIMIT", 10_000)
     with (
         frozen(fitted),
-        pytest.raises(InputError, match=r"90 cells at 50 times in 4 dimensions take .* cells="),
+        pytest.raises(
+            InputError, match=r"90 cells at 50 times in 4 dimensions take .* cf\.tl\.simulate"
+        ),
     ):
         cf.tl.trajectories(fitted)
-    assert cf.tl.trajectories(fitted, cells=[1]).n_obs == 50
+    assert cf.tl.simulate(fitted, cells=[1]).n_obs == 50
 
 
 # Predictions ----------------------------------------------------------------------------------------------------------
@@ -310,7 +320,7 @@ def test_results_survive_a_file(fitted, tmp_path):
     for name, result in {
         "predict": cf.tl.predict(fitted, time=30.0, n_obs=10),
         "push": cf.tl.push(fitted, [3], time=30.0),
-        "paths": cf.tl.trajectories(fitted, n_times=3, cells=[3]),
+        "paths": cf.tl.simulate(fitted, n_times=3, cells=[3]),
     }.items():
         result.write_h5ad(tmp_path / f"{name}.h5ad")
         again = ad.read_h5ad(tmp_path / f"{name}.h5ad")

@@ -45,7 +45,7 @@ def test_a_cells_paths_do_not_depend_on_rows_or_other_cells(fitted):
     np.testing.assert_array_equal(
         turned.obsm["cf_trajectory_samples"], fitted.obsm["cf_trajectory_samples"][order]
     )
-    some = cf.tl.trajectories(fitted, cells=["cell5", "cell80"], **options)
+    some = cf.tl.simulate(fitted, cells=["cell5", "cell80"], **options)
     assert some.obs["replicate"].tolist() == [0, 0, 1, 1] * 2
     expected = fitted.obsm["cf_trajectory_samples"][[5, 80]].reshape(8, -1)
     np.testing.assert_array_equal(some.obsm["X_pca"], expected)
@@ -73,13 +73,15 @@ def test_stochastic_predictions_draw_anew(fitted):
 
 
 def test_samples_come_decoded_with_their_provenance(fitted):
-    drawn = cf.tl.sample(fitted, 12.0, n_obs=40, random_state=3)
+    drawn = cf.tl.sample(fitted, time=12.0, n_obs=40, random_state=3)
     assert drawn.shape == (40, 12)
     assert drawn.obsm["X_pca"].shape == (40, 4)
     about = drawn.uns["cf_sample"]
     assert (about["time"], about["random_state"]) == (12.0, 3)
     assert (np.diff(about["noise_levels"]) < 0).all()
-    np.testing.assert_array_equal(drawn.X, cf.tl.sample(fitted, 12.0, n_obs=40, random_state=3).X)
+    np.testing.assert_array_equal(
+        drawn.X, cf.tl.sample(fitted, time=12.0, n_obs=40, random_state=3).X
+    )
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,7 @@ def test_a_prediction_is_judged_on_a_snapshot_held_out(fitted, tmp_path):
     [
         (lambda a: cf.tl.trajectories(a, n_rep=2), "stochastic=True"),
         (lambda a: cf.tl.trajectories(a, stochastic=True, n_rep=0), "n_rep"),
-        (lambda a: cf.tl.sample(a, 12.0, n_obs=0), "n_obs"),
+        (lambda a: cf.tl.sample(a, time=12.0, n_obs=0), "n_obs"),
         (lambda a: cf.tl.refine(a, make_cells()), "Pass time="),
         (
             lambda a: cf.tl.refine(a, ad.AnnData(np.ones((3, 2))), time=12.0),
@@ -170,7 +172,7 @@ def test_a_fit_without_a_score_says_how_to_get_one(cells):
     for call in (
         lambda: cf.tl.trajectories(cells, stochastic=True),
         lambda: cf.tl.predict(cells, time=30.0, stochastic=True),
-        lambda: cf.tl.sample(cells, 12.0, n_obs=3),
+        lambda: cf.tl.sample(cells, time=12.0, n_obs=3),
         lambda: cf.tl.refine(cells, cells.copy(), time=12.0),
     ):
         with pytest.raises(InputError, match="score=True"):

@@ -1,0 +1,171 @@
+"""Trajectories of chosen cells, as an AnnData of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow.adapter.decoding import asked_genes
+from cellflow.adapter.fitted import Fitted, read_fitted
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.moved import moved_cells
+from cellflow.adapter.selection import Selection, cell_rows
+from cellflow.adapter.times import Time
+from cellflow.analysis.trajectories import CellTrajectories, Noise
+from cellflow.analysis.trajectories import trajectories as follow_cells
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import as_count, shown
+from cellflow.core._random import as_seed
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray, IntArray, RandomState
+from cellflow.errors import InputError, naming_cells
+from cellflow.tl._times import time_grid
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["followed", "simulate"]
+
+
+@guarded
+def simulate(
+    adata: AnnData,
+    cells: Selection | None = None,
+    *,
+    times: Sequence[Time] | FloatArray | None = None,
+    n_times: int = 50,
+    genes: Selection | None = None,
+    stochastic: bool = False,
+    n_rep: int = 1,
+    extrapolate: bool = False,
+    random_state: RandomState = 0,
+    key: str = DEFAULT,
+) -> AnnData:
+    """Return trajectories of chosen cells as an AnnData, one row per trajectory and time.
+
+    Each cell is moved forward from its own time, and backward before it, as by
+    `cf.tl.trajectories`, which writes the trajectories of all cells into `adata` instead.
+
+    Parameters
+    ----------
+    adata
+        Cells with a fit; it is not changed.
+    cells
+        A mask, positions or names; all cells by default.
+    times, n_times, stochastic, n_rep, extrapolate, random_state
+        See `cf.tl.trajectories`.
+    genes
+        Genes to decode: names, positions or a mask; the result has them in this order. All by
+        default, none with `[]`.
+    key
+        `key_added` of the fit.
+
+    Returns
+    -------
+    A new AnnData, whose rows are ordered by cell, replicate and time. Its fields are
+
+    - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
+    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene; see `cf.tl.flow`.
+    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
+    - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `obs["source_cell"]`: object, shape (n_rows,). Name of the measured cell.
+    - `obs["source_time"]`: float64, shape (n_rows,). Its time.
+    - `obs["path"]`: int64, shape (n_rows,). Number of the trajectory, from 0.
+    - `obs["replicate"]`: int64, shape (n_rows,). Its number among those of the cell, from 0.
+    - `obs["t"]`: float64, shape (n_rows,). Time of the state.
+    - `obs["step"]`: int64, shape (n_rows,). Number of the time, from 0.
+    - `obs["weight"]`: float64, shape (n_rows,). Those of one time sum to one, but for the growth
+      since the cell's own time where the fit has it.
+    - `obs["extrapolated"]`: bool, shape (n_rows,). Whether the time is outside those of the fit.
+    - `uns["cf_prediction"]`: dict. The `times`, the fit's `key`, `time_unit` and `use_rep`, and
+      `cellflow_version`.
+
+    Raises
+    ------
+    InputError
+        No fit, no such cells or genes, no times, times more than one mean interval outside those of
+        the fit without `extrapolate`, or a result above 2 GB.
+    IntegrationError
+        A state that is not finite.
+
+    Warns
+    -----
+    IntegrationWarning
+        Times outside the observed ones.
+
+    References
+    ----------
+    As of `cf.tl.trajectories`.
+
+    Examples
+    --------
+    >>> paths = cf.tl.simulate(adata, ["cell7"], times=[0, 24, 48])  # doctest: +SKIP
+    """
+    check_arguments(simulate, locals())
+    fitted = read_fitted(adata, key)
+    grid = time_grid(fitted, times, n_times)
+    rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
+    if len(rows) == 0:
+        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all."
+        raise InputError(msg)
+    n_rep = as_count("n_rep", n_rep)
+    asked = asked_genes(adata, fitted.flow.decoder, genes, key)
+    asked.require_room(len(rows) * n_rep * len(grid))
+    found = followed(
+        fitted,
+        rows,
+        grid,
+        stochastic=stochastic,
+        n_rep=n_rep,
+        random_state=random_state,
+        extrapolate=extrapolate,
+    )
+    n = len(rows) * n_rep
+    weight = found.moved.weights(np.full(len(rows), 1.0 / n))
+    obs = {
+        "path": np.repeat(np.arange(n), len(grid)),
+        "replicate": np.repeat(np.arange(n) % n_rep, len(grid)),
+        "t": np.tile(grid, n),
+        "step": np.tile(np.arange(len(grid)), n),
+        "weight": weight.T.ravel(),
+        "extrapolated": np.tile(found.extrapolated, n),
+    }
+    states = found.states.reshape(n * len(grid), -1)
+    origin = np.repeat(rows, n_rep * len(grid))
+    paths = moved_cells(adata, fitted, asked, states, origin, obs, {"times": grid})
+    found.warn()
+    return paths
+
+
+def followed(
+    fitted: Fitted,
+    rows: IntArray,
+    grid: FloatArray,
+    *,
+    stochastic: bool,
+    n_rep: int,
+    random_state: RandomState,
+    extrapolate: bool,
+) -> CellTrajectories:
+    """Trajectories of some cells of a fit; see `cellflow.analysis.trajectories`."""
+    n_rep = as_count("n_rep", n_rep)
+    seed = as_seed(random_state)
+    if n_rep > 1 and not stochastic:
+        msg = (
+            f"n_rep={n_rep} without stochastic=True, which would give {n_rep} equal trajectories."
+            " Pass stochastic=True."
+        )
+        raise InputError(msg)
+    with naming_cells(fitted.names[rows]):
+        return follow_cells(
+            fitted.flow,
+            fitted.x[rows],
+            fitted.starts[rows],
+            grid,
+            noise=Noise(n_rep, seed, fitted.noise_keys[rows]) if stochastic else None,
+            context=fitted.features(None, rows),
+            measured=fitted.x,
+            extrapolate=extrapolate,
+        )
