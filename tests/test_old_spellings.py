@@ -3,10 +3,10 @@
 import anndata as ad
 import numpy as np
 import pytest
+from cellflow.recipes import i_cfm
 
 import cellflow as cf
 from cellflow.errors import InputTypeError
-from cellflow.recipes import i_cfm
 from cellflow.training import Training
 from conftest import digest
 

@@ -1,10 +1,11 @@
-"""Compute and write: fit a flow to the cells of an AnnData, and ask it questions."""
+"""Compute on an AnnData: fit a flow to its cells, and evaluate it."""
 
+from cellflow.tl._age import age
 from cellflow.tl._density import density
 from cellflow.tl._diagnose import diagnose
 from cellflow.tl._flow import flow
 from cellflow.tl._generate import generate
-from cellflow.tl._log_density import age, log_density
+from cellflow.tl._log_density import log_density
 from cellflow.tl._predict import predict
 from cellflow.tl._push import pull, push
 from cellflow.tl._refine import refine

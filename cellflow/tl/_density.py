@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from cellflow.adapter.fitted import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys, listed, require_free
-from cellflow.adapter.read import read
+from cellflow.adapter.read import Cells, read
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.store import plain, sealed
 from cellflow.adapter.write import target_of, write
-from cellflow.analysis.snapshots import pooled_density, snapshot_densities
+from cellflow.analysis.cell_densities import pooled_densities, separate_densities
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_count
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
-from cellflow.core._typing import FloatArray, RandomState
+from cellflow.core._typing import RandomState
 from cellflow.core._version import __version__
 from cellflow.errors import InputError
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["density"]
 
-#: References without a network, which cannot be conditional.
+#: Methods without a network, which cannot be conditional.
 _REFERENCES = ("gmm", "kde")
 
 
@@ -50,11 +48,11 @@ def density(
     threads: int = 1,
     copy: bool = False,
 ) -> AnnData | None:
-    """Learn the density of every snapshot, and say how likely each cell is in its own.
+    """Learn the density of every snapshot, and write the log-density of each cell in its own.
 
-    No dynamics takes part: cells that are unlikely here are rare states, doublets or artefacts of
-    their snapshot, and `cf.tl.log_density` (the same question to a fitted dynamics) is judged
-    against these densities.
+    No dynamics is used. Cells that are unlikely here are rare states, doublets or artefacts of
+    their snapshot. `cf.tl.log_density`, the density under a fitted dynamics, is judged against
+    these densities.
 
     Parameters
     ----------
@@ -66,41 +64,54 @@ def density(
         A normalizing flow, `"nsf"`, `"maf"`, `"realnvp"` or `"glow"`; a reference without a
         network, `"gmm"` (Gaussian mixture) or `"kde"` (Gaussian kernels); or a class of flows with
         options, such as `partial(NSF, bins=16)`. Below some two hundred cells per snapshot, kernels
-        foresee cells that were held out better than any flow.
+        predict held-out cells better than any flow.
     pooled
         Learn one density conditional on time from all snapshots together, instead of an independent
         one for each: for many small snapshots. Flows only.
     use_rep, n_dims, weight_key, force_rep
-        See `cf.tl.flow`. Fewer dimensions make a better density: a snapshot of `n` cells says
-        little about 50.
+        See `cf.tl.flow`. Fewer dimensions make a better density: `n` cells say little about 50.
     key_added
         Prefix of what is written; see `cf.tl.flow`.
     overwrite
-        Replace what somebody else wrote under the same keys.
+        Replace existing fields that cellflow did not write under this `key_added`.
     random_state
         Seed; two runs with one seed on one machine are identical.
     threads
         Torch threads.
     copy
-        Return a changed copy and leave `adata` alone.
+        Return a changed copy, and leave `adata` unchanged.
 
     Returns
     -------
     None, or the copy. Written are
 
-    - `obs["cf_snapshot_log_density"]`: nats, in the coordinates of the representation. A cell
-      without a time is asked of the snapshot that is nearest to the mean time of its neighbours,
-      or, `pooled`, of the density at that time. Most cells have taken part in the fit of their own
-      density, so the values are a little too good; `cf.get.density` answers for others.
-    - `uns["cf_densities"]`: the densities as plain arrays, which `cf.get.density` returns.
+    - `obs["cf_snapshot_log_density"]`: float64, shape (n_obs,). In nats, in the coordinates of the
+      representation. A cell without a time is evaluated in the snapshot nearest to the mean time of
+      its neighbours, or with `pooled` at that time. Most cells took part in the fit of their own
+      density, so the values are a little too high; `cf.get.density` evaluates other cells.
+    - `uns["cf_densities"]`: dict. The densities as plain arrays, which `cf.get.density` returns.
 
     Raises
     ------
     InputError
-        Unusable data, a snapshot of fewer than 10 cells, a column that does not vary in one;
-        `adata` is as it was.
+        Unusable data, a snapshot of fewer than 10 cells, a column without variation in a snapshot;
+        `adata` is unchanged.
     TrainingError
         A likelihood that is not finite.
+
+    See Also
+    --------
+    cellflow.get.density, cellflow.tl.log_density
+
+    References
+    ----------
+    Durkan et al., Neural spline flows, NeurIPS 2019; Papamakarios et al., Masked autoregressive
+    flow for density estimation, NeurIPS 2017; Dinh et al., Density estimation using Real NVP, ICLR
+    2017; Kingma and Dhariwal, Glow, NeurIPS 2018.
+
+    Examples
+    --------
+    >>> cf.tl.density(adata, "day", n_dims=5)  # doctest: +SKIP
     """
     check_arguments(density, locals())
     keys = Keys(key_added)
@@ -123,30 +134,20 @@ def density(
     places = [("uns", keys.densities), ("obs", keys.snapshot_log_density)]
     require_free(adata, keys, places, overwrite=overwrite, kind="densities")
     target = target_of(adata, copy=copy)
-    times = inferred_times(cells)
-    snapshots = cells.snapshots()
-    if pooled:
-        conditional = pooled_density(snapshots, method=method, random_state=seed, threads=n_threads)
-        models: dict[str, Density] = {"pooled": conditional}
-        log_p = conditional.log_prob(cells.x, times[:, None])
-    else:
-        densities = snapshot_densities(
-            snapshots, method=method, random_state=seed, threads=n_threads
-        )
-        models = {str(time): model for time, model in densities.items()}
-        log_p = _in_nearest(densities, cells.x, times)
-    params = {
-        **cells.reading.params,
-        "time_unit": cells.unit,
-        "method": str(next(iter(models.values())).state()[0]["type"]),
-        "pooled": pooled,
-        "random_state": seed,
-    }
+    fit = pooled_densities if pooled else separate_densities
+    models, log_p = fit(
+        cells.snapshots(),
+        cells.x,
+        inferred_times(cells),
+        method=method,
+        random_state=seed,
+        threads=n_threads,
+    )
     record = {
         "cellflow_version": __version__,
         "kind": "densities",
-        "params": plain(params),
-        "times": snapshots.times,
+        "params": _params(cells, models, pooled=pooled, seed=seed),
+        "times": cells.snapshots().times,
         "densities": {name: sealed(*model.state()) for name, model in models.items()},
         "written": listed(keys, places),
     }
@@ -154,10 +155,16 @@ def density(
     return target if copy else None
 
 
-def _in_nearest(densities: Mapping[float, Density], x: FloatArray, times: FloatArray) -> FloatArray:
-    """Log-density of each cell in the snapshot that is nearest to its time."""
-    nearest = np.argmin(np.abs(times[:, None] - np.array(list(densities))), axis=1)
-    log_p = np.empty(len(x))
-    for k, model in enumerate(densities.values()):
-        log_p[nearest == k] = model.log_prob(x[nearest == k])
-    return log_p
+def _params(
+    cells: Cells, models: Mapping[str, Density], *, pooled: bool, seed: int
+) -> dict[str, Any]:
+    """The parameters as plain values."""
+    params = {
+        **cells.reading.params,
+        "time_unit": cells.unit,
+        "method": str(next(iter(models.values())).state()[0]["type"]),
+        "pooled": pooled,
+        "random_state": seed,
+    }
+    entries: dict[str, Any] = plain(params)
+    return entries

@@ -1,4 +1,4 @@
-"""What a fit says about itself."""
+"""A check of the parts of a fit against each other and against the cells."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from cellflow.analysis.diagnosis import Diagnosis
     from cellflow.core.plans import Plan
     from cellflow.core.population import Snapshots
-    from cellflow.metrics import Transitions
 
 __all__ = ["diagnose"]
 
@@ -42,7 +41,7 @@ logger = logging.getLogger("cellflow")
 _ENTRY = "diagnosis"
 #: Types that a message lists.
 _LISTED = 5
-#: Fewer cells than this have no neighbourhoods.
+#: Least number of cells that have neighbourhoods.
 _LEAST = 10
 
 
@@ -58,27 +57,28 @@ def diagnose(
     overwrite: bool = False,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Ask a fit whether its parts agree, where its paths go, and which cells they miss.
+    r"""Check the parts of a fit against each other and against the measured cells.
 
     - Three estimates of the gradient of the log-density, :math:`\nabla \log p_t`, at the times of
       the snapshots: the score head of a fit that has one, the density of the dynamics where
       `cf.tl.log_density` has learned its source, and the mean shift of the nearest cells (Fukunaga
-      and Hostetler 1975), which knows no model. Their mean cosines are beside what sampling allows.
-    - Cells pushed over each interval and pulled back: how far from where they started.
-    - The energy of paths over the squared Wasserstein distance: of the snapshots, and of cells and
-      where their own paths end. The second is 1 where paths are optimal and more where they take
-      detours, however few the cells.
-    - Pushed cells against measured ones: their distance W1, and the mass in each region of the
-      snapshot. A population that grows, dies or is missing shows up as a region with too little or
-      too much.
-    - Cells that no path from any other snapshot comes near.
+      and Hostetler 1975), which needs no model. Their mean cosines are listed with those that
+      sampling allows.
+    - The error of cells that are pushed over each interval and pulled back.
+    - The energy of paths over the squared Wasserstein distance: between snapshots, and between
+      cells and the ends of their own paths. The second is 1 where paths are optimal and more where
+      they take detours, for any number of cells.
+    - Pushed cells against measured ones: the distance W1, and the mass in each region of the
+      snapshot. A population that grows, dies or is missing shows as a region with too little or too
+      much mass.
+    - Cells that no path from another snapshot comes near.
     - Mean velocities, of the cells of each snapshot and of pushed cells in the middle of each
       interval, against the displacement of the snapshots' means per unit of time: the ratio of
       sizes and the cosine.
     - With `cluster_key`, the mass that moves between cell types over each interval: by the
-      transport plan, which is solved again as in the fit; the least that a plan which conserves
-      mass has to move because the shares of types change; what pushed cells do; and the baseline of
-      cells that do not move, each with the type of the nearest later cell.
+      transport plan, which is solved again as in the fit; the least mass that a plan without growth
+      has to move because the shares of types change; by pushed cells; and by the baseline of cells
+      that do not move, each with the type of the nearest later cell.
 
     It takes seconds for a few snapshots. The density of the dynamics adds, on one core, about 4
     seconds in 5 dimensions and 8 in 50 for every interval between a snapshot and the first one.
@@ -86,58 +86,71 @@ def diagnose(
     Parameters
     ----------
     adata
-        With a fit that moves cells, by any method; and measured cells, usually those of the fit. Of
-        a fit with conditions, every cell stays in its own.
+        Measured cells with a fit that moves cells, by any method; usually the cells of the fit.
+        With conditions, each cell keeps its own.
     cluster_key
-        Column of `adata.obs` with cell types; cells without one are left out of what concerns
+        Column of `adata.obs` with cell types. Cells without one are left out of the results on
         types.
     lineage
-        What types become: descendants of each, such as `{"progenitor": ["neuron", "glia"]}`, and
-        theirs. A cell is in its lineage where it keeps its type or ends in a descendant. None:
-        where it keeps its type.
+        Descendants of each type, such as `{"progenitor": ["neuron", "glia"]}`, and theirs in turn.
+        A cell stays in its lineage if it keeps its type or ends in a descendant. None: if it keeps
+        its type.
     n_cells
-        Cells of each snapshot that are looked at, at least ten; the plan is of all.
+        Cells of each snapshot that are used, at least ten; the plan is of all cells.
     random_state
-        Seed of which ones, and of random halves and regions.
+        Seed of their choice, and of random halves and regions.
     key
-        Where the fit is.
+        `key_added` of the fit.
     overwrite
         Replace an entry `"diagnosis"` that this function did not write.
     copy
-        Return a changed copy and leave `adata` alone.
+        Return a changed copy, and leave `adata` unchanged.
 
     Returns
     -------
-    None, or the copy. Written is `uns["cellflow"]["diagnosis"]`: the `table`, columns by name, the `verdict`, one sentence a
-    line, and `params`. Read it with `cf.get.diagnosis`; the columns are explained at `cellflow.analysis.diagnosis.Diagnosis`.
-    With `cluster_key` also `types`, the plan's mass from each type to each by interval. The verdict is also logged.
+    None, or the copy. Written is
+
+    - `uns["cellflow"]["diagnosis"]`: dict. The `table` and its `columns`, which are explained at
+      `cellflow.analysis.diagnosis.Diagnosis`; the `verdict`, one sentence a line, which is also
+      logged; `params`; and with `cluster_key` `types`, the mass of the plan from each type to each,
+      by interval. `cf.get.diagnosis` returns it as a table.
 
     Raises
     ------
     InputError
         No fit, no cells with a time, times outside the observed ones, conditions without partners,
-        no such column of types, a lineage that is none, or the plans of a coupling of your own;
-        `adata` is as it was.
+        no such column of types, a `lineage` without known types, or plans of a coupling that is not
+        part of cellflow; `adata` is unchanged.
     CouplingError
-        A plan that cannot be had.
+        A plan that cannot be solved.
     ModelFileError
         A damaged model or density.
     IntegrationError
-        A state that stops being finite.
+        A state that is not finite.
 
     Warns
     -----
     IntegrationWarning
         Steps that are too long for the field; see `cellflow.simulation.integrate`.
     CouplingWarning
-        The plan moves more mass out of types, or of lineages, than cells would that do not move at
-        all.
+        The plan moves more mass out of types, or of lineages, than cells would that do not move.
     InputWarning
-        A lineage names types that no cell has.
+        A `lineage` with types that no cell has.
 
     See Also
     --------
     cellflow.get.diagnosis
+
+    References
+    ----------
+    Fukunaga and Hostetler, The estimation of the gradient of a density function, IEEE Transactions
+    on Information Theory 1975; Benamou and Brenier, A computational fluid mechanics solution to the
+    Monge-Kantorovich mass transfer problem, Numerische Mathematik 2000 (the energy of paths).
+
+    Examples
+    --------
+    >>> cf.tl.diagnose(adata, cluster_key="cell_type")  # doctest: +SKIP
+    >>> cf.get.diagnosis(adata)  # doctest: +SKIP
     """
     check_arguments(diagnose, locals())
     fitted = read_fitted(adata, key)
@@ -181,7 +194,7 @@ def diagnose(
 
 
 def _plain(found: Diagnosis, fitted: Fitted) -> dict[str, Any]:
-    """A diagnosis as text and plain arrays, with the names of cells in place of their rows."""
+    """A diagnosis as text and plain arrays, with names of cells instead of rows."""
     table = dict(found.table)
     table["region_cell"] = np.array(
         [str(fitted.names[k]) if k >= 0 else "" for k in table["region_cell"]], dtype=object
@@ -192,13 +205,16 @@ def _plain(found: Diagnosis, fitted: Fitted) -> dict[str, Any]:
         "table": table,
         "verdict": "\n".join(found.verdict),
     }
-    types = {f"{t.from_time}_to_{t.time}": _mass(t.plan) for t in found.types if t is not None}
+    # Names of types may hold what a key may not.
+    types = {
+        f"{t.from_time}_to_{t.time}": {
+            "labels": np.array(t.plan.labels, dtype=object),
+            "mass": t.plan.mass,
+        }
+        for t in found.types
+        if t is not None
+    }
     return entry | ({"types": types} if types else {})
-
-
-def _mass(found: Transitions) -> dict[str, Any]:
-    """Mass between types as arrays; names of types may hold what a key may not."""
-    return {"labels": np.array(found.labels, dtype=object), "mass": found.mass}
 
 
 def _plans(fitted: Fitted, snapshots: Snapshots) -> list[Plan]:
@@ -217,7 +233,7 @@ def _plans(fitted: Fitted, snapshots: Snapshots) -> list[Plan]:
 def _require_lineage(
     lineage: Lineage | None, labels: np.ndarray | None, cluster_key: str | None
 ) -> None:
-    """Make sure that a lineage names types that there are."""
+    """Make sure that the types of a lineage exist."""
     if lineage is None:
         return
     if labels is None:
@@ -257,7 +273,7 @@ def _require_free(adata: AnnData, fitted: Fitted, *, overwrite: bool) -> None:
 
 
 def _require_snapshots(fitted: Fitted) -> None:
-    """Make sure that there are measured cells, at times that the fit knows, and with partners in their conditions."""
+    """Make sure that measured cells at times of the fit have partners in their conditions."""
     times = fitted.cells.time[fitted.cells.timed]
     first = fitted.flow.times[0]
     last = fitted.flow.times[-1]

@@ -5,24 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cellflow.adapter.decoding import asked_genes
-from cellflow.adapter.fitted import read_fitted
+from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cell_bytes, moved_cells
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.times import Time, is_label
-from cellflow.analysis.observed import Observed, growth
+from cellflow.analysis.observed import Observed
+from cellflow.analysis.prediction import Source, of_condition, sources
+from cellflow.analysis.prediction import predict as predict_cells
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_count
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
 from cellflow.errors import naming_cells
+from cellflow.tl._provenance import about_extrapolation
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.analysis.prediction import Source
     from cellflow.core.conditions import Condition
+    from cellflow.core.population import Snapshots
 
 __all__ = ["predict"]
 
@@ -49,84 +52,93 @@ def predict(
     Parameters
     ----------
     adata
-        With a fit.
+        Cells with a fit; it is not changed.
     time
-        A number in the unit of the fit, or a label such as `"day 3"` or `"48h"`. At a snapshot's
-        own time the prediction is made from its neighbours. Before the first or after the last
-        time, of the fit or of the cells in `adata` (of that `condition`), it is an extrapolation;
-        see `extrapolate`.
+        A number in the unit of the fit, or a label such as `"day 3"` or `"48h"`. At the time of a
+        snapshot the prediction is made from the snapshots before and after it. Before the first or
+        after the last time, of the fit or of the cells in `adata` (of that `condition`), it is an
+        extrapolation; see `extrapolate`.
     condition
-        Of a fit with conditions: a value for each column of `condition_key`, as a mapping, or alone
-        where there is one column. Cells of that condition are moved. If the fit saw no cell of this
-        combination, all cells of the sources are, as if they were of it, which the log and `uns`
-        say. By default every cell is moved in its own condition.
+        For a fit with conditions: a value for each column of `condition_key`, as a mapping, or the
+        value alone where there is one column. Cells of that condition are moved. If the fit has no
+        cell of it, all cells of the sources are moved as if they were of it; the log and
+        `condition_measured` say so. By default each cell keeps its own condition.
     n_obs
-        Cells to draw, in proportion to their weights; by default every cell of the sources comes
-        back once, with its weight.
+        Number of cells to draw, in proportion to their weights. By default each cell of the sources
+        is moved once and keeps its weight.
     source
-        `"both"` moves the snapshot before forward and the one after backward, weighted by closeness
-        in time; or `"earlier"`, `"later"`, or the time of a snapshot.
+        `"both"`: the snapshot before the time, moved forward, and the one after it, moved backward,
+        weighted by closeness in time. Or `"earlier"`, `"later"`, or the time of a snapshot.
     stochastic
         Move cells by the diffusion with the same marginals instead of the flow; needs a fit with a
         score.
     extrapolate
-        Answer at any distance outside the observed times. By default at most one mean interval
-        between snapshots beyond them: farther out, the fitted field is arbitrary, and the states
-        that it reaches grow without bound.
+        Allow any time. By default it may lie at most one mean interval between snapshots outside
+        the observed times: farther out the fitted field is arbitrary, and states may grow without
+        bound.
     genes
-        Genes to decode: names, positions or a mask, returned in their order; all by default, none
-        with `[]`.
+        Genes to decode: names, positions or a mask; the result has them in this order. All by
+        default, none with `[]`.
     random_state
         Seed of the draw and of the diffusion.
     key
-        Where the fit is.
+        `key_added` of the fit.
 
     Returns
     -------
-    A new AnnData: expression decoded to genes in `X`, how well each can be decoded in `var` (`cf_gene_r2` and
-    `velocity_genes`, see `cf.tl.velocity`), states in `obsm` under the name of the representation,
-    `obs["weight", "source_cell", "source_time"]`, and `uns["cf_prediction"]` with the time, the `source` (`"earlier"` or
-    `"later"` where only cells of one side were there), the seed, and whether it is `extrapolated`; if so, its `growth`: how
-    far its cells are from the mean of those in `adata`, relative to these. With a `condition`, its values and whether cells
-    of it were measured (`condition_measured`).
+    A new AnnData, one row per predicted cell. Its fields are
+
+    - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
+    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene; see `cf.tl.flow`.
+    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
+    - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `obs["source_cell"]`: object, shape (n_rows,). Name of the measured cell that was moved.
+    - `obs["source_time"]`: float64, shape (n_rows,). Its time.
+    - `obs["weight"]`: float64, shape (n_rows,). Weights that sum to one.
+    - `uns["cf_prediction"]`: dict. `time`; `source`, which is `"earlier"` or `"later"` where only
+      cells of one side were there; `stochastic`, `random_state`, `extrapolated`; where that is True
+      `growth`, the mean distance of the states from the mean of the cells in `adata`, relative to
+      that of these cells; with a condition `condition` and `condition_measured`, whether cells of
+      it were measured; the fit's `key`, `time_unit` and `use_rep`, and `cellflow_version`.
 
     Raises
     ------
     InputError
-        No fit, no such source, a condition that the fit does not know, a time that is no number or
-        more than one mean interval outside without `extrapolate`, genes that the fit does not know,
-        or a result above 2 GB.
+        No fit, no such source, a condition that the fit does not have, no such time, or one more
+        than one mean interval outside without `extrapolate`, genes that the fit does not have, or a
+        result above 2 GB.
     IntegrationError
-        A state that stops being finite.
+        A state that is not finite.
 
     Warns
     -----
     IntegrationWarning
         A time outside the observed ones.
     InputWarning
-        Genes of `adata` that the fit has not seen.
+        Genes of `adata` that the fit does not have.
+
+    References
+    ----------
+    Chen et al., Neural ordinary differential equations, NeurIPS 2018; stochastic: Tong et al.,
+    Simulation-free Schrödinger bridges via score and flow matching, AISTATS 2024.
+
+    Examples
+    --------
+    >>> later = cf.tl.predict(adata, time="day 5", n_obs=1000)  # doctest: +SKIP
     """
     check_arguments(predict, locals())
-    from cellflow.analysis.prediction import of_condition, sources
-    from cellflow.analysis.prediction import predict as predicted
-
     fitted = read_fitted(adata, key)
     seed = as_seed(random_state)
     at = fitted.time(time)
     source = fitted.time(source, "source") if is_label(source) else source
     n = None if n_obs is None else as_count("n_obs", n_obs, each=cell_bytes(fitted))
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
-    snapshots = fitted.cells.snapshots()
-    about = {}
-    if condition is not None:
-        features = fitted.asked(condition)
-        snapshots, measured = of_condition(snapshots, features)
-        about = {"condition": fitted.values(features), "condition_measured": measured}
+    snapshots, about = _cells_to_move(fitted, condition)
     observed = Observed.by(fitted.flow, snapshots)
     observed.require_reached(at, extrapolate=extrapolate, remedy=_REMEDY)
     asked.require_room(n or sum(len(cells) for cells, _ in sources(snapshots, at, source)))
     with naming_cells(adata.obs_names):
-        cells = predicted(
+        cells = predict_cells(
             fitted.flow,
             snapshots,
             at,
@@ -136,18 +148,24 @@ def predict(
             seed=seed if stochastic else None,
             keys=fitted.noise_keys,
         )
-    extrapolated = len(observed.outside(at)) > 0
-    grown = growth(cells.x, fitted.x) if extrapolated else None
-    provenance: dict[str, Any] = about | {
+    about |= {
         "time": at,
         "source": float(source) if not isinstance(source, str) else cells.sides,
         "stochastic": stochastic,
         "random_state": seed,
-        "extrapolated": extrapolated,
-        **({} if grown is None else {"growth": grown}),
     }
-    later = moved_cells(
-        adata, fitted, asked, cells.x, cells.origin, {"weight": cells.weight}, provenance
-    )
-    observed.warn(at, grown)
+    about |= about_extrapolation(observed, at, cells.x, fitted.x)
+    obs = {"weight": cells.weight}
+    later = moved_cells(adata, fitted, asked, cells.x, cells.origin, obs, about)
+    observed.warn(at, about.get("growth"))
     return later
+
+
+def _cells_to_move(fitted: Fitted, condition: Condition | None) -> tuple[Snapshots, dict[str, Any]]:
+    """The snapshots that a prediction starts from, and what its record says of the condition."""
+    snapshots = fitted.cells.snapshots()
+    if condition is None:
+        return snapshots, {}
+    features = fitted.asked(condition)
+    snapshots, measured = of_condition(snapshots, features)
+    return snapshots, {"condition": fitted.values(features), "condition_measured": measured}

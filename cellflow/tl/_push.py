@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cellflow.adapter.decoding import asked_genes
-from cellflow.adapter.fitted import read_fitted
+from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.times import Time
 from cellflow.analysis.following import follow
-from cellflow.analysis.observed import growth
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import shown
 from cellflow.core._settings import guarded
+from cellflow.core._typing import IntArray
 from cellflow.errors import InputError, naming_cells
+from cellflow.tl._provenance import about_condition, about_extrapolation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -43,31 +44,41 @@ def push(
     Parameters
     ----------
     adata
-        With a fit.
+        Cells with a fit; it is not changed.
     cells
         A mask, positions or names; by default all cells that were measured before `time`, or at it.
     time
-        Where to: a number in the unit of the fit, or a label such as `"day 3"`; not before the
+        Target time: a number in the unit of the fit, or a label such as `"day 3"`; not before the
         cells' own times.
     condition
-        Of a fit with conditions: move the cells as if they were of this one, a value for each
-        column of `condition_key`. By default each moves in its own.
+        For a fit with conditions: move the cells as if they were of this one, a value for each
+        column of `condition_key`. By default each cell keeps its own.
     extrapolate
-        Move cells to any time. By default at most one mean interval between snapshots beyond the
-        times of the fit: farther out, the fitted field is arbitrary, and the states that it reaches
-        grow without bound.
+        Allow any time. By default it may lie at most one mean interval between snapshots outside
+        the times of the fit: farther out the fitted field is arbitrary, and states may grow without
+        bound.
     genes
-        Genes to decode: names, positions or a mask, returned in their order; all by default, none
-        with `[]`.
+        Genes to decode: names, positions or a mask; the result has them in this order. All by
+        default, none with `[]`.
     key
-        Where the fit is.
+        `key_added` of the fit.
 
     Returns
     -------
-    A new AnnData with one row per given cell, in their order: expression decoded to genes in `X`, how well each can be
-    decoded in `var` (`cf_gene_r2` and `velocity_genes`, see `cf.tl.velocity`), states in `obsm`,
-    `obs["source_cell", "source_time", "weight"]`, and `uns["cf_prediction"]` with the time and whether it, or a cell's own
-    time, is outside those of the fit (`extrapolated`); if so, the `growth`, see `cf.tl.predict`.
+    A new AnnData, one row per chosen cell, in their order. Its fields are
+
+    - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
+    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene; see `cf.tl.flow`.
+    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
+    - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `obs["source_cell"]`: object, shape (n_rows,). Name of the measured cell.
+    - `obs["source_time"]`: float64, shape (n_rows,). Its time.
+    - `obs["weight"]`: float64, shape (n_rows,). `1 / n_rows`, times the growth
+      since the cell's own time where the fit has it.
+    - `uns["cf_prediction"]`: dict. `time`; `direction`, `"push"` or `"pull"`; `extrapolated`,
+      whether the time or that of a cell is outside those of the fit, and then `growth`; with a
+      condition `condition` and `condition_measured`; see `cf.tl.predict`. The fit's `key`,
+      `time_unit` and `use_rep`, and `cellflow_version`.
 
     Raises
     ------
@@ -75,12 +86,25 @@ def push(
         No fit, no such cells, cells that were measured later than `time`, or a time more than one
         mean interval outside those of the fit without `extrapolate`.
     IntegrationError
-        A state that stops being finite.
+        A state that is not finite.
 
     Warns
     -----
     IntegrationWarning
         A time outside the observed ones.
+
+    See Also
+    --------
+    cellflow.tl.pull, cellflow.tl.simulate
+
+    References
+    ----------
+    Chen et al., Neural ordinary differential equations, NeurIPS 2018.
+
+    Examples
+    --------
+    >>> mask = adata.obs["cell_type"] == "progenitor"  # doctest: +SKIP
+    >>> later = cf.tl.push(adata, mask, time="day 5")  # doctest: +SKIP
     """
     check_arguments(push, locals())
     return _moved(adata, cells, time, condition, genes, key, "push", extrapolate=extrapolate)
@@ -97,7 +121,51 @@ def pull(
     genes: Selection | None = None,
     key: str = DEFAULT,
 ) -> AnnData:
-    """Move cells backward to a time: their ancestors; see `push`, with before and after exchanged."""
+    """Move cells backward to a time: their ancestors.
+
+    Parameters
+    ----------
+    adata, condition, extrapolate, genes, key
+        See `cf.tl.push`.
+    cells
+        A mask, positions or names; by default all cells that were measured after `time`, or at it.
+    time
+        Target time, not after the cells' own times.
+
+    Returns
+    -------
+    A new AnnData as that of `cf.tl.push`. Its fields are
+
+    - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
+    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene.
+    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
+    - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `obs["source_cell"]`: object, shape (n_rows,). Name of the measured cell.
+    - `obs["source_time"]`: float64, shape (n_rows,). Its time.
+    - `obs["weight"]`: float64, shape (n_rows,). `1 / n_rows`, times the growth
+      since the cell's own time where the fit has it.
+    - `uns["cf_prediction"]`: dict. As of `cf.tl.push`.
+
+    Raises
+    ------
+    InputError
+        As `cf.tl.push`; cells that were measured before `time`.
+    IntegrationError
+        A state that is not finite.
+
+    Warns
+    -----
+    IntegrationWarning
+        A time outside the observed ones.
+
+    References
+    ----------
+    As of `cf.tl.push`.
+
+    Examples
+    --------
+    >>> earlier = cf.tl.pull(adata, ["cell7"], time=0)  # doctest: +SKIP
+    """
     check_arguments(pull, locals())
     return _moved(adata, cells, time, condition, genes, key, "pull", extrapolate=extrapolate)
 
@@ -116,8 +184,35 @@ def _moved(
     fitted = read_fitted(adata, key)
     at = fitted.time(time)
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
+    rows = _rows(adata, fitted, cells, at, direction)
+    starts = fitted.starts[rows]
+    times = np.append(starts, at)
+    fitted.observed.require_reached(times, extrapolate=extrapolate)
+    asked.require_room(len(rows))
+    context = fitted.features(condition, rows)
+    with naming_cells(adata.obs_names[rows]):
+        reached = follow(fitted.flow, fitted.x[rows], starts, np.array([at]), context=context)
+    x = reached.x[0]
+    about: dict[str, Any] = {"time": at, "direction": direction}
+    about |= about_extrapolation(fitted.observed, times, x, fitted.x)
+    if condition is not None and context is not None:
+        about |= about_condition(fitted, context[0])
+    obs = {"weight": reached.weights(np.full(len(rows), 1.0 / len(rows)))[0]}
+    moved = moved_cells(adata, fitted, asked, x, rows, obs, about)
+    fitted.observed.warn(times, about.get("growth"))
+    return moved
+
+
+def _rows(
+    adata: AnnData,
+    fitted: Fitted,
+    cells: Selection | None,
+    time: float,
+    direction: Literal["push", "pull"],
+) -> IntArray:
+    """Rows of the cells to move, all of which are on the right side of the target time."""
     starts = fitted.starts
-    wrong = starts > at if direction == "push" else starts < at
+    wrong = starts > time if direction == "push" else starts < time
     rows = np.flatnonzero(~wrong) if cells is None else cell_rows(adata, cells)
     if cells is not None and len(rows) == 0:
         msg = (
@@ -134,27 +229,8 @@ def _moved(
             else f"Cell {adata.obs_names[first]!r} is of time {starts[first]:g},"
         )
         msg = (
-            f"{found} {side} time={at:g}. Expected cells on the other side of it: choose others, or"
-            f" use cf.tl.{other}."
+            f"{found} {side} time={time:g}. Expected cells on the other side of it: choose others,"
+            f" or use cf.tl.{other}."
         )
         raise InputError(msg)
-    times = np.append(starts[rows], at)
-    fitted.observed.require_reached(times, extrapolate=extrapolate)
-    asked.require_room(len(rows))
-    context = fitted.features(condition, rows)
-    with naming_cells(adata.obs_names[rows]):
-        reached = follow(fitted.flow, fitted.x[rows], starts[rows], np.array([at]), context=context)
-    x = reached.x[0]
-    obs = {"weight": reached.weights(np.full(len(rows), 1.0 / len(rows)))[0]}
-    extrapolated = len(fitted.observed.outside(times)) > 0
-    grown = growth(x, fitted.x) if extrapolated else None
-    provenance: dict[str, Any] = {"time": at, "direction": direction, "extrapolated": extrapolated}
-    provenance |= {} if grown is None else {"growth": grown}
-    if condition is not None and context is not None:
-        provenance |= {
-            "condition": fitted.values(context[0]),
-            "condition_measured": fitted.measured(context[0]),
-        }
-    moved = moved_cells(adata, fitted, asked, x, rows, obs, provenance)
-    fitted.observed.warn(times, grown)
-    return moved
+    return rows

@@ -1,4 +1,4 @@
-"""Predicted or perturbed populations, pulled back to where cells live at their time."""
+"""Predicted or perturbed populations, moved back onto the data by the score."""
 
 from __future__ import annotations
 
@@ -48,44 +48,52 @@ def refine(
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
-    """Pull a predicted or perturbed population back to where cells live at its time, along the score.
+    """Move a predicted or perturbed population back onto the data, along the score of its time.
 
-    How much noise the population carries is estimated by its distance from the cells that live at
-    that time, measured ones or, between snapshots, what the flow makes of these; a population that
-    lies on the data is left alone. The noise is taken away along the probability flow of the
-    ladder, so that every cell keeps its identity. Whether this helps is measured on cells that the
-    model has not seen, and where it does not, the states come back as they were.
+    The noise of the population is estimated by its distance from the cells of that time: measured
+    ones or, between snapshots, cells that the flow moves there. A population that lies on the data
+    is not moved. The noise is removed along the probability flow of the noise levels, so that every
+    cell keeps its identity. Whether this helps is measured on cells that the model has not seen;
+    where it does not, the states come back unchanged.
 
     Parameters
     ----------
     adata
-        With a fit that has a score (`score=True`, or `method="sf2m"`).
+        Cells with a fit that has a score (`score=True`, or `method="sf2m"`); it is not changed.
     predicted
-        Cells in the same representation: what `cf.tl.predict` or `cf.tl.push` returned, or any
+        Cells in the same representation: a result of `cf.tl.predict` or `cf.tl.push`, or any
         others.
     time
-        Of the population; by default the one that `predicted.uns["cf_prediction"]` holds.
+        Time of the population; by default that in `predicted.uns["cf_prediction"]`.
     against
-        Real cells of that time, in the same representation, that took no part in the fit; the
-        populations before and after are compared with these.
+        Real cells of that time, in the same representation, that took no part in the fit. The
+        populations before and after are compared with them.
     check
-        Without `against`, leave out the inner snapshot nearest in time, fit again, and see whether
-        refinement brings its prediction nearer, made as noisy as the population was found to be.
-        Takes as long as a fit. With False, or with two snapshots only, nothing is measured.
+        Without `against`: leave out the inner snapshot nearest in time, fit again, add as much
+        noise to its prediction as the population has, and measure whether refinement brings it
+        nearer. Takes as long as a fit. With False, or with two snapshots, nothing is measured.
     genes
-        Genes to decode: names, positions or a mask, returned in their order; all by default, none
-        with `[]`.
+        Genes to decode: names, positions or a mask; the result has them in this order. All by
+        default, none with `[]`.
     random_state
         Seed of the second fit and of the classifier.
     key
-        Where the fit is.
+        `key_added` of the fit.
 
     Returns
     -------
-    A new AnnData with the cells of `predicted` in their order: expression decoded to genes in `X`, how well each can be
-    decoded in `var` (`cf_gene_r2` and `velocity_genes`, see `cf.tl.velocity`), states in `obsm`, `obs` as it was, and
-    `uns["cf_refinement"]` with the `noise` found (model coordinates), whether states were `refined`, and where it was measured
-    `w1_before`, `w1_after`, `c2st_before`, `c2st_after` and the time `judged_at`.
+    A new AnnData with the cells of `predicted` in their order, and with their `obs`. Its fields are
+
+    - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
+    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene; see `cf.tl.flow`.
+    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
+    - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `uns["cf_refinement"]`: dict. `time`, `random_state`; `noise`, the estimated standard
+      deviation in model coordinates; `refined`, whether the states were moved; and where it was
+      measured `judged_at`, `judged_noise`, `w1_before`, `w1_after`, `c2st_before`, `c2st_after`;
+      the fit's `key`, `time_unit` and `use_rep`, and `cellflow_version`.
+
+    `uns["cf_prediction"]` of `predicted` is kept.
 
     Raises
     ------
@@ -95,73 +103,57 @@ def refine(
 
     References
     ----------
-    Song et al., Score-based generative modeling through stochastic differential equations, ICLR 2021.
+    Song et al., Score-based generative modeling through stochastic differential equations, ICLR
+    2021.
+
+    Examples
+    --------
+    >>> later = cf.tl.predict(adata, time="day 5")  # doctest: +SKIP
+    >>> refined = cf.tl.refine(adata, later)  # doctest: +SKIP
     """
     check_arguments(refine, locals())
     from cellflow.analysis.refinement import noise_carried
-    from cellflow.analysis.refinement import refine as refined
+    from cellflow.analysis.refinement import refine as refine_cells
 
     fitted = read_fitted(adata, key)
     seed = as_seed(random_state)
-    if fitted.cells.conditions is not None:
-        msg = (
-            f"The fit in adata.uns[{key!r}] was made with the conditions"
-            f" {fitted.cells.conditions.names}, and a population of several cannot be refined by"
-            " one score. Expected a fit without: fit the cells of one condition by themselves."
-        )
-        raise InputError(msg)
+    _require_one_condition(fitted)
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
     x = _states(fitted, predicted, "predicted")
     at = _time(fitted, predicted, time)
     asked.require_room(len(x))
     real = None if against is None else Population(_states(fitted, against, "against"), at)
-    snapshots = fitted.cells.snapshots()
-    noise = noise_carried(fitted.flow, x, at, snapshots)
+    noise = noise_carried(fitted.flow, x, at, fitted.cells.snapshots())
     with naming_cells(predicted.obs_names):
-        moved = refined(fitted.flow, x, at, noise=noise)
-    weight = (
-        predicted.obs["weight"].to_numpy(dtype=np.float64) if "weight" in predicted.obs else None
-    )
+        moved = refine_cells(fitted.flow, x, at, noise=noise)
+    judged: RefinementScore | None = None
     if real is not None:
-        from cellflow.evaluation.refinement import score_refinement
-
-        judged: RefinementScore | None = score_refinement(
-            real, x, moved, noise=noise, weight=weight, seed=seed
-        )
-    else:
-        judged = _held_out(fitted, at, noise, seed) if check else None
+        judged = _compared(real, predicted, x, moved, noise, seed)
+    elif check:
+        judged = _held_out(fitted, at, noise, seed)
     helps = judged is None or judged.helps
-    provenance: dict[str, Any] = {
+    about = {
         "time": at,
         "noise": noise,
         "refined": bool(noise > 0 and helps),
         "random_state": seed,
+        **_about_judgement(judged),
     }
-    if judged is not None:
-        scores = asdict(judged)
-        provenance |= {
-            "judged_at": scores.pop("time"),
-            "judged_noise": scores.pop("noise"),
-            **scores,
-        }
-        logger.info(
-            "refinement judged at time %g: W1 %.4g -> %.4g, classifier %.3f -> %.3f%s",
-            judged.time, judged.w1_before, judged.w1_after, judged.c2st_before, judged.c2st_after,
-            "" if helps else "; it does not help and is left out",
-        )  # fmt: skip
-    before = {
-        str(name): dict(value)
-        for name, value in predicted.uns.items()
-        if name == fitted.keys.own("prediction")
-    }
-    return cells_of_fit(
-        adata,
-        fitted,
-        asked,
-        moved if helps else x,
-        predicted.obs.copy(),
-        before | {fitted.keys.own("refinement"): provenance},
-    )
+    prediction = fitted.keys.own("prediction")
+    before = {prediction: dict(predicted.uns[prediction])} if prediction in predicted.uns else {}
+    states = moved if helps else x
+    records = before | {fitted.keys.own("refinement"): about}
+    return cells_of_fit(adata, fitted, asked, states, predicted.obs.copy(), records)
+
+
+def _require_one_condition(fitted: Fitted) -> None:
+    if fitted.cells.conditions is not None:
+        msg = (
+            f"The fit in adata.uns[{fitted.keys.uns!r}] was made with the conditions"
+            f" {fitted.cells.conditions.names}, and a population of several cannot be refined by"
+            " one score. Expected a fit without conditions: fit the cells of one condition alone."
+        )
+        raise InputError(msg)
 
 
 def _states(fitted: Fitted, cells: AnnData, argument: str) -> FloatArray:
@@ -193,8 +185,28 @@ def _time(fitted: Fitted, predicted: AnnData, time: Time | None) -> float:
     return require_inside(fitted, time)
 
 
+def _compared(
+    real: Population,
+    predicted: AnnData,
+    before: FloatArray,
+    after: FloatArray,
+    noise: float,
+    seed: int,
+) -> RefinementScore:
+    """Both populations against real cells."""
+    from cellflow.evaluation.refinement import score_refinement
+
+    weight = None
+    if "weight" in predicted.obs:
+        weight = predicted.obs["weight"].to_numpy(dtype=np.float64)
+    return score_refinement(real, before, after, noise=noise, weight=weight, seed=seed)
+
+
 def _held_out(fitted: Fitted, at: float, noise: float, seed: int) -> RefinementScore | None:
-    """Whether taking as much noise away helps the prediction of the nearest inner snapshot, held out of a second fit."""
+    """Whether removing this noise helps the prediction of the nearest inner snapshot.
+
+    The snapshot is left out of a second fit.
+    """
     from cellflow.evaluation.refinement import held_out_refinement
     from cellflow.model.recipes import from_description
 
@@ -220,3 +232,20 @@ def _held_out(fitted: Fitted, at: float, noise: float, seed: int) -> RefinementS
         threads=fitted.flow.threads,
         progress=False,
     )
+
+
+def _about_judgement(judged: RefinementScore | None) -> dict[str, Any]:
+    """Entries of a record; the judgement is also logged."""
+    if judged is None:
+        return {}
+    logger.info(
+        "refinement judged at time %g: W1 %.4g -> %.4g, classifier %.3f -> %.3f%s",
+        judged.time,
+        judged.w1_before,
+        judged.w1_after,
+        judged.c2st_before,
+        judged.c2st_after,
+        "" if judged.helps else "; it does not help and is left out",
+    )
+    scores = asdict(judged)
+    return {"judged_at": scores.pop("time"), "judged_noise": scores.pop("noise"), **scores}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from cellflow.core._numbers import ROUNDS, as_count
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
+from cellflow.tl._provenance import about_condition
 from cellflow.tl._times import require_inside
 
 if TYPE_CHECKING:
@@ -43,46 +44,58 @@ def sample(
 ) -> AnnData:
     """Draw cells of the population at a time from its score, by annealed Langevin dynamics.
 
-    No measured cell is moved and no velocity is used, so this is an independent check of what the
-    model knows of a time.
+    No measured cell is moved and no velocity is used. This checks the score independently of the
+    velocity.
 
     Parameters
     ----------
     adata
-        With a fit that has a score (`score=True`, or `method="sf2m"`).
+        Cells with a fit that has a score (`score=True`, or `method="sf2m"`); it is not changed.
     time
         Within the observed times: a number in the unit of the fit, or a label such as `"day 3"`.
     n_obs
-        Cells to draw.
+        Number of cells to draw.
     condition
-        Of a fit with conditions, and needed there: a value for each column of `condition_key`, as a
-        mapping, or alone where there is one column.
+        Required for a fit with conditions: a value for each column of `condition_key`, as a
+        mapping, or the value alone where there is one column.
     n_steps
         Langevin steps per noise level.
     genes
-        Genes to decode: names, positions or a mask, returned in their order; all by default, none
-        with `[]`.
+        Genes to decode: names, positions or a mask; the result has them in this order. All by
+        default, none with `[]`.
     random_state
         Seed.
     key
-        Where the fit is.
+        `key_added` of the fit.
 
     Returns
     -------
-    A new AnnData: expression decoded to genes in `X`, how well each can be decoded in `var` (`cf_gene_r2` and
-    `velocity_genes`, see `cf.tl.velocity`), states in `obsm` under the name of the representation, and
-    `uns["cf_sample"]` with the time, the seed and the noise levels.
+    A new AnnData, one row per drawn cell. Its fields are
+
+    - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
+    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene; see `cf.tl.flow`.
+    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
+    - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `obs["time"]`: float64, shape (n_rows,).
+    - `uns["cf_sample"]`: dict. `time`, `random_state`, `n_steps` and `noise_levels`; with a
+      condition `condition` and `condition_measured`, whether the fit has cells of it; the fit's
+      `key`, `time_unit` and `use_rep`, and `cellflow_version`.
 
     Raises
     ------
     InputError
         No fit, a fit without a score, a time outside the observed ones, or a condition that the fit
-        does not know.
+        does not have.
 
     References
     ----------
-    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019; Song et al.,
-    Score-based generative modeling through stochastic differential equations, ICLR 2021.
+    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS
+    2019; Song et al., Score-based generative modeling through stochastic differential equations,
+    ICLR 2021.
+
+    Examples
+    --------
+    >>> drawn = cf.tl.sample(adata, time=24, n_obs=500)  # doctest: +SKIP
     """
     check_arguments(sample, locals())
     import pandas as pd
@@ -90,24 +103,19 @@ def sample(
     fitted = read_fitted(adata, key)
     seed = as_seed(random_state)
     n = as_count("n_obs", n_obs, each=cell_bytes(fitted))
+    n_steps = as_count("n_steps", n_steps, most=ROUNDS)
     at = require_inside(fitted, time)
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
     asked.require_room(n)
     context = fitted.required_features(condition)
-    levels = fitted.flow.ladder.levels
-    x = fitted.flow.sample(
-        n, at, n_steps=as_count("n_steps", n_steps, most=ROUNDS), random_state=seed, context=context
-    )
+    levels = fitted.flow.score_network.ladder.levels
+    x = fitted.flow.sample(n, at, n_steps=n_steps, random_state=seed, context=context)
     obs = pd.DataFrame({"time": np.full(n, at)}, index=[f"sample-{i}" for i in range(n)])
-    provenance: dict[str, Any] = {
+    about = {
         "time": at,
         "random_state": seed,
         "n_steps": n_steps,
         "noise_levels": np.array(levels),
+        **about_condition(fitted, context),
     }
-    if context is not None:
-        provenance |= {
-            "condition": fitted.values(context),
-            "condition_measured": fitted.measured(context),
-        }
-    return cells_of_fit(adata, fitted, asked, x, obs, {fitted.keys.own("sample"): provenance})
+    return cells_of_fit(adata, fitted, asked, x, obs, {fitted.keys.own("sample"): about})

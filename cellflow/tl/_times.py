@@ -1,8 +1,9 @@
-"""Times that a call is asked for."""
+"""Times in the arguments of a call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def require_inside(fitted: Fitted, time: object) -> float:
 def time_grid(
     fitted: Fitted, times: Sequence[Time] | FloatArray | None, n_times: int, *, least: int = 1
 ) -> FloatArray:
-    """Return the times that were asked for, ascending and each once; or `n_times` even ones over the observed span.
+    """Return the given times, increasing and each once, or `n_times` even ones from first to last.
 
     Raises
     ------
@@ -42,13 +43,14 @@ def time_grid(
         # A state of every cell at every time.
         n = as_count("n_times", n_times, least=max(2, least), each=4 * fitted.x.shape[1])
         return np.linspace(fitted.flow.times[0], fitted.flow.times[-1], n)
-    if isinstance(times, str | Mapping) or not isinstance(times, Iterable) or np.ndim(times) > 1:  # type: ignore[arg-type]
+    given: Any = times
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable) or np.ndim(given) > 1:
         msg = (
             f"times={shown(times)}; expected a list of numbers in the unit of the fit, or of labels"
             " such as 'day 3'."
         )
         raise InputTypeError(msg)
-    grid = np.unique(np.array([fitted.time(time, "times") for time in times], dtype=np.float64))
+    grid = np.unique(np.array([fitted.time(time, "times") for time in given], dtype=np.float64))
     if grid.size < least:
         msg = (
             f"times={shown(times)}; expected at least {least} different. Pass n_times= for an even"
