@@ -1,4 +1,4 @@
-"""Types of the arguments of a public call, checked against its annotations before anything else happens."""
+"""Types of the arguments of a public call, checked against its annotations first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["check_arguments"]
 
 
 class _Kind(NamedTuple):
-    """What one word of an annotation accepts, and what messages call it."""
+    """Values that one word of an annotation accepts, and their description in messages."""
 
     words: str
     fits: Callable[[object], bool]

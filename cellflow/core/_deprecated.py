@@ -137,7 +137,7 @@ def accepts(
             result: R = chosen(**arguments)
             return result
 
-        # `wraps` leaves them out, and `guarded` looks defaults up there.
+        # `wraps` does not copy them, and `guarded` does.
         call.__kwdefaults__ = getattr(function, "__kwdefaults__", None)  # type: ignore[attr-defined] # functions have it
         return call
 

@@ -1,4 +1,4 @@
-"""What a public call computes under: the defaults of numpy and torch, whatever the caller has switched.
+"""Settings of numpy and torch during a public call: their defaults, for any settings of the caller.
 
 Gradients, inference mode, autocast, the default device and numpy's error state belong to a thread.
 The default dtype and the warning filters belong to the process, so the calls that are running are
@@ -30,7 +30,7 @@ _CALL: ContextVar[Callable[..., Any] | None] = ContextVar("cellflow_call", defau
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a public function compute under the defaults of numpy and torch, and put the caller's settings back afterwards.
+    """Run a public function under the defaults of numpy and torch, and restore the settings after it.
 
     A call inside of another one starts from the defaults too. torch is not imported here: before
     its import, its settings are the defaults.
@@ -55,16 +55,15 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             if token is not None:
                 _CALL.reset(token)
 
-    # `wraps` leaves them out, and callers look defaults up there.
+    # `wraps` does not copy them, and some callers read defaults there.
     call.__kwdefaults__ = getattr(function, "__kwdefaults__", None)  # type: ignore[attr-defined] # functions have it
     return call
 
 
 def offers(*names: str) -> bool:
-    """Whether the user can follow a remedy: the call that was made has all of these arguments.
+    """Whether the public call that runs has all of these arguments, so that a remedy may name them.
 
-    What is called outside of every public function is called by its author, who knows its
-    arguments.
+    True outside of public calls.
     """
     call = _CALL.get()
     return call is None or set(names) <= _arguments(call)
@@ -100,7 +99,7 @@ def _enter_defaults_of_torch(stack: ExitStack) -> None:
 
 
 class _SinglePrecision:
-    """float32 as torch's default dtype, for every call and until the last thread has left."""
+    """float32 as torch's default dtype, until the last thread has ended its call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -142,7 +141,7 @@ _SINGLE_PRECISION = _SinglePrecision()
 
 
 class _Filters:
-    """Warning filters as they were before, once several threads have been inside at the same time.
+    """Restore the warning filters after calls of several threads at the same time.
 
     `warnings.catch_warnings`, which other packages use at every turn, puts back what it found. Of
     two threads, the one that leaves last puts back what the other one had changed. One thread alone

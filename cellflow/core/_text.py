@@ -1,4 +1,4 @@
-"""Names and sentences of a user, made safe for a page and for a picture."""
+"""Text of a user, made safe for pages and figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 __all__ = ["clean", "drawable", "font_families"]
 
-#: Stands for every character that cannot be written (U+FFFD).
+#: Replaces every character that cannot be written (U+FFFD).
 _REPLACED = "\ufffd"
 #: Control characters but for tab and newline, lone surrogates, characters that reorder the text
 #: after them, non-characters.
@@ -18,9 +18,9 @@ _UNSAFE = re.compile(
     + "".join(chr((plane << 16) + end) for plane in range(1, 17) for end in (0xFFFE, 0xFFFF))
     + "]"
 )
-#: Characters of a name in a picture; a longer one would leave no room for the data.
+#: Longest name in a figure, in characters; a longer one would leave no space for the data.
 _LONGEST = 40
-#: Every font of a picture has the characters below this one.
+#: Every font has the characters below this one.
 _LATIN = 0x250
 #: A font that draws a frame for any character.
 _LAST_RESORT = "Last Resort"
@@ -41,7 +41,7 @@ def clean(text: object) -> str:
 
 
 def drawable(text: object, *, longest: int = _LONGEST) -> str:
-    r"""Text that matplotlib draws as it is: on one line, no mathematics between dollars, shortened in its middle.
+    r"""Text that matplotlib draws literally: one line, no mathematics, shortened in its middle.
 
     Examples
     --------
@@ -60,10 +60,10 @@ def drawable(text: object, *, longest: int = _LONGEST) -> str:
 
 
 def font_families(texts: Iterable[str]) -> tuple[list[str], frozenset[str]]:
-    """Fonts for matplotlib that have the characters of `texts`, and the characters that no font has.
+    """Fonts for matplotlib that have the characters of `texts`, and the characters without a font.
 
-    The fonts that are set come first. Of the others that are installed, those that have some of the
-    missing characters follow.
+    The fonts in `rcParams` come first. Other installed fonts that have some of the missing
+    characters follow.
     """
     from matplotlib import rcParams
     from matplotlib.font_manager import FontProperties, findfont, fontManager

@@ -1,6 +1,6 @@
-"""Data sets: one that ships with the package, published ones that are fetched, and simulated ones whose truth is known."""
+"""Data sets: one in the package, published ones to download, and simulated ones."""
 
-from cellflow.datasets._fetch import cite, embryoid_body, larry, multi
+from cellflow.datasets._published import cite, embryoid_body, larry, multi
 from cellflow.datasets._shipped import myoblasts
 from cellflow.datasets._simulate import simulate
 

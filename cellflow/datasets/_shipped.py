@@ -1,4 +1,4 @@
-"""Data that travel with the package."""
+"""A data set that is part of the package."""
 
 from __future__ import annotations
 
@@ -27,8 +27,17 @@ def myoblasts() -> AnnData:
 
     Returns
     -------
-    `obs["hours"]` (0, 24, 48, 72), `"Media"` (GM, DM), `"Library"`, `"Mapped.Fragments"`, and the authors' `"Pseudotime"` and
-    `"State"`; `var["ensembl"]`, `var["biotype"]`; `X` in float32.
+    An AnnData of cells by genes. Its fields are
+
+    - `X`: float32, shape (n_obs, n_vars). FPKM.
+    - `obs["hours"]`: float64, shape (n_obs,). 0, 24, 48 or 72.
+    - `obs["Media"]`: category, shape (n_obs,). GM or DM.
+    - `obs["Library"]`: category, shape (n_obs,).
+    - `obs["Mapped.Fragments"]`: int64, shape (n_obs,).
+    - `obs["Pseudotime"]`: float64, shape (n_obs,). By the authors.
+    - `obs["State"]`: category, shape (n_obs,). By the authors.
+    - `var["ensembl"]`: object, shape (n_vars,).
+    - `var["biotype"]`: category, shape (n_vars,).
 
     Raises
     ------
@@ -39,8 +48,8 @@ def myoblasts() -> AnnData:
 
     References
     ----------
-    Trapnell et al., The dynamics and regulators of cell fate decisions are revealed by pseudotemporal ordering of single
-    cells, Nature Biotechnology 2014 (GSE52529).
+    Trapnell et al., The dynamics and regulators of cell fate decisions are revealed by
+    pseudotemporal ordering of single cells, Nature Biotechnology 2014 (GSE52529).
 
     Examples
     --------
@@ -62,7 +71,7 @@ def three_digits(x: FloatArray) -> FloatArray:
 
 
 def _folder(name: str) -> Path:
-    """Find a folder of `data/`: inside an installed package, or beside it in a checkout (editable installs)."""
+    """Find a folder of `data/`: in an installed package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     places = [package / "_data" / name, package.parent / "data" / name]
     for place in places:
@@ -76,7 +85,7 @@ def _folder(name: str) -> Path:
 
 
 def _verify(file: Path) -> Path:
-    """Compare a file with the checksum that was shipped beside it."""
+    """Compare a file with its checksum in the package."""
     lines = file.with_name("SHA256SUMS").read_text(encoding="utf-8").splitlines()
     expected = {name: digest for digest, name in (line.split() for line in lines)}[file.name]
     found = hashlib.sha256(file.read_bytes()).hexdigest()

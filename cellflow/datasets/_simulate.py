@@ -59,10 +59,21 @@ def simulate(
 
     Returns
     -------
-    Positions in `X` and `obsm["X_state"]` (pass `use_rep="X_state"`), times in `obs["time"]`, the size of the population
-    relative to the first time in `obs["mass"]`, and what the system knows: `obsm["velocity_true"]` (of the population),
-    `obsm["drift_true"]` (of single cells), `obs["growth_true"]`, `obsm["fates_true"]`, `obs["log_density_true"]`. Name,
-    constants and seed are in `uns["simulation"]`.
+    An AnnData with `n_obs` cells per time. Its fields are
+
+    - `X`: float64, shape (n_rows, d). Positions.
+    - `obsm["X_state"]`: float64, shape (n_rows, d). The same; pass `use_rep="X_state"`.
+    - `obs["time"]`: float64, shape (n_rows,).
+    - `obs["mass"]`: float64, shape (n_rows,). Size of the population relative to the first time.
+    - `uns["simulation"]`: dict. `system`, its `constants`, `n_obs` and `seed`.
+
+    and the quantities that are known for the system, of
+
+    - `obsm["velocity_true"]`: float64, shape (n_rows, d). Velocity of the population.
+    - `obsm["drift_true"]`: float64, shape (n_rows, d). Drift of single cells.
+    - `obsm["fates_true"]`: float64, shape (n_rows, n_fates). Fate probabilities.
+    - `obs["growth_true"]`: float64, shape (n_rows,). Growth rate.
+    - `obs["log_density_true"]`: float64, shape (n_rows,). In nats.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Pictures: take and return Axes, change nothing else."""
+"""Figures: functions that draw on an Axes and return it."""
 
 from cellflow.pl._loss import loss
 from cellflow.pl._population import population

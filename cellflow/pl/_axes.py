@@ -1,4 +1,4 @@
-"""What every picture shares: an Axes, colours that everybody can tell apart, legends beside the data."""
+"""Parts of all figures: the Axes, accessible colours, legends and colour bars beside the data."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ __all__ = [
     "canvas",
     "embedding_axes",
     "legend",
+    "legend_width",
     "map_size",
     "paint",
-    "room_for",
     "scatter",
     "time_bar",
 ]
@@ -39,24 +39,27 @@ INK = "#262626"
 FAINT = "#dcdcdc"
 OBSERVED = "#0072b2"
 PREDICTED = "#d55e00"
-#: Perceptually uniform, and readable without colour vision.
+#: Perceptually uniform, and readable without colour vision (of matplotlib).
 MAP = "viridis"
-#: Names in one column of a legend, and characters of a name that leave room for a second column.
+#: Names in one column of a legend.
 _ROWS = 18
+#: Longest name, in characters, that leaves space for a second column.
 _SHORT = 20
-#: In inches: width of a letter and height of a row of a legend, width of a colour bar with numbers.
+#: Width of a letter in a legend, in inches.
 _LETTER = 0.075
+#: Height of a row of a legend, in inches.
 _ROW = 0.19
+#: Width of a colour bar with its numbers, in inches.
 _BAR = 1.2
-#: More measured times than this would run into each other on a colour bar.
+#: Most ticks of a colour bar; more would overlap.
 _MAX_TICKS = 12
 
 
 @contextmanager
 def canvas(ax: Axes | None, *, width: float = 6.4, height: float = 4.8) -> Iterator[Axes]:
-    """Give `ax`, or the Axes of a new figure that leaves room for what stands beside the data.
+    """Give `ax`, or the Axes of a new figure with space beside the data.
 
-    A new figure is closed again where drawing fails.
+    A new figure is closed if drawing fails.
     """
     if ax is not None:
         _require_axes(ax)
@@ -96,7 +99,7 @@ def map_size(
 ) -> dict[str, float]:
     """Size in inches of a figure in the shape of the map `xy` `(n, 2)`.
 
-    With room `beside` and `above` it, and not lower than a legend with that many `rows`.
+    With space `beside` and `above` it, and not lower than a legend with that many `rows`.
     """
     across, up = np.maximum(np.ptp(xy, axis=0), np.finfo(np.float64).tiny)
     height = width * float(np.clip(up / across, 0.5, 1.3)) + 0.4 + above
@@ -104,7 +107,7 @@ def map_size(
 
 
 def embedding_axes(ax: Axes, plane: Plane) -> None:
-    """Dress an Axes for coordinates without units: equal scales, so that directions are true, and two arrows as axes."""
+    """Style an Axes for coordinates without units: equal scales, and two arrows as axes."""
     ax.set_aspect("equal", adjustable="box")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
@@ -142,7 +145,7 @@ def scatter(
     label: str | None = None,
     zorder: float = 1,
 ) -> Any:
-    """Draw cells in one colour or by values, as discs whose size suits their number; a vector file holds them as an image."""
+    """Draw cells in one colour or by values; in a vector file they are an image."""
     size = float(np.clip(30_000 / max(len(xy), 1), 3.0, 32.0))
     shade: dict[str, Any] = {"color": color} if values is None else {"c": values, "cmap": MAP}
     return ax.scatter(
@@ -176,7 +179,7 @@ def paint(
 
 
 def _paint_groups(ax: Axes, xy: FloatArray, colours: Groups, alpha: float) -> int:
-    """Draw groups, and return how many of them are too many for the legend, which names the largest."""
+    """Draw groups; the legend names the largest. Return the number of the others."""
     codes = colours.codes
     sizes = colours.sizes
     named = _named(colours)
@@ -196,29 +199,29 @@ def _named(colours: Groups) -> IntArray:
     """Groups that the legend names: the largest, in two columns where names are short."""
     largest = np.argsort(-colours.sizes, kind="stable")
     short = all(len(colours.names[code]) <= _SHORT for code in largest[: 2 * _ROWS])
-    # One row says how many more there are.
+    # One row is for the number of the others.
     return np.sort(largest[: (2 if short else 1) * _ROWS - 1])
 
 
-def room_for(names: Sequence[str]) -> float:
+def legend_width(names: Sequence[str]) -> float:
     """Width in inches of a legend with these names."""
     longest = max(map(len, names), default=0)
     return 0.5 + _LETTER * longest + (_LETTER * longest + 0.3) * ((len(names) - 1) // _ROWS)
 
 
 def beside(colours: Values | Groups) -> dict[str, float]:
-    """Room for what stands beside the cells, a colour bar or a legend; for `map_size`."""
+    """Space for the colour bar or the legend, as arguments of `map_size`."""
     if isinstance(colours, Values):
         return {}
     names = [drawable(colours.names[code]) for code in _named(colours)]
-    return {"beside": max(_BAR, room_for(names)), "rows": min(len(names), _ROWS)}
+    return {"beside": max(_BAR, legend_width(names)), "rows": min(len(names), _ROWS)}
 
 
 def colour_bar(ax: Axes, drawn: Any, label: str, ticks: Sequence[float] = ()) -> None:
-    """Put a slim colour bar beside the data."""
+    """Draw a narrow colour bar beside the data."""
     from matplotlib.cm import ScalarMappable
 
-    # The bar shows the colours as they are, not as transparent as the cells.
+    # The bar is opaque, although the cells are transparent.
     bar = ax.figure.colorbar(
         ScalarMappable(drawn.norm, drawn.cmap),
         ax=ax,
@@ -235,14 +238,14 @@ def colour_bar(ax: Axes, drawn: Any, label: str, ticks: Sequence[float] = ()) ->
 
 
 def time_bar(ax: Axes, drawn: Any, fitted: Fitted) -> None:
-    """Put a colour bar of time beside the data, with ticks where cells were sampled."""
+    """Draw a colour bar of time beside the data, with ticks at the times of the snapshots."""
     ticks = fitted.snapshots.tolist()
     label = f"{fitted.time_key} ({fitted.unit})" if fitted.unit else fitted.time_key
     colour_bar(ax, drawn, label, ticks if len(ticks) <= _MAX_TICKS else ())
 
 
 def legend(ax: Axes, *, title: str | None = None, x: float = 1.02, more: int = 0) -> None:
-    """Put the legend outside, right of the data; `more` groups than it names are said to be there."""
+    """Draw the legend right of the data; its last row is the number `more` of unnamed groups."""
     from matplotlib.lines import Line2D
 
     handles, labels = ax.get_legend_handles_labels()
@@ -251,10 +254,19 @@ def legend(ax: Axes, *, title: str | None = None, x: float = 1.02, more: int = 0
         labels.append(f"and {more:,} more")
     families = font_families([*labels, title or ""])[0]
     box = ax.legend(
-        handles, labels, loc="upper left", bbox_to_anchor=(x, 1.0), borderaxespad=0.0, frameon=False, handletextpad=0.4,
-        prop={"size": 8, "family": families}, title=None if title is None else drawable(title),
-        title_fontproperties={"size": 9, "family": families}, alignment="left", ncols=1 + (len(labels) - 1) // _ROWS,
-    )  # fmt: skip
+        handles,
+        labels,
+        loc="upper left",
+        bbox_to_anchor=(x, 1.0),
+        borderaxespad=0.0,
+        frameon=False,
+        handletextpad=0.4,
+        prop={"size": 8, "family": families},
+        title=None if title is None else drawable(title),
+        title_fontproperties={"size": 9, "family": families},
+        alignment="left",
+        ncols=1 + (len(labels) - 1) // _ROWS,
+    )
     for handle in box.legend_handles:
         if handle is not None and hasattr(handle, "set_sizes"):
             handle.set_sizes([28.0])

@@ -1,4 +1,4 @@
-"""What cells are coloured by: read and checked before there is a figure to draw on."""
+"""Colours of cells: read and checked before a figure is made."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Groups", "Values", "read_colours"]
 
-#: Okabe and Ito's palette: eight groups that colour-blind readers can tell apart; more than that
-#: nobody can.
+#: Palette of Okabe and Ito: eight colours that readers without colour vision can distinguish. No
+#: larger palette has this property.
 _GROUPS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#262626")
 #: Rows of expression that are read together.
 _BLOCK = 4096
@@ -29,7 +29,7 @@ _BLOCK = 4096
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """A number for each cell `(n,)`, NaN where there is none; `is_time` where it is the time of the snapshots."""
+    """A number for each cell, shape `(n,)`, NaN where there is none; `is_time` for times."""
 
     name: str
     values: FloatArray
@@ -38,7 +38,7 @@ class Values:
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """A group for each cell: `codes (n,)`, -1 where there is none, with the name and the colour of each group."""
+    """A group for each cell: `codes (n,)`, -1 for none; the name and the colour of each group."""
 
     name: str
     codes: IntArray
@@ -52,9 +52,9 @@ class Groups:
 
 
 def read_colours(adata: AnnData, color: object, fitted: Fitted) -> Values | Groups:
-    """Read what cells are coloured by: the times by default, a column of `obs`, or a gene.
+    """Read the colours of cells: by time, by a column of `obs`, or by a gene.
 
-    The column of times is drawn as the numbers it stands for. Groups take their colours from
+    Labels of times are drawn as numbers. Groups take their colours from
     `uns["{color}_colors"]`, where there are any: a list in the order of the categories, as scanpy
     writes it, or a dictionary from category to colour.
 
@@ -165,7 +165,7 @@ def _groups(adata: AnnData, color: str, column: pd.Series) -> Groups:
 def _given(
     given: object, categories: Sequence[Any], present: set[int], where: str
 ) -> list[tuple[float, ...]]:
-    """The user's colours, one for each category; those of categories without cells are not looked at."""
+    """The user's colours, one for each category; those of categories without cells are ignored."""
     remedy = (
         f"Expected a list with one colour for each of the {len(categories)} categories, or a"
         " dictionary from category"

@@ -1,4 +1,4 @@
-"""How training went."""
+"""Loss of the training."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ __all__ = ["loss"]
 
 @guarded
 def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Axes:
-    """Draw the training loss, and the loss on pairs that were held out.
+    """Draw the training loss, and the loss on held-out pairs.
 
     A flow matching loss does not go to zero: several cells pass through the same place with
-    different velocities, and their variance remains. What to look for is a flat end of the training
-    curve.
+    different velocities, and their variance remains. Training is long enough where the end of the
+    training curve is flat.
 
-    The held-out curve often rises while training makes predictions better, because it is about
-    single pairs and not about populations. So a rise is no reason to train less; `cf.bench.holdout`
-    measures how well snapshots are predicted.
+    The held-out curve often rises while predictions of populations improve, because it measures
+    single pairs. A rise is no reason to train less; `cf.bench.holdout` measures how well snapshots
+    are predicted.
 
     Parameters
     ----------
     adata
-        With a fit.
+        Cells with a fit.
     key
-        Where the fit was stored.
+        `key_added` of the fit.
     ax
-        Where to draw; a new figure by default.
+        Axes to draw on; those of a new figure by default.
 
     Returns
     -------
@@ -47,6 +47,14 @@ def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Ax
     ------
     MissingKeyError
         No fit.
+
+    References
+    ----------
+    Lipman et al., Flow matching for generative modeling, ICLR 2023 (the loss).
+
+    Examples
+    --------
+    >>> cf.pl.loss(adata)  # doctest: +SKIP
     """
     check_arguments(loss, locals())
     history = Fitted(adata, key).record["history"]

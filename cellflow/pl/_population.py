@@ -1,4 +1,4 @@
-"""A predicted population beside the real one."""
+"""A predicted population over the real one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from cellflow.pl._axes import (
     canvas,
     embedding_axes,
     legend,
+    legend_width,
     map_size,
-    room_for,
     scatter,
 )
 from cellflow.pl._read import Fitted
@@ -49,26 +49,26 @@ def population(
 ) -> Axes:
     """Draw a predicted population over the real one, between the snapshots before and after it.
 
-    Beside the clouds stand their densities along both axes, each with area one.
+    The densities along both axes are drawn above and right of it, each with area one.
 
     Parameters
     ----------
     adata
         The measured cells, with a fit.
     predicted
-        What `cf.tl.predict` returned.
+        The result of `cf.tl.predict`.
     time
-        The time it was predicted for. Cells measured at that time are drawn as the truth; where
-        there are none, only the snapshots around it are.
+        The time of the prediction. Cells measured at that time are drawn as the truth; where there
+        are none, only the snapshots before and after it.
     basis
         The representation of the model by default (its first two dimensions), or an embedding,
         where each predicted cell is drawn at the mean of the real cells nearest to it.
     components
         Which two of its components, as `"1,2"` or `(1, 2)`; see `cf.pl.stream`.
     key
-        Where the fit was stored.
+        `key_added` of the fit.
     ax
-        Where to draw; a new figure by default.
+        Axes to draw on; those of a new figure by default.
 
     Returns
     -------
@@ -79,6 +79,11 @@ def population(
     InputError
         No fit, no such embedding or components, a prediction from another representation, a time
         that is no number, or no cell whose time was measured. No figure is made then.
+
+    Examples
+    --------
+    >>> later = cf.tl.predict(adata, time=36)  # doctest: +SKIP
+    >>> cf.pl.population(adata, later, time=36)  # doctest: +SKIP
     """
     check_arguments(population, locals())
     from cellflow.analysis.embedding import place
@@ -100,7 +105,7 @@ def population(
     ]
 
     names = [drawable(f"{label} (n = {len(points):,})", longest=80) for label, points, _ in clouds]
-    with canvas(ax, **map_size(real, beside=1.0 + room_for(names), above=0.6)) as ax:
+    with canvas(ax, **map_size(real, beside=1.0 + legend_width(names), above=0.6)) as ax:
         scatter(ax, real, color=FAINT, alpha=0.35, zorder=0)
         for depth, (name, (_, points, shade)) in enumerate(zip(names, clouds, strict=True)):
             scatter(ax, points, color=shade, label=name, zorder=1 - depth / 10)

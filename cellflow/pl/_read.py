@@ -1,4 +1,4 @@
-"""What the pictures read from an AnnData: a fit's parameters, positions, times and coordinates."""
+"""The parts of an AnnData that figures show: parameters of a fit, positions, times, coordinates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ __all__ = ["Fitted", "entry"]
 
 
 def entry(adata: AnnData, slot: str, key: str, remedy: str) -> Any:
-    """Return `adata.<slot>[key]`, or say what is there and how to get what is not."""
+    """Return `adata.<slot>[key]`.
+
+    Raises
+    ------
+    MissingKeyError
+        It is missing; the message lists the keys that exist, and ends with the remedy.
+    """
     found = getattr(adata, slot)
     if key not in found:
         known = [str(k) for k in found]
@@ -37,7 +43,7 @@ def entry(adata: AnnData, slot: str, key: str, remedy: str) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fit that is stored in an AnnData, as far as pictures need it."""
+    """A fit that is stored in an AnnData, as far as figures need it."""
 
     adata: AnnData
     key: str
@@ -47,22 +53,22 @@ class Fitted:
 
     @property
     def keys(self) -> Keys:
-        """Where its results are."""
+        """Names of its results."""
         return Keys(self.key)
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What `cf.tl.flow` and the calls after it left in `uns`."""
+        """The record of the fit in `uns`."""
         return record_of(self.adata, self.keys)
 
     @property
     def params(self) -> dict[str, Any]:
-        """What it was made with."""
+        """Parameters of the fit."""
         return dict(self.record["params"])
 
     @property
     def basis(self) -> str:
-        """Name of the representation it was made in."""
+        """Name of its representation."""
         return basis_of(str(self.params["use_rep"]))
 
     @property
@@ -77,17 +83,17 @@ class Fitted:
 
     @property
     def time_unit(self) -> TimeUnit:
-        """What reads a time that is asked for."""
+        """Converts times in arguments to numbers."""
         return TimeUnit.of(self.unit, str(self.params.get("time_zero", "")), self.time_key)
 
     @cached_property
     def times(self) -> FloatArray:
-        """When each cell was sampled `(n,)`, NaN where that is not known."""
+        """Time of each cell, shape `(n,)`, NaN where it is not known."""
         return read_times(self.adata, self.keys, self.record).own
 
     @cached_property
     def cells(self) -> Cells:
-        """The cells, which have the positions that the model was made with."""
+        """The cells, whose positions are those of the fit."""
         return read_cells(self.adata, self.keys, self.record)[0]
 
     @property
@@ -96,7 +102,7 @@ class Fitted:
         return self.cells.x
 
     def require_made_for(self, basis: str, positions: FloatArray, arrows: FloatArray) -> None:
-        """Make sure that the arrows of a basis belong to the coordinates that it has now.
+        """Make sure that the arrows of a basis fit to its present coordinates.
 
         Raises
         ------
@@ -115,7 +121,8 @@ class Fitted:
 
     def velocity_call(self, basis: str) -> str:
         """The call that writes the arrows of a basis."""
-        return f"cf.tl.velocity(adata{'' if basis == self.basis else f', basis={basis!r}'}{self.keys.argument})"
+        named = "" if basis == self.basis else f", basis={basis!r}"
+        return f"cf.tl.velocity(adata{named}{self.keys.argument})"
 
     @property
     def snapshots(self) -> FloatArray:
@@ -124,7 +131,7 @@ class Fitted:
         Raises
         ------
         InputError
-            No cell was: there is none whose time was measured.
+            There is no cell whose time was measured.
         """
         known = np.unique(self.times[np.isfinite(self.times)])
         if not len(known):
@@ -137,7 +144,7 @@ class Fitted:
         return known
 
     def at(self, time: float) -> str:
-        """Write a time with its unit, or after the name of its column, which may say the unit."""
+        """A time as text, with its unit, or after the name of its column."""
         return f"{time:g} {self.unit}" if self.unit else f"{self.time_key} {time:g}"
 
     def coordinates(
@@ -147,8 +154,8 @@ class Fitted:
 
         Returns
         -------
-        Its name as in `velocity_{basis}`, the coordinates of the cells in all its columns `(n, d)`, float64, and which of them
-        to draw.
+        Its name as in `velocity_{basis}`, the coordinates of the cells in all its columns, float64,
+        shape `(n, d)`, and which columns to draw.
 
         Raises
         ------
@@ -167,7 +174,7 @@ class Fitted:
         return name, xy.astype(np.float64), plane_of(name, xy.shape[1], components)
 
     def positions(self, cells: AnnData) -> FloatArray:
-        """Return the positions of other cells, predicted ones, in the representation of the model `(n, d)`."""
+        """Positions of other cells in the representation of the model, shape `(n, d)`."""
         require_anndata(cells)
         return read_positions(
             cells, use_rep=str(self.params["use_rep"]), n_dims=int(self.params["n_dims"])

@@ -1,4 +1,4 @@
-"""The learned flow as streamlines over an embedding."""
+"""The fitted velocities as streamlines over an embedding."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def stream(
 ) -> Axes:
     """Draw the velocities as streamlines over the cells.
 
-    Streamlines are drawn where there are cells, thicker where cells move faster. They show where
-    the model moves cells now, in the plane of the picture; they are no paths of cells
-    (`cf.pl.trajectories` draws those).
+    Streamlines are drawn where there are cells, thicker where cells move faster. They show the
+    direction of the present velocities in the plane of the figure; they are no trajectories of
+    cells (see `cf.pl.trajectories`).
 
     Parameters
     ----------
@@ -62,11 +62,11 @@ def stream(
     density
         Closeness of streamlines.
     smoothing
-        Width of the kernel that averages the arrows of cells, in fortieths of the picture.
+        Width of the kernel that averages the arrows of cells, in fortieths of the figure.
     key
-        Where the fit was stored.
+        `key_added` of the fit.
     ax
-        Where to draw; a new figure by default.
+        Axes to draw on; those of a new figure by default.
 
     Returns
     -------
@@ -78,6 +78,16 @@ def stream(
         No fit, no embedding, no velocities or other ones than for this embedding, no such
         components, column or gene, colours that are none, or a number that is not positive. No
         figure is made then.
+
+    References
+    ----------
+    La Manno et al., RNA velocity of single cells, Nature 2018; Bergen et al., Generalizing RNA
+    velocity to transient cell states through dynamical modeling, Nature Biotechnology 2020.
+
+    Examples
+    --------
+    >>> cf.tl.velocity(adata, basis="umap")  # doctest: +SKIP
+    >>> cf.pl.stream(adata, basis="umap", color="hours")  # doctest: +SKIP
     """
     check_arguments(stream, locals())
     from cellflow.analysis.embedding import on_grid

@@ -1,4 +1,4 @@
-"""Prepare: what to know about the data before a fit."""
+"""Check the data before a fit."""
 
 from cellflow.pp._check import check
 

@@ -1,4 +1,4 @@
-"""Everything that is wrong or odd about the data, at once."""
+"""All findings about the data at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def check(
     force_rep: bool = False,
     layer: str | None = None,
 ) -> pd.DataFrame:
-    """List what `cf.tl.flow` with the same arguments would stop at, warn of, or note; nothing is changed or raised.
+    """List the errors, warnings and notes that `cf.tl.flow` would give for the same arguments.
+
+    Nothing is changed or raised.
 
     Parameters
     ----------
@@ -40,8 +42,13 @@ def check(
 
     Returns
     -------
-    One row per finding, errors first: `severity` (`"error"`, `"warning"` or `"note"`), `key` (where), `found`, `expected`,
-    `remedy`. An empty table means that all is well.
+    One row per finding, errors first, all columns text: `severity` (`"error"`, `"warning"` or
+    `"note"`), `key` (the place in `adata`), `found`, `expected`, `remedy`. The table is empty where
+    nothing was found.
+
+    Examples
+    --------
+    >>> cf.pp.check(adata, "day")  # doctest: +SKIP
     """
     import pandas as pd
 
@@ -57,8 +64,8 @@ def check(
     )
     findings += examine(adata, reading)
     named = {p.key for p in findings if p.severity == "error"}
-    if "adata" not in named:  # else there is no AnnData with cells to look into
-        # With use_rep="X" the expression has been looked at as positions; once said is enough.
+    if "adata" not in named:  # else there are no cells to check
+        # With use_rep="X" the expression has been checked as positions; each finding is given once.
         findings += [p for p in examine_expression(adata, layer) if p.key not in named]
     if not any(p.severity == "error" for p in findings):
         read = examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep)
@@ -71,7 +78,7 @@ def check(
 
 
 def _unused(mass_key: str) -> Problem:
-    """Sizes of populations, which most methods do not look at."""
+    """Sizes of populations, which most methods do not use."""
     return Problem(
         f"mass_key={mass_key!r}",
         "names sizes of whole populations",

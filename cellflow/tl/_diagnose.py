@@ -80,8 +80,8 @@ def diagnose(
       has to move because the shares of types change; by pushed cells; and by the baseline of cells
       that do not move, each with the type of the nearest later cell.
 
-    It takes seconds for a few snapshots. The density of the dynamics adds, on one core, about 4
-    seconds in 5 dimensions and 8 in 50 for every interval between a snapshot and the first one.
+    A few snapshots take seconds. The density of the dynamics adds, on one core, 4 seconds in 5
+    dimensions and 8 in 50 for every interval between a snapshot and the first one.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def fit_record(
         "n_untimed": cells.n_untimed,
         "random_state": fitted.seed,
         "threads": fitted.threads,
-        "score": fitted.dynamics.score is not None,
+        "score": "score" in fitted.heads,
         "seconds": fitted.seconds,
         "condition_key": None if cells.conditions is None else cells.conditions.names,
         "scale": scale,

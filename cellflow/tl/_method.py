@@ -1,4 +1,4 @@
-"""The recipe that `cf.tl.flow` fits: by its name, as it is given, or selected on inner snapshots."""
+"""The recipe that `cf.tl.flow` fits: given, or selected on inner snapshots."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def recipe_of(method: str | Recipe, mass_key: str | None, *, score: bool) -> Rec
             " its score. Omit it."
         )
         raise InputError(msg)
-    recipe = recipe.with_score() if score and recipe.score is None else recipe
+    recipe = recipe.with_score() if score and "score" not in recipe.heads else recipe
     _require_known_networks(recipe)
     return recipe
 
@@ -46,17 +46,17 @@ def _require_use_of_mass(mass_key: str | None, recipe: Recipe) -> None:
 
 
 def _require_known_networks(recipe: Recipe) -> None:
-    """Make sure that the networks can be made again from plain values; an AnnData holds no code."""
-    from cellflow.model.recipes import unknown_networks
+    """Make sure that the networks can be made again from plain values and import paths."""
+    from cellflow.model.description import unknown_networks
 
     unknown = unknown_networks(recipe)
     if unknown:
         msg = (
             f"method= has a network that cellflow does not have: {unknown[0]}. Expected networks of"
-            " cellflow.fields, with options in functools.partial by name, as numbers or text: an"
-            " AnnData holds no code, so no other can be asked. Fit this one on arrays: flow ="
-            " cf.fit(snapshots, method), keep it with flow.save(folder), and read it with"
-            " Flow.load(folder, fields={name: class})."
+            " cellflow.fields, or torch.nn.Module classes at the top of a module, with options in"
+            " functools.partial by name, as numbers or text: an AnnData holds the import path of a"
+            " class and no code. Or fit this one on arrays: flow = cf.fit(snapshots, method), keep"
+            " it with flow.save(folder), and read it with Flow.load(folder, fields={name: class})."
         )
         raise InputError(msg)
 
@@ -81,5 +81,6 @@ def selected(
         return default, {}
     found = select(snapshots, scale=scale, random_state=seed, progress=progress)
     best = found.best.recipe
-    best = best.with_score() if default.score is not None and best.score is None else best
+    if "score" in default.heads and "score" not in best.heads:
+        best = best.with_score()
     return best, {"selection": {"table": curve(found), "best": found.best.name}}

@@ -108,7 +108,7 @@ def sample(
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
     asked.require_room(n)
     context = fitted.required_features(condition)
-    levels = fitted.flow.score_network.ladder.levels
+    levels = fitted.flow.ladder.levels
     x = fitted.flow.sample(n, at, n_steps=n_steps, random_state=seed, context=context)
     obs = pd.DataFrame({"time": np.full(n, at)}, index=[f"sample-{i}" for i in range(n)])
     about = {

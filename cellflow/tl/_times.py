@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -43,14 +42,14 @@ def time_grid(
         # A state of every cell at every time.
         n = as_count("n_times", n_times, least=max(2, least), each=4 * fitted.x.shape[1])
         return np.linspace(fitted.flow.times[0], fitted.flow.times[-1], n)
-    given: Any = times
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable) or np.ndim(given) > 1:
+    several = isinstance(times, Iterable) and not isinstance(times, str | Mapping)
+    if not several or np.ndim(times) > 1:  # type: ignore[arg-type] # of labels, too
         msg = (
             f"times={shown(times)}; expected a list of numbers in the unit of the fit, or of labels"
             " such as 'day 3'."
         )
         raise InputTypeError(msg)
-    grid = np.unique(np.array([fitted.time(time, "times") for time in given], dtype=np.float64))
+    grid = np.unique(np.array([fitted.time(time, "times") for time in times], dtype=np.float64))
     if grid.size < least:
         msg = (
             f"times={shown(times)}; expected at least {least} different. Pass n_times= for an even"

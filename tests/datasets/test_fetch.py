@@ -20,8 +20,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-import cellflow.datasets._fetch as module
-from cellflow.datasets import cite, embryoid_body, larry, multi
+from cellflow.datasets import _download as module
+from cellflow.datasets import _published, cite, embryoid_body, larry, multi
 from cellflow.errors import InputError, InputTypeError, MissingDataError, MissingKeyError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -285,9 +285,7 @@ def server(monkeypatch, tmp_path):
         thread.start()
         url = f"http://127.0.0.1:{httpd.server_port}"
         digest = hashlib.sha256(content).hexdigest()
-        source = module._Source(
-            "file.bin", f"{url}/file", digest, "https://example.org", "12 bytes"
-        )
+        source = module.Source("file.bin", f"{url}/file", digest, "https://example.org", "12 bytes")
         yield source, url, asked
         httpd.shutdown()
         thread.join()
@@ -297,7 +295,7 @@ def server(monkeypatch, tmp_path):
 def test_downloads_once(server):
     source, _, asked = server
     for _ in range(2):
-        assert module._fetch(source).read_bytes() == b"twelve bytes"
+        assert module.local_file(source, None).read_bytes() == b"twelve bytes"
     assert len(asked) == 1
     assert asked[0].startswith("Mozilla")
 
@@ -315,7 +313,7 @@ def test_what_cannot_be_had_says_what_to_do(server, monkeypatch):
         with pytest.raises(
             MissingDataError, match=re.escape(f"sha256 {broken.sha256}) from https://example.org")
         ) as caught:
-            module._fetch(broken)
+            module.local_file(broken, None)
         assert "path='.../file.bin'" in str(caught.value), reason
 
 
@@ -324,7 +322,9 @@ def test_ten_seconds_are_enough():
 
 
 @pytest.mark.parametrize(
-    "source", [module._EB, module._CITE, module._MULTI, module._LARRY], ids=lambda s: s.file
+    "source",
+    [_published._EB, _published._CITE, _published._MULTI, _published._LARRY],
+    ids=lambda s: s.file,
 )
 def test_sources_are_complete(source):
     assert re.fullmatch("[0-9a-f]{64}", source.sha256)

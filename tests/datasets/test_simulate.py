@@ -79,7 +79,9 @@ def test_velocities_stand_beside_the_truth():
 
 
 def test_seeds_repeat_and_differ():
-    first, again, other = (simulate("two-well", n_obs=10, random_state=seed).X for seed in (1, 1, 2))
+    first, again, other = (
+        simulate("two-well", n_obs=10, random_state=seed).X for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 

@@ -1,0 +1,141 @@
+"""Fields that docstrings of `cf.tl` list are those that calls add: names, dtypes, shapes."""
+
+import inspect
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from cellflow.recipes import fm
+
+import cellflow as cf
+from cellflow.training import Training
+from conftest import make_cells, quick_recipe
+
+BRIEF = Training(steps=20, batch_size=64, record_every=10)
+
+#: A line of a list of fields: - `obs["cf_time"]`: float64, shape (n_obs,).
+LINE = re.compile(
+    r'^- `(?P<slot>X|\w+(?=\["))(?P<path>(?:\["[^"]+"\])*)`: '
+    r"(?P<dtype>[a-z0-9]+)(?:, shape \((?P<shape>[^)]*)\))?\.",
+    re.MULTILINE,
+)
+
+
+def fields(call):
+    """Listed fields by (slot, names): dtype, and shape as text or None."""
+    text = re.sub(r"\n +(?=\S)", " ", inspect.getdoc(call))
+    found = {}
+    for line in LINE.finditer(text):
+        names = tuple(re.findall(r'"([^"]+)"', line["path"]))
+        found[line["slot"], names] = line["dtype"], line["shape"]
+    return found
+
+
+def contents(adata):
+    """All fields of an AnnData by (slot, names); groups of a fit's record one level down."""
+    found = {("X", ()): adata.X}
+    for slot in ("obs", "var", "obsm", "layers"):
+        found |= {(slot, (name,)): value for name, value in getattr(adata, slot).items()}
+    for name, value in adata.uns.items():
+        found["uns", (name,)] = value
+        if name == "cellflow":
+            found |= {("uns", (name, entry)): inner for entry, inner in value.items()}
+    return found
+
+
+def kind(value):
+    if isinstance(value, dict):
+        return "dict"
+    dtype = value.dtype
+    return "category" if isinstance(dtype, pd.CategoricalDtype) else str(dtype)
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Cells without a fit, with one that has a score, and with one that generates."""
+    adata = make_cells()
+    adata.obs["arm"] = np.where(np.arange(90) % 2, "a", "b")
+    scored = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, copy=True)
+    generating = cf.tl.flow(adata, "hours", method=fm(training=BRIEF), copy=True)
+    return {"flow": adata, "generate": generating, "": scored}
+
+
+#: Of each function: calls `(adata) -> result or None`, which add all listed fields together.
+CALLS = {
+    "age": [lambda a: cf.tl.age(a, n_times=3)],
+    "density": [lambda a: cf.tl.density(a, "hours", method="gmm")],
+    "diagnose": [lambda a: cf.tl.diagnose(a, n_cells=20)],
+    "flow": [lambda a: cf.tl.flow(a, "hours", method=quick_recipe())],
+    "generate": [
+        lambda a: cf.tl.generate(a, time=12.0, n_obs=5),
+        lambda a: cf.tl.generate(a, time=12.0, n_obs=5, return_log_prob=True),
+    ],
+    "log_density": [lambda a: cf.tl.log_density(a, source="gmm")],
+    "predict": [
+        lambda a: cf.tl.predict(a, time=30.0),
+        lambda a: cf.tl.predict(a, time=30.0, n_obs=7, stochastic=True),
+    ],
+    "pull": [lambda a: cf.tl.pull(a, [80], time=12.0)],
+    "push": [lambda a: cf.tl.push(a, [3], time=12.0)],
+    "refine": [lambda a: cf.tl.refine(a, a[:30].copy(), time=0.0, check=False)],
+    "sample": [lambda a: cf.tl.sample(a, time=12.0, n_obs=5, n_steps=1)],
+    "simulate": [
+        lambda a: cf.tl.simulate(a, [3, 4], n_times=3),
+        lambda a: cf.tl.simulate(a, [3, 4], n_times=3, stochastic=True, n_rep=2),
+    ],
+    "trajectories": [
+        lambda a: cf.tl.trajectories(a, n_times=3),
+        lambda a: cf.tl.trajectories(a, n_times=3, stochastic=True, n_rep=2),
+    ],
+    "translate": [
+        lambda a: cf.tl.translate(a, "arm", source="a", target="b", method=quick_recipe())
+    ],
+    "velocity": [
+        lambda a: cf.tl.velocity(a, basis="umap"),
+        lambda a: cf.tl.velocity(a, basis="umap", genes=["gene3"]),
+    ],
+}
+#: Symbols in shapes that are not sizes of the AnnData.
+SIZES = {"d": 4, "n_pcs": 4, "n_umap": 2, "n_times": 3, "n_rep": 2}
+#: Columns of `obs` that a result keeps.
+KEPT = {
+    "refine": {("obs", (name,)) for name in ("hours", "arm", "cf_time", "cf_time_inferred")},
+    "translate": {("obs", ("arm",))},
+}
+#: Entries of a fit's record that only the package reads.
+INTERNAL = {("uns", ("cellflow", "made_for"))}
+
+
+def test_every_function_has_an_example():
+    assert set(CALLS) == set(cf.tl.__all__)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_listed_fields_are_those_that_are_added(name, fits):
+    listed = fields(getattr(cf.tl, name))
+    added = set()
+    for call in CALLS[name]:
+        adata = fits.get(name, fits[""]).copy()
+        before = contents(adata)
+        result = call(adata)
+        if result is None:
+            after = contents(adata)
+            rewritten = {key for key in set(before) & set(listed) if after[key] is not before[key]}
+            new = set(after) - set(before) - INTERNAL | rewritten
+        else:
+            after = contents(result)
+            new = set(after) - KEPT.get(name, set())
+        if name == "flow":  # the record is listed as a whole
+            new = {key for key in new if key[1][:1] != ("cellflow",) or key in listed}
+        assert new <= set(listed), "fields that are not listed"
+        there = adata if result is None else result
+        known = SIZES | {"n_obs": there.n_obs, "n_vars": there.n_vars}
+        known |= {"n_rows": there.n_obs, "n_genes": there.n_vars}
+        for key in new:
+            dtype, shape = listed[key]
+            assert kind(after[key]) == dtype, f"{key} is {kind(after[key])}"
+            if shape is not None:
+                assert np.shape(after[key]) == eval(f"({shape})", {}, known), key
+        added |= new
+    assert added == set(listed)
