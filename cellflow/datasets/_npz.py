@@ -59,6 +59,7 @@ def require_numbers(file: Path, name: str, array: np.ndarray, *, n_rows: int, nd
 
 
 def require(key: str, container: Any, file: Path) -> None:
+    """Make sure that a file has a key; the message lists the keys that it has."""
     if key not in container:
         msg = (
             f"{file} has no {key!r}; found {sorted(map(str, container))}. Is it the file that the"

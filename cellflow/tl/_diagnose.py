@@ -208,7 +208,7 @@ def _plain(found: Diagnosis, fitted: Fitted) -> dict[str, Any]:
     # Names of types may hold what a key may not.
     types = {
         f"{t.from_time}_to_{t.time}": {
-            "labels": np.array(t.plan.labels, dtype=object),
+            "labels": np.array(t.plan.labels, object),
             "mass": t.plan.mass,
         }
         for t in found.types
@@ -260,11 +260,8 @@ def _require_lineage(
 
 def _require_free(adata: AnnData, fitted: Fitted, *, overwrite: bool) -> None:
     there = record_of(adata, fitted.keys).get(_ENTRY)
-    if (
-        there is not None
-        and not (isinstance(there, Mapping) and "verdict" in there)
-        and not overwrite
-    ):
+    ours = isinstance(there, Mapping) and "verdict" in there
+    if there is not None and not ours and not overwrite:
         msg = (
             f"adata.uns[{fitted.keys.uns!r}][{_ENTRY!r}] exists and is no diagnosis of cellflow."
             " Expected none, or one to be replaced: delete it, or pass overwrite=True."

@@ -113,7 +113,7 @@ def test_copies_are_noticed(generator, monkeypatch):
     def copying(flow, time, *, n_obs, context, random_state):
         return real[np.arange(n_obs) % len(real)].astype(np.float64)
 
-    monkeypatch.setattr("cellflow.analysis.generation.generate", copying)
+    monkeypatch.setattr("cellflow.analysis.generated.generate", copying)
     with pytest.warns(
         InputWarning, match="100% of the 80 generated cells are copies of one of 90 measured cells"
     ):
