@@ -3,15 +3,23 @@
 import anndata as ad
 import numpy as np
 import pytest
-from cellflow.recipes import i_cfm
+from cellflow.recipes import by_name, i_cfm
 
 import cellflow as cf
-from cellflow.errors import InputTypeError
+from cellflow.errors import InputError, InputTypeError
 from cellflow.training import Training
 from conftest import digest
 
 BRIEF = i_cfm(training=Training(steps=4, batch_size=32, record_every=4))
 GROUPS = {"source": 0.0, "target": 48.0, "method": BRIEF}
+
+
+def model(adata):
+    """The arrays of a fit, without the seconds that it took."""
+    result = adata[:, :0].copy()
+    result.uns = {"model": adata.uns["cellflow"]["model"]["arrays"]}
+    return result
+
 
 #: By what is old: the old call, the new one, and what the warning names.
 OLD = {
@@ -35,6 +43,16 @@ OLD = {
         lambda a: cf.tl.trajectories(a, n_times=2, copy=True),
         r"simulate\(adata, cells, ...\)",
     ),
+    "tl.flow(scale=)": (
+        lambda a: model(cf.tl.flow(a, "hours", method=BRIEF, scale="each", copy=True)),
+        lambda a: model(cf.tl.flow(a, "hours", method=by_name(BRIEF, scale="each"), copy=True)),
+        r"flow\(method=cf.recipes.by_name\(name, scale=...\)\)",
+    ),
+    "tl.translate(scale=)": (
+        lambda a: cf.tl.translate(a, "stage", scale="each", **GROUPS),
+        lambda a: cf.tl.translate(a, "stage", **GROUPS | {"method": by_name(BRIEF, scale="each")}),
+        r"translate\(method=cf.recipes.by_name\(name, scale=...\)\)",
+    ),
     "datasets.simulate(seed=)": (
         lambda _: cf.datasets.simulate("two_well", n_obs=5, seed=3),
         lambda _: cf.datasets.simulate("two_well", n_obs=5, random_state=3),
@@ -53,6 +71,12 @@ def test_an_old_spelling_gives_the_result_of_the_new_one(name, fitted):
         found = old(fitted)
     assert {warning.filename for warning in caught} == {__file__}
     assert digest(found) == digest(new(fitted))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_the_scale_of_a_selected_method_is_the_default_one(fitted):
+    with pytest.raises(InputError, match="method='auto', whose candidates have the scale 'joint'"):
+        cf.tl.flow(fitted, "hours", method="auto", scale="each")
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

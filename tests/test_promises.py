@@ -307,14 +307,6 @@ FAILURES = {
         "is missing",
         "did you mean 'hours'",
     ),
-    "no such scale": (
-        untouched,
-        ["tl.flow"],
-        {"scale": "jiont"},
-        "scale",
-        "'jiont'",
-        "did you mean 'joint'",
-    ),
     "beyond the data": (
         untouched,
         ["tl.refine", "tl.sample"],

@@ -13,7 +13,7 @@ from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
-    from cellflow.model.flow import Flow
+    from cellflow.model.base import FittedDynamics
     from cellflow.simulation import Trajectories
 
 __all__ = ["CellTrajectories", "Noise", "trajectories"]
@@ -85,7 +85,7 @@ class CellTrajectories:
 
 
 def trajectories(
-    flow: Flow,
+    flow: FittedDynamics,
     x: FloatArray,
     starts: FloatArray,
     times: FloatArray,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from cellflow.adapter.keys import DEFAULT, Keys
@@ -12,6 +13,7 @@ from cellflow.core._settings import guarded
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from torch import nn
 
     from cellflow.model.flow import Flow
 
@@ -19,13 +21,21 @@ __all__ = ["flow"]
 
 
 @guarded
-def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
+def flow(
+    adata: AnnData,
+    *,
+    fields: Mapping[str, Callable[..., nn.Module]] | None = None,
+    key: str = DEFAULT,
+) -> Flow:
     """Return the fitted `Flow` that `cf.tl.flow` stored.
 
     Parameters
     ----------
     adata
         Cells with a fit.
+    fields
+        Network classes of your own by name, for a fit with one whose module is not imported.
+        Nothing is imported for a fit; once the module is imported, every call finds the class.
     key
         `key_added` of the fit.
 
@@ -38,7 +48,7 @@ def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
     MissingKeyError
         No fit under this key; the message lists the fits that there are.
     ModelFileError
-        A model that is damaged or of a newer format.
+        A model that is damaged or of a newer format, or a network that is not known.
 
     Examples
     --------
@@ -46,4 +56,4 @@ def flow(adata: AnnData, *, key: str = DEFAULT) -> Flow:
     """
     check_arguments(flow, locals())
     require_anndata(adata)
-    return load_flow(adata, Keys(key))
+    return load_flow(adata, Keys(key), fields)

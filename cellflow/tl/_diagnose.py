@@ -66,11 +66,9 @@ def diagnose(
       sampling allows.
     - The error of cells that are pushed over each interval and pulled back.
     - The energy of paths over the squared Wasserstein distance: between snapshots, and between
-      cells and the ends of their own paths. The second is 1 where paths are optimal and more where
-      they take detours, for any number of cells.
-    - Pushed cells against measured ones: the distance W1, and the mass in each region of the
-      snapshot. A population that grows, dies or is missing shows as a region with too little or too
-      much mass.
+      cells and the ends of their paths. The second is 1 for optimal paths and more for detours.
+    - Pushed cells against measured ones: the distance W1, and the mass in each region, which
+      differs where a population grows, dies or is missing.
     - Cells that no path from another snapshot comes near.
     - Mean velocities, of the cells of each snapshot and of pushed cells in the middle of each
       interval, against the displacement of the snapshots' means per unit of time: the ratio of
@@ -80,8 +78,8 @@ def diagnose(
       has to move because the shares of types change; by pushed cells; and by the baseline of cells
       that do not move, each with the type of the nearest later cell.
 
-    A few snapshots take seconds. The density of the dynamics adds, on one core, 4 seconds in 5
-    dimensions and 8 in 50 for every interval between a snapshot and the first one.
+    The density of the dynamics adds, on one core, 4 seconds in 5 dimensions and 8 in 50 for every
+    interval between a snapshot and the first one.
 
     Parameters
     ----------
@@ -89,8 +87,7 @@ def diagnose(
         Measured cells with a fit that moves cells, by any method; usually the cells of the fit.
         With conditions, each cell keeps its own.
     cluster_key
-        Column of `adata.obs` with cell types. Cells without one are left out of the results on
-        types.
+        Column of `adata.obs` with cell types; results on types leave out cells without one.
     lineage
         Descendants of each type, such as `{"progenitor": ["neuron", "glia"]}`, and theirs in turn.
         A cell stays in its lineage if it keeps its type or ends in a descendant. None: if it keeps
@@ -119,8 +116,8 @@ def diagnose(
     ------
     InputError
         No fit, no cells with a time, times outside the observed ones, conditions without partners,
-        no such column of types, a `lineage` without known types, or plans of a coupling that is not
-        part of cellflow; `adata` is unchanged.
+        no such column, a `lineage` without known types, or a coupling that is not part of cellflow;
+        `adata` is unchanged.
     CouplingError
         A plan that cannot be solved.
     ModelFileError

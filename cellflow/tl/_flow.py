@@ -14,12 +14,12 @@ from cellflow.adapter.reading import Reading
 from cellflow.adapter.times import Time
 from cellflow.adapter.write import Staged, target_of, write
 from cellflow.core._arguments import check_arguments
+from cellflow.core._deprecated import accepts
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
-from cellflow.core.frame import Scale
 from cellflow.tl._fit_record import fit_record
-from cellflow.tl._method import recipe_of, selected
+from cellflow.tl._method import recipe_of, scale_of_recipe, selected
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -32,6 +32,7 @@ __all__ = ["flow"]
 
 
 @guarded
+@accepts(scale=scale_of_recipe("curved-cfm"))
 def flow(
     adata: AnnData,
     time_key: str,
@@ -42,7 +43,6 @@ def flow(
     score: bool = False,
     condition_key: str | Sequence[str] | None = None,
     shared_until: Time | None = None,
-    scale: Scale = "joint",
     weight_key: str | None = None,
     mass_key: str | None = None,
     force_rep: bool = False,
@@ -98,9 +98,6 @@ def flow(
         before the treatment. These cells are coupled with the cells of every later condition, in
         each as cells of it, and can be moved in each (`condition=` of `cf.tl.push`). Their own
         value in the column is the condition of their velocity.
-    scale
-        Scaling of the model's coordinates: `"joint"` (one number), `"each"` (whitening), or
-        `"none"`.
     weight_key
         Column of `adata.obs` with non-negative weights of the cells within their snapshot.
     mass_key
@@ -195,13 +192,11 @@ def flow(
         require_partners(cells)
     decoder = fitted_decoder(adata, cells.x, cells.use_rep, layer)
     target = target_of(adata, copy=copy)
-    selection: dict[str, Any] = {}
-    if method == "auto":
-        recipe, selection = selected(cells, recipe, scale=scale, seed=seed, progress=progress)
+    auto = method == "auto"
+    recipe, chosen = selected(cells, recipe, seed=seed, progress=progress) if auto else (recipe, {})
     fitted = fit(
         cells.snapshots(),
         recipe,
-        scale=scale,
         random_state=seed,
         threads=threads,
         device=device,
@@ -209,8 +204,8 @@ def flow(
         callback=callback,
     ).with_decoder(decoder)
     times = inferred_times(cells)
-    record = fit_record(fitted, cells, adata.obs_names.to_numpy(), times, scale=scale)
-    record |= selection | {"written": listed(keys, places)}
+    record = fit_record(fitted, cells, adata.obs_names.to_numpy(), times, scale=recipe.scale)
+    record |= chosen | {"written": listed(keys, places)}
     staged = _staged(keys, record, times, cells, decoder)
     write(target, staged, remove=written(target, keys))
     return target if copy else None

@@ -5,14 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cellflow.adapter.read import Cells
+from cellflow.core._deprecated import Moved
 from cellflow.core._warn import warn
-from cellflow.core.frame import Scale
 from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
     from cellflow.model.recipes import Recipe
 
-__all__ = ["recipe_of", "selected"]
+__all__ = ["recipe_of", "scale_of_recipe", "selected"]
+
+
+def scale_of_recipe(default: str) -> Moved:
+    """The old argument `scale=` of a call, which is a part of the recipe now.
+
+    Parameters
+    ----------
+    default
+        The method of a call without `method=`.
+    """
+
+    def move(scale: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+        from cellflow.model.recipes import by_name
+
+        method = arguments.get("method", default)
+        if method != "auto":
+            return {**arguments, "method": by_name(method, scale=scale)}
+        if scale != "joint":
+            msg = (
+                f"scale={scale!r} with method='auto', whose candidates have the scale 'joint'."
+                " Expected the name of a method: method=cf.recipes.by_name(name, scale=...)."
+            )
+            raise InputError(msg)
+        return arguments
+
+    return Moved("method=cf.recipes.by_name(name, scale=...)", move)
 
 
 def recipe_of(method: str | Recipe, mass_key: str | None, *, score: bool) -> Recipe:
@@ -62,7 +88,7 @@ def _require_known_networks(recipe: Recipe) -> None:
 
 
 def selected(
-    cells: Cells, default: Recipe, *, scale: Scale, seed: int, progress: bool | None
+    cells: Cells, default: Recipe, *, seed: int, progress: bool | None
 ) -> tuple[Recipe, dict[str, Any]]:
     """The method that predicts inner snapshots best, and the entry of the record about it.
 
@@ -79,7 +105,7 @@ def selected(
         )
         warn(msg, InputWarning)
         return default, {}
-    found = select(snapshots, scale=scale, random_state=seed, progress=progress)
+    found = select(snapshots, random_state=seed, progress=progress)
     best = found.best.recipe
     if "score" in default.heads and "score" not in best.heads:
         best = best.with_score()

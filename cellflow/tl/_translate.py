@@ -28,10 +28,10 @@ from cellflow.core._numbers import shown
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray, RandomState
-from cellflow.core.frame import Scale
 from cellflow.core.population import Population
 from cellflow.errors import InputError, naming_cells
 from cellflow.tl._groups import Groups
+from cellflow.tl._method import scale_of_recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ _OWN_COLUMNS = ("source_cell", "translated_to", "displacement")
 
 
 @guarded
-@accepts(key=Renamed("groupby"))
+@accepts(key=Renamed("groupby"), scale=scale_of_recipe("ot-cfm"))
 def translate(
     adata: AnnData,
     groupby: str,
@@ -57,7 +57,6 @@ def translate(
     n_dims: int | None = None,
     cells: Selection | None = None,
     method: str | Recipe = "ot-cfm",
-    scale: Scale = "joint",
     force_rep: bool = False,
     layer: str | None = None,
     genes: Selection | None = None,
@@ -93,8 +92,6 @@ def translate(
         Cells to translate: a mask, positions or names; all cells of the source by default.
     method
         Name of a recipe that moves cells, or a `cellflow.recipes.Recipe`.
-    scale
-        Scaling of the model's coordinates; see `cf.tl.flow`.
     layer
         Expression that positions are decoded to; `adata.X` by default.
     genes
@@ -173,7 +170,6 @@ def translate(
     fitting = partial(
         fit,
         recipe=recipe,
-        scale=scale,
         random_state=seed,
         threads=threads,
         device=device,

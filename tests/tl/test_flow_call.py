@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from cellflow.recipes import Head
+from cellflow.recipes import Head, by_name
 
 import cellflow as cf
 from cellflow.core.population import Clock
@@ -233,7 +233,7 @@ def test_a_forced_picture_works(cells):
     [
         ({"method": "ot-cmf"}, InputError, "did you mean 'ot-cfm'"),
         ({"method": None}, InputError, "neither a Recipe nor one of"),
-        ({"scale": "join"}, InputError, "did you mean 'joint'"),
+        ({"method": by_name("ot-cfm", scale="join")}, InputError, "did you mean 'joint'"),
         ({"use_rep": "X_pac"}, MissingKeyError, "did you mean 'X_pca'"),
         ({"layer": "log"}, MissingKeyError, r"adata\.layers\['log'\] is missing"),
         ({"key_added": "a/b"}, InputError, "without '/'"),
