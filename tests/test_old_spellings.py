@@ -1,4 +1,4 @@
-"""Calls in the spelling of 0.1.0 give what the new spelling gives, and a FutureWarning that names it."""
+"""Calls in the spelling of 0.1.0 give the result of the new one, with a FutureWarning."""
 
 import anndata as ad
 import numpy as np
