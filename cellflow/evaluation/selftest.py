@@ -266,7 +266,7 @@ def _diffusion(rng: np.random.Generator, seed: int) -> tuple[float, float]:
         np.array([t]),
         sigma=_SIGMA,
         step=0.05,
-        seed=seed,
+        random_state=seed,
     ).x[0]
     law = _relaxed(t)
     return (

@@ -150,7 +150,7 @@ def diffused(
                     times[side],
                     sigma=width,
                     step=flow.clock.unit / _STEPS_PER_UNIT if step is None else step,
-                    seed=noise.seed,
+                    random_state=noise.seed,
                     scheme=scheme,
                     keys=[(*name, (1 - direction) // 2) for name in names],
                     along=flow.dynamics.rates,
@@ -176,7 +176,7 @@ def sampled(
             network.ladder,
             start,
             n_steps=n_steps,
-            seed=seed,
+            random_state=seed,
             device=flow.device,
         )
     return flow.frame.to_data(drawn)

@@ -86,7 +86,9 @@ class PopulationScore:
         )
         start = self.network.starting_points(torch.tensor(self.time), z).numpy()
         with torch_threads():
-            drawn = annealed_langevin(self.at_level, self.ladder, start, n_steps=n_steps, seed=seed)
+            drawn = annealed_langevin(
+                self.at_level, self.ladder, start, n_steps=n_steps, random_state=seed
+            )
         return self.frame.to_data(drawn)
 
 

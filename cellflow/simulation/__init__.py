@@ -1,4 +1,4 @@
-"""What the learned dynamics does to cells."""
+"""Solvers: ODE, SDE, Langevin dynamics, densities along a flow."""
 
 from cellflow.simulation._solution import require_few_steps
 from cellflow.simulation.divergence import Divergence, Exact, Hutchinson

@@ -1,4 +1,4 @@
-"""Noise that belongs to a cell: found by the seed and the cell's key, whoever else is simulated."""
+"""Noise of each cell, by the seed and the cell's key; other cells do not change it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cellflow.core._random import stream
 
 __all__ = ["Key", "normal_steps"]
 
-#: Non-negative integers that name one cell's noise.
+#: Non-negative integers, the key of one cell's noise.
 Key: TypeAlias = "tuple[int, ...]"
-#: Steps whose noise is in memory at once.
+#: Steps whose noise is in memory at the same time.
 _SLAB = 64
 
 
 def normal_steps(
     seed: int, keys: Sequence[Key], width: int, n_steps: int, n_dims: int
 ) -> Iterator[Tensor]:
-    """Standard normal numbers of each step, `n_steps` of shape `(width, n_dims)`; rows beyond the keys get zeros."""
+    """Standard normal numbers of each step, shape `(width, n_dims)`; zeros in rows beyond the keys."""
     generators = [stream(seed, *key) for key in keys]
     for start in range(0, n_steps, _SLAB):
         slab = np.zeros((width, min(_SLAB, n_steps - start), n_dims), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a solver has reached: states and quantities along the paths, checked and reported."""
+"""Results of a solver: states and quantities along the paths, checked and reported."""
 
 from __future__ import annotations
 
@@ -73,7 +73,10 @@ class Solution:
         return Trajectories(times, x, along, np.arange(x.shape[1]))
 
     def require_finite(self, t0: float, method: str, times: FloatArray) -> None:
-        """Raise for the first cell whose state or quantity is not finite, with the trajectories at `times`."""
+        """Raise for the first cell with a state or quantity that is not finite.
+
+        The error has the trajectories at `times`.
+        """
         parts = {"": torch.isfinite(self.x).all(dim=2)}
         parts |= {f"has a {name} that ": torch.isfinite(v) for name, v in self.along.items()}
         for subject, finite in parts.items():
@@ -94,7 +97,10 @@ class Solution:
     def error(
         self, finer: Solution, rows: Tensor, spread: float, *, step: float, t0: float
     ) -> float:
-        """Largest distance of some rows from a finer solution of them, relative to a spread; warns where it is large."""
+        """Largest distance of some rows from a finer solution, relative to a spread.
+
+        Warns where this distance, or the difference of a quantity, is large.
+        """
         moved = float((self.x[:, rows] - finer.x).norm(dim=2).max()) / spread
         changed = {
             name: float((value[:, rows] - finer.along[name]).abs().max())
@@ -119,8 +125,8 @@ class Solution:
     def spread(self, start: Tensor) -> float:
         """Root mean square distance of starts `(n, d)` and states from the mean of the starts.
 
-        At least what rounding makes of states far from zero, so that cells that stay at one place
-        have a size too.
+        At least the rounding error of the states, so that it is positive for cells that do not
+        move.
         """
         every = torch.cat([start[None].to(self.x), self.x]).double()
         distance = (every - every[0].mean(dim=0)).square().sum(dim=2).mean().sqrt()
@@ -129,7 +135,7 @@ class Solution:
 
 
 def shaped(value: Tensor, shape: torch.Size, name: str) -> Tensor:
-    """Return the value of a field or rate, refused unless it has this shape; another could be added to all rows."""
+    """Return the value of a field or rate; refuse another shape, which broadcasting would hide."""
     if value.shape != shape:
         msg = f"The {name} returned shape {tuple(value.shape)}; expected {tuple(shape)}."
         raise InputError(msg)
@@ -155,7 +161,7 @@ def require_few_steps(first: float, last: float, step: float) -> None:
 
 
 def _smaller_step() -> str:
-    """What to do about a step that is too coarse, as far as the call that the user made offers it."""
+    """Remedy for a step that is too coarse, among the arguments of the user's call."""
     if offers("step", "method", "times"):
         return "Pass a smaller `step`, or method='dopri5'."
     if offers("step"):

@@ -20,15 +20,15 @@ __all__ = ["Divergence", "Exact", "Hutchinson", "density_system"]
 
 
 class Divergence(Protocol):
-    """How the trace of a Jacobian `J` is taken: as the sum of `e J e` over probe vectors `e`."""
+    """A rule for the trace of a Jacobian `J`: the sum of `e J e` over probe vectors `e`."""
 
     def probes(self, x: Tensor) -> Tensor:
-        """Vectors for each row of `x (n, d)`, shape `(k, n, d)`; a row's vectors depend on that row only."""
+        """Vectors for each row of `x (n, d)`, shape `(k, n, d)`; they depend on that row only."""
 
 
 @dataclass(frozen=True)
 class Exact:
-    """The divergence itself, by one backward pass through the field for each dimension."""
+    """The exact divergence, by one backward pass through the field for each dimension."""
 
     def probes(self, x: Tensor) -> Tensor:
         """Unit vectors, shape `(d, n, d)`."""
@@ -37,11 +37,11 @@ class Exact:
 
 @dataclass(frozen=True)
 class Hutchinson:
-    r"""An unbiased estimate of the divergence: the mean of :math:`\epsilon^\top J \epsilon` over random signs.
+    r"""An unbiased estimate: the mean of :math:`\epsilon^\top J \epsilon` over random signs.
 
-    The signs of a cell are drawn from a generator keyed by its position at the start. So they stay
-    the same all along a solve, which leaves the integrand smooth, and do not depend on the cells
-    that are asked with it.
+    The signs of a cell are drawn from a generator keyed by its position at the start. They are the
+    same during the whole solution, so that the integrand is smooth, and do not depend on other
+    cells.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class Hutchinson:
 
     References
     ----------
-    Grathwohl et al. FFJORD: free-form continuous dynamics for scalable reversible generative models. ICLR 2019.
-    https://arxiv.org/abs/1810.01367
+    Grathwohl et al. FFJORD: free-form continuous dynamics for scalable reversible generative
+    models. ICLR 2019. https://arxiv.org/abs/1810.01367
     """
 
     n_probes: int = 10
@@ -64,9 +64,9 @@ class Hutchinson:
         object.__setattr__(self, "seed", as_seed(self.seed))
 
     def probes(self, x: Tensor) -> Tensor:
-        """Signs over the root of their number, shape `(n_probes, n, d)`."""
+        """Signs divided by the root of their number, shape `(n_probes, n, d)`."""
         bits = np.ascontiguousarray(x.detach().cpu().numpy()).view(np.uint32)
-        # A chunk that was filled up repeats one row many times.
+        # A chunk that is filled up repeats one row many times.
         keys, row = np.unique(bits, axis=0, return_inverse=True)
         drawn = [
             stream(as_seed(self.seed), *key).integers(2, size=(self.n_probes, x.shape[1]))
@@ -102,7 +102,7 @@ def density_system(field: Callable[[Tensor, Tensor], Tensor], probes: Tensor) ->
 
 
 def _products(velocity: Tensor, state: Tensor, probes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each probe multiplied by the Jacobian from the left, with the probe."""
+    """Products of each probe with the Jacobian, and the probe."""
     for k, probe in enumerate(probes):
         keep = k < len(probes) - 1
         row = None

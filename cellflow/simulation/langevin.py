@@ -1,4 +1,4 @@
-"""Sampling with a score: Langevin dynamics at one noise level and down a ladder, and denoising without randomness."""
+"""Sampling with a score: Langevin dynamics at one noise level and down a ladder, and denoising."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellflow.core._deprecated import Renamed, accepts
 from cellflow.core._numbers import ROUNDS, as_count, as_number
+from cellflow.core._random import as_seed
 from cellflow.core._rows import Rows
 from cellflow.core._settings import guarded, offers
-from cellflow.core._typing import FloatArray
+from cellflow.core._typing import FloatArray, RandomState
 from cellflow.errors import InputError, IntegrationError
 from cellflow.fields.ladder import Ladder
 from cellflow.simulation._noise import Key, normal_steps
@@ -25,6 +27,7 @@ LevelScore = Callable[[Tensor, float], Tensor]
 _STEPS_PER_LEVEL = 4
 
 
+@accepts(seed=Renamed("random_state"))
 @guarded
 def langevin(
     score: LevelScore,
@@ -33,29 +36,34 @@ def langevin(
     noise: float,
     step: float,
     n_steps: int,
-    seed: int,
+    random_state: RandomState = 0,
     keys: Sequence[Key] | None = None,
     device: torch.device | str = "cpu",
 ) -> FloatArray:
-    r"""Unadjusted Langevin dynamics at one noise level: :math:`x \leftarrow x + \alpha\, s(x) + \sqrt{2 \alpha}\, z`.
+    r"""Cells moved by unadjusted Langevin dynamics at one noise level.
 
-    Exact only as the step :math:`\alpha` goes to zero, and slow to pass between modes far apart.
+    .. math::  x \leftarrow x + \alpha\, s(x) + \sqrt{2 \alpha}\, z
+
+    It is exact in the limit of a step :math:`\alpha` of zero. It passes slowly between modes that
+    are far apart.
 
     Parameters
     ----------
     score
         `(x, noise) -> (n, d)`.
     x
-        Where to start, shape `(n, d)`.
+        Positions at the start, shape `(n, d)`.
     noise
-        Level at which the score is taken; 0 for that of the population itself.
+        Level of the score; 0 for the score of the population itself.
     step
         :math:`\alpha`, in squared units of `x`.
     n_steps
-        How many.
-    seed, keys
-        Of the noise; `(0,), (1,), ...` are the keys by default. A cell's way does not depend on the
-        other cells.
+        Number of steps.
+    random_state, keys
+        Seed and keys of the noise; the keys are `(0,), (1,), ...` by default. A cell's result does
+        not depend on the other cells.
+    device
+        Where states are computed.
 
     Returns
     -------
@@ -63,14 +71,21 @@ def langevin(
 
     References
     ----------
-    Roberts and Tweedie, Exponential convergence of Langevin distributions and their discrete approximations, 1996.
+    Roberts and Tweedie, Exponential convergence of Langevin distributions and their discrete
+    approximations, 1996.
     """
     as_number("step", step, above=0.0, remedy=", in squared units of the states")
     return _by_chunks(
-        lambda y, z: _steps(score, y, noise, step, n_steps, z), x, seed, keys, n_steps, device
+        lambda y, z: _steps(score, y, noise, step, n_steps, z),
+        x,
+        as_seed(random_state),
+        keys,
+        n_steps,
+        device,
     )
 
 
+@accepts(seed=Renamed("random_state"))
 @guarded
 def annealed_langevin(
     score: LevelScore,
@@ -80,17 +95,17 @@ def annealed_langevin(
     n_steps: int = 10,
     first: int = 0,
     predictor: bool = True,
-    seed: int,
+    random_state: RandomState = 0,
     keys: Sequence[Key] | None = None,
     device: torch.device | str = "cpu",
 ) -> FloatArray:
-    r"""Langevin dynamics down the ladder, and one last step without noise.
+    r"""Cells sampled by Langevin dynamics down the ladder, with one last step without noise.
 
-    At level :math:`\sigma_i` the step is :math:`\alpha_i = r \sigma_i^2`, with one `r` for all
-    (`relative_step`). From one level to the next cells are carried along the probability flow of
-    the ladder (see `denoise`): Langevin dynamics alone, the published method, passes too slowly
-    between modes while these part, and gets their weights wrong even with the exact score. The last
-    step takes the noise of the smallest level away; see `denoise`.
+    At level :math:`\sigma_i` the step is :math:`\alpha_i = r \sigma_i^2`, with the same `r` at all
+    levels (`relative_step`). From one level to the next, cells move along the probability flow of
+    the ladder (see `denoise`). Langevin dynamics alone, the published method, passes too slowly
+    between modes while they separate, and gives them wrong weights even with the exact score. The
+    last step removes the noise of the smallest level, see `denoise`.
 
     Parameters
     ----------
@@ -99,15 +114,16 @@ def annealed_langevin(
     ladder
         Its noise levels.
     x
-        Where to start, shape `(n, d)`: anything for sampling from the first level on; cells that
-        carry about the noise of level `first` otherwise.
+        Positions at the start, shape `(n, d)`: any from the first level on; from a later level,
+        cells with about the noise of level `first`.
     n_steps
         Steps per level.
     first
-        Number of the level to begin with.
+        Number of the first level.
     predictor
-        Whether the probability flow carries cells between levels; False for the published method.
-    seed, keys, device
+        Whether cells move along the probability flow between levels; False for the published
+        method.
+    random_state, keys, device
         As of `langevin`.
 
     Returns
@@ -116,20 +132,22 @@ def annealed_langevin(
 
     References
     ----------
-    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019, algorithm 1; Song et
-    al., Score-based generative modeling through stochastic differential equations, ICLR 2021, algorithm 1 (the predictor).
+    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS
+    2019, algorithm 1; Song et al., Score-based generative modeling through stochastic differential
+    equations, ICLR 2021, algorithm 1 (the predictor).
     """
     levels = _from(ladder, first)
     ratio = ladder.levels[0] / ladder.levels[1]
     relative = relative_step(ratio, n_steps)
 
-    def way(y: Tensor, noise: Iterator[Tensor]) -> Tensor:
+    def sampled(y: Tensor, noise: Iterator[Tensor]) -> Tensor:
         for above, level in pairwise([levels[0], *levels]):
             y = _descended(score, y, above, level) if predictor and level < above else y
             y = _steps(score, y, level, relative * level**2, n_steps, noise)
         return _cleaned(score, y, levels[-1])
 
-    return _by_chunks(way, x, seed, keys, n_steps * len(levels), device)
+    seed = as_seed(random_state)
+    return _by_chunks(sampled, x, seed, keys, n_steps * len(levels), device)
 
 
 @guarded
@@ -141,13 +159,13 @@ def denoise(
     noise: float,
     device: torch.device | str = "cpu",
 ) -> FloatArray:
-    r"""Take noise away without adding any: the probability flow of the ladder.
+    r"""Cells without their noise, by the probability flow of the ladder.
 
     Solves :math:`dx / d\sigma = -\sigma\, s(x, \sigma)` from the noise to zero by Heun's method, in
     four steps a level and one below the smallest, :math:`x + \tfrac12 \sigma_L^2 s(x, \sigma_L)`.
-    Every cell keeps to itself, and a population that carries this noise comes out distributed as
-    the data. (The mean of the data given a noisy state,
-    :math:`x + \sigma_L^2 s`, is a common last step, but has less variance than the data.)
+    A cell's result does not depend on the other cells. A population with this noise ends with the
+    distribution of the data. (The mean of the data given a noisy state, :math:`x + \sigma_L^2 s`,
+    is a common last step, but has less variance than the data.)
 
     Parameters
     ----------
@@ -156,7 +174,9 @@ def denoise(
     x
         Shape `(n, d)`.
     noise
-        Standard deviation of the noise that the cells carry, up to the largest level.
+        Standard deviation of the cells' noise, up to the largest level.
+    device
+        As of `langevin`.
 
     Returns
     -------
@@ -164,35 +184,36 @@ def denoise(
 
     References
     ----------
-    Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, Score-based generative modeling through stochastic differential
-    equations, ICLR 2021, section 4.3; Karras et al., Elucidating the design space of diffusion-based generative models,
-    NeurIPS 2022.
+    Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, Score-based generative modeling through
+    stochastic differential equations, ICLR 2021, section 4.3; Karras et al., Elucidating the design
+    space of diffusion-based generative models, NeurIPS 2022.
     """
     as_number("noise", noise, above=0.0, most=ladder.largest, remedy=", the largest level")
     levels = [noise, *(level for level in ladder.levels if level < noise)]
 
-    def way(y: Tensor, _: Iterator[Tensor]) -> Tensor:
+    def cleaned(y: Tensor, _: Iterator[Tensor]) -> Tensor:
         for above, level in pairwise(levels):
             y = _descended(score, y, above, level)
         return _cleaned(score, y, levels[-1])
 
-    return _by_chunks(way, x, 0, None, 0, device)
+    return _by_chunks(cleaned, x, 0, None, 0, device)
 
 
 def relative_step(ratio: float, n_steps: int) -> float:
-    r"""Step of annealed Langevin dynamics over the squared noise level.
+    r"""Step of annealed Langevin dynamics relative to the squared noise level.
 
     For data in one point, cells that come from the level above have variance :math:`\gamma^2
-    \sigma_i^2`, with
-    :math:`\gamma` the ratio of the levels, and after `n_steps` steps
+    \sigma_i^2`, with :math:`\gamma` the ratio of the levels. After `T = n_steps` steps,
 
-    .. math::  \frac{v}{\sigma_i^2} = (1 - r)^{2T} \Big(\gamma^2 - \frac{2r}{1 - (1 - r)^2}\Big) + \frac{2r}{1 - (1 - r)^2}.
+    .. math::  \frac{v}{\sigma_i^2}
+        = (1 - r)^{2T} \Big(\gamma^2 - \frac{2r}{1 - (1 - r)^2}\Big) + \frac{2r}{1 - (1 - r)^2}.
 
-    The `r` is returned that brings this nearest to one.
+    The result is the `r` for which this is nearest to one.
 
     References
     ----------
-    Song and Ermon, Improved techniques for training score-based generative models, NeurIPS 2020, proposition 3.
+    Song and Ermon, Improved techniques for training score-based generative models, NeurIPS 2020,
+    proposition 3.
     """
     n_steps = as_count("n_steps", n_steps, most=ROUNDS)
     r = np.geomspace(1e-4, 1.0, 2000)
@@ -209,7 +230,7 @@ def _from(ladder: Ladder, first: int) -> list[float]:
 
 
 def _descended(score: LevelScore, x: Tensor, above: float, level: float) -> Tensor:
-    """Probability flow from one level to the next: Heun's method in steps of equal ratio."""
+    """Cells moved from one level to the next along the probability flow, in steps of equal ratio."""
     for a, b in pairwise(np.geomspace(above, level, _STEPS_PER_LEVEL + 1).tolist()):
         slope = -a * score(x, a)
         there = -b * score(x + (b - a) * slope, b)
@@ -218,7 +239,10 @@ def _descended(score: LevelScore, x: Tensor, above: float, level: float) -> Tens
 
 
 def _cleaned(score: LevelScore, x: Tensor, level: float) -> Tensor:
-    """Probability flow from a level to zero in one step of Heun's method, whose second slope is zero there."""
+    """Cells moved from a level to zero along the probability flow, in one step of Heun's method.
+
+    The second slope of the step is zero, because the level there is zero.
+    """
     return x + 0.5 * level**2 * score(x, level)
 
 
@@ -231,14 +255,14 @@ def _steps(
 
 
 def _by_chunks(
-    way: Callable[[Tensor, Iterator[Tensor]], Tensor],
+    function: Callable[[Tensor, Iterator[Tensor]], Tensor],
     x: FloatArray,
     seed: int,
     keys: Sequence[Key] | None,
     n_steps: int,
     device: torch.device | str,
 ) -> FloatArray:
-    """Apply to chunks of one width, every row with noise of its own."""
+    """Values of a function of chunks of one width, each row with its own noise."""
     start = Rows.of(x).to(device, torch.float32)
     names = [(k,) for k in range(len(start))] if keys is None else list(keys)
     parts = []
@@ -248,12 +272,12 @@ def _by_chunks(
             noise = normal_steps(
                 seed, names[done : done + n], len(chunk), n_steps, chunk.x.shape[1]
             )
-            parts.append(way(chunk.x, noise)[:n].cpu())
+            parts.append(function(chunk.x, noise)[:n].cpu())
             done += n
     out = torch.cat(parts).numpy()
     bad = np.flatnonzero(~np.isfinite(out).all(axis=1))
     if len(bad):
         smaller = "Pass a smaller `step`, or train" if offers("step") else "Train"
-        msg = f"stops being finite on its way along the score. {smaller} the score longer."
+        msg = f"stops being finite during sampling with the score. {smaller} the score longer."
         raise IntegrationError(msg, cell=int(bad[0]))
     return np.asarray(out)

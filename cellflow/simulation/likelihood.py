@@ -42,12 +42,12 @@ def log_likelihood(
     dtype: torch.dtype = torch.float32,
     spread: float | None = None,
 ) -> FloatArray:
-    r"""Log-density at one time of a population that a flow has carried there from another.
+    r"""Log-density at one time of a population that a flow has moved there from another time.
 
     .. math:: \log p_t(x) = \log p_{t_0}\big(x(t_0)\big) - \int_{t_0}^{t} \nabla \cdot f\big(s, x(s)\big)\, ds
 
-    where :math:`x(s)` solves :math:`\dot x = f(s, x)` through :math:`x` at :math:`t`; states and
-    integral are one system.
+    where :math:`x(s)` solves :math:`\dot x = f(s, x)` through :math:`x` at :math:`t`. States and
+    integral are solved together.
 
     Parameters
     ----------
@@ -69,14 +69,14 @@ def log_likelihood(
         Features of each cell, shape `(n, c)`, with which the field is called as `(t, x, context)`;
         they do not change.
     device, dtype
-        Where and in which precision is computed.
+        Where and in which precision states and integral are computed.
     spread
         Of the data, see `cellflow.simulation.integrate`.
 
     Returns
     -------
-    Nats, shape `(n,)`, float64. A cell's value does not depend on the cells that are asked with it, up to rounding of float32:
-    on some processors, a backward pass rounds a row by its position.
+    Nats, shape `(n,)`, float64. A cell's value does not depend on the other cells, up to rounding
+    of float32: on some processors, a backward pass rounds a row by its position.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def push_with_log_prob(
     dtype: torch.dtype = torch.float32,
     spread: float | None = None,
 ) -> tuple[Trajectories, FloatArray]:
-    """Move cells, and the log-density at them, from one time to any others.
+    """Trajectories of cells, and the log-density of the population along them.
 
     Parameters
     ----------

@@ -45,10 +45,10 @@ def integrate(
     dtype: torch.dtype = torch.float32,
     spread: float | None = None,
 ) -> Trajectories:
-    r"""Solve :math:`\dot x = f(t, x)` from one time to any others, before or after it.
+    r"""Trajectories that solve :math:`\dot x = f(t, x)` from one time to any others.
 
-    With a fixed-step method, a cell's result does not depend on the cells that are asked with it,
-    to the last bit. The error is estimated by halving the step on up to 128 cells.
+    With a fixed-step method, a cell's result does not depend on the other cells, to the last bit.
+    The error is estimated by halving the step on up to 128 cells.
 
     Parameters
     ----------
@@ -69,19 +69,19 @@ def integrate(
         on them, to the last bit; `"dopri5"` keeps its tolerances for them too.
     method
         `"rk4"` (the 3/8 rule), `"midpoint"` and `"euler"` take fixed steps; `"dopri5"` adapts its
-        steps to `rtol` and `atol`, which makes a result depend on the cells of its chunk.
+        steps to `rtol` and `atol`, so that a result depends on the cells of its chunk.
     context
         Features of each cell, shape `(n, c)`, with which the field is called as `(t, x, context)`;
         they do not change.
     device, dtype
         Where and in which precision states are computed.
     spread
-        Root mean square distance of the data from their mean, in the coordinates of `x`: what the
-        error is relative to. By default that of all states, the start included.
+        Root mean square distance of the data from their mean, in the coordinates of `x`; the error
+        is relative to it. By default that of all states, the start included.
 
     Returns
     -------
-    `Trajectories` with `x` of shape `(T, n, d)`, `along` of shape `(T, n)` by name, and its `error`.
+    `Trajectories` with `x` of shape `(T, n, d)`, `along` of shape `(T, n)` by name, and `error`.
 
     Raises
     ------
@@ -199,14 +199,15 @@ class Solver:
     def _both_ways(
         self, system: System, x: Tensor, t0: float, times: FloatArray, names: Sequence[str]
     ) -> tuple[Tensor, ...]:
-        """States `(T, n, d)` and quantities `(T, n)` at increasing `times`, solved backward and forward from `t0`."""
+        """States `(T, n, d)` and quantities `(T, n)` at increasing `times` before and after `t0`."""
         start = (x, *(x.new_zeros(len(x)) for _ in names))
         out = tuple(part.new_empty((len(times), *part.shape)) for part in start)
         for place, part in zip(out, start, strict=True):
             place[times == t0] = part
         for side in (np.flatnonzero(times < t0)[::-1], np.flatnonzero(times > t0)):
             if len(side):
-                # Time is the distance from t0, so that float32 states do not cost it its digits.
+                # torchdiffeq rounds times to the precision of the states: distances from t0 keep
+                # their digits.
                 reached = torch.from_numpy(np.concatenate([[0.0], times[side] - t0])).to(x.device)
                 solved = self._one_way(system, start, t0, reached)
                 for place, part in zip(out, solved, strict=True):
@@ -243,7 +244,7 @@ class Solver:
 
 
 def grid(t: Tensor, step: float) -> Tensor:
-    """Every reported time, and between two of them equal steps that are no longer than `step`."""
+    """Ends of steps: every reported time, and equal steps of at most `step` between two of them."""
     pieces = [t[:1]]
     for a, b in zip(t[:-1].tolist(), t[1:].tolist(), strict=True):
         n = max(1, int(np.ceil(abs(b - a) / step - 1e-9)))

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cellflow.core._deprecated import Renamed, accepts
 from cellflow.core._numbers import as_array, as_number, shown
+from cellflow.core._random import as_seed
 from cellflow.core._rows import Rows
 from cellflow.core._settings import guarded
-from cellflow.core._typing import FloatArray
+from cellflow.core._typing import FloatArray, RandomState
 from cellflow.errors import InputError, closest
 from cellflow.simulation._noise import Key, normal_steps
 from cellflow.simulation._solution import Rate, Solution, require_few_steps, shaped
@@ -24,6 +26,7 @@ __all__ = ["Scheme", "integrate_sde"]
 Scheme = Literal["heun", "euler-maruyama"]
 
 
+@accepts(seed=Renamed("random_state"))
 @guarded
 def integrate_sde(
     drift: Callable[..., Tensor],
@@ -33,7 +36,7 @@ def integrate_sde(
     *,
     sigma: float,
     step: float,
-    seed: int,
+    random_state: RandomState = 0,
     along: Mapping[str, Rate] | None = None,
     scheme: Scheme = "heun",
     keys: Sequence[Key] | None = None,
@@ -41,10 +44,10 @@ def integrate_sde(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Trajectories:
-    r"""Solve :math:`dX = f(t, X)\, dt + \sigma\, dW` from one time to later ones, or to earlier ones.
+    r"""Trajectories that solve :math:`dX = f(t, X)\, dt + \sigma\, dW` to later or earlier times.
 
-    Every cell has a Brownian motion of its own, found by the seed and its key, so that its path
-    does not depend on the cells that are asked with it, to the last bit.
+    Every cell has its own Brownian motion, given by the seed and the cell's key. Its path does not
+    depend on the other cells, to the last bit.
 
     Parameters
     ----------
@@ -61,8 +64,8 @@ def integrate_sde(
         Diffusion per square root of time, in the coordinates of `x`.
     step
         Largest step, in units of time; every reported time is a step's end.
-    seed
-        Of all Brownian motions.
+    random_state
+        Seed of all Brownian motions.
     along
         Rates of quantities along the paths by name, `(t, x) -> (n,)` or `(t, x, context)`. Each is
         integrated from `t0` over the steps of its path by the trapezoidal rule; the states do not
@@ -71,7 +74,7 @@ def integrate_sde(
         `"heun"`: the mean of the drifts at both ends of a step, of weak order two for a constant
         `sigma`; `"euler-maruyama"`: the drift at its start, of order one.
     keys
-        Name of each cell's Brownian motion, `n` tuples of non-negative integers; `(0,), (1,), ...`
+        Key of each cell's Brownian motion, `n` tuples of non-negative integers; `(0,), (1,), ...`
         by default.
     context
         Features of each cell, shape `(n, c)`.
@@ -92,7 +95,8 @@ def integrate_sde(
 
     References
     ----------
-    Kloeden and Platen, Numerical solution of stochastic differential equations, 1992, sections 10.2 and 15.1.
+    Kloeden and Platen, Numerical solution of stochastic differential equations, 1992, sections 10.2
+    and 15.1.
     """
     if not (isinstance(scheme, str) and scheme in get_args(Scheme)):
         known = list(get_args(Scheme))
@@ -111,10 +115,8 @@ def integrate_sde(
         raise InputError(msg)
     ordered = _ordered(t0, times)
     require_few_steps(min(ordered), max(ordered), step)
-    # Time is the distance from t0, so that float32 states do not cost it its digits.
-    distances = torch.from_numpy(ordered - t0)
-    ends = grid(distances, step) if len(distances) > 1 else distances
-    stops = torch.isin(ends, distances).tolist()
+    ends, stops = _ends(t0, ordered, step)
+    seed = as_seed(random_state)
     rates = {} if along is None else dict(along)
     solution = Solution.unsolved(ordered, x.shape, list(rates), dtype)
     done = 0
@@ -122,17 +124,9 @@ def integrate_sde(
         for chunk, n in Rows.of(x, context).to(device, dtype).padded():
             noise = normal_steps(seed, keys[done : done + n], len(chunk), len(ends) - 1, x.shape[1])
             bound = [chunk.bound(rate) for rate in rates.values()]
-            way = march(
-                chunk.bound(drift),
-                chunk.x,
-                t0,
-                ends,
-                noise,
-                sigma=sigma,
-                scheme=scheme,
-                rates=bound,
-            )
-            kept = [values for values, stop in zip(way, stops, strict=True) if stop]
+            field = chunk.bound(drift)
+            states = march(field, chunk.x, t0, ends, noise, sigma=sigma, scheme=scheme, rates=bound)
+            kept = [values for values, stop in zip(states, stops, strict=True) if stop]
             solution.put(done, n, [torch.stack(part) for part in zip(*kept, strict=True)])
             done += n
     solution.require_finite(t0, scheme, times)
@@ -145,10 +139,20 @@ def _ordered(t0: float, times: FloatArray) -> FloatArray:
     if distinct[0] < t0 < distinct[-1]:
         msg = (
             f"Times {times.min():g} to {times.max():g} lie on both sides of the start, {t0:g};"
-            " integrate to each by itself."
+            " solve to each side separately."
         )
         raise InputError(msg)
     return distinct if distinct[0] == t0 else distinct[::-1].copy()
+
+
+def _ends(t0: float, times: FloatArray, step: float) -> tuple[Tensor, list[bool]]:
+    """Distances of the steps' ends from `t0`, and whether each is one of the times.
+
+    With distances in place of times, rounding to float32 does not depend on the time of the start.
+    """
+    distances = torch.from_numpy(times - t0)
+    ends = grid(distances, step) if len(distances) > 1 else distances
+    return ends, torch.isin(ends, distances).tolist()
 
 
 def march(

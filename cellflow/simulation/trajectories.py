@@ -39,12 +39,12 @@ class Trajectories:
 
     @property
     def log_weight(self) -> FloatArray:
-        """Logarithm of each cell's mass relative to its start, shape `(T, n)`: `along["log_weight"]`, or zeros."""
+        """Logarithm of each cell's mass relative to its start, shape `(T, n)`; zeros without growth."""
         zeros = np.zeros(self.x.shape[:2])
         return np.asarray(self.along.get("log_weight", zeros))
 
     def weights(self, weight: FloatArray) -> FloatArray:
-        """Masses of the cells at each time, shape `(T, n)`: masses `(n,)` at the start times the growth since."""
+        """Masses of the cells at each time, shape `(T, n)`, from masses `(n,)` at the start."""
         return np.asarray(weight[self.source] * np.exp(self.log_weight))
 
 

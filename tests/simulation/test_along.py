@@ -12,7 +12,7 @@ from cellflow.simulation import Trajectories, integrate, integrate_sde
 
 DOUBLE = {"dtype": torch.float64}
 X = np.random.default_rng(0).normal(size=(5, 2))
-NOISE = {"sigma": 0.7, "step": 0.05, "seed": 0}
+NOISE = {"sigma": 0.7, "step": 0.05, "random_state": 0}
 
 
 def decaying(t, x):

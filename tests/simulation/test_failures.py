@@ -96,7 +96,7 @@ SOLVERS = {
     "unsorted times": lambda: integrate(explosive, X, 0.0, [9.0, 0.01], step=0.01),
     "euler": lambda: integrate(explosive, X, 0.0, [0.01, 9.0], step=0.01, method="euler"),
     "diffusion": lambda: integrate_sde(
-        explosive, X, 0.0, [0.01, 9.0], sigma=1e-3, step=0.01, seed=0
+        explosive, X, 0.0, [0.01, 9.0], sigma=1e-3, step=0.01, random_state=0
     ),
     "density": lambda: push_with_log_prob(explosive, X, np.zeros(3), 0.0, [0.01, 9.0], step=0.01),
 }
@@ -218,7 +218,9 @@ def test_a_simulation_ends_soon_or_is_refused(system, latest):
 FAR = {
     "rk4": lambda: integrate(square, 0.01 * X, 0.0, [1e12], step=0.1),
     "backward": lambda: integrate(square, 0.01 * X, 0.0, [-1e12], step=0.1),
-    "diffusion": lambda: integrate_sde(square, 0.01 * X, 0.0, [1e12], sigma=1.0, step=0.1, seed=0),
+    "diffusion": lambda: integrate_sde(
+        square, 0.01 * X, 0.0, [1e12], sigma=1.0, step=0.1, random_state=0
+    ),
     "density": lambda: log_likelihood(square, 0.01 * X, 1e12, 0.0, lambda x: x[:, 0], step=0.1),
     "adaptive": lambda: integrate(
         lambda t, x: torch.sin(t).to(x) + 0 * x, X[:1], 0.0, [1e12], step=0.1, method="dopri5"

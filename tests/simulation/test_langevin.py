@@ -35,8 +35,10 @@ def first_share(x):
 
 def test_plain_langevin_gets_the_weights_wrong_and_annealed_right():
     start = np.random.default_rng(0).uniform(-8, 8, (4000, 2))
-    plain = langevin(two_modes, start, noise=0.0, step=0.05, n_steps=300, seed=1)
-    annealed = annealed_langevin(two_modes, LADDER, starting_points(4000), n_steps=20, seed=1)
+    plain = langevin(two_modes, start, noise=0.0, step=0.05, n_steps=300, random_state=1)
+    annealed = annealed_langevin(
+        two_modes, LADDER, starting_points(4000), n_steps=20, random_state=1
+    )
     assert first_share(plain) > 0.4  # half, as it started: no path leads from mode to mode
     assert first_share(annealed) == pytest.approx(0.2, abs=0.01)  # 5 % of it
     for sign in (-1, 1):
@@ -47,7 +49,9 @@ def test_plain_langevin_gets_the_weights_wrong_and_annealed_right():
 
 def test_the_published_method_alone_gets_them_less_right():
     start = starting_points(4000)
-    published = annealed_langevin(two_modes, LADDER, start, n_steps=20, seed=1, predictor=False)
+    published = annealed_langevin(
+        two_modes, LADDER, start, n_steps=20, random_state=1, predictor=False
+    )
     assert first_share(published) > 0.23
 
 
@@ -55,7 +59,7 @@ def test_langevin_keeps_the_distribution():
     # With a constant score ratio the stationary variance of the chain is known: 1 / (1 - step / 2).
     start = np.random.default_rng(0).normal(size=(20_000, 1))
     step = 0.2
-    x = langevin(normal, start, noise=0.0, step=step, n_steps=60, seed=0)
+    x = langevin(normal, start, noise=0.0, step=step, n_steps=60, random_state=0)
     assert x.var() == pytest.approx(1 / (1 - step / 2), rel=0.04)
 
 
@@ -95,11 +99,11 @@ def test_the_relative_step_brings_the_variance_of_a_point_nearest_to_one(ratio, 
 def test_a_cells_way_is_its_own():
     start = np.random.default_rng(0).normal(size=(1100, 2))
     keys = [(k,) for k in range(1100)]
-    whole = annealed_langevin(two_modes, LADDER, start, n_steps=2, seed=0, keys=keys)
+    whole = annealed_langevin(two_modes, LADDER, start, n_steps=2, random_state=0, keys=keys)
     rows = [1050, 2]
     np.testing.assert_array_equal(
         annealed_langevin(
-            two_modes, LADDER, start[rows], n_steps=2, seed=0, keys=[keys[r] for r in rows]
+            two_modes, LADDER, start[rows], n_steps=2, random_state=0, keys=[keys[r] for r in rows]
         ),
         whole[rows],
     )
@@ -108,13 +112,13 @@ def test_a_cells_way_is_its_own():
 def test_bad_input():
     x = np.zeros((3, 2))
     with pytest.raises(InputError, match="step"):
-        langevin(normal, x, noise=0.0, step=0.0, n_steps=1, seed=0)
+        langevin(normal, x, noise=0.0, step=0.0, n_steps=1, random_state=0)
     with pytest.raises(InputError, match="positive integer"):
-        annealed_langevin(normal, LADDER, x, n_steps=0, seed=0)
+        annealed_langevin(normal, LADDER, x, n_steps=0, random_state=0)
     with pytest.raises(InputError, match="levels 0 to"):
-        annealed_langevin(normal, LADDER, x, first=99, seed=0)
+        annealed_langevin(normal, LADDER, x, first=99, random_state=0)
     for noise in (0.0, -1.0, 1e3, np.nan):
         with pytest.raises(InputError, match="noise"):
             denoise(normal, LADDER, x, noise=noise)
     with pytest.raises(IntegrationError, match="Cell 0"):
-        langevin(lambda x, noise: x**3, x + 1e6, noise=0.0, step=1.0, n_steps=20, seed=0)
+        langevin(lambda x, noise: x**3, x + 1e6, noise=0.0, step=1.0, n_steps=20, random_state=0)

@@ -47,7 +47,9 @@ def test_any_width_has_the_marginals_of_the_flow_forward_and_reversed(width, dir
     x = law(t0).sample(20_000, np.random.default_rng(0))
     field = lambda t, y: velocity(t, y) + direction * 0.5 * width**2 * score(t, y)
     times = np.linspace(t0, t1, 4)
-    moved = integrate_sde(field, x, t0, times, sigma=width, step=0.03, seed=1, dtype=torch.float64)
+    moved = integrate_sde(
+        field, x, t0, times, sigma=width, step=0.03, random_state=1, dtype=torch.float64
+    )
     flowed = integrate(velocity, x, t0, times, step=0.05, dtype=torch.float64)
     for k, t in enumerate(times):
         assert_law(moved.x[k], law(t))
@@ -58,7 +60,7 @@ def test_with_the_wrong_sign_of_the_score_marginals_are_wrong():
     x = law(0.0).sample(20_000, np.random.default_rng(0))
     field = lambda t, y: velocity(t, y) - 0.5 * SIGMA**2 * score(t, y)
     wrong = integrate_sde(
-        field, x, 0.0, [1.5], sigma=SIGMA, step=0.03, seed=1, dtype=torch.float64
+        field, x, 0.0, [1.5], sigma=SIGMA, step=0.03, random_state=1, dtype=torch.float64
     ).x[0]
     with pytest.raises(AssertionError):
         assert_law(wrong, law(1.5))
@@ -70,7 +72,7 @@ def test_the_time_reversal_brings_paths_back_together():
     x1 = law(1.0).sample(40_000, np.random.default_rng(0))
     field = lambda t, y: drift(t, y) - SIGMA**2 * score(t, y)
     x0 = integrate_sde(
-        field, x1, 1.0, [0.0], sigma=SIGMA, step=0.02, seed=1, dtype=torch.float64
+        field, x1, 1.0, [0.0], sigma=SIGMA, step=0.02, random_state=1, dtype=torch.float64
     ).x[0]
     cross = np.cov(x0.T, x1.T)[:2, 2:]
     np.testing.assert_allclose(cross, np.exp(-THETA) * START.cov, atol=0.012)
@@ -130,25 +132,25 @@ def test_a_cells_path_is_its_own():
     # P9: to the last bit, whatever cells are asked with it, in whatever order.
     x = START.sample(1500, np.random.default_rng(0))
     keys = [(k,) for k in range(1500)]
-    options = {"sigma": 0.5, "step": 0.1, "seed": 3}
+    options = {"sigma": 0.5, "step": 0.1, "random_state": 3}
     whole = integrate_sde(drift, x, 0.0, [0.5, 1.0], keys=keys, **options).x
     rows = [1400, 3, 77]
     some = integrate_sde(drift, x[rows], 0.0, [0.5, 1.0], keys=[keys[r] for r in rows], **options).x
     np.testing.assert_array_equal(some, whole[:, rows])
-    other = integrate_sde(drift, x, 0.0, [0.5, 1.0], keys=keys, **(options | {"seed": 4})).x
+    other = integrate_sde(drift, x, 0.0, [0.5, 1.0], keys=keys, **(options | {"random_state": 4})).x
     assert not np.isclose(other, whole).any()
 
 
 def test_asking_for_more_times_on_the_steps_changes_nothing():
     x = START.sample(10, np.random.default_rng(0))
-    options = {"sigma": 0.5, "step": 0.25, "seed": 3}
+    options = {"sigma": 0.5, "step": 0.25, "random_state": 3}
     many = integrate_sde(drift, x, 0.0, [0.25, 0.5, 1.0], **options).x[-1]
     np.testing.assert_allclose(many, integrate_sde(drift, x, 0.0, [1.0], **options).x[0], atol=1e-6)
 
 
 def test_times_come_back_as_they_were_asked():
     x = START.sample(5, np.random.default_rng(0))
-    moved = integrate_sde(drift, x, 1.0, [0.5, 1.0, 0.0, 0.5], sigma=0.5, step=0.1, seed=0)
+    moved = integrate_sde(drift, x, 1.0, [0.5, 1.0, 0.0, 0.5], sigma=0.5, step=0.1, random_state=0)
     assert moved.times.tolist() == [0.5, 1.0, 0.0, 0.5]
     np.testing.assert_array_equal(moved.x[0], moved.x[3])
     np.testing.assert_allclose(moved.x[1], x, rtol=1e-6)
@@ -157,7 +159,9 @@ def test_times_come_back_as_they_were_asked():
 def test_context_reaches_the_drift():
     x, context = np.zeros((4, 1)), np.arange(4.0)[:, None]
     field = lambda t, y, c: c.expand_as(y)
-    moved = integrate_sde(field, x, 0.0, [1.0], sigma=1e-6, step=0.1, seed=0, context=context)
+    moved = integrate_sde(
+        field, x, 0.0, [1.0], sigma=1e-6, step=0.1, random_state=0, context=context
+    )
     np.testing.assert_allclose(moved.x[0], context, atol=1e-4)
 
 
@@ -177,7 +181,7 @@ def test_context_reaches_the_drift():
     ],
 )
 def test_bad_input(bad, message):
-    options = {"times": [1.5], "sigma": 1.0, "step": 0.1, "seed": 0} | bad
+    options = {"times": [1.5], "sigma": 1.0, "step": 0.1, "random_state": 0} | bad
     with pytest.raises(InputError, match=message):
         integrate_sde(drift, np.zeros((3, 2)), 1.0, options.pop("times"), **options)
 
@@ -185,5 +189,20 @@ def test_bad_input(bad, message):
 def test_a_state_that_runs_away_is_said():
     with pytest.raises(IntegrationError, match=r"Cell 0 .*heun"):
         integrate_sde(
-            lambda t, x: x**3, np.full((1, 1), 1e10), 0.0, [1.0], sigma=0.1, step=0.1, seed=0
+            lambda t, x: x**3,
+            np.full((1, 1), 1e10),
+            0.0,
+            [1.0],
+            sigma=0.1,
+            step=0.1,
+            random_state=0,
         )
+
+
+def test_the_old_name_of_the_seed_gives_the_same_and_a_warning():
+    x = np.zeros((2, 1))
+    options = {"sigma": 0.1, "step": 0.1}
+    with pytest.warns(FutureWarning, match=r"integrate_sde\(random_state=...\)"):
+        old = integrate_sde(drift, x, 0.0, [1.0], seed=4, **options).x
+    new = integrate_sde(drift, x, 0.0, [1.0], random_state=4, **options).x
+    np.testing.assert_array_equal(old, new)
