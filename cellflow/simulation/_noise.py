@@ -22,7 +22,7 @@ _SLAB = 64
 def normal_steps(
     seed: int, keys: Sequence[Key], width: int, n_steps: int, n_dims: int
 ) -> Iterator[Tensor]:
-    """Standard normal numbers of each step, shape `(width, n_dims)`; zeros in rows beyond the keys."""
+    """Standard normal numbers of each step, shape `(width, n_dims)`; rows beyond the keys zero."""
     generators = [stream(seed, *key) for key in keys]
     for start in range(0, n_steps, _SLAB):
         slab = np.zeros((width, min(_SLAB, n_steps - start), n_dims), dtype=np.float32)

@@ -230,7 +230,7 @@ def _from(ladder: Ladder, first: int) -> list[float]:
 
 
 def _descended(score: LevelScore, x: Tensor, above: float, level: float) -> Tensor:
-    """Cells moved from one level to the next along the probability flow, in steps of equal ratio."""
+    """Cells moved from one level to the next along the probability flow, in equal ratios."""
     for a, b in pairwise(np.geomspace(above, level, _STEPS_PER_LEVEL + 1).tolist()):
         slope = -a * score(x, a)
         there = -b * score(x + (b - a) * slope, b)

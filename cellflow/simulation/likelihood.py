@@ -44,7 +44,8 @@ def log_likelihood(
 ) -> FloatArray:
     r"""Log-density at one time of a population that a flow has moved there from another time.
 
-    .. math:: \log p_t(x) = \log p_{t_0}\big(x(t_0)\big) - \int_{t_0}^{t} \nabla \cdot f\big(s, x(s)\big)\, ds
+    .. math:: \log p_t(x) = \log p_{t_0}\big(x(t_0)\big)
+              - \int_{t_0}^{t} \nabla \cdot f\big(s, x(s)\big)\, ds
 
     where :math:`x(s)` solves :math:`\dot x = f(s, x)` through :math:`x` at :math:`t`. States and
     integral are solved together.
@@ -94,7 +95,8 @@ def log_likelihood(
 
     References
     ----------
-    Chen et al. Neural ordinary differential equations. NeurIPS 2018. https://arxiv.org/abs/1806.07366
+    Chen et al. Neural ordinary differential equations. NeurIPS 2018.
+    https://arxiv.org/abs/1806.07366
     """
     t = as_number("t", t)
     solved = _solved(
@@ -139,8 +141,8 @@ def push_with_log_prob(
 
     Returns
     -------
-    `Trajectories` with `x` of shape `(T, n, d)` and the change of the log-density `along["log_density"]`, and the
-    log-densities there, `(T, n)`, float64.
+    `Trajectories` with `x` of shape `(T, n, d)`, whose `along["log_density"]` is the change of the
+    log-density since `t0`; and the log-densities, `(T, n)`, float64.
 
     Raises
     ------

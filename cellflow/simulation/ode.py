@@ -199,7 +199,7 @@ class Solver:
     def _both_ways(
         self, system: System, x: Tensor, t0: float, times: FloatArray, names: Sequence[str]
     ) -> tuple[Tensor, ...]:
-        """States `(T, n, d)` and quantities `(T, n)` at increasing `times` before and after `t0`."""
+        """States `(T, n, d)` and quantities `(T, n)` at increasing `times` around `t0`."""
         start = (x, *(x.new_zeros(len(x)) for _ in names))
         out = tuple(part.new_empty((len(times), *part.shape)) for part in start)
         for place, part in zip(out, start, strict=True):

@@ -39,7 +39,7 @@ class Trajectories:
 
     @property
     def log_weight(self) -> FloatArray:
-        """Logarithm of each cell's mass relative to its start, shape `(T, n)`; zeros without growth."""
+        """Logarithm of each cell's mass relative to its start, `(T, n)`; zero without growth."""
         zeros = np.zeros(self.x.shape[:2])
         return np.asarray(self.along.get("log_weight", zeros))
 

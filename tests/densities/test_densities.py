@@ -1,4 +1,6 @@
-"""Laws of every density: sampling inverts, mass is one, coordinates change as they should, the entropy is reached."""
+"""Laws of every density: sampling inverts, mass is one, coordinates change as they should, the
+entropy is reached.
+"""
 
 import json
 from functools import partial
@@ -71,7 +73,7 @@ def mass(log_prob, low, high, n=101):
     return np.exp(log_prob(grid)).sum() * np.prod([a[1] - a[0] for a in axes])
 
 
-# Every density -------------------------------------------------------------------------------------------------------
+# Every density ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -96,7 +98,9 @@ def test_integrates_to_one(fitted, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_samples_follow_the_density(fitted, method):
-    """The mean of a ratio of densities is one, whatever the ratio: here of the truth to the fit, on samples of the fit."""
+    """The mean of a ratio of densities is one, whatever the ratio: here of the truth to the fit, on
+    samples of the fit.
+    """
     drawn = fitted[method].sample(5000, np.random.default_rng(0))
     assert drawn.shape == (5000, 2)
     ratio = np.exp(truth(drawn) - fitted[method].log_prob(drawn))
@@ -221,7 +225,7 @@ def test_cells_of_weight_zero_are_as_if_absent(method):
     np.testing.assert_array_equal(with_them.log_prob(x), without.log_prob(x))
 
 
-# One dimension, few cells, awkward cells ------------------------------------------------------------------------------
+# One dimension, few cells, awkward cells ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["nsf", "gmm", "kde"])
@@ -262,7 +266,7 @@ def test_an_outlier_is_survived(method):
     assert np.isfinite(density.log_prob(x)).all()
 
 
-# Flows ---------------------------------------------------------------------------------------------------------------
+# Flows --------------------------------------------------------------------------------------------
 
 
 def perturbed(builder, dim=3, n_context=0):
@@ -379,7 +383,7 @@ def test_all_parameters_get_a_gradient():
         assert not [name for name, p in flow.named_parameters() if p.grad is None], method
 
 
-# Conditional densities at one context --------------------------------------------------------------------------------
+# Conditional densities at one context -------------------------------------------------------------
 
 
 def test_a_conditional_density_at_one_context_is_a_density(conditional):
@@ -399,7 +403,7 @@ def test_a_conditional_density_at_one_context_is_a_density(conditional):
         from_state(config, {name: array for name, array in arrays.items() if name != "context"})
 
 
-# Bad input -----------------------------------------------------------------------------------------------------------
+# Bad input ----------------------------------------------------------------------------------------
 
 
 def broken(value):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-import problems
 from cellflow.core.population import Clock
 from cellflow.errors import InputError, IntegrationError, IntegrationWarning
 from cellflow.fields import MLP
@@ -64,7 +63,9 @@ def test_a_rate_that_depends_on_the_state_has_its_closed_form(solver):
 
 
 def test_the_mean_of_a_rate_along_a_diffusion_has_its_closed_form():
-    """Of dX = -X dt + sigma dW, E of the integral of X is E X0 (1 - exp(-t)), and of X^2 that of the second moment."""
+    """Of dX = -X dt + sigma dW, E of the integral of X is E X0 (1 - exp(-t)), and of X^2 that of
+    the second moment.
+    """
     x = np.random.default_rng(0).normal(1.0, 0.5, size=(20_000, 1))
     along = {"first": first, "square": lambda t, y: y[:, 0] ** 2}
     moved = solved("sde", along, [1.0], x=x)

@@ -1,4 +1,6 @@
-"""Solvers that fail or are coarse: which cell, when, what was computed, and a remedy that the call has."""
+"""Solvers that fail or are coarse: which cell, when, what was computed, and a remedy that the call
+has.
+"""
 
 import inspect
 import pickle

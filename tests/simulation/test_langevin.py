@@ -18,7 +18,9 @@ def starting_points(n):
 
 
 def two_modes(x, noise):
-    """Exact score of the mixture of Song and Ermon (2019, section 3.2.2), one fifth and four fifths, under noise."""
+    """Exact score of the mixture of Song and Ermon (2019, section 3.2.2), one fifth and four
+    fifths, under noise.
+    """
     variance = 1 + noise**2
     to_mode = MODES - x[:, None]
     share = torch.softmax(SHARES.log() - 0.5 * to_mode.square().sum(dim=2) / variance, dim=1)

@@ -30,7 +30,9 @@ def spiralled(t):
 
 
 def geodesic(t, x):
-    """Velocity of McCann's interpolation between two Gaussians: linear in the state, with a matrix that turns with time."""
+    """Velocity of McCann's interpolation between two Gaussians: linear in the state, with a matrix
+    that turns with time.
+    """
     a = torch.from_numpy(problems.transport_map(problems.SOURCE, problems.TARGET))
     m0, m1 = torch.from_numpy(problems.SOURCE.mean), torch.from_numpy(problems.TARGET.mean)
     eye = torch.eye(2, dtype=torch.float64)
@@ -52,7 +54,7 @@ def normal(x):
     return -0.5 * (x**2).sum(axis=1) - 0.5 * x.shape[1] * np.log(2 * np.pi)
 
 
-# Closed forms -----------------------------------------------------------------------------------------------------------
+# Closed forms -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("t", [2.0, -1.5, 0.0])
@@ -87,7 +89,7 @@ def test_any_times_in_any_order():
 
 
 def test_order_of_convergence():
-    """A nonlinear flow, whose divergence changes along the way: log |dx(t) / dx(0)| in closed form."""
+    """A nonlinear flow: log |dx(t) / dx(0)| in closed form."""
     x0 = np.linspace(0.05, 2.0, 7)[:, None]
     exact = -2.0 - 2.0 * np.log(x0 + (1 - x0) * np.exp(-2.0))[:, 0]
     steps = 2.0 / np.array([16, 32, 64, 128])
@@ -154,7 +156,7 @@ def test_an_ornstein_uhlenbeck_process_by_its_probability_flow():
     )
 
 
-# The estimate of the trace ------------------------------------------------------------------------------------------------
+# The estimate of the trace ------------------------------------------------------------------------
 
 
 def test_the_estimate_is_exact_where_coordinates_do_not_meet():
@@ -169,7 +171,9 @@ def test_the_estimate_is_exact_where_coordinates_do_not_meet():
 
 
 def test_the_estimate_is_unbiased():
-    """In a linear system its error is that of the signs, whichever the cell, and every cell has signs of its own."""
+    """In a linear system its error is that of the signs, whichever the cell, and every cell has
+    signs of its own.
+    """
     x = np.random.default_rng(0).normal(size=(1000, 2))
     error = log_likelihood(
         spiral, x, 1.0, 0.0, normal, step=0.5, divergence=Hutchinson(1), **DOUBLE
@@ -210,7 +214,7 @@ def test_estimated_by_default_where_the_dimensions_are_many(dim, estimated):
     assert np.array_equal(default, guess) is estimated
 
 
-# Promises ---------------------------------------------------------------------------------------------------------------
+# Promises -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("divergence", [Exact(), Hutchinson(2)], ids=["exact", "estimate"])
@@ -253,7 +257,7 @@ def test_nothing_asked_nothing_answered():
     assert log_p.shape == (0, 6)
 
 
-# Warnings and errors ----------------------------------------------------------------------------------------------------
+# Warnings and errors ------------------------------------------------------------------------------
 
 
 def test_a_coarse_step_is_said():
