@@ -1,4 +1,4 @@
-"""One default on all sets: every inner snapshot left out in turn, against optimal transport interpolation without a model.
+"""One default on all sets: every inner snapshot left out in turn, beside OT interpolation.
 
     python benchmarks/across.py --out across.jsonl [--methods ot-cfm torchcfm] [--sets guo ...]
     [--seeds 42] [--protocol P1] python benchmarks/across.py --out across.jsonl --table
@@ -15,10 +15,8 @@ not computed twice.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time as clock
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +25,12 @@ import pandas as pd
 from scipy.spatial.distance import pdist
 
 import methods
+import records
 import sets
 from cellflow.core._random import stream, systematic
 from cellflow.core.population import Population, Snapshots
+from cellflow.evaluation import Predictor
+from cellflow.evaluation.names import PROTOCOLS
 from cellflow.metrics import energy_distance, wasserstein
 
 #: Points that repeated draws should add up to, and the most draws.
@@ -41,7 +42,9 @@ LARGE = 100
 BARS = {"w1": 0.90, "energy": 0.75}
 #: Of an unbiased energy distance, which may be negative, in a geometric mean.
 LEAST = 0.01
-KEY = ("set", "time", "seed", "method", "protocol", "configuration")
+#: Fields by which a result is known, and those of a row.
+DONE = ("set", "time", "seed", "method", "configuration")
+KEY = (*DONE, "protocol")
 
 
 def drawn(population: Population, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -75,9 +78,13 @@ def mean_distance(x: np.ndarray) -> float:
 
 
 def results(
-    name: str, snapshots: Snapshots, method: methods.Method, seed: int, done: set[tuple[Any, ...]]
+    name: str,
+    snapshots: Snapshots,
+    method: Predictor,
+    seed: int,
+    done: Container[tuple[Any, ...]],
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one set, one method and one seed that are not there yet, as they come."""
+    """Rows of one set, one method and one seed that are not there yet, one by one."""
     configuration = methods.configuration(method)
     sizes = [len(p) for p in snapshots.populations]
     for time in snapshots.times[1:-1]:
@@ -91,14 +98,23 @@ def results(
         n = min(len(rest[int(np.searchsorted(rest.times, time)) - 1]), len(held_out))
         for protocol, predicted in predictions.items():
             yield {
-                "set": name, "time": float(time), "seed": seed, "method": method.name, "protocol": protocol,
-                "configuration": configuration, **scored(predicted, held_out, n), "n": n, "seconds": round(seconds, 2),
-                "cells": sum(sizes), "least": min(sizes),
-            }  # fmt: skip
+                **dict(
+                    zip(
+                        KEY,
+                        (name, float(time), seed, method.name, configuration, protocol),
+                        strict=True,
+                    )
+                ),
+                **scored(predicted, held_out, n),
+                "n": n,
+                "seconds": round(seconds, 2),
+                "cells": sum(sizes),
+                "least": min(sizes),
+            }
 
 
 def ratios(rows: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """Ratios to the straight path, one row a set and method: geometric means, and of sums for the unbiased energy distance."""
+    """Ratios to the straight path, one row a set and method: geometric means; unbiased: of sums."""
     rows = rows.drop_duplicates(list(KEY), keep="last")
     straight = rows[(rows["method"] == "straight") & (rows["protocol"] == "P1")].set_index(
         ["set", "time"]
@@ -172,20 +188,20 @@ def summary(name: str, table: pd.DataFrame) -> None:
     for metric in (*BARS, "unbiased"):
         ratio = mine[metric].clip(lower=LEAST)
         bar = f" (bar {BARS[metric]:.2f})" if metric in BARS else ""
-        told = (
+        parts = (
             [f"{mean(ratio[judged]):.3f} over {len(judged)} of {len(sets.JUDGED)} judged sets{bar}"]
             if judged
             else []
         )
-        told += [f"{mean(ratio):.3f} over all {len(ratio)}"]
-        told += (
+        parts += [f"{mean(ratio):.3f} over all {len(ratio)}"]
+        parts += (
             [f"worst of {len(large)} large sets {ratio[large].max():.3f} ({ratio[large].idxmax()})"]
             if large
             else []
         )
         print(
             f"  {metric:9s}"
-            + "; ".join([*told, f"worst of all {ratio.max():.3f} ({ratio.idxmax()})"])
+            + "; ".join([*parts, f"worst of all {ratio.max():.3f} ({ratio.idxmax()})"])
         )
     if name.startswith("torchcfm"):
         return
@@ -201,47 +217,34 @@ def summary(name: str, table: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", default=["ot-cfm"])
     parser.add_argument("--sets", nargs="+", default=list(sets.JUDGED), choices=list(sets.SETS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
-    parser.add_argument("--protocol", default="P1", choices=["P1", "P2", "two-sided"])
+    parser.add_argument("--protocol", default="P1", choices=PROTOCOLS)
     parser.add_argument("--table", action="store_true", help="only print what --out holds")
     arguments = parser.parse_args()
-    rows = (
-        [json.loads(line) for line in arguments.out.read_text().splitlines()]
-        if arguments.out.exists()
-        else []
-    )
-    done = {
-        tuple(row[k] for k in ("set", "time", "seed", "method", "configuration")) for row in rows
-    }
+    kept = records.Records(arguments.out, DONE)
     for name in [] if arguments.table else arguments.sets:
         snapshots = sets.load(name)
         if snapshots is None or len(snapshots) < 3:
             print(f"{name}: no snapshot to leave out" if snapshots else "", flush=True)
             continue
         for method in [methods.named(m, scale="joint") for m in ["straight", *arguments.methods]]:
-            for seed in (
-                arguments.seeds[:1] if method.name in ("straight", "previous") else arguments.seeds
-            ):
-                for row in results(name, snapshots, method, seed, done):
-                    rows.append(row)
-                    with arguments.out.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
+            for seed in methods.seeds(method.name, arguments.seeds):
+                for row in results(name, snapshots, method, seed, kept):
+                    kept.add(row)
                     if row["protocol"] == arguments.protocol:
-                        told = (
-                            f"W1 {row['w1']:.4f}, energy {row['energy']:.4f}, n {row['n']},"
-                            f" {row['seconds']:.1f} s"
-                        )
-                        print(
-                            f"{name} t={row['time']:g} seed {seed} {method.name}: {told}",
-                            flush=True,
-                        )
-    report(pd.DataFrame(rows), arguments.protocol)
+                        print(said(row), flush=True)
+    report(kept.frame(), arguments.protocol)
+
+
+def said(row: records.Row) -> str:
+    """A row in one line."""
+    where = f"{row['set']} t={row['time']:g} seed {row['seed']} {row['method']}"
+    distances = f"W1 {row['w1']:.4f}, energy {row['energy']:.4f}, n {row['n']}"
+    return f"{where}: {distances}, {row['seconds']:.1f} s"
 
 
 if __name__ == "__main__":

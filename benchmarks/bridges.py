@@ -1,4 +1,4 @@
-"""How close a learned Schroedinger bridge comes to the closed form: between two normal distributions.
+"""A learned Schroedinger bridge between two normal distributions beside the closed form.
 
     python benchmarks/bridges.py [--dims 5 20 50] [--seeds 42 43 44] [--evaluate 1000000] [--methods
     cellflow torchcfm]
@@ -16,12 +16,12 @@ Published at the end (SF2M-Exact, Tong et al. 2024, as quoted): .007 / .029 / .1
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
 import numpy as np
 
+import records
 from cellflow import Snapshots, fit, recipes
 
 CELLS = 10_000
@@ -84,11 +84,11 @@ def ours(
 def theirs(
     x0: np.ndarray, x1: np.ndarray, seed: int
 ) -> tuple[Callable[[np.ndarray, int], np.ndarray], float]:
-    import peers
+    import peer_training
 
-    peer = peers.train(
+    peer = peer_training.train(
         "sf2m",
-        peers.from_set(x0, x1),
+        peer_training.from_set(x0, x1),
         x0.shape[1],
         sigma=1.0,
         steps=10_000,
@@ -104,9 +104,7 @@ METHODS = {"cellflow": ours, "torchcfm": theirs}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--dims", type=int, nargs="+", default=[5, 20, 50])
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     parser.add_argument("--evaluate", type=int, default=1_000_000)

@@ -1,4 +1,4 @@
-"""Couplings of whole populations: time, certified gap and peak memory, beside POT's dense network simplex.
+"""Couplings of whole populations: time, certified gap and peak memory, beside POT's simplex.
 
     python benchmarks/couplings.py [--repeats 3] [--large]
 
@@ -16,23 +16,27 @@ os.environ.update(
     dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 )
 
-import argparse
 import json
 import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
+from argparse import SUPPRESS
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
-import anndata as ad
 import numpy as np
+import pandas as pd
 
+import records
+import sets
 from cellflow import couplings
+from cellflow.bench._sets import read_set
 from cellflow.core.population import Population
 
-DATA = Path(__file__).parents[2] / "shared" / "data" / "eb" / "eb_pca100.h5ad"
+#: Real cells: standardised principal components of embryoid bodies.
+SET = sets.SETS["eb100s"]
 #: Coupling and its arguments, cells of either side (0: the real ones of this interval), dimensions,
 #: weighted.
 CASES: list[tuple[str, dict[str, Any], int, int, int, bool, tuple[int, int]]] = [
@@ -62,9 +66,7 @@ LARGE = [
 def population(
     day: int, n_obs: int, n_dims: int, rng: np.random.Generator, *, weighted: bool
 ) -> Population:
-    adata = ad.read_h5ad(DATA)
-    x = np.asarray(adata.obsm["X_pca"][:, :n_dims], dtype=float)
-    x = ((x - x.mean(axis=0)) / x.std(axis=0))[np.asarray(adata.obs["time"]) == day]
+    x = read_set(replace(SET, n_dims=n_dims), sets.DATA).at(day).x
     if n_obs:
         x = x[rng.integers(len(x), size=n_obs)] + 0.3 * rng.normal(size=(n_obs, n_dims))
     return Population(x, float(day), rng.gamma(1.0, size=len(x)) if weighted else None)
@@ -104,19 +106,15 @@ def solve(case: list[Any], repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = records.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--large", action="store_true")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--case", help=SUPPRESS)
     options = parser.parse_args()
     if options.case:
         print(json.dumps(solve(json.loads(options.case), options.repeats)))
         return
-    if not DATA.exists():
-        print(
-            f"Needs {DATA.name} in {DATA.parent.name}/ of the shared data folder beside the"
-            " repository."
-        )
+    if sets.load(SET.name) is None:
         return
     rows = []
     for case in CASES + LARGE * options.large:
@@ -132,14 +130,11 @@ def main() -> None:
             json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         )
         print(rows[-1]["coupling"], rows[-1]["cells"], file=sys.stderr)
-    print(" | ".join(["", *rows[0], ""]).strip())
-    print("|" + "---|" * len(rows[0]))
-    for row in rows:
-        cells = (
-            f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
-            for value in row.values()
-        )
-        print(" | ".join(["", *cells, ""]).strip())
+    shown = [
+        {k: f"{v:.3g}" if isinstance(v, float) else "" if v is None else v for k, v in row.items()}
+        for row in rows
+    ]
+    records.markdown(pd.DataFrame(shown).set_index("coupling"))
 
 
 if __name__ == "__main__":

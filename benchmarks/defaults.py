@@ -1,4 +1,4 @@
-"""How the defaults of training and of the frame were chosen: one change at a time, on sets other than the benchmark of record.
+"""How the defaults of training and frame were chosen: one change at a time, without EB.
 
     python benchmarks/defaults.py [--sets guo emt larry dyngen worm myoblasts] [--seeds 0 1] [--only
     training|frame]
@@ -10,13 +10,13 @@ better than no model. The validation loss is that of the last fit of each set, a
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+import records
 import sets
 from cellflow import recipes
 from cellflow.analysis.prediction import predict
@@ -60,16 +60,20 @@ TRAINING = {
     "smoothing 0": recipes.ot_cfm(smoothing=0.0),
     "smoothing 0.3": recipes.ot_cfm(smoothing=0.3),
 }
-FRAME = {scale: (BASE, scale) for scale in ("joint", "each", "none")}
+#: By part: recipe and scale of each variant.
+VARIANTS = {
+    "training": {name: (recipe, "joint") for name, recipe in TRAINING.items()},
+    "frame": {f"scale {scale}": (BASE, scale) for scale in ("joint", "each", "none")},
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = records.parser(__doc__)
     parser.add_argument(
         "--sets", nargs="+", default=["guo", "emt", "larry", "dyngen", "worm", "myoblasts"]
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--only", choices=["training", "frame"])
+    parser.add_argument("--only", choices=list(VARIANTS))
     arguments = parser.parse_args()
     loaded = {name: sets.load(name) for name in arguments.sets}
     loaded = {name: snapshots for name, snapshots in loaded.items() if snapshots is not None}
@@ -80,9 +84,8 @@ def main() -> None:
         for name, snapshots in loaded.items()
         for t in snapshots.times[1:-1]
     }
-    variants = (
-        {} if arguments.only == "frame" else {k: (v, "joint") for k, v in TRAINING.items()}
-    ) | ({} if arguments.only == "training" else {f"scale {k}": v for k, v in FRAME.items()})
+    parts = [arguments.only] if arguments.only else list(VARIANTS)
+    variants = {name: made for part in parts for name, made in VARIANTS[part].items()}
     print(
         f"{'':22s}"
         + "".join(f"{name:>11s}" for name in loaded)

@@ -1,6 +1,6 @@
-"""How close the density families come to the truth: held-out negative log-likelihood minus that of the true density.
+"""Density families beside the truth: held-out log-likelihood minus that of the true density.
 
-    python benchmarks/densities.py [--cells 20000] [--methods nsf maf ...] [--problems mixture-2
+    python benchmarks/densities.py [--cells 20000] [--methods nsf maf ...] [--densities mixture-2
     ...] [--seeds 0]
 
 The difference, on 10^4 fresh points, estimates the Kullback-Leibler divergence from the truth in
@@ -10,7 +10,6 @@ training cells, a tenth of which stop the training.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,13 +17,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+import records
 from cellflow.densities import fit_density
 
 TEST_POINTS = 10_000
 METHODS = ("realnvp", "maf", "nsf", "glow", "gmm", "kde")
 
 
-class Problem(NamedTuple):
+class Density(NamedTuple):
     """A density that can be drawn from and evaluated."""
 
     dim: int
@@ -32,7 +32,7 @@ class Problem(NamedTuple):
     log_prob: Callable[[np.ndarray], np.ndarray]
 
 
-def mixture(dim: int, modes: int = 5, radius: float = 6.0) -> Problem:
+def mixture(dim: int, modes: int = 5, radius: float = 6.0) -> Density:
     """Well separated normal distributions of unequal weight, width and direction."""
     rng = np.random.default_rng(1)
     weight = np.arange(1.0, modes + 1) / (modes * (modes + 1) / 2)
@@ -54,11 +54,11 @@ def mixture(dim: int, modes: int = 5, radius: float = 6.0) -> Problem:
             [np.log(w) + m.logpdf(x) for w, m in zip(weight, members, strict=True)]
         )
 
-    return Problem(dim, sample, log_prob)
+    return Density(dim, sample, log_prob)
 
 
-def banana(dim: int, curvature: float = 0.7) -> Problem:
-    """A normal distribution bent along parabolas: every second coordinate is shifted by the square of the one before it."""
+def banana(dim: int, curvature: float = 0.7) -> Density:
+    """A normal distribution; every second coordinate is shifted by the square of the one before."""
     pairs = np.arange(0, dim - 1, 2)
 
     def sample(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -71,13 +71,14 @@ def banana(dim: int, curvature: float = 0.7) -> Problem:
         z[:, pairs + 1] = (x[:, pairs + 1] - curvature * (x[:, pairs] ** 2 - 1)) / 0.5
         return stats.norm.logpdf(z).sum(axis=1) - len(pairs) * np.log(0.5)
 
-    return Problem(dim, sample, log_prob)
+    return Density(dim, sample, log_prob)
 
 
-def warped(dim: int, skew: float = 0.3, tail: float = 0.8) -> Problem:
-    r"""A correlated normal distribution with every coordinate warped to skew and heavier tails: sinh-arcsinh.
+def warped(dim: int, skew: float = 0.3, tail: float = 0.8) -> Density:
+    r"""A correlated normal distribution with skewed and heavier-tailed coordinates: sinh-arcsinh.
 
-    :math:`x_i = \sinh((\operatorname{arcsinh} z_i + \epsilon_i) / \delta)` with z normal, correlations 0.7^|i-j|.
+    :math:`x_i = \sinh((\operatorname{arcsinh} z_i + \epsilon_i) / \delta)` with z normal,
+    correlations 0.7^|i-j|.
     """
     rng = np.random.default_rng(2)
     epsilon = skew * rng.choice([-1.0, 0.0, 1.0], dim)
@@ -93,19 +94,17 @@ def warped(dim: int, skew: float = 0.3, tail: float = 0.8) -> Problem:
         slope = np.log(tail) + np.log(np.cosh(inner)) - 0.5 * np.log1p(x**2)
         return normal.logpdf(np.sinh(inner)) + slope.sum(axis=1)
 
-    return Problem(dim, sample, log_prob)
+    return Density(dim, sample, log_prob)
 
 
-PROBLEMS = {"mixture-2": mixture(2), "banana-10": banana(10), "warped-30": warped(30)}
+DENSITIES = {"mixture-2": mixture(2), "banana-10": banana(10), "warped-30": warped(30)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--cells", type=int, default=20_000)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
-    parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=list(PROBLEMS))
+    parser.add_argument("--densities", nargs="+", default=list(DENSITIES), choices=list(DENSITIES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     options = parser.parse_args()
 
@@ -113,22 +112,22 @@ def main() -> None:
         f"{'density':<10} {'method':<8} {'seed':>4} {'entropy':>8} {'excess':>8} {'+-':>6}"
         f" {'seconds':>8} {'steps':>6}"
     )
-    for name in options.problems:
-        problem = PROBLEMS[name]
+    for name in options.densities:
+        truth = DENSITIES[name]
         for seed in options.seeds:
-            rng = np.random.default_rng([seed, problem.dim])
-            train = problem.sample(options.cells, rng)
-            test = problem.sample(TEST_POINTS, rng)
-            truth = problem.log_prob(test)
+            rng = np.random.default_rng([seed, truth.dim])
+            train = truth.sample(options.cells, rng)
+            test = truth.sample(TEST_POINTS, rng)
+            known = truth.log_prob(test)
             for method in options.methods:
                 start = time.perf_counter()
                 density = fit_density(train, method=method, random_state=seed)
                 seconds = time.perf_counter() - start
-                excess = truth - density.log_prob(test)
+                excess = known - density.log_prob(test)
                 steps = density.state()[1].get("history.step", [0])[-1]
                 error = excess.std() / TEST_POINTS**0.5
                 print(
-                    f"{name:<10} {method:<8} {seed:>4} {-truth.mean():8.3f} {excess.mean():8.4f}"
+                    f"{name:<10} {method:<8} {seed:>4} {-known.mean():8.3f} {excess.mean():8.4f}"
                     f" {error:6.4f} {seconds:8.1f} {steps:6.0f}",
                     flush=True,
                 )

@@ -1,4 +1,4 @@
-"""Embryoid bodies, 5 whitened dimensions, leave one snapshot out: means over times and seeds, and what the table costs.
+"""Embryoid bodies, 5 whitened dimensions, one snapshot left out: W1, skill and seconds.
 
     python benchmarks/eb.py [--method curved-cfm] [--seeds 42 43 44] [--times 1 2 3] [--full]
     [--n-jobs 2] [--cache FOLDER]
@@ -10,17 +10,17 @@ literature's way). `--full` measures everything that `cf.bench.holdout` does, on
 
 from __future__ import annotations
 
-import argparse
 import time as clock
 
 from cellflow.recipes import DEFAULT
 
+import records
 import sets
 from cellflow.evaluation import METRICS, hold_out
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = records.parser(__doc__)
     parser.add_argument("--method", default=DEFAULT)
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     parser.add_argument("--times", type=float, nargs="+", default=[1.0, 2.0, 3.0])
@@ -37,7 +37,7 @@ def main() -> None:
         methods=arguments.method,
         times=arguments.times,
         seeds=arguments.seeds,
-        metrics=METRICS if arguments.full else ("w1",),
+        metrics=None if arguments.full else "w1",
         n_jobs=arguments.n_jobs,
         cache=arguments.cache,
     )

@@ -1,4 +1,4 @@
-"""Held-out likelihood of the dynamics, of independent densities, and of a flow trained by maximum likelihood.
+"""Held-out likelihood of the dynamics, of single densities, and of maximum-likelihood training.
 
     python benchmarks/likelihood.py [--sets eb myoblasts] [--cnf-steps 300] [--cnf-batch 128]
     [--seed 0]
@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+import records
 import sets
 from cellflow import recipes
 from cellflow.analysis.density import EvolvingDensity
@@ -56,7 +57,7 @@ def derivative(
 def solve(
     field: Callable[[Tensor, Tensor], Tensor], z: Tensor, start: float, stop: float
 ) -> tuple[Tensor, Tensor]:
-    """States at `stop` and the integral of the divergence on the way, by the classical Runge-Kutta method."""
+    """States at `stop` and the integral of the divergence, by the classical Runge-Kutta method."""
     integral = torch.zeros(len(z))
     dt = (stop - start) / SOLVER_STEPS
     for k in range(SOLVER_STEPS):
@@ -73,7 +74,7 @@ def solve(
 def maximum_likelihood(
     train: Snapshots, source: NormalizingFlow, like: Flow, *, steps: int, batch: int, seed: int
 ) -> tuple[Dynamics, float]:
-    """Train the network of flow matching by maximum likelihood; returns it and the seconds that one step took."""
+    """Train the network by maximum likelihood; returns it and the seconds of one step."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         dynamics = Dynamics(MLP(train.n_dims, train.clock), unit=like.clock.unit)
@@ -87,8 +88,8 @@ def maximum_likelihood(
     source.requires_grad_(requires_grad=False)
     begun = time.perf_counter()
     for _ in range(steps):
-        # Everybody goes back to the first snapshot together; each snapshot's cells join at their
-        # own time.
+        # All cells are moved back to the first snapshot in one solve; those of each snapshot join
+        # at its time.
         z = torch.empty(0, train.n_dims)
         integral = torch.empty(0)
         for k in range(len(cells) - 1, 0, -1):
@@ -106,10 +107,37 @@ def maximum_likelihood(
     return dynamics.eval(), (time.perf_counter() - begun) / steps
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def compared(snapshots: Snapshots, arguments: argparse.Namespace) -> tuple[pd.DataFrame, list[str]]:
+    """The table of all methods on one set, and what training took."""
+    rows = held_out_nll(snapshots, random_state=arguments.seed)
+    # The same split again, and the same density of the first snapshot.
+    train, test = split(snapshots, 0.2, stream(arguments.seed, 0))
+    seeds = [int(stream(arguments.seed, key).integers(2**63)) for key in (1, 2)]
+    first = float(train.times[0])
+    source = snapshot_densities(Snapshots(train.populations[:1]), random_state=seeds[1])[first]
+    flow = fit(train, recipes.ot_cfm(), random_state=seeds[0], progress=False)
+    n_steps = len(flow.history["step"]) and int(flow.history["step"][-1])
+    steps = arguments.cnf_steps
+    dynamics, per_step = maximum_likelihood(
+        train, source, flow, steps=steps, batch=arguments.cnf_batch, seed=arguments.seed
     )
+    density = EvolvingDensity(replace(flow, dynamics=dynamics), source, first)
+    for cells in test.populations:
+        nll = negative_log_likelihood(
+            density.log_prob(cells.x, cells.time), snapshots.n_dims, weight=cells.weight
+        )
+        rows.append(Likelihood(cells.time, "maximum likelihood", *nll, len(cells)))
+    took = [
+        f"held-out cells {[len(p) for p in test.populations]}",
+        f"ot-cfm: {n_steps} steps, {flow.seconds:.1f} s with the plans,"
+        f" {flow.seconds / n_steps:.4f} s per step",
+        f"maximum likelihood: {steps} steps, {per_step * steps:.1f} s, {per_step:.4f} s per step",
+    ]
+    return pd.DataFrame([vars(row) for row in rows]), took
+
+
+def main() -> None:
+    parser = records.parser(__doc__)
     parser.add_argument("--sets", nargs="+", default=["eb", "myoblasts"], choices=list(sets.SETS))
     parser.add_argument("--cnf-steps", type=int, default=300)
     parser.add_argument(
@@ -122,55 +150,14 @@ def main() -> None:
         snapshots = sets.load(name)
         if snapshots is None:
             continue
-        rows = held_out_nll(snapshots, random_state=arguments.seed)
-        # The same split again, and the same density of the first snapshot.
-        train, test = split(snapshots, 0.2, stream(arguments.seed, 0))
-        first = float(train.times[0])
-        source = snapshot_densities(
-            Snapshots(train.populations[:1]),
-            random_state=int(stream(arguments.seed, 2).integers(2**63)),
-        )
-        flow = fit(
-            train,
-            recipes.ot_cfm(),
-            random_state=int(stream(arguments.seed, 1).integers(2**63)),
-            progress=False,
-        )
-        n_steps = len(flow.history["step"]) and int(flow.history["step"][-1])
-        dynamics, per_step = maximum_likelihood(
-            train,
-            source[first],
-            flow,
-            steps=arguments.cnf_steps,
-            batch=arguments.cnf_batch,
-            seed=arguments.seed,
-        )
-        density = EvolvingDensity(replace(flow, dynamics=dynamics), source[first], first)
-        for cells in test.populations:
-            nll = negative_log_likelihood(
-                density.log_prob(cells.x, cells.time), snapshots.n_dims, weight=cells.weight
-            )
-            rows.append(Likelihood(cells.time, "maximum likelihood", *nll, len(cells)))
-        table = pd.DataFrame([vars(row) for row in rows])
-        print(
-            f"\n{name}: {snapshots.n_dims} dimensions, held-out cells"
-            f" {[len(p) for p in test.populations]}"
-        )
+        table, took = compared(snapshots, arguments)
+        print(f"\n{name}: {snapshots.n_dims} dimensions")
         shown = table.pivot_table(index="method", columns="time", values="nll", sort=False)
         shown["mean"] = shown.mean(axis=1)
         print(shown.round(3).to_string())
         error = table.groupby("time")["standard_error"].max()
         print(f"standard errors up to {np.round(error.max(), 3)}")
-        print(
-            f"ot-cfm: {n_steps} steps, {flow.seconds:.1f} s with the plans,"
-            f" {flow.seconds / n_steps:.4f} s per step"
-        )
-        total = per_step * arguments.cnf_steps
-        print(
-            f"maximum likelihood: {arguments.cnf_steps} steps, {total:.1f} s, {per_step:.4f} s per"
-            " step",
-            flush=True,
-        )
+        print("\n".join(took), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Embryoid bodies beside the published rows: ours, transport without a model, and torchcfm in its own configuration.
+"""Embryoid bodies beside the published rows: ours, no model, torchcfm in its own configuration.
 
     python benchmarks/literature.py --out literature.jsonl [--set eb] [--methods straight "torchcfm
     ot-cfm"] [--seeds 42] python benchmarks/literature.py --out literature.jsonl --table
@@ -22,6 +22,7 @@ import resource
 import subprocess
 import sys
 import time as clock
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,20 @@ import numpy as np
 import pandas as pd
 
 import methods
+import records
 import sets
-from cellflow.core.population import Population, Snapshots
+from cellflow.core.population import Population
+from cellflow.evaluation.sets import published
 from cellflow.metrics import energy_distance, variance_ratio, wasserstein
 
 #: Checkpoints of the curves.
 STEPS = (500, 1000, 2000, 5000, 10_000)
-#: P1 on the set `eb`: W1 over times and its standard deviation, and the source.
+#: Our names of methods with a published figure, and those of the published tables.
 PUBLISHED = {
-    "torchcfm i-cfm": (0.872, 0.087, "arXiv 2302.00482"),
-    "torchcfm ot-cfm": (0.790, 0.068, "arXiv 2302.00482"),
-    "torchcfm sf2m": (0.793, 0.066, "arXiv 2307.03672"),
-    "straight": (0.749, float("nan"), "second-hand"),
+    "torchcfm i-cfm": "I-CFM",
+    "torchcfm ot-cfm": "OT-CFM",
+    "torchcfm sf2m": "SF2M-Exact",
+    "straight": "OT interpolation, no model",
 }
 KEY = ("set", "time", "seed", "method", "configuration", "steps")
 
@@ -54,39 +57,40 @@ def child(
     name: str, time: float, seed: int, method_name: str, steps: tuple[int, ...]
 ) -> dict[str, Any]:
     """Fit, predict and score one held-out time, in this process."""
-    snapshots = sets.SETS[name]()
+    snapshots = sets.load(name)
+    assert snapshots is not None
     rest = snapshots.without(time)
     held_out = snapshots.at(time)
     method = methods.named(method_name)
     imported = memory()
     start = clock.perf_counter()
-    told: dict[str, Any] = {}
+    row: dict[str, Any] = {}
     curve: dict[str, Population] = {}
     if method_name.startswith("torchcfm"):
         course = method.course(rest, seed, checkpoints=steps)
         found = method.predict(course.stopped, rest, time, random_state=seed)
         seconds = course.stopped.seconds
-        told = {"best_step": course.stopped.steps, "stop_step": course.stop}
+        row = {"best_step": course.stopped.steps, "stop_step": course.stop}
         for step, peer in course.checkpoints.items():
             curve[str(step)] = method.predict(
                 peer, rest, time, random_state=seed, protocols=("P1",)
             )["P1"]
-        told["seconds_of_curve"] = {
+        row["seconds_of_curve"] = {
             step: round(course.checkpoints[int(step)].seconds, 1) for step in curve
         }
     else:
         found = method(rest, time, random_state=seed)
         seconds = clock.perf_counter() - start
     peak = memory()
-    told |= {"seconds": round(seconds, 1), "peak_mib": round(peak), "imports_mib": round(imported)}
-    told["curve"] = {step: _w1(p, held_out) for step, p in curve.items()}
+    row |= {"seconds": round(seconds, 1), "peak_mib": round(peak), "imports_mib": round(imported)}
+    row["curve"] = {step: _w1(p, held_out) for step, p in curve.items()}
     for protocol, predicted in found.items():
-        told[protocol] = _w1(predicted, held_out)
+        row[protocol] = _w1(predicted, held_out)
     push = found["P1"]
     weights = {"x_weight": found["P1"].weight, "y_weight": held_out.weight}
-    told["energy"] = energy_distance(push.x, held_out.x, **weights)
-    told["variance"] = variance_ratio(push.x, held_out.x, **weights)
-    return told
+    row["energy"] = energy_distance(push.x, held_out.x, **weights)
+    row["variance"] = variance_ratio(push.x, held_out.x, **weights)
+    return row
 
 
 def _w1(predicted: Population, held_out: Population) -> float:
@@ -110,13 +114,13 @@ def spawned(*arguments: object) -> dict[str, Any]:
 
 def report(rows: pd.DataFrame, name: str) -> None:
     """Print the table and the curves of one set."""
-    rows = rows[rows["set"] == name].drop_duplicates(list(KEY), keep="last") if len(rows) else rows
+    rows = rows[rows["set"] == name] if len(rows) else rows
     if rows.empty:
         print(f"{name}: nothing in the file")
         return
     rows = rows.assign(P2=rows["P2"] if "P2" in rows else float("nan"))
     times = sorted(rows["time"].unique())
-    print(f"\n{name}: {sets.representation(name)} All cells; W1 of protocol P1, {len(rows)} fits")
+    print(f"\n{name}: {sets.SETS[name].about} All cells; W1 of protocol P1, {len(rows)} fits")
     columns = [*(f"t={t:g}" for t in times), "mean", "sd", "P2", "energy", "variance", "s"]
     print(
         f"{'method':18s}"
@@ -129,19 +133,27 @@ def report(rows: pd.DataFrame, name: str) -> None:
         sd = per_seed.std(ddof=0) if len(per_seed) > 1 else float("nan")
         numbers = [*by_time, by_time.mean(), sd, *group[["P2", "energy", "variance"]].mean()]
         use = f"{group['peak_mib'].max():.0f} ({group['imports_mib'].max():.0f})"
-        published = ""
-        if name == "eb" and method in PUBLISHED:
-            value, spread, source = PUBLISHED[method]
-            published = (
-                f"  {value:.3f} +- {spread:.3f} ({source}); ours differs by"
-                f" {by_time.mean() - value:+.3f}"
-            )
         print(
             f"{method:18s}"
             + "".join(f"{x:9.3f}" for x in numbers)
-            + f"{group['seconds'].mean():9.1f}{use:>15s}{published}"
+            + f"{group['seconds'].mean():9.1f}{use:>15s}{beside(name, method, by_time.mean())}"
         )
-    curves = rows[rows["curve"].map(bool)]
+    report_curves(rows[rows["curve"].map(bool)])
+
+
+def beside(name: str, method: str, own: float) -> str:
+    """The published figure of a method, and how far ours is from it."""
+    figures = published(name, 5, "P1") if name == "eb" else []
+    for figure in figures:
+        if figure.method == PUBLISHED.get(method):
+            source = f"arXiv {figure.source}" if figure.source else "second-hand"
+            printed = f"{figure.w1:.3f} +- {figure.sd:.3f} ({source})"
+            return f"  {printed}; ours differs by {own - figure.w1:+.3f}"
+    return ""
+
+
+def report_curves(curves: pd.DataFrame) -> None:
+    """Print W1 over the steps of torchcfm's training."""
     if len(curves):
         print(
             "\nW1 over steps, without early stopping; seconds until then; best and last step of"
@@ -161,9 +173,7 @@ def report(rows: pd.DataFrame, name: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--set", default="eb", choices=list(sets.SETS))
     parser.add_argument(
@@ -182,45 +192,36 @@ def main() -> None:
         return
     if arguments.out is None:
         parser.error("--out is needed")
-    rows = (
-        [json.loads(line) for line in arguments.out.read_text().splitlines()]
-        if arguments.out.exists()
-        else []
-    )
-    done = {tuple(row[key] for key in KEY) for row in rows}
-    snapshots: Snapshots | None = None if arguments.table else sets.load(arguments.set)
+    kept = records.Records(arguments.out, KEY)
+    snapshots = None if arguments.table else sets.load(arguments.set)
     if snapshots is not None:
+        times = arguments.times or snapshots.times[1:-1].tolist()
         for name in arguments.methods:
-            method = methods.named(name)
-            steps = ",".join(map(str, arguments.steps)) if name.startswith("torchcfm") else ""
-            if steps:
-                print(f"{method.name}: {method}", flush=True)
-            for time in arguments.times or snapshots.times[1:-1].tolist():
-                for seed in (
-                    arguments.seeds[:1] if name in ("straight", "previous") else arguments.seeds
-                ):
-                    key = (
-                        arguments.set,
-                        time,
-                        seed,
-                        method.name,
-                        methods.configuration(method),
-                        steps,
-                    )
-                    if key in done:
-                        continue
-                    row = dict(zip(KEY, key, strict=True)) | spawned(
-                        arguments.set, time, seed, name, arguments.steps
-                    )
-                    rows.append(row)
-                    with arguments.out.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
+            for key in keys(arguments, name, times):
+                if key not in kept:
+                    row = dict(zip(KEY, key, strict=True))
+                    row |= spawned(arguments.set, row["time"], row["seed"], name, arguments.steps)
+                    kept.add(row)
                     print(
-                        f"{method.name} t={time:g} seed {seed}: P1 {row['P1']:.4f},"
-                        f" {row['seconds']:.1f} s",
+                        f"{row['method']} t={row['time']:g} seed {row['seed']}: P1"
+                        f" {row['P1']:.4f}, {row['seconds']:.1f} s",
                         flush=True,
                     )
-    report(pd.DataFrame(rows), arguments.set)
+    report(kept.frame(KEY), arguments.set)
+
+
+def keys(
+    arguments: argparse.Namespace, name: str, times: list[float]
+) -> Iterator[tuple[object, ...]]:
+    """What is to be computed of one method, in the fields `KEY`."""
+    method = methods.named(name)
+    steps = ",".join(map(str, arguments.steps)) if name.startswith("torchcfm") else ""
+    if steps:
+        print(f"{method.name}: {method}", flush=True)
+    configuration = methods.configuration(method)
+    for time in times:
+        for seed in methods.seeds(name, arguments.seeds):
+            yield arguments.set, time, seed, method.name, configuration, steps
 
 
 if __name__ == "__main__":

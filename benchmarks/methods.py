@@ -1,4 +1,4 @@
-"""Methods by name, ours and others', all called the same way: `(rest, time, *, random_state) -> {protocol: Population}`.
+"""Methods by name, ours and of other packages; each is a `cellflow.evaluation.Predictor`.
 
 Names are those of recipes (`"ot-cfm"`; `"ot-cfm@500"` takes 500 steps of training), `"path
 curved-cfm"` for a recipe's paths without a network, `"straight"` for optimal transport
@@ -10,69 +10,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from cellflow.recipes import Recipe, describe
 
 from cellflow import recipes
-from cellflow.analysis.prediction import Source, predict
 from cellflow.core.frame import Scale
 from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Auto
+from cellflow.evaluation import Predictor
 from cellflow.evaluation.baselines import around, previous_snapshot
 from cellflow.evaluation.interpolation import path_interpolation
-from cellflow.model.fitting import fit
+from cellflow.evaluation.methods import Trained
 
-_SOURCES: dict[str, Source] = {"P1": "earlier", "two-sided": "both"}
-
-
-class Method(Protocol):
-    """Predicts a snapshot that it has not seen."""
-
-    @property
-    def name(self) -> str:
-        """As tables have it."""
-
-    def __call__(
-        self, rest: Snapshots, time: float, *, random_state: int
-    ) -> Mapping[str, Population]:
-        """Predict the cells at `time` from the other snapshots, in one or more protocols."""
-
-
-@dataclass(frozen=True)
-class Ours:
-    """A recipe with its defaults: fitted, pushed (P1), rolled out from the first snapshot (P2), and two-sided."""
-
-    recipe: Recipe
-
-    @property
-    def name(self) -> str:
-        """Of the recipe."""
-        return self.recipe.name
-
-    def __call__(
-        self, rest: Snapshots, time: float, *, random_state: int
-    ) -> Mapping[str, Population]:
-        """Fit without a snapshot and predict it."""
-        flow = fit(rest, self.recipe, random_state=random_state, progress=False)
-        found = {}
-        for protocol, source in [*_SOURCES.items(), ("P2", float(rest.times[0]))]:
-            predicted = predict(flow, rest, time, source=source)
-            found[protocol] = Population(predicted.x, time, predicted.weight)
-        return found
+#: Methods that draw nothing, so that one seed is enough.
+SEEDLESS = ("straight", "previous")
 
 
 @dataclass(frozen=True)
 class Straight:
-    """Exact transport between the neighbours, no model: a cell on every edge of the plan, in the order of the source cells."""
+    """Exact transport between the neighbours: a cell on every edge, in order of source cells."""
 
     name: str = "straight"
 
     def __call__(
-        self, rest: Snapshots, time: float, *, random_state: int
+        self,
+        rest: Snapshots,
+        time: float,
+        *,
+        random_state: int,  # noqa: ARG002 (one signature)
     ) -> Mapping[str, Population]:
         """Interpolate along the plan."""
         source, target = around(rest, time)
@@ -92,13 +60,17 @@ class Bare:
 
     @property
     def name(self) -> str:
-        """The recipe's, marked."""
+        """Name of the recipe after `path`."""
         return f"path {self.recipe.name}"
 
     def __call__(
-        self, rest: Snapshots, time: float, *, random_state: int
+        self,
+        rest: Snapshots,
+        time: float,
+        *,
+        random_state: int,  # noqa: ARG002 (one signature)
     ) -> Mapping[str, Population]:
-        """Put the pairs of the plan where the paths are at `time`."""
+        """Interpolate between the pairs of the plan along the paths."""
         return {"P1": path_interpolation(rest, time, self.recipe)}
 
 
@@ -109,32 +81,39 @@ class Previous:
     name: str = "previous"
 
     def __call__(
-        self, rest: Snapshots, time: float, *, random_state: int
+        self,
+        rest: Snapshots,
+        time: float,
+        *,
+        random_state: int,  # noqa: ARG002 (one signature)
     ) -> Mapping[str, Population]:
-        """Predict that nothing happens."""
+        """Return the snapshot before."""
         return {"P1": previous_snapshot(rest, time)}
 
 
-def named(name: str, *, scale: Scale = "none") -> Method:
-    """Find a method by its name; `scale` is the coordinates that torchcfm sees (see `peers.Torchcfm`)."""
+def named(name: str, *, scale: Scale = "none") -> Predictor:
+    """Find a method by its name; `scale` is for torchcfm (see `peers.Torchcfm`)."""
     if name.startswith("torchcfm"):
         from peers import Torchcfm
 
         return Torchcfm(name.removeprefix("torchcfm").strip() or "ot-cfm", scale=scale)  # type: ignore[arg-type]
-    if name in ("straight", "previous"):
+    if name in SEEDLESS:
         return Straight() if name == "straight" else Previous()
     known, _, steps = name.removeprefix("path ").partition("@")
     recipe = recipes.by_name(known)
     if steps:
-        recipe = replace(
-            recipe, name=f"{known}@{steps}", training=replace(recipe.training, steps=int(steps))
-        )
-    return (Bare if name.startswith("path ") else Ours)(recipe)
+        training = replace(recipe.training, steps=int(steps))
+        recipe = replace(recipe, name=f"{known}@{steps}", training=training)
+    return (Bare if name.startswith("path ") else Trained)(recipe)
 
 
-def configuration(method: Method) -> str:
-    """A short hash of everything that a method's results depend on beside data, seed and code."""
+def seeds(name: str, given: Sequence[int]) -> Sequence[int]:
+    """Seeds of a method: the first one only, where it draws nothing."""
+    return given[:1] if name in SEEDLESS else given
+
+
+def configuration(method: Predictor) -> str:
+    """A short hash of everything that a result depends on beside data, seed and code."""
     part = describe(getattr(method, "recipe", method))
-    return hashlib.sha1(
-        json.dumps(part, sort_keys=True).encode(), usedforsecurity=False
-    ).hexdigest()[:8]
+    text = json.dumps(part, sort_keys=True).encode()
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest()[:8]

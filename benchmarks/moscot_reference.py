@@ -1,4 +1,4 @@
-"""The reference values stored in moscot's reprogramming fixture, computed again with cellflow's own transport.
+"""The values stored in moscot's reprogramming fixture, computed again with our transport.
 
     python benchmarks/moscot_reference.py
 
@@ -35,14 +35,14 @@ from cellflow import Population, Snapshots
 from cellflow.couplings import Entropic
 from cellflow.metrics import wasserstein
 
-FILE = sets.DATA / "peer_fixtures" / "moscot_temporal_tests.h5ad"
+FILE = sets.DATA / sets.SETS["reprogramming"].file
 #: Of the divergence, in squared units of expression.
 EPSILON = 10.0
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A stored value, what we find, and the same from the exact transport cost, without the entropy."""
+    """A stored value, ours, and the same from the exact transport cost, without the entropy."""
 
     name: str
     stored: float
@@ -56,7 +56,7 @@ class Reference:
 
 
 def axes(a: np.ndarray, b: np.ndarray, n_dims: int = 50) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of two clouds on their common principal axes; each axis points to where its largest loading is positive."""
+    """Coordinates of two clouds on common axes; the largest loading of each axis is positive."""
     both = np.vstack([a, b])
     mean = both.mean(axis=0)
     _, _, loadings = np.linalg.svd(both - mean, full_matrices=False)
@@ -66,7 +66,7 @@ def axes(a: np.ndarray, b: np.ndarray, n_dims: int = 50) -> tuple[np.ndarray, np
 
 
 def divergence(x: np.ndarray, y: np.ndarray, epsilon: float = EPSILON) -> float:
-    """Sinkhorn divergence of squared Euclidean cost (Feydy et al. 2019), from our entropic plans' potentials."""
+    """Sinkhorn divergence of squared Euclidean cost (Feydy et al. 2019), by our entropic plans."""
 
     def cost(p: np.ndarray, q: np.ndarray) -> float:
         plan = Entropic(epsilon=epsilon, tol=1e-3)(Population(p, 0.0), Population(q, 1.0))
@@ -78,7 +78,7 @@ def divergence(x: np.ndarray, y: np.ndarray, epsilon: float = EPSILON) -> float:
 def unbalanced(
     cost: np.ndarray, *, epsilon: float = 0.5, penalties: tuple[float, float] = (1.0, 10.0)
 ) -> np.ndarray:
-    """Entropic plan between uniform marginals that are kept by Kullback-Leibler penalties (Chizat et al. 2018)."""
+    """Entropic plan with Kullback-Leibler penalties for uniform marginals (Chizat et al. 2018)."""
     n, m = cost.shape
     kernel = np.exp(-cost / cost.mean() / epsilon)
     tau_a, tau_b = (penalty / (penalty + epsilon) for penalty in penalties)
@@ -105,9 +105,16 @@ def drawn(plan: np.ndarray, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def at_random(n: int, m: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs that know no plan, as moscot draws them."""
+    """Pairs at random, as moscot draws them."""
     rng = np.random.RandomState(seed)  # the stored values were drawn with it
     return rng.choice(n, size=size, p=np.full(n, 1 / n)), rng.choice(m, size=size)
+
+
+def row(name: str, stored: float, *clouds: tuple[np.ndarray, np.ndarray]) -> Reference:
+    """A stored distance beside the mean of ours over pairs of clouds."""
+    found = float(np.mean([divergence(x, y) for x, y in clouds]))
+    exact = float(np.mean([wasserstein(x, y, p=2) ** 2 for x, y in clouds]))
+    return Reference(name, float(stored), found, exact)
 
 
 def references() -> list[Reference]:
@@ -116,10 +123,9 @@ def references() -> list[Reference]:
 
     adata = ad.read_h5ad(FILE)
     uns = adata.uns
-    seed = int(adata.uns["seed"])
-    cells = Snapshots.from_arrays(
-        adata.X.toarray().astype(np.float64), adata.obs["day"].astype(float).to_numpy()
-    )
+    seed = int(uns["seed"])
+    days = adata.obs["day"].astype(float).to_numpy()
+    cells = Snapshots.from_arrays(adata.X.toarray().astype(np.float64), days)
     early, middle, late = (population.x for population in cells.populations)
     batch = adata.obs["batch"].to_numpy()[cells[0].index]
 
@@ -127,50 +133,33 @@ def references() -> list[Reference]:
     between, _ = axes(middle, late)
     together, target = axes(early, late)
     plan = unbalanced(((together[:, None] - target) ** 2).sum(axis=2))
-
-    def halfway(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        return (source[i] + target[j]) / 2
-
-    def row(name: str, stored: float, *clouds: tuple[np.ndarray, np.ndarray]) -> Reference:
-        found = float(np.mean([divergence(x, y) for x, y in clouds]))
-        return Reference(
-            name,
-            float(stored),
-            found,
-            float(np.mean([wasserstein(x, y, p=2) ** 2 for x, y in clouds])),
-        )
-
     n = len(middle)
+    pairs = [drawn(plan, n, seed), at_random(len(early), len(late), n, seed)]
+    optimal, random = ((between, (source[i] + target[j]) / 2) for i, j in pairs)
     batches = [source[batch == k] for k in np.unique(batch)]
+    first, second = uns["time_point_distances_10_105_11"]
+    mass = Reference(
+        "plan of days 10 and 11, total mass",
+        float(uns["tmap_10_11"].sum()),
+        float(plan.sum()),
+        float("nan"),
+    )
     return [
-        row(
-            "interpolated, days 10 and 11",
-            uns["interpolated_distance_10_105_11"],
-            (between, halfway(*drawn(plan, n, seed))),
-        ),
-        row(
-            "random pairs, days 10 and 11",
-            uns["random_distance_10_105_11"],
-            (between, halfway(*at_random(len(early), len(late), n, seed))),
-        ),
-        row("day 10 to 10.5", uns["time_point_distances_10_105_11"][0], (source, between)),
-        row("day 10.5 to 11", uns["time_point_distances_10_105_11"][1], (between, target)),
+        row("interpolated, days 10 and 11", uns["interpolated_distance_10_105_11"], optimal),
+        row("random pairs, days 10 and 11", uns["random_distance_10_105_11"], random),
+        row("day 10 to 10.5", first, (source, between)),
+        row("day 10.5 to 11", second, (between, target)),
         row("batches of day 10", uns["batch_distances_10"], *itertools.combinations(batches, 2)),
-        Reference(
-            "plan of days 10 and 11, total mass",
-            float(uns["tmap_10_11"].sum()),
-            float(plan.sum()),
-            float("nan"),
-        ),
+        mass,
     ]
 
 
 def in_one_space() -> tuple[float, float, float]:
-    """Interpolated, random, and exact transport, as W2^2 to day 10.5, all cells in the 50 axes of the three days together."""
+    """W2^2 to day 10.5 of interpolated and random pairs, and of day 10, in one space of 50 axes."""
     import anndata as ad
 
     adata = ad.read_h5ad(FILE)
-    x = sets.pca(adata.X.toarray(), 50)
+    x = sets.principal_components(adata.X.toarray(), 50)
     early, middle, late = Snapshots.from_arrays(
         x, adata.obs["day"].astype(float).to_numpy()
     ).populations

@@ -1,135 +1,38 @@
-"""torchcfm in its own published configuration, for tables that show it beside ours (`pip install --no-deps torchcfm`)."""
+"""torchcfm in its own published configuration, for tables that show it beside ours."""
 
 from __future__ import annotations
 
-import copy
 import time as clock
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cellflow.core._threads import torch_threads
 from cellflow.core.frame import Frame, Scale
 from cellflow.core.population import Population, Snapshots
+from peer_training import (
+    Method,
+    Peer,
+    Points,
+    make_matcher,
+    make_networks,
+    peer_of,
+    regression_loss,
+    regression_points,
+    seeded,
+    train_step,
+)
 
-#: `(n, generator) -> (source, target)`, fresh or drawn from a training set.
-Batches = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
-Method = Literal["i-cfm", "ot-cfm", "sf2m"]
 #: Steps of an epoch of embryoid bodies in the authors' runner: .8 of the 2,381 cells of the
 #: smallest snapshot, 128 at a time.
 _LEAST_EPOCH = 14
 
 
-def from_set(x0: np.ndarray, x1: np.ndarray) -> Batches:
-    """Batches drawn with replacement from fixed clouds."""
-    a = torch.from_numpy(x0).float()
-    b = torch.from_numpy(x1).float()
-
-    def draw(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return tuple(c[torch.randint(len(c), (n,), generator=generator)] for c in (a, b))
-
-    return draw
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A velocity network, a score network or None, and the seconds and steps that training took."""
-
-    velocity: nn.Module
-    score: nn.Module | None
-    sigma: float
-    seconds: float
-    steps: int
-
-    def at(self, network: nn.Module, t: float, x: Tensor) -> Tensor:
-        """A network's output at one time."""
-        return network(torch.cat([x, torch.full((len(x), 1), t)], dim=1))
-
-    @torch.no_grad()
-    def move(
-        self, x: np.ndarray, start: float, stop: float, *, n_steps: int, seed: int
-    ) -> np.ndarray:
-        """Euler's steps along the velocity; Euler-Maruyama with the learned drift where there is a score."""
-        generator = torch.Generator().manual_seed(seed)
-        state = torch.from_numpy(x).float()
-        h = (stop - start) / n_steps
-        for k in range(n_steps):
-            t = start + k * h
-            drift = self.at(self.velocity, t, state)
-            if self.score is not None:
-                noise = torch.randn(state.shape, generator=generator)
-                drift = drift + self.at(self.score, t, state) + self.sigma / h**0.5 * noise
-            state = state + h * drift
-        return state.double().numpy()
-
-    @torch.no_grad()
-    def diffuse(self, x: np.ndarray, times: np.ndarray, *, n_steps: int, seed: int) -> np.ndarray:
-        """Euler-Maruyama with the learned drift, reported at `times`, which are multiples of the step; `(T, n, d)`."""
-        assert self.score is not None
-        generator = torch.Generator().manual_seed(seed)
-        state = torch.from_numpy(x).float()
-        kept = {0: state}
-        h = 1.0 / n_steps
-        for k in range(n_steps):
-            drift = self.at(self.velocity, k * h, state) + self.at(self.score, k * h, state)
-            state = (
-                state
-                + h * drift
-                + self.sigma * h**0.5 * torch.randn(state.shape, generator=generator)
-            )
-            kept[k + 1] = state
-        return torch.stack([kept[round(t * n_steps)] for t in times]).numpy()
-
-    @torch.no_grad()
-    def flow(self, x: np.ndarray, *, n_steps: int = 100) -> tuple[np.ndarray, float]:
-        """Midpoint rule from 0 to 1: the end, and the mean path energy."""
-        state = torch.from_numpy(x).float()
-        h = 1.0 / n_steps
-        energy = 0.0
-        for k in range(n_steps):
-            half = state + 0.5 * h * self.at(self.velocity, k * h, state)
-            v = self.at(self.velocity, (k + 0.5) * h, half)
-            state = state + h * v
-            energy = energy + h * float(v.square().sum(dim=1).mean())
-        return state.numpy(), energy
-
-
-def train(
-    method: Method,
-    batches: Batches,
-    dim: int,
-    *,
-    sigma: float,
-    steps: int,
-    batch_size: int,
-    lr: float,
-    width: int,
-    seed: int,
-) -> Peer:
-    """Train as the authors' notebooks do: AdamW at a constant rate, minibatch plans, three hidden layers with SELU.
-
-    For `sf2m`, the score network learns half the squared diffusion times the score, with the weight
-    of the notebook.
-    """
-    start = clock.perf_counter()
-    generator = torch.Generator().manual_seed(seed)
-    with _seeded(seed):
-        matcher = _matcher(method, sigma)
-        networks = _networks(method, dim, width)
-        optimizer = torch.optim.AdamW(networks.parameters(), lr=lr)
-        for _ in range(steps):
-            _step(networks, optimizer, _points(matcher, *batches(batch_size, generator)))
-    return _peer(networks, sigma, clock.perf_counter() - start, steps)
-
-
 @dataclass(frozen=True)
 class Torchcfm:
-    """torchcfm on snapshots, in its authors' configuration for embryoid bodies: a method for cellflow's hold-outs.
+    """torchcfm on snapshots, in its authors' configuration for embryoid bodies: a predictor.
 
     From the runner (atong01/conditional-flow-matching: runner/configs/model/*.yaml,
     configs/datamodule/time_dist.yaml and runner/src/models/cfm_module.py): three hidden layers of
@@ -174,7 +77,7 @@ class Torchcfm:
     def __call__(
         self, rest: Snapshots, time: float, *, random_state: int
     ) -> Mapping[str, Population]:
-        """Fit without a snapshot and predict it: from the snapshot before (P1), and from the first one (P2)."""
+        """Fit without a snapshot; predict it from the snapshot before (P1) and the first (P2)."""
         return self.predict(
             self.course(rest, random_state).stopped, rest, time, random_state=random_state
         )
@@ -203,29 +106,21 @@ class Torchcfm:
         return found
 
     def course(self, rest: Snapshots, seed: int, *, checkpoints: Sequence[int] = ()) -> Course:
-        """Train, and keep the networks at some numbers of steps, whether training should have stopped before or not."""
+        """Train; keep networks at some steps, even after training should have stopped."""
         frame = Frame.fitted(rest, self.scale)
         unit = float(np.median(np.diff(rest.times)))
         times = (rest.times - rest.times[0]) / unit
         start = clock.perf_counter()
         generator = torch.Generator().manual_seed(seed)
-        with _seeded(seed):
+        with seeded(seed):
             parts = [_split(frame.to_model(p.x), generator) for p in rest.populations]
-            matcher = _matcher(self.method, self.sigma)
-            networks = _networks(self.method, rest.n_dims, self.width)
+            matcher = make_matcher(self.method, self.sigma)
+            networks = make_networks(self.method, rest.n_dims, self.width)
 
-            def points(part: int, size: int) -> Points:
-                drawn = [
-                    x[part][torch.randint(len(x[part]), (size,), generator=generator)]
-                    for x in parts
-                ]
-                found = [
-                    _points(matcher, a, b, *ends)
-                    for a, b, *ends in zip(drawn, drawn[1:], times, times[1:], strict=False)
-                ]
-                return Points(*(torch.cat(column) for column in zip(*found, strict=True)))
+            def points(part: int) -> Points:
+                return self._points(matcher, [x[part] for x in parts], times, generator)
 
-            aside = points(1, self.batch_size)
+            aside = points(1)
             optimizer = torch.optim.AdamW(
                 networks.parameters(), lr=self.lr, weight_decay=self.weight_decay
             )
@@ -236,100 +131,47 @@ class Torchcfm:
             best_loss = np.inf
             done = False
             for step in range(1, max([limit, *checkpoints]) + 1):
-                _step(networks, optimizer, points(0, self.batch_size))
+                train_step(networks, optimizer, points(0))
                 seconds = clock.perf_counter() - start
                 if not done and (step % epoch == 0 or step == limit):
                     with torch.no_grad():
-                        loss = float(_loss(networks, aside))
+                        loss = float(regression_loss(networks, aside))
                     if loss < best_loss:
-                        best = _peer(networks, self.sigma, seconds, step)
+                        best = peer_of(networks, self.sigma, seconds, step)
                         best_loss = loss
                     done = step >= limit or step - best.steps >= self.patience * epoch
                     stop = step
                     stop_seconds = seconds
                 if step in checkpoints:
-                    kept[step] = _peer(networks, self.sigma, seconds, step)
+                    kept[step] = peer_of(networks, self.sigma, seconds, step)
                 if done and step >= max(checkpoints, default=0):
                     break
         return Course(replace(best, seconds=stop_seconds), stop, kept)
 
+    def _points(
+        self,
+        matcher: object,
+        clouds: Sequence[Tensor],
+        times: np.ndarray,
+        generator: torch.Generator,
+    ) -> Points:
+        """Regression points of a batch: cells of each snapshot, over all intervals."""
+        size = (self.batch_size,)
+        drawn = [x[torch.randint(len(x), size, generator=generator)] for x in clouds]
+        found = [
+            regression_points(matcher, a, b, *ends)
+            for a, b, *ends in zip(drawn, drawn[1:], times, times[1:], strict=False)
+        ]
+        return Points(*(torch.cat(column) for column in zip(*found, strict=True)))
+
 
 @dataclass(frozen=True)
 class Course:
-    """A training: the networks of the best validation loss, with the seconds until it stopped; the step; and checkpoints."""
+    """A training: networks of the best validation loss, the step of its stop, and checkpoints."""
 
     stopped: Peer
     stop: int
     checkpoints: Mapping[int, Peer]
-
-
-class Points(NamedTuple):
-    """Regression points: `[x, t]`, the velocity, the weight of the score, and minus its target."""
-
-    inside: Tensor
-    velocity: Tensor
-    weight: Tensor
-    noise: Tensor
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Give torch and numpy a seed, because torchcfm draws its plans with numpy's own generator; put both back after."""
-    state = np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(), torch_threads(1):
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            np.random.set_state(state)  # noqa: NPY002
-
-
-def _matcher(method: Method, sigma: float) -> Any:
-    from torchcfm import conditional_flow_matching as cfm
-
-    kinds = {
-        "i-cfm": cfm.ConditionalFlowMatcher,
-        "ot-cfm": cfm.ExactOptimalTransportConditionalFlowMatcher,
-        "sf2m": cfm.SchrodingerBridgeConditionalFlowMatcher,
-    }
-    return kinds[method](sigma=sigma)
-
-
-def _networks(method: Method, dim: int, width: int) -> nn.ModuleList:
-    from torchcfm.models.models import MLP
-
-    return nn.ModuleList(
-        [MLP(dim=dim, w=width, time_varying=True) for _ in range(2 if method == "sf2m" else 1)]
-    )
-
-
-def _points(matcher: Any, x0: Tensor, x1: Tensor, t0: float = 0.0, t1: float = 1.0) -> Points:
-    t, x, u, noise = matcher.sample_location_and_conditional_flow(x0, x1, return_noise=True)
-    weight = 2 * matcher.compute_sigma_t(t) / (matcher.sigma**2 + 1e-8) * torch.ones_like(t)
-    return Points(
-        torch.cat([x, (t0 + (t1 - t0) * t)[:, None]], dim=1), u / (t1 - t0), weight[:, None], noise
-    )
-
-
-def _loss(networks: nn.ModuleList, points: Points) -> Tensor:
-    velocity, *score = networks
-    loss = (velocity(points.inside) - points.velocity).square().mean()
-    return loss + sum(
-        (points.weight * s(points.inside) + points.noise).square().mean() for s in score
-    )
-
-
-def _step(networks: nn.ModuleList, optimizer: torch.optim.Optimizer, points: Points) -> None:
-    loss = _loss(networks, points)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-
-
-def _peer(networks: nn.ModuleList, sigma: float, seconds: float, steps: int) -> Peer:
-    velocity, *score = copy.deepcopy(networks).eval()
-    return Peer(velocity, score[0] if score else None, sigma, seconds, steps)
 
 
 def _split(x: np.ndarray, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Dynamic optimal transport between densities in the plane: the classical four, beside torchcfm in the same run.
+"""Dynamic optimal transport between densities in the plane, beside torchcfm in the same run.
 
     python benchmarks/planar.py [--seeds 42 43 44] [--cells 10000] [--methods cellflow torchcfm]
 
@@ -15,12 +15,12 @@ layers of 64, 20,000 steps at rate 1e-3).
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
 import numpy as np
 
+import records
 from cellflow import Snapshots, fit, recipes
 from cellflow.metrics import wasserstein
 from cellflow.training import Training
@@ -90,13 +90,13 @@ def ours(source: Sampler, target: Sampler, seed: int, cells: int) -> tuple[Calla
 def theirs(source: Sampler, target: Sampler, seed: int, cells: int) -> tuple[Callable, float]:  # noqa: ARG001 (same call)
     import torch
 
-    import peers
+    import peer_training
 
     def fresh(n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
         return torch.from_numpy(source(n, rng)).float(), torch.from_numpy(target(n, rng)).float()
 
-    peer = peers.train(
+    peer = peer_training.train(
         "ot-cfm", fresh, 2, sigma=0.1, steps=20_000, batch_size=256, lr=1e-3, width=64, seed=seed
     )
     return peer.flow, peer.seconds
@@ -106,9 +106,7 @@ METHODS = {"cellflow": ours, "torchcfm": theirs}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44])
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))

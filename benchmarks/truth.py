@@ -1,4 +1,4 @@
-"""The table of truths: what is known about velocities, lineages, composition and clouds, recipe by recipe.
+"""Recipes beside what is known: velocities, drifts, lineages, composition and held-out clouds.
 
     python benchmarks/truth.py --out truth.jsonl --methods curved-cfm ot-cfm sf2m
 
@@ -21,8 +21,6 @@ Rows are appended to --out, and what is there is not computed again; `--table` o
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -34,6 +32,7 @@ import pandas as pd
 from cellflow.recipes import Recipe, by_name
 
 import methods
+import records
 import sets
 from cellflow import synthetic
 from cellflow.analysis.diagnosis import mean_cosine
@@ -140,7 +139,7 @@ def fitted(system: synthetic.System, recipe: Recipe, seed: int) -> tuple[Flow, S
 
 def lineages(recipe: Recipe, seed: int) -> Iterator[Row]:
     """Cells of the worm that end in their own lineage."""
-    given = sets.worm_types()
+    given = sets.load_types("worm_sampled")
     if given is None:
         return
     snapshots, types = given
@@ -166,7 +165,7 @@ def holdouts(recipe: Recipe, seed: int) -> Iterator[Row]:
         for name, system in SYSTEMS.items()
         if name != "slow uniform motion"
     }
-    worm = sets.worm_types()
+    worm = sets.load_types("worm_sampled")
     for name, (snapshots, types) in (simulated | ({} if worm is None else {"worm": worm})).items():
         for k in range(1, len(snapshots) - 1):
             target = snapshots[k]
@@ -206,7 +205,7 @@ def distances(cloud: Population, target: Population, seed: int) -> Row:
 def composition(
     cloud: Population, rest: Snapshots, types: list[np.ndarray], known: np.ndarray
 ) -> float:
-    """Share of cells in the wrong type, where predicted cells take the type of the nearest cell that was seen."""
+    """Share of cells in the wrong type; predicted cells have the type of the nearest seen cell."""
     from scipy.spatial import cKDTree
 
     seen = np.concatenate([p.x for p in rest.populations])
@@ -231,17 +230,17 @@ def report(rows: pd.DataFrame) -> None:
             text = mean.apply(
                 lambda r: f"{r['size']:.2f} / {r['cosine']:.2f} / {r['error']:.2f}", axis=1
             )
-            markdown(text.unstack("method"))
+            records.markdown(text.unstack("method"))
     if len(of["lineages"]):
         print("\nlineages: share in the own lineage")
         share = of["lineages"].groupby(["set", "at", "method"], sort=False)["share"].mean()
-        markdown(share.map("{:.2f}".format).unstack("method"))
+        records.markdown(share.map("{:.2f}".format).unstack("method"))
     if len(of["hold-out"]):
         print(
             "\nhold-out, ratios to the straight path of W1 / energy; variance ratio; composition"
             " error (straight path's)"
         )
-        markdown(ratios(of["hold-out"]))
+        records.markdown(ratios(of["hold-out"]))
 
 
 def ratios(rows: pd.DataFrame) -> pd.DataFrame:
@@ -259,21 +258,8 @@ def ratios(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index")
 
 
-def markdown(table: pd.DataFrame) -> None:
-    """Print a table with its index as the first column."""
-    names = [
-        " ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in table.index
-    ]
-    print("| |" + "|".join(map(str, table.columns)) + "|")
-    print("|---" * (len(table.columns) + 1) + "|")
-    for name, values in zip(names, table.to_numpy(), strict=True):
-        print(f"| {name} | " + " | ".join("" if v != v else str(v) for v in values) + " |")
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = records.parser(__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", default=["curved-cfm", "ot-cfm", "sf2m"])
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
@@ -285,32 +271,25 @@ def main() -> None:
     )
     parser.add_argument("--table", action="store_true", help="only print what --out holds")
     arguments = parser.parse_args()
-    rows = (
-        [json.loads(line) for line in arguments.out.read_text().splitlines()]
-        if arguments.out.exists()
-        else []
-    )
-    done = {(row["part"], row["method"], row["seed"]) for row in rows}
+    kept = records.Records(arguments.out, ("part", "method", "seed"))
     for part in [] if arguments.table else arguments.parts:
         for name in arguments.methods:
             for seed in arguments.seeds:
                 method = f"{name}{arguments.label}"
-                if (part, method, seed) in done:
+                if (part, method, seed) in kept:
                     continue
                 start = time.perf_counter()
                 new = [
                     {"method": method, "seed": seed, **row}
                     for row in PARTS[part](by_name(name), seed)
                 ]
-                rows += new
-                with arguments.out.open("a") as file:
-                    file.writelines(json.dumps(row) + "\n" for row in new)
+                kept.add(*new)
                 print(
                     f"{part}, {method}, seed {seed}: {len(new)} rows,"
                     f" {time.perf_counter() - start:.0f} s",
                     flush=True,
                 )
-    report(pd.DataFrame(rows))
+    report(kept.frame())
 
 
 if __name__ == "__main__":

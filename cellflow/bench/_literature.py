@@ -1,17 +1,18 @@
-"""The tables of the literature, by their own protocol, with the published rows beside ours."""
+"""Published tables by their own protocol, with the published rows beside ours."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
-from importlib.resources import files
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from cellflow.adapter.read import require_anndata
+from cellflow.bench._sets import standardised
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.evaluation import Predictor
+    from cellflow.evaluation.sets import Literature
     from cellflow.model.recipes import Recipe
 
 __all__ = ["literature"]
@@ -31,17 +33,12 @@ __all__ = ["literature"]
 logger = logging.getLogger("cellflow")
 
 Data = Literal["eb", "cite", "multi"]
+#: Seeds of the fits, as in the published tables.
 _SEEDS = (42, 43, 44, 45, 46)
-_DIMS = (5, 50, 100)
-#: The donor of the published tables.
-_DONOR = "13176"
-#: Copies that people keep of the embryoid bodies, beside the file that is fetched.
-_COPIES = {"eb": ("eb_velocity_v5.npz", "eb_pca100.h5ad")}
-#: Figures that were not read at their source are in the table file, and not shown.
-_UNCHECKED = "m"
+#: Metrics that the table shows.
+_METRICS = ("w1", "energy", "variance_ratio")
 #: What our rows have seen of the held-out snapshot.
 _SEEN = "settings fixed beforehand; the representation has seen the held-out cells"
-_CURVED = "curved-cfm"
 _DEVELOPED = "; parts of its paths were developed with those of this set in sight"
 _SCALINGS = {True: "first {} PCs, standardised over all cells", False: "first {} PCs as stored"}
 
@@ -112,14 +109,20 @@ def literature(
 
     Returns
     -------
-    One row per method, best first: `w1` (mean over times and seeds), `sd` (over seeds of the mean
-    over times, NaN where there are not two; of a published row, as printed there), W1 of each time
-    (`"w1 at 1"`, with the day where that differs: `"w1 at 2 (day 4)"`), `energy`, `variance_ratio`,
-    `n_predicted`, `n_observed` (mean over times), `seconds` (of the slowest fit), `source` (arXiv
-    number, or `"here"`), `selected` (what the held-out snapshot was used for: how the published row
-    chose its model; of ours, that the representation has seen it, and that curved paths were
-    developed with `"eb"` in sight), `mark` (`"s"`: quoted second-hand). `attrs` hold the `verdict`
-    and what the set is (`about`).
+    One row per method, best first:
+
+    - `method` (text), `w1` (float64, mean over times and seeds), `sd` (float64, over seeds of the
+      mean over times, NaN for fewer than two; of a published row, as printed);
+    - W1 of each time (float64; `"w1 at 1"`, with the day where that differs:
+      `"w1 at 2 (day 4)"`);
+    - `energy`, `variance_ratio`, `n_predicted`, `n_observed` (float64, means over times),
+      `seconds` (float64, of the slowest fit), `note` (text, why a value is missing);
+    - `source` (text, arXiv number or `"here"`), `selected` (text, what the held-out snapshot was
+      used for: how the published row chose its model; of ours, that the representation has seen it,
+      and that curved paths were developed with `"eb"` in sight), `mark` (text, `"s"`: quoted
+      second-hand).
+
+    `attrs` hold the `verdict` and a description of the set (`about`), both text.
 
     Raises
     ------
@@ -130,13 +133,16 @@ def literature(
     """
     check_arguments(literature, locals())
     from cellflow.evaluation import hold_out
+    from cellflow.evaluation.sets import SETS
 
     _one_of("name", name, get_args(Data))
-    _one_of("dims", dims, _DIMS)
+    known = SETS[name].literature
+    assert known is not None
+    _one_of("dims", dims, known.dims)
     _one_of("protocol", protocol, ("P1", "P2"))
     _one_of("clock", clock, ("index", "real"))
-    cells = _loaded(name, data, dims)
-    standardise = dims == 5 if standardise is None else standardise
+    cells = _loaded(name, known, data, dims)
+    standardise = dims in known.standardised if standardise is None else standardise
     x = _standardised(cells.x, name) if standardise else cells.x
     kept = times if times is None or clock == "index" else _real(cells, times)
     found = hold_out(
@@ -145,7 +151,7 @@ def literature(
         times=kept,
         seeds=seeds,
         protocols=protocol,
-        metrics=("w1", "energy", "variance_ratio"),
+        metrics=_METRICS,
         scale=scale,
         n_jobs=n_jobs,
         cache=cache,
@@ -172,8 +178,7 @@ def _standardised(x: FloatArray, name: str) -> FloatArray:
             " one; expected none such."
         )
         raise InputError(msg)
-    standard: FloatArray = (x - x.mean(axis=0)) / spread
-    return standard
+    return standardised(x)
 
 
 def _one_of(argument: str, value: object, known: Sequence[object]) -> None:
@@ -182,13 +187,14 @@ def _one_of(argument: str, value: object, known: Sequence[object]) -> None:
         raise InputError(msg)
 
 
-def _loaded(name: str, data: str | os.PathLike[str] | AnnData | None, dims: int) -> _Cells:
+def _loaded(
+    name: str, known: Literature, data: str | os.PathLike[str] | AnnData | None, dims: int
+) -> _Cells:
     """Read a published set."""
     from cellflow import datasets
 
-    fetch = {"eb": datasets.embryoid_body, "cite": datasets.cite, "multi": datasets.multi}[name]
     if data is None or isinstance(data, str | os.PathLike):
-        adata = fetch(path=_found(name, data))
+        adata = getattr(datasets, known.loader)(path=_found(known, data))
     else:
         require_anndata(data)
         adata = data
@@ -200,13 +206,13 @@ def _loaded(name: str, data: str | os.PathLike[str] | AnnData | None, dims: int)
                 " Its layout: cf.datasets."
             )
             raise MissingKeyError(msg)
-    if "donor" in adata.obs and name != "eb":
-        ours = adata.obs["donor"].astype(str).str.removesuffix(".0") == _DONOR
+    if "donor" in adata.obs and known.donor:
+        ours = adata.obs["donor"].astype(str).str.removesuffix(".0") == known.donor
         if not ours.any():
             donors = sorted(set(adata.obs["donor"].astype(str)))
             msg = (
-                f"The AnnData of {name!r} has no cell of donor {_DONOR}, which the published tables"
-                f" are of; found {donors}."
+                f"The AnnData of {name!r} has no cell of donor {known.donor}, which the published"
+                f" tables are of; found {donors}."
             )
             raise InputError(msg)
         adata = adata[ours.to_numpy()]
@@ -218,16 +224,15 @@ def _loaded(name: str, data: str | os.PathLike[str] | AnnData | None, dims: int)
         raise InputError(msg)
     time = adata.obs[column].astype(str).to_numpy(dtype=np.float64)
     rank = np.unique(time, return_inverse=True)[1].astype(np.float64)
-    return _Cells(x[:, :dims], time, rank, "index" if name == "eb" else "day")
+    return _Cells(x[:, :dims], time, rank, known.unit)
 
 
-def _found(name: str, data: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
-    """The file in a folder, whichever copy is there."""
+def _found(known: Literature, data: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    """The file of a set in a folder: the first of its copies that is there."""
     if data is None or not Path(data).is_dir():
         return data
-    return next(
-        (Path(data) / copy for copy in _COPIES.get(name, ()) if (Path(data) / copy).is_file()), data
-    )
+    copies = (Path(data) / copy for copy in known.copies)
+    return next((copy for copy in copies if copy.is_file()), data)
 
 
 def _real(cells: _Cells, times: float | Sequence[float]) -> list[float]:
@@ -244,30 +249,22 @@ def _summary(table: pd.DataFrame, cells: _Cells, clock: str) -> pd.DataFrame:
     """One row per method from one per time and seed."""
     import pandas as pd
 
+    from cellflow.evaluation.metric import columns
+
     days = np.unique(cells.time)
-    table = table[table["kind"] != "floor"]
     made = []
-    for method, rows in table.groupby("method", sort=False):
+    for method, rows in table[table["kind"] != "floor"].groupby("method", sort=False):
         by_time = rows.groupby("time")["w1"].mean()
         per_seed = rows.groupby(rows["seed"].fillna(-1))["w1"].mean()
-        places = {
-            t: int(t) if clock == "index" else int(np.searchsorted(days, t)) for t in by_time.index
-        }
         sd = float(per_seed.std(ddof=0)) if len(per_seed) > 1 else np.nan
         row = {"method": method, "w1": by_time.mean(skipna=False), "sd": sd}
-        row |= {
-            _label(places[t], float(days[places[t]]), cells.unit): value
-            for t, value in by_time.items()
-        }
-        means = (
-            rows[["energy", "variance_ratio", "n_predicted", "n_observed"]]
-            .groupby(rows["time"])
-            .mean()
-            .mean()
-        )
-        failed = rows.loc[rows["w1"].isna(), "note"]
-        note = "; ".join(dict.fromkeys(failed))
-        made.append(row | means.to_dict() | {"seconds": rows["seconds"].max(), "note": note})
+        for t, value in zip(by_time.index.to_numpy(dtype=np.float64), by_time, strict=True):
+            index = int(t if clock == "index" else np.searchsorted(days, t))
+            row[_label(index, float(days[index]), cells.unit)] = value
+        shown = [*columns(_METRICS[1:]), "n_predicted", "n_observed"]
+        means = rows[shown].groupby(rows["time"]).mean().mean().to_dict()
+        note = "; ".join(dict.fromkeys(rows.loc[rows["w1"].isna(), "note"]))
+        made.append(row | means | {"seconds": rows["seconds"].max(), "note": note})
     return pd.DataFrame(made)
 
 
@@ -278,19 +275,16 @@ def _label(index: int, day: float, unit: str) -> str:
 def _with_published(table: pd.DataFrame, name: str, dims: int, protocol: str) -> pd.DataFrame:
     import pandas as pd
 
-    with files("cellflow.bench").joinpath("published.csv").open("rb") as file:
-        known = pd.read_csv(file, dtype={"source": str, "mark": str}, keep_default_na=True)
-    known = known.fillna({"source": "", "mark": "", "selected": ""})
-    asked = (known["data"] == name) & (known["dims"] == dims) & (known["protocol"] == protocol)
-    known = known[asked & (known["mark"] != _UNCHECKED)]
+    from cellflow.evaluation.sets import SETS, published
+
+    known = SETS[name].literature
+    assert known is not None
     selected = [
-        _SEEN + (_DEVELOPED if name == "eb" and method.startswith(_CURVED) else "")
+        _SEEN + (_DEVELOPED if known.developed and method.startswith(known.developed) else "")
         for method in table["method"]
     ]
     ours = table.assign(source="here", selected=selected, mark="")
-    published = known[["method", "w1", "sd", "source", "selected", "mark"]]
-    both = pd.DataFrame(
-        [*ours.to_dict("records"), *published.to_dict("records")], columns=list(ours.columns)
-    )
+    others = [asdict(figure) for figure in published(name, dims, protocol)]
+    both = pd.DataFrame([*ours.to_dict("records"), *others], columns=list(ours.columns))
     both["note"] = both["note"].fillna("")
     return both.sort_values("w1", kind="stable", na_position="last").reset_index(drop=True)

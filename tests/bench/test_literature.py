@@ -12,12 +12,15 @@ import cellflow as cf
 from cellflow.bench import _literature as module
 from cellflow.core.population import Population
 from cellflow.errors import InputError, MissingDataError, MissingKeyError
+from cellflow.evaluation.sets import SETS
 
 EB = Path(__file__).parents[3] / "shared" / "data" / "eb"
 real = pytest.mark.skipif(
     not EB.exists(), reason="the embryoid bodies are not beside the repository"
 )
-PUBLISHED = pd.read_csv(Path(cf.__file__).parent / "bench" / "published.csv", dtype={"source": str})
+PUBLISHED = pd.read_csv(
+    Path(cf.__file__).parent / "evaluation" / "published.csv", dtype={"source": str}
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def test_only_the_published_donor_counts(tmp_path):
 @real
 def test_embryoid_bodies_are_the_published_array():
     for data in (EB, EB / "eb_pca100.h5ad", ad.read_h5ad(EB / "eb_pca100.h5ad")):
-        cells = module._loaded("eb", data, 5)
+        cells = module._loaded("eb", SETS["eb"].literature, data, 5)
         x = (cells.x - cells.x.mean(axis=0)) / cells.x.std(axis=0)
         np.testing.assert_allclose(x, np.load(EB / "eb_pcs5_whitened.npy"), atol=2e-5)
         np.testing.assert_array_equal(cells.rank, np.load(EB / "eb_labels.npy"))

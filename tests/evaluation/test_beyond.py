@@ -11,7 +11,7 @@ from cellflow.model.fitting import couple
 @pytest.fixture
 def beyond(script, monkeypatch):
     module = script("beyond")
-    monkeypatch.setattr(module, "STEPS", 3)
+    monkeypatch.setattr(script("bends"), "STEPS", 3)
     return module
 
 
