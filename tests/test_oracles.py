@@ -42,7 +42,6 @@ def test_the_plan_between_gaussians_is_the_affine_map():
     assert np.sqrt((error**2).sum(axis=1).mean()) < 0.2 * np.sqrt(np.trace(problems.TARGET.cov))
 
 
-@pytest.mark.slow
 def test_a_fit_between_gaussians_moves_along_the_geodesic():
     flow = fit(gaussian_snapshots(2500), recipes.ot_cfm(smoothing=0.02))
     start = problems.SOURCE.sample(4000, np.random.default_rng(1))
@@ -53,7 +52,6 @@ def test_a_fit_between_gaussians_moves_along_the_geodesic():
         np.testing.assert_allclose(np.cov(x.T), exact.cov, atol=0.15)
 
 
-@pytest.mark.slow
 def test_a_fit_to_ornstein_uhlenbeck_snapshots_finds_its_probability_flow():
     """Between close snapshots of an isotropic Gaussian process, transport is the probability flow."""
     system = OrnsteinUhlenbeck()
