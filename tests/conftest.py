@@ -122,20 +122,51 @@ def quick_recipe():
     return ot_cfm(training=Training(steps=40, batch_size=64, record_every=20))
 
 
-@pytest.fixture(scope="session")
-def _fitted():
+def _small_fit(kind):
+    from cellflow.recipes import fm, sf2m
+
     import cellflow as cf
 
-    adata = make_cells()
-    adata.obs.loc[adata.obs_names[7::40], "hours"] = np.nan
-    cf.tl.flow(adata, "hours", method=quick_recipe(), score=True)
+    training = quick_recipe().training
+    adata = make_cells(120 if kind == "conditions" else 90)
+    if kind == "score":
+        adata.obs.loc[adata.obs_names[7::40], "hours"] = np.nan
+    if kind == "conditions":
+        adata.obs["drug"] = np.tile(["none", "some"], 60)
+    how = {
+        "default": {"method": quick_recipe()},
+        "score": {"method": quick_recipe(), "score": True},
+        "conditions": {"method": quick_recipe(), "condition_key": "drug"},
+        "fm": {"method": fm(training=training)},
+        "sf2m": {"method": sf2m(training=training)},
+    }[kind]
+    cf.tl.flow(adata, "hours", **how)
     return adata
 
 
+@pytest.fixture(scope="session")
+def fitted_as():
+    """`fitted_as(kind)`: a copy of a small fit, made once a session.
+
+    Kinds are "default", "score" (three cells without a time), "conditions" (`obs["drug"]`, "none"
+    or "some"), "fm" (a generator) and "sf2m" (a bridge with its score).
+    """
+    made = {}
+
+    def copy_of(kind):
+        if kind not in made:
+            made[kind] = _small_fit(kind)
+        return made[kind].copy()
+
+    return copy_of
+
+
 @pytest.fixture
-def fitted(_fitted):
-    """A small AnnData with a fit (and its score) under the default key, three of its cells without a time; always a copy."""
-    return _fitted.copy()
+def fitted(fitted_as):
+    """A small AnnData with a fit (and its score) under the default key, three of its cells without
+    a time; always a copy.
+    """
+    return fitted_as("score")
 
 
 ARCHIVE = Path(__file__).parent / "archive"

@@ -437,9 +437,8 @@ def test_the_remedy_for_joined_fits_in_one_representation(fitted):
 
 
 @pytest.fixture(scope="module")
-def _drawn():
-    adata = make_cells()
-    cf.tl.flow(adata, "hours", method=quick_recipe())
+def _drawn(fitted_as):
+    adata = fitted_as("default")
     cf.tl.velocity(adata, basis="umap")
     cf.tl.trajectories(adata, n_times=3)
     return adata

@@ -19,9 +19,8 @@ from conftest import make_cells, quick_recipe
 
 
 @pytest.fixture(scope="module")
-def _complete():
-    adata = make_cells()
-    cf.tl.flow(adata, "hours", method=quick_recipe())
+def _complete(fitted_as):
+    adata = fitted_as("default")
     cf.tl.velocity(adata, basis="umap")
     cf.tl.trajectories(adata, n_times=3)
     cf.tl.density(adata, "hours", method="gmm")

@@ -7,7 +7,6 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from cellflow.recipes import sf2m
 
 import cellflow as cf
 from cellflow.adapter.fitted import read_fitted
@@ -21,17 +20,13 @@ from cellflow.errors import (
     MissingKeyError,
 )
 from cellflow.model.fitting import couple_again
-from cellflow.training import Training
 from conftest import make_cells, quick_recipe
 
 
 @pytest.fixture(scope="module")
-def _scored():
+def _scored(fitted_as):
     """A fit with a score and the density of its first snapshot."""
-    adata = make_cells()
-    cf.tl.flow(
-        adata, "hours", method=sf2m(training=Training(steps=40, batch_size=64, record_every=20))
-    )
+    adata = fitted_as("sf2m")
     cf.tl.log_density(adata, source="gmm")
     return adata
 
@@ -63,7 +58,7 @@ def test_the_table_is_that_of_the_fit(fitted):
 
 
 def test_score_and_density_are_compared_where_they_are(scored):
-    cf.tl.diagnose(scored)
+    cf.tl.diagnose(scored, n_cells=30)
     table = cf.get.diagnosis(scored)
     for column in (
         "cosine_score_shift",
@@ -109,11 +104,9 @@ def test_only_the_diagnosis_is_written(fitted):
     cf.get.diagnosis(fitted)
 
 
-def test_conditions_stay_apart():
-    adata = make_cells(120)
-    adata.obs["drug"] = np.tile(["control", "drug"], 60)
-    cf.tl.flow(adata, "hours", method=quick_recipe(), condition_key="drug")
-    cf.tl.diagnose(adata)
+def test_conditions_stay_apart(fitted_as):
+    adata = fitted_as("conditions")
+    cf.tl.diagnose(adata, n_cells=20)
     table = cf.get.diagnosis(adata)
     assert table[["round_trip", "energy_ratio", "detour", "imbalance", "end_distance"]].notna().all(
         axis=1
@@ -122,7 +115,7 @@ def test_conditions_stay_apart():
         True,
     ]
     # Without its partners, a condition cannot be judged.
-    alone = adata[~((adata.obs["drug"] == "drug") & (adata.obs["hours"] == 12.0)).to_numpy()].copy()
+    alone = adata[~((adata.obs["drug"] == "some") & (adata.obs["hours"] == 12.0)).to_numpy()].copy()
     with pytest.raises(InputError, match="drug"):
         cf.tl.diagnose(alone)
 
@@ -188,7 +181,7 @@ def test_a_plan_that_turns_types_into_others_is_warned_of_with_its_numbers(growi
     with pytest.warns(
         CouplingWarning, match="the plan moves 40.0% of the mass to another type"
     ) as caught:
-        cf.tl.diagnose(growing, cluster_key="kind")
+        cf.tl.diagnose(growing, n_cells=20, cluster_key="kind")
     assert len(caught) == 1
     assert caught[0].filename == __file__
     table = cf.get.diagnosis(growing)
@@ -207,7 +200,7 @@ def test_a_plan_that_turns_types_into_others_is_warned_of_with_its_numbers(growi
 
 
 def test_types_that_become_others_by_their_lineage_are_no_fault(growing):
-    cf.tl.diagnose(growing, cluster_key="kind", lineage={"a": ["b/2"]})
+    cf.tl.diagnose(growing, n_cells=20, cluster_key="kind", lineage={"a": ["b/2"]})
     table = cf.get.diagnosis(growing)
     np.testing.assert_allclose(table["types_plan"][1:], 0.0, atol=1e-9)
     assert "no more than if no cell had moved" in table.attrs["verdict"]
@@ -218,7 +211,7 @@ def test_types_whose_shares_stay_are_no_fault():
     del adata.varm["PCs"]
     cf.tl.flow(adata, "hours", method=quick_recipe())
     adata.obs.loc[adata.obs_names[:3], "kind"] = np.nan
-    cf.tl.diagnose(adata, cluster_key="kind")
+    cf.tl.diagnose(adata, n_cells=20, cluster_key="kind")
     np.testing.assert_allclose(cf.get.diagnosis(adata)["types_plan"][1:], 0.0, atol=0.02)
 
 
@@ -268,7 +261,9 @@ def test_types_that_cannot_be_read_are_refused(growing, frozen, arguments, error
 
 def test_a_lineage_with_types_that_no_cell_has_is_warned_of(growing):
     with pytest.warns(InputWarning, match="names 1 types that no cell in .*: 'between'"):
-        cf.tl.diagnose(growing, cluster_key="kind", lineage={"a": ["between"], "between": ["b/2"]})
+        cf.tl.diagnose(
+            growing, n_cells=20, cluster_key="kind", lineage={"a": ["between"], "between": ["b/2"]}
+        )
     np.testing.assert_allclose(cf.get.diagnosis(growing)["types_plan"][1:], 0.0, atol=1e-9)
 
 

@@ -71,11 +71,8 @@ def test_what_makes_no_drift_is_refused(fitted, options, said):
         cf.tl.velocity(fitted, **options)
 
 
-def test_a_fit_without_a_score_has_no_drift(fitted):
-    plain = fitted.copy()
-    from conftest import quick_recipe
-
-    cf.tl.flow(plain, "hours", method=quick_recipe(), overwrite=True)
+def test_a_fit_without_a_score_has_no_drift(fitted_as):
+    plain = fitted_as("default")
     with pytest.raises(InputError, match="score=True"):
         cf.tl.velocity(plain, kind="drift")
     assert "velocity_pca" not in plain.obsm

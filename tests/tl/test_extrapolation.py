@@ -11,7 +11,6 @@ import pytest
 import cellflow as cf
 from cellflow.errors import InputError, IntegrationWarning
 from cellflow.model import base, queries
-from conftest import make_cells, quick_recipe
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -200,11 +199,8 @@ def test_one_snapshot_at_its_own_time(fitted, frozen):
 
 
 @pytest.fixture(scope="module")
-def drugged(_quick):
-    adata = make_cells(n=120)
-    adata.obs["drug"] = np.tile(["none", "some"], 60)
-    cf.tl.flow(adata, "hours", method=quick_recipe(), condition_key="drug")
-    return adata
+def drugged(_quick, fitted_as):
+    return fitted_as("conditions")
 
 
 @pytest.mark.parametrize(

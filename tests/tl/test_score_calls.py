@@ -6,7 +6,7 @@ import pytest
 
 import cellflow as cf
 from cellflow.errors import InputError
-from conftest import make_cells, quick_recipe
+from conftest import make_cells
 
 
 def test_stochastic_trajectories_are_written_beside_the_others(fitted, tmp_path):
@@ -167,8 +167,8 @@ def test_bad_arguments(fitted, call, message, frozen):
         call(fitted)
 
 
-def test_a_fit_without_a_score_says_how_to_get_one(cells):
-    cf.tl.flow(cells, "hours", method=quick_recipe())
+def test_a_fit_without_a_score_says_how_to_get_one(fitted_as):
+    cells = fitted_as("default")
     for call in (
         lambda: cf.tl.trajectories(cells, stochastic=True),
         lambda: cf.tl.predict(cells, time=30.0, stochastic=True),
