@@ -31,7 +31,7 @@ from cellflow.recipes import fm
 
 import cellflow as cf
 from cellflow import errors
-from cellflow.adapter.write import write_h5ad
+from cellflow.adapter.h5ad import write_h5ad
 from conftest import make_cells, quick_recipe
 
 PACKAGE = Path(cf.__file__).parent
@@ -397,7 +397,7 @@ def test_P7_a_killed_write_leaves_the_old_file(tmp_path):
     code = """
     import os, signal, sys
     import anndata, numpy
-    from cellflow.adapter.write import write_h5ad
+    from cellflow.adapter.h5ad import write_h5ad
     os.fsync = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     write_h5ad(anndata.AnnData(numpy.ones((3, 2))), sys.argv[1])
     """
@@ -517,7 +517,9 @@ def test_P12_every_warning_is_a_documented_category():
                     else "UserWarning"
                 )
                 # Old spellings of calls and names have Python's own category.
-                assert category in documented | {"FutureWarning"}, f"{path.name}, line {node.lineno}: {category}"
+                assert category in documented | {"FutureWarning"}, (
+                    f"{path.name}, line {node.lineno}: {category}"
+                )
 
 
 def test_P12_warnings_can_be_filtered_by_category():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow.adapter.read import Cells
-from cellflow.adapter.times import Time
+from cellflow.adapter.cells import Cells
+from cellflow.adapter.units import Time
 from cellflow.core._numbers import shown
 from cellflow.core.conditions import Conditions, shared_conditions
 from cellflow.errors import InputError, InputTypeError

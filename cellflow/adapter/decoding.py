@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow.adapter.expression import expression, expression_at
 from cellflow.adapter.keys import DEFAULT, Keys
-from cellflow.adapter.positions import expression, expression_at
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.scale import examine_scale, stored_axes
 from cellflow.adapter.selection import Selection, gene_columns, shared_genes

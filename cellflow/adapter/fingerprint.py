@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.hashes import (
+    LOW_BITS,
+    leading_bits,
+    mixed,
+    name_hashes,
+    row_hashes,
+    wide_row_hashes,
+)
 from cellflow.adapter.keys import where_of
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
@@ -19,21 +26,14 @@ __all__ = [
     "Fingerprint",
     "fingerprint",
     "is_fingerprint",
-    "name_hashes",
-    "order_of",
-    "require_made_for",
     "require_same_positions",
     "require_same_times",
     "require_seen",
-    "rows_hash",
 ]
 
 #: Cells that cellflow 0.1.0 remembered by name with their positions, and as many by their positions
 #: alone.
 _SAMPLED = 512
-#: Bits of a name's hash that are stored for each cell; the leading ones are the number of its
-#: bucket.
-_LOW_BITS = 32
 _KINDS = {"buckets": "u4", "names": "u4", "positions": "u4", "times": "u2"}
 
 Fingerprint = dict[str, np.ndarray]
@@ -60,19 +60,19 @@ def fingerprint(
         Whether a time was inferred, shape `(n,)`.
     """
     n_bits = max(0, len(names).bit_length() - 3)
-    hashed = _leading(name_hashes(names), n_bits)
+    hashed = leading_bits(name_hashes(names), n_bits)
     order = np.lexsort(
-        (_row_hashes(x), hashed)
+        (row_hashes(x), hashed)
     )  # the positions make the order of repeated names the same in any order
     hashed = hashed[order]
     return {
         "buckets": (
             np.bincount(
-                (hashed >> np.uint64(_LOW_BITS)).astype(np.int64), minlength=2**n_bits
+                (hashed >> np.uint64(LOW_BITS)).astype(np.int64), minlength=2**n_bits
             ).astype(np.uint32)
         ),
         "names": hashed.astype(np.uint32),
-        "positions": _row_hashes(x)[order],
+        "positions": row_hashes(x)[order],
         "times": _time_hashes(times, inferred)[order],
     }
 
@@ -102,11 +102,6 @@ def is_fingerprint(value: Any) -> bool:
     )
 
 
-def order_of(names: np.ndarray) -> str:
-    """Hash of the names of all cells in their order: rows mean the same cells where it is the same."""
-    return hashlib.sha256(name_hashes(names).astype("<u8").tobytes()).hexdigest()
-
-
 def require_same_positions(
     known: Mapping[str, Any], names: np.ndarray, x: FloatArray, use_rep: str
 ) -> None:
@@ -121,7 +116,7 @@ def require_same_positions(
         Some of these cells have other positions now.
     """
     here, there = _found(known, names)
-    hashed = _wide_row_hashes(x[here]) if _is_sampled(known) else _row_hashes(x[here])
+    hashed = wide_row_hashes(x[here]) if _is_sampled(known) else row_hashes(x[here])
     moved = hashed != np.asarray(known["positions"])[there]
     if moved.any():
         cell = str(names[here[moved][0]])
@@ -168,7 +163,7 @@ def require_seen(
     if _is_sampled(known):
         _require_sampled(known, names, x, keys, time_key)
         return
-    positions = _row_hashes(x)
+    positions = row_hashes(x)
     hashed_times = _time_hashes(times, inferred)
     pairs = _paired(np.asarray(known["positions"]), np.asarray(known["times"]))
     other = ~np.isin(_paired(positions, hashed_times), pairs)
@@ -232,47 +227,6 @@ def require_same_times(
         _refuse_times(where, here[other], names, times, remedy)
 
 
-def rows_hash(*arrays: FloatArray) -> np.ndarray:
-    """Sorted hashes of the rows of matrices side by side: what `require_made_for` compares with; four bytes a row."""
-    return np.unique(_joined_hashes(arrays))
-
-
-def require_made_for(
-    known: Any, names: np.ndarray, *arrays: FloatArray, what: str, basis: str, again: str
-) -> None:
-    """Make sure that each row of matrices is one that `rows_hash` has seen, in any order and in any subset.
-
-    Parameters
-    ----------
-    known
-        What `rows_hash` returned.
-    names
-        Of the cells, shape `(n,)`.
-    arrays
-        Matrices of `n` rows.
-    what
-        The result that is to be read, and
-    basis
-        the coordinates that it should belong to, as messages call them.
-    again
-        The call that makes the result anew.
-
-    Raises
-    ------
-    InputError
-        Some rows are others.
-    """
-    other = np.flatnonzero(~np.isin(_joined_hashes(arrays), np.asarray(known)))
-    if len(other):
-        msg = (
-            f"{what} does not belong to the values that {basis} has now, in {len(other)} of"
-            f" {len(names)} cells (first: {str(names[other[0]])!r}): one of the two was replaced"
-            f" after {again} was called. Expected both as they were then: call {again} again, or"
-            " restore the old values."
-        )
-        raise InputError(msg)
-
-
 def _refuse_unseen(
     unseen: np.ndarray, judged: np.ndarray, names: np.ndarray, keys: Keys, time_key: str
 ) -> None:
@@ -311,7 +265,7 @@ def _require_sampled(
     """Look for unseen cells among those whose positions have the smallest hashes; all others cannot be told."""
     if "cells" not in known:  # the first fits remembered names only
         return
-    hashed = _shuffled(_wide_row_hashes(x))
+    hashed = mixed(wide_row_hashes(x))
     remembered = np.asarray(known["cells"], dtype=np.uint64)
     judged = (
         hashed <= remembered[-1] if len(remembered) == _SAMPLED else np.ones(len(x), dtype=bool)
@@ -328,8 +282,8 @@ def _found(known: Mapping[str, Any], names: np.ndarray) -> tuple[np.ndarray, np.
     if not _is_sampled(known):
         buckets = np.asarray(known["buckets"])
         leading = np.repeat(np.arange(len(buckets), dtype=np.uint64), buckets)
-        remembered = (leading << np.uint64(_LOW_BITS)) | remembered.astype(np.uint64)
-        hashed = _leading(hashed, len(buckets).bit_length() - 1)
+        remembered = (leading << np.uint64(LOW_BITS)) | remembered.astype(np.uint64)
+        hashed = leading_bits(hashed, len(buckets).bit_length() - 1)
     if not len(remembered):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     place = np.minimum(np.searchsorted(remembered, hashed), len(remembered) - 1)
@@ -339,60 +293,10 @@ def _found(known: Mapping[str, Any], names: np.ndarray) -> tuple[np.ndarray, np.
     return here, place[here]
 
 
-def name_hashes(names: np.ndarray) -> np.ndarray:
-    """Hash of each name, shape `(n,)`, uint64."""
-    import pandas as pd
-
-    values = np.array([_utf8(str(name)) for name in names], dtype=object)
-    return np.asarray(pd.util.hash_array(values, categorize=False))
-
-
-def _utf8(text: str) -> str:
-    """The text itself; a lone surrogate, which UTF-8 does not have, by its number, so that such names differ too."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _leading(hashed: np.ndarray, n_bits: int) -> np.ndarray:
-    """The leading `32 + n_bits` bits of hashes of 64."""
-    return _shuffled(hashed) >> np.uint64(64 - _LOW_BITS - n_bits)
-
-
-def _shuffled(hashed: np.ndarray) -> np.ndarray:
-    """Mix the bits of hashes (SplitMix64, Steele et al. 2014), so that any of them are as good as all."""
-    hashed = (hashed ^ (hashed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    hashed = (hashed ^ (hashed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(hashed ^ (hashed >> np.uint64(31)))
-
-
-def _wide_row_hashes(x: FloatArray, hashed: np.ndarray | None = None) -> np.ndarray:
-    """Fowler-Noll-Vo hash of each row's float32 bits, shape `(n,)`, continued from `hashed`."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        # Adding zero turns -0.0 into 0.0, which is the same position.
-        single = np.ascontiguousarray(x, dtype=np.float32) + np.float32(0.0)
-    bits = single.view(np.uint32)
-    hashed = np.full(len(x), 0xCBF29CE484222325, dtype=np.uint64) if hashed is None else hashed
-    for column in bits.T:
-        hashed = (hashed ^ column) * np.uint64(0x100000001B3)
-    return hashed
-
-
-def _row_hashes(x: FloatArray) -> np.ndarray:
-    """32 bits of a hash of each row."""
-    return _joined_hashes((x,))
-
-
-def _joined_hashes(arrays: tuple[FloatArray, ...]) -> np.ndarray:
-    """32 bits of a hash of each row of matrices side by side."""
-    hashed = None
-    for x in arrays:
-        hashed = _wide_row_hashes(x, hashed)
-    return (_shuffled(np.asarray(hashed)) >> np.uint64(32)).astype(np.uint32)
-
-
 def _time_hashes(times: FloatArray, inferred: np.ndarray) -> np.ndarray:
     """16 bits for each time; the last is set where the time is the cell's own."""
     bits = (np.asarray(times, dtype=np.float64) + 0.0).view(np.uint64)
-    hashed = (_shuffled(bits) >> np.uint64(48)).astype(np.uint16)
+    hashed = (mixed(bits) >> np.uint64(48)).astype(np.uint16)
     return np.where(inferred, hashed & np.uint16(0xFFFE), hashed | np.uint16(1)).astype(np.uint16)
 
 

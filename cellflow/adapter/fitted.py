@@ -3,57 +3,47 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.cells import Cells
 from cellflow.adapter.conditioned import with_conditions
-from cellflow.adapter.fingerprint import (
-    name_hashes,
-    require_made_for,
-    require_same_positions,
-    require_same_times,
-    require_seen,
+from cellflow.adapter.fingerprint import require_same_positions, require_seen
+from cellflow.adapter.fit_times import (
+    REMEDY,
+    Times,
+    examine_fit_times,
+    inferred_times,
+    require_times,
 )
-from cellflow.adapter.keys import Keys, basis_of, where_of
-from cellflow.adapter.problem import Examination, Problem, settle
-from cellflow.adapter.read import Cells, examine_cells, examine_column, require_anndata
+from cellflow.adapter.hashes import name_hashes
+from cellflow.adapter.keys import Keys, basis_of
+from cellflow.adapter.problem import Examination, settle
+from cellflow.adapter.read import examine_cells, require_anndata
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.record import conditions_of, record_of
 from cellflow.adapter.store import load_flow
-from cellflow.adapter.times import ParsedTimes, TimeUnit
+from cellflow.adapter.times import ParsedTimes
+from cellflow.adapter.units import TimeUnit
 from cellflow.analysis.following import nearest_station
 from cellflow.analysis.observed import Observed
 from cellflow.core._numbers import shown
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core._warn import warn
 from cellflow.core.conditions import Condition
-from cellflow.errors import InputError, InputWarning, MissingKeyError
+from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.model.flow import Flow
 
-__all__ = [
-    "Fitted",
-    "Times",
-    "inferred_times",
-    "read_cells",
-    "read_fitted",
-    "read_paths",
-    "read_times",
-]
+__all__ = ["Fitted", "read_cells", "read_fitted"]
 
 logger = logging.getLogger("cellflow")
-
-#: What to do where the data are no longer what the fit was made with.
-_REMEDY = "The fit was made with it: restore it, or fit again with cf.tl.flow."
-#: Cells whose times a cell without one takes the mean of.
-_NEIGHBORS = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,25 +188,6 @@ class Fitted:
         return bool((np.asarray(self.cells.context) == features).all(axis=1).any())
 
 
-def inferred_times(cells: Cells) -> FloatArray:
-    """Times without gaps, shape `(n,)`.
-
-    A cell without a time takes the mean of its nearest timed neighbours', weighted by a Gaussian
-    kernel.
-    """
-    from cellflow.analysis.embedding import place
-
-    times = cells.time.copy()
-    untimed = ~cells.timed
-    if untimed.any():
-        known = cells.time[cells.timed][:, None]
-        mean = place(cells.x[untimed], cells.x[cells.timed], known, n_neighbors=_NEIGHBORS)[:, 0]
-        times[untimed] = np.clip(
-            mean, known.min(), known.max()
-        )  # rounding could leave the observed times
-    return times
-
-
 def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted:
     """Read a fit, the cells, and their times, and make sure that they belong together.
 
@@ -256,67 +227,6 @@ def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted
     return Fitted(keys, flow, record["params"], cells, times, adata.obs_names.to_numpy())
 
 
-@dataclass(frozen=True, eq=False)
-class Times:
-    """When cells were sampled, as a fit knows it.
-
-    Parameters
-    ----------
-    key
-        The column of `adata.obs` that it was read from.
-    values
-        Shape `(n,)`; in the column that the fit wrote, without gaps.
-    inferred
-        Whether the time is not the cell's own, shape `(n,)`.
-    unit
-        Of the times.
-    labels
-        The number that each label of the column stands for.
-    are_written
-        Whether the fit wrote them.
-    zero
-        What they are counted from; see `ParsedTimes`.
-    """
-
-    key: str
-    values: FloatArray
-    inferred: np.ndarray
-    unit: str
-    labels: dict[str, float]
-    are_written: bool
-    zero: str = ""
-
-    @property
-    def own(self) -> FloatArray:
-        """Shape `(n,)`; NaN where the time is not the cell's own."""
-        return np.where(self.inferred, np.nan, self.values)
-
-
-def read_times(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> Times:
-    """Read the times of cells, from the columns that a fit wrote, or else from the one that it read.
-
-    Parameters
-    ----------
-    adata
-        With a fit.
-    keys
-        Where it is.
-    record
-        What `record_of` returned.
-
-    Raises
-    ------
-    InputError
-        Columns that are not what the fit wrote, or that can be read no more; cells of the fit that
-        have other times now.
-    """
-    times: Times = settle(
-        _examine_times(adata, keys, record["params"]), again=True, instead=_REMEDY
-    )
-    _require_times(adata, record, times)
-    return times
-
-
 def read_cells(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> tuple[Cells, FloatArray]:
     """Read the cells of a fit with the time of each, shape `(n,)`, and make sure that they are those of the fit.
 
@@ -336,89 +246,15 @@ def read_cells(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> tuple[C
     InputError
         Unusable data; cells of the fit at other positions or times, and cells of another fit.
     """
-    cells, times = settle(_examine(adata, keys, record["params"]), again=True, instead=_REMEDY)
+    cells, times = settle(_examine(adata, keys, record["params"]), again=True, instead=REMEDY)
     seen = record["fingerprint"]
     names = adata.obs_names.to_numpy()
     time_key = str(record["params"]["time_key"])
     require_same_positions(seen, names, cells.x, cells.use_rep)
     if times.are_written:
         require_seen(seen, names, cells.x, times.values, times.inferred, keys, time_key)
-    _require_times(adata, record, times)
+    require_times(adata, record, times)
     return cells, times.values if times.are_written else inferred_times(cells)
-
-
-def read_paths(
-    adata: AnnData, keys: Keys, record: Mapping[str, Any], cells: Cells, *, samples: bool
-) -> FloatArray:
-    """Read the paths of all cells, shape `(n, n_times, d)`, of several diffusions `(n, n_rep, n_times, d)`.
-
-    Parameters
-    ----------
-    adata
-        With paths that `cf.tl.trajectories` wrote, which cellflow 0.1.0 did in their shape, later
-        ones row by row.
-    keys
-        Where the fit is.
-    record
-        What `record_of` returned.
-    cells
-        What `read_cells` returned.
-    samples
-        Those of diffusions.
-
-    Raises
-    ------
-    MissingKeyError
-        There are none.
-    InputError
-        They were computed from other positions, or are of another shape.
-    """
-    name, entry = (
-        (keys.trajectory_samples, "trajectory_samples")
-        if samples
-        else (keys.trajectory, "trajectory")
-    )
-    again = f"cf.tl.trajectories(adata{', stochastic=True' if samples else ''}{keys.argument})"
-    if name not in adata.obsm:
-        msg = (
-            f"No {name!r} in adata.obsm; found {sorted(map(str, adata.obsm))}. Compute the"
-            f" trajectories: {again}."
-        )
-        raise MissingKeyError(msg)
-    where = f"adata.obsm[{name!r}]"
-    values = np.asarray(adata.obsm[name])
-    n_times = len(record.get(f"{entry}_times", ()))
-    shape = record.get(f"{entry}_shape", values.shape[1:] if values.ndim == 3 + samples else ())
-    shape = tuple(int(k) for k in shape)
-    if (
-        values.dtype.kind != "f"
-        or shape[-2:] != (n_times, cells.x.shape[1])
-        or values.size != adata.n_obs * math.prod(shape)
-    ):
-        found = f"has shape {values.shape} and dtype {values.dtype}"
-        replicates = f"{shape[0] if shape else 1} * " if samples else ""
-        expected = (
-            f"({adata.n_obs}, {replicates}{n_times} * {cells.x.shape[1]}) of floats, as"
-            f" adata.uns[{keys.uns!r}] says"
-        )
-        raise InputError(Problem(where, found, expected, f"Compute it again: {again}.").message)
-    if name in record.get("made_for", {}):
-        about = {"what": where, "basis": where_of(cells.use_rep), "again": again}
-        require_made_for(record["made_for"][name], adata.obs_names.to_numpy(), cells.x, **about)
-    return values.reshape(adata.n_obs, *shape)
-
-
-def _require_times(adata: AnnData, record: Mapping[str, Any], times: Times) -> None:
-    remedy = "Restore the column" if times.are_written else "Restore the column, in its unit"
-    where = f"adata.obs[{times.key!r}]"
-    require_same_times(
-        record["fingerprint"],
-        adata.obs_names.to_numpy(),
-        times.values,
-        times.inferred,
-        where,
-        remedy,
-    )
 
 
 def _require_kind(flow: Flow, keys: Keys, *, generating: bool) -> None:
@@ -443,7 +279,7 @@ def _examine(
     adata: AnnData, keys: Keys, params: Mapping[str, Any]
 ) -> Examination[tuple[Cells, Times] | None]:
     """Check and read the cells of a fit, with their times."""
-    times = yield from _examine_times(adata, keys, params)
+    times = yield from examine_fit_times(adata, keys, params)
     reading = Reading.of_params(params)
     parsed = None
     if times is not None:
@@ -451,57 +287,3 @@ def _examine(
         parsed = ParsedTimes(times.own, times.unit, times.labels, times.zero)
     cells = yield from examine_cells(adata, parsed, reading)
     return None if cells is None or times is None else (cells, times)
-
-
-def _examine_times(
-    adata: AnnData, keys: Keys, params: Mapping[str, Any]
-) -> Examination[Times | None]:
-    """Check and read the times that a fit wrote, or those of the column that it read."""
-    if keys.time not in adata.obs or keys.time_inferred not in adata.obs:
-        time_key = str(params["time_key"])
-        parsed = yield from examine_column(adata, time_key)
-        if parsed is None:
-            return None
-        untimed = np.isnan(parsed.values)
-        if untimed.all():
-            found = "has no time for any of these cells"
-            remedy = "Add the times of some, or pass cells that have them."
-            yield Problem(
-                f"adata.obs[{time_key!r}]", found, "a time for some of them at least", remedy
-            )
-            return None
-        return Times(
-            time_key,
-            parsed.values,
-            untimed,
-            parsed.unit,
-            parsed.labels,
-            are_written=False,
-            zero=parsed.zero,
-        )
-    remedy = "Fit again with cf.tl.flow."
-    time = adata.obs[keys.time]
-    inferred = adata.obs[keys.time_inferred]
-    for name, column, wanted in (
-        (keys.time, time, np.float64),
-        (keys.time_inferred, inferred, np.bool_),
-    ):
-        if column.ndim != 1 or column.dtype != wanted:
-            found = (
-                f"has dtype {column.dtype}"
-                if column.ndim == 1
-                else f"names {column.shape[1]} columns"
-            )
-            expected = f"one column of {np.dtype(wanted).name}, which the fit wrote"
-            yield Problem(f"adata.obs[{name!r}]", found, expected, remedy)
-            return None
-    values = time.to_numpy()
-    if not np.isfinite(values).all():
-        found = f"has no finite time for {(~np.isfinite(values)).sum()} cells"
-        yield Problem(
-            f"adata.obs[{keys.time!r}]", found, "the finite float64 that the fit wrote", remedy
-        )
-        return None
-    unit = str(params["time_unit"])
-    zero = str(params.get("time_zero", ""))
-    return Times(keys.time, values, inferred.to_numpy(), unit, {}, are_written=True, zero=zero)

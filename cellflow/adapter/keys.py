@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
-
-import numpy as np
 
 from cellflow.core._numbers import shown
 from cellflow.errors import InputError, MissingKeyError, closest
@@ -14,44 +11,13 @@ from cellflow.errors import InputError, MissingKeyError, closest
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = [
-    "DEFAULT",
-    "Keys",
-    "Kind",
-    "basis_of",
-    "find_basis",
-    "is_ours",
-    "kind_of",
-    "listed",
-    "require_free",
-    "spelled",
-    "where_of",
-    "written",
-]
+__all__ = ["DEFAULT", "Keys", "Kind", "basis_of", "find_basis", "spelled", "where_of"]
 
 #: The `uns` key of the model, and with it the default of every `key_added`.
 DEFAULT = "cellflow"
 _MAX_LENGTH = 100
 #: What a record in `uns` may be.
 Kind: TypeAlias = Literal["fit", "densities", "benchmark", "choice"]
-#: Entries by which records of cellflow 0.1.0, which do not say their kind, are told apart: the
-#: first that is there.
-_MARKS: dict[str, Kind] = {
-    "model": "fit",
-    "densities": "densities",
-    "clouds": "benchmark",
-    "recipe": "choice",
-    "fingerprint": "fit",
-    "table": "benchmark",
-}
-#: What messages call them.
-_CALLED: dict[str | None, str] = {
-    "fit": "a fit",
-    "densities": "densities of snapshots",
-    "benchmark": "a held-out benchmark",
-    "choice": "the choice of a method",
-    None: "another result of cellflow",
-}
 
 
 @dataclass(frozen=True)
@@ -103,7 +69,7 @@ class Keys:
 
     @property
     def argument(self) -> str:
-        """How a call names it, after its other arguments: `", key='mine'"`; empty for the default."""
+        """The argument of a call, after others: `", key='mine'"`; empty for the default."""
         return "" if self.uns == DEFAULT else f", key={self.uns!r}"
 
     @property
@@ -148,7 +114,7 @@ class Keys:
 
     @property
     def gene_r2(self) -> str:
-        """`var`: share of each gene's variance that the representation decodes, on cells kept out."""
+        """`var`: share of each gene's variance that is decoded, on cells kept out."""
         return self.own("gene_r2")
 
     @property
@@ -188,7 +154,7 @@ class Keys:
         }
 
     def velocity(self, basis: str | None = None) -> str:
-        """`obsm`: velocity in a basis (`velocity_pca`); `layers`: velocity of the genes (`velocity`)."""
+        """`obsm`: velocity in a basis, `velocity_pca`; `layers`: velocity of genes, `velocity`."""
         return self.shared("velocity" if basis is None else f"velocity_{basis}")
 
     @property
@@ -218,7 +184,7 @@ def where_of(use_rep: str) -> str:
 
 
 def spelled(adata: AnnData, basis: object) -> str | None:
-    """The `obsm` key that is meant by `basis`: itself, or the same with or without `X_` in front; None where there is none."""
+    """The `obsm` key of `basis`: itself, or the same with or without `X_`; None for none."""
     spellings = (basis, f"X_{basis}", basis.removeprefix("X_")) if isinstance(basis, str) else ()
     return next((key for key in spellings if key in adata.obsm), None)
 
@@ -241,102 +207,3 @@ def find_basis(adata: AnnData, basis: object) -> str:
         )
         raise MissingKeyError(msg)
     return key
-
-
-def is_ours(adata: AnnData, key: str) -> bool:
-    """Whether `uns[key]` is a record of this package."""
-    record = adata.uns.get(key)
-    return isinstance(record, Mapping) and "cellflow_version" in record
-
-
-def kind_of(adata: AnnData, key: str) -> Kind | None:
-    """What the record `uns[key]` is: what it says, or, of cellflow 0.1.0, what it holds; None for anything else."""
-    record = adata.uns.get(key)
-    if not isinstance(record, Mapping):
-        return None
-    said = record.get("kind")
-    for kind in _MARKS.values():
-        if isinstance(said, str) and said == kind:
-            return kind
-    return next((kind for mark, kind in _MARKS.items() if mark in record), None)
-
-
-def written(adata: AnnData, keys: Keys, *, kind: Kind = "fit") -> set[tuple[str, str]]:
-    """(slot, key) of everything that was written under this `key_added`, as its record says.
-
-    A record may come from anybody's file. So names on its list count only if this package can make
-    them; anything else on it is left alone.
-    """
-    name = keys.record(kind)
-    if not is_ours(adata, name) or kind_of(adata, name) != kind:
-        return set()
-    entries = np.ravel(np.asarray(adata.uns[name].get("written", ()), dtype=object))
-    places = [entry.partition("/") for entry in entries if isinstance(entry, str)]
-    return {(slot, key) for slot, _, key in places if keys.makes(slot, key)} | {("uns", name)}
-
-
-def listed(keys: Keys, places: Iterable[tuple[str, str]]) -> np.ndarray:
-    """The list of what was written as a record keeps it: `"slot/key"`, without the record itself.
-
-    Raises
-    ------
-    ValueError
-        A name that `Keys` does not know, which would never be removed again: a mistake of the
-        calling code.
-    """
-    records = {("uns", keys.uns), ("uns", keys.densities)}
-    unknown = [place for place in places if place not in records and not keys.makes(*place)]
-    if unknown:
-        msg = (
-            f"{unknown} are no names that cellflow.adapter.keys.Keys makes; expected each in its"
-            " list of places."
-        )
-        raise ValueError(msg)
-    return np.array(sorted(f"{slot}/{key}" for slot, key in set(places) - records), dtype=object)
-
-
-def require_free(
-    adata: AnnData,
-    keys: Keys,
-    places: Collection[tuple[str, str]],
-    *,
-    overwrite: bool,
-    kind: Kind = "fit",
-) -> None:
-    """Make sure that writing to these (slot, key) replaces nobody else's data.
-
-    A fit writes its record, `("uns", keys.uns)`, and may go to another key; what is computed from a
-    fit goes where that is. A record replaces one of its own `kind` only.
-
-    Raises
-    ------
-    InputError
-        A place is taken by something that was not written under this `key_added`, and `overwrite`
-        is False; or a view of an AnnData in a file, which nothing can be written to.
-    """
-    if adata.isbacked and adata.is_view:
-        msg = (
-            "adata is a view of an AnnData that is backed by a file. Expected one in memory: pass"
-            " adata.to_memory()."
-        )
-        raise InputError(msg)
-    ours = written(adata, keys, kind=kind)
-    record = ("uns", keys.record(kind))
-    if record in places:
-        where = "key_added"
-        remedy = "pass another key_added=, delete it, or pass overwrite=True to replace it."
-    else:
-        remedy = (
-            "delete it, pass overwrite=True to replace it, or fit under another key (cf.tl.flow)"
-            " and pass that as key=."
-        )
-        where = "key"
-    for slot, key in places:
-        if overwrite or key not in getattr(adata, slot) or (slot, key) in ours:
-            continue
-        if (slot, key) == record and is_ours(adata, key):
-            found = f"holds {_CALLED[kind_of(adata, key)]}, and {_CALLED[kind]} would replace it"
-        else:
-            found = f"exists and was not written by cellflow under {where}={keys.uns!r}"
-        msg = f"adata.{slot}[{key!r}] {found}. Expected a free name: {remedy}"
-        raise InputError(msg)

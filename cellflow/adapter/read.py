@@ -4,132 +4,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow.adapter.cells import Cells
+from cellflow.adapter.columns import column_of, masses_of, weights_of
 from cellflow.adapter.positions import examine_distances, examine_positions
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.reading import Reading
-from cellflow.adapter.times import ParsedTimes, TimeUnit, examine_times
-from cellflow.core._numbers import shown
+from cellflow.adapter.times import ParsedTimes, examine_times
 from cellflow.core._typing import FloatArray
-from cellflow.core.conditions import Conditions
-from cellflow.core.population import Population, Snapshots
-from cellflow.errors import InputError, InputTypeError, MissingDataError, MissingKeyError, closest
+from cellflow.errors import InputError, InputTypeError, MissingDataError, closest
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
-__all__ = [
-    "Cells",
-    "examine",
-    "examine_cells",
-    "examine_column",
-    "read",
-    "read_h5ad",
-    "require_anndata",
-]
+__all__ = ["examine", "examine_cells", "examine_column", "read", "read_h5ad", "require_anndata"]
 
 #: Snapshots with fewer cells than this are pointed out.
 _FEW_CELLS = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """What a fit needs of an AnnData, for all of its cells.
-
-    Parameters
-    ----------
-    x
-        Positions, shape `(n, d)`, float32, finite.
-    time
-        Shape `(n,)`; NaN for cells without a time.
-    unit
-        Of the times; empty where the column does not say.
-    labels
-        The number that each label of the time column stands for.
-    reading
-        Where all of this came from: `use_rep` as it is spelled in `obsm`, and `n_dims` as a number.
-    weight
-        Shape `(n,)`, or None.
-    mass
-        Size of the whole population at each time, or empty.
-    conditions
-        The columns that make a condition, or None.
-    context
-        Features of each cell's condition, shape `(n, c)`, or None.
-    zero
-        What the times are counted from; see `cellflow.adapter.times.ParsedTimes`.
-    shared_until
-        Last time at which cells precede all conditions, or None. They are in the snapshots once for
-        each later condition, as cells of it, with weights in proportion to the conditions' shares
-        of the first later snapshot.
-    """
-
-    x: FloatArray
-    time: FloatArray
-    unit: str
-    labels: Mapping[str, float]
-    reading: Reading
-    weight: FloatArray | None = None
-    mass: Mapping[float, float] = field(default_factory=dict)
-    conditions: Conditions | None = None
-    context: FloatArray | None = None
-    zero: str = ""
-    shared_until: float | None = None
-
-    @property
-    def later_conditions(self) -> tuple[FloatArray, FloatArray]:
-        """Features of the conditions after `shared_until`, shape `(k, c)`, and their shares of the next snapshot, `(k,)`."""
-        until = -np.inf if self.shared_until is None else self.shared_until
-        context = np.asarray(self.context)
-        weight = np.ones(len(self.x)) if self.weight is None else self.weight
-        later = np.flatnonzero((self.time > until) & (weight > 0))
-        kinds, kind = np.unique(context[later], axis=0, return_inverse=True)
-        first = self.time[later] == self.time[later].min()
-        share = np.bincount(kind.reshape(-1)[first], weight[later][first], len(kinds))
-        return kinds, np.asarray(share / share.sum())
-
-    @property
-    def time_unit(self) -> TimeUnit:
-        """What reads a time that is asked for."""
-        return TimeUnit.of(self.unit, self.zero, self.reading.time_key)
-
-    @property
-    def use_rep(self) -> str:
-        """Name of the representation, as it is spelled in `obsm`."""
-        return self.reading.use_rep
-
-    @property
-    def timed(self) -> np.ndarray:
-        """Which cells have a time, shape `(n,)`."""
-        return ~np.isnan(self.time)
-
-    @property
-    def n_untimed(self) -> int:
-        """Number of cells without a time."""
-        return int(np.isnan(self.time).sum())
-
-    def snapshots(self) -> Snapshots:
-        """The timed cells as populations; `Population.index` holds their rows."""
-        populations = []
-        for time in np.unique(self.time[self.timed]):
-            rows = np.flatnonzero(self.time == time)
-            weight = cast("FloatArray", None if self.weight is None else self.weight[rows])
-            context = None if self.context is None else self.context[rows]
-            if self.shared_until is not None and time <= self.shared_until:
-                kinds, shares = self.later_conditions
-                weight = np.outer(shares, np.ones(len(rows)) if weight is None else weight).ravel()
-                context = np.repeat(kinds, len(rows), axis=0)
-                rows = np.tile(rows, len(kinds))
-            mass = self.mass.get(float(time), 1.0)
-            populations.append(Population(self.x[rows], float(time), weight, rows, mass, context))
-        return Snapshots(tuple(populations))
 
 
 def read(adata: AnnData, reading: Reading) -> Cells:
@@ -182,7 +79,7 @@ def examine(adata: AnnData, reading: Reading) -> Examination[Cells | None]:
 
 def examine_column(adata: AnnData, time_key: str) -> Examination[ParsedTimes | None]:
     """Check and read the column of times."""
-    column = yield from _column(adata, time_key, "time_key")
+    column = yield from column_of(adata, time_key, "time_key")
     return (
         None if column is None else (yield from examine_times(column, f"adata.obs[{time_key!r}]"))
     )
@@ -196,9 +93,9 @@ def examine_cells(
     weight: FloatArray | None = None
     mass: dict[float, float] | None = {}
     if reading.weight_key is not None:
-        weight = yield from _weights(adata, reading.weight_key, timed)
+        weight = yield from weights_of(adata, reading.weight_key, timed)
     if reading.mass_key is not None:
-        mass = yield from _masses(adata, reading.mass_key, timed)
+        mass = yield from masses_of(adata, reading.mass_key, timed)
     positions = yield from examine_positions(
         adata, use_rep=reading.use_rep, n_dims=reading.n_dims, force_rep=reading.force_rep
     )
@@ -288,28 +185,6 @@ def _not_anndata(adata: object) -> Iterator[Problem]:
     yield Problem("adata", f"is of type {name}", "AnnData", remedy, kind=InputTypeError)
 
 
-def _column(adata: AnnData, key: object, argument: str) -> Examination[pd.Series | None]:
-    known = list(map(str, adata.obs.columns))
-    if not isinstance(key, str) or key not in adata.obs.columns:
-        remedy = f"Pass {argument}= one of them{closest(key, known)}."
-        at = f"adata.obs[{shown(key)}]"
-        yield Problem(
-            at, "is missing", f"one of {known}", remedy, kind=MissingKeyError, argument=argument
-        )
-        return None
-    column: pd.Series = adata.obs[key]
-    if column.ndim != 1:
-        remedy = "Drop or rename the others."
-        yield Problem(
-            f"adata.obs[{key!r}]",
-            f"names {column.shape[1]} columns",
-            "one column of that name",
-            remedy,
-        )
-        return None
-    return column
-
-
 def _snapshots(time: FloatArray, key: str) -> Iterator[Problem]:
     times, counts = np.unique(time[~np.isnan(time)], return_counts=True)
     if len(times) == 0:
@@ -345,70 +220,3 @@ def _snapshots(time: FloatArray, key: str) -> Iterator[Problem]:
             " care."
         )
         yield Problem(key, found, "snapshots that stand for their population", remedy, "warning")
-
-
-def _weights(adata: AnnData, key: str, time: FloatArray | None) -> Examination[FloatArray | None]:
-    weight = yield from _numbers(adata, key, "weight_key")
-    if weight is None or time is None:
-        return None
-    where = f"adata.obs[{key!r}]"
-    timed = ~np.isnan(time)
-    bad = np.flatnonzero(timed & ~((weight >= 0) & np.isfinite(weight)))
-    if len(bad):
-        found = (
-            f"holds {len(bad)} unusable weights (first: cell {adata.obs_names[bad[0]]!r},"
-            f" {weight[bad[0]]:g})"
-        )
-        yield Problem(
-            where,
-            found,
-            "finite numbers of at least 0",
-            "Fill or clip them; 0 leaves a cell out of the fit.",
-        )
-        return None
-    empty = [t for t in np.unique(time[timed]) if weight[time == t].sum() == 0]
-    if empty:
-        yield Problem(
-            where,
-            f"is 0 for all cells at time {empty[0]:g}",
-            "some weight at every time",
-            "Leave that snapshot out.",
-        )
-        return None
-    return weight
-
-
-def _masses(
-    adata: AnnData, key: str, time: FloatArray | None
-) -> Examination[dict[float, float] | None]:
-    mass = yield from _numbers(adata, key, "mass_key")
-    if mass is None or time is None:
-        return None
-    by_time = {float(t): np.unique(mass[time == t]) for t in np.unique(time[~np.isnan(time)])}
-    for t, values in by_time.items():
-        if len(values) != 1 or not (np.isfinite(values[0]) and values[0] > 0):
-            shown = ", ".join(f"{v:g}" for v in values[:4])
-            remedy = "Give the size of the whole population, the same for all cells of a snapshot."
-            yield Problem(
-                f"adata.obs[{key!r}]",
-                f"is {shown} at time {t:g}",
-                "one positive number per snapshot",
-                remedy,
-            )
-            return None
-    return {t: float(values[0]) for t, values in by_time.items()}
-
-
-def _numbers(adata: AnnData, key: str, argument: str) -> Examination[FloatArray | None]:
-    column = yield from _column(adata, key, argument)
-    if column is None:
-        return None
-    import pandas as pd
-
-    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
-        remedy = f"Convert it, or pass another {argument}=."
-        yield Problem(
-            f"adata.obs[{key!r}]", f"has dtype {column.dtype}", "numbers", remedy, argument=argument
-        )
-        return None
-    return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)

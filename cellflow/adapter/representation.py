@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow.adapter.keys import basis_of, spelled
-from cellflow.adapter.positions import expression, read_positions
+from cellflow.adapter.expression import expression
+from cellflow.adapter.keys import spelled
+from cellflow.adapter.pca import (
+    NEAR,
+    StoredPCA,
+    Target,
+    ValueScale,
+    components,
+    difference_of,
+    log_normalised,
+    plausible,
+)
+from cellflow.adapter.positions import read_positions
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core._warn import warn
 from cellflow.errors import InputError, InputWarning
@@ -25,26 +36,14 @@ LEAKY = "as given: has seen the held-out cells"
 _N_GENES = 2000
 #: Of the normalisation of counts.
 _TARGET = 1e4
-#: Values above this are no logarithms of anything that was sequenced.
-_LARGEST_LOG = 30.0
-#: Means of genes below this share of their standard deviations are no accident: somebody has
-#: subtracted them.
-_CENTRED = 1e-3
 #: Two sets of coordinates with at most this root mean square difference are the same ones. It is
 #: taken after the best rotation, as a share of their spread. Solvers differ by less (a hundredth in
 #: single precision), corrections for batches by more.
 _SAME = 0.02
-#: The same for coordinates that are a projection onto the stored loadings: components of nearly the
-#: same cells.
-_NEAR = 0.3
 #: Differences of projections onto the same loadings: rounding in single precision.
 _ROUNDING = 0.01
-#: Total of every cell after normalisation.
-_Target = float | Literal["median"] | None
 #: What counts are commonly brought to before they are logged.
-_TARGETS: tuple[_Target, ...] = (_TARGET, "median", 1e6, None)
-#: Keys of `varm` and `uns` under which scanpy keeps what belongs to its own `X_pca`.
-_SCANPY = ("PCs", "pca")
+_TARGETS: tuple[Target, ...] = (_TARGET, "median", 1e6, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,7 @@ class Refit:
     n_genes: int
     n_dims: int
     centred: bool = False
-    target: _Target = _TARGET
+    target: Target = _TARGET
     zero_center: bool = True
     what: str = "expression"
     note: str = ""
@@ -100,7 +99,7 @@ class Refit:
         InputError
             Fewer cells or genes than dimensions, or values whose variable genes cannot be told.
         """
-        values = _log_normalised(self.values, self.target, seen) if self.linear else self.values
+        values = log_normalised(self.values, self.target, seen) if self.linear else self.values
         if self.n_genes < values.shape[1]:
             values = values[:, self._variable(values[seen])]
         train = values[seen]
@@ -111,7 +110,7 @@ class Refit:
                 " leak_free=False."
             )
             raise InputError(msg)
-        axes, centre = _components(
+        axes, centre = components(
             train, self.n_dims, zero_center=self.zero_center, random_state=random_state
         )
         return np.asarray(values @ axes - centre @ axes, dtype=np.float32)
@@ -164,7 +163,7 @@ def refit_of(
     """
     key = spelled(adata, use_rep) or use_rep
     stored = read_positions(adata, use_rep=key, n_dims=n_dims).astype(np.float64)
-    pca = _Stored.of(adata, key, n_dims)
+    pca = StoredPCA.of(adata, key, n_dims)
     recorded = pca.params.get("layer")
     known = isinstance(recorded, str) and recorded in adata.layers
     sources = [layer] if layer is not None else [recorded, None] if known else [None]
@@ -176,7 +175,7 @@ def refit_of(
             reasons.append(f"{where} holds no expression to make the PCA from")
             continue
         values = rows[slice(0, adata.n_obs)]
-        scale = _Scale.of(values, where)
+        scale = ValueScale.of(values, where)
         if scale.smallest == scale.largest:
             msg = (
                 f"{where} is {scale.largest:g} everywhere, so that no PCA can be made of it."
@@ -215,82 +214,8 @@ def seen_by(use_rep: str) -> str:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Stored:
-    """What is stored beside a PCA: loadings `(genes, dims)`, None where there are none, and scanpy's parameters."""
-
-    loadings: FloatArray | None
-    params: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, adata: AnnData, key: str, n_dims: int) -> _Stored:
-        own = _SCANPY if basis_of(key).casefold() == "pca" else ()
-        loadings = (_matrix(adata.varm[name], n_dims) for name in (key, *own) if name in adata.varm)
-        records = (adata.uns[name] for name in (key, *own) if name in adata.uns)
-        params = (
-            r["params"]
-            for r in records
-            if isinstance(r, Mapping) and isinstance(r.get("params"), Mapping)
-        )
-        return cls(next((w for w in loadings if w is not None), None), next(params, {}))
-
-    def masks(self, adata: AnnData) -> Iterator[np.ndarray]:
-        """Genes that the PCA may be of, the most likely first."""
-        if self.loadings is not None:
-            yield (self.loadings != 0).any(axis=1)
-            return
-        if "highly_variable" in adata.var and adata.var["highly_variable"].dtype == bool:
-            yield adata.var["highly_variable"].to_numpy()
-        yield np.ones(adata.n_vars, dtype=bool)
-
-
-def _matrix(value: Any, n_dims: int) -> FloatArray | None:
-    """Loadings as an array; None for anything that cannot be the loadings of so many dimensions."""
-    dense = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
-    if (
-        dense.ndim != 2
-        or dense.shape[1] < n_dims
-        or dense.dtype.kind not in "fiu"
-        or not np.isfinite(dense).all()
-    ):
-        return None
-    return dense[:, :n_dims].astype(np.float64)
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """What the values say about their scale: counts, another linear scale, or centred genes."""
-
-    whole: bool
-    large: bool
-    centred: bool
-    smallest: float
-    largest: float
-
-    @classmethod
-    def of(cls, values: Any, where: str) -> _Scale:
-        stored = values.data if hasattr(values, "nnz") else np.asarray(values)
-        largest, smallest = (
-            (float(stored.max()), float(stored.min())) if stored.size else (0.0, 0.0)
-        )
-        if not (np.isfinite(largest) and np.isfinite(smallest)):
-            msg = (
-                f"{where} is not finite everywhere, and no PCA can be made of it; remove such"
-                " values, or pass leak_free=False."
-            )
-            raise InputError(msg)
-        centred = smallest < 0 and _centred(values)
-        whole = smallest >= 0 and largest >= 2 and bool((stored == np.round(stored)).all())
-        large = not whole and not centred and largest > _LARGEST_LOG
-        return cls(whole, large, centred, smallest, largest)
-
-    @property
-    def linear(self) -> bool:
-        return self.whole or (self.large and self.smallest >= 0)
-
-
 def _matched(
-    adata: AnnData, values: Any, scale: _Scale, pca: _Stored, stored: FloatArray
+    adata: AnnData, values: Any, scale: ValueScale, pca: StoredPCA, stored: FloatArray
 ) -> tuple[Refit | None, float, bool]:
     """The analysis that gives the stored coordinates.
 
@@ -304,20 +229,18 @@ def _matched(
     projected = False
     logged = [(True, target) for target in _TARGETS] if scale.linear else []
     for linear, target in [*logged, (False, None)]:
-        made = _log_normalised(values, target, everyone) if linear else values
+        made = log_normalised(values, target, everyone) if linear else values
         for mask in pca.masks(adata):
             some = made if mask.all() else made[:, mask]
             onto = None if pca.loadings is None else pca.loadings[mask]
-            exact = onto is not None and _difference(stored, np.asarray(some @ onto)) <= _ROUNDING
+            exact = onto is not None and difference_of(stored, np.asarray(some @ onto)) <= _ROUNDING
             projected = projected or exact
             for zero_center in _centrings(pca.params):
-                if n_dims > min(some.shape) or not _plausible(
-                    stored, some, zero_center=zero_center
-                ):
+                if n_dims > min(some.shape) or not plausible(stored, some, zero_center=zero_center):
                     continue
-                axes, _ = _components(some, n_dims, zero_center=zero_center)
-                difference = _difference(stored, np.asarray(some @ axes))
-                if difference <= (_NEAR if exact else _SAME) and difference < nearest:
+                axes, _ = components(some, n_dims, zero_center=zero_center)
+                difference = difference_of(stored, np.asarray(some @ axes))
+                if difference <= (NEAR if exact else _SAME) and difference < nearest:
                     # Scaled genes do not tell any more which of them vary.
                     kept = values[:, mask] if scale.centred and not mask.all() else values
                     best = Refit(
@@ -329,31 +252,13 @@ def _matched(
     return best, nearest, projected
 
 
-def _plausible(stored: FloatArray, values: Any, *, zero_center: bool) -> bool:
-    """Whether the values vary along the stored coordinates as much as these do, as they must along principal components.
-
-    It takes one product with the values, and spares the analysis of values that the coordinates
-    have nothing to do with.
-    """
-    x = stored - stored.mean(axis=0) if zero_center else stored
-    directions, widths, _ = np.linalg.svd(x, full_matrices=False)
-    centre = (
-        np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-        if zero_center
-        else np.zeros(values.shape[1])
-    )
-    along = np.asarray(values.T @ directions) - np.outer(centre, directions.sum(axis=0))
-    found = np.linalg.svd(along, compute_uv=False)
-    return bool(np.linalg.norm(found - widths) <= _NEAR * np.linalg.norm(widths))
-
-
 def _centrings(params: Mapping[str, Any]) -> tuple[bool, ...]:
     recorded = params.get("zero_center")
     return (True, False) if recorded is None else (bool(recorded),)
 
 
 def _as_asked(
-    values: Any, scale: _Scale, pca: _Stored, n_dims: int, what: str, where: str
+    values: Any, scale: ValueScale, pca: StoredPCA, n_dims: int, what: str, where: str
 ) -> Refit:
     """The analysis of a layer that was asked for, although the stored coordinates are no PCA of it."""
     done = "normalised to 10,000 a cell, logged" if scale.linear else "taken as it is"
@@ -379,64 +284,3 @@ def _warn_if_centred(refit: Refit, where: str) -> None:
             " the PCA of log expression for a hold-out without that."
         )
         warn(msg, InputWarning)
-
-
-def _components(
-    values: Any, n_dims: int, *, zero_center: bool, random_state: int = 0
-) -> tuple[FloatArray, FloatArray]:
-    """Axes `(genes, n_dims)` and centre `(genes,)` of the leading principal components."""
-    import anndata as ad
-    import scanpy as sc
-
-    centre = (
-        np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-        if zero_center
-        else np.zeros(values.shape[1])
-    )
-    if n_dims < min(values.shape):
-        single = values.dtype not in (np.float32, np.float64)
-        cells = ad.AnnData(values.astype(np.float32) if single else values.copy())
-        sc.pp.pca(
-            cells, n_comps=n_dims, zero_center=zero_center, mask_var=None, random_state=random_state
-        )
-        return np.asarray(cells.varm["PCs"], dtype=np.float64), centre
-    # As many components as there are cells or genes, which are few then.
-    dense = np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float64)
-    return np.linalg.svd(dense - centre, full_matrices=False)[2][:n_dims].T, centre
-
-
-def _difference(x: FloatArray, y: FloatArray) -> float:
-    """Root mean square difference of two sets of coordinates after the best rotation, as a share of the spread of `x`."""
-    x, y = (a.astype(np.float64) - a.mean(axis=0, dtype=np.float64) for a in (x, y))
-    spread = float(np.square(x).sum())
-    if spread == 0.0:
-        return float(np.square(y).sum() > 0.0)
-    shared = float(np.linalg.svd(x.T @ y, compute_uv=False).sum())
-    return float(np.sqrt(max(spread + float(np.square(y).sum()) - 2.0 * shared, 0.0) / spread))
-
-
-def _log_normalised(values: Any, target: _Target, seen: IntArray) -> Any:
-    """Logarithm of one plus the values, after every cell is scaled to a total; see `Refit`."""
-    if target is not None:
-        totals = np.asarray(values.sum(axis=1), dtype=np.float64).ravel()
-        known = totals[seen][totals[seen] > 0]
-        total = (float(np.median(known)) if len(known) else 1.0) if target == "median" else target
-        factor = np.divide(total, totals, out=np.zeros_like(totals), where=totals > 0).astype(
-            np.float32
-        )[:, None]
-        values = (
-            values.multiply(factor).tocsr()
-            if hasattr(values, "nnz")
-            else np.asarray(values) * factor
-        )
-    return values.log1p() if hasattr(values, "nnz") else np.log1p(values)
-
-
-def _centred(values: Any) -> bool:
-    """Whether the genes have mean zero over all cells."""
-    mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-    square = (
-        values.multiply(values) if hasattr(values, "nnz") else np.square(values, dtype=np.float64)
-    )
-    width = np.sqrt(np.asarray(square.mean(axis=0), dtype=np.float64).ravel())
-    return bool(np.median(np.abs(mean) - _CENTRED * width) <= 0.0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from cellflow.adapter.positions import expression, expression_at
+from cellflow.adapter.expression import expression, expression_at
 from cellflow.adapter.problem import Problem
 from cellflow.core._moments import Expression
 from cellflow.core._typing import FloatArray

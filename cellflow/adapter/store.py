@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow.adapter.keys import Keys, listed, written
+from cellflow.adapter.keys import Keys
+from cellflow.adapter.places import listed, written
 from cellflow.adapter.record import record_of
 from cellflow.core._typing import FloatArray
 from cellflow.core._version import __version__

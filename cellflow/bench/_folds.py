@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.adapter.read import Cells
+from cellflow.adapter.cells import Cells
 from cellflow.adapter.representation import LEAKY, refit_of
 from cellflow.core._typing import FloatArray
 from cellflow.core._warn import warn

@@ -7,13 +7,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cellflow.adapter.fingerprint import order_of
-from cellflow.adapter.keys import Keys, require_free
-from cellflow.adapter.read import Cells, read
+from cellflow.adapter.cells import Cells
+from cellflow.adapter.hashes import order_of
+from cellflow.adapter.keys import Keys
+from cellflow.adapter.places import require_free
+from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.representation import LEAKY, seen_by
 from cellflow.adapter.store import plain
-from cellflow.adapter.times import Time
+from cellflow.adapter.units import Time
 from cellflow.adapter.write import write as write_slots
 from cellflow.bench._folds import folds
 from cellflow.core._arguments import check_arguments

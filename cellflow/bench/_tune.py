@@ -7,8 +7,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cellflow.adapter.keys import Keys, require_free
-from cellflow.adapter.read import Cells, read
+from cellflow.adapter.cells import Cells
+from cellflow.adapter.keys import Keys
+from cellflow.adapter.places import require_free
+from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.store import plain
 from cellflow.adapter.write import write as write_slots

@@ -84,7 +84,7 @@ def to_seed(value: object) -> int:
 
 def to_time(value: object) -> float | str:
     """A number, or a label with a unit, which is read in the unit of the fit. A type of click."""
-    from cellflow.adapter.times import is_label
+    from cellflow.adapter.units import is_label
 
     text = str(value)
     try:

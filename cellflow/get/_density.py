@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.adapter.keys import DEFAULT, Keys, kind_of
+from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.places import kind_of
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.record import read_record
 from cellflow.adapter.store import opened

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellflow.adapter.fitted import read_cells, read_paths
+from cellflow.adapter.fitted import read_cells
 from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.paths import read_paths
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.record import record_of
 from cellflow.core._arguments import check_arguments

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow.adapter.positions import expression
+from cellflow.adapter.expression import expression
 from cellflow.adapter.selection import gene_columns
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, MissingKeyError, closest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.adapter.components import Components
-from cellflow.adapter.times import Time
+from cellflow.adapter.units import Time
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
 from cellflow.core._text import drawable

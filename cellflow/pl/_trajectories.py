@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.adapter.components import Components
-from cellflow.adapter.fitted import read_paths
+from cellflow.adapter.paths import read_paths
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_count
 from cellflow.core._random import as_seed, stream

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cellflow.adapter.decoding import examine_decoder
-from cellflow.adapter.positions import examine_expression, examine_positions
+from cellflow.adapter.expression import examine_expression
+from cellflow.adapter.positions import examine_positions
 from cellflow.adapter.problem import Problem, problems, settle
 from cellflow.adapter.read import examine
 from cellflow.adapter.reading import Reading

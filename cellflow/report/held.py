@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow.adapter.fingerprint import order_of
-from cellflow.adapter.keys import kind_of
+from cellflow.adapter.hashes import order_of
+from cellflow.adapter.places import kind_of
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.record import read_record
 from cellflow.core._neighbors import nearest

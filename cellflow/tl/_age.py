@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.adapter.fitted import read_fitted
-from cellflow.adapter.keys import DEFAULT, require_free
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.places import require_free
 from cellflow.adapter.reference import reference_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.store import amended
-from cellflow.adapter.times import Time
+from cellflow.adapter.units import Time
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.age import Course
 from cellflow.core._arguments import check_arguments

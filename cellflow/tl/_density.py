@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cellflow.adapter.fitted import inferred_times
-from cellflow.adapter.keys import DEFAULT, Keys, listed, require_free
-from cellflow.adapter.read import Cells, read
+from cellflow.adapter.cells import Cells
+from cellflow.adapter.fit_times import inferred_times
+from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.places import listed, require_free
+from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.store import plain, sealed
 from cellflow.adapter.write import target_of, write

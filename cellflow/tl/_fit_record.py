@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.cells import Cells
 from cellflow.adapter.conditioned import named_plans
 from cellflow.adapter.fingerprint import fingerprint
-from cellflow.adapter.read import Cells
 from cellflow.adapter.reference import kept_cells
 from cellflow.adapter.store import pack, plain
 from cellflow.core._typing import FloatArray

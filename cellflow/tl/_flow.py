@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from cellflow.adapter.cells import Cells
 from cellflow.adapter.conditioned import read_conditions, require_partners
 from cellflow.adapter.decoding import fitted_decoder, has_expression
-from cellflow.adapter.fitted import inferred_times
-from cellflow.adapter.keys import DEFAULT, Keys, listed, require_free, written
-from cellflow.adapter.read import Cells, read
+from cellflow.adapter.fit_times import inferred_times
+from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.places import listed, require_free, written
+from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
-from cellflow.adapter.times import Time
+from cellflow.adapter.units import Time
 from cellflow.adapter.write import Staged, target_of, write
 from cellflow.core._arguments import check_arguments
 from cellflow.core._deprecated import accepts

@@ -12,7 +12,7 @@ from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cell_bytes, cells_of_fit
 from cellflow.adapter.selection import Selection
-from cellflow.adapter.times import Time
+from cellflow.adapter.units import Time
 from cellflow.analysis.generated import Generated, generate_cells
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_count

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow.adapter.fitted import Fitted, read_fitted
-from cellflow.adapter.keys import DEFAULT, require_free
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.places import require_free
 from cellflow.adapter.reference import reference_cells
 from cellflow.adapter.store import amended, sealed
 from cellflow.adapter.write import target_of, write

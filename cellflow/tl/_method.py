@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cellflow.adapter.read import Cells
+from cellflow.adapter.cells import Cells
 from cellflow.core._deprecated import Moved
 from cellflow.core._warn import warn
 from cellflow.errors import InputError, InputWarning

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cellflow.adapter.keys import Keys, written
+from cellflow.adapter.keys import Keys
+from cellflow.adapter.places import written
 from cellflow.core._warn import warn
 from cellflow.errors import InputWarning
 

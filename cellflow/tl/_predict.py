@@ -9,7 +9,7 @@ from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cell_bytes, moved_cells
 from cellflow.adapter.selection import Selection
-from cellflow.adapter.times import Time, is_label
+from cellflow.adapter.units import Time, is_label
 from cellflow.analysis.observed import Observed
 from cellflow.analysis.prediction import Source, of_condition, sources
 from cellflow.analysis.prediction import predict as predict_cells

@@ -11,7 +11,7 @@ from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
-from cellflow.adapter.times import Time
+from cellflow.adapter.units import Time
 from cellflow.analysis.following import follow
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import shown

@@ -16,7 +16,7 @@ from cellflow.adapter.moved import cells_of_fit
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.selection import Selection
-from cellflow.adapter.times import Time
+from cellflow.adapter.units import Time
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import is_number
 from cellflow.core._random import as_seed

@@ -11,7 +11,7 @@ from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import cell_bytes, cells_of_fit
 from cellflow.adapter.selection import Selection
-from cellflow.adapter.times import Time
+from cellflow.adapter.units import Time
 from cellflow.core._arguments import check_arguments
 from cellflow.core._deprecated import accepts
 from cellflow.core._numbers import ROUNDS, as_count

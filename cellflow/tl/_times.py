@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from cellflow.adapter.fitted import Fitted
-from cellflow.adapter.times import Time
+from cellflow.adapter.units import Time
 from cellflow.core._numbers import as_count, shown
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, InputTypeError

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cellflow.adapter.components import first_column
-from cellflow.adapter.fingerprint import rows_hash
 from cellflow.adapter.fitted import Fitted, read_fitted
-from cellflow.adapter.keys import DEFAULT, Keys, basis_of, find_basis, require_free, written
+from cellflow.adapter.hashes import rows_hash
+from cellflow.adapter.keys import DEFAULT, Keys, basis_of, find_basis
+from cellflow.adapter.places import require_free, written
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.store import amended

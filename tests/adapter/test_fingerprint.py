@@ -11,13 +11,11 @@ import cellflow as cf
 from cellflow.adapter.fingerprint import (
     fingerprint,
     is_fingerprint,
-    order_of,
-    require_made_for,
     require_same_positions,
     require_same_times,
     require_seen,
-    rows_hash,
 )
+from cellflow.adapter.hashes import order_of, require_made_for, rows_hash
 from cellflow.adapter.keys import Keys
 from cellflow.adapter.positions import read_positions
 from cellflow.errors import CellFlowError, InputError

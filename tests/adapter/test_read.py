@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellflow.adapter import positions
+from cellflow.adapter import expression, positions
 from cellflow.adapter.problem import problems
 from cellflow.adapter.read import examine, read, read_h5ad, require_anndata
 from cellflow.adapter.reading import Reading
@@ -96,7 +96,7 @@ def test_backed(cells, mode, use_rep, sparse, tmp_path):
     backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed=mode)
     found = read(backed, Reading("hours", use_rep=use_rep))
     np.testing.assert_array_equal(found.x, read(cells, Reading("hours", use_rep=use_rep)).x)
-    rows = positions.expression(backed)[3:9]
+    rows = expression.expression(backed)[3:9]
     np.testing.assert_array_equal(
         rows.toarray() if sparse else rows, cells.X[3:9].toarray() if sparse else cells.X[3:9]
     )
@@ -403,7 +403,7 @@ def test_no_cells_and_no_expression(cells):
         read(cells[:0], Reading("hours"))
     cells = ad.AnnData(obs=cells.obs, obsm={"X_pca": cells.obsm["X_pca"]})
     assert read(cells, Reading("hours")).x.shape == (90, 4)
-    assert positions.expression(cells) is None
+    assert expression.expression(cells) is None
     with pytest.raises(InputError, match=r"adata\.X is None"):
         read(cells, Reading("hours", use_rep="X"))
 

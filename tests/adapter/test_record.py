@@ -9,9 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 
 import cellflow as cf
-from cellflow.adapter import record as module
-from cellflow.adapter.fingerprint import order_of
-from cellflow.adapter.keys import Keys, kind_of, listed, written
+from cellflow.adapter import schema
+from cellflow.adapter.hashes import order_of
+from cellflow.adapter.keys import Keys
+from cellflow.adapter.places import kind_of, listed, written
 from cellflow.adapter.record import read_record, record_of
 from cellflow.errors import CellFlowError, InputError, MissingKeyError, ModelFileError
 from cellflow.report import held
@@ -142,7 +143,7 @@ def test_every_reader_goes_through_the_schema(complete, key, read, frozen):
     "path",
     [
         (),
-        *_paths(module._FIT, 1),
+        *_paths(schema.FIT, 1),
         ("params", "use_rep"),
         ("params", "n_dims"),
         ("fingerprint", "times"),
@@ -158,7 +159,7 @@ def test_the_entry_is_named_and_what_to_do(complete, path, frozen):
         assert "cf.tl.flow" in str(said.value)
 
 
-@pytest.mark.parametrize("name", [name for name, entry in module._FIT.items() if entry.required])
+@pytest.mark.parametrize("name", [name for name, entry in schema.FIT.items() if entry.required])
 def test_a_required_entry_that_is_missing(complete, name, frozen):
     del complete.uns["cellflow"][name]
     with (
@@ -172,10 +173,10 @@ def test_a_required_entry_that_is_missing(complete, name, frozen):
 
 def test_what_is_read_is_in_the_schema(complete):
     """Nothing is written that the schema does not know."""
-    assert set(complete.uns["cellflow"]) <= {*module._FIT, "diagnosis"}
-    assert set(complete.uns["cellflow"]["params"]) <= set(module._FIT["params"].entries)
-    assert set(complete.uns["cf_densities"]) <= set(module._DENSITIES)
-    assert set(complete.uns["cf_holdout"]) <= set(module._BENCHMARK)
+    assert set(complete.uns["cellflow"]) <= {*schema.FIT, "diagnosis"}
+    assert set(complete.uns["cellflow"]["params"]) <= set(schema.FIT["params"].entries)
+    assert set(complete.uns["cf_densities"]) <= set(schema.DENSITIES)
+    assert set(complete.uns["cf_holdout"]) <= set(schema.BENCHMARK)
 
 
 @pytest.mark.parametrize(

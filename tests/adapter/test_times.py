@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from cellflow.adapter.problem import problems
-from cellflow.adapter.times import TimeUnit, examine_times, parse_times
+from cellflow.adapter.times import examine_times, parse_times
+from cellflow.adapter.units import TimeUnit
 from cellflow.errors import InputError, InputWarning
 
 NAN = np.nan

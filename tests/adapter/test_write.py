@@ -340,7 +340,7 @@ def test_a_full_disk_is_named(tmp_path):
     code = """
     import resource, sys
     import anndata as ad, numpy as np
-    from cellflow.adapter.write import write_h5ad
+    from cellflow.adapter.h5ad import write_h5ad
     from cellflow.errors import OutputError
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
     try:

@@ -10,7 +10,7 @@ import scanpy as sc
 import scipy.sparse as sp
 
 import cellflow as cf
-from cellflow.adapter.representation import LEAKY, _difference, refit_of, seen_by
+from cellflow.adapter.representation import LEAKY, refit_of, seen_by
 from cellflow.errors import InputError, InputTypeError, InputWarning, MissingKeyError
 from conftest import make_cells, quick_recipe
 
@@ -334,7 +334,7 @@ def test_a_pca_is_known_by_its_values(cells, case, frozen):
     assert reason == ""
     again = refit.coordinates(np.arange(adata.n_obs))
     if refit.n_genes == adata.n_vars:
-        assert _difference(stored, again) < (0.3 if case == "of a few cells more" else 0.01)
+        assert difference_of(stored, again) < (0.3 if case == "of a few cells more" else 0.01)
     else:
         assert (refit.n_genes, adata.n_vars) == (8, 12)
     assert ("adata.layers['scaled']" in refit.label) == (case == "of a layer")

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cellflow.adapter.keys import Keys, kind_of
+from cellflow.adapter.keys import Keys
+from cellflow.adapter.places import kind_of
 from cellflow.adapter.record import record_of
 from cellflow.core._typing import FloatArray
 from cellflow.report import pictures

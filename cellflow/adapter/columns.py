@@ -1,0 +1,110 @@
+"""Columns of `obs`: present, numbers, weights of cells and sizes of populations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cellflow.adapter.problem import Examination, Problem
+from cellflow.core._numbers import shown
+from cellflow.core._typing import FloatArray
+from cellflow.errors import MissingKeyError, closest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["column_of", "masses_of", "weights_of"]
+
+
+def column_of(adata: AnnData, key: object, argument: str) -> Examination[pd.Series | None]:
+    """Check that `obs` has one column of this name, and return it."""
+    known = list(map(str, adata.obs.columns))
+    if not isinstance(key, str) or key not in adata.obs.columns:
+        remedy = f"Pass {argument}= one of them{closest(key, known)}."
+        at = f"adata.obs[{shown(key)}]"
+        yield Problem(
+            at, "is missing", f"one of {known}", remedy, kind=MissingKeyError, argument=argument
+        )
+        return None
+    column: pd.Series = adata.obs[key]
+    if column.ndim != 1:
+        remedy = "Drop or rename the others."
+        yield Problem(
+            f"adata.obs[{key!r}]",
+            f"names {column.shape[1]} columns",
+            "one column of that name",
+            remedy,
+        )
+        return None
+    return column
+
+
+def weights_of(adata: AnnData, key: str, time: FloatArray | None) -> Examination[FloatArray | None]:
+    """Check and read weights of cells, shape `(n,)`."""
+    weight = yield from _numbers(adata, key, "weight_key")
+    if weight is None or time is None:
+        return None
+    where = f"adata.obs[{key!r}]"
+    timed = ~np.isnan(time)
+    bad = np.flatnonzero(timed & ~((weight >= 0) & np.isfinite(weight)))
+    if len(bad):
+        found = (
+            f"holds {len(bad)} unusable weights (first: cell {adata.obs_names[bad[0]]!r},"
+            f" {weight[bad[0]]:g})"
+        )
+        yield Problem(
+            where,
+            found,
+            "finite numbers of at least 0",
+            "Fill or clip them; 0 leaves a cell out of the fit.",
+        )
+        return None
+    empty = [t for t in np.unique(time[timed]) if weight[time == t].sum() == 0]
+    if empty:
+        yield Problem(
+            where,
+            f"is 0 for all cells at time {empty[0]:g}",
+            "some weight at every time",
+            "Leave that snapshot out.",
+        )
+        return None
+    return weight
+
+
+def masses_of(
+    adata: AnnData, key: str, time: FloatArray | None
+) -> Examination[dict[float, float] | None]:
+    """Check and read the size of the population at each time."""
+    mass = yield from _numbers(adata, key, "mass_key")
+    if mass is None or time is None:
+        return None
+    by_time = {float(t): np.unique(mass[time == t]) for t in np.unique(time[~np.isnan(time)])}
+    for t, values in by_time.items():
+        if len(values) != 1 or not (np.isfinite(values[0]) and values[0] > 0):
+            shown = ", ".join(f"{v:g}" for v in values[:4])
+            remedy = "Give the size of the whole population, the same for all cells of a snapshot."
+            yield Problem(
+                f"adata.obs[{key!r}]",
+                f"is {shown} at time {t:g}",
+                "one positive number per snapshot",
+                remedy,
+            )
+            return None
+    return {t: float(values[0]) for t, values in by_time.items()}
+
+
+def _numbers(adata: AnnData, key: str, argument: str) -> Examination[FloatArray | None]:
+    column = yield from column_of(adata, key, argument)
+    if column is None:
+        return None
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
+        remedy = f"Convert it, or pass another {argument}=."
+        yield Problem(
+            f"adata.obs[{key!r}]", f"has dtype {column.dtype}", "numbers", remedy, argument=argument
+        )
+        return None
+    return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
