@@ -18,11 +18,11 @@ from cellflow.adapter.store import plain
 from cellflow.adapter.units import Time
 from cellflow.adapter.write import write as write_slots
 from cellflow.bench._folds import folds
+from cellflow.bench._recipes import SCALE_OF_RECIPES
 from cellflow.core._arguments import check_arguments
 from cellflow.core._deprecated import Moved, accepts
 from cellflow.core._settings import guarded
 from cellflow.core._version import __version__
-from cellflow.core.frame import Scale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,10 @@ logger = logging.getLogger("cellflow")
 
 
 @guarded
-@accepts(copy=Moved("write=False", lambda copy, given: {**given, "write": not copy}))
+@accepts(
+    copy=Moved("write=False", lambda copy, given: {**given, "write": not copy}),
+    scale=SCALE_OF_RECIPES,
+)
 def holdout(
     adata: AnnData,
     time_key: str,
@@ -55,7 +58,6 @@ def holdout(
     weight_key: str | None = None,
     cluster_key: str | None = None,
     force_rep: bool = False,
-    scale: Scale = "joint",
     n_splits: int = 3,
     n_jobs: int | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -110,8 +112,6 @@ def holdout(
         Column of `adata.obs` with cell types. The verdict then counts them, too: every predicted
         cell takes the type that most of the 15 hidden cells nearest to it have, and the shares of
         types are compared with those of the hidden cells.
-    scale
-        Of the model's frame; distances are in the coordinates of the representation whatever it is.
     n_splits
         Random halvings of the hidden cells that everything at the half size is averaged over.
     n_jobs
@@ -200,12 +200,11 @@ def holdout(
         baselines=BASELINES if baselines is None else baselines,
         metrics=metrics,
         n_splits=n_splits,
-        scale=scale,
         n_jobs=n_jobs,
         cache=cache,
         progress=progress,
     )
-    settings = {"leak_free": leak_free, "cluster_key": cluster_key, "scale": scale}
+    settings = {"leak_free": leak_free, "cluster_key": cluster_key}
     record = _record(adata, cells, found, settings | {"n_splits": n_splits})
     if write:
         write_slots(adata, {"uns": {keys.uns: record}})

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import numpy as np
 
 from cellflow.adapter.read import require_anndata
+from cellflow.bench._recipes import SCALE_OF_RECIPES
 from cellflow.bench._sets import standardised
 from cellflow.core._arguments import check_arguments
+from cellflow.core._deprecated import accepts
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.core.frame import Scale
 from cellflow.core.population import Snapshots
 from cellflow.errors import InputError, MissingKeyError, closest
 
@@ -53,6 +54,7 @@ class _Cells(NamedTuple):
 
 
 @guarded
+@accepts(scale=SCALE_OF_RECIPES)
 def literature(
     name: Data,
     *,
@@ -64,7 +66,6 @@ def literature(
     seeds: int | Sequence[int] = _SEEDS,
     standardise: bool | None = None,
     clock: Literal["index", "real"] = "index",
-    scale: Scale = "joint",
     n_jobs: int | None = None,
     cache: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
@@ -102,8 +103,6 @@ def literature(
     clock
         `"index"`: snapshots are at 0, 1, 2, ..., as in the papers, which for `"cite"` and `"multi"`
         makes day 4 the midpoint of days 3 and 7. `"real"`: days.
-    scale
-        Of the model's frame.
     n_jobs, cache, progress
         As for `cf.bench.holdout`.
 
@@ -152,7 +151,6 @@ def literature(
         seeds=seeds,
         protocols=protocol,
         metrics=_METRICS,
-        scale=scale,
         n_jobs=n_jobs,
         cache=cache,
         progress=progress,

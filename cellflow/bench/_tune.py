@@ -14,13 +14,13 @@ from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.store import plain
 from cellflow.adapter.write import write as write_slots
+from cellflow.bench._recipes import SCALE_OF_TUNED
 from cellflow.core._arguments import check_arguments
 from cellflow.core._deprecated import Moved, accepts
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
 from cellflow.core._version import __version__
-from cellflow.core.frame import Scale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,10 @@ logger = logging.getLogger("cellflow")
 
 
 @guarded
-@accepts(copy=Moved("write=False", lambda copy, given: {**given, "write": not copy}))
+@accepts(
+    copy=Moved("write=False", lambda copy, given: {**given, "write": not copy}),
+    scale=SCALE_OF_TUNED,
+)
 def tune(
     adata: AnnData,
     time_key: str,
@@ -48,7 +51,6 @@ def tune(
     budget: str | float = "10min",
     weight_key: str | None = None,
     force_rep: bool = False,
-    scale: Scale = "joint",
     random_state: RandomState = 0,
     n_jobs: int | None = None,
     key_added: str = "cf_tune",
@@ -78,8 +80,6 @@ def tune(
     budget
         Wall-clock time: `"10min"`, `"90s"`, or seconds. Candidates are tried in their order, and
         what was begun is finished.
-    scale
-        Of the model's frame.
     random_state
         Of the fits.
     n_jobs
@@ -131,12 +131,11 @@ def tune(
         cells.snapshots(),
         choices,
         budget=seconds,
-        scale=scale,
         random_state=seed,
         n_jobs=n_jobs,
         progress=progress,
     )
-    settings = {"budget": seconds, "scale": scale, "random_state": seed}
+    settings = {"budget": seconds, "random_state": seed}
     record = _record(cells, found, settings)
     if write:
         write_slots(adata, {"uns": {keys.uns: record}})

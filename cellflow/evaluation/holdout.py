@@ -93,7 +93,7 @@ def hold_out(
     baselines: Sequence[str] = BASELINES,
     metrics: object = None,
     n_splits: int = 3,
-    scale: Scale = "joint",
+    scale: Scale | None = None,
     n_jobs: int | None = None,
     cache: str | os.PathLike[str] | None = None,
     progress: bool | None = None,

@@ -149,7 +149,7 @@ class OwnPath(Judged):
         rest = self.fold.rest
         recipe = self.method.recipe
         given = self.plans
-        plans = couple(rest, recipe, scale=self.method.scale) if given is None else given
+        plans = couple(rest, recipe) if given is None else given
         cells = path_interpolation(rest, self.fold.time, recipe, plans=plans)
         return cells, 0.0 if given is None else given.seconds(recipe)
 
@@ -266,8 +266,8 @@ class Plans:
     @property
     def key(self) -> str:
         """What its result depends on, as a hash."""
-        method = self.methods[0]
-        return digest(self.fold.fingerprint, describe(method.recipe.coupling), method.scale)
+        recipe = self.methods[0].recipe
+        return digest(self.fold.fingerprint, describe(recipe.coupling), recipe.scale)
 
     def run(self) -> Outcome:
         """Solve and prepare; None if that fails, which the fit repeats and reports in its row."""
@@ -276,7 +276,7 @@ class Plans:
         try:
             plans = self.solved
             if plans is None:
-                plans = couple(rest, first.recipe, scale=first.scale)
+                plans = couple(rest, first.recipe)
             for method in self.methods:
                 plans = plans.prepared(rest, method.recipe)
         except Exception:  # noqa: BLE001 (reported by the fit)

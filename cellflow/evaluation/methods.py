@@ -50,14 +50,11 @@ class Trained:
     ----------
     recipe
         What is fitted.
-    scale
-        Of the model's frame.
     threads
         Torch threads of a fit.
     """
 
     recipe: Recipe
-    scale: Scale = "joint"
     threads: int = 1
 
     @property
@@ -78,7 +75,6 @@ class Trained:
         flow = fit(
             rest,
             self.recipe,
-            scale=self.scale,
             random_state=random_state,
             plans=plans,
             threads=self.threads,
@@ -131,8 +127,10 @@ class FlowPredictor:
         return Population(cells.x, time, cells.weight), seconds
 
 
-def as_methods(methods: object, *, scale: Scale = "joint", threads: int = 1) -> list[Predictor]:
+def as_methods(methods: object, *, scale: Scale | None = None, threads: int = 1) -> list[Predictor]:
     """Return predictors from names of recipes, `Recipe`s, predictors, or one of these alone.
+
+    `scale` replaces that of every recipe.
 
     Raises
     ------
@@ -144,14 +142,14 @@ def as_methods(methods: object, *, scale: Scale = "joint", threads: int = 1) -> 
     made: list[Predictor] = []
     for method in several(methods):
         if isinstance(method, str | Recipe):
-            recipe = by_name(method)
+            recipe = by_name(method, scale=scale)
             if recipe.generates:
                 msg = (
                     f"The method {recipe.name!r} makes cells from noise and moves none, so it"
                     " predicts no held-out snapshot. Expected a recipe that moves cells; omit it."
                 )
                 raise InputError(msg)
-            made.append(Trained(recipe, scale, threads))
+            made.append(Trained(recipe, threads))
         elif (
             isinstance(method, type)
             or not isinstance(method, Predictor)

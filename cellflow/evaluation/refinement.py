@@ -97,7 +97,7 @@ def held_out_refinement(
     *,
     noise: float = 0.0,
     recipe: Recipe | None = None,
-    scale: Scale = "joint",
+    scale: Scale | None = None,
     random_state: RandomState = 0,
     threads: int = 1,
     progress: bool | None = None,

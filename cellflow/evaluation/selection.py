@@ -25,7 +25,7 @@ from cellflow.evaluation.methods import Trained
 from cellflow.evaluation.names import PUBLISHED_PROTOCOL, STRAIGHT
 from cellflow.evaluation.tasks import as_jobs, digest, run
 from cellflow.model.fitting import Coupled
-from cellflow.model.recipes import describe
+from cellflow.model.recipes import by_name, describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ def select(
     choices: Sequence[Candidate] | None = None,
     *,
     budget: float = BUDGET,
-    scale: Scale = "joint",
+    scale: Scale | None = None,
     random_state: RandomState = 0,
     n_jobs: int | None = None,
     progress: bool | None = None,
@@ -129,7 +129,7 @@ def select(
         Seconds. A trial that has begun is finished, and the first candidate is always tried;
         another one is begun only if as much time is left as the slowest took before.
     scale
-        Of the model's frame.
+        Replaces that of every recipe.
     random_state
         Of the fits.
     n_jobs
@@ -153,10 +153,11 @@ def select(
     limit = _Budget(as_seconds(budget), clock.perf_counter())
     seed = as_seed(random_state)
     times = inner_times(snapshots)
-    chosen = candidates() if choices is None else list(choices)
+    given = candidates() if choices is None else choices
+    chosen = [replace(c, recipe=by_name(c.recipe, scale=scale)) for c in given]
     n_dims = _common_dims(snapshots, chosen)
     folds = [Fold(_leading(snapshots, n_dims), t) for t in times]
-    judge = _Judge(snapshots, folds, scale, seed, as_jobs(n_jobs))
+    judge = _Judge(snapshots, folds, seed, as_jobs(n_jobs))
     total = len(chosen) + max(1, len(chosen) // 2)
     with tqdm(total=total, desc="choose", unit="method", disable=not is_shown(progress)) as bar:
         trials = _rounds(judge, chosen, limit, bar)
@@ -258,15 +259,12 @@ class _Truncated:
         What is fitted.
     full
         The snapshots in all dimensions; the held-out one is not used.
-    scale
-        Of the frame.
     plans
         Around each held-out time; None where they failed, which the fit repeats and reports.
     """
 
     candidate: Candidate
     full: Snapshots
-    scale: Scale
     plans: Mapping[float, Coupled | None]
 
     @property
@@ -279,7 +277,7 @@ class _Truncated:
     ) -> Mapping[str, Population]:
         """Fit in the candidate's dimensions, predict, and keep the dimensions of `rest`."""
         own = _leading(self.full.without(time), self.candidate.n_dims)
-        trained = Trained(self.candidate.recipe, self.scale)
+        trained = Trained(self.candidate.recipe)
         fitted = trained.fitted(own, random_state=random_state, plans=self.plans[time])
         cells, _ = fitted.predicted(own, time, PUBLISHED_PROTOCOL)
         return {PUBLISHED_PROTOCOL: replace(cells, x=cells.x[:, : rest.n_dims])}
@@ -295,7 +293,7 @@ class _Judge:
         In all dimensions.
     folds
         The inner hold-outs, in the dimensions that all candidates have.
-    scale, seed, n_jobs
+    seed, n_jobs
         See `select`.
     solved
         Plans with paths, by coupling and dimensions, then by time.
@@ -305,7 +303,6 @@ class _Judge:
 
     snapshots: Snapshots
     folds: Sequence[Fold]
-    scale: Scale
     seed: int
     n_jobs: int | None
     solved: dict[str, dict[float, Coupled | None]] = field(default_factory=dict)
@@ -313,9 +310,9 @@ class _Judge:
 
     def plans(self, candidate: Candidate) -> dict[float, Coupled | None]:
         """The plans around each held-out time, with the candidate's path on them."""
-        key = digest(describe(candidate.recipe.coupling), candidate.n_dims)
+        key = digest(describe(candidate.recipe.coupling), candidate.recipe.scale, candidate.n_dims)
         known = self.solved.get(key, {})
-        method = Trained(candidate.recipe, self.scale)
+        method = Trained(candidate.recipe)
         own = _leading(self.snapshots, candidate.n_dims)
         times = [fold.time for fold in self.folds]
         tasks = [Plans(Fold(own, t), (method,), known.get(t)) for t in times]
@@ -331,7 +328,7 @@ class _Judge:
         recipe = candidate.recipe
         steps = max(1, round(share * recipe.training.steps))
         shorter = replace(recipe, training=replace(recipe.training, steps=steps))
-        method = _Truncated(replace(candidate, recipe=shorter), self.snapshots, self.scale, plans)
+        method = _Truncated(replace(candidate, recipe=shorter), self.snapshots, plans)
         rows = hold_out(
             self.folds,
             methods=[method],

@@ -65,7 +65,7 @@ def leave_one_out(
     time: float,
     *,
     recipe: Recipe | None = None,
-    scale: Scale = "joint",
+    scale: Scale | None = None,
     random_state: RandomState = 0,
     threads: int = 1,
     progress: bool | None = None,
@@ -86,7 +86,7 @@ def leave_one_out(
     recipe
         The method; the default one (`cellflow.recipes.DEFAULT`), if None.
     scale
-        Of the model's frame; distances are in data coordinates whatever it is.
+        Replaces that of the recipe; distances are in data coordinates with any.
     random_state, threads
         Of the fit.
     progress
