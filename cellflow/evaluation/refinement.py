@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cellflow.analysis.prediction import predict
 from cellflow.analysis.refinement import refine
+from cellflow.core._deprecated import Renamed, accepts
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
@@ -52,6 +53,7 @@ class RefinementScore:
 
 
 @guarded
+@accepts(seed=Renamed("random_state"))
 def score_refinement(
     real: Population,
     before: FloatArray,
@@ -59,7 +61,7 @@ def score_refinement(
     *,
     noise: float,
     weight: FloatArray | None = None,
-    seed: int = 0,
+    random_state: RandomState = 0,
 ) -> RefinementScore:
     """Compare a population before and after refinement with real cells.
 
@@ -73,9 +75,10 @@ def score_refinement(
         Standard deviation of the noise that was removed.
     weight
         Of the cells before and after, shape `(n,)`.
-    seed
-        Of the classifier.
+    random_state
+        Seed of the classifier.
     """
+    seed = as_seed(random_state)
     distances = [
         wasserstein(x, real.x, x_weight=weight, y_weight=real.weight) for x in (before, after)
     ]
@@ -141,5 +144,5 @@ def held_out_refinement(
     noise = min(noise, flow.ladder.largest)
     refined = refine(flow, noisy, time, noise=noise)
     return score_refinement(
-        held_out, noisy, refined, noise=noise, weight=predicted.weight, seed=seed
+        held_out, noisy, refined, noise=noise, weight=predicted.weight, random_state=seed
     )

@@ -120,7 +120,8 @@ def flow(
     threads
         Torch threads; `"auto"` times one against all.
     device
-        `"cpu"`, `"cuda"`, `"cuda:0"`, ..., or `"auto"`.
+        `"cpu"`, `"cuda"`, `"cuda:0"`, ..., or `"auto"`. It is stored with the fit: later calls
+        compute there too, or on the CPU on a machine without it.
     progress
         Show a progress bar. None: only in a terminal or a notebook.
     callback

@@ -199,7 +199,7 @@ def _compared(
     weight = None
     if "weight" in predicted.obs:
         weight = predicted.obs["weight"].to_numpy(dtype=np.float64)
-    return score_refinement(real, before, after, noise=noise, weight=weight, seed=seed)
+    return score_refinement(real, before, after, noise=noise, weight=weight, random_state=seed)
 
 
 def _held_out(fitted: Fitted, at: float, noise: float, seed: int) -> RefinementScore | None:
