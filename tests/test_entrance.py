@@ -1,4 +1,4 @@
-"""What enters: arguments of every public call, arrays, contents of an AnnData; and what its messages tell the caller to do."""
+"""Arguments of every public call, arrays, contents of an AnnData; and the remedies in messages."""
 
 import inspect
 import re
@@ -46,7 +46,7 @@ ODD = [
 ]
 
 
-# Types --------------------------------------------------------------------------------------------------------------
+# Types --------------------------------------------------------------------------------------------
 
 
 def complaint(call, argument, value):
@@ -123,11 +123,11 @@ def test_any_value_is_shown_on_one_short_line(value):
     text.encode("utf-8")
 
 
-# What messages tell the caller to do ----------------------------------------------------------------------------------
+# What messages tell the caller to do --------------------------------------------------------------
 
 
 def words_that_are_missing(message, call):
-    """Arguments that a message names and the call lacks; those inside of `cf.tl.flow(...)` are that function's."""
+    """Arguments that a message names and the call lacks; `cf.tl.flow(...)` has its own."""
     missing = set()
     for path, inside in re.findall(r"cf\.([a-z_.]+)\(([^()]*)\)", message):
         home, _, name = path.rpartition(".")
@@ -247,7 +247,7 @@ QUESTIONS = {
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_messages_of_a_question_name_arguments_that_it_has(fitted, name):
-    """Whatever has happened to the cells since the fit, the remedy is one that this call can take."""
+    """For any change to the cells since the fit, the remedy is possible in this call."""
     said = {}
     for state, change in STATES.items():
         adata = fitted.copy()
@@ -291,7 +291,7 @@ def test_messages_of_a_fit_name_arguments_that_it_has(cells, name, frozen):
         assert words_that_are_missing(str(caught.value), FITTING[name]) == set()
 
 
-# Arrays -------------------------------------------------------------------------------------------------------------
+# Arrays -------------------------------------------------------------------------------------------
 
 CLOUD = np.random.default_rng(0).normal(size=(40, 3))
 OTHER = np.random.default_rng(1).normal(size=(30, 3))
@@ -397,7 +397,7 @@ def test_the_unit_of_positions_does_not_matter_to_a_density(scale):
     np.testing.assert_allclose(density.log_prob(OTHER * scale), expected, rtol=1e-6)
 
 
-# Counts -------------------------------------------------------------------------------------------------------------
+# Counts -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [10**10, 10**12, 10**18, np.int64(2**62)])
@@ -450,7 +450,7 @@ def test_a_simulation_without_an_end_in_sight_is_refused(times):
         cf.datasets.simulate("two_well", n_obs=2, times=times)
 
 
-# Contents -----------------------------------------------------------------------------------------------------------
+# Contents -----------------------------------------------------------------------------------------
 
 
 def moved(by, to=1.0, cell=40):
@@ -552,9 +552,23 @@ def test_what_float32_does_to_positions_is_told(cells, offset, scale, severity):
 
 @pytest.mark.parametrize(
     "name",
-    ["X_draw_graph_fa", "X_draw_graph_fr", "X_spring", "X_SPRING", "X_fa2", "X_fa", "X_forceatlas2", "X_force_directed",
-     "X_kk", "X_fr", "X_drl", "X_umap", "X_tsne", "X_phate"],
-)  # fmt: skip
+    [
+        "X_draw_graph_fa",
+        "X_draw_graph_fr",
+        "X_spring",
+        "X_SPRING",
+        "X_fa2",
+        "X_fa",
+        "X_forceatlas2",
+        "X_force_directed",
+        "X_kk",
+        "X_fr",
+        "X_drl",
+        "X_umap",
+        "X_tsne",
+        "X_phate",
+    ],
+)
 def test_pictures_are_refused(cells, name):
     cells.obsm[name] = cells.obsm["X_umap"]
     with pytest.raises(InputError, match="is an embedding for drawing"):

@@ -54,7 +54,7 @@ def test_truth_belongs_to_its_cell_and_survives_a_file(name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_result_of_a_fit_takes_the_place_of_the_truth(name):
-    """The names of velocities and paths in every representation are free; `use_rep="X_true"` once met `velocity_true`."""
+    """No name of a velocity is in use: `use_rep="X_true"` would give `velocity_true`."""
     adata = simulate(name, n_obs=4, times=[0.0, 0.7])
     keys = Keys()
     bases = [basis_of(key) for key in adata.obsm if key.startswith("X_")]

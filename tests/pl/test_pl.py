@@ -24,7 +24,7 @@ N, TIMES = 40, np.array([0.0, 24.0, 48.0])
 
 
 def fitted(d: int = 3) -> ad.AnnData:
-    """Cells that move right at 1/24 per hour, with everything that the calls of `cf.tl` would have written."""
+    """Cells that move right at 1/24 per hour, with all fields that `cf.tl` would write."""
     rng = np.random.default_rng(0)
     hours = np.repeat(TIMES, N)
     x = rng.normal(scale=0.3, size=(len(hours), d))
@@ -154,7 +154,7 @@ def test_a_new_figure_works_without_a_display() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "Axes"), done.stderr
 
 
-# What the pictures say ----------------------------------------------------------------------------------------------
+# What the pictures say ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["stream", "trajectories"])
@@ -228,7 +228,7 @@ def test_loss_is_what_was_recorded(axes: Axes) -> None:
     np.testing.assert_array_equal(held_out.get_xydata(), [[20, 1]])
 
 
-# Colours ------------------------------------------------------------------------------------------------------------
+# Colours ------------------------------------------------------------------------------------------
 
 
 def test_colours_of_groups_are_the_users_where_there_are_any(axes: Axes) -> None:
@@ -313,7 +313,7 @@ def test_of_two_hundred_groups_the_largest_are_named(axes: Axes) -> None:
 
 
 def test_many_groups_of_long_names_leave_room_for_the_cells() -> None:
-    """Warnings are errors here, matplotlib's about an Axes without room included."""
+    """Warnings are errors here, matplotlib's about an Axes without space included."""
     from matplotlib import pyplot as plt
 
     adata = fitted()
@@ -383,7 +383,7 @@ def test_columns_and_genes_can_be_asked_for(color: str, axes: Axes) -> None:
     assert color in words(cf.pl.stream(fitted(), color=color, ax=axes))
 
 
-# What is missing is said before anything is drawn -------------------------------------------------------------------
+# What is missing is said before anything is drawn -------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -644,11 +644,11 @@ def test_defaults_can_be_looked_up() -> None:
     )
 
 
-# Columns that are drawn ---------------------------------------------------------------------------------------------
+# Columns that are drawn ---------------------------------------------------------------------------
 
 
 def with_diffusion_map() -> ad.AnnData:
-    """Column 0 is nearly constant, as it is in a diffusion map; arrows are told apart by their columns."""
+    """Column 0 is nearly constant, as in a diffusion map; each column has its own arrows."""
     adata = fitted()
     x = adata.obsm["X_pca"]
     adata.obsm["X_diffmap"] = np.c_[1.0 + 0.01 * x[:, 2], x[:, 0], x[:, 1], x[:, 2]]

@@ -21,7 +21,7 @@ MOVE = {"control": 1.0, "drug": -1.0}
 
 
 def treated(n=180):
-    """Two drugs that push along the second axis in opposite directions, at two doses that do nothing, in one line of cells."""
+    """Two drugs that push in opposite directions along axis 1, at two doses without effect."""
     adata = make_cells(n)
     adata.obs["drug"] = pd.Categorical(np.tile(["control", "drug"], n // 2))
     adata.obs["dose"] = np.tile([1.0, 1.0, 3.0, 3.0], n // 4)
@@ -251,19 +251,19 @@ def test_a_score_is_conditional_too():
         cf.tl.refine(adata, cf.tl.predict(adata, time=30.0))
 
 
-# Amounts and codes ----------------------------------------------------------------------------------------------------
+# Amounts and codes --------------------------------------------------------------------------------
 
 
 def answered(column, asked):
-    """Warnings about an answer for `asked`, of a fit whose condition is a column of these values, and whether measured."""
+    """Warnings about a condition, for a fit to these values of it, and whether it was measured."""
     adata = make_cells(120)
     adata.obs["value"] = np.resize(np.asarray(column), 120)
     cf.tl.flow(adata, "hours", method=SHORT, condition_key="value")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         later = cf.tl.predict(adata, time=24.0, condition=asked)
-    told = [str(w.message) for w in said if issubclass(w.category, InputWarning)]
-    return told, later.uns["cf_prediction"]["condition_measured"]
+    found = [str(w.message) for w in said if issubclass(w.category, InputWarning)]
+    return found, later.uns["cf_prediction"]["condition_measured"]
 
 
 @pytest.mark.parametrize(
@@ -285,9 +285,9 @@ def answered(column, asked):
     ],
 )
 def test_an_amount_that_may_be_a_code_or_lies_outside_is_told(column, asked, words):
-    told, measured = answered(column, asked)
-    assert len(told) == (words is not None)
-    assert all(re.search(words, text) for text in told)
+    found, measured = answered(column, asked)
+    assert len(found) == (words is not None)
+    assert all(re.search(words, text) for text in found)
     assert measured == (asked in column)
 
 
@@ -311,7 +311,7 @@ def test_a_condition_that_is_no_value(conditional, condition):
         cf.tl.predict(conditional, time=30.0, condition=condition)
 
 
-# Cells that precede all conditions --------------------------------------------------------------------------------------
+# Cells that precede all conditions ----------------------------------------------------------------
 
 
 def started_together(*, early=("control",), until=0.0):

@@ -44,7 +44,7 @@ def asked(_asked):
     return _asked.copy()
 
 
-# Densities of the snapshots -----------------------------------------------------------------------------------------------
+# Densities of the snapshots -----------------------------------------------------------------------
 
 
 def test_a_density_for_each_snapshot(cells):
@@ -187,7 +187,7 @@ def test_flipped_bits_are_noticed(cells):
         cf.get.density(cells)
 
 
-# The density of the dynamics -----------------------------------------------------------------------------------------------
+# The density of the dynamics ----------------------------------------------------------------------
 
 
 def test_each_cell_at_its_own_time(asked):
@@ -288,7 +288,7 @@ def test_cells_that_cannot_be_asked(fitted, frozen):
         cf.tl.log_density(fitted)
 
 
-# Ages ---------------------------------------------------------------------------------------------------------------------
+# Ages ---------------------------------------------------------------------------------------------
 
 
 def test_ages_of_some_cells(asked):
@@ -355,7 +355,7 @@ def test_spoilt_cells_are_noticed(asked):
             call(asked)
 
 
-# Cells that the fit has not seen -----------------------------------------------------------------------------------------
+# Cells that the fit has not seen ------------------------------------------------------------------
 
 
 def _others(adata, n=60, seed=5):

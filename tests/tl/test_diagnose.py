@@ -45,7 +45,7 @@ def test_the_table_is_that_of_the_fit(fitted):
     assert list(table) == list(expected.table)
     for name in set(table) - {"region_cell"}:
         np.testing.assert_array_equal(table[name], expected.table[name], err_msg=name)
-    # Rows are told by the names of cells, and cells without a time are in no snapshot.
+    # Rows are named by cells, and cells without a time are in no snapshot.
     times = fitted.obs["hours"]
     assert table["time"].tolist() == [0.0, 12.0, 48.0]
     assert table["region_cell"][0] == ""
@@ -147,11 +147,11 @@ def test_a_foreign_entry_is_replaced_only_when_asked(fitted, frozen):
     assert len(cf.get.diagnosis(fitted)) == 3
 
 
-# Cell types -----------------------------------------------------------------------------------------------------------
+# Cell types ---------------------------------------------------------------------------------------
 
 
 def typed(adata, growth=0.4):
-    """Two types apart from each other; the share of the second grows from .1 by so much at each of two later times."""
+    """Two separate types; the share of the second grows from .1 by `growth` twice."""
     apart = adata.copy()
     rng = np.random.default_rng(0)
     for k, hours in enumerate((0.0, 12.0, 48.0)):

@@ -1,4 +1,4 @@
-"""Questions about times outside the observed ones: answered and marked nearby, refused farther out, by every call alike."""
+"""Times outside the observed ones: marked nearby, refused farther out, by all calls."""
 
 import json
 import warnings
@@ -119,7 +119,7 @@ def test_growth_is_recorded(fitted):
     assert "growth" not in cf.tl.predict(fitted, time=20.0).uns["cf_prediction"]
 
 
-# Subsets: the cells there are end before the fit does -----------------------------------------------------------------
+# Subsets: the cells there are end before the fit does ---------------------------------------------
 
 SUBSETS = {
     "after the last": ([0.0, 12.0], 20.0, "earlier"),
@@ -195,7 +195,7 @@ def test_one_snapshot_at_its_own_time(fitted, frozen):
     np.testing.assert_allclose(as_they_are.obsm["X_pca"], timed.obsm["X_pca"], atol=1e-5)
 
 
-# Conditions: that of a drug ends earlier ------------------------------------------------------------------------------
+# Conditions: that of a drug ends earlier ----------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_a_condition_that_ends_earlier(drugged, time, side, far):
     assert (note["extrapolated"], note["source"], note["condition_measured"]) == (True, side, True)
 
 
-# Cells whose own time is outside ------------------------------------------------------------------------------------------
+# Cells whose own time is outside ------------------------------------------------------------------
 
 
 def _late(fitted, shift):

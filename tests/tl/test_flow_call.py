@@ -275,7 +275,7 @@ def test_snapshots_of_one_cell_warn_and_work():
     assert cf.tl.predict(adata, time=30.0).n_obs == 11
 
 
-# Sizes of populations, which only one method looks at ----------------------------------------------------------------
+# Sizes of populations, which only one method looks at ---------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_the_check_says_that_sizes_are_not_looked_at(cells):
     assert "growth is not learned yet" in found["expected"].iloc[0]
 
 
-# Seeds and networks ----------------------------------------------------------------------------------------------------
+# Seeds and networks -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["auto", "fixed"])

@@ -1,4 +1,4 @@
-"""Generated cells as an AnnData: of their time and condition, decoded, and compared with the measured ones."""
+"""Generated cells as an AnnData: time, condition, genes, and the comparison with measured cells."""
 
 import anndata as ad
 import numpy as np

@@ -1,4 +1,4 @@
-"""Genes of every answer: which can be decoded, which are asked for, how much there may be, and what they are called."""
+"""Genes of every result: which can be decoded, which are chosen, how many, and their names."""
 
 import inspect
 import re
@@ -88,7 +88,7 @@ def fitted_decoder(adata, answer):
     return cf.get.flow(adata, key="made" if answer == "generate" else "cellflow").decoder
 
 
-# Which can be decoded -------------------------------------------------------------------------------------------------
+# Which can be decoded -----------------------------------------------------------------------------
 
 
 def test_a_fit_says_how_well_each_gene_is_decoded(masked, caplog):
@@ -153,7 +153,7 @@ def test_a_refit_without_expression_leaves_no_marks_behind(masked):
     assert not {"cf_gene_r2", "velocity_genes"} & set(masked.var)
 
 
-# Which are asked for --------------------------------------------------------------------------------------------------
+# Which are asked for ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
@@ -306,12 +306,12 @@ def test_the_command_line_refuses_what_is_too_large_and_names_what_helps(
     assert "genes=" in capsys.readouterr().err
 
 
-# What they take -------------------------------------------------------------------------------------------------------
+# What they take -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("genes", [None, slice(0, 1500), slice(0, 100), "all", "noise"])
 def test_memory_of_velocities_is_what_is_guarded(genes):
-    """At most two and a half times the layer that the limit is about, which leaves room for the expression beside it."""
+    """At most two and a half times the layer of the limit, which includes the expression."""
     n, g = 900, 3000
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 4)).astype(np.float32)
@@ -341,7 +341,7 @@ def test_memory_of_velocities_is_what_is_guarded(genes):
         tracemalloc.stop()
 
 
-# What they are called -------------------------------------------------------------------------------------------------
+# What they are called -----------------------------------------------------------------------------
 
 
 def renamed(adata, names):
@@ -446,7 +446,7 @@ def test_genes_chosen_by_name_are_not_answerable_for_the_others(masked):
         cf.tl.predict(other, time=1.5, genes=["ENSG00010", "new33"])
 
 
-# Whose results stand beside ours --------------------------------------------------------------------------------------
+# Whose results stand beside ours ------------------------------------------------------------------
 
 
 def _ms(adata):

@@ -13,7 +13,7 @@ from cellflow.core import decoder as decoder_module
 from cellflow.errors import InputError, InputTypeError, MissingKeyError
 from conftest import quick_recipe
 
-# Containers -----------------------------------------------------------------------------------------------------------
+# Containers ---------------------------------------------------------------------------------------
 
 
 def _frame(x):
@@ -72,7 +72,7 @@ def test_backed_files_are_annotated_in_memory(fitted, mode, tmp_path):
     assert (tmp_path / "a.h5ad").read_bytes() == content
 
 
-# Velocity -------------------------------------------------------------------------------------------------------------
+# Velocity -----------------------------------------------------------------------------------------
 
 
 def test_velocities_of_the_representation_the_genes_and_the_picture(fitted):
@@ -176,7 +176,7 @@ def test_velocity_table(fitted):
     np.testing.assert_array_equal(cf.get.velocity(fewer), table[["gene5", "gene3"]])
 
 
-# Trajectories ---------------------------------------------------------------------------------------------------------
+# Trajectories -------------------------------------------------------------------------------------
 
 
 def test_every_cell_passes_through_itself(fitted):
@@ -240,7 +240,7 @@ def test_trajectories_that_are_too_large(fitted, monkeypatch, frozen):
     assert cf.tl.simulate(fitted, cells=[1]).n_obs == 50
 
 
-# Predictions ----------------------------------------------------------------------------------------------------------
+# Predictions --------------------------------------------------------------------------------------
 
 
 def test_both_neighbours_by_default(fitted):
@@ -361,7 +361,7 @@ def test_bad_questions(fitted, arguments, error, message, frozen):
         cf.tl.predict(fitted, **arguments)
 
 
-# Descendants and ancestors ----------------------------------------------------------------------------------------------
+# Descendants and ancestors ------------------------------------------------------------------------
 
 
 def test_one_row_per_given_cell_in_their_order(fitted):
@@ -412,7 +412,7 @@ def test_the_wrong_side(fitted, frozen):
         cf.tl.push(fitted, time=-5.0)
 
 
-# Other cells ----------------------------------------------------------------------------------------------------------
+# Other cells --------------------------------------------------------------------------------------
 
 
 def test_another_representation_of_the_same_cells_is_refused(fitted, frozen):

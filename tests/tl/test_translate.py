@@ -1,4 +1,4 @@
-"""Translation through the AnnData: the known change comes back, with its checks, and bad input is refused."""
+"""Translation in an AnnData: the known change is found, with its checks; bad input is refused."""
 
 import anndata as ad
 import numpy as np
@@ -16,7 +16,7 @@ CHANGE = np.array([0.0, 3.0, 0.0, 0.0])
 
 
 def groups(n=300):
-    """Healthy and ill cells, a known change apart; others that are far away; two that are in no group."""
+    """Healthy and ill cells with a known difference; others far away; two cells in no group."""
     adata = make_cells(n)
     latent = np.random.default_rng(1).normal(size=(n, 4)) * [1.0, 0.5, 0.5, 0.5]
     state = np.tile(["healthy", "ill", "b/t cells"], n // 3)
