@@ -557,8 +557,8 @@ STRICT = False
 #: Modules above 300 lines, with the reason.
 LONG_MODULES: dict[str, str] = dict.fromkeys(
     """
-    _fetch _files _flow _velocity base conditions decoder diagnosis entropic exact
-    fingerprint fitted fitting flow get judging keys likelihood lineages ode
+    _files base conditions decoder diagnosis entropic exact
+    fingerprint fitted fitting flow judging keys likelihood lineages ode
     plan positions read recipes record representation scores selection selftest
     sparse synthetic times verdict
     """.split(),
@@ -567,28 +567,28 @@ LONG_MODULES: dict[str, str] = dict.fromkeys(
 #: Functions whose body is above 40 lines, with the reason.
 LONG_FUNCTIONS: dict[str, str] = dict.fromkeys(
     """
-    Flow __call__ _bid _examine_times _interval _moments _moved _pivot _points _positions
+    Flow __call__ _bid _examine_times _interval _moments _pivot _points _positions
     _predicted _scan _sinkhorn _solve _sparse _states _stored _stored_dynamics _strings
-    candidates check_writable density
-    examine_positions examine_times fit fit_density fit_score flow generate hold_out
-    integrate integrate_sde log_density noise_carried of predict price refine
-    refit_of select sources train trajectories translate tried velocity verdict
+    candidates check_writable
+    examine_positions examine_times fit fit_density fit_score hold_out
+    integrate integrate_sde noise_carried of price
+    refit_of select sources train tried verdict
     """.split(),
     "not yet shortened",
 )
 #: Modules that assign a tuple of expressions to a tuple of names, with the reason.
 TUPLES: dict[str, str] = dict.fromkeys(
     """
-    _clouds _translate composition entropic exact plan pricing simplex sparse
+    _clouds composition entropic exact plan pricing simplex sparse
     """.split(),
     "not yet shortened",
 )
 #: Modules with a word that is not plain, with the reason.
 UNPLAIN: dict[str, str] = dict.fromkeys(
     """
-    _axes _colours _density _fetch _files _flow _log_density _namesake _noise
-    _progress _stored _text _trajectories _translate _velocity adapter auction base
-    baselines conditions density diagnosis fingerprint fitted fitting holdout judging keys
+    _files _namesake _noise
+    _progress _stored adapter auction base
+    baselines conditions diagnosis fingerprint fitted fitting holdout judging keys
     ladder lineages loop metrics moved overlap paths population positions prediction pricing
     read recipes representation rotation selection short sparse store tasks
     translation two_sample verdict warp

@@ -61,7 +61,7 @@ class Moved:
     to: str
     move: Callable[[Any, dict[str, Any]], dict[str, Any]]
 
-    def __call__(self, old: str, value: Any, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 (as `Renamed`)
+    def __call__(self, _old: str, value: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of the call in their new spelling."""
         return self.move(value, arguments)
 
@@ -88,7 +88,7 @@ class Elsewhere:
     function: Callable[..., Any]
     without: tuple[str, ...] = ()
 
-    def instead(self, call: str) -> str:  # noqa: ARG002 (as `Renamed`)
+    def instead(self, _call: str) -> str:
         """What to write now."""
         return self.call
 
@@ -138,7 +138,7 @@ def accepts(
             return result
 
         # `wraps` does not copy them, and `guarded` does.
-        call.__kwdefaults__ = getattr(function, "__kwdefaults__", None)  # type: ignore[attr-defined] # functions have it
+        call.__kwdefaults__ = getattr(function, "__kwdefaults__", None)  # type: ignore[attr-defined]
         return call
 
     return decorated

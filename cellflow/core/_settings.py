@@ -30,7 +30,7 @@ _CALL: ContextVar[Callable[..., Any] | None] = ContextVar("cellflow_call", defau
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a public function under the defaults of numpy and torch, and restore the settings after it.
+    """Run a public function under the defaults of numpy and torch; the settings are restored.
 
     A call inside of another one starts from the defaults too. torch is not imported here: before
     its import, its settings are the defaults.
@@ -56,7 +56,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
                 _CALL.reset(token)
 
     # `wraps` does not copy them, and some callers read defaults there.
-    call.__kwdefaults__ = getattr(function, "__kwdefaults__", None)  # type: ignore[attr-defined] # functions have it
+    call.__kwdefaults__ = getattr(function, "__kwdefaults__", None)  # type: ignore[attr-defined]
     return call
 
 
