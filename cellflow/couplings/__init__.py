@@ -1,4 +1,4 @@
-"""Who becomes whom: plans of whole populations, solved once."""
+"""Couplings: transport plans between whole populations, solved once."""
 
 from cellflow.couplings.auto import Auto
 from cellflow.couplings.base import Coupling

@@ -1,4 +1,4 @@
-"""The coupling for people who do not want to choose one."""
+"""Optimal transport by the solver that suits the number of pairs: `Exact` or `Sparse`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("cellflow")
 #: Up to this many pairs the dense solver needs less than a second.
 _DENSE_PAIRS = 1_000**2
 #: In one or two dimensions candidate arcs are hard to choose, and the dense solver is preferred for
-#: as long as it is bearable.
+#: as long as it takes seconds.
 _FLAT_PAIRS = 3_000**2
 
 

@@ -1,4 +1,4 @@
-"""What a coupling is, and what all of them share."""
+"""What a coupling is, and checks that couplings share."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cellflow.core.plans import Plan
 from cellflow.core.population import Population
 from cellflow.errors import CouplingError
 
-__all__ = ["Cloud", "Coupling", "arc_costs", "cloud", "guard_memory", "positive", "whole"]
+__all__ = ["Cloud", "Coupling", "cloud", "guard_memory", "positive", "whole"]
 
 
 @runtime_checkable
 class Coupling(Protocol):
-    """Anything that says who becomes whom: `(source, target) -> Plan`.
+    """How much mass goes from which source cell to which target cell: `(source, target) -> Plan`.
 
-    Costs are squared Euclidean distances between positions, so scale the coordinates before, not
+    The plan's mass is in units of the populations' mass; it need not be balanced. Costs are squared Euclidean distances between positions, so scale the coordinates before, not
     the cost after.
     """
 
@@ -36,22 +36,10 @@ class Cloud(NamedTuple):
 
 
 def cloud(population: Population, centre: FloatArray) -> Cloud:
-    """Drop cells of weight zero; return the others' rows, positions in float64 relative to `centre`, and weights."""
+    """Cells of positive weight, their positions in float64 relative to `centre`."""
     rows = np.flatnonzero(population.weight > 0)
     weight = population.weight[rows]
     return Cloud(rows, population.x[rows].astype(np.float64) - centre, weight / weight.sum())
-
-
-def arc_costs(
-    x: FloatArray, y: FloatArray, i: IntArray, j: IntArray, chunk: int = 1024
-) -> FloatArray:
-    """Squared distances of the pairs `(x[i], y[j])`, in float64, in chunks that stay in the cache."""
-    costs = np.empty(len(i))
-    for start in range(0, len(i), chunk):
-        part = slice(start, start + chunk)
-        step = np.subtract(x[i[part]], y[j[part]], dtype=np.float64)
-        costs[part] = np.einsum("ij,ij->i", step, step)
-    return costs
 
 
 def guard_memory(what: str, needed: float, limit: float, remedy: str) -> None:

@@ -1,4 +1,10 @@
-"""No information about who becomes whom."""
+r"""The independent coupling.
+
+.. math:: \pi_{ij} = a_i b_j
+
+The maximum of entropy among the plans with these marginals (independent conditional flow matching,
+Tong et al. 2024).
+"""
 
 from __future__ import annotations
 
@@ -19,8 +25,8 @@ class Independent:
 
     References
     ----------
-    Tong, A. et al. (2024). Improving and generalizing flow-based generative models with minibatch optimal transport. TMLR
-    (independent conditional flow matching).
+    Tong, A. et al. (2024). Improving and generalizing flow-based generative models with minibatch
+    optimal transport. TMLR (independent conditional flow matching).
     """
 
     @guarded

@@ -1,4 +1,9 @@
-"""Transport between small random batches: how the literature couples during training."""
+r"""Transport between small random batches, as the literature couples during training.
+
+.. math:: \pi = \frac1K \sum_k \pi_k
+
+The mean of the plans :math:`\pi_k` of `K` pairs of random batches (Fatras et al. 2021).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cellflow.core._neighbors import paired_squares
 from cellflow.core._random import as_seed, stream, systematic
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import EdgePlan
 from cellflow.core.population import Population
-from cellflow.couplings.base import Coupling, arc_costs, whole
+from cellflow.couplings.base import Coupling, whole
 from cellflow.couplings.exact import Exact
 from cellflow.errors import InputTypeError
 
@@ -40,8 +46,10 @@ class Minibatch:
 
     References
     ----------
-    Tong, A. et al. (2024). Improving and generalizing flow-based generative models with minibatch optimal transport. TMLR.
-    Fatras, K. et al. (2021). Minibatch optimal transport distances; analysis and applications. arXiv:2101.01792.
+    Tong, A. et al. (2024). Improving and generalizing flow-based generative models with minibatch
+    optimal transport. TMLR.
+    Fatras, K. et al. (2021). Minibatch optimal transport distances; analysis and applications.
+    arXiv:2101.01792.
     """
 
     inner: Coupling = field(default_factory=Exact)
@@ -63,7 +71,7 @@ class Minibatch:
         batches = zip(self._draw(source.weight, rng), self._draw(target.weight, rng), strict=True)
         edges = [self._edges(source, target, rows, columns, rng) for rows, columns in batches]
         i, j, mass = (np.concatenate(part) for part in list(zip(*edges, strict=True))[:3])
-        cost = float(mass @ arc_costs(source.x, target.x, i, j) / mass.sum())
+        cost = float(mass @ paired_squares(source.x, target.x, i, j) / mass.sum())
         total = float(np.mean([of_batch for *_, of_batch in edges]))
         return EdgePlan((len(source), len(target)), i, j, mass, cost, total=total)
 

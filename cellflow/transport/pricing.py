@@ -1,25 +1,37 @@
-"""Reduced costs of all pairs in one pass of matrix products: the most promising arcs, and the certificate.
+r"""Reduced costs of all pairs, tile by tile: the best arcs of each cell, and the dual certificate.
+
+The reduced cost of a pair is :math:`\|x_i - y_j\|^p - u_i - v_j`. Where none is negative, the
+potentials are feasible, and their value is a lower bound on the cost of every plan.
 
 Loaded only when a solver runs, because numba is slow to import.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from cellflow.core._compiled import compiled
+from cellflow.core._compiled import compiled, compiled_for_finite
 from cellflow.core._typing import FloatArray, IntArray
 
-__all__ = ["Priced", "price"]
+__all__ = ["Method", "Priced", "price"]
 
-#: A tile of reduced costs stays in the second-level cache: this many sources by this many targets.
-_SOURCES = 1024
+#: How distances are taken. `products`: matrix products, squared distances only; fast in many
+#: dimensions. `differences`: exact to rounding wherever the cells lie.
+Method: TypeAlias = Literal["products", "differences"]
+
+#: Sources of a tile: a tile of products stays in the second-level cache, and so do the positions
+#: that differences are taken of.
+_SOURCES = {"products": 1024, "differences": 256}
+#: Targets of a tile.
 _TARGETS = 256
-#: Targets are scanned in groups: one vectorised minimum decides whether anybody looks at the single
-#: numbers.
+#: Targets are scanned in groups: one vectorised minimum decides whether single numbers are read.
 _GROUP = 16
+
+#: Fills a tile, shape `(targets, sources)`, with the reduced costs from a source and a target on.
+_Fill: TypeAlias = Callable[[FloatArray, int, int], object]
 
 
 class Priced(NamedTuple):
@@ -31,9 +43,9 @@ class Priced(NamedTuple):
         The best targets of each source, shape `(n, k)`, and the best sources of each target, shape
         `(m, k)`; -1 where fewer than `k` lie below the limit.
     row_value, col_value
-        Their reduced costs, increasing.
+        Their reduced costs, increasing; infinite where there is none.
     row_min
-        Smallest reduced cost of each source over ALL targets, shape `(n,)`.
+        Smallest reduced cost of each source over all targets, shape `(n,)`.
     error
         Bound on the rounding error of each source's reduced costs, shape `(n,)`.
     """
@@ -44,6 +56,163 @@ class Priced(NamedTuple):
     col_value: FloatArray
     row_min: FloatArray
     error: FloatArray
+
+    @property
+    def keys(self) -> IntArray:
+        """All arcs found, as `source * m + target`, in no order; an arc may be there twice."""
+        n = len(self.row_arc)
+        m = len(self.col_arc)
+        i = np.concatenate([np.repeat(np.arange(n), self.row_arc.shape[1]), self.col_arc.ravel()])
+        j = np.concatenate([self.row_arc.ravel(), np.repeat(np.arange(m), self.col_arc.shape[1])])
+        found = (i >= 0) & (j >= 0)
+        keys: IntArray = i[found] * np.int64(m) + j[found]
+        return keys
+
+
+class _Lists(NamedTuple):
+    """The best arcs of each cell of one side so far, and the limit that a new one must be below."""
+
+    arc: IntArray
+    value: FloatArray
+    limit: FloatArray
+
+    @classmethod
+    def empty(cls, cells: int, keep: int, limit: FloatArray | float, dtype: type) -> _Lists:
+        shape = (cells, max(keep, 1))
+        limits: FloatArray = np.full(cells, limit if keep else -np.inf, dtype)
+        return cls(np.full(shape, -1, np.int32), np.full(shape, np.inf, dtype), limits)
+
+
+def price(
+    x: FloatArray,
+    y: FloatArray,
+    u: FloatArray,
+    v: FloatArray,
+    *,
+    p: int = 2,
+    rows: int = 0,
+    columns: int = 0,
+    row_limit: FloatArray | float = np.inf,
+    col_limit: FloatArray | float = np.inf,
+    dtype: type[np.floating] = np.float32,
+    method: Method = "products",
+) -> Priced:
+    """Find the smallest reduced costs of each row and column, and every row's minimum.
+
+    Parameters
+    ----------
+    x, y
+        Positions, shapes `(n, d)` and `(m, d)`, centred.
+    u, v
+        Potentials, shapes `(n,)` and `(m,)`.
+    p
+        Power of the distance, 1 or 2; products are for 2 only.
+    rows, columns
+        How many arcs to keep per source and per target.
+    row_limit, col_limit
+        Only reduced costs below these are kept.
+    dtype
+        Of the arithmetic. In float32 a pass is faster and errs by some millionths of the largest
+        cost; the rounding error is bounded either way.
+    method
+        How distances are taken.
+    """
+    n = len(x)
+    m = len(y)
+    size = _SOURCES[method]
+    if method == "products":
+        fill, error = _by_products(x, y, u, v, dtype)
+    else:
+        fill, error = _by_differences(x, y, u, v, p, dtype)
+    best_rows = _Lists.empty(n, rows, row_limit, dtype)
+    best_columns = _Lists.empty(m, columns, col_limit, dtype)
+    group_limit = np.maximum.reduceat(best_columns.limit, np.arange(0, m, _GROUP))
+    row_min = np.full(n, np.inf, dtype)
+    buffer = np.empty(size * _TARGETS, dtype)
+    best = np.empty(size, dtype)
+    for i0 in range(0, n, size):
+        width = min(size, n - i0)
+        for j0 in range(0, m, _TARGETS):
+            height = min(_TARGETS, m - j0)
+            tile = buffer[: height * width].reshape(height, width)
+            fill(tile, i0, j0)
+            _scan(tile, i0, j0, *best_rows, *best_columns, group_limit, row_min, best)
+    return Priced(*best_rows[:2], *best_columns[:2], row_min.astype(np.float64), error)
+
+
+def _by_products(
+    x: FloatArray, y: FloatArray, u: FloatArray, v: FloatArray, dtype: type[np.floating]
+) -> tuple[_Fill, FloatArray]:
+    r"""Tiles as products of :math:`(-2x, 1, |x|^2 - u)` and :math:`(y, |y|^2 - v, 1)`."""
+    n = len(x)
+    m = len(y)
+    d = x.shape[1]
+    size = _SOURCES["products"]
+    # Constants that cancel would cost float32 its digits.
+    shift = u.mean()
+    of_x = np.einsum("ij,ij->i", x, x)
+    of_y = np.einsum("ij,ij->i", y, y)
+    in_x = of_x - (u - shift)
+    in_y = of_y - (v + shift)
+    left = np.empty((d + 2, n), dtype)
+    left[:d] = -2.0 * x.T
+    left[d] = 1.0
+    left[d + 1] = in_x
+    right = np.empty((m, d + 2), dtype)
+    right[:, :d] = y
+    right[:, d] = in_y
+    right[:, d + 1] = 1.0
+    parts = [np.ascontiguousarray(left[:, i0 : i0 + size]) for i0 in range(0, n, size)]
+
+    def fill(tile: FloatArray, i0: int, j0: int) -> None:
+        np.matmul(right[j0 : j0 + len(tile)], parts[i0 // size], out=tile)
+
+    # Whatever the order of summation, d + 2 products of factors that were rounded err at most by
+    # this (Higham 2002, 3.1).
+    terms = 2.0 * np.sqrt(of_x) * np.sqrt(of_y.max()) + np.abs(in_x) + np.abs(in_y).max()
+    return fill, (d + 5) * np.finfo(dtype).eps / 2 * terms
+
+
+def _by_differences(
+    x: FloatArray, y: FloatArray, u: FloatArray, v: FloatArray, p: int, dtype: type[np.floating]
+) -> tuple[_Fill, FloatArray]:
+    """Tiles by differences of the positions."""
+    n = len(x)
+    size = _SOURCES["differences"]
+    parts = [np.ascontiguousarray(x[i0 : i0 + size].T, dtype) for i0 in range(0, n, size)]
+    there, own, their = (np.ascontiguousarray(a, dtype) for a in (y, u, v))
+
+    def fill(tile: FloatArray, i0: int, j0: int) -> None:
+        stop = j0 + len(tile)
+        _subtract(parts[i0 // size], there[j0:stop], own[i0:], their[j0:stop], p, tile)
+
+    largest = (np.linalg.norm(x, axis=1) + np.linalg.norm(y, axis=1).max()) ** p
+    terms = largest + np.abs(u) + np.abs(v).max()
+    return fill, (x.shape[1] + 5) * np.finfo(dtype).eps / 2 * terms
+
+
+@compiled_for_finite
+def _subtract(
+    x: FloatArray, y: FloatArray, u: FloatArray, v: FloatArray, power: int, tile: FloatArray
+) -> None:
+    """Fill a tile; `x` is given by dimension, `(d, sources)`."""
+    m, n = tile.shape
+    for j in range(m):
+        row = tile[j]
+        for i in range(n):
+            step = x[0, i] - y[j, 0]
+            row[i] = step * step
+        for k in range(1, x.shape[0]):
+            axis = x[k]
+            here = y[j, k]
+            for i in range(n):
+                step = axis[i] - here
+                row[i] += step * step
+        if power == 1:
+            for i in range(n):
+                row[i] = np.sqrt(row[i])
+        for i in range(n):
+            row[i] -= u[i] + v[j]
 
 
 @compiled
@@ -63,17 +232,17 @@ def _scan(
     tile: FloatArray,
     i0: int,
     j0: int,
-    row_value: FloatArray,
     row_arc: IntArray,
+    row_value: FloatArray,
     row_limit: FloatArray,
-    col_value: FloatArray,
     col_arc: IntArray,
+    col_value: FloatArray,
     col_limit: FloatArray,
     group_limit: FloatArray,
     row_min: FloatArray,
     best: FloatArray,
 ) -> None:
-    """Merge a tile, targets by sources, into the lists; an entry counts where it is below its row's or column's limit."""
+    """Merge a tile into the lists: entries below the limit of their row or column."""
     m, n = tile.shape
     for start in range(0, m, _GROUP):
         stop = min(start + _GROUP, m)
@@ -102,91 +271,3 @@ def _scan(
                         for other in range(j0 + start + 1, j0 + stop):
                             limit = max(limit, col_limit[other])
         group_limit[group] = limit
-
-
-def price(
-    x: FloatArray,
-    y: FloatArray,
-    u: FloatArray,
-    v: FloatArray,
-    *,
-    rows: int = 0,
-    columns: int = 0,
-    row_limit: FloatArray | float = np.inf,
-    col_limit: FloatArray | float = np.inf,
-    dtype: type[np.floating] = np.float32,
-) -> Priced:
-    r"""Find the smallest reduced costs :math:`|x_i - y_j|^2 - u_i - v_j` of each row and column, and every row's minimum.
-
-    Parameters
-    ----------
-    x, y
-        Positions, shapes `(n, d)` and `(m, d)`, centred.
-    u, v
-        Potentials, shapes `(n,)` and `(m,)`.
-    rows, columns
-        How many arcs to keep per source and per target.
-    row_limit, col_limit
-        Only reduced costs below these are kept.
-    dtype
-        Of the matrix products; the rounding error is bounded either way.
-    """
-    n = len(x)
-    d = x.shape[1]
-    m = len(y)
-    # Constants that cancel would cost float32 its digits.
-    shift = u.mean()
-    u = u - shift
-    v = v + shift
-    x_norm = np.einsum("ij,ij->i", x, x)
-    y_norm = np.einsum("ij,ij->i", y, y)
-    left = np.empty((d + 2, n), dtype)
-    left[:d], left[d], left[d + 1] = -2.0 * x.T, 1.0, x_norm - u
-    right = np.empty((m, d + 2), dtype)
-    right[:, :d], right[:, d], right[:, d + 1] = y, y_norm - v, 1.0
-
-    def lists(
-        cells: int, keep: int, limit: FloatArray | float
-    ) -> tuple[FloatArray, IntArray, FloatArray]:
-        limits = np.full(cells, limit if keep else -np.inf, dtype=dtype)
-        return (
-            np.full((cells, max(keep, 1)), np.inf, dtype),
-            np.full((cells, max(keep, 1)), -1, np.int32),
-            limits,
-        )
-
-    row_value, row_arc, row_limits = lists(n, rows, row_limit)
-    col_value, col_arc, col_limits = lists(m, columns, col_limit)
-    group_limits = np.maximum.reduceat(col_limits, np.arange(0, m, _GROUP))
-    row_min = np.full(n, np.inf, dtype)
-    buffer = np.empty(_SOURCES * _TARGETS, dtype)
-    best = np.empty(_SOURCES, dtype)
-    for i0 in range(0, n, _SOURCES):
-        part = np.ascontiguousarray(left[:, i0 : i0 + _SOURCES])
-        for j0 in range(0, m, _TARGETS):
-            block = right[j0 : j0 + _TARGETS]
-            tile = buffer[: len(block) * part.shape[1]].reshape(len(block), part.shape[1])
-            np.matmul(block, part, out=tile)
-            _scan(
-                tile,
-                i0,
-                j0,
-                row_value,
-                row_arc,
-                row_limits,
-                col_value,
-                col_arc,
-                col_limits,
-                group_limits,
-                row_min,
-                best,
-            )
-    # Whatever the order of summation, d + 2 products of factors that were rounded err at most by
-    # this (Higham 2002, 3.1).
-    terms = (
-        2.0 * np.sqrt(x_norm) * np.sqrt(y_norm.max())
-        + np.abs(x_norm - u)
-        + np.abs(y_norm - v).max()
-    )
-    error = (d + 5) * np.finfo(dtype).eps / 2 * terms
-    return Priced(row_arc, row_value, col_arc, col_value, row_min.astype(np.float64), error)

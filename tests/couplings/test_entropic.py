@@ -5,8 +5,9 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from cellflow.core.population import Population
-from cellflow.couplings import Entropic, entropic
+from cellflow.couplings import Entropic
 from cellflow.errors import CouplingError, InputError
+from cellflow.transport import sinkhorn
 
 
 def clouds(n, m, d=3, seed=0):
@@ -64,8 +65,8 @@ def test_what_does_not_converge_names_error_and_remedy():
 def test_kept_and_recomputed_plans_agree(monkeypatch):
     source, target = clouds(300, 200)
     kept = Entropic(epsilon=0.5)(source, target)
-    monkeypatch.setattr(entropic, "_KEPT_PAIRS", 0)
-    monkeypatch.setattr(entropic, "_TILE", 1000)
+    monkeypatch.setattr(sinkhorn, "_KEPT_PAIRS", 0)
+    monkeypatch.setattr(sinkhorn, "_TILE", 1000)
     recomputed = Entropic(epsilon=0.5)(source, target)
     np.testing.assert_allclose(recomputed.f, kept.f, atol=1e-9)
     np.testing.assert_allclose(recomputed.g, kept.g, atol=1e-9)
@@ -74,7 +75,7 @@ def test_kept_and_recomputed_plans_agree(monkeypatch):
 def test_subsamples_only_start_the_iteration(monkeypatch):
     source, target = clouds(400, 300)
     plan = Entropic(epsilon=0.2, tol=1e-9)(source, target)
-    monkeypatch.setattr(entropic, "_LARGE", 50)
+    monkeypatch.setattr(sinkhorn, "_LARGE", 50)
     other = Entropic(epsilon=0.2, tol=1e-9)(source, target)
     np.testing.assert_allclose(other.barycentre(target.x), plan.barycentre(target.x), atol=1e-6)
 
@@ -88,7 +89,7 @@ def test_overrelaxation_pays(monkeypatch, caplog):
         return int(caplog.messages[-1].split("after ")[1].split()[0]), plan.cost
 
     fast, cost = iterations()
-    monkeypatch.setattr(entropic, "_MAX_RELAXATION", 1.0)
+    monkeypatch.setattr(sinkhorn, "_MAX_RELAXATION", 1.0)
     plain, same = iterations()
     assert 4 * fast < plain
     assert cost == pytest.approx(same, rel=1e-4)
@@ -97,7 +98,7 @@ def test_overrelaxation_pays(monkeypatch, caplog):
 def test_scalings_that_wander_are_taken_into_the_potentials(monkeypatch):
     source, target = clouds(100, 80)
     plan = Entropic(epsilon=0.05)(source, target)
-    monkeypatch.setattr(entropic, "_WIDE", 2.0)
+    monkeypatch.setattr(sinkhorn, "_WIDE", 2.0)
     other = Entropic(epsilon=0.05)(source, target)
     np.testing.assert_allclose(other.barycentre(target.x), plan.barycentre(target.x), atol=1e-3)
 

@@ -9,7 +9,7 @@ import pytest
 
 from cellflow.core.population import Population
 from cellflow.couplings import Exact, Sparse
-from cellflow.transport._mass import monotone, whole_units
+from cellflow.transport.units import monotone, whole_units
 
 
 def _angle(rng):

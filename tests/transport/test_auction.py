@@ -6,7 +6,8 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from cellflow.errors import CouplingError
-from cellflow.transport.auction import Arcs, auction
+from cellflow.transport.bids import auction
+from cellflow.transport.problem import Arcs
 
 
 def problem(n=60, m=45, *, density=1.0, seed=0):

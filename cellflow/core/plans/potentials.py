@@ -23,10 +23,14 @@ _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 
 
 def gibbs(
-    costs: FloatArray, by_row: FloatArray, by_column: FloatArray, epsilon: float
+    costs: FloatArray,
+    by_row: FloatArray,
+    by_column: FloatArray,
+    epsilon: float,
+    out: FloatArray | None = None,
 ) -> FloatArray:
-    r"""Masses :math:`\exp(r_i + c_j - C_{ij} / \varepsilon)`, shape `(n, m)`."""
-    exponent = costs * (-1.0 / epsilon)
+    r"""Masses :math:`\exp(r_i + c_j - C_{ij} / \varepsilon)`, shape `(n, m)`; in `out` if given."""
+    exponent: FloatArray = np.multiply(costs, -1.0 / epsilon, out=out)
     exponent += by_row[:, None]
     exponent += by_column
     mass: FloatArray = np.exp(exponent, out=exponent)

@@ -1,4 +1,4 @@
-"""Mass in whole units, so that nothing is lost or left over when it is shared out."""
+"""Mass in whole units, so that sharing it out leaves no remainder; and plans that keep an order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNITS = 2**52
 
 
 def whole_units(a: FloatArray, b: FloatArray) -> tuple[IntArray, IntArray]:
-    """Express two distributions in whole units of one size, so that no rounding ever separates them."""
+    """Two distributions in whole units of one size, of equal sum."""
     n = len(a)
     m = len(b)
     if np.ptp(a) <= 1e-12 * a.max() and np.ptp(b) <= 1e-12 * b.max():
@@ -23,8 +23,7 @@ def whole_units(a: FloatArray, b: FloatArray) -> tuple[IntArray, IntArray]:
         return np.full(n, m // common), np.full(m, n // common)
 
     def rounded(weight: FloatArray) -> IntArray:
-        # Differences of the rounded cumulative sum: every cell is within one unit, and the total is
-        # exact.
+        # Differences of the rounded cumulative sum: each cell is within one unit, the total exact.
         total = np.cumsum(weight)
         ends: IntArray = np.rint(total / total[-1] * _UNITS).astype(np.int64)
         return np.diff(ends, prepend=0)
@@ -33,7 +32,10 @@ def whole_units(a: FloatArray, b: FloatArray) -> tuple[IntArray, IntArray]:
 
 
 def monotone(supply: IntArray, demand: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Couple two sequences of equal sum in their order (the north-west corner rule): fewer edges than members."""
+    """Couple two sequences of equal sum in their order, by the north-west corner rule.
+
+    Returns `i`, `j` and the units of each edge; there are fewer edges than members.
+    """
     ends = np.cumsum(supply)
     other_ends = np.cumsum(demand)
     cuts = np.union1d(ends, other_ends)
