@@ -18,8 +18,8 @@ logger = logging.getLogger("cellflow")
 
 #: Up to this many pairs the dense solver needs less than a second.
 _DENSE_PAIRS = 1_000**2
-#: In one or two dimensions candidate arcs are hard to choose, and the dense solver is preferred for
-#: as long as it takes seconds.
+#: In two dimensions candidate arcs are hard to choose: up to this many pairs, of which the dense
+#: solver takes some seconds, it is preferred.
 _FLAT_PAIRS = 3_000**2
 
 

@@ -19,8 +19,8 @@ __all__ = ["Cloud", "Coupling", "cloud", "guard_memory", "positive", "whole"]
 class Coupling(Protocol):
     """How much mass goes from which source cell to which target cell: `(source, target) -> Plan`.
 
-    The plan's mass is in units of the populations' mass; it need not be balanced. Costs are squared Euclidean distances between positions, so scale the coordinates before, not
-    the cost after.
+    The plan's mass is in units of the populations' mass; it need not be balanced. Costs are squared
+    Euclidean distances between positions: scale the coordinates before, not the cost after.
     """
 
     def __call__(self, source: Population, target: Population) -> Plan:

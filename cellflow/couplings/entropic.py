@@ -4,8 +4,8 @@ r"""Entropic transport: the coupling of a Schrödinger bridge.
           + \varepsilon \, \mathrm{KL}(\pi \,\|\, a \otimes b),
           \qquad \pi 1 = a, \quad \pi^T 1 = b
 
-Solved by Sinkhorn's iteration (Cuturi 2013). With :math:`\varepsilon = 2 \sigma^2 (t_1 - t_0)` the plan
-is that of the Schrödinger bridge with Brownian motion of diffusion `sigma` as its reference.
+Solved by Sinkhorn's iteration (Cuturi 2013). With :math:`\varepsilon = 2 \sigma^2 (t_1 - t_0)` the
+plan is that of the Schrödinger bridge with Brownian motion of diffusion `sigma` as its reference.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Entropic:
     diffusion `sigma` over the time between the two populations:
 
     .. math:: \min_\pi \; \mathbb{E}_\pi |x - y|^2
-              + \varepsilon \, \mathrm{KL}(\pi \,\|\, a \otimes b), \qquad \varepsilon = 2 \sigma^2 (t_1 - t_0).
+              + \varepsilon \, \mathrm{KL}(\pi \,\|\, a \otimes b),
+              \qquad \varepsilon = 2 \sigma^2 (t_1 - t_0).
 
     Potentials start from a subsample, and there from a larger epsilon. The plan is kept while it
     fits into half a gigabyte; for larger populations it is computed tile by tile in each iteration.

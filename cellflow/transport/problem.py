@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -66,9 +66,10 @@ class Problem:
         none = Arcs((len(self.x), len(self.y)), np.empty(0, np.int64), np.empty(0))
         return none.joined(keys, self.costs)
 
-    def price(self, u: FloatArray, v: FloatArray, **options: Any) -> Priced:
-        """Price all pairs; see `pricing.price`."""
-        return price(self.x, self.y, u, v, p=self.p, method=self.method, **options)
+    @property
+    def price(self) -> Callable[..., Priced]:
+        """Prices all pairs by potentials, `price(u, v, **options)`; see `pricing.price`."""
+        return partial(price, self.x, self.y, p=self.p, method=self.method)
 
 
 @dataclass(frozen=True, eq=False)

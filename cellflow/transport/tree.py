@@ -96,8 +96,7 @@ class Tree(NamedTuple):
     ) -> bool:
         """Pivot until no arc has a reduced cost below `-tol`; False if `max_pivots` are not enough.
 
-        Arcs `source[e] -> target[e]` are given by node. Arcs that were there at an earlier call
-        must keep their numbers.
+        Arcs `source[e] -> target[e]` are given by node, those of earlier calls first.
         """
         block = max(_LEAST_BLOCK, int(_BLOCK * len(cost) ** 0.5))
         ends = (source.astype(np.int32), target.astype(np.int32))

@@ -171,7 +171,7 @@ def test_few_arcs_are_as_exact_as_all(p, layout, weighted):
 @orders
 @pytest.mark.parametrize(("n", "m", "d"), [(40, 30, 2), (700, 500, 4), (60, 90, 1)])
 def test_potentials_prove_the_optimum(p, n, m, d):
-    """Feasible on every pair, and worth the cost: so no plan is cheaper, and no potentials are better."""
+    """Feasible on every pair, and worth the cost: no plan is cheaper, no potentials are better."""
     x, y = cells(n, m, d)
     a, b = mass(n, 1), mass(m, 2)
     a[:5] = 1e-30  # rounds to no mass
