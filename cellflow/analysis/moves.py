@@ -38,7 +38,7 @@ def moves_of_fit(
     One per interval; None where a snapshot has no cells with a type.
     """
     plans = couple_again(flow, snapshots)
-    inside = snapshots.moved([flow.frame.to_model(p.x) for p in snapshots.populations])
+    inside = flow.frame.snapshots_to_model(snapshots)
     found = []
     for plan, (source, target), start in zip(
         plans, inside.intervals, snapshots.populations, strict=False

@@ -45,7 +45,7 @@ Builder: TypeAlias = Callable[..., nn.Module]
 
 
 class TimeInput(nn.Module):
-    r"""Time as a network sees it: scaled to [-1, 1] over the observed span, with optional Fourier features.
+    r"""Time scaled to [-1, 1] over the observed span, with optional Fourier features.
 
     Parameters
     ----------

@@ -27,4 +27,5 @@ class Conditioned(nn.Module):
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
         """Evaluate at times `t` (scalar or `(n,)`) and states `x (n, d)`."""
-        return self.field(t, x, self.context.to(x.dtype).expand(len(x), -1))  # type: ignore[no-any-return] # nn.Module returns Any
+        value: Tensor = self.field(t, x, self.context.to(x.dtype).expand(len(x), -1))
+        return value

@@ -1,4 +1,4 @@
-"""What is known of a score before it is learned: the ladder of noise levels, and where the cells are at each time."""
+"""Constants of a score: the ladder of noise levels, and the moments of the cells by time."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ class Ladder:
 
     References
     ----------
-    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019; Song and Ermon,
-    Improved techniques for training score-based generative models, NeurIPS 2020 (techniques 1 and 2).
+    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS
+    2019; Song and Ermon, Improved techniques for training score-based generative models, NeurIPS
+    2020 (techniques 1 and 2).
     """
 
     levels: tuple[float, ...]
@@ -101,13 +102,13 @@ class Ladder:
             raise InputError(msg)
         largest = max(_diameter(cloud) for cloud in clouds)
         between = np.concatenate([_to_nearest(cloud) for cloud in clouds])
-        # Two cells are as far apart as they are near.
+        # The distance to the nearest of a few cells may be the largest distance.
         smallest = min(float(np.median(between)) / np.sqrt(n_dims), 0.5 * largest)
         return cls.between(smallest, largest, n_dims=n_dims)
 
     @classmethod
     def between(cls, smallest: float, largest: float, *, n_dims: int) -> Ladder:
-        """Levels from `largest` to `smallest`, whose noise overlaps from each to the next in `n_dims` dimensions."""
+        """Levels from `largest` to `smallest`; the noise of neighbours overlaps in `n_dims`."""
         if not 0 < smallest < largest < np.inf:
             msg = (
                 f"Noise levels from {smallest!r} to {largest!r}; expected two finite numbers, 0 <"
@@ -122,10 +123,11 @@ class Ladder:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Mean and variances of the cells at the times of the snapshots, in model coordinates; in between, they change linearly.
+    """Mean and variances of the cells at the times of the snapshots, in model coordinates.
 
-    For straight paths and Brownian bridges the mean does so exactly. Variances are taken along
-    common axes, because the components of a representation differ in width by orders of magnitude.
+    In between, they change linearly. For straight paths and Brownian bridges the mean does so
+    exactly. Variances are taken along common axes, because the components of a representation
+    differ in width by orders of magnitude.
 
     Parameters
     ----------
@@ -146,10 +148,10 @@ class Moments:
 
     @classmethod
     def fitted(cls, snapshots: Snapshots, *, noise: float) -> Moments:
-        """Take them from the cells, under noise of a typical variance: that of the paths between them, or of the ladder's end.
+        """Compute them from the cells under noise of a given variance.
 
-        It keeps directions in which no cell of a snapshot varies from being taken for infinitely
-        steep ones.
+        The variance is typically that of the paths between the cells, or of the ladder's end. With
+        it, a direction in which no cell of a snapshot varies is not infinitely steep.
         """
         mean = np.array([p.weight @ p.x.astype(np.float64) for p in snapshots.populations])
         centred = [p.x - m for p, m in zip(snapshots.populations, mean, strict=True)]
@@ -168,7 +170,7 @@ class Moments:
 
     @classmethod
     def blank(cls, n_times: int, n_dims: int) -> Moments:
-        """Room for `n_times` of them, to be filled from a file."""
+        """Placeholders for `n_times` of them, to be replaced by those of a file."""
         return cls(
             np.zeros(n_times),
             np.zeros((n_times, n_dims)),
@@ -178,12 +180,12 @@ class Moments:
 
 
 def overlapping_ratio(n_dims: int) -> float:
-    r"""Ratio of neighbouring levels at which half of the noise of one looks like noise of the other.
+    r"""Ratio of neighbouring levels at which half of the noise of one may be noise of the other.
 
     The norm of :math:`d`-dimensional noise of level :math:`\sigma` is nearly normal,
     :math:`\mathcal N(\sqrt d\,\sigma, \sigma^2/2)`; the ratio :math:`\gamma` solves
-    :math:`\Phi(\sqrt{2d}(\gamma - 1) + 3\gamma) - \Phi(\sqrt{2d}(\gamma - 1) - 3\gamma) = 1/2`. In few dimensions any ratio
-    overlaps, and 2 is returned.
+    :math:`\Phi(\sqrt{2d}(\gamma - 1) + 3\gamma) - \Phi(\sqrt{2d}(\gamma - 1) - 3\gamma) = 1/2`. In
+    few dimensions any ratio overlaps, and 2 is returned.
     """
 
     def excess(ratio: float) -> float:

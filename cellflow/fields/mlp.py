@@ -60,6 +60,7 @@ class MLP(nn.Module):
         self.net = nn.Sequential(*hidden, nn.Linear(width, dim if out_dim is None else out_dim))
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
+        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)`, `context (n, c)`."""
         inputs = [x, self.time(t, x)] if context is None else [x, self.time(t, x), context]
-        return self.net(torch.cat(inputs, dim=1)) / self.unit  # type: ignore[no-any-return] # nn.Module returns Any
+        value: Tensor = self.net(torch.cat(inputs, dim=1)) / self.unit
+        return value

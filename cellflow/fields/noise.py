@@ -1,4 +1,4 @@
-"""Fields that know how noisy their input is: the network of a score, and a score at one noise level."""
+"""Fields with a noise level as input: the network of a score, and a score at one level."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ __all__ = ["AtNoise", "NoiseConditional"]
 
 
 class NoiseConditional(nn.Module):
-    r"""One network for the scores at all noise levels, :math:`\nabla \log (p_t * \mathcal N(0, \sigma^2 I))(x)`.
+    r"""One network for the scores at all noise levels.
+
+    It learns :math:`\nabla \log (p_t * \mathcal N(0, \sigma^2 I))(x)` as
 
     .. math::  s(t, x, \sigma) = -(\Lambda_t + \sigma^2)^{-1} y + (\sigma_L^2 + \sigma^2)^{-1/2}\,
                F\big(t, (\Lambda_t + \sigma^2)^{-1/2} y, u_\sigma\big), \qquad y = x - m_t
 
     in the principal axes of the cells, with :math:`m_t` their mean and :math:`\Lambda_t` their
     variances at that time,
-    :math:`\sigma_L` the ladder's smallest level, and :math:`u_\sigma` the logarithm of :math:`\sigma_L^2 + \sigma^2`, scaled
-    to [-1, 1] over the ladder. The network starts from a normal distribution that moves with the cells, its inputs and outputs
-    have unit size in every direction and at every level, the score of cells far from the data points home, and
+    :math:`\sigma_L` the ladder's smallest level, and :math:`u_\sigma` the logarithm of
+    :math:`\sigma_L^2 + \sigma^2`, scaled to [-1, 1] over the ladder. The network starts from a
+    normal distribution that moves with the cells, its inputs and outputs have unit size in every
+    direction and at every level, the score of cells far from the data points to the data, and
     :math:`\sigma = 0`, the score of :math:`p_t` itself, is no special case.
 
     Parameters
@@ -44,8 +47,9 @@ class NoiseConditional(nn.Module):
 
     References
     ----------
-    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS 2019; the scaling of inputs
-    and outputs follows Karras et al., Elucidating the design space of diffusion-based generative models, NeurIPS 2022.
+    Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS
+    2019; the scaling of inputs and outputs follows Karras et al., Elucidating the design space of
+    diffusion-based generative models, NeurIPS 2022.
     """
 
     knots: Tensor
@@ -79,7 +83,7 @@ class NoiseConditional(nn.Module):
         )
 
     def moments(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean of the cells at times `t` (scalar or `(n,)`), and variances along the axes; `(n, d)`, for the rows of `x`."""
+        """Mean of the cells at the times of the rows, and variances along the axes, `(n, d)`."""
         if len(self.knots) == 1:
             return self.mean.to(x.dtype), self.variance.to(x.dtype)
         t = t.to(self.knots.dtype).expand(len(x)).contiguous()
@@ -92,7 +96,7 @@ class NoiseConditional(nn.Module):
     def forward(
         self, t: Tensor, x: Tensor, noise: Tensor | float = 0.0, context: Tensor | None = None
     ) -> Tensor:
-        """Evaluate at times `t` and noise levels (scalars or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
+        """Evaluate at times and noise levels (scalars or `(n,)`), `x (n, d)`, `context (n, c)`."""
         noise = torch.as_tensor(noise, dtype=x.dtype, device=x.device)
         added = (noise * noise).expand(len(x))[:, None]
         mean, variance = self.moments(t, x)
@@ -106,7 +110,7 @@ class NoiseConditional(nn.Module):
         return ((self.unit * least.rsqrt()) * out - y / total) @ axes.mT
 
     def starting_points(self, t: Tensor, z: Tensor) -> Tensor:
-        """Where sampling starts: standard normal `z (n, d)`, as wide as the cells at a time under the largest level."""
+        """Starts of sampling: normal `z (n, d)`, as wide as the cells under the largest level."""
         mean, variance = self.moments(t, z)
         return mean + ((variance + self.ladder.largest**2).sqrt() * z) @ self.axes.to(z.dtype).mT
 
@@ -128,5 +132,6 @@ class AtNoise(nn.Module):
         self.noise = noise
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
-        return self.field(t, x, self.noise, context)  # type: ignore[no-any-return] # nn.Module returns Any
+        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)`, `context (n, c)`."""
+        value: Tensor = self.field(t, x, self.noise, context)
+        return value

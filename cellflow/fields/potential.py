@@ -12,7 +12,7 @@ __all__ = ["Potential"]
 
 
 class Potential(nn.Module):
-    r"""The field :math:`-\nabla_x \varphi(t, x)` of a scalar network: cells run downhill in a landscape.
+    r"""The field :math:`-\nabla_x \varphi(t, x)` of a scalar network, downhill in a landscape.
 
     Gradient fields are those of optimal transport; they cannot represent rotation.
 
@@ -39,7 +39,7 @@ class Potential(nn.Module):
         )
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
+        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)`, `context (n, c)`."""
         training = torch.is_grad_enabled()
         with torch.enable_grad():
             x = x if x.requires_grad else x.detach().requires_grad_()

@@ -12,7 +12,9 @@ __all__ = ["Residual"]
 
 
 class Residual(nn.Module):
-    r"""Blocks :math:`h \leftarrow h + W_2\, a(W_1 [a(h), \text{time, context}])` between two linear maps.
+    r"""Residual blocks between two linear maps.
+
+    .. math::  h \leftarrow h + W_2\, a(W_1 [a(h), \text{time, context}])
 
     The second map of each block starts at zero, so that the network starts linear in its first
     features and depth costs nothing at the beginning.
@@ -60,15 +62,16 @@ class Residual(nn.Module):
         self.outlet = nn.Linear(width, dim if out_dim is None else out_dim)
         self.activation = activation_module(activation)
         for layer in self.second:
-            nn.init.zeros_(layer.weight)  # type: ignore[arg-type] # ModuleList forgets the layer's type
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type] # of a Linear
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)` and features `context (n, c)`."""
+        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)`, `context (n, c)`."""
         beside = (
             self.time(t, x) if context is None else torch.cat([self.time(t, x), context], dim=1)
         )
         h = self.inlet(torch.cat([x, beside], dim=1))
         for first, second in zip(self.first, self.second, strict=True):
             h = h + second(self.activation(first(torch.cat([self.activation(h), beside], dim=1))))
-        return self.outlet(self.activation(h)) / self.unit  # type: ignore[no-any-return] # nn.Module returns Any
+        value: Tensor = self.outlet(self.activation(h)) / self.unit
+        return value

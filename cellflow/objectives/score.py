@@ -2,8 +2,8 @@ r"""Score matching over a ladder of noise levels: denoising, sliced, implicit.
 
 All three add noise to the states of a sample. A state of a path is
 :math:`x_t = \mu_t + \sigma_t z`. With noise of level :math:`\sigma_k`, it is distributed as
-:math:`\mu_t + \tau z`, :math:`\tau^2 = \sigma_t^2 + \sigma_k^2`, so that the same `z` serves. Half of
-the rows on a path of positive width keep :math:`\sigma_k = 0`, where the score of the marginals
+:math:`\mu_t + \tau z`, :math:`\tau^2 = \sigma_t^2 + \sigma_k^2`, so that the same `z` serves. Half
+of the rows on a path of positive width keep :math:`\sigma_k = 0`, where the score of the marginals
 themselves is learned; all others get a level of the ladder. Every loss is weighted by
 :math:`\tau^2`. Near the observed times, where a bridge has no width, the levels of the ladder keep
 the weight from vanishing. Cells of the snapshots themselves are added, because points at random
