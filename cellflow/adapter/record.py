@@ -11,7 +11,7 @@ import numpy as np
 from cellflow.adapter.keys import DEFAULT, Keys, Kind
 from cellflow.adapter.places import kind_of
 from cellflow.adapter.problem import Problem
-from cellflow.adapter.schema import BENCHMARK, DENSITIES, DIAGNOSIS, FIT, Entry, is_group
+from cellflow.adapter.schema import BENCHMARK, CHOICE, DENSITIES, DIAGNOSIS, FIT, Entry, is_group
 from cellflow.core.conditions import Conditions
 from cellflow.errors import CellFlowError, InputError, MissingKeyError, ModelFileError, closest
 
@@ -29,6 +29,7 @@ _SCHEMAS: dict[Kind, tuple[Mapping[str, Entry], str, type[CellFlowError]]] = {
     "fit": (FIT, "cf.tl.flow", ModelFileError),
     "densities": (DENSITIES, "cf.tl.density", ModelFileError),
     "benchmark": (BENCHMARK, "cf.bench.holdout", InputError),
+    "choice": (CHOICE, "cf.bench.tune", InputError),
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from cellflow.adapter.fingerprint import is_fingerprint
 from cellflow.core._numbers import is_number
 
-__all__ = ["BENCHMARK", "DENSITIES", "DIAGNOSIS", "FIT", "Entry", "is_group"]
+__all__ = ["BENCHMARK", "CHOICE", "DENSITIES", "DIAGNOSIS", "FIT", "Entry", "is_group"]
 
 
 @dataclass(frozen=True)
@@ -267,6 +267,15 @@ BENCHMARK = {
         "groups by time of clouds, with 'x' and a 'weight' for each of its rows", _is_clouds
     ),
     "order": _optional(_TEXT),
+}
+
+
+CHOICE = {
+    **_ABOUT,
+    "params": BENCHMARK["params"],
+    "recipe": _TEXT,
+    "best": _TEXT,
+    "table": BENCHMARK["table"],
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from cellflow.recipes import from_description, i_cfm, ot_cfm
 
 import cellflow as cf
+from cellflow.adapter.record import read_record
 from cellflow.errors import InputError, InputWarning
 from cellflow.training import Training
 
@@ -37,6 +38,17 @@ def test_the_curve_is_returned_and_kept(cells, tmp_path):
     assert record["params"]["compared_in"] == 2
     cf.tl.flow(cells, "hours", method=recipe, n_dims=table.attrs["n_dims"])
     assert cells.uns["cellflow"]["params"]["n_dims"] == best["n_dims"]
+
+
+@pytest.mark.parametrize("damage", ["recipe", "best", "params", "table"])
+def test_a_record_has_a_schema(cells, damage):
+    cf.bench.tune(cells, "hours", methods=QUICK[1], budget="1s")
+    assert read_record(cells, "cf_tune", "choice")["best"] == "ot-cfm"
+    cells.uns["cf_tune"][damage] = 3
+    with pytest.raises(
+        InputError, match=rf"\['cf_tune'\]\['{damage}'\] is 3\. Expected .*cf.bench.tune"
+    ):
+        read_record(cells, "cf_tune", "choice")
 
 
 def test_widths_are_chosen_too(cells, frozen):

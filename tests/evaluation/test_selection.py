@@ -9,7 +9,7 @@ from cellflow.recipes import DEFAULT, Head, by_name, fm, i_cfm, ot_cfm
 from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, InputTypeError
 from cellflow.evaluation import judging
-from cellflow.evaluation import selection as module
+from cellflow.evaluation import trials as module
 from cellflow.evaluation.candidates import Candidate, as_seconds, candidates
 from cellflow.evaluation.selection import select
 from cellflow.model.fitting import couple
