@@ -28,7 +28,6 @@ USE_REP = "X_pca"
 HELD_OUT = (24.0, 48.0)
 _N_GENES = 2000
 _N_DIMS = 10
-_BASELINE = "OT interpolation"
 #: Columns of the report's running text.
 _WIDTH = 100
 #: The first paragraph of the report.
@@ -81,12 +80,14 @@ class Demo:
 
     def report(self) -> str:
         """What was hidden, the table, the verdict, and what was written, as text for people."""
+        from cellflow.evaluation.names import DEFAULT_PROTOCOL, FLOOR, PREVIOUS, STRAIGHT
+
         meaning = {
-            "previous snapshot": "nothing happens: the snapshot before, as it is",
-            _BASELINE: "along the transport between both neighbours, no model",
+            PREVIOUS: "nothing happens: the snapshot before, as it is",
+            STRAIGHT: "along the transport between both neighbours, no model",
             self.method: "the model, from the snapshot before",
-            f"{self.method}, two-sided": "the model, from both neighbours",
-            "noise floor": "real cells against real cells, half of them each",
+            f"{self.method}, {DEFAULT_PROTOCOL}": "the model, from both neighbours",
+            FLOOR: "real cells against real cells, half of them each",
         }
         head, *rows = self.table.to_string(float_format="{:.2f}".format).splitlines()
         lines = [

@@ -54,22 +54,6 @@ _PUBLISHED = [
 ]
 #: Seeds of the published tables.
 _SEEDS = (42, 43, 44, 45, 46)
-#: Columns of the table that fit on a screen.
-_SHOWN = [
-    "time",
-    "method",
-    "protocol",
-    "seed",
-    "w1",
-    "w1_low",
-    "w1_high",
-    "w1_half",
-    "energy",
-    "variance_ratio",
-    "c2st",
-    "skill",
-    "seconds",
-]
 
 
 def _run(options: Mapping[str, Any]) -> Result:
@@ -90,6 +74,7 @@ def _holdout(options: Mapping[str, Any]) -> Result:
     from cellflow import bench
     from cellflow.adapter.h5ad import write_h5ad
     from cellflow.core._paths import check_writable
+    from cellflow.evaluation.table import LISTED
 
     cluster_key = options["cluster_key"]
     key = options["key_added"] or "cf_holdout"
@@ -115,7 +100,7 @@ def _holdout(options: Mapping[str, Any]) -> Result:
     if options["report"] is not None:
         bench.report(adata, options["report"], key=key, cluster_key=cluster_key)
     about = "; ".join(dict.fromkeys(table["representation"]))
-    return _result(table, table[_SHOWN], about, seeds)
+    return _result(table, table[list(LISTED)], about, seeds)
 
 
 def _literature(options: Mapping[str, Any]) -> Result:
