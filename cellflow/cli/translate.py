@@ -14,6 +14,7 @@ __all__ = ["translate"]
 
 #: Options of `cf.tl.translate`.
 _TRANSLATE = [
+    option("--groupby", "Column of obs with the groups.", "COLUMN", required=True),
     option("--source", "Group to translate.", "NAME", required=True),
     option("--target", "Group to translate into.", "NAME", required=True),
     shared.USE_REP,
@@ -33,7 +34,6 @@ def _run(options: Mapping[str, Any]) -> Result:
     adata = read_storable(options)
     made = tl.translate(
         adata,
-        options["groupby"],
         genes=as_genes(options["genes"], adata),
         random_state=options["seed"],
         **named(options, _TRANSLATE),
@@ -48,7 +48,6 @@ translate = Command(
     _run,
     [
         shared.FILE,
-        option("--groupby", "Column of obs with the groups.", "COLUMN", required=True),
         *_TRANSLATE,
         option(
             "--genes", "Genes to write: names, or `none`; all by default.", "NAME", several=True

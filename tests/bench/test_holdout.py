@@ -10,6 +10,7 @@ import scanpy as sc
 import scipy.sparse as sp
 
 import cellflow as cf
+from cellflow.adapter.pca import difference_of
 from cellflow.adapter.representation import LEAKY, refit_of, seen_by
 from cellflow.errors import InputError, InputTypeError, InputWarning, MissingKeyError
 from conftest import make_cells, quick_recipe
@@ -91,6 +92,17 @@ def test_the_old_spelling_of_write_gives_the_same_table(cells, frozen):
     assert "cf_holdout" in cells.uns
 
 
+def test_the_old_scale_is_that_of_the_recipes(cells):
+    with pytest.warns(FutureWarning, match=r"is now holdout\(methods=\[cf.recipes.by_name"):
+        old = cf.bench.holdout(cells, "hours", scale="each", write=False, **FEW)
+    scaled = FEW | {"methods": replace(QUICK, scale="each")}
+    new = cf.bench.holdout(cells, "hours", write=False, **scaled)
+    pd.testing.assert_frame_equal(old.drop(columns="seconds"), new.drop(columns="seconds"))
+    plain = cf.bench.holdout(cells, "hours", write=False, **FEW)
+    model = new["kind"] == "model"
+    assert (new.loc[model, "w1"] != plain.loc[model, "w1"]).all()
+
+
 def test_baselines_can_be_chosen(cells):
     table = cf.bench.holdout(cells, "hours", baselines="OT interpolation", write=False, **FEW)
     assert set(table.loc[table["kind"] == "baseline", "method"]) == {"OT interpolation"}
@@ -105,7 +117,7 @@ def test_untimed_cells_take_no_part(cells):
     np.testing.assert_allclose(some["w1"], whole["w1"], rtol=1e-3)
 
 
-# Leaks --------------------------------------------------------------------------------------------------------------
+# Leaks --------------------------------------------------------------------------------------------
 
 
 def changed(adata, t, factor):
@@ -186,7 +198,7 @@ def test_variable_genes_are_chosen_anew(cells):
     assert refit.coordinates(np.arange(60)).shape == (90, 4)
 
 
-# Whether the coordinates are a PCA of the expression: by their values, not their name --------------------------------
+# Whether the coordinates are a PCA of the expression: by their values, not their name -------------
 
 
 def shifted(cells):
@@ -462,7 +474,7 @@ def test_too_many_dimensions_for_the_other_cells(cells, change):
         cf.bench.holdout(cells, "hours", **FEW)
 
 
-# Arguments ----------------------------------------------------------------------------------------------------------
+# Arguments ----------------------------------------------------------------------------------------
 
 
 def test_two_snapshots_have_nothing_to_hold_out(cells, frozen):
@@ -499,7 +511,7 @@ def test_an_interruption_changes_nothing(cells, frozen, monkeypatch):
 
 
 def test_cell_types_count_where_there_are_some(cells):
-    """In the table, the verdict and the record; of every baseline, and of models by their first seed."""
+    """In the table, the verdict and the record; models by their first seed."""
     cells.obs["kind"] = pd.Categorical(np.where(cells.obsm["X_pca"][:, 1] > 0, "up", "down"))
     cells.obs.loc[cells.obs_names[:5], "kind"] = np.nan
     table = cf.bench.holdout(cells, "hours", seeds=(0, 1), cluster_key="kind", **FEW)

@@ -605,7 +605,7 @@ def test_the_first_method_stands_first_as_predict_predicts():
     assert held.at(12.0) == "12 h"
 
 
-# Names that a page or a picture cannot hold as they are ---------------------------------------------------------------
+# Names that a page or a picture cannot hold as they are -------------------------------------------
 
 ODD = {
     "Chinese": "造血干细胞",

@@ -35,7 +35,7 @@ CALLS: dict[str, tuple[Callable, ...]] = {
 #: What a call may read or write, and a command has to let choose.
 OPTIONS = ("layer", "weight_key", "condition", "genes", "n_obs")
 #: Options of the command line alone.
-OWN = {"as_given", "file", "groupby", "json", "literature", "out", "report", "seed"}
+OWN = {"as_given", "file", "json", "literature", "out", "report", "seed"}
 
 #: Options whose default is chosen when the command runs.
 AT_RUN = {"dims", "key_added", "protocol", "seeds", "time_key"}
@@ -201,8 +201,8 @@ def test_translate_is_the_call(
     """With a call that records its arguments, because three fits take long."""
     seen = {}
 
-    def translate(adata: ad.AnnData, groupby: str, **more: object) -> ad.AnnData:
-        seen.update(more, groupby=groupby)
+    def translate(adata: ad.AnnData, **arguments: object) -> ad.AnnData:
+        seen.update(arguments)
         return adata
 
     monkeypatch.setattr("cellflow.tl.translate", translate)
