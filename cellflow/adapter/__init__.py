@@ -1,1 +1,1 @@
-"""The door to AnnData: reading, checking and writing; nothing below this layer knows it."""
+"""AnnData: read, checked and written here; no lower layer uses it."""

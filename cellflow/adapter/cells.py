@@ -63,7 +63,10 @@ class Cells:
 
     @property
     def later_conditions(self) -> tuple[FloatArray, FloatArray]:
-        """Features of the conditions after `shared_until`, shape `(k, c)`, and their shares of the next snapshot, `(k,)`."""
+        """Features of the conditions after `shared_until`, `(k, c)`, and their shares, `(k,)`.
+
+        Shares are those of the first snapshot after it.
+        """
         until = -np.inf if self.shared_until is None else self.shared_until
         context = np.asarray(self.context)
         weight = np.ones(len(self.x)) if self.weight is None else self.weight

@@ -21,10 +21,10 @@ __all__ = ["commit"]
 def commit(
     adata: AnnData, staged: Mapping[Any, Mapping[str, Any]], remove: Iterable[tuple[str, str]]
 ) -> None:
-    """Remove and write entries; on any exception, an interrupt included, the AnnData is as it was, the order of keys too.
+    """Remove and write entries; on any exception, an interrupt included, the AnnData is as it was.
 
-    Signals wait until it is done, so that Ctrl-C finds either nothing or everything written. A view
-    becomes a copy first.
+    That includes the order of keys. Signals wait until it is done, so that Ctrl-C finds either
+    nothing or everything written. A view becomes a copy first.
 
     Parameters
     ----------

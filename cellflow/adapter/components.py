@@ -62,7 +62,7 @@ def first_column(basis: str) -> int:
 
 
 def plane_of(basis: str, width: int, components: Components = None) -> Plane:
-    """Find the columns to draw of an embedding with `width` columns, the first two components by default.
+    """Find the columns of an embedding to draw, the first two components by default.
 
     Raises
     ------

@@ -29,7 +29,7 @@ def read_conditions(
     condition_key: str | Sequence[str] | None,
     shared_until: Time | None = None,
 ) -> Cells:
-    """Return the cells with the conditions that columns of `adata.obs` name; without columns, as they are.
+    """Return the cells with the conditions in columns of `obs`; without columns, as they are.
 
     Parameters
     ----------
@@ -83,13 +83,14 @@ def _shared(adata: AnnData, cells: Cells, until: float) -> Cells:
     found = replace(cells, shared_until=until)
     later, _ = found.later_conditions
     early = np.flatnonzero(cells.time <= until)
-    known = (found.context[early, None] == later).all(axis=2).any(axis=1)  # type: ignore[index] # has conditions
+    known = (found.context[early, None] == later).all(axis=2).any(axis=1)  # type: ignore[index]
     if not known.all():
         row = early[~known][0]
         label = cells.conditions.label  # type: ignore[union-attr] # has conditions
+        own = label(found.context[row])  # type: ignore[index]
         msg = (
-            f"shared_until={until:g}: cell {adata.obs_names[row]!r} has {label(found.context[row])}, "  # type: ignore[index]
-            "which no cell after that time has. Expected one of the later conditions, "
+            f"shared_until={until:g}: cell {adata.obs_names[row]!r} has {own}, which"
+            " no cell after that time has. Expected one of the later conditions, "
             f"{'; '.join(sorted(map(label, later)))}: it says in which of them the cell's own"
             " velocity is shown."
         )
@@ -112,7 +113,7 @@ def with_conditions(adata: AnnData, cells: Cells, conditions: Conditions) -> Cel
 
 
 def require_partners(cells: Cells) -> None:
-    """Make sure that every condition is there at both ends of every interval, so that it can be coupled.
+    """Require that every condition has cells at both ends of every interval, for the coupling.
 
     Raises
     ------
@@ -134,7 +135,7 @@ def require_partners(cells: Cells) -> None:
 
 
 def named_plans(plans: Mapping[str, Mapping[str, Any]], cells: Cells) -> dict[str, dict[str, Any]]:
-    """Return the summaries of a fit's plans, those inside conditions with the values of each condition."""
+    """Return the summaries of a fit's plans, with the values of each condition."""
     named = {key: dict(summary) for key, summary in plans.items()}
     if cells.conditions is None:
         return named

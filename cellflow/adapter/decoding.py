@@ -1,4 +1,4 @@
-"""The decoder from a representation to genes: fitted to the expression in an AnnData, and asked for genes of an answer."""
+"""The decoder to genes: fitted to the expression in an AnnData, and restricted to chosen genes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,9 @@ __all__ = ["Genes", "asked_genes", "examine_decoder", "fitted_decoder", "has_exp
 
 logger = logging.getLogger("cellflow")
 
-# Fitted ---------------------------------------------------------------------------------------------------------------
-
 
 def has_expression(adata: AnnData, layer: str | None = None) -> bool:
-    """Whether there is expression to decode to; nothing is read, which may take long for a backed file."""
+    """Whether there is expression to decode to; its values are not read."""
     return adata.n_vars > 0 and (adata.X is not None if layer is None else layer in adata.layers)
 
 
@@ -90,9 +88,6 @@ def examine_decoder(
             where, found, "the expression that the representation was made from", remedy, "warning"
         )
     return decoder
-
-
-# Asked for -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +189,7 @@ def _is_empty(genes: object) -> bool:
 
 
 def marked(frame: pd.DataFrame, genes: Genes, keys: Keys) -> pd.DataFrame:
-    """Return a table of the genes of an answer with their held-out R2 and whether they can be decoded; NaN where not known."""
+    """Return a table of genes with their held-out R2, or NaN, and whether they can be decoded."""
     decoder = genes.decoder
     if decoder is None:
         return frame

@@ -1,4 +1,4 @@
-"""Hashes of cells: whether cells, their times and their pictures are still those that a result was made from."""
+"""Hashes of cells, by which changed cells and times are found."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ Fingerprint = dict[str, np.ndarray]
 def fingerprint(
     names: np.ndarray, x: FloatArray, times: FloatArray, inferred: np.ndarray
 ) -> Fingerprint:
-    """Hashes of the name, the position and the time of every cell: ten bytes a cell, the same in any order of the rows.
+    """Hashes of the name, the position and the time of every cell: ten bytes a cell.
+
+    They are the same in any order of the rows.
 
     Cells are sorted by the hash of their name. Its leading bits are kept as the number of cells in
     each of `buckets`, of which there are about a quarter as many as cells, so that 32 bits a cell
@@ -61,18 +63,15 @@ def fingerprint(
     """
     n_bits = max(0, len(names).bit_length() - 3)
     hashed = leading_bits(name_hashes(names), n_bits)
-    order = np.lexsort(
-        (row_hashes(x), hashed)
-    )  # the positions make the order of repeated names the same in any order
+    positions = row_hashes(x)
+    # Repeated names are ordered by their positions, whatever the order of the rows.
+    order = np.lexsort((positions, hashed))
     hashed = hashed[order]
+    bucket = (hashed >> np.uint64(LOW_BITS)).astype(np.int64)
     return {
-        "buckets": (
-            np.bincount(
-                (hashed >> np.uint64(LOW_BITS)).astype(np.int64), minlength=2**n_bits
-            ).astype(np.uint32)
-        ),
+        "buckets": np.bincount(bucket, minlength=2**n_bits).astype(np.uint32),
         "names": hashed.astype(np.uint32),
-        "positions": row_hashes(x)[order],
+        "positions": positions[order],
         "times": _time_hashes(times, inferred)[order],
     }
 
@@ -105,7 +104,7 @@ def is_fingerprint(value: Any) -> bool:
 def require_same_positions(
     known: Mapping[str, Any], names: np.ndarray, x: FloatArray, use_rep: str
 ) -> None:
-    """Make sure that cells which took part in the fit still have the positions that it was made with.
+    """Require that cells of the fit have the positions that they had then.
 
     A subset, or other cells in the same representation, are fine. A name that repeated in the fit
     proves nothing; one that repeats now is looked at wherever it is.
@@ -138,7 +137,7 @@ def require_seen(
     keys: Keys,
     time_key: str,
 ) -> None:
-    """Make sure that cells with a time that was written by the fit took part in it with that time, whatever their names.
+    """Require that cells with a time from the fit took part in it with that time.
 
     Two fitted AnnData that are joined keep the columns of both, but the fit of one.
 
@@ -172,21 +171,15 @@ def require_seen(
     unseen = other & ~np.isin(positions, np.asarray(known["positions"]))
     if unseen.any():
         _refuse_unseen(unseen, np.ones(len(x), dtype=bool), names, keys, time_key)
-    marked = other & np.isin(
-        _paired(positions, hashed_times ^ np.uint16(1)), pairs
-    )  # the time is right, its mark is not
+    # The time is right, its mark as inferred or not is wrong.
+    marked = other & np.isin(_paired(positions, hashed_times ^ np.uint16(1)), pairs)
     changed = other & ~marked
     if changed.any():
         _refuse_times(
             f"adata.obs[{keys.time!r}]", np.flatnonzero(changed), names, times, "Restore the column"
         )
-    _refuse_times(
-        f"adata.obs[{keys.time_inferred!r}]",
-        np.flatnonzero(marked),
-        names,
-        inferred,
-        "Restore the column",
-    )
+    where = f"adata.obs[{keys.time_inferred!r}]"
+    _refuse_times(where, np.flatnonzero(marked), names, inferred, "Restore the column")
 
 
 def require_same_times(
@@ -197,7 +190,7 @@ def require_same_times(
     where: str,
     remedy: str,
 ) -> None:
-    """Make sure that cells which took part in the fit with a time of their own have the same one now.
+    """Require that cells of the fit with a time of their own have the same one now.
 
     Parameters
     ----------
@@ -233,7 +226,7 @@ def _refuse_unseen(
     cell = str(names[np.flatnonzero(unseen)[0]])
     msg = (
         f"adata.obs[{keys.time!r}] has times for cells that the fit in adata.uns[{keys.uns!r}] has"
-        f" not seen: {unseen.sum()} of {judged.sum()} that can be told (first: {cell!r}). Expected"
+        f" not seen: {unseen.sum()} of {judged.sum()} compared (first: {cell!r}). Expected"
         " the cells of one fit; anndata.concat keeps the columns of every fitted AnnData, but the"
         " fit of one. Fit again with cf.tl.flow; or, if these are other cells in the same"
         f" representation, delete the columns {keys.time!r} and {keys.time_inferred!r}: times are"
@@ -262,7 +255,7 @@ def _is_sampled(known: Mapping[str, Any]) -> bool:
 def _require_sampled(
     known: Mapping[str, Any], names: np.ndarray, x: FloatArray, keys: Keys, time_key: str
 ) -> None:
-    """Look for unseen cells among those whose positions have the smallest hashes; all others cannot be told."""
+    """Look for unseen cells among those with the smallest hashes; others were not remembered."""
     if "cells" not in known:  # the first fits remembered names only
         return
     hashed = mixed(wide_row_hashes(x))

@@ -84,7 +84,7 @@ class Times:
 
 
 def read_times(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> Times:
-    """Read the times of cells, from the columns that a fit wrote, or else from the one that it read.
+    """Read the times of cells from the columns that a fit wrote, or from the one that it read.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ logger = logging.getLogger("cellflow")
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What a question to a fit needs.
+    """A fit and the cells of an AnnData.
 
     Parameters
     ----------
@@ -75,14 +75,13 @@ class Fitted:
 
     @property
     def noise_keys(self) -> IntArray:
-        """What finds the noise of each cell, shape `(n,)`: a hash of its name, whatever the order of the rows."""
+        """Key of the noise of each cell, shape `(n,)`: a hash of its name."""
         import pandas as pd
 
         hashed = name_hashes(self.names)
         again = pd.Series(hashed).groupby(hashed).cumcount().to_numpy()
-        keys: IntArray = hashed + again.astype(
-            np.uint64
-        )  # cells of one name are told apart by their order
+        # Cells of one name differ by their order.
+        keys: IntArray = hashed + again.astype(np.uint64)
         return keys
 
     @property
@@ -97,27 +96,27 @@ class Fitted:
 
     @property
     def time_unit(self) -> TimeUnit:
-        """What reads a time that is asked for."""
+        """The unit of times."""
         return TimeUnit.of(
             *(str(self.params.get(name, "")) for name in ("time_unit", "time_zero", "time_key"))
         )
 
     def time(self, value: object, argument: str = "time") -> float:
-        """Return a time that is asked for as a number in the unit of the fit; see `TimeUnit.number`."""
+        """Return a time as a number in the unit of the fit; see `TimeUnit.number`."""
         return self.time_unit.number(argument, value)
 
     @property
     def starts(self) -> FloatArray:
-        """Time that every cell is followed from, shape `(n,)`; an inferred one is only known to a step of the solver."""
+        """Start time of every cell, `(n,)`; inferred ones are rounded to steps of the solver."""
         return np.where(self.cells.timed, self.times, nearest_station(self.flow, self.times))
 
     @property
     def observed(self) -> Observed:
-        """The times at which the fit has seen cells."""
+        """The times of the cells of the fit."""
         return Observed.by(self.flow)
 
     def features(self, condition: Condition | None, rows: IntArray) -> FloatArray | None:
-        """Features of some cells, `(m, c)`: of their own conditions, or of `condition` for all of them.
+        """Features of some cells, `(m, c)`: of their own conditions, or of `condition` for all.
 
         Raises
         ------
@@ -131,7 +130,7 @@ class Fitted:
         return np.broadcast_to(asked, (len(rows), len(asked)))
 
     def required_features(self, condition: Condition | None) -> FloatArray | None:
-        """Features `(c,)` of the one condition that a question is about; None for a fit without conditions.
+        """Features `(c,)` of one condition; None for a fit without conditions.
 
         Raises
         ------
@@ -154,21 +153,21 @@ class Fitted:
         return {} if self.cells.conditions is None else self.cells.conditions.values(features)
 
     def asked(self, condition: Condition) -> FloatArray:
-        """Features of a condition, shape `(c,)`; says so where none of the cells has it.
+        """Features of a condition, shape `(c,)`, with a message where none of the cells has it.
 
-        Of known kinds in another combination, and of an amount between measured ones, the log says
-        it. An amount that may be a code, or that lies outside the measured ones, is a warning.
+        It is logged for known kinds in another combination, and for an amount between measured
+        ones. An amount that may be a code, or that lies outside the measured ones, is a warning.
 
         Raises
         ------
         InputError
-            The fit knows no conditions, or not this one.
+            The fit has no conditions, or not this one.
         """
         if self.cells.conditions is None or self.cells.context is None:
             msg = (
                 f"condition={shown(condition)}, but the fit in adata.uns[{self.keys.uns!r}] was"
                 " made without conditions. Expected one with conditions: fit again with"
-                " cf.tl.flow, and tell it the column of obs that holds them."
+                " cf.tl.flow(condition_key=...), the column of obs that holds them."
             )
             raise InputError(msg)
         features = self.cells.conditions.encode_one(condition)
@@ -228,9 +227,9 @@ def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted
 
 
 def read_cells(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> tuple[Cells, FloatArray]:
-    """Read the cells of a fit with the time of each, shape `(n,)`, and make sure that they are those of the fit.
+    """Read the cells of a fit and the time of each, `(n,)`, and check that they are its cells.
 
-    Cells that it has not seen are welcome where their times come from the column that it read.
+    New cells are accepted where their times come from the column that the fit read.
 
     Parameters
     ----------

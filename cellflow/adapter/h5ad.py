@@ -1,4 +1,4 @@
-"""An AnnData into a file: what cannot be stored is known before any work, and the file is written as a whole."""
+"""An AnnData in a file: checked before any work, and written as a whole."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def write_h5ad(
     *,
     compression: Literal["gzip", "lzf"] | None = None,
 ) -> None:
-    """Write an h5ad so that the file at `path` is at any moment either the old one or the complete new one.
+    """Write an h5ad; at any moment the file at `path` is the old one or the complete new one.
 
     Written beside it under a temporary name, forced to the disk, then moved into its place; a
     symbolic link stays one.
@@ -110,7 +110,7 @@ def _write(stream: IO[bytes] | _Refused, parts: Mapping[str, Any], compression: 
     from anndata.io import write_elem
 
     options = {} if compression is None else {"compression": compression}
-    with _as_it_is(), h5py.File(stream, "w") as file:
+    with _permissive(), h5py.File(stream, "w") as file:
         file.attrs["encoding-type"] = "anndata"
         file.attrs["encoding-version"] = "0.1.0"
         for name, part in parts.items():
@@ -128,8 +128,8 @@ def _write(stream: IO[bytes] | _Refused, parts: Mapping[str, Any], compression: 
 
 
 @contextmanager
-def _as_it_is() -> Iterator[None]:
-    """Store what h5ad files can hold even where anndata asks first: missing values in text, and columns named with a slash."""
+def _permissive() -> Iterator[None]:
+    """Allow missing values in text and slashes in names of columns, which anndata refuses."""
     from anndata import settings
 
     name = "allow_write_nullable_strings"
@@ -140,7 +140,7 @@ def _as_it_is() -> Iterator[None]:
 
 
 def _require_keys(part: Any, parents: tuple[str, ...] = ()) -> None:
-    """Make sure that no key has a slash: HDF5 would read it as a group, and the value would come back elsewhere."""
+    """Require that no key has a slash, which HDF5 reads as a group."""
     if not isinstance(part, Mapping):
         return
     for key, value in part.items():
@@ -165,7 +165,7 @@ class _Refused(io.RawIOBase):
         self._position = 0
         self._end = 0
         self._kept: list[tuple[int, bytes]] = []
-        self._room = _KEPT
+        self._left = _KEPT
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._end}[whence]
@@ -194,9 +194,9 @@ class _Refused(io.RawIOBase):
                     rest = rest[self._file.write(rest) :]
             except OSError as error:
                 self.error = error
-        if self.error is not None and len(view) <= self._room:
+        if self.error is not None and len(view) <= self._left:
             self._kept.append((self._position, bytes(view)))
-            self._room -= len(view)
+            self._left -= len(view)
         self._position += len(view)
         self._end = max(self._end, self._position)
         return len(view)

@@ -27,19 +27,19 @@ LOW_BITS = 32
 
 
 def order_of(names: np.ndarray) -> str:
-    """Hash of the names of all cells in their order: rows mean the same cells where it is the same."""
+    """Hash of the names of all cells in their order."""
     return hashlib.sha256(name_hashes(names).astype("<u8").tobytes()).hexdigest()
 
 
 def rows_hash(*arrays: FloatArray) -> np.ndarray:
-    """Sorted hashes of the rows of matrices side by side: what `require_made_for` compares with; four bytes a row."""
+    """Sorted hashes of the rows of matrices side by side, four bytes a row."""
     return np.unique(_joined_hashes(arrays))
 
 
 def require_made_for(
     known: Any, names: np.ndarray, *arrays: FloatArray, what: str, basis: str, again: str
 ) -> None:
-    """Make sure that each row of matrices is one that `rows_hash` has seen, in any order and in any subset.
+    """Require that each row of matrices is one of those of `rows_hash`, in any order.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def name_hashes(names: np.ndarray) -> np.ndarray:
 
 
 def _utf8(text: str) -> str:
-    """The text itself; a lone surrogate, which UTF-8 does not have, by its number, so that such names differ too."""
+    """The text, with lone surrogates, which UTF-8 does not have, by their numbers."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -91,7 +91,7 @@ def leading_bits(hashed: np.ndarray, n_bits: int) -> np.ndarray:
 
 
 def mixed(hashed: np.ndarray) -> np.ndarray:
-    """Mix the bits of hashes (SplitMix64, Steele et al. 2014), so that any of them are as good as all."""
+    """Mix the bits of hashes (SplitMix64, Steele et al. 2014), so that some of them are a hash."""
     hashed = (hashed ^ (hashed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     hashed = (hashed ^ (hashed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(hashed ^ (hashed >> np.uint64(31)))

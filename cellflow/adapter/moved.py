@@ -1,4 +1,4 @@
-"""Cells that nobody measured, as an AnnData of their own: predicted, descendants, ancestors, paths, generated, translated."""
+"""Computed cells as an AnnData: predicted, descendants, ancestors, paths, generated, translated."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def moved_cells(
 
     Returns
     -------
-    `X` holds the decoded expression, `var` the R2 of every gene and whether it can be decoded, `obsm[use_rep]` the states,
+    `X` holds the decoded expression, `var` the R2 of every gene and whether it can be decoded,
+    `obsm[use_rep]` the states,
     `uns[prediction]` the provenance.
 
     Raises
@@ -79,16 +80,19 @@ def cells_of_fit(
     obs: pd.DataFrame,
     uns: Mapping[str, Mapping[str, Any]],
 ) -> AnnData:
-    """Return states that come from a fit; see `made_cells`. Every provenance is told where the fit is and its unit of time."""
+    """Return states that come from a fit; see `made_cells`.
+
+    Every entry of `uns` also holds the key of the fit and its unit of time.
+    """
     about = {"key": fitted.keys.uns, "time_unit": fitted.cells.unit}
-    told = {name: about | dict(values) for name, values in uns.items()}
+    described = {name: about | dict(values) for name, values in uns.items()}
     return made_cells(
-        adata, x, obs, use_rep=fitted.cells.use_rep, genes=genes, keys=fitted.keys, uns=told
+        adata, x, obs, use_rep=fitted.cells.use_rep, genes=genes, keys=fitted.keys, uns=described
     )
 
 
 def cell_bytes(fitted: Fitted) -> int:
-    """Bytes that one made cell takes, beside its expression (see `Genes.require_room`): its state and its row of `obs`."""
+    """Bytes of the state and the row of `obs` of one computed cell, without its expression."""
     return 8 * fitted.flow.n_dims + 100
 
 
@@ -102,7 +106,7 @@ def made_cells(
     keys: Keys,
     uns: Mapping[str, Mapping[str, Any]],
 ) -> AnnData:
-    """Return states that nobody measured as an AnnData with the genes of `adata`.
+    """Return computed states as an AnnData with the genes of `adata`.
 
     Parameters
     ----------

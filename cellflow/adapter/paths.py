@@ -25,7 +25,7 @@ __all__ = ["read_paths"]
 def read_paths(
     adata: AnnData, keys: Keys, record: Mapping[str, Any], cells: Cells, *, samples: bool
 ) -> FloatArray:
-    """Read the paths of all cells, shape `(n, n_times, d)`, of several diffusions `(n, n_rep, n_times, d)`.
+    """Read paths of all cells, `(n, n_times, d)`; of diffusions `(n, n_rep, n_times, d)`.
 
     Parameters
     ----------

@@ -106,6 +106,13 @@ class ValueScale:
                 " values, or pass leak_free=False."
             )
             raise InputError(msg)
+        if smallest == largest:
+            msg = (
+                f"{where} is {largest:g} everywhere, so that no PCA can be made of it. Expected"
+                " expression that varies: pass layer= with counts or log expression, or"
+                " leak_free=False."
+            )
+            raise InputError(msg)
         centred = smallest < 0 and is_centred(values)
         whole = smallest >= 0 and largest >= 2 and bool((stored == np.round(stored)).all())
         large = not whole and not centred and largest > _LARGEST_LOG
@@ -162,7 +169,7 @@ def components(
 
 
 def difference_of(x: FloatArray, y: FloatArray) -> float:
-    """Root mean square difference of coordinates after the best rotation, over the spread of `x`."""
+    """Root mean square difference after the best rotation, as a share of the spread of `x`."""
     x, y = (a.astype(np.float64) - a.mean(axis=0, dtype=np.float64) for a in (x, y))
     spread = float(np.square(x).sum())
     if spread == 0.0:

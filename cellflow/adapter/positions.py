@@ -10,16 +10,16 @@ import numpy as np
 
 from cellflow.adapter.expression import is_sparse
 from cellflow.adapter.keys import basis_of, spelled
+from cellflow.adapter.outliers import not_finite, oddities
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.core._numbers import is_integer, shown
 from cellflow.core._typing import FloatArray
 from cellflow.errors import MissingKeyError, closest
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
-__all__ = ["MAX_GENES", "examine_distances", "examine_positions", "read_positions"]
+__all__ = ["MAX_GENES", "examine_positions", "read_positions"]
 
 #: With more genes than this, `use_rep="X"` is asked to go through PCA.
 MAX_GENES = 500
@@ -27,17 +27,10 @@ MAX_GENES = 500
 _DENSE_LIMIT = 2 * 1024**3
 #: Rows of a dask array that are computed together.
 _CHUNK = 65536
-#: Distance of a cell from which it is pointed out, and from which it is refused; see
-#: `examine_distances`.
-_FAR = 30.0
-_HOPELESS = 1e6
-#: Rounding by float32 that is pointed out, and that leaves nothing, in standard deviations of the
-#: column.
-_COARSE = 1e-2
-_LOST = 1.0
 #: Pictures: made for the eye, with distances and densities that mean nothing to a dynamics.
 _PICTURES = re.compile(
-    r"umap|t-?sne|draw_graph|force_?(directed|atlas)|(^|_)(fa2?|fr|kk|drl|spring)($|_)|spring|phate|pacmap|trimap"
+    r"umap|t-?sne|draw_graph|force_?(directed|atlas)|(^|_)(fa2?|fr|kk|drl|spring)($|_)"
+    r"|spring|phate|pacmap|trimap"
     r"|mde(?![a-z])",
     re.IGNORECASE,
 )
@@ -57,6 +50,32 @@ def examine_positions(
     if found is None:
         return None
     use_rep, where, value = found
+    width = yield from _width(adata, value, where, n_dims)
+    if width is None:
+        return None
+    raw = _dense(value, width)
+    if raw.dtype.kind not in "fiub" and raw.dtype.name != "bfloat16":
+        yield Problem(
+            where,
+            f"has dtype {raw.dtype}",
+            "real numbers",
+            "Convert it, for example with .astype('float32').",
+        )
+        return None
+    with np.errstate(over="ignore"):
+        x = np.ascontiguousarray(raw, dtype=np.float32)
+    if raw.dtype != np.float32:
+        yield Problem(where, f"has dtype {raw.dtype}", "float32", "It is converted.", "note")
+    bad = list(not_finite(x, raw, where, adata, getattr(value, "columns", None)))
+    if bad:
+        yield from bad
+        return None
+    yield from oddities(x, raw, where)
+    return use_rep, x
+
+
+def _width(adata: AnnData, value: Any, where: str, n_dims: int | None) -> Examination[int | None]:
+    """Check the shape of a representation; returns the number of dimensions to use."""
     shape = tuple(value.shape)
     if len(shape) != 2 or shape[0] != adata.n_obs or 0 in shape:
         expected = (
@@ -77,75 +96,7 @@ def examine_positions(
             where, size, f"at most {_DENSE_LIMIT / 1024**3:.0f} GB", remedy, argument="n_dims"
         )
         return None
-    raw = _dense(value, width)
-    if raw.dtype.kind not in "fiub" and raw.dtype.name != "bfloat16":
-        yield Problem(
-            where,
-            f"has dtype {raw.dtype}",
-            "real numbers",
-            "Convert it, for example with .astype('float32').",
-        )
-        return None
-    with np.errstate(over="ignore"):
-        x = np.ascontiguousarray(raw, dtype=np.float32)
-    if raw.dtype != np.float32:
-        yield Problem(where, f"has dtype {raw.dtype}", "float32", "It is converted.", "note")
-    bad = list(_not_finite(x, raw, where, adata, getattr(value, "columns", None)))
-    if bad:
-        yield from bad
-        return None
-    yield from _oddities(x, raw, where)
-    return use_rep, x
-
-
-def examine_distances(
-    x: FloatArray, time: FloatArray, where: str, names: pd.Index
-) -> Iterator[Problem]:
-    """Look for single cells that are extremely far from the others of their time.
-
-    A distance is from the median of the snapshot, in units of the 90th percentile there; of tight
-    snapshots, of that of a typical one. On measured sets the largest is below 15.
-
-    Parameters
-    ----------
-    x
-        Positions, shape `(n, d)`.
-    time
-        Shape `(n,)`; cells without a time are passed over.
-    where
-        What messages call the positions.
-    names
-        Of the cells.
-    """
-    groups = [np.flatnonzero(time == t) for t in np.unique(time[~np.isnan(time)])]
-    away = np.zeros(len(x))
-    widths = np.zeros(len(groups))
-    for k, rows in enumerate(groups):
-        positions = x[rows].astype(np.float64)
-        away[rows] = np.linalg.norm(positions - np.median(positions, axis=0), axis=1)
-        widths[k] = np.percentile(away[rows], 90, method="lower")
-    typical = float(np.median(widths[widths > 0])) if (widths > 0).any() else 0.0
-    if typical == 0.0:
-        return
-    for rows, width in zip(groups, widths, strict=True):
-        away[rows] /= max(width, typical)
-    far = np.flatnonzero(away > _FAR)
-    if len(far) == 0:
-        return
-    worst = far[np.argmax(away[far])]
-    found = (
-        f"has {len(far)} cells that are extremely far from the others of their time (first:"
-        f" {names[far[0]]!r}; worst: {names[worst]!r}, {away[worst]:.3g} times as far as nine"
-        " tenths of them)"
-    )
-    expected = f"cells within {_FAR:g} times that distance"
-    remedy = (
-        "Remove such cells, if they are debris or doublets: they stretch the coordinates that the"
-        " others are learned in."
-    )
-    if away[worst] > _HOPELESS:
-        remedy = "Remove these cells: beside them, all others are one point in single precision."
-    yield Problem(where, found, expected, remedy, "error" if away[worst] > _HOPELESS else "warning")
+    return width
 
 
 def _stored(
@@ -155,24 +106,8 @@ def _stored(
     known = sorted(map(str, adata.obsm))
     key = spelled(adata, use_rep)
     if key is None and isinstance(use_rep, str) and use_rep == "X":
-        if adata.X is None:
-            yield Problem(
-                "adata.X",
-                "is None",
-                "expression",
-                f"Pass use_rep= one of {known}.",
-                argument="use_rep",
-            )
-        elif adata.n_vars > MAX_GENES:
-            remedy = "Run sc.pp.pca(adata) and pass use_rep='X_pca'."
-            expected = f"at most {MAX_GENES} genes as positions"
-            yield Problem(
-                "adata.X", f"has {adata.n_vars:,} genes", expected, remedy, argument="use_rep"
-            )
-        else:
-            yield from _counts(adata.X)
-            return "X", "adata.X", adata.X
-        return None
+        usable = yield from _genes_as_positions(adata, known)
+        return ("X", "adata.X", adata.X) if usable else None
     if key is None:
         hint = closest(use_rep, [*known, *map(basis_of, known)])
         expected = f"one of {known}"
@@ -199,6 +134,22 @@ def _stored(
         )
         return None
     return key, where, value
+
+
+def _genes_as_positions(adata: AnnData, known: list[str]) -> Examination[bool]:
+    """Check whether `X` can be the representation."""
+    if adata.X is None:
+        remedy = f"Pass use_rep= one of {known}."
+        yield Problem("adata.X", "is None", "expression", remedy, argument="use_rep")
+        return False
+    if adata.n_vars > MAX_GENES:
+        remedy = "Run sc.pp.pca(adata) and pass use_rep='X_pca'."
+        found = f"has {adata.n_vars:,} genes"
+        expected = f"at most {MAX_GENES} genes as positions"
+        yield Problem("adata.X", found, expected, remedy, argument="use_rep")
+        return False
+    yield from _counts(adata.X)
+    return True
 
 
 def _counts(x: Any) -> Iterator[Problem]:
@@ -245,64 +196,3 @@ def _dense(value: Any, width: int) -> np.ndarray:
     if isinstance(value, np.ma.MaskedArray):
         value = np.ma.filled(value.astype(np.float64), np.nan)
     return np.asarray(value[:, :width])
-
-
-def _not_finite(
-    x: FloatArray, raw: np.ndarray, where: str, adata: AnnData, columns: pd.Index | None
-) -> Iterator[Problem]:
-    """One problem for each kind of value that is no usable number."""
-    if np.isfinite(x).all():
-        return
-    nan = np.isnan(x)
-    infinite = (
-        np.isinf(raw.astype(np.float64))
-        if raw.dtype.kind in "fV"
-        else np.zeros(x.shape, dtype=bool)
-    )
-    kinds = (
-        ("NaN", nan, f"np.isnan({where})"),
-        ("infinite values", infinite, f"np.isinf({where})"),
-        (
-            "values above the float32 maximum of 3.4e38",
-            np.isinf(x) & ~infinite,
-            f"(abs({where}) > 3.4e38)",
-        ),
-    )
-    for name, bad, test in kinds:
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            label = int(column) if columns is None else columns[column]
-            found = (
-                f"has {bad.sum()} {name} (first: cell {adata.obs_names[row]!r}, column {label!r})"
-            )
-            yield Problem(where, found, "finite numbers", f"Remove: adata[~{test}.any(1)].copy()")
-
-
-def _oddities(x: FloatArray, raw: np.ndarray, where: str) -> Iterator[Problem]:
-    if len(x) < 2:
-        return
-    varies = np.ptp(raw.astype(np.float64), axis=0) > 0
-    constant = np.flatnonzero(~varies)
-    if len(constant):
-        found = (
-            f"has {len(constant)} of {x.shape[1]} dimensions that are constant (first: column"
-            f" {constant[0]})"
-        )
-        severity = "warning" if varies.any() else "error"
-        remedy = "Compute the representation again, or remove them; they carry no information."
-        yield Problem(where, found, "dimensions that vary", remedy, severity)  # type: ignore[arg-type] # of a Literal
-    lost = np.zeros(x.shape[1])
-    for k in np.flatnonzero(varies):
-        column = raw[:, k].astype(np.float64)
-        lost[k] = np.abs(column - x[:, k]).max() / column.std()
-    coarse = np.flatnonzero(lost > _COARSE)
-    if len(coarse):
-        worst = coarse[np.argmax(lost[coarse])]
-        found = (
-            f"loses precision in float32 in {len(coarse)} of {x.shape[1]} dimensions (worst: column"
-            f" {worst}, rounded by up to {lost[worst]:.2g} of its standard deviation)"
-        )
-        remedy = f"Centre and scale it first: x = {where}; {where} = (x - x.mean(0)) / x.std()."
-        severity = "error" if lost[worst] > _LOST else "warning"
-        expected = "values near zero, of a size that single precision holds"
-        yield Problem(where, found, expected, remedy, severity)  # type: ignore[arg-type] # of a Literal

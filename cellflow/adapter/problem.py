@@ -1,4 +1,4 @@
-"""What is wrong with the data, as a value: one list of findings serves the errors, the warnings, the log and `pp.check`."""
+"""Findings about the data, as values: errors, warnings, log and `pp.check` are made from them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import Literal, TypeAlias, TypeVar
 from cellflow.core._warn import warn
 from cellflow.errors import InputError, InputWarning
 
-__all__ = ["Examination", "Problem", "problems", "settle"]
+__all__ = ["Examination", "Problem", "Severity", "problems", "settle"]
 
 _log = logging.getLogger("cellflow")
 T = TypeVar("T")
+
+
+#: How serious a finding is.
+Severity: TypeAlias = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Problem:
     found: str
     expected: str
     remedy: str
-    severity: Literal["error", "warning", "note"] = "error"
+    severity: Severity = "error"
     kind: type[InputError] = InputError
     argument: str = ""
 
@@ -55,7 +59,7 @@ Examination: TypeAlias = Generator[Problem, None, T]
 
 
 def settle(examination: Examination[T | None], *, again: bool = False, instead: str = "") -> T:
-    """Run a check; raise its first error, give its warnings, log its notes, and return what it read.
+    """Run a check; raise its first error, warn, log its notes, and return what it read.
 
     Warnings and notes come after the whole check has passed, so that an error is the only thing
     said; of data that are read `again` after a fit, they have been said. A call that lacks the

@@ -1,4 +1,4 @@
-"""The one validation door: an AnnData in, checked arrays out."""
+"""Read an AnnData into checked arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.columns import column_of, masses_of, weights_of
-from cellflow.adapter.positions import examine_distances, examine_positions
+from cellflow.adapter.outliers import examine_distances
+from cellflow.adapter.positions import examine_positions
 from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.times import ParsedTimes, examine_times
@@ -66,7 +67,7 @@ def require_anndata(adata: object) -> None:
 
 
 def examine(adata: AnnData, reading: Reading) -> Examination[Cells | None]:
-    """Check everything that `read` reads; yields all that is wrong or odd, in the order of its reading."""
+    """Check everything that `read` reads; yields all findings in the order of reading."""
     foreign = list(_not_anndata(adata))
     if foreign:
         yield from foreign
@@ -103,7 +104,7 @@ def examine_cells(
         n = int(adata.obs_names.duplicated().sum())
         found = f"repeats {n} names (first: {adata.obs_names[adata.obs_names.duplicated()][0]!r})"
         remedy = (
-            "Cells are told apart by position here; adata.obs_names_make_unique() helps everything"
+            "Cells are identified by position here; adata.obs_names_make_unique() helps everything"
             " keyed by name."
         )
         yield Problem("adata.obs_names", found, "one name per cell", remedy, "note")

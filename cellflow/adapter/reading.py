@@ -1,4 +1,4 @@
-"""Which parts of an AnnData a call reads: the arguments that `tl.flow`, `bench.holdout` and others share."""
+"""Parts of an AnnData that a call reads: arguments of `tl.flow`, `bench.holdout` and others."""
 
 from __future__ import annotations
 

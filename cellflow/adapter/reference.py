@@ -29,7 +29,7 @@ _CHOICE = 71
 
 
 def kept_cells(snapshots: Snapshots, seed: int) -> dict[str, Any]:
-    """Return the entry of a fit's record with cells of every snapshot: all, or a random 1,000; those of weight 0 left out."""
+    """Return the entry of a record with cells of positive weight: all of a snapshot, or 1,000."""
     x = []
     time = []
     for k, population in enumerate(snapshots.populations):

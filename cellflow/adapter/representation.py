@@ -1,4 +1,4 @@
-"""Principal components that have not seen some of the cells, where the stored ones are principal components."""
+"""A stored PCA made again without some of the cells."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["LEAKY", "Refit", "refit_of", "seen_by"]
 
-#: What a table says of coordinates that have seen the cells they are judged on.
+#: Label of coordinates that were computed with the cells that they are judged on.
 LEAKY = "as given: has seen the held-out cells"
-#: Variable genes that are chosen where nothing tells how many were.
+#: Variable genes that are chosen where their number is not stored.
 _N_GENES = 2000
-#: Of the normalisation of counts.
+#: Total of a cell after the usual normalisation of counts.
 _TARGET = 1e4
 #: Two sets of coordinates with at most this root mean square difference are the same ones. It is
 #: taken after the best rotation, as a share of their spread. Solvers differ by less (a hundredth in
@@ -42,7 +42,7 @@ _TARGET = 1e4
 _SAME = 0.02
 #: Differences of projections onto the same loadings: rounding in single precision.
 _ROUNDING = 0.01
-#: What counts are commonly brought to before they are logged.
+#: Usual totals of a cell before the logarithm.
 _TARGETS: tuple[Target, ...] = (_TARGET, "median", 1e6, None)
 
 
@@ -92,12 +92,12 @@ class Refit:
         return f"PCA of {made}, made without the held-out cells{seen}{self.note}"
 
     def coordinates(self, seen: IntArray, *, random_state: int = 0) -> FloatArray:
-        """Find genes, centre and axes from the cells `seen`, and project all cells; shape `(n, n_dims)`, float32.
+        """Find genes, centre and axes from the cells `seen`, and project all cells: `(n, n_dims)`.
 
         Raises
         ------
         InputError
-            Fewer cells or genes than dimensions, or values whose variable genes cannot be told.
+            Fewer cells or genes than dimensions, or values whose variable genes cannot be found.
         """
         values = log_normalised(self.values, self.target, seen) if self.linear else self.values
         if self.n_genes < values.shape[1]:
@@ -126,7 +126,7 @@ class Refit:
                 sc.pp.highly_variable_genes(cells, n_top_genes=self.n_genes)
         except ValueError as cause:
             msg = (
-                f"The {self.n_genes} most variable of {cells.n_vars} genes cannot be told without"
+                f"The {self.n_genes} most variable of {cells.n_vars} genes cannot be found without"
                 f" the held-out cells ({cause}). Pass layer= with counts or log expression, or"
                 " leak_free=False."
             )
@@ -137,7 +137,7 @@ class Refit:
 def refit_of(
     adata: AnnData, *, use_rep: str, n_dims: int, layer: str | None = None
 ) -> tuple[Refit | None, str]:
-    """Find out how a representation can be made again without some cells; returns that, or None and the reason.
+    """Find how a representation can be made again without some cells; or None, and the reason.
 
     Whether the representation is a PCA of the expression is decided by its values, whatever its
     name: the PCA of all cells is computed and compared with it, up to a rotation. Compared are the
@@ -176,20 +176,11 @@ def refit_of(
             continue
         values = rows[slice(0, adata.n_obs)]
         scale = ValueScale.of(values, where)
-        if scale.smallest == scale.largest:
-            msg = (
-                f"{where} is {scale.largest:g} everywhere, so that no PCA can be made of it."
-                " Expected expression that varies: pass layer= with counts or log expression, or"
-                " leak_free=False."
-            )
-            raise InputError(msg)
         found, difference, other = _matched(adata, values, scale, pca, stored)
         if found is not None:
             _warn_if_centred(found, where)
-            return (
-                replace(found, what="expression" if source is None else f"expression in {where}"),
-                "",
-            )
+            what = "expression" if source is None else f"expression in {where}"
+            return replace(found, what=what), ""
         what = f"adata.obsm[{key!r}] is not the PCA of {where}"
         if np.isfinite(difference):
             what += (
@@ -207,7 +198,7 @@ def refit_of(
 
 
 def seen_by(use_rep: str) -> str:
-    """What a verdict says of coordinates that have seen the cells it is about."""
+    """Sentence of a verdict about coordinates that were computed with the judged cells."""
     return (
         f"Distances are in adata.obsm[{use_rep!r}] as it is, which has seen the held-out cells, so"
         " they are no test on cells that are new to the representation."
@@ -260,7 +251,7 @@ def _centrings(params: Mapping[str, Any]) -> tuple[bool, ...]:
 def _as_asked(
     values: Any, scale: ValueScale, pca: StoredPCA, n_dims: int, what: str, where: str
 ) -> Refit:
-    """The analysis of a layer that was asked for, although the stored coordinates are no PCA of it."""
+    """The analysis of a requested layer of which the stored coordinates are no PCA."""
     done = "normalised to 10,000 a cell, logged" if scale.linear else "taken as it is"
     msg = (
         f"{what}. It is made again from {where} as asked ({done}), so that distances are in other"

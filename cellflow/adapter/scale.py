@@ -30,7 +30,7 @@ _RTOL = 1e-3
 def examine_scale(
     adata: AnnData, rows: Expression, x: FloatArray, use_rep: str, layer: str | None
 ) -> Iterator[Problem]:
-    """Point out a PCA of values that are no logarithms, and such values as what positions `x (n, d)` are decoded to."""
+    """Report a PCA of values that are no logarithms, and expression that is none."""
     where = expression_at(layer)
     axes = stored_axes(adata, x.shape[1])
     scale = _linear_scale(rows)
@@ -73,7 +73,7 @@ def examine_scale(
 
 
 def stored_axes(adata: AnnData, n_dims: int) -> FloatArray | None:
-    """The leading principal axes in `varm["PCs"]`, shape `(genes, n_dims)`; None where there are no such numbers."""
+    """The leading principal axes in `varm["PCs"]`, shape `(genes, n_dims)`, or None."""
     stored: Any = adata.varm.get("PCs")
     if stored is None:
         return None
@@ -133,7 +133,7 @@ class _Unlogged:
 
 
 def _linear_scale(rows: Expression) -> str:
-    """What says that values are no logarithms, as the predicate of a sentence; empty where nothing does."""
+    """Evidence that values are no logarithms, as the predicate of a sentence; or empty."""
     block = _sampled(rows)
     values = block.data if hasattr(block, "nnz") else np.asarray(block).ravel()
     if (
@@ -150,7 +150,7 @@ def _linear_scale(rows: Expression) -> str:
 
 
 def _is_pca(adata: AnnData, rows: Expression, axes: FloatArray | None, x: FloatArray) -> bool:
-    """Whether a representation is a PCA of a matrix, by the stored axes or by those that the cells themselves give."""
+    """Whether a representation is a PCA of a matrix, by stored axes or by those of the cells."""
     if axes is not None and _reproduces(rows, axes, x):
         return True
     # Axes of a PCA follow from its scores: W = Y'x / diag(x'x). Of anything else, projecting on W
@@ -171,7 +171,7 @@ def _is_pca(adata: AnnData, rows: Expression, axes: FloatArray | None, x: FloatA
 
 
 def _reproduces(rows: Expression, axes: FloatArray, x: FloatArray) -> bool:
-    """Whether the values projected on `axes` are `x` up to a shift, judged on evenly spaced cells."""
+    """Whether values projected on `axes` are `x` up to a shift, by evenly spaced cells."""
     there = np.asarray(x[_every(len(x))], dtype=np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         projected = np.asarray(_sampled(rows) @ axes)

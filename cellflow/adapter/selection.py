@@ -22,7 +22,7 @@ Selection: TypeAlias = "np.ndarray | pd.Series | pd.Index | Sequence[bool | int 
 
 
 def cell_rows(adata: AnnData, cells: Selection) -> IntArray:
-    """Row numbers of chosen cells, in the order that they were given; a mask keeps the order of `adata`.
+    """Row numbers of chosen cells, in the given order; a mask keeps the order of `adata`.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def gene_columns(adata: AnnData, genes: Selection) -> IntArray:
 
 
 def shared_genes(adata: AnnData, genes: np.ndarray) -> tuple[IntArray, IntArray]:
-    """Columns of `adata` and positions in `genes` of the genes that both have, in the order of `adata`.
+    """Columns of `adata`, and positions in `genes`, of shared genes, in the order of `adata`.
 
     Raises
     ------
@@ -68,8 +68,7 @@ def shared_genes(adata: AnnData, genes: np.ndarray) -> tuple[IntArray, IntArray]
 
 
 def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) -> IntArray:
-    import pandas as pd
-
+    """Positions of chosen entries: a mask, positions or names."""
     try:
         values = np.atleast_1d(np.asarray(chosen))
     except ValueError:  # lists of several lengths
@@ -86,20 +85,7 @@ def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) ->
     if values.size == 0:
         return np.zeros(0, dtype=np.int64)
     if values.dtype.kind == "b":
-        if len(values) != n:
-            msg = (
-                f"{argument}= is a mask of length {len(values)}; expected {n}, one value per entry"
-                f" of {where}."
-            )
-            raise InputError(msg)
-        if isinstance(chosen, pd.Series) and not (
-            chosen.index.equals(names) or isinstance(chosen.index, pd.RangeIndex)
-        ):
-            msg = (
-                f"{argument}= is a mask with another index than {where}; pass mask.loc[{where}], or"
-                " mask.to_numpy()."
-            )
-            raise InputError(msg)
+        _require_mask(chosen, values, names, argument, where)
         return np.flatnonzero(values)
     if values.dtype.kind in "iu":
         outside = values[(values < 0) | (values >= n)]
@@ -117,6 +103,28 @@ def _positions(chosen: Selection, names: pd.Index, argument: str, where: str) ->
         f" from {where}."
     )
     raise InputError(msg)
+
+
+def _require_mask(
+    chosen: Selection, values: np.ndarray, names: pd.Index, argument: str, where: str
+) -> None:
+    """Require that a mask has one value per entry, in the same order."""
+    import pandas as pd
+
+    if len(values) != len(names):
+        msg = (
+            f"{argument}= is a mask of length {len(values)}; expected {len(names)}, one value per"
+            f" entry of {where}."
+        )
+        raise InputError(msg)
+    if isinstance(chosen, pd.Series) and not (
+        chosen.index.equals(names) or isinstance(chosen.index, pd.RangeIndex)
+    ):
+        msg = (
+            f"{argument}= is a mask with another index than {where}; pass mask.loc[{where}], or"
+            " mask.to_numpy()."
+        )
+        raise InputError(msg)
 
 
 def _named(wanted: Sequence[str], names: pd.Index, argument: str, where: str) -> IntArray:

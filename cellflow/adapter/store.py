@@ -41,7 +41,7 @@ def unpack(model: Mapping[str, Any], where: str, fields: Networks | None = None)
 
 
 def sealed(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> dict[str, Any]:
-    """Return a model's state as text and plain arrays, with a checksum: what an h5ad holds for ever."""
+    """Return a model's state as text and plain arrays with a checksum, which an h5ad can hold."""
     text = json.dumps(config, sort_keys=True)
     return {
         "format": FORMAT,
@@ -96,7 +96,7 @@ def opened(
         raise ModelFileError(msg)
     try:
         return json.loads(str(text)), arrays
-    except (ValueError, RecursionError) as cause:  # with a checksum that somebody made for it
+    except (ValueError, RecursionError) as cause:
         msg = f"{where} holds no model: its configuration is no JSON ({cause}). {remedy}"
         raise ModelFileError(msg) from cause
 
@@ -138,7 +138,7 @@ def load_flow(adata: AnnData, keys: Keys, fields: Networks | None = None) -> Flo
 
 
 def plain(value: Any) -> Any:
-    """Return a value as an h5ad can hold it: no None (the entry is left out), no tuples, nested dictionaries of the same."""
+    """Return a value as an h5ad can hold it: without None entries and tuples, at any depth."""
     if isinstance(value, Mapping):
         return {str(name): plain(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""A column of times, in any of the forms that people write them, as numbers with one unit."""
+"""A column of times, in any of the usual forms, as numbers with one unit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.adapter.problem import Examination, Problem, settle
-from cellflow.adapter.units import DURATIONS, WORDS, Unit, label_of
+from cellflow.adapter.units import DURATIONS, WORDS, label_of
 from cellflow.core._numbers import LARGEST, shown
 from cellflow.core._typing import FloatArray
 
@@ -90,60 +90,47 @@ def examine_times(column: pd.Series, key: str) -> Examination[ParsedTimes | None
     except TypeError:
         yield Problem(key, f"holds {column.iloc[0]!r} and its like", _EXPECTED, _REMEDY)
         return None
-    unused = (
-        len(column.cat.categories) - len(distinct)
-        if isinstance(column.dtype, pd.CategoricalDtype)
-        else 0
-    )
-    if unused:
-        yield Problem(
-            key,
-            f"has {unused} categories without cells",
-            "cells in every category",
-            "They are ignored.",
-            "note",
-        )
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        unused = len(column.cat.categories) - len(distinct)
+        found = f"has {unused} categories without cells"
+        if unused:
+            yield Problem(key, found, "cells in every category", "They are ignored.", "note")
     values = pd.Index(distinct)
     if isinstance(values, pd.CategoricalIndex):
         values = values.categories.take(values.codes)
-    kind = pd.api.types.infer_dtype(values)
-    if kind in {"floating", "integer", "mixed-integer-float", "decimal"}:
-        parsed = yield from _numbers(values, key)
-    elif kind in {"string", "empty"}:
-        parsed = yield from _strings(
-            values, np.bincount(codes[codes >= 0], minlength=len(values)), key
-        )
-    elif kind in {"timedelta64", "timedelta"}:
-        parsed = _durations(pd.to_timedelta(values))
-    elif kind in {"datetime64", "datetime", "date", "period"}:
-        moments = (
-            pd.PeriodIndex(values).to_timestamp() if kind == "period" else pd.to_datetime(values)
-        )
-        parsed = _durations(moments - moments.min())
-        yield Problem(
-            key,
-            f"holds dates, counted here in {parsed.unit} from the first",
-            "numbers",
-            "An h5ad cannot hold such a column: replace it by numbers before you save.",
-            "warning",
-        )
-    else:
-        found = f"holds {_listed(values)} (of kind {kind})"
-        yield Problem(key, found, _EXPECTED, _REMEDY)
-        return None
+    counts = np.bincount(codes[codes >= 0], minlength=len(values))
+    parsed = yield from _parsed(values, counts, key)
     if parsed is None:
         return None
     numbers = yield from _merged(parsed.values, key)
     if parsed.labels:
         pairs = ", ".join(f"{label!r} -> {number:g}" for label, number in parsed.labels.items())
-        yield Problem(
-            key,
-            f"was read as {parsed.unit or 'numbers'}: {pairs}",
-            "numbers",
-            "No action is needed.",
-            "note",
-        )
+        found = f"was read as {parsed.unit or 'numbers'}: {pairs}"
+        yield Problem(key, found, "numbers", "No action is needed.", "note")
     return ParsedTimes(np.append(numbers, np.nan)[codes], parsed.unit, parsed.labels, parsed.zero)
+
+
+def _parsed(values: pd.Index, counts: np.ndarray, key: str) -> Examination[ParsedTimes | None]:
+    """Check and read distinct values, by their type."""
+    import pandas as pd
+
+    kind = pd.api.types.infer_dtype(values)
+    if kind in {"floating", "integer", "mixed-integer-float", "decimal"}:
+        return (yield from _numbers(values, key))
+    if kind in {"string", "empty"}:
+        return (yield from _strings(values, counts, key))
+    if kind in {"timedelta64", "timedelta"}:
+        return _durations(pd.to_timedelta(values))
+    if kind in {"datetime64", "datetime", "date", "period"}:
+        is_period = kind == "period"
+        dates = pd.PeriodIndex(values).to_timestamp() if is_period else pd.to_datetime(values)
+        parsed = _durations(dates - dates.min())
+        found = f"holds dates, counted here in {parsed.unit} from the first"
+        remedy = "An h5ad cannot hold such a column: replace it by numbers before you save."
+        yield Problem(key, found, "numbers", remedy, "warning")
+        return parsed
+    yield Problem(key, f"holds {_listed(values)} (of kind {kind})", _EXPECTED, _REMEDY)
+    return None
 
 
 def _widened(column: pd.Series) -> pd.Series:
@@ -167,16 +154,10 @@ def _numbers(values: pd.Index, key: str) -> Examination[ParsedTimes | None]:
 
 
 def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[ParsedTimes | None]:
-    read: dict[str, tuple[float, Unit]] = {}
-    unread: list[int] = []
-    for position, label in enumerate(values):
-        if label.strip().casefold() in _MISSING:
-            continue
-        found_label = label_of(label)
-        if found_label is None:
-            unread.append(position)
-        else:
-            read[label] = found_label[0], found_label[1] or WORDS["t"]
+    """Check and read labels."""
+    known = [label for label in values if label.strip().casefold() not in _MISSING]
+    labels = {label: label_of(label) for label in known}
+    unread = [k for k, label in enumerate(values) if label in labels and labels[label] is None]
     if unread:
         cells = int(counts[unread].sum())
         found = (
@@ -185,6 +166,7 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
         )
         yield Problem(key, found, _EXPECTED, _REMEDY)
         return None
+    read = {label: (x[0], x[1] or WORDS["t"]) for label, x in labels.items() if x is not None}
     families: dict[str, list[str]] = {}
     for label, (_, unit) in read.items():
         families.setdefault(unit.family, []).append(label)
@@ -193,27 +175,24 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
         found = f"mixes times that do not go together: {groups}"
         yield Problem(key, found, "times counted from one zero, in one unit", _REMEDY)
         return None
-    finest = min(
-        (unit for _, unit in read.values()), key=lambda unit: unit.length, default=WORDS["t"]
-    )
+    by_length = sorted({unit for _, unit in read.values()}, key=lambda unit: unit.length)
+    finest = by_length[0] if by_length else WORDS["t"]
     # Multiplied first: 3 days are 72 hours exactly, whichever lengths are no binary fractions.
     numbers = {
         label: number * unit.length / finest.length for label, (number, unit) in read.items()
     }
     values_read = np.array([numbers.get(label, np.nan) for label in values], dtype=np.float64)
-    examples = {unit: label for label, (_, unit) in reversed(read.items())}
-    if len(examples) > 1:
-        units = sorted(examples, key=lambda unit: unit.length)
-        shares = " and ".join(f"{unit.name} ({examples[unit]!r})" for unit in units)
+    if len(by_length) > 1:
+        examples = {unit: label for label, (_, unit) in reversed(read.items())}
+        shares = " and ".join(f"{unit.name} ({examples[unit]!r})" for unit in by_length)
         remedy = (
-            f"All times are in {finest.name} from here on: ask in {finest.name}, or as in"
-            f" {examples[units[-1]]!r}."
+            f"All times are in {finest.name} from here on: give times in {finest.name}, or as in"
+            f" {examples[by_length[-1]]!r}."
         )
         yield Problem(key, f"mixes labels in {shares}", "labels in one unit", remedy, "warning")
     zero = "" if finest.family in {*DURATIONS, "number"} else finest.family
-    return ParsedTimes(
-        values_read, finest.name, dict(sorted(numbers.items(), key=lambda item: item[1])), zero
-    )
+    numbers = dict(sorted(numbers.items(), key=lambda item: item[1]))
+    return ParsedTimes(values_read, finest.name, numbers, zero)
 
 
 def _durations(values: pd.TimedeltaIndex) -> ParsedTimes:
@@ -231,7 +210,10 @@ def _durations(values: pd.TimedeltaIndex) -> ParsedTimes:
 
 
 def _merged(numbers: FloatArray, key: str) -> Examination[FloatArray]:
-    """Give times that differ only by rounding (0.3 and 0.1 + 0.2) one number: a gap of 1e-17 would be an infinite velocity."""
+    """Merge times that differ by rounding only, such as 0.3 and 0.1 + 0.2.
+
+    A gap of 1e-17 between snapshots would be an infinite velocity.
+    """
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
     known = ordered[~np.isnan(ordered)]

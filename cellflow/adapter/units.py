@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DURATIONS", "WORDS", "Time", "TimeUnit", "Unit", "is_label", "label_of"]
 
-#: A time that is asked for: a number in the unit of the fit, or a label with a unit of its own
-#: (`"day 3"`, `"48h"`).
+#: A time as an argument: a number in the unit of the fit, or a label with a unit (`"day 3"`,
+#: `"48h"`).
 Time: TypeAlias = "float | str | dt.timedelta"
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A way to write times: which family it can be converted within, and how long it is there."""
+    """A unit of time: its name, the family in which it can be converted, its length there."""
 
     name: str
     family: str
@@ -32,7 +32,10 @@ class Unit:
 
 
 def _units() -> dict[str, Unit]:
-    """Every word that may stand beside the number. Stages of an embryo and ages of a mouse count days from another zero."""
+    """Units by the words beside a number.
+
+    Stages of an embryo and ages of a mouse count days from another zero.
+    """
     words = {
         Unit("seconds", "duration", 1.0): "s sec secs second seconds",
         Unit("minutes", "duration", 60.0): "min mins minute minutes",
@@ -102,8 +105,10 @@ class TimeUnit:
 
     Examples
     --------
-    >>> TimeUnit("hours").number("time", "day 3"), TimeUnit("days", "embryonic").number("time", "E8.5")
-    (72.0, 8.5)
+    >>> TimeUnit("hours").number("time", "day 3")
+    72.0
+    >>> TimeUnit("days", "embryonic").number("time", "E8.5")
+    8.5
     """
 
     name: str = ""
@@ -111,7 +116,7 @@ class TimeUnit:
 
     @classmethod
     def of(cls, name: str, zero: str, time_key: str) -> TimeUnit:
-        """Take the unit of a fit; where the column of times holds bare numbers, its name may be one (`"day"`, `"hours"`)."""
+        """Unit of a fit; of bare numbers, by the name of their column (`"day"`, `"hours"`)."""
         word = WORDS.get(time_key.casefold())
         return (
             cls(word.name, "")

@@ -1,4 +1,4 @@
-"""Back into the AnnData, all or nothing."""
+"""Results into an AnnData: all of them, or none."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
 
 
 def _check_plain(key: object, value: Any, parent: str) -> None:
-    """Make sure that a value of `uns` survives a file: text, numbers, arrays of them, tables, and groups of those."""
+    """Require that a file can hold a value: text, numbers, arrays, tables, or a group of those."""
     import pandas as pd
 
     where = f"{parent}[{key!r}]"

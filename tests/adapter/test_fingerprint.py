@@ -96,7 +96,7 @@ def test_each_single_cell_is_looked_at(many):
         ):
             require_same_positions(known, names, moved, "X_pca")
         with pytest.raises(
-            InputError, match=f"not seen: 1 of 300 that can be told \\(first: 'other{row}'\\)"
+            InputError, match=f"not seen: 1 of 300 compared \\(first: 'other{row}'\\)"
         ):
             require_seen(
                 known,

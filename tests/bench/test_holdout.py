@@ -442,7 +442,7 @@ def test_variable_genes_that_cannot_be_told(cells):
     x[0] = -1000.0
     cells.X = x
     with_pca(cells, mask_var="some")
-    with pytest.raises(InputError, match="7 most variable of 12 genes cannot be told"):
+    with pytest.raises(InputError, match="7 most variable of 12 genes cannot be found"):
         cf.bench.holdout(cells, "hours", **FEW)
 
 
