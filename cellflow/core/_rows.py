@@ -80,11 +80,14 @@ class Rows:
             yield (chunk if count == size else chunk[_filled(count, size)]), count
 
     def evaluate(self, function: Callable[[Rows], Tensor], size: int = _CHUNK) -> Tensor:
-        """Values of a function `rows -> (n, ...)`, chunk by chunk, on the CPU; there must be rows."""
+        """Values of a function `rows -> (n, ...)`, chunk by chunk, on the CPU."""
+        if len(self) == 0:
+            empty = self._each(lambda a: a.new_zeros(1, *a.shape[1:]))
+            return empty.evaluate(function, size)[:0]
         return torch.cat([function(chunk)[:n].cpu() for chunk, n in self.padded(size)])
 
     def bound(self, function: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-        """Return `function` of `(t, x)` alone: called as `(t, x, context)` where there are features."""
+        """`function` of `(t, x)` alone, with the features where there are any."""
         if self.context is None:
             return function
         return lambda t, x: function(t, x, self.context)

@@ -17,15 +17,9 @@ from cellflow.core._settings import guarded
 from cellflow.core._stored import Stored
 from cellflow.core._threads import torch_threads
 from cellflow.core._typing import FloatArray, RandomState
+from cellflow.densities._flow import Builder, NormalizingFlow
 from cellflow.densities._likelihood import MaximumLikelihood
-from cellflow.densities.base import (
-    Builder,
-    Density,
-    NormalizingFlow,
-    State,
-    checked_rows,
-    standardisation,
-)
+from cellflow.densities.base import Density, State, checked_rows, standardisation
 from cellflow.densities.conditioned import Conditioned
 from cellflow.densities.glow import Glow
 from cellflow.densities.maf import MAF
@@ -135,16 +129,8 @@ def fit_density(
         )
         raise InputError(msg)
     build = _FLOWS[method] if isinstance(method, str) else method
-    shift, scale = standardisation(x, share)
-    with Drawing(int(stream(seed, 0).integers(2**63))):
-        flow = build(x.shape[1], 0 if context is None else context.shape[1])
+    flow = _untrained(build, x, share, context, seed)
     with torch_threads(threads):
-        flow.shift.copy_(torch.from_numpy(shift))
-        flow.scale.copy_(torch.from_numpy(scale))
-        if context is not None:
-            spread = context.std(axis=0)
-            flow.context_shift.copy_(torch.from_numpy(context.mean(axis=0)))
-            flow.context_scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
         (MaximumLikelihood() if training is None else training)(flow, x, share, context, seed)
     best = flow.history["val_nll"].argmin()
     step = flow.history["step"][best]
@@ -158,9 +144,26 @@ def fit_density(
     return flow.double().eval()
 
 
+def _untrained(
+    build: Builder, x: FloatArray, share: FloatArray, context: FloatArray | None, seed: int
+) -> NormalizingFlow:
+    """A new flow with the standardisation of the cells."""
+    shift, scale = standardisation(x, share)
+    with Drawing(int(stream(seed, 0).integers(2**63))):
+        flow = build(x.shape[1], 0 if context is None else context.shape[1])
+    with torch.no_grad():
+        flow.shift.copy_(torch.from_numpy(shift))
+        flow.scale.copy_(torch.from_numpy(scale))
+        if context is not None:
+            spread = context.std(axis=0)
+            flow.context_shift.copy_(torch.from_numpy(context.mean(axis=0)))
+            flow.context_scale.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
+    return flow
+
+
 @guarded
 def require_learnable(x: FloatArray, *, weight: FloatArray | None = None) -> None:
-    """Make sure that a density can be learned from cells `(n, d)`, before any of several fits begins.
+    """Check that a density can be learned from cells `(n, d)`.
 
     Raises
     ------

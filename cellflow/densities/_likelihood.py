@@ -14,7 +14,7 @@ from cellflow.core._numbers import as_count, as_number
 from cellflow.core._random import stream, systematic
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.densities.base import NormalizingFlow
+from cellflow.densities._flow import NormalizingFlow
 from cellflow.training.loop import Loop
 from cellflow.training.optimizer import Group
 from cellflow.training.settings import Training
@@ -32,7 +32,9 @@ _BATCHES = 2
 
 @dataclass(frozen=True)
 class MaximumLikelihood:
-    """How a flow is trained: Adam on the negative log-likelihood, weights averaged, the best on held-out cells kept.
+    """Training of a flow: AdamW on the negative log-likelihood, with averaged weights.
+
+    The result has the weights with the best likelihood of held-out cells.
 
     Parameters
     ----------
@@ -48,14 +50,14 @@ class MaximumLikelihood:
     patience
         Steps without a better held-out likelihood after which training stops.
     record_every
-        Steps between two looks at the held-out cells.
+        Steps between two evaluations on the held-out cells.
     ema
         Decay of the exponential moving average of the weights.
     clip
         Largest norm of the gradient.
     weight_decay
-        Decoupled weight decay of the networks, per dimension of the data: the more dimensions, the
-        sooner they overfit.
+        Decoupled weight decay of the networks, per dimension of the data, because networks overfit
+        sooner in more dimensions.
 
     Raises
     ------
@@ -95,7 +97,7 @@ class MaximumLikelihood:
         context: FloatArray | None,
         seed: int,
     ) -> None:
-        """Train a flow in place, on the thread of the caller.
+        """Train a flow in place.
 
         Parameters
         ----------
@@ -122,7 +124,7 @@ class MaximumLikelihood:
             flow,
             lambda module, rows: -cells.log_prob(module, rows).mean()[None],
             self._training(),
-            # Only networks decay: at zero they leave the distribution that the flow started from.
+            # Only networks decay: with weights of zero they do not change the initial distribution.
             groups=[
                 Group(self.weight_decay * flow.dim, has=lambda name: "hyper" in name),
                 Group(rate=_FASTER, has=lambda name: "hyper" not in name),

@@ -49,7 +49,7 @@ class Conditioned:
 def _require_none(context: FloatArray | None) -> None:
     if context is not None:
         msg = (
-            "The context of this density is fixed; found context. Ask the density that it wraps"
+            "The context of this density is fixed; found context. Use the density that it wraps"
             " (`.density`) for another."
         )
         raise InputError(msg)

@@ -1,4 +1,4 @@
-"""A Glow-like flow for vectors: normalisation, learned linear mixing, affine coupling (Kingma and Dhariwal, 2018)."""
+"""Glow for vectors: normalisation, linear mixing, coupling (Kingma and Dhariwal, 2018)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from zuko.transforms import (
 )
 
 from cellflow.core._numbers import as_count
-from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, nonlinear
+from cellflow.densities._flow import LEAST_SCALE, NormalizingFlow, nonlinear
 
 __all__ = ["ActNorm", "Glow"]
 
 
 class ActNorm(LazyTransform):
-    """A learned shift and scale per coordinate, which start such that the first points leave with mean 0 and variance 1."""
+    """A learned shift and scale per coordinate; the first points get mean 0 and variance 1."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -38,13 +38,13 @@ class ActNorm(LazyTransform):
         affine = MonotonicAffineTransform(torch.zeros_like(self.shift), self.log_scale)
         self.shift.copy_(-affine(z).mean(dim=0))
 
-    def forward(self, c: Tensor | None = None) -> DependentTransform:  # noqa: ARG002 (what every lazy transform takes)
+    def forward(self, c: Tensor | None = None) -> DependentTransform:  # noqa: ARG002
         """Return the transform; it does not depend on the context."""
         return DependentTransform(MonotonicAffineTransform(self.shift, self.log_scale), 1)
 
 
 class Glow(NormalizingFlow):
-    """RealNVP with coordinates that are mixed anew, by a learned invertible matrix, before each coupling.
+    """RealNVP with a learned invertible matrix before each coupling.
 
     A step is activation normalisation with data-dependent start, a matrix `L U P` (learned
     triangles, fixed random permutation), and an affine coupling with log-scales softly clipped to
@@ -97,7 +97,7 @@ class Glow(NormalizingFlow):
 
     @torch.no_grad()
     def initialise(self, z: Tensor, context: Tensor | None) -> None:
-        """Start every normalisation from what reaches it."""
+        """Start every normalisation from the points that it gets."""
         super().initialise(z, context)
         for layer in self.transform.transforms:
             if isinstance(layer, ActNorm):

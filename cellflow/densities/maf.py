@@ -11,13 +11,15 @@ from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.transforms import MonotonicAffineTransform
 
 from cellflow.core._numbers import as_count
-from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, nonlinear
+from cellflow.densities._flow import LEAST_SCALE, NormalizingFlow, nonlinear
 
 __all__ = ["MAF"]
 
 
 class MAF(NormalizingFlow):
-    """Every coordinate is scaled and shifted by what came before it, in an order that turns from layer to layer.
+    """Every coordinate is scaled and shifted as a function of the coordinates before it.
+
+    The order of the coordinates is reversed from layer to layer.
 
     Log-scales are softly clipped to +-log(20). One pass gives the density; sampling takes `dim`
     passes per layer.
@@ -27,7 +29,7 @@ class MAF(NormalizingFlow):
     dim, n_context
         Dimension, at least two, and number of context features.
     transforms
-        Number of layers; they take the coordinates forwards and backwards by turns.
+        Number of layers.
     hidden
         Widths of each layer's masked network.
 

@@ -11,15 +11,16 @@ from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.transforms import MonotonicRQSTransform
 
 from cellflow.core._numbers import as_count
-from cellflow.densities.base import SPLINE_BOUND, NormalizingFlow
+from cellflow.densities._flow import SPLINE_BOUND, NormalizingFlow
 
 __all__ = ["NSF"]
 
 
 class NSF(NormalizingFlow):
-    """Every coordinate passes through a monotonic rational-quadratic spline that depends on what came before it.
+    """Monotonic rational-quadratic splines, each a function of the coordinates before.
 
-    The splines live on [-5, 5] in standard deviations and are the identity outside, so far tails
+    The splines are defined on [-5, 5] in standard deviations and are the identity outside, so far
+    tails
     are Gaussian. One pass gives the density; sampling takes `dim` passes per layer. Works on
     one-dimensional data.
 
@@ -28,7 +29,7 @@ class NSF(NormalizingFlow):
     dim, n_context
         Dimension and number of context features.
     transforms
-        Number of layers; they take the coordinates forwards and backwards by turns.
+        Number of layers; the order of the coordinates is reversed from layer to layer.
     hidden
         Widths of each layer's masked network.
     bins
@@ -36,7 +37,8 @@ class NSF(NormalizingFlow):
 
     References
     ----------
-    Durkan, Bekasov, Murray, Papamakarios. Neural spline flows. NeurIPS 2019. https://arxiv.org/abs/1906.04032
+    Durkan, Bekasov, Murray, Papamakarios. Neural spline flows. NeurIPS 2019.
+    https://arxiv.org/abs/1906.04032
     """
 
     def __init__(

@@ -11,16 +11,18 @@ from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import MonotonicAffineTransform
 
 from cellflow.core._numbers import as_count
-from cellflow.densities.base import LEAST_SCALE, NormalizingFlow, nonlinear
+from cellflow.densities._flow import LEAST_SCALE, NormalizingFlow, nonlinear
 
 __all__ = ["RealNVP"]
 
 
 class RealNVP(NormalizingFlow):
-    """Couplings: half of the coordinates scale and shift the other half, and the halves change from layer to layer.
+    """Couplings: half of the coordinates scale and shift the other half.
 
-    Log-scales are softly clipped to +-log(20). Both directions take one pass, so it samples
-    fastest.
+    The halves change from layer to layer.
+
+    Log-scales are softly clipped to +-log(20). Both directions take one pass, so that sampling is
+    the fastest of all families.
 
     Parameters
     ----------
@@ -33,7 +35,8 @@ class RealNVP(NormalizingFlow):
 
     References
     ----------
-    Dinh, Sohl-Dickstein, Bengio. Density estimation using Real NVP. ICLR 2017. https://arxiv.org/abs/1605.08803
+    Dinh, Sohl-Dickstein, Bengio. Density estimation using Real NVP. ICLR 2017.
+    https://arxiv.org/abs/1605.08803
     """
 
     def __init__(

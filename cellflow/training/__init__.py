@@ -1,6 +1,7 @@
 """How a dynamics is learned from plans."""
 
-from cellflow.training.batches import PopulationStream, Source, Stream
+from cellflow.training.batches import Source, Stream
+from cellflow.training.cells import PopulationStream
 from cellflow.training.dynamics import train
 from cellflow.training.loop import Callback
 from cellflow.training.settings import Schedule, Training

@@ -1,10 +1,9 @@
-"""From plans to an endless stream of training points, in blocks worth many batches."""
+"""Training points drawn from plans, in blocks of many batches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Protocol
 
 import numpy as np
@@ -13,21 +12,21 @@ import torch
 from cellflow.core._random import stream
 from cellflow.core._typing import IntArray
 from cellflow.core.plans import Plan
-from cellflow.core.population import Pairs, Population, Snapshots
+from cellflow.core.population import Pairs, Snapshots
 from cellflow.paths.base import Path, PathSample, as_path, sample
 from cellflow.paths.chain import Table
 
-__all__ = ["PopulationStream", "Source", "Stream"]
+__all__ = ["VALIDATION_POINTS", "Source", "Stream", "refreshed"]
 
 #: Times keep this fraction of an interval away from its ends, where the velocity of a bridge has no
 #: bound.
 _MARGIN = 1e-3
-#: Numbers in each of the handful of arrays that a block consists of (8 MB), and batches per block
-#: at most.
+#: Numbers in each array of a block (8 MB).
 _BLOCK_NUMBERS = 2**21
+#: Batches of a block at most.
 _MAX_BATCHES = 64
 #: Points of the fixed validation set.
-_VALIDATION_POINTS = 4096
+VALIDATION_POINTS = 4096
 #: Least share of the mass that is set aside: pairs are drawn until enough start there.
 _LEAST_ASIDE = 1e-3
 # First keys of the random streams.
@@ -37,7 +36,7 @@ _VALIDATION = 2
 
 
 class Source(Protocol):
-    """Where training gets its points from."""
+    """Training points in batches, and points for validation."""
 
     def batches(self, first: int = 0) -> Iterator[PathSample]:
         """Batches without end, from number `first` on."""
@@ -47,9 +46,10 @@ class Source(Protocol):
 
 
 class Stream:
-    r"""Points on the paths of all intervals, keyed by position: block `k` is the same whatever was drawn before it.
+    r"""Points on the paths of all intervals.
 
-    A share of the source cells of every interval is set aside, and the pairs that start there serve
+    Block `k` depends on the seed and on `k` only, not on the blocks drawn before it. A share of the
+    source cells of every interval is set aside, and the pairs that start there serve
     for validation only.
 
     Parameters
@@ -66,16 +66,17 @@ class Stream:
         Share of source cells set aside, from 0 to 0.5; a positive share sets aside at least one of
         two cells.
     seed
-        Key of the whole stream.
+        Of all draws.
     emphasis
-        From 0, for times drawn uniformly, to below 1: times near the snapshots, where every
-        measured cell is and where velocities turn, are drawn more often, as :math:`s = u - e
-        \sin(2\pi u) / 2\pi` with `u` uniform. With 0.5, the density is three times that halfway.
+        How much more often times near the snapshots are drawn, from 0 (uniform) to below 1, because
+        the measured cells are there and velocities change there. Times are :math:`s = u - e
+        \sin(2\pi u) / 2\pi` with `u` uniform: with 0.5, three times as many at a snapshot as
+        halfway between two.
     fresh
-        Whether points carry fresh randomness for their objectives (`level` and `probe`), and with
-        them as many cells at the ends of their pairs (`observed`).
+        Whether points have random numbers for their objectives (`level` and `probe`), and as many
+        cells at the ends of their pairs (`observed`).
     device
-        Where the points are needed.
+        Of the points.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class Stream:
         return aside
 
     def _draw(self, interval: int, n: int, rng: np.random.Generator) -> list[IntArray]:
-        """Draw `n` pairs of an interval: source rows, target rows and, of a table, their numbers."""
+        """Draw `n` pairs of an interval: rows of both cells and, of a table, numbers."""
         if not self._tables:
             return list(self._plans[interval].sample(n, rng))
         table = self._tables[interval]
@@ -151,10 +152,10 @@ class Stream:
             missing -= len(keep)
         return [np.concatenate(side) for side in zip(*found, strict=True)]
 
-    def _points(
+    def _ends(
         self, n: int, rng: np.random.Generator, intervals: Sequence[int], *, aside: bool
-    ) -> PathSample:
-        """Draw `n` points of some intervals, in random order."""
+    ) -> list[IntArray]:
+        """Draw `n` pairs: rows of both cells, intervals and, of tables, numbers of the pairs."""
         gaps = np.diff(self._times)[list(intervals)]
         counts = rng.multinomial(n, gaps / gaps.sum())
         rows = []
@@ -162,11 +163,15 @@ class Stream:
             i, j, *row = self._pairs(k, size, rng, aside=aside)
             rows.append((i + self._starts[k], j + self._starts[k + 1], np.full(size, k), *row))
         order = rng.permutation(n)
-        source, target, interval, *row = (
-            np.concatenate(side)[order] for side in zip(*rows, strict=True)
-        )
-        # Times stay float64 until the network's clock has scaled them: a minute after a million
-        # hours is still a minute.
+        return [np.concatenate(side)[order] for side in zip(*rows, strict=True)]
+
+    def _points(
+        self, n: int, rng: np.random.Generator, intervals: Sequence[int], *, aside: bool
+    ) -> PathSample:
+        """Draw `n` points of some intervals, in random order."""
+        source, target, interval, *row = self._ends(n, rng, intervals, aside=aside)
+        # Times are float64 until the network has scaled them, so that small differences between
+        # late times are not lost.
         t0 = self._times[interval]
         t1 = self._times[interval + 1]
         u = rng.random(n)
@@ -197,7 +202,7 @@ class Stream:
             z=self._tensor(rng.standard_normal(z.shape, dtype=np.float32)),
             context=pairs.context,
         )
-        return replace(_refreshed(points, rng), observed=_refreshed(observed, rng))
+        return replace(refreshed(points, rng), observed=refreshed(observed, rng))
 
     def _tensor(self, a: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(a).to(self._device)
@@ -228,68 +233,12 @@ class Stream:
         if not intervals:
             return None
         return self._points(
-            _VALIDATION_POINTS, stream(self._seed, _VALIDATION), intervals, aside=True
+            VALIDATION_POINTS, stream(self._seed, _VALIDATION), intervals, aside=True
         )
 
 
-class PopulationStream:
-    """The cells of one population, for a score that is learned from them alone; keyed by position like `Stream`.
-
-    Parameters
-    ----------
-    population
-        In model coordinates.
-    batch_size
-        Cells per batch, drawn by weight with replacement.
-    validation
-        Share of the cells set aside, from 0 to 0.5.
-    seed
-        Key of the whole stream.
-    levels
-        Whether the cells are to be perturbed with the levels of a ladder.
-    """
-
-    def __init__(
-        self,
-        population: Population,
-        *,
-        batch_size: int,
-        validation: float,
-        seed: int,
-        levels: bool = True,
-    ) -> None:
-        order = stream(seed, _ASIDE).permutation(np.flatnonzero(population.weight > 0))
-        n_aside = round(validation * len(order))
-        self._aside = order[:n_aside]
-        self._kept = order[n_aside:]
-        self._population = population
-        self._batch_size = batch_size
-        self._seed = seed
-        self._levels = levels
-
-    def _points(self, n: int, rows: IntArray, rng: np.random.Generator) -> PathSample:
-        weight = self._population.weight[rows]
-        chosen = rng.choice(rows, n, p=weight / weight.sum())
-        x = torch.from_numpy(self._population.x[chosen].astype(np.float32))
-        z = torch.from_numpy(rng.standard_normal(x.shape, dtype=np.float32))
-        t = torch.full((n,), self._population.time, dtype=torch.float64)
-        points = _refreshed(PathSample(t, x, torch.zeros_like(x), std=torch.zeros(n), z=z), rng)
-        return points if self._levels else replace(points, level=None)
-
-    def batches(self, first: int = 0) -> Iterator[PathSample]:
-        """Batches without end, from number `first` on."""
-        for k in count(first):
-            yield self._points(self._batch_size, self._kept, stream(self._seed, _BLOCK, k))
-
-    def validation(self) -> PathSample | None:
-        """The fixed validation points, or None where nothing was set aside."""
-        if len(self._aside) == 0:
-            return None
-        return self._points(_VALIDATION_POINTS, self._aside, stream(self._seed, _VALIDATION))
-
-
-def _refreshed(points: PathSample, rng: np.random.Generator) -> PathSample:
-    """Add fresh randomness of each row's own."""
+def refreshed(points: PathSample, rng: np.random.Generator) -> PathSample:
+    """Points with new random numbers in each row, a level and a probe."""
     level = torch.from_numpy(rng.random(len(points.x), dtype=np.float32)).to(points.x.device)
     probe = torch.from_numpy(rng.standard_normal(points.x.shape, dtype=np.float32)).to(
         points.x.device

@@ -40,28 +40,30 @@ def train(
     dynamics
         Freshly made, on the device of the stream.
     stream
-        Training points and the validation set.
+        Training points and validation points.
     objectives
         Losses by name; their sum is minimised.
     training
-        How.
+        Length, learning rate and average.
     seed
-        Of what the networks themselves draw (dropout, say).
+        Of the random numbers of the networks themselves (dropout, say).
     progress
         A progress bar with loss and remaining time; None shows it only on a terminal or in a
         notebook.
     callback
         Called with the step and its mean loss at every record.
     state
-        Where to go on from, in another training with the same arguments: the result is that of one
-        uninterrupted training, to the last bit.
+        State of an earlier training with the same arguments, to continue it: the result is that of
+        one uninterrupted training, to the last bit.
     checkpoint
         Called with a copy of the state at every record.
 
     Returns
     -------
-    The averaged dynamics, and the history: `step`, `loss`, `lr` at every record, `loss_<name>` where there are several
-    objectives, `val_step`, `val_loss` of the averaged weights, `best_step`, `best_val_loss` (one number each).
+    The averaged dynamics, and the history: `step`, `loss`, `lr` at every record, `loss_<name>`
+    where
+    there are several objectives, `val_step`, `val_loss` of the averaged weights, `best_step`,
+    `best_val_loss` (one number each).
 
     Raises
     ------

@@ -31,7 +31,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Batches(Protocol[B_co]):
-    """Where a loop gets its batches from."""
+    """Batches by number."""
 
     def batches(self, first: int = 0) -> Iterator[B_co]:
         """Batches without end, from number `first` on."""
@@ -59,7 +59,7 @@ class Loop(Generic[M, B]):
     keep_best
         Whether the weights of the lowest validation loss are the result, not the last ones.
     seed
-        Of what the module itself draws (dropout, say).
+        Of the random numbers of the module itself (dropout, say).
     """
 
     def __init__(
@@ -145,20 +145,20 @@ class Loop(Generic[M, B]):
         source
             Batches by number.
         state
-            Where to go on from; None for the start.
+            State to continue; None starts anew.
         progress, callback, checkpoint
             See `cellflow.training.train`.
         """
         state = self.start(state)
         batches = source.batches(state.step) if state.step else source.batches()
-        with ExitStack() as stack, self._bar(progress) as bar:
+        with ExitStack() as stack, self._bar(progress=progress) as bar:
             drawing = self._drawing(state)
             if drawing is not None:
                 stack.enter_context(drawing)
             while not self._ended(state):
                 state = self.advance(state, next(batches))
                 if drawing is not None and not drawing.used:
-                    # The first step showed that the module does not draw; the others are faster so.
+                    # After the first step it is known that the module does not draw.
                     stack.close()
                     drawing = None
                 if not self._due(state):
@@ -200,7 +200,7 @@ class Loop(Generic[M, B]):
             drawing.used = True
         return drawing
 
-    def _bar(self, progress: bool | None) -> tqdm[None]:
+    def _bar(self, *, progress: bool | None) -> tqdm[None]:
         return tqdm(
             total=self._training.steps,
             desc="fit",

@@ -1,4 +1,4 @@
-"""Where a training stands, as a value."""
+"""The state of a training, as a value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RECORD = "record."
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """All that a training goes on from.
+    """All that is needed to continue a training.
 
     A loop changes the tensors of a state in place; `copy` keeps one.
 
@@ -68,7 +68,7 @@ class State:
         return replace(self, losses=tuple(loss.to(device) for loss in self.losses), **copied)
 
     def history(self) -> History:
-        """Arrays of the records; with a validation loss also `best_step` and `best_val_loss`, one number each."""
+        """Arrays of the records; with validation also `best_step` and `best_val_loss`."""
         history = {name: np.array(values) for name, values in self.records.items()}
         if "val_loss" in history:
             history["best_step"] = np.array([float(self.best_step)])
@@ -76,7 +76,7 @@ class State:
         return history
 
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-        """Configuration (JSON-able plain values) and arrays by name: all that `from_state` needs."""
+        """Configuration (plain values for JSON) and arrays by name, for `from_state`."""
         arrays = {name: value.cpu().numpy().copy() for name, value in self._tensors().items()}
         arrays |= {_RECORD + name: np.array(values) for name, values in self.records.items()}
         arrays["best_loss"] = np.array(self.best_loss)

@@ -16,8 +16,7 @@ from cellflow import recipes
 from cellflow.core._sealed import canonical, sha256
 from cellflow.core.decoder import Decoder
 from cellflow.core.population import Snapshots
-from cellflow.densities import MaximumLikelihood, fit_density, from_state
-from cellflow.densities.base import NormalizingFlow
+from cellflow.densities import MaximumLikelihood, NormalizingFlow, fit_density, from_state
 from cellflow.errors import InputTypeError, ModelFileError, OutputError
 from cellflow.model.fitting import fit
 from cellflow.model.flow import Flow
