@@ -225,7 +225,8 @@ class NormalizingFlow(nn.Module):
         context: FloatArray,
     ) -> FloatArray:
         """Values of a function, chunk by chunk; see `Rows`."""
-        rows = Rows.of(x, context).to(self.shift.device, torch.float64)
+        features = context if self.n_context else None
+        rows = Rows.of(x, features).to(self.shift.device, torch.float64)
         parts = rows.evaluate(lambda chunk: function(chunk.x, chunk.context))
         return np.asarray(parts.numpy())
 
