@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.core._random import as_seed, stream
-from cellflow.core._typing import RandomState
+from cellflow.core._typing import FloatArray, RandomState
 from cellflow.core.population import Snapshots
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
     from cellflow.densities import Builder, Density, Method
 
-__all__ = ["pooled_density", "snapshot_densities"]
+__all__ = ["densities_of_cells", "pooled_density", "snapshot_densities"]
 
 
 def snapshot_densities(
@@ -94,3 +94,31 @@ def pooled_density(
     return fit_density(
         x, method=method, weight=weight, context=time, random_state=random_state, threads=threads
     )
+
+
+def densities_of_cells(
+    snapshots: Snapshots,
+    x: FloatArray,
+    times: FloatArray,
+    *,
+    pooled: bool,
+    method: Method | Builder = "nsf",
+    random_state: RandomState = 0,
+    threads: int = 1,
+) -> tuple[dict[str, Density], FloatArray]:
+    """Learn the densities of the snapshots, and evaluate cells `x (n, d)` at their times `(n,)`.
+
+    Returns
+    -------
+    The densities by time as text, and the log-density of each cell in that of the nearest snapshot,
+    in nats, shape `(n,)`; `pooled`, the one density `"pooled"`, evaluated at each cell's time.
+    """
+    learn = pooled_density if pooled else snapshot_densities
+    found = learn(snapshots, method=method, random_state=random_state, threads=threads)
+    if not isinstance(found, dict):
+        return {"pooled": found}, found.log_prob(x, times[:, None])
+    nearest = np.argmin(np.abs(times[:, None] - np.array(list(found))), axis=1)
+    log_p = np.empty(len(x))
+    for k, model in enumerate(found.values()):
+        log_p[nearest == k] = model.log_prob(x[nearest == k])
+    return {str(time): model for time, model in found.items()}, log_p

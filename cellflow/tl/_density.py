@@ -13,7 +13,7 @@ from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.store import plain, sealed
 from cellflow.adapter.write import target_of, write
-from cellflow.analysis.cell_densities import pooled_densities, separate_densities
+from cellflow.analysis.snapshots import densities_of_cells
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_count
 from cellflow.core._random import as_seed
@@ -136,11 +136,11 @@ def density(
     places = [("uns", keys.densities), ("obs", keys.snapshot_log_density)]
     require_free(adata, keys, places, overwrite=overwrite, kind="densities")
     target = target_of(adata, copy=copy)
-    fit = pooled_densities if pooled else separate_densities
-    models, log_p = fit(
+    models, log_p = densities_of_cells(
         cells.snapshots(),
         cells.x,
         inferred_times(cells),
+        pooled=pooled,
         method=method,
         random_state=seed,
         threads=n_threads,
