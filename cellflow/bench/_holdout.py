@@ -173,6 +173,16 @@ def holdout(
     InputWarning
         The representation cannot be made again, so that it has seen the hidden cells; and what
         `cf.pp.check` lists.
+
+    References
+    ----------
+    Tong et al., TrajectoryNet, ICML 2020 (leaving one snapshot out); Lopez-Paz and Oquab,
+    Revisiting classifier two-sample tests, ICLR 2017 (`c2st`).
+
+    Examples
+    --------
+    >>> table = cf.bench.holdout(adata, "day", methods=["ot-cfm", "sf2m"])  # doctest: +SKIP
+    >>> print(table.attrs["verdict"])  # doctest: +SKIP
     """
     check_arguments(holdout, locals())
     from cellflow.adapter.labels import read_labels

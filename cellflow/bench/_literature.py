@@ -129,6 +129,16 @@ def literature(
         An unknown set, dimension, protocol or time; a file of another layout.
     MissingDataError
         The set is not there, and could not be fetched.
+
+    References
+    ----------
+    Tong et al., TrajectoryNet, ICML 2020; Tong et al., Improving and generalizing flow-based
+    generative models with minibatch optimal transport, TMLR 2024. The source of each published row
+    is in the column `source`.
+
+    Examples
+    --------
+    >>> cf.bench.literature("eb", methods="ot-cfm")  # doctest: +SKIP
     """
     check_arguments(literature, locals())
     from cellflow.evaluation import hold_out

@@ -111,6 +111,11 @@ def tune(
     InputError
         Fewer than three snapshots, and anything about the data or an argument that is not usable;
         nothing is written then.
+
+    Examples
+    --------
+    >>> table = cf.bench.tune(adata, "day", n_dims=[5, 20], budget="5min")  # doctest: +SKIP
+    >>> recipe = cf.recipes.from_description(table.attrs["recipe"])  # doctest: +SKIP
     """
     check_arguments(tune, locals())
     from cellflow.evaluation.candidates import as_seconds, candidates
