@@ -71,8 +71,8 @@ class Rows:
         """Chunks of `size` rows, each with the number of its rows that count.
 
         The last chunk is filled up by repeating a row. The last bit of a matrix product depends on
-        the shape of the matrix, and with one shape for all, a cell's result does not depend on the
-        cells that are asked with it.
+        the shape of the matrix; with one shape for all chunks, a cell's result does not depend on
+        the other cells.
         """
         for start in range(0, len(self), size):
             chunk = self[start : start + size]

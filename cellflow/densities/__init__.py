@@ -176,7 +176,7 @@ def require_learnable(x: FloatArray, *, weight: FloatArray | None = None) -> Non
 def _checked(
     x: FloatArray, weight: FloatArray | None, context: FloatArray | None
 ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    """Cells that carry weight, their weights (which sum to one), and their context."""
+    """Cells with a positive weight, their weights (which sum to one), and their context."""
     x = checked_rows("x", x)
     if len(x) == 0:
         msg = f"x has 0 cells with a positive weight; a density needs at least {_LEAST_CELLS}."

@@ -74,7 +74,7 @@ class NormalizingFlow(nn.Module):
     transforms
         Invertible layers from data to noise.
     options
-        What the family's constructor was given beside the two sizes, as plain values.
+        Arguments of the family's constructor other than the two sizes, as plain values.
     """
 
     shift: Tensor

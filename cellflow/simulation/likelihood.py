@@ -1,4 +1,4 @@
-"""Densities carried along a flow: the instantaneous change of variables, solved with the states."""
+"""Densities along a flow, by the instantaneous change of variables, solved with the states."""
 
 from __future__ import annotations
 

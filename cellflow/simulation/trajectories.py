@@ -19,7 +19,7 @@ class Trajectories:
     Parameters
     ----------
     times
-        Shape `(T,)`, in the order asked for.
+        Shape `(T,)`, in the order of the call.
     x
         States, shape `(T, n, d)`.
     along
