@@ -169,6 +169,17 @@ def fitted(fitted_as):
     return fitted_as("score")
 
 
+@pytest.fixture
+def long_steps(monkeypatch):
+    """Steps of a third of the mean interval, for tests of what is asked and written.
+
+    How exact the answers are is tested in `tests/simulation` and `tests/model`.
+    """
+    import cellflow as cf
+
+    monkeypatch.setattr(cf.Flow, "step", property(lambda flow: flow.clock.unit / 3))
+
+
 ARCHIVE = Path(__file__).parent / "archive"
 
 

@@ -20,6 +20,8 @@ from cellflow.simulation import integrate
 from conftest import make_cells, quick_recipe
 from examples import METRICS
 
+pytestmark = pytest.mark.usefixtures("long_steps")
+
 PUBLIC = {
     f"{home}.{name}": getattr(import_module(f"cellflow.{home}"), name)
     for home in ("tl", "pl", "get", "bench", "datasets")

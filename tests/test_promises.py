@@ -34,6 +34,8 @@ from cellflow import errors
 from cellflow.adapter.h5ad import write_h5ad
 from conftest import make_cells, quick_recipe
 
+pytestmark = pytest.mark.usefixtures("long_steps")
+
 PACKAGE = Path(cf.__file__).parent
 QUICK = quick_recipe()
 GENERATOR = fm(training=QUICK.training)
@@ -427,7 +429,7 @@ def test_P7_a_failed_save_of_a_flow_leaves_the_old_one(fitted, tmp_path, monkeyp
 
 
 def global_state():
-    numpy_state = np.random.get_state()  # noqa: NPY002 - the user's, which must not move
+    numpy_state = np.random.get_state()
     return {
         "random": random.getstate(),
         "numpy": [str(numpy_state[0]), numpy_state[1].tolist(), *numpy_state[2:]],
@@ -448,8 +450,11 @@ def global_state():
     }
 
 
-def test_P8_global_state_is_untouched(cells):
-    everything(cells.copy())  # what is imported on the way may set its own things, once
+def test_P8_P12_good_data_give_no_warning_and_global_state_is_untouched(cells):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        everything(cells.copy())
+    # What is imported on the way may set its own things, at the first run.
     before = global_state()
     everything(cells)
     assert global_state() == before
@@ -491,12 +496,6 @@ def test_P9_chunk_sizes_do_not_matter(fitted, result, monkeypatch):
 
 
 # P12 ------------------------------------------------------------------------------------------------------------------
-
-
-def test_P12_good_data_give_no_warning(cells):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        everything(cells)
 
 
 def test_P12_every_warning_is_a_documented_category():

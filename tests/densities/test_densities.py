@@ -120,7 +120,7 @@ def test_moving_and_scaling_the_cells_moves_the_log_density_by_the_volume(method
 @pytest.mark.parametrize("method", METHODS)
 def test_one_seed_one_result_and_global_state_untouched(method):
     x = draw(200)
-    np.random.seed(7)  # noqa: NPY002 (the global generator is what must not be touched)
+    np.random.seed(7)
     torch.manual_seed(7)
     before = (
         np.random.get_state()[1].copy(),

@@ -13,7 +13,6 @@ from cellflow.analysis.conformal import Reference
 from cellflow.analysis.density import EvolvingDensity
 from cellflow.densities import NSF, Conditioned, GaussianMixture, NormalizingFlow
 from cellflow.errors import InputError, InputWarning, MissingKeyError, ModelFileError
-from cellflow.model import base
 from conftest import make_cells, quick_recipe
 
 SMALL = partial(NSF, transforms=1, hidden=(8,))
@@ -25,7 +24,7 @@ def _quick():
     short = partial(densities.MaximumLikelihood, steps=20, record_every=10)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(densities, "MaximumLikelihood", short)
-        patch.setattr(base, "_STEPS_PER_UNIT", 3)
+        patch.setattr(cf.Flow, "step", property(lambda flow: flow.clock.unit / 3))
         yield
 
 

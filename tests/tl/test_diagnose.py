@@ -22,6 +22,8 @@ from cellflow.errors import (
 from cellflow.model.fitting import couple_again
 from conftest import make_cells, quick_recipe
 
+pytestmark = pytest.mark.usefixtures("long_steps")
+
 
 @pytest.fixture(scope="module")
 def _scored(fitted_as):

@@ -17,7 +17,7 @@ def resting():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1500, 2)) * np.sqrt(0.5)
     snapshots = Snapshots.from_arrays(x, np.repeat([0.0, 1.0, 2.0], 500))
-    return fit(snapshots, sf2m(sigma="auto", training=Training(steps=1200)), progress=False)
+    return fit(snapshots, sf2m(sigma="auto", training=Training(steps=600)), progress=False)
 
 
 def test_a_population_at_rest_does_not_flow_but_its_cells_drift_back(resting):

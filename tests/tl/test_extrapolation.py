@@ -10,16 +10,8 @@ import pytest
 
 import cellflow as cf
 from cellflow.errors import InputError, IntegrationWarning
-from cellflow.model import base, queries
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick():
-    """Long steps: where the answers lie is tested elsewhere."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base, "_STEPS_PER_UNIT", 3)
-        patch.setattr(queries, "_STEPS_PER_UNIT", 3)
-        yield
+pytestmark = pytest.mark.usefixtures("long_steps")
 
 
 # The fit knows 0, 12 and 48 hours: a mean interval is 24 hours.
@@ -199,7 +191,7 @@ def test_one_snapshot_at_its_own_time(fitted, frozen):
 
 
 @pytest.fixture(scope="module")
-def drugged(_quick, fitted_as):
+def drugged(fitted_as):
     return fitted_as("conditions")
 
 

@@ -22,6 +22,8 @@ from cellflow.model.flow import Flow
 from cellflow.training import Training
 from conftest import quick_recipe
 
+pytestmark = pytest.mark.usefixtures("long_steps")
+
 BRIEF = Training(steps=4, batch_size=32, record_every=4)
 #: Genes of the PCA, genes outside of its mask that share its signal, genes of noise.
 USED, OTHER, NOISE = slice(0, 20), slice(20, 32), slice(32, 40)

@@ -13,6 +13,8 @@ from cellflow.core import decoder as decoder_module
 from cellflow.errors import InputError, InputTypeError, MissingKeyError
 from conftest import quick_recipe
 
+pytestmark = pytest.mark.usefixtures("long_steps")
+
 # Containers ---------------------------------------------------------------------------------------
 
 
@@ -304,7 +306,7 @@ def test_a_time_in_another_unit_is_refused_at_once_and_nothing_else_is_said(fitt
         call(fitted, 1e12)
     with (
         frozen(fitted),
-        pytest.raises(InputError, match=r"steps of 1\.2; the limit is 10,000\. Check the unit"),
+        pytest.raises(InputError, match=r"steps of 8; the limit is 10,000\. Check the unit"),
     ):
         call(fitted, 1e12, extrapolate=True)
 

@@ -6,7 +6,11 @@ import pytest
 
 import cellflow as cf
 from cellflow.errors import InputError
+from cellflow.model.recipes import ot_cfm
+from cellflow.training import Training
 from conftest import make_cells
+
+pytestmark = pytest.mark.usefixtures("long_steps")
 
 
 def test_stochastic_trajectories_are_written_beside_the_others(fitted, tmp_path):
@@ -87,13 +91,14 @@ def test_samples_come_decoded_with_their_provenance(fitted):
 @pytest.fixture(scope="module")
 def learned():
     """Enough cells and steps for a score that can be used."""
-    adata = make_cells(n=900)
-    cf.tl.flow(adata, "hours", score=True, progress=False)
+    adata = make_cells(n=600)
+    method = ot_cfm(training=Training(steps=500))
+    cf.tl.flow(adata, "hours", method=method, score=True, progress=False)
     return adata
 
 
 def test_refinement_takes_noise_away_and_says_what_it_did(learned):
-    real = make_cells(n=900, seed=5)  # other cells of the same law
+    real = make_cells(n=600, seed=5)  # other cells of the same law
     real = real[real.obs["hours"] == 12.0].copy()
     off = learned[learned.obs["hours"] == 12.0].copy()
     off.obsm["X_pca"] = off.obsm["X_pca"] + 1.5 * np.random.default_rng(0).normal(
@@ -106,7 +111,7 @@ def test_refinement_takes_noise_away_and_says_what_it_did(learned):
     assert about["c2st_after"] < about["c2st_before"]
     assert about["judged_at"] == 12.0
     assert back.obs_names.tolist() == off.obs_names.tolist()
-    assert back.shape == (300, 12)
+    assert back.shape == (200, 12)
     spread = [
         np.sqrt(c.obsm["X_pca"].var(axis=0).sum())
         for c in (learned[learned.obs["hours"] == 12.0], off, back)
