@@ -429,7 +429,7 @@ def test_P7_a_failed_save_of_a_flow_leaves_the_old_one(fitted, tmp_path, monkeyp
 
 
 def global_state():
-    numpy_state = np.random.get_state()
+    numpy_state = np.random.get_state()  # noqa: NPY002 - the user's, which must not move
     return {
         "random": random.getstate(),
         "numpy": [str(numpy_state[0]), numpy_state[1].tolist(), *numpy_state[2:]],
