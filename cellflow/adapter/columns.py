@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.adapter.problem import Examination, Problem
+from cellflow.adapter.findings import Examination, Finding
 from cellflow.core._numbers import shown
 from cellflow.core._typing import FloatArray
 from cellflow.errors import MissingKeyError, closest
@@ -24,14 +24,14 @@ def column_of(adata: AnnData, key: object, argument: str) -> Examination[pd.Seri
     if not isinstance(key, str) or key not in adata.obs.columns:
         remedy = f"Pass {argument}= one of them{closest(key, known)}."
         at = f"adata.obs[{shown(key)}]"
-        yield Problem(
+        yield Finding(
             at, "is missing", f"one of {known}", remedy, kind=MissingKeyError, argument=argument
         )
         return None
     column: pd.Series = adata.obs[key]
     if column.ndim != 1:
         remedy = "Drop or rename the others."
-        yield Problem(
+        yield Finding(
             f"adata.obs[{key!r}]",
             f"names {column.shape[1]} columns",
             "one column of that name",
@@ -54,7 +54,7 @@ def weights_of(adata: AnnData, key: str, time: FloatArray | None) -> Examination
             f"holds {len(bad)} unusable weights (first: cell {adata.obs_names[bad[0]]!r},"
             f" {weight[bad[0]]:g})"
         )
-        yield Problem(
+        yield Finding(
             where,
             found,
             "finite numbers of at least 0",
@@ -63,7 +63,7 @@ def weights_of(adata: AnnData, key: str, time: FloatArray | None) -> Examination
         return None
     empty = [t for t in np.unique(time[timed]) if weight[time == t].sum() == 0]
     if empty:
-        yield Problem(
+        yield Finding(
             where,
             f"is 0 for all cells at time {empty[0]:g}",
             "some weight at every time",
@@ -85,7 +85,7 @@ def masses_of(
         if len(values) != 1 or not (np.isfinite(values[0]) and values[0] > 0):
             shown = ", ".join(f"{v:g}" for v in values[:4])
             remedy = "Give the size of the whole population, the same for all cells of a snapshot."
-            yield Problem(
+            yield Finding(
                 f"adata.obs[{key!r}]",
                 f"is {shown} at time {t:g}",
                 "one positive number per snapshot",
@@ -103,7 +103,7 @@ def _numbers(adata: AnnData, key: str, argument: str) -> Examination[FloatArray 
 
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
         remedy = f"Convert it, or pass another {argument}=."
-        yield Problem(
+        yield Finding(
             f"adata.obs[{key!r}]", f"has dtype {column.dtype}", "numbers", remedy, argument=argument
         )
         return None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.adapter.expression import expression, expression_at
+from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.adapter.keys import DEFAULT, Keys
-from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.scale import examine_scale, stored_axes
 from cellflow.adapter.selection import Selection, gene_columns, shared_genes
 from cellflow.core._numbers import shown
@@ -84,7 +84,7 @@ def examine_decoder(
             "Pass layer= with it; otherwise predicted genes hardly differ from their means, and"
             " their velocities from 0."
         )
-        yield Problem(
+        yield Finding(
             where, found, "the expression that the representation was made from", remedy, "warning"
         )
     return decoder

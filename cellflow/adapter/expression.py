@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.core._moments import Expression
 from cellflow.core._numbers import shown
 from cellflow.errors import MissingKeyError, closest
@@ -60,7 +60,7 @@ def examine_expression(adata: AnnData, layer: str | None = None) -> Examination[
             f"is not finite in {len(genes)} genes (first: {adata.var_names[genes[0]]!r}; cell"
             f" {adata.obs_names[first]!r})"
         )
-        yield Problem(
+        yield Finding(
             expression_at(layer),
             found,
             "finite numbers",
@@ -75,7 +75,7 @@ def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Express
         remedy = f"Pass layer=None for adata.X{closest(layer, known)}."
         at = expression_at(layer)
         expected = f"one of {known}"
-        yield Problem(at, "is missing", expected, remedy, kind=MissingKeyError, argument="layer")
+        yield Finding(at, "is missing", expected, remedy, kind=MissingKeyError, argument="layer")
         return None
     value: Any = adata.X if layer is None else adata.layers[layer]
     if value is None or adata.n_vars == 0:
@@ -84,7 +84,7 @@ def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Express
     if np.dtype(value.dtype).kind not in "fiub":
         found = f"has dtype {value.dtype}"
         remedy = "Convert it, for example with .astype('float32')."
-        yield Problem(expression_at(layer), found, "real numbers", remedy)
+        yield Finding(expression_at(layer), found, "real numbers", remedy)
         return None
     if hasattr(value, "dask"):
         return _Computed(value)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow.adapter.cells import Cells
+from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.adapter.fingerprint import require_same_times
 from cellflow.adapter.keys import Keys
-from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.read import examine_column
 from cellflow.core._typing import FloatArray
 
@@ -133,7 +133,7 @@ def _written_column(
     if column.ndim != 1:
         found = f"names {column.shape[1]} columns"
     expected = f"one column of {np.dtype(wanted).name}, which the fit wrote"
-    yield Problem(f"adata.obs[{name!r}]", found, expected, "Fit again with cf.tl.flow.")
+    yield Finding(f"adata.obs[{name!r}]", found, expected, "Fit again with cf.tl.flow.")
     return None
 
 
@@ -150,7 +150,7 @@ def examine_fit_times(
         if untimed.all():
             found = "has no time for any of these cells"
             remedy = "Add the times of some, or pass cells that have them."
-            yield Problem(
+            yield Finding(
                 f"adata.obs[{time_key!r}]", found, "a time for some of them at least", remedy
             )
             return None
@@ -170,7 +170,7 @@ def examine_fit_times(
     if not np.isfinite(values).all():
         found = f"has no finite time for {(~np.isfinite(values)).sum()} cells"
         expected = "the finite float64 that the fit wrote"
-        yield Problem(f"adata.obs[{keys.time!r}]", found, expected, "Fit again with cf.tl.flow.")
+        yield Finding(f"adata.obs[{keys.time!r}]", found, expected, "Fit again with cf.tl.flow.")
         return None
     unit = str(params["time_unit"])
     zero = str(params.get("time_zero", ""))

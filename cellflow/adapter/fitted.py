@@ -11,6 +11,7 @@ import numpy as np
 
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.conditioned import with_conditions
+from cellflow.adapter.findings import Examination, settle
 from cellflow.adapter.fingerprint import require_same_positions, require_seen
 from cellflow.adapter.fit_times import (
     REMEDY,
@@ -21,7 +22,6 @@ from cellflow.adapter.fit_times import (
 )
 from cellflow.adapter.hashes import name_hashes
 from cellflow.adapter.keys import Keys, basis_of
-from cellflow.adapter.problem import Examination, settle
 from cellflow.adapter.read import examine_cells, require_anndata
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.record import conditions_of, record_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.errors import MissingKeyError, closest
 
 if TYPE_CHECKING:
@@ -35,21 +35,21 @@ def _examined(adata: AnnData, key: str) -> Examination[np.ndarray | None]:
     known = [str(name) for name in adata.obs]
     if key not in adata.obs:
         remedy = f"Pass cluster_key= one of them{closest(key, known)}."
-        yield Problem(where, "is missing", f"one of {known}", remedy, kind=MissingKeyError)
+        yield Finding(where, "is missing", f"one of {known}", remedy, kind=MissingKeyError)
         return None
     column = adata.obs[key]
     if column.ndim != 1:
         found = f"names {column.shape[1]} columns"
-        yield Problem(where, found, "one column of that name", "Drop or rename the others.")
+        yield Finding(where, found, "one column of that name", "Drop or rename the others.")
         return None
     values = column.dropna()
     if len(values) == 0:
         remedy = "Fill it, or pass another cluster_key=."
-        yield Problem(where, "holds no value for any cell", "types of the cells", remedy)
+        yield Finding(where, "holds no value for any cell", "types of the cells", remedy)
         return None
     if pd.api.types.is_float_dtype(column) and (values % 1 != 0).any():
         remedy = "Pass another cluster_key=, or make groups of it with pandas.cut."
-        yield Problem(where, "holds numbers with fractions", "types of the cells", remedy)
+        yield Finding(where, "holds numbers with fractions", "types of the cells", remedy)
         return None
     labels = column.astype(str).to_numpy(dtype=object)
     labels[column.isna().to_numpy(dtype=bool)] = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.adapter.problem import Problem, Severity
+from cellflow.adapter.findings import Finding, Severity
 from cellflow.core._typing import FloatArray
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _LOST = 1.0
 
 def examine_distances(
     x: FloatArray, time: FloatArray, where: str, names: pd.Index
-) -> Iterator[Problem]:
+) -> Iterator[Finding]:
     """Look for single cells that are extremely far from the others of their time.
 
     A distance is from the median of the snapshot, in units of the 90th percentile there; of tight
@@ -79,12 +79,12 @@ def examine_distances(
     )
     if away[worst] > _HOPELESS:
         remedy = "Remove these cells: beside them, all others are one point in single precision."
-    yield Problem(where, found, expected, remedy, "error" if away[worst] > _HOPELESS else "warning")
+    yield Finding(where, found, expected, remedy, "error" if away[worst] > _HOPELESS else "warning")
 
 
 def not_finite(
     x: FloatArray, raw: np.ndarray, where: str, adata: AnnData, columns: pd.Index | None
-) -> Iterator[Problem]:
+) -> Iterator[Finding]:
     """One problem for each kind of value that is no usable number."""
     if np.isfinite(x).all():
         return
@@ -110,10 +110,10 @@ def not_finite(
             found = (
                 f"has {bad.sum()} {name} (first: cell {adata.obs_names[row]!r}, column {label!r})"
             )
-            yield Problem(where, found, "finite numbers", f"Remove: adata[~{test}.any(1)].copy()")
+            yield Finding(where, found, "finite numbers", f"Remove: adata[~{test}.any(1)].copy()")
 
 
-def oddities(x: FloatArray, raw: np.ndarray, where: str) -> Iterator[Problem]:
+def oddities(x: FloatArray, raw: np.ndarray, where: str) -> Iterator[Finding]:
     """Look for constant dimensions, and for digits that float32 loses."""
     if len(x) < 2:
         return
@@ -126,7 +126,7 @@ def oddities(x: FloatArray, raw: np.ndarray, where: str) -> Iterator[Problem]:
         )
         severity: Severity = "warning" if varies.any() else "error"
         remedy = "Compute the representation again, or remove them; they carry no information."
-        yield Problem(where, found, "dimensions that vary", remedy, severity)
+        yield Finding(where, found, "dimensions that vary", remedy, severity)
     lost = np.zeros(x.shape[1])
     for k in np.flatnonzero(varies):
         column = raw[:, k].astype(np.float64)
@@ -141,4 +141,4 @@ def oddities(x: FloatArray, raw: np.ndarray, where: str) -> Iterator[Problem]:
         remedy = f"Centre and scale it first: x = {where}; {where} = (x - x.mean(0)) / x.std()."
         severity = "error" if lost[worst] > _LOST else "warning"
         expected = "values near zero, of a size that single precision holds"
-        yield Problem(where, found, expected, remedy, severity)
+        yield Finding(where, found, expected, remedy, severity)

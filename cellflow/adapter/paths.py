@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow.adapter.cells import Cells
+from cellflow.adapter.findings import Finding
 from cellflow.adapter.hashes import require_made_for
 from cellflow.adapter.keys import Keys, where_of
-from cellflow.adapter.problem import Problem
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, MissingKeyError
 
@@ -76,7 +76,7 @@ def read_paths(
             f"({adata.n_obs}, {replicates}{n_times} * {cells.x.shape[1]}) of floats, as"
             f" adata.uns[{keys.uns!r}] says"
         )
-        raise InputError(Problem(where, found, expected, f"Compute it again: {again}.").message)
+        raise InputError(Finding(where, found, expected, f"Compute it again: {again}.").message)
     if name in record.get("made_for", {}):
         about = {"what": where, "basis": where_of(cells.use_rep), "again": again}
         require_made_for(record["made_for"][name], adata.obs_names.to_numpy(), cells.x, **about)

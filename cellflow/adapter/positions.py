@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow.adapter.expression import is_sparse
+from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.adapter.keys import basis_of, spelled
 from cellflow.adapter.outliers import not_finite, oddities
-from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.core._numbers import is_integer, shown
 from cellflow.core._typing import FloatArray
 from cellflow.errors import MissingKeyError, closest
@@ -55,7 +55,7 @@ def examine_positions(
         return None
     raw = _dense(value, width)
     if raw.dtype.kind not in "fiub" and raw.dtype.name != "bfloat16":
-        yield Problem(
+        yield Finding(
             where,
             f"has dtype {raw.dtype}",
             "real numbers",
@@ -65,7 +65,7 @@ def examine_positions(
     with np.errstate(over="ignore"):
         x = np.ascontiguousarray(raw, dtype=np.float32)
     if raw.dtype != np.float32:
-        yield Problem(where, f"has dtype {raw.dtype}", "float32", "It is converted.", "note")
+        yield Finding(where, f"has dtype {raw.dtype}", "float32", "It is converted.", "note")
     bad = list(not_finite(x, raw, where, adata, getattr(value, "columns", None)))
     if bad:
         yield from bad
@@ -81,18 +81,18 @@ def _width(adata: AnnData, value: Any, where: str, n_dims: int | None) -> Examin
         expected = (
             f"shape ({adata.n_obs}, d), one row per cell" if adata.n_obs else "at least one cell"
         )
-        yield Problem(where, f"has shape {shape}", expected, "Compute the representation again.")
+        yield Finding(where, f"has shape {shape}", expected, "Compute the representation again.")
         return None
     if n_dims is not None and not (is_integer(n_dims) and 1 <= n_dims <= shape[1]):
         remedy = f"Pass n_dims={shape[1]} or less, or None for all."
         expected = f"an integer from 1 to {shape[1]}, the dimensions of {where}"
-        yield Problem("n_dims", f"is {shown(n_dims)}", expected, remedy, argument="n_dims")
+        yield Finding("n_dims", f"is {shown(n_dims)}", expected, remedy, argument="n_dims")
         return None
     width = shape[1] if n_dims is None else int(n_dims)
     if is_sparse(value) and shape[0] * width * 4 > _DENSE_LIMIT:
         size = f"is sparse and would take {shape[0] * width * 4 / 1024**3:.0f} GB as a dense matrix"
         remedy = "Pass n_dims=, or reduce it by PCA."
-        yield Problem(
+        yield Finding(
             where, size, f"at most {_DENSE_LIMIT / 1024**3:.0f} GB", remedy, argument="n_dims"
         )
         return None
@@ -116,7 +116,7 @@ def _stored(
             expected = "a representation of the cells"
             remedy = "Run sc.pp.pca(adata) first."
         at = f"adata.obsm[{shown(use_rep)}]"
-        yield Problem(at, "is missing", expected, remedy, kind=MissingKeyError, argument="use_rep")
+        yield Finding(at, "is missing", expected, remedy, kind=MissingKeyError, argument="use_rep")
         return None
     where = f"adata.obsm[{key!r}]"
     if not force_rep and _PICTURES.search(key):
@@ -125,11 +125,11 @@ def _stored(
             " sure."
         )
         expected = "a representation whose distances mean something, such as 'X_pca'"
-        yield Problem(where, "is an embedding for drawing", expected, remedy, argument="force_rep")
+        yield Finding(where, "is an embedding for drawing", expected, remedy, argument="force_rep")
         return None
     value: Any = adata.obsm[key]
     if not hasattr(value, "shape") or not (hasattr(value, "dtype") or hasattr(value, "dtypes")):
-        yield Problem(
+        yield Finding(
             where, f"is a {type(value).__name__}", "a matrix", "Convert it with numpy.asarray."
         )
         return None
@@ -140,19 +140,19 @@ def _genes_as_positions(adata: AnnData, known: list[str]) -> Examination[bool]:
     """Check whether `X` can be the representation."""
     if adata.X is None:
         remedy = f"Pass use_rep= one of {known}."
-        yield Problem("adata.X", "is None", "expression", remedy, argument="use_rep")
+        yield Finding("adata.X", "is None", "expression", remedy, argument="use_rep")
         return False
     if adata.n_vars > MAX_GENES:
         remedy = "Run sc.pp.pca(adata) and pass use_rep='X_pca'."
         found = f"has {adata.n_vars:,} genes"
         expected = f"at most {MAX_GENES} genes as positions"
-        yield Problem("adata.X", found, expected, remedy, argument="use_rep")
+        yield Finding("adata.X", found, expected, remedy, argument="use_rep")
         return False
     yield from _counts(adata.X)
     return True
 
 
-def _counts(x: Any) -> Iterator[Problem]:
+def _counts(x: Any) -> Iterator[Finding]:
     sample = _dense(x[: min(x.shape[0], 1000)], x.shape[1])
     if sample.dtype.kind not in "fiu" or not sample.size:
         return
@@ -162,7 +162,7 @@ def _counts(x: Any) -> Iterator[Problem]:
             "Normalise and take the logarithm first: sc.pp.normalize_total(adata);"
             " sc.pp.log1p(adata)."
         )
-        yield Problem(
+        yield Finding(
             "adata.X",
             f"looks like counts (integers, max {top:.0f})",
             "log-normalised expression",

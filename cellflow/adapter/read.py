@@ -13,9 +13,9 @@ import numpy as np
 
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.columns import column_of, masses_of, weights_of
+from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.adapter.outliers import examine_distances
 from cellflow.adapter.positions import examine_positions
-from cellflow.adapter.problem import Examination, Problem, settle
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.times import ParsedTimes, examine_times
 from cellflow.core._typing import FloatArray
@@ -107,7 +107,7 @@ def examine_cells(
             "Cells are identified by position here; adata.obs_names_make_unique() helps everything"
             " keyed by name."
         )
-        yield Problem("adata.obs_names", found, "one name per cell", remedy, "note")
+        yield Finding("adata.obs_names", found, "one name per cell", remedy, "note")
     if parsed is None or positions is None or mass is None:
         return None
     key, x = positions
@@ -160,13 +160,13 @@ def read_h5ad(path: str | os.PathLike[str]) -> AnnData:
     return adata
 
 
-def _not_anndata(adata: object) -> Iterator[Problem]:
+def _not_anndata(adata: object) -> Iterator[Finding]:
     import anndata
 
     if isinstance(adata, anndata.AnnData):
         if adata.n_obs == 0:
             remedy = "Check the filter that made it."
-            yield Problem(
+            yield Finding(
                 "adata",
                 f"has no cells (shape {adata.shape})",
                 "cells at two times at least",
@@ -183,25 +183,25 @@ def _not_anndata(adata: object) -> Iterator[Problem]:
         "PosixPath": "Read it first: scanpy.read_h5ad(path).",
     }
     remedy = remedies.get(name, "Pass an anndata.AnnData.")
-    yield Problem("adata", f"is of type {name}", "AnnData", remedy, kind=InputTypeError)
+    yield Finding("adata", f"is of type {name}", "AnnData", remedy, kind=InputTypeError)
 
 
-def _snapshots(time: FloatArray, key: str) -> Iterator[Problem]:
+def _snapshots(time: FloatArray, key: str) -> Iterator[Finding]:
     times, counts = np.unique(time[~np.isnan(time)], return_counts=True)
     if len(times) == 0:
         remedy = "Fill the column, or pass another time_key=."
-        yield Problem(
+        yield Finding(
             key, "holds no time for any cell", "times of the cells", remedy, argument="time_key"
         )
         return
     if len(times) == 1:
         found = f"holds one time only, {times[0]:g}, for all {counts[0]:,} cells that have one"
         remedy = "Add another snapshot, or pass another time_key=."
-        yield Problem(key, found, "cells at two times at least", remedy, argument="time_key")
+        yield Finding(key, found, "cells at two times at least", remedy, argument="time_key")
         return
     if counts.sum() < len(time):
         found = f"holds no time for {len(time) - counts.sum():,} of {len(time):,} cells"
-        yield Problem(
+        yield Finding(
             key,
             found,
             "a time per cell",
@@ -220,4 +220,4 @@ def _snapshots(time: FloatArray, key: str) -> Iterator[Problem]:
             "Where time is nearly continuous, bin it; else read what concerns these times with"
             " care."
         )
-        yield Problem(key, found, "snapshots that stand for their population", remedy, "warning")
+        yield Finding(key, found, "snapshots that stand for their population", remedy, "warning")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.findings import Finding
 from cellflow.adapter.keys import DEFAULT, Keys, Kind
 from cellflow.adapter.places import kind_of
-from cellflow.adapter.problem import Problem
 from cellflow.adapter.schema import BENCHMARK, CHOICE, DENSITIES, DIAGNOSIS, FIT, Entry, is_group
 from cellflow.core.conditions import Conditions
 from cellflow.errors import CellFlowError, InputError, MissingKeyError, ModelFileError, closest
@@ -95,7 +95,7 @@ def read_diagnosis(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     found = _checked(record["diagnosis"], DIAGNOSIS, where, "cf.tl.diagnose", ModelFileError)
     missing = [name for name in found["columns"] if str(name) not in found["table"]]
     if missing:
-        problem = Problem(
+        problem = Finding(
             f"{where}['table']",
             f"lacks {missing}",
             "every one of 'columns'",
@@ -128,7 +128,7 @@ def conditions_of(record: Mapping[str, Any], where: str, n_context: int) -> Cond
         try:
             found = Conditions.from_state(json.loads(str(record["conditions"])))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as cause:
-            problem = Problem(
+            problem = Finding(
                 place, f"cannot be read ({cause})", "what was written", _remedy("cf.tl.flow")
             )
             raise ModelFileError(problem.message) from cause
@@ -136,7 +136,7 @@ def conditions_of(record: Mapping[str, Any], where: str, n_context: int) -> Cond
         found = None
     width = 0 if found is None else sum(column.width for column in found.columns)
     if width != n_context:
-        problem = Problem(
+        problem = Finding(
             place,
             f"stands for {width} features",
             f"the {n_context} of the model",
@@ -150,7 +150,7 @@ def _checked(
     record: Any, entries: Mapping[str, Entry], where: str, call: str, error: type[CellFlowError]
 ) -> dict[str, Any]:
     if not is_group(record):
-        problem = Problem(where, f"is {_shown(record)}", "a group", _remedy(call))
+        problem = Finding(where, f"is {_shown(record)}", "a group", _remedy(call))
         raise error(problem.message)
     for problem in _examined(record, entries, where, call):
         raise error(problem.message)
@@ -159,16 +159,16 @@ def _checked(
 
 def _examined(
     group: Mapping[str, Any], entries: Mapping[str, Entry], where: str, call: str
-) -> Iterator[Problem]:
+) -> Iterator[Finding]:
     for name, entry in entries.items():
         place = f"{where}[{name!r}]"
         if name not in group:
             if entry.required:
-                yield Problem(
+                yield Finding(
                     place, "is missing", f"{entry.expected}, which {call} wrote", _remedy(call)
                 )
         elif not entry.accepts(group[name]):
-            yield Problem(
+            yield Finding(
                 place,
                 f"is {_shown(group[name])}",
                 f"{entry.expected}, which {call} wrote",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from cellflow.adapter.expression import expression, expression_at
-from cellflow.adapter.problem import Problem
+from cellflow.adapter.findings import Finding
 from cellflow.core._moments import Expression
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
@@ -29,7 +29,7 @@ _RTOL = 1e-3
 
 def examine_scale(
     adata: AnnData, rows: Expression, x: FloatArray, use_rep: str, layer: str | None
-) -> Iterator[Problem]:
+) -> Iterator[Finding]:
     """Report a PCA of values that are no logarithms, and expression that is none."""
     where = expression_at(layer)
     axes = stored_axes(adata, x.shape[1])
@@ -69,7 +69,7 @@ def examine_scale(
                 " its name as layer=."
             )
         )
-        yield Problem(where, scale, expected, remedy, "warning")
+        yield Finding(where, scale, expected, remedy, "warning")
 
 
 def stored_axes(adata: AnnData, n_dims: int) -> FloatArray | None:
@@ -88,8 +88,8 @@ def stored_axes(adata: AnnData, n_dims: int) -> FloatArray | None:
     return cast("FloatArray", stored[:, :n_dims].astype(np.float64))
 
 
-def _pca_of(name: str, scale: str, use_rep: str) -> Problem:
-    return Problem(
+def _pca_of(name: str, scale: str, use_rep: str) -> Finding:
+    return Finding(
         f"adata.obsm[{use_rep!r}]",
         f"is a PCA of {name}, which {scale}",
         "a PCA of log-normalised expression; without the logarithm, the few genes with the largest"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.adapter.problem import Examination, Problem, settle
+from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.adapter.units import DURATIONS, WORDS, label_of
 from cellflow.core._numbers import LARGEST, shown
 from cellflow.core._typing import FloatArray
@@ -88,13 +88,13 @@ def examine_times(column: pd.Series, key: str) -> Examination[ParsedTimes | None
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:
-        yield Problem(key, f"holds {column.iloc[0]!r} and its like", _EXPECTED, _REMEDY)
+        yield Finding(key, f"holds {column.iloc[0]!r} and its like", _EXPECTED, _REMEDY)
         return None
     if isinstance(column.dtype, pd.CategoricalDtype):
         unused = len(column.cat.categories) - len(distinct)
         found = f"has {unused} categories without cells"
         if unused:
-            yield Problem(key, found, "cells in every category", "They are ignored.", "note")
+            yield Finding(key, found, "cells in every category", "They are ignored.", "note")
     values = pd.Index(distinct)
     if isinstance(values, pd.CategoricalIndex):
         values = values.categories.take(values.codes)
@@ -106,7 +106,7 @@ def examine_times(column: pd.Series, key: str) -> Examination[ParsedTimes | None
     if parsed.labels:
         pairs = ", ".join(f"{label!r} -> {number:g}" for label, number in parsed.labels.items())
         found = f"was read as {parsed.unit or 'numbers'}: {pairs}"
-        yield Problem(key, found, "numbers", "No action is needed.", "note")
+        yield Finding(key, found, "numbers", "No action is needed.", "note")
     return ParsedTimes(np.append(numbers, np.nan)[codes], parsed.unit, parsed.labels, parsed.zero)
 
 
@@ -127,9 +127,9 @@ def _parsed(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Parse
         parsed = _durations(dates - dates.min())
         found = f"holds dates, counted here in {parsed.unit} from the first"
         remedy = "An h5ad cannot hold such a column: replace it by numbers before you save."
-        yield Problem(key, found, "numbers", remedy, "warning")
+        yield Finding(key, found, "numbers", remedy, "warning")
         return parsed
-    yield Problem(key, f"holds {_listed(values)} (of kind {kind})", _EXPECTED, _REMEDY)
+    yield Finding(key, f"holds {_listed(values)} (of kind {kind})", _EXPECTED, _REMEDY)
     return None
 
 
@@ -148,7 +148,7 @@ def _numbers(values: pd.Index, key: str) -> Examination[ParsedTimes | None]:
         numbers = np.array([float(v) if abs(v) <= LARGEST else np.inf for v in values])
     bad = np.flatnonzero(~(np.abs(numbers) <= LARGEST))
     if len(bad):
-        yield Problem(key, f"holds {_listed(values[bad])}", "finite times", _REMEDY)
+        yield Finding(key, f"holds {_listed(values[bad])}", "finite times", _REMEDY)
         return None
     return ParsedTimes(numbers, "")
 
@@ -164,7 +164,7 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
             f"holds {len(unread)} labels in {cells} cells that are no times:"
             f" {_listed(values[unread])}"
         )
-        yield Problem(key, found, _EXPECTED, _REMEDY)
+        yield Finding(key, found, _EXPECTED, _REMEDY)
         return None
     read = {label: (x[0], x[1] or WORDS["t"]) for label, x in labels.items() if x is not None}
     families: dict[str, list[str]] = {}
@@ -173,7 +173,7 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
     if len(families) > 1:
         groups = " beside ".join(_listed(labels) for labels in families.values())
         found = f"mixes times that do not go together: {groups}"
-        yield Problem(key, found, "times counted from one zero, in one unit", _REMEDY)
+        yield Finding(key, found, "times counted from one zero, in one unit", _REMEDY)
         return None
     by_length = sorted({unit for _, unit in read.values()}, key=lambda unit: unit.length)
     finest = by_length[0] if by_length else WORDS["t"]
@@ -189,7 +189,7 @@ def _strings(values: pd.Index, counts: np.ndarray, key: str) -> Examination[Pars
             f"All times are in {finest.name} from here on: give times in {finest.name}, or as in"
             f" {examples[by_length[-1]]!r}."
         )
-        yield Problem(key, f"mixes labels in {shares}", "labels in one unit", remedy, "warning")
+        yield Finding(key, f"mixes labels in {shares}", "labels in one unit", remedy, "warning")
     zero = "" if finest.family in {*DURATIONS, "number"} else finest.family
     numbers = dict(sorted(numbers.items(), key=lambda item: item[1]))
     return ParsedTimes(values_read, finest.name, numbers, zero)
@@ -223,7 +223,7 @@ def _merged(numbers: FloatArray, key: str) -> Examination[FloatArray]:
     if not (same & (np.diff(known) > 0)).any():
         return numbers
     found = "holds times that differ only by rounding"
-    yield Problem(
+    yield Finding(
         key, found, "equal times for cells of one snapshot", "They are taken as equal.", "note"
     )
     first = np.flatnonzero(np.append(True, ~same))

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from cellflow.densities import Builder, Density
     from cellflow.model.flow import Flow
 
-__all__ = ["EvolvingDensity", "Source"]
+__all__ = ["EvolvingDensity", "SourceKind"]
 
 #: How the density of the first snapshot is learned; see `cellflow.densities.fit_density`.
-Source: TypeAlias = "Literal['nsf', 'maf', 'realnvp', 'glow', 'gmm', 'kde'] | Builder"
+SourceKind: TypeAlias = "Literal['nsf', 'maf', 'realnvp', 'glow', 'gmm', 'kde'] | Builder"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class EvolvingDensity:
         flow: Flow,
         population: Population,
         *,
-        source: Source = "nsf",
+        source: SourceKind = "nsf",
         random_state: RandomState = 0,
         step: float | None = None,
     ) -> EvolvingDensity:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from cellflow.model.base import FittedDynamics
     from cellflow.simulation import Trajectories
 
-__all__ = ["Prediction", "Source", "of_condition", "predict", "sources"]
+__all__ = ["Prediction", "Side", "of_condition", "predict", "sources"]
 
 #: Which snapshots a prediction starts from: both neighbours, one of them, or the snapshot at a
 #: time.
-Source: TypeAlias = "Literal['both', 'earlier', 'later'] | float"
+Side: TypeAlias = "Literal['both', 'earlier', 'later'] | float"
 _SIDES = ("both", "earlier", "later")
 
 
@@ -56,7 +56,7 @@ class Prediction:
 
 
 def sources(
-    snapshots: Snapshots, time: float, source: Source = "both"
+    snapshots: Snapshots, time: float, source: Side = "both"
 ) -> list[tuple[Population, float]]:
     """Return the snapshots that a prediction at `time` starts from, with their shares.
 
@@ -150,7 +150,7 @@ def predict(
     *,
     n_obs: int | None = None,
     rng: np.random.Generator | None = None,
-    source: Source = "both",
+    source: Side = "both",
     seed: int | None = None,
     keys: IntArray | None = None,
 ) -> Prediction:

@@ -10,13 +10,13 @@ from pathlib import Path
 from cellflow.core._paths import as_path
 from cellflow.errors import InputError, MissingDataError
 
-__all__ = ["Source", "local_file"]
+__all__ = ["Download", "local_file"]
 
 _TIMEOUT_SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Source:
+class Download:
     """A published file.
 
     Parameters
@@ -40,7 +40,7 @@ class Source:
     size: str
 
 
-def local_file(source: Source, path: str | os.PathLike[str] | None) -> Path:
+def local_file(source: Download, path: str | os.PathLike[str] | None) -> Path:
     """Return the path of a file on this machine; it is downloaded where no path is given.
 
     Raises
@@ -69,7 +69,7 @@ def local_file(source: Source, path: str | os.PathLike[str] | None) -> Path:
     return file
 
 
-def _downloaded(source: Source) -> Path:
+def _downloaded(source: Download) -> Path:
     """Download once into the user's cache, and compare the checksum."""
     import pooch
 

@@ -12,7 +12,7 @@ from cellflow.adapter.read import read_h5ad
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
 from cellflow.core._warn import ignored
-from cellflow.datasets._download import Source, local_file
+from cellflow.datasets._download import Download, local_file
 from cellflow.datasets._npz import read_npz, require, require_numbers
 from cellflow.errors import InputError
 
@@ -25,28 +25,28 @@ _MENDELEY = "https://data.mendeley.com/public-files/datasets/hhny5ff7yj/files"
 _TRAJECTORYNET = "https://raw.githubusercontent.com/KrishnaswamyLab/TrajectoryNet/master/data"
 _EB_DAYS = ("Day 00-03", "Day 06-09", "Day 12-15", "Day 18-21", "Day 24-27")
 
-_EB = Source(
+_EB = Download(
     "eb_velocity_v5.npz",
     f"{_TRAJECTORYNET}/eb_velocity_v5.npz",
     "17623d16dd4fe7b679aad80916d130cb2863a4cd4ee742f139a3c2eed91ba230",
     "https://github.com/KrishnaswamyLab/TrajectoryNet",
     "less than 100 MB",
 )
-_CITE = Source(
+_CITE = Download(
     "op_cite_inputs_0.h5ad",
     f"{_MENDELEY}/1862acf5-6294-4eb1-8644-d1c6d25e4126/file_downloaded",
     "fa1d117df3d6c23e0b80a997a259bcac3a79ad27d581e1a6654e107c39885e4c",
     "https://data.mendeley.com/datasets/hhny5ff7yj/1",
     "1.2 GB",
 )
-_MULTI = Source(
+_MULTI = Download(
     "op_train_multi_targets_0.h5ad",
     f"{_MENDELEY}/5f4b6e5b-f122-4f5a-8ede-0d188c5cf00c/file_downloaded",
     "a16c28ef861503111bb2f4c6ab6b1d5ed3df07d49eb0baa7378515fc098af4d2",
     "https://data.mendeley.com/datasets/hhny5ff7yj/1",
     "1.1 GB",
 )
-_LARRY = Source(
+_LARRY = Download(
     "LARRY_adata_preprocessed.h5ad",
     "https://kleintools.hms.harvard.edu/tools/downloads/cospar/LARRY_adata_preprocessed.h5ad",
     "16607046cd2550dbcdb33c24c58e5b8852c5558f7b52a437e0ae20b0137ef881",
@@ -222,7 +222,7 @@ def larry(*, path: str | os.PathLike[str] | None = None) -> AnnData:
     return adata
 
 
-def _progenitors(source: Source, path: str | os.PathLike[str] | None) -> AnnData:
+def _progenitors(source: Download, path: str | os.PathLike[str] | None) -> AnnData:
     """A file of the NeurIPS 2022 challenge, with times in days and in the published indices."""
     file = local_file(source, path)
     return _timed(_read_h5ad(file), file, "day", index=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cellflow.analysis.density import EvolvingDensity, Source
+from cellflow.analysis.density import EvolvingDensity, SourceKind
 from cellflow.analysis.snapshots import snapshot_densities
 from cellflow.core._numbers import as_number
 from cellflow.core._random import as_seed, stream
@@ -60,7 +60,7 @@ def held_out_nll(
     *,
     recipe: Recipe | None = None,
     share: float = 0.2,
-    density: Source = "nsf",
+    density: SourceKind = "nsf",
     random_state: RandomState = 0,
     threads: int = 1,
 ) -> list[Likelihood]:

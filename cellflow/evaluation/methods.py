@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from cellflow.analysis.prediction import Source, predict
+from cellflow.analysis.prediction import Side, predict
 from cellflow.core.frame import Scale
 from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError, InputTypeError
@@ -120,7 +120,7 @@ class FlowPredictor:
         """Predict by one protocol; returns the population, and seconds of fit and prediction."""
         begun = clock.perf_counter()
         first = float(rest.times[0])
-        sources: dict[Protocols, Source] = {"P1": "earlier", "P2": first, "two-sided": "both"}
+        sources: dict[Protocols, Side] = {"P1": "earlier", "P2": first, "two-sided": "both"}
         source = sources[protocol]
         cells = predict(self.flow, rest, time, source=source)
         seconds = self.seconds + clock.perf_counter() - begun

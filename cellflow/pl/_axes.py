@@ -13,7 +13,7 @@ from cellflow.core._text import drawable, font_families
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, InputTypeError
 from cellflow.pl._colours import Groups, Values
-from cellflow.pl._read import Fitted
+from cellflow.pl._read import PlottedFit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -162,7 +162,7 @@ def scatter(
 
 
 def paint(
-    ax: Axes, xy: FloatArray, colours: Values | Groups, *, fitted: Fitted, alpha: float
+    ax: Axes, xy: FloatArray, colours: Values | Groups, *, fitted: PlottedFit, alpha: float
 ) -> None:
     """Draw cells at `xy` `(n, 2)` in their colours, with a colour bar or a legend beside them."""
     if isinstance(colours, Groups):
@@ -237,7 +237,7 @@ def colour_bar(ax: Axes, drawn: Any, label: str, ticks: Sequence[float] = ()) ->
         bar.set_ticks(list(ticks), labels=[f"{t:g}" for t in ticks])
 
 
-def time_bar(ax: Axes, drawn: Any, fitted: Fitted) -> None:
+def time_bar(ax: Axes, drawn: Any, fitted: PlottedFit) -> None:
     """Draw a colour bar of time beside the data, with ticks at the times of the snapshots."""
     ticks = fitted.snapshots.tolist()
     label = f"{fitted.time_key} ({fitted.unit})" if fitted.unit else fitted.time_key

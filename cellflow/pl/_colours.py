@@ -12,7 +12,7 @@ from cellflow.adapter.expression import expression
 from cellflow.adapter.selection import gene_columns
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, MissingKeyError, closest
-from cellflow.pl._read import Fitted
+from cellflow.pl._read import PlottedFit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ class Groups:
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
 
 
-def read_colours(adata: AnnData, color: object, fitted: Fitted) -> Values | Groups:
+def read_colours(adata: AnnData, color: object, fitted: PlottedFit) -> Values | Groups:
     """Read the colours of cells: by time, by a column of `obs`, or by a gene.
 
     Labels of times are drawn as numbers. Groups take their colours from

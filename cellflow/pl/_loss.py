@@ -9,7 +9,7 @@ import numpy as np
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
 from cellflow.pl._axes import INK, OBSERVED, PREDICTED, canvas, legend
-from cellflow.pl._read import Fitted
+from cellflow.pl._read import PlottedFit
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -57,7 +57,7 @@ def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Ax
     >>> cf.pl.loss(adata)  # doctest: +SKIP
     """
     check_arguments(loss, locals())
-    history = Fitted(adata, key).record["history"]
+    history = PlottedFit(adata, key).record["history"]
     with canvas(ax, width=6.0, height=3.6) as ax:
         ax.plot(
             np.asarray(history["step"]),

@@ -24,7 +24,7 @@ from cellflow.pl._axes import (
     map_size,
     scatter,
 )
-from cellflow.pl._read import Fitted
+from cellflow.pl._read import PlottedFit
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -88,7 +88,7 @@ def population(
     check_arguments(population, locals())
     from cellflow.analysis.embedding import place
 
-    fitted = Fitted(adata, key)
+    fitted = PlottedFit(adata, key)
     at = fitted.time_unit.number("time", time)
     name, positions, plane = fitted.coordinates(basis, components)
     real = plane.of(positions)

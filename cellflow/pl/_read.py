@@ -24,7 +24,7 @@ from cellflow.errors import InputError, MissingKeyError, closest
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Fitted", "entry"]
+__all__ = ["PlottedFit", "entry"]
 
 
 def entry(adata: AnnData, slot: str, key: str, remedy: str) -> Any:
@@ -44,7 +44,7 @@ def entry(adata: AnnData, slot: str, key: str, remedy: str) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class PlottedFit:
     """A fit that is stored in an AnnData, as far as figures need it."""
 
     adata: AnnData

@@ -14,7 +14,7 @@ from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 from cellflow.pl._axes import INK, beside, canvas, embedding_axes, map_size, paint
 from cellflow.pl._colours import read_colours
-from cellflow.pl._read import Fitted, entry
+from cellflow.pl._read import PlottedFit, entry
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -92,7 +92,7 @@ def stream(
     check_arguments(stream, locals())
     from cellflow.analysis.embedding import on_grid
 
-    fitted = Fitted(adata, key)
+    fitted = PlottedFit(adata, key)
     density = as_number("density", density, above=0.0, most=_DENSEST)
     smoothing = as_number("smoothing", smoothing, above=0.0)
     if basis is None:
@@ -126,7 +126,7 @@ def stream(
     return ax
 
 
-def _arrows(fitted: Fitted, basis: str, positions: FloatArray) -> FloatArray:
+def _arrows(fitted: PlottedFit, basis: str, positions: FloatArray) -> FloatArray:
     """Velocities of the cells in the columns that they have positions in, `(n, d)`."""
     key = fitted.keys.velocity(basis)
     compute = fitted.velocity_call(basis)

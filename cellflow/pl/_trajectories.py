@@ -14,7 +14,7 @@ from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
 from cellflow.pl._axes import FAINT, INK, MAP, canvas, embedding_axes, map_size, scatter, time_bar
-from cellflow.pl._read import Fitted
+from cellflow.pl._read import PlottedFit
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -80,7 +80,7 @@ def trajectories(
     from cellflow.analysis.embedding import place
 
     n_cells = as_count("n_cells", n_cells)
-    fitted = Fitted(adata, key)
+    fitted = PlottedFit(adata, key)
     name, positions, plane = fitted.coordinates(basis, components)
     states = read_paths(adata, fitted.keys, fitted.record, fitted.cells, samples=False)
     times = np.asarray(fitted.record["trajectory_times"], dtype=np.float64)

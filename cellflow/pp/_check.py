@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from cellflow.adapter.decoding import examine_decoder
 from cellflow.adapter.expression import examine_expression
+from cellflow.adapter.findings import Finding, by_severity, settle
 from cellflow.adapter.positions import examine_positions
-from cellflow.adapter.problem import Problem, problems, settle
 from cellflow.adapter.read import examine
 from cellflow.adapter.reading import Reading
 from cellflow.core._settings import guarded
@@ -53,7 +53,7 @@ def check(
     """
     import pandas as pd
 
-    findings: list[Problem] = [] if mass_key is None else [_unused(mass_key)]
+    findings: list[Finding] = [] if mass_key is None else [_unused(mass_key)]
     reading = Reading(
         time_key,
         use_rep=use_rep,
@@ -73,14 +73,14 @@ def check(
         name, x = settle(read, again=True)
         findings += examine_decoder(adata, x, name, layer)
     return pd.DataFrame(
-        [asdict(p) for p in problems(findings)],
+        [asdict(p) for p in by_severity(findings)],
         columns=["severity", "key", "found", "expected", "remedy"],
     )
 
 
-def _unused(mass_key: str) -> Problem:
+def _unused(mass_key: str) -> Finding:
     """Sizes of populations, which most methods do not use."""
-    return Problem(
+    return Finding(
         f"mass_key={mass_key!r}",
         "names sizes of whole populations",
         "None, unless method='fm' is meant: growth is not learned yet, and cf.tl.flow refuses it"

@@ -14,7 +14,7 @@ from cellflow.adapter.reference import reference_cells
 from cellflow.adapter.store import amended, sealed
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.conformal import as_level
-from cellflow.analysis.density import EvolvingDensity, Source
+from cellflow.analysis.density import EvolvingDensity, SourceKind
 from cellflow.analysis.ordinary import Judged, judge
 from cellflow.core._arguments import check_arguments
 from cellflow.core._random import as_seed
@@ -40,7 +40,7 @@ _ORDINARY = "ood"
 def log_density(
     adata: AnnData,
     *,
-    source: Source = "nsf",
+    source: SourceKind = "nsf",
     alpha: float = 0.01,
     random_state: RandomState = 0,
     key: str = DEFAULT,

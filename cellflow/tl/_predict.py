@@ -11,7 +11,7 @@ from cellflow.adapter.moved import cell_bytes, moved_cells
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.units import Time, is_label
 from cellflow.analysis.observed import Observed
-from cellflow.analysis.prediction import Source, of_condition, sources
+from cellflow.analysis.prediction import Side, of_condition, sources
 from cellflow.analysis.prediction import predict as predict_cells
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_count
@@ -40,7 +40,7 @@ def predict(
     time: Time,
     condition: Condition | None = None,
     n_obs: int | None = None,
-    source: Source = "both",
+    source: Side = "both",
     stochastic: bool = False,
     extrapolate: bool = False,
     genes: Selection | None = None,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cellflow.adapter.decoding import asked_genes, fitted_decoder
+from cellflow.adapter.findings import settle
 from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.moved import made_cells
 from cellflow.adapter.positions import examine_positions
-from cellflow.adapter.problem import settle
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.analysis.translation import (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellflow.adapter import expression, positions
-from cellflow.adapter.problem import problems
+from cellflow.adapter.findings import by_severity
 from cellflow.adapter.read import examine, read, read_h5ad, require_anndata
 from cellflow.adapter.reading import Reading
 from cellflow.errors import (
@@ -436,7 +436,7 @@ def test_notes_are_listed_not_raised(cells):
     cells.obsm["X_pca"][8, 1] = 1000.0
     cells.obs_names = ["twin", "twin", *cells.obs_names[2:]]
     cells.obs.iloc[3:5, 0] = np.nan
-    found = list(problems(examine(cells, Reading("hours"))))
+    found = list(by_severity(examine(cells, Reading("hours"))))
     assert {p.severity for p in found} == {"note", "warning"}
     text = " ".join(p.message for p in found)
     for expected in (
@@ -453,7 +453,7 @@ def test_all_problems_are_listed_at_once(cells, frozen):
     cells.obs["hours"] = "late"
     cells.obsm["X_pca"][0, 0] = np.nan
     with frozen(cells):
-        found = [p.key for p in problems(examine(cells, Reading("hours", weight_key="w")))]
+        found = [p.key for p in by_severity(examine(cells, Reading("hours", weight_key="w")))]
     assert found == ["adata.obs['hours']", "adata.obs['w']", "adata.obsm['X_pca']"]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellflow.adapter.problem import problems
+from cellflow.adapter.findings import by_severity
 from cellflow.adapter.times import examine_times, parse_times
 from cellflow.adapter.units import TimeUnit
 from cellflow.errors import InputError, InputWarning
@@ -211,7 +211,7 @@ def test_rounding_makes_no_snapshot():
 
 def test_the_mapping_and_unused_categories_are_noted():
     column = pd.Series(pd.Categorical(["E8.5"], categories=["E8.5", "E9.5"]))
-    found = [p.message for p in problems(examine_times(column, "adata.obs['t']"))]
+    found = [p.message for p in by_severity(examine_times(column, "adata.obs['t']"))]
     assert any("'E8.5' -> 8.5" in m for m in found)
     assert any("1 categories without cells" in m for m in found)
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypeVar
 from cellflow.core._warn import warn
 from cellflow.errors import InputError, InputWarning
 
-__all__ = ["Examination", "Problem", "Severity", "problems", "settle"]
+__all__ = ["Examination", "Finding", "Severity", "by_severity", "settle"]
 
 _log = logging.getLogger("cellflow")
 T = TypeVar("T")
@@ -21,7 +21,7 @@ Severity: TypeAlias = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
-class Problem:
+class Finding:
     """One finding about the data.
 
     Parameters
@@ -55,7 +55,7 @@ class Problem:
 
 #: A check: yields what it finds, and returns what it read, or None where an error made that
 #: impossible.
-Examination: TypeAlias = Generator[Problem, None, T]
+Examination: TypeAlias = Generator[Finding, None, T]
 
 
 def settle(examination: Examination[T | None], *, again: bool = False, instead: str = "") -> T:
@@ -70,7 +70,7 @@ def settle(examination: Examination[T | None], *, again: bool = False, instead: 
     InputError
         The class that the first error names.
     """
-    later: list[Problem] = []
+    later: list[Finding] = []
     while True:
         try:
             problem = next(examination)
@@ -90,7 +90,7 @@ def settle(examination: Examination[T | None], *, again: bool = False, instead: 
     return result
 
 
-def problems(examination: Iterable[Problem]) -> Iterator[Problem]:
+def by_severity(examination: Iterable[Finding]) -> Iterator[Finding]:
     """All findings of a check, errors first."""
     order = ("error", "warning", "note")
     return iter(sorted(examination, key=lambda problem: order.index(problem.severity)))
