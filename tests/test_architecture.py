@@ -558,8 +558,8 @@ STRICT = False
 LONG_MODULES: dict[str, str] = dict.fromkeys(
     """
     _files base conditions decoder diagnosis entropic exact
-    fingerprint fitted fitting flow judging keys likelihood lineages ode
-    plan positions read recipes record representation scores selection selftest
+    fingerprint fitted judging keys likelihood lineages ode
+    plan positions read record representation scores selection selftest
     sparse synthetic times verdict
     """.split(),
     "not yet shortened",
@@ -567,10 +567,10 @@ LONG_MODULES: dict[str, str] = dict.fromkeys(
 #: Functions whose body is above 40 lines, with the reason.
 LONG_FUNCTIONS: dict[str, str] = dict.fromkeys(
     """
-    Flow __call__ _bid _examine_times _interval _moments _pivot _points _positions
-    _predicted _scan _sinkhorn _solve _sparse _states _stored _stored_dynamics _strings
+    __call__ _bid _examine_times _interval _moments _pivot _points _positions
+    _predicted _scan _sinkhorn _solve _sparse _states _stored _strings
     candidates check_writable
-    examine_positions examine_times fit fit_density fit_score hold_out
+    examine_positions examine_times fit_density hold_out
     integrate integrate_sde noise_carried of price
     refit_of select sources train tried verdict
     """.split(),
@@ -587,10 +587,10 @@ TUPLES: dict[str, str] = dict.fromkeys(
 UNPLAIN: dict[str, str] = dict.fromkeys(
     """
     _files _namesake _noise
-    _progress _stored adapter auction base
-    baselines conditions diagnosis fingerprint fitted fitting holdout judging keys
-    ladder lineages loop metrics moved overlap paths population positions prediction pricing
-    read recipes representation rotation selection short sparse store tasks
+    _progress adapter auction base
+    baselines conditions diagnosis fingerprint fitted holdout judging keys
+    lineages loop metrics moved overlap paths population positions prediction pricing
+    read representation rotation selection short sparse store tasks
     translation two_sample verdict warp
     """.split(),
     "not yet shortened",

@@ -129,7 +129,8 @@ class Dynamics(nn.Module):
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Velocity at times `t` (scalar or `(n,)`), states `x (n, d)`, `context (n, c)`."""
-        return self.head("velocity", t, x, context)
+        value: Tensor = self.velocity(t, x) if context is None else self.velocity(t, x, context)
+        return value
 
     def head(self, name: str, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Output of a head, shape `(n, ...)`; the score is that without noise."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cellflow import paths
-from cellflow.core.population import Pairs
+from cellflow.core.population import Clock, Pairs
 from cellflow.errors import InputError
 from examples import PATHS
 
@@ -149,3 +149,30 @@ def test_bad_sigma_is_refused(value):
 def test_an_unresolved_sigma_says_what_to_do(pairs, inside, z):
     with pytest.raises(InputError, match="depends on the snapshots"):
         paths.sample(paths.BrownianBridge(), inside, pairs, z)
+
+
+def test_the_old_name_of_a_path_that_is_prepared_warns():
+    with pytest.warns(FutureWarning, match="Surveyed is now paths.Path"):
+        assert paths.Surveyed is paths.Path
+    with pytest.raises(AttributeError, match="no attribute 'Survey'"):
+        paths.Survey  # noqa: B018
+
+
+@pytest.mark.parametrize("path", [*PATHS.values(), paths.TimeWarped(PATHS["BrownianBridge"])])
+def test_every_path_says_what_it_is(path):
+    bridge = "Bridge" in repr(path)
+    assert (path.sigma == 0.7) is bridge
+    assert path.generates is isinstance(path, paths.FromNoise)
+    assert path.tabled is isinstance(path, paths.TimeWarped)
+
+
+def test_sigma_auto_is_resolved_inside_of_wrappers():
+    clock = Clock(0.0, 8.0, 4.0, 4.0)
+    path = paths.TimeWarped(paths.BrownianBridge()).resolved(clock)
+    assert path == paths.TimeWarped(paths.BrownianBridge(sigma=0.25))
+
+
+def test_a_path_that_is_not_prepared_refuses_to_be_evaluated(pairs, inside):
+    for path in (paths.LimitedHermite(), paths.TimeWarped(paths.Linear())):
+        with pytest.raises(InputError, match="depends on the snapshots"):
+            path.mean(inside, pairs)
