@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -128,23 +129,16 @@ def fit(
     _require_types(snapshots, plans, callback)
     seed = as_seed(random_state)
     place = choose_device(device)
-    threads = as_threads(threads)
-    recipe = by_name(DEFAULT if recipe is None else recipe, scale=scale)
-    problem = _problem(snapshots, recipe, plans)
+    wanted = as_threads(threads)
+    chosen = by_name(DEFAULT if recipe is None else recipe, scale=scale)
+    problem = _problem(snapshots, chosen, plans)
     recipe = problem.recipe
     stream = _stream(problem, seed, place)
     dynamics = _untrained(problem, stream, seed).to(place)
-    n_threads = _n_threads(threads, dynamics, stream, recipe, seed)
+    n_threads = _n_threads(wanted, dynamics, stream, recipe, seed)
+    trains = partial(train, seed=seed, progress=progress, callback=callback)
     with torch_threads(n_threads):
-        trained, history = train(
-            dynamics,
-            stream,
-            recipe.objectives,
-            recipe.training,
-            seed=seed,
-            progress=progress,
-            callback=callback,
-        )
+        trained, history = trains(dynamics, stream, recipe.objectives, recipe.training)
     return Flow(
         dynamics=trained.eval(),
         frame=problem.coupled.frame,
