@@ -52,13 +52,15 @@ def option(
 
     `name` may be followed by the name of the value, and `type` is one of click.
     """
+    # click takes a default of None for a value, so that nothing required would be missing.
+    given: dict[str, Any] = {} if default is None else {"default": default}
     return click.Option(
         name.split(),
         help=about,
         metavar=f"{metavar}..." if several else metavar,
         type=type,
-        default=default,
         required=required,
+        **given,
         multiple=several,
         callback=(lambda _, __, value: list(value) or None) if several else None,
     )

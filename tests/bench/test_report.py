@@ -42,7 +42,7 @@ def population(time, n=N, seed=0):
 
 
 def rows():
-    """Two hidden times, a model with two seeds and two protocols, one that failed, baselines and the floor."""
+    """Two hidden times; a model with two seeds and two protocols, one that failed, baselines."""
     made = []
     for time, shift in ((12.0, 0.0), (24.0, 0.1)):
         about = {
@@ -54,11 +54,28 @@ def rows():
         }
         for seed in (0, 1):
             for protocol, w1 in (("P1", 0.61234), ("two-sided", 0.56789)):
-                made.append(about | {"method": "ot-cfm", "protocol": protocol, "seed": seed, "kind": "model",
-                                     "w1": w1 + shift + 0.01 * seed, "w1_low": w1 + shift - 0.05, "w1_high": w1 + shift + 0.07,
-                                     "w1_half": w1 + shift + 0.1, "skill": 0.4 - shift, "skill_low": 0.2, "skill_high": 0.6,
-                                     "energy": 0.051, "variance_ratio": 0.91, "mean_error": 0.22, "c2st": 0.6,
-                                     "n_predicted": N, "seconds": 1.5})  # fmt: skip
+                made.append(
+                    about
+                    | {
+                        "method": "ot-cfm",
+                        "protocol": protocol,
+                        "seed": seed,
+                        "kind": "model",
+                        "w1": w1 + shift + 0.01 * seed,
+                        "w1_low": w1 + shift - 0.05,
+                        "w1_high": w1 + shift + 0.07,
+                        "w1_half": w1 + shift + 0.1,
+                        "skill": 0.4 - shift,
+                        "skill_low": 0.2,
+                        "skill_high": 0.6,
+                        "energy": 0.051,
+                        "variance_ratio": 0.91,
+                        "mean_error": 0.22,
+                        "c2st": 0.6,
+                        "n_predicted": N,
+                        "seconds": 1.5,
+                    }
+                )
             made.append(
                 about
                 | {
@@ -69,12 +86,32 @@ def rows():
                     "note": f"failed: {NASTY}",
                 }
             )
-        for method, kind, w1 in (("previous snapshot", "baseline", 1.5), ("next snapshot", "baseline", 1.6),
-                                 ("OT interpolation", "baseline", 0.8), ("noise floor", "floor", 0.4)):  # fmt: skip
-            made.append(about | {"method": method, "protocol": "", "seed": pd.NA, "kind": kind, "w1": w1, "w1_low": w1 - 0.1,
-                                 "w1_high": w1 + 0.1, "w1_half": w1, "skill": (0.8 - w1) / 0.4, "energy": w1 / 5,
-                                 "variance_ratio": 1.0, "mean_error": w1 / 2, "c2st": 0.7,
-                                 "n_predicted": N, "seconds": 0.0})  # fmt: skip
+        for method, kind, w1 in (
+            ("previous snapshot", "baseline", 1.5),
+            ("next snapshot", "baseline", 1.6),
+            ("OT interpolation", "baseline", 0.8),
+            ("noise floor", "floor", 0.4),
+        ):
+            made.append(
+                about
+                | {
+                    "method": method,
+                    "protocol": "",
+                    "seed": pd.NA,
+                    "kind": kind,
+                    "w1": w1,
+                    "w1_low": w1 - 0.1,
+                    "w1_high": w1 + 0.1,
+                    "w1_half": w1,
+                    "skill": (0.8 - w1) / 0.4,
+                    "energy": w1 / 5,
+                    "variance_ratio": 1.0,
+                    "mean_error": w1 / 2,
+                    "c2st": 0.7,
+                    "n_predicted": N,
+                    "seconds": 0.0,
+                }
+            )
     table = pd.DataFrame(made)
     return table.astype(
         {"seed": "Int64", "n_predicted": "Int64", "n_observed": "int64", "n_half": "int64"}
@@ -128,8 +165,14 @@ def benchmarked(*, with_rows=False, moved=0.0):
     adata.obsm["X_pca"], adata.obsm["X_umap"] = x, x[:, :2].astype(np.float64) * 2
     clouds = {}
     for time in (12.0, 24.0):
-        at = {name: np.flatnonzero(hours == t) for name, t in
-              (("observed", time), ("previous snapshot", time - 12), ("next snapshot", time + 12))}  # fmt: skip
+        at = {
+            name: np.flatnonzero(hours == t)
+            for name, t in (
+                ("observed", time),
+                ("previous snapshot", time - 12),
+                ("next snapshot", time + 12),
+            )
+        }
         clouds[f"time_{time}"] = {
             **{
                 name: cloud(x[some] + np.float32(moved), some if with_rows else None)
@@ -201,8 +244,10 @@ def cells_of(page, heading):
     """Rows of the first table after a heading, as lists of text."""
     after = page[page.index(f">{heading}<") :]
     body = after[: after.index("</table>")]
-    return [[html.unescape(re.sub("<[^>]+>", "", c)) for c in re.findall(r"<t[dh].*?</t[dh]>", row)]
-            for row in re.findall(r"<tr.*?</tr>", body)]  # fmt: skip
+    return [
+        [html.unescape(re.sub("<[^>]+>", "", c)) for c in re.findall(r"<t[dh].*?</t[dh]>", row)]
+        for row in re.findall(r"<tr.*?</tr>", body)
+    ]
 
 
 def test_one_file_that_needs_nothing_else(page):
@@ -217,7 +262,7 @@ def test_one_file_that_needs_nothing_else(page):
 
 
 def test_pictures_are_pictures(page):
-    """Distances, two maps and two on the embedding, composition, mass between types, calibration; none of them blank."""
+    """Distances, four maps, composition, mass between types, calibration; none is blank."""
     found = re.findall(r"base64,([^\"]+)", page)
     assert len(found) == 8
     for picture in found:
@@ -329,7 +374,7 @@ def test_a_verdict_of_w1_alone_is_shown_as_such(tmp_path):
 
 
 def test_shares_of_cell_types(page, adata):
-    """The observed ones are exact; those of predicted cells are what their nearest neighbours say."""
+    """Those of hidden cells are exact; predicted cells take the type of their neighbours."""
     rows = cells_of(page, "Cell types")
     assert rows[0] == ["kind", "hidden, %", "predicted, %", "OT interpolation, %"]
     here = adata.obs["kind"][adata.obs["hours"] == 12.0]
@@ -383,7 +428,7 @@ def lineages_of(page):
 
 
 def test_a_plan_that_turns_types_into_others_is_said_with_the_pushes_of_the_fit(tmp_path):
-    """The second type grows; the fit's own plan and pushes, and the lineage that the diagnosis was told."""
+    """The second type grows; by the fit's plan and pushes, with the lineage of the diagnosis."""
     adata = benchmarked(with_rows=True)
     for k, hours in enumerate((0.0, 12.0, 24.0, 36.0)):
         rows = np.flatnonzero(adata.obs["hours"] == hours)
@@ -423,7 +468,7 @@ def test_coverage_of_a_right_prediction_is_near_the_level(page):
 
 @pytest.mark.parametrize("with_rows", [False, True])
 def test_other_coordinates_than_those_that_are_there(with_rows, tmp_path):
-    """A representation that was made again: neighbours are known where the benchmark says which cells it drew."""
+    """A representation made again: neighbours are known if the rows of drawn cells are."""
     moved = benchmarked(with_rows=with_rows, moved=5.0)
     page = report(moved, tmp_path / "a.html", cluster_key="kind").read_text()
     assert page.count("<img") == (8 if with_rows else 5)
@@ -434,7 +479,7 @@ def test_other_coordinates_than_those_that_are_there(with_rows, tmp_path):
 
 
 def test_from_the_benchmark_to_the_page(tmp_path):
-    """Without the hidden cells in the representation, and with what `cf.bench.holdout` really writes."""
+    """Without the hidden cells in the representation, with what `cf.bench.holdout` writes."""
     cells = make_cells()
     cells.obs["kind"] = pd.Categorical(np.where(cells.obsm["X_pca"][:, 1] > 0, "up", "down"))
     table = cf.bench.holdout(
@@ -624,7 +669,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 def test_any_name_is_right_on_the_page_and_gives_no_warning(name, tmp_path):
-    """As a cell type, as a method, in the verdict and as the title; warnings are errors in these tests."""
+    """As a cell type, a method, in the verdict and as the title; warnings are errors here."""
     odd, adata = ODD[name], benchmarked()
     adata.obs["kind"] = pd.Categorical(np.where(adata.obsm["X_pca"][:, 1] > 0, odd, "down"))
     record = adata.uns["cf_holdout"]
