@@ -1,4 +1,4 @@
-"""How far apart two populations are, whether they can be told apart, and whether one copies the other."""
+"""Distances between populations, tests that they differ, and whether one copies the other."""
 
 from cellflow.metrics.composition import Composition, composition_error
 from cellflow.metrics.estimates import Estimate, estimate

@@ -34,7 +34,7 @@ def energy(two: Two) -> Statistic:
 
 
 def kernel_discrepancy(two: Two, bandwidth: float) -> Statistic:
-    """Squared maximum mean discrepancy of five Gaussian kernels around one width, and its derivatives."""
+    """Squared MMD of five Gaussian kernels around one width, and its derivatives."""
 
     def kernel(square: FloatArray) -> FloatArray:
         square *= -0.5 / (_WIDEST * bandwidth) ** 2
@@ -52,11 +52,11 @@ def kernel_discrepancy(two: Two, bandwidth: float) -> Statistic:
 
 
 def median_distance(two: Two) -> float:
-    """Median distance between two different points of the even mixture of both clouds; 0 where all points are one.
+    """Median distance between different points of the even mixture of both clouds.
 
-    Taken from 500 points that divide the mass evenly along the order of the coordinates, so that
-    neither the order of rows, nor that of the clouds, nor the division of mass among equal cells
-    matters, and nothing is drawn.
+    Zero where all points are equal. Taken from 500 points that divide the mass evenly along the
+    order of the coordinates, so that neither the order of rows, nor that of the clouds, nor the
+    division of mass among equal cells matters, and nothing is drawn.
     """
     from scipy.spatial.distance import pdist
 
@@ -69,7 +69,7 @@ def median_distance(two: Two) -> float:
 
 
 def _discrepancy(two: Two, metric: str, kernel: _Kernel, sign: float) -> Statistic:
-    """`sign` times (within x + within y - 2 across), means of the kernel over pairs, each cell with itself included."""
+    """`sign` times (within x + within y - 2 across), means of the kernel over all pairs."""
     within_x = _within(two.x, two.a, metric, kernel)
     within_y = _within(two.y, two.b, metric, kernel)
     at_x, at_y = _across(two, metric, kernel)

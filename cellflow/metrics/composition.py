@@ -63,7 +63,8 @@ def composition_error(
     >>> composition_error(["a", "a", "b", "b"], ["a", "c"]).error
     0.5
     """
-    (x, a), (y, b) = _labelled("x", x_label, x_weight), _labelled("y", y_label, y_weight)
+    x, a = _labelled("x", x_label, x_weight)
+    y, b = _labelled("y", y_label, y_weight)
     labels, code = np.unique(np.concatenate([x, y]), return_inverse=True)
     in_x: FloatArray = np.bincount(code[: len(x)], a, len(labels)).astype(np.float64)
     in_y: FloatArray = np.bincount(code[len(x) :], b, len(labels)).astype(np.float64)

@@ -47,7 +47,8 @@ def energy_distance(
 
     Notes
     -----
-    Pairs are visited in tiles of 4 MiB; time grows with their number (0.3 s for 4,000 + 3,300 cells in 5 dimensions).
+    Pairs are visited in tiles of 4 MiB; time grows with their number (0.3 s for 4,000 + 3,300 cells
+    in 5 dimensions).
 
     References
     ----------
@@ -71,14 +72,16 @@ def mmd(
     x_weight: FloatArray | None = None,
     y_weight: FloatArray | None = None,
 ) -> float:
-    r"""Squared maximum mean discrepancy between two weighted clouds, Gaussian kernels of several widths.
+    r"""Squared maximum mean discrepancy between two weighted clouds.
+
+    The mean over Gaussian kernels of several widths.
 
     .. math:: \mathbb{E} k(X, X') + \mathbb{E} k(Y, Y') - 2\,\mathbb{E} k(X, Y), \quad
               k(x, y) = \tfrac15 \sum_{s \in \{1/4, 1/2, 1, 2, 4\}} e^{-\|x - y\|^2 / 2 (s h)^2}
 
     The means run over all pairs, a cell with itself included (the V-statistic, which is biased
-    upwards by about
-    :math:`(1 - \mathbb{E} k)(1/n + 1/m)`, but never negative and zero on equal clouds). It has no unit.
+    upwards by about :math:`(1 - \mathbb{E} k)(1/n + 1/m)`, but never negative and zero on equal
+    clouds). It has no unit.
 
     Parameters
     ----------

@@ -36,7 +36,9 @@ class NLL(NamedTuple):
 def negative_log_likelihood(
     log_prob: FloatArray, n_dims: int, *, weight: FloatArray | None = None
 ) -> NLL:
-    r"""Mean of :math:`-\log p(x_i)` over held-out cells: the cross-entropy of the population and the density.
+    r"""Mean of :math:`-\log p(x_i)` over held-out cells.
+
+    The cross-entropy of the population and the density.
 
     Differences between two densities on the same cells estimate differences of their
     Kullback-Leibler divergences from the truth. The values themselves depend on the units of the

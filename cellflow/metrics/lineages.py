@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -11,7 +11,8 @@ import numpy as np
 from cellflow.core._neighbors import nearest
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.errors import InputError, InputTypeError
+from cellflow.errors import InputError
+from cellflow.metrics._descent import Lineage, allowed, named
 
 if TYPE_CHECKING:
     from cellflow.core.plans import Plan
@@ -25,8 +26,6 @@ __all__ = [
     "plan_transitions",
 ]
 
-#: Descendants of each type, or the one descendant.
-Lineage: TypeAlias = "Mapping[str, str | Iterable[str]]"
 #: One label per cell; None or NaN where a cell has none.
 Labels: TypeAlias = "Sequence[object] | np.ndarray"
 
@@ -75,7 +74,7 @@ class Transitions:
         lineage
             Descendants of each type; their descendants count too. None: types have no descendants.
         """
-        return float(self.mass[_allowed(self.labels, lineage)].sum())
+        return float(self.mass[allowed(self.labels, lineage)].sum())
 
     def least_moved(self, lineage: Lineage | None = None) -> float:
         r"""Least mass outside of the lineages that any plan between these shares of types has.
@@ -90,7 +89,7 @@ class Transitions:
         from scipy.optimize import linprog
         from scipy.sparse import coo_array, vstack
 
-        i, j = np.nonzero(_allowed(self.labels, lineage))
+        i, j = np.nonzero(allowed(self.labels, lineage))
         n = len(i)
         each = np.arange(n)
         shape = (len(self.labels), n)
@@ -270,46 +269,3 @@ def _normalised(labels: tuple[str, ...], here: np.ndarray, arriving: FloatArray)
         msg = f"Mass between cells with labels is {total:g}; expected labels in both snapshots."
         raise InputError(msg)
     return Transitions(labels, mass / total)
-
-
-def _allowed(labels: Sequence[str], lineage: Lineage | None) -> np.ndarray:
-    """Whether type `j` is type `i` or one of its descendants, shape `(k, k)`."""
-    children = named(lineage)
-    reached = np.eye(len(labels), dtype=bool)
-    position = {label: k for k, label in enumerate(labels)}
-    for label, k in position.items():
-        seen = {label}
-        waiting = [label]
-        while waiting:
-            for child in children.get(waiting.pop(), ()):
-                if child not in seen:
-                    seen.add(child)
-                    waiting.append(child)
-        reached[k, [position[name] for name in seen if name in position]] = True
-    return reached
-
-
-def named(lineage: Lineage | None) -> dict[str, tuple[str, ...]]:
-    """Return the descendants that were given of each type, as text.
-
-    Raises
-    ------
-    InputTypeError
-        It is no mapping from types to types.
-    """
-    if lineage is None:
-        return {}
-    if not isinstance(lineage, Mapping):
-        msg = (
-            f"lineage is of type {type(lineage).__name__}; expected the descendants of each type, "
-            "such as {'parent': ['left', 'right']}."
-        )
-        raise InputTypeError(msg)
-    made = {}
-    for parent, given in lineage.items():
-        if not isinstance(given, str) and not isinstance(given, Iterable):
-            msg = f"lineage[{parent!r}] is {given!r}; expected a list of types."
-            raise InputTypeError(msg)
-        children = [given] if isinstance(given, str) else given
-        made[str(parent)] = tuple(str(child) for child in children)
-    return made

@@ -1,4 +1,4 @@
-"""How far means and variances are off: the first things to be wrong, and the easiest to say in words."""
+"""Errors of means and variances."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def mean_error(
     x_weight: FloatArray | None = None,
     y_weight: FloatArray | None = None,
 ) -> float:
-    """Distance between the means of two weighted clouds, in the units of the positions: a lower bound of every W_p.
+    """Distance between the means of two weighted clouds, in the units of the positions.
+
+    A lower bound of every W_p.
 
     Parameters
     ----------
@@ -52,7 +54,9 @@ def variance_ratio(
     x_weight: FloatArray | None = None,
     y_weight: FloatArray | None = None,
 ) -> float:
-    """Total variance of `x` (the trace of its covariance) over that of `y`: 1 is the goal, less means a collapsed prediction.
+    """Total variance of `x` (the trace of its covariance) over that of `y`.
+
+    1 is the goal; less means a collapsed prediction.
 
     Parameters
     ----------

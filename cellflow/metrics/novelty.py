@@ -84,9 +84,10 @@ def nearest_neighbour_novelty(
 
     References
     ----------
-    The comparison with held-out cells: Meehan, Chaudhuri and Dasgupta, A non-parametric test to detect data-copying in
-    generative models, AISTATS 2020. The share of copies: Yoon et al., Diffusion probabilistic models generalize when they fail
-    to memorize, ICML workshop 2023; by chance it is 3^-d, so it says little in one or two dimensions.
+    The comparison with held-out cells: Meehan, Chaudhuri and Dasgupta, A non-parametric test to
+    detect data-copying in generative models, AISTATS 2020. The share of copies: Yoon et al.,
+    Diffusion probabilistic models generalize when they fail to memorize, ICML workshop 2023; by
+    chance it is 3^-d, so it says little in one or two dimensions.
 
     Examples
     --------
@@ -137,7 +138,7 @@ def _distances(x: FloatArray, training: FloatArray, k: int) -> FloatArray:
 
 
 def _share_below(a: FloatArray, b: FloatArray) -> float:
-    """Probability that a value of `a` is below one of `b`, ties counting half (Mann and Whitney 1947)."""
+    """Probability that a value of `a` is below one of `b`; ties count half (Mann, Whitney 1947)."""
     ordered = np.sort(b)
     above = len(b) - np.searchsorted(ordered, a, side="right")
     equal = np.searchsorted(ordered, a, side="right") - np.searchsorted(ordered, a, side="left")

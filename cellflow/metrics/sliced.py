@@ -26,9 +26,10 @@ def sliced_wasserstein(
     y_weight: FloatArray | None = None,
     random_state: RandomState = 0,
 ) -> float:
-    r"""Sliced Wasserstein distance: the mean over directions of what transport along one line costs.
+    r"""Sliced Wasserstein distance: the mean over directions of the cost of transport on a line.
 
-    .. math:: SW_p = \Big(\mathbb{E}_\theta W_p^p(\langle\theta, x\rangle, \langle\theta, y\rangle)\Big)^{1/p}
+    .. math:: SW_p = \Big(\mathbb{E}_\theta
+              W_p^p(\langle\theta, x\rangle, \langle\theta, y\rangle)\Big)^{1/p}
 
     Each line is solved exactly by sorting, whatever the weights; the directions are drawn evenly
     from the sphere. Samples of one population come close as n to the power -1/2 in any dimension.
@@ -61,7 +62,8 @@ def sliced_wasserstein(
 
     References
     ----------
-    Bonneel, N., Rabin, J., Peyré, G. and Pfister, H. (2015). Sliced and Radon Wasserstein barycenters of measures. JMIV 51.
+    Bonneel, N., Rabin, J., Peyré, G. and Pfister, H. (2015). Sliced and Radon Wasserstein
+    barycenters of measures. JMIV 51.
 
     Examples
     --------

@@ -50,11 +50,12 @@ def wasserstein(
 
     Notes
     -----
-    Up to 250,000 pairs the network simplex runs on the dense cost matrix (Bonneel et al. 2011, from POT). Beyond, it runs on a
-    few arcs per cell, to which the pairs of negative reduced cost are added until a pass over all pairs finds none (column
-    generation): as exact (the certified gap is below 1e-9 of the cost, else the dense solver takes over), about five times
-    faster (1.5 s for 4,000 x 3,300 cells in 5 dimensions), and in memory that grows with the number of cells, not of pairs.
-    One dimension is solved by sorting.
+    Up to 250,000 pairs the network simplex runs on the dense cost matrix (Bonneel et al. 2011, from
+    POT). Beyond, it runs on a few arcs per cell, to which the pairs of negative reduced cost are
+    added until a pass over all pairs finds none (column generation): as exact (the certified gap is
+    below 1e-9 of the cost, else the dense solver takes over), about five times faster (1.5 s for
+    4,000 x 3,300 cells in 5 dimensions), and in memory that grows with the number of cells, not of
+    pairs. One dimension is solved by sorting.
 
     The distance depends on how many cells were drawn: of two samples of one population it is not
     zero, but falls with their size (as slowly as n to the power -1/d from three dimensions on).

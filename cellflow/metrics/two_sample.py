@@ -1,4 +1,4 @@
-"""Whether two populations can be told apart at all."""
+"""A test whether two populations differ at all: the accuracy of a classifier."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ _LEAST = 20
 _N_TREES = 40
 #: Landmarks of the kernel.
 _N_LANDMARKS = 200
-#: Prior variance of the coefficients of the logistic regression, and steps of its optimiser.
+#: Prior variance of the coefficients of the logistic regression.
 _PRIOR_VARIANCE = 10.0
+#: Steps of its optimiser.
 _MAX_STEPS = 100
 
 
 @dataclass(frozen=True)
 class TwoSample:
-    """How well two populations can be told apart.
+    """How well a classifier distinguishes two populations.
 
     Parameters
     ----------
     accuracy
-        Balanced accuracy on cells that the classifier has not seen: 0.5 where they cannot be told
-        apart, 1 where always.
+        Balanced accuracy on cells that were not used in training: 0.5 where the populations cannot
+        be distinguished, 1 where always.
     standard_error
         Of the accuracy; 0 where no cell was mistaken.
     n_points
@@ -63,7 +64,7 @@ def c2st(
     max_cells: int = 2000,
     random_state: RandomState = 0,
 ) -> TwoSample:
-    """Classifier two-sample test: train a classifier to tell two clouds apart, and see how often it is right on other cells.
+    """Classifier two-sample test: accuracy, on other cells, of a classifier of two clouds.
 
     Unlike a distance, the result has no unit and no noise floor: 0.5 is the goal, whatever the
     dimension or the number of cells. It does not say what differs, and in many dimensions a small
@@ -86,7 +87,8 @@ def c2st(
 
     Returns
     -------
-    Accuracy and standard error. Neither depends on the order of the rows, nor on which cloud comes first.
+    Accuracy and standard error. Neither depends on the order of the rows, nor on which cloud comes
+    first.
 
     Raises
     ------
@@ -96,10 +98,11 @@ def c2st(
 
     Notes
     -----
-    The classifier adds up the log-odds of two that fail on different things. Boosted trees (on histograms, 40 of them) see
-    lost modes and bends along single coordinates, even one among fifty, but nothing oblique. Logistic regression on a Gaussian
-    kernel (Nyström, 200 landmarks, as wide as two cells are apart) sees smooth differences in any direction, but nothing
-    sharp. On one thread it takes 2 seconds for 2,000 + 2,000 points in 5 dimensions and 4 in 50.
+    The classifier adds up the log-odds of two that fail on different things. Boosted trees (on
+    histograms, 40 of them) see lost modes and bends along single coordinates, even one among fifty,
+    but nothing oblique. Logistic regression on a Gaussian kernel (Nyström, 200 landmarks, as wide
+    as two cells are apart) sees smooth differences in any direction, but nothing sharp. On one
+    thread it takes 2 seconds for 2,000 + 2,000 points in 5 dimensions and 4 in 50.
 
     The folds share their training cells, so the mean of their accuracies varies more than a
     binomial does, by a factor of 1.2 to 1.4 between equal Gaussians. The standard error holds the
@@ -110,8 +113,8 @@ def c2st(
 
     References
     ----------
-    Lopez-Paz and Oquab, Revisiting classifier two-sample tests, ICLR 2017; Nadeau and Bengio, Inference for the generalization
-    error, Machine Learning 2003.
+    Lopez-Paz and Oquab, Revisiting classifier two-sample tests, ICLR 2017; Nadeau and Bengio,
+    Inference for the generalization error, Machine Learning 2003.
 
     Examples
     --------
@@ -161,7 +164,7 @@ def c2st(
 
 
 def _drawn(x: FloatArray, weight: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
-    """Draw `n` points by weight, each as often as its share says up to rounding (systematic resampling), in no order."""
+    """Draw `n` points by systematic resampling, in random order."""
     order = np.lexsort((weight, *x.T))
     x = x[order] + 0.0
     weight = weight[order]  # there is one zero
@@ -172,7 +175,7 @@ def _drawn(x: FloatArray, weight: FloatArray, n: int, rng: np.random.Generator) 
 def _folds(
     points: FloatArray, label: IntArray, n_folds: int, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Number of the distinct position, and the fold, of each point; either label is spread evenly over the folds."""
+    """Number of the distinct position, and fold, of each point; labels are spread evenly."""
     _, group = np.unique(points, axis=0, return_inverse=True)
     group = group.ravel()
     counts = np.stack([np.bincount(group, label == c) for c in (0, 1)])
@@ -212,11 +215,11 @@ def _trained(x: FloatArray, label: IntArray, seed: int) -> Callable[[FloatArray]
 
 
 def _logistic(x: FloatArray, label: IntArray) -> tuple[FloatArray, float]:
-    """Slope `(d,)` and offset of a logistic regression on `x (n, d)`; the slope has a Gaussian prior of variance 10.
+    """Slope `(d,)` and offset of a logistic regression on `x (n, d)`.
 
-    100 steps of L-BFGS: short of its optimum, it is a classifier all the same. scikit-learn's own
-    warns of that, and a warning that cannot be ignored without changing the filters of the process
-    is of no use in a thread.
+    The slope has a Gaussian prior of variance 10. L-BFGS ends after 100 steps, which is accurate
+    enough for a classifier. scikit-learn's own regression warns of that, and hiding the warning
+    would change the filters of the process, which is not safe in a thread.
     """
     from scipy.optimize import minimize
     from scipy.special import expit
