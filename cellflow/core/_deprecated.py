@@ -138,7 +138,8 @@ def accepts(
             return result
 
         # `wraps` does not copy them, and `guarded` does.
-        call.__kwdefaults__ = getattr(function, "__kwdefaults__", None)  # type: ignore[attr-defined]
+        kwdefaults = getattr(function, "__kwdefaults__", None)
+        call.__kwdefaults__ = kwdefaults  # type: ignore[attr-defined]
         return call
 
     return decorated

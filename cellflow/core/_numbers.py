@@ -38,7 +38,7 @@ _REAL = "fiub"
 
 
 def is_integer(value: object) -> TypeGuard[int]:
-    """Whether it is an integer; booleans are none, nor are durations, which numpy derives from its integers."""
+    """Whether it is an integer; booleans and numpy's durations are none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 
@@ -167,7 +167,9 @@ def as_flag(name: str, value: object) -> bool:
 def as_array(
     name: str, value: Any, *, shape: str = "", least: int = 0, finite: bool = True
 ) -> np.ndarray:
-    """Return an array of real numbers: floating-point dtypes and memory maps as they are, others as float64.
+    """Return an array of real numbers.
+
+    Floating-point dtypes and memory maps stay as they are; others become float64.
 
     Parameters
     ----------

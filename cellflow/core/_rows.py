@@ -53,7 +53,7 @@ class Rows:
                 f" ({len(x)})."
             )
             raise InputError(msg)
-        return cls(*(None if a is None else _float64(a) for a in (x, context, t)))  # type: ignore[arg-type] # x is no None
+        return cls(*(None if a is None else _float64(a) for a in (x, context, t)))  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.x)

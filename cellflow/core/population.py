@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -173,13 +173,12 @@ class Snapshots:
             )
             msg = f"Need one row of x, one time and one weight per cell; found {shapes}."
             raise InputError(msg)
-        rows = [np.flatnonzero(time == t) for t in np.unique(time)]
-        return cls(
-            tuple(
-                Population(x[r], float(time[r[0]]), _rows(weight, r), r, context=_rows(context, r))
-                for r in rows
-            ),  # type: ignore[arg-type]
-        )
+        populations = []
+        for t in np.unique(time):
+            r = np.flatnonzero(time == t)
+            part = cast("FloatArray", _rows(weight, r))  # None is uniform
+            populations.append(Population(x[r], float(t), part, r, context=_rows(context, r)))
+        return cls(tuple(populations))
 
     def __len__(self) -> int:
         return len(self.populations)

@@ -35,7 +35,8 @@ def test_columns_and_axes(basis, components, columns, axes):
 
 @pytest.mark.parametrize(
     "components",
-    ["1", "1,1", "1,2,3", "all", "", "a,b", "1.5,2", (1,), (1, 2, 3), (1.0, 2.0), (True, 2), {1, 2}, 1, b"1,2", [[1, 2]],
+    ["1", "1,1", "1,2,3", "all", "", "a,b", "1.5,2", (1,), (1, 2, 3), (1.0, 2.0), (True, 2), {1,
+    2}, 1, b"1,2", [[1, 2]],
      "-1,2", (1, None), np.array(1), {"x": 1}],
 )  # fmt: skip
 def test_what_are_no_two_components(components):

@@ -1,4 +1,6 @@
-"""The proof that cells, their times and their pictures are those that a result was made from: every cell, not some."""
+"""The proof that cells, their times and their pictures are those that a result was made from: every
+cell, not some.
+"""
 
 import anndata as ad
 import numpy as np
@@ -21,7 +23,7 @@ from cellflow.adapter.positions import read_positions
 from cellflow.errors import CellFlowError, InputError
 from conftest import make_cells, quick_recipe
 
-# Arrays ---------------------------------------------------------------------------------------------------------------
+# Arrays -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +237,7 @@ def test_a_spoilt_fingerprint_is_none(many, name, spoil):
     assert not is_fingerprint(known | {name: spoil(known[name])})
 
 
-# An AnnData ------------------------------------------------------------------------------------------------------------
+# An AnnData ---------------------------------------------------------------------------------------
 
 
 def subset_with_a_new_pca(adata):
@@ -431,7 +433,7 @@ def test_the_remedy_for_joined_fits_in_one_representation(fitted):
     assert np.isfinite(joined.obsm["velocity_pca"]).all()
 
 
-# Pictures ---------------------------------------------------------------------------------------------------------------
+# Pictures -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

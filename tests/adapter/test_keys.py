@@ -97,7 +97,9 @@ def test_other_peoples_keys_are_not_replaced(cells, frozen):
 
 
 def test_the_remedy_is_one_that_the_call_has(fitted, frozen):
-    """`cf.tl.flow` names its keys by `key_added=`; the questions to a fit have `key=`, which names the fit."""
+    """`cf.tl.flow` names its keys by `key_added=`; the questions to a fit have `key=`, which names
+    the fit.
+    """
     fitted.obsm["velocity_pca"] = np.zeros((90, 4))
     fitted.uns["mine"] = {}
     with (

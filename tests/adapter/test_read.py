@@ -21,7 +21,7 @@ from cellflow.errors import (
     MissingKeyError,
 )
 
-# Containers -----------------------------------------------------------------------------------------------------------
+# Containers ---------------------------------------------------------------------------------------
 
 
 def _memmap(x, folder):
@@ -119,7 +119,7 @@ def test_both_spellings_of_a_representation(cells, spelling, stored):
     assert read(cells, Reading("hours", use_rep=spelling)).use_rep == stored
 
 
-# What a fit gets --------------------------------------------------------------------------------------------------------
+# What a fit gets ----------------------------------------------------------------------------------
 
 
 def test_snapshots_hold_the_timed_cells_and_their_rows(cells):
@@ -199,7 +199,7 @@ def test_any_mixture_gives_the_same_snapshots(counts, dtype, container, encode, 
         np.testing.assert_array_equal(population.x, x[population.index])
 
 
-# What is wrong --------------------------------------------------------------------------------------------------------
+# What is wrong ------------------------------------------------------------------------------------
 
 
 NAMES = [f"cell{i}" for i in range(90)]
@@ -416,7 +416,7 @@ def test_dense_guard(cells, monkeypatch):
     assert read(cells, Reading("hours", n_dims=1)).x.shape == (90, 1)
 
 
-# What is odd ----------------------------------------------------------------------------------------------------------
+# What is odd --------------------------------------------------------------------------------------
 
 
 def test_counts_warn(cells):
@@ -466,7 +466,7 @@ def test_duplicates_and_order_do_not_matter(cells):
     )
 
 
-# Files ----------------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 def test_files_that_are_no_h5ad(tmp_path, cells):

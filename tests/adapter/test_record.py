@@ -1,4 +1,6 @@
-"""What a record in `uns` holds: one schema, whoever reads it; and what a record of somebody else's file may not do."""
+"""What a record in `uns` holds: one schema, whoever reads it; and what a record of somebody else's
+file may not do.
+"""
 
 import copy
 
@@ -113,7 +115,9 @@ VALUES = [
 @pytest.mark.parametrize("value", VALUES, ids=lambda v: repr(v)[:20])
 @pytest.mark.parametrize("key", READERS)
 def test_every_entry_of_a_record_may_be_spoilt(complete, key, value):
-    """Where the schema lets it pass, each reader answers, or says with an error of the package what is wrong."""
+    """Where the schema lets it pass, each reader answers, or says with an error of the package what
+    is wrong.
+    """
     whole = complete.uns[key]
     for path in _paths(whole):
         complete.uns[key] = copy.deepcopy(whole)
@@ -212,11 +216,13 @@ def test_velocity_params_may_be_anything(complete, embeddings):
     assert complete.uns["velocity_params"]["embeddings"].tolist() == []
 
 
-# Old files --------------------------------------------------------------------------------------------------------------
+# Old files ----------------------------------------------------------------------------------------
 
 
 def test_a_file_of_an_old_version_answers(archived):
-    """Its record says no kind, remembers some of the cells, and its trajectories have three dimensions."""
+    """Its record says no kind, remembers some of the cells, and its trajectories have three
+    dimensions.
+    """
     assert kind_of(archived, "cellflow") == "fit"
     assert kind_of(archived, "cf_densities") == "densities"
     before = archived.obsm["velocity_pca"].copy()
@@ -256,13 +262,16 @@ def test_a_refit_of_an_old_fit_removes_what_came_of_it(archived):
     cf.tl.velocity(archived)
 
 
-# Lists of foreign files ----------------------------------------------------------------------------------------------------
+# Lists of foreign files ---------------------------------------------------------------------------
 
 FOREIGN = [
-    "obs/grp", "obs/hours", "obsm/X_umap", "obsm/X_pca", "varm/PCs", "layers/counts", "uns/note", "obsp/conn",
+    "obs/grp", "obs/hours", "obsm/X_umap", "obsm/X_pca", "varm/PCs", "layers/counts", "uns/note",
+    "obsp/conn",
     "uns/cf_holdout",
-    "var/symbol", "X/", "/X", "", "obs", "obs/", "__dict__/_X", "raw/x", "obsm/velocity_", "obs/cf_time/", "obs/mine_time",
-    "var/velocity_umap", "obs/velocity_umap", "obsm/my_velocity_umap", "layers/velocity_u", "uns/cellflow", 3, None,
+    "var/symbol", "X/", "/X", "", "obs", "obs/", "__dict__/_X", "raw/x", "obsm/velocity_",
+    "obs/cf_time/", "obs/mine_time",
+    "var/velocity_umap", "obs/velocity_umap", "obsm/my_velocity_umap", "layers/velocity_u",
+    "uns/cellflow", 3, None,
 ]  # fmt: skip
 
 
@@ -333,7 +342,7 @@ def test_everything_that_is_written_is_on_the_list_of_keys(complete):
         assert {(slot, name) for name in ours} <= claimed
 
 
-# One kind never replaces another ---------------------------------------------------------------------------------------------
+# One kind never replaces another ------------------------------------------------------------------
 
 
 def _none(adata, key):
@@ -406,7 +415,7 @@ def test_overwrite_replaces_another_kind(complete):
         cf.get.density(complete)
 
 
-# Joined with other cells ----------------------------------------------------------------------------------------------
+# Joined with other cells --------------------------------------------------------------------------
 
 WITH = {
     "predictions": lambda a: cf.tl.predict(a, time=24.0, n_obs=5),

@@ -17,7 +17,9 @@ from cellflow.training import Training
 
 
 def counted(n=150, g=60):
-    """Counts in `X` and the layer "counts", their logarithm in "lognorm", and no representation yet."""
+    """Counts in `X` and the layer "counts", their logarithm in "lognorm", and no representation
+    yet.
+    """
     rng = np.random.default_rng(0)
     time = np.repeat([0, 1, 2], n // 3)
     depth = rng.normal(size=(n, 1)) * rng.normal(size=g)

@@ -152,7 +152,7 @@ def test_a_failure_on_the_way_takes_everything_back(cells, slot, as_view, monkey
     assert adata.uns["cellflow"]["params"] == STAGED["uns"]["cellflow"]["params"]
 
 
-# Interrupts -------------------------------------------------------------------------------------------------------------
+# Interrupts ---------------------------------------------------------------------------------------
 
 
 def whole(adata):
@@ -207,7 +207,9 @@ def _interruptible():
 @pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("case", INTERRUPTED)
 def test_an_interrupt_at_any_line_leaves_nothing_half_written(cells, case):
-    """KeyboardInterrupt at each line of the writer in turn: what was there is there, in its order, or all that is new."""
+    """KeyboardInterrupt at each line of the writer in turn: what was there is there, in its order,
+    or all that is new.
+    """
     prepare, removed = INTERRUPTED[case]
     cells.uns["old"] = {"a": 1}
     base = prepare(cells)
@@ -302,7 +304,7 @@ def test_a_view_of_a_file_is_refused_before_any_work(cells, tmp_path, frozen):
     view.file.close()
 
 
-# Files ----------------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 def test_files_come_back(cells, tmp_path, frozen):

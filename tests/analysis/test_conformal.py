@@ -1,4 +1,6 @@
-"""Conformal p-values: of the population's own cells a share of at most alpha is flagged, whatever the population."""
+"""Conformal p-values: of the population's own cells a share of at most alpha is flagged, whatever
+the population.
+"""
 
 import numpy as np
 import pytest
@@ -55,7 +57,9 @@ SIZES = [
 
 
 def rates(population, n, d, levels, *, draws):
-    """Share of fresh cells that are flagged at each level, over many references, with its standard error."""
+    """Share of fresh cells that are flagged at each level, over many references, with its standard
+    error.
+    """
     shares = []
     for seed in range(draws):
         rng = np.random.default_rng([seed, n, d])

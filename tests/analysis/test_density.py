@@ -25,7 +25,9 @@ X = np.random.default_rng(0).normal(size=(7, 2))
 
 
 class Linear(nn.Module):
-    """The spiral in model coordinates, such that it is the spiral of `problems` in data coordinates."""
+    """The spiral in model coordinates, such that it is the spiral of `problems` in data
+    coordinates.
+    """
 
     def __init__(self):
         super().__init__()
@@ -136,7 +138,7 @@ def test_the_source_is_learned_from_a_snapshot(exact):
     assert density.time == 1.0
 
 
-# Bad input ------------------------------------------------------------------------------------------------------------------
+# Bad input ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,9 @@ CLOCK = Clock(0.0, 1.0, 0.5, 0.5)
 
 
 class Field(nn.Module):
-    """A velocity that is known in data coordinates, `(t, x, [context]) -> (n, d)`, in model coordinates."""
+    """A velocity that is known in data coordinates, `(t, x, [context]) -> (n, d)`, in model
+    coordinates.
+    """
 
     def __init__(self, velocity):
         super().__init__()
@@ -113,7 +115,7 @@ def two_clouds(n, share, rng, apart=8.0):
     return x
 
 
-# Gradients ------------------------------------------------------------------------------------------------------------
+# Gradients ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("n_dims", "least"), [(2, 0.94), (5, 0.94)])
@@ -129,7 +131,9 @@ def test_the_mean_shift_of_a_gaussian_is_its_score(n_dims, least):
 
 
 def test_the_kernel_of_the_mean_shift():
-    """Uniform cells with a linear trend on an interval: the window's mean is known, so is its variance."""
+    """Uniform cells with a linear trend on an interval: the window's mean is known, so is its
+    variance.
+    """
     grid = np.linspace(-1.0, 1.0, 2001)
     weight = 1.0 + 0.3 * grid
     shift, width = mean_shift(grid[:, None], np.array([[0.0]]), 400, weight=weight)
@@ -180,7 +184,7 @@ def test_the_gradient_of_the_dynamics():
     assert worth[-1] < 3000
 
 
-# Paths ----------------------------------------------------------------------------------------------------------------
+# Paths --------------------------------------------------------------------------------------------
 
 
 def test_the_energy_of_straight_and_of_curved_paths():
@@ -201,7 +205,7 @@ def test_a_round_trip_is_measured_by_the_spread():
     assert round_trip(1e3 * x + 7.0, 1e3 * back + 7.0, weight=weight) == pytest.approx(0.1)
 
 
-# Mass -----------------------------------------------------------------------------------------------------------------
+# Mass ---------------------------------------------------------------------------------------------
 
 
 def test_two_samples_of_one_population_are_in_balance():
@@ -257,11 +261,13 @@ def test_by_chance_one_cell_in_a_hundred_is_missed():
     assert np.mean(shares) == pytest.approx(0.01, abs=0.006)
 
 
-# Speeds ---------------------------------------------------------------------------------------------------------------
+# Speeds -------------------------------------------------------------------------------------------
 
 
 def moving(mean, times, n=60, seed=0):
-    """One cloud whose cells all move alike: its mean at each time is known, and so is every velocity."""
+    """One cloud whose cells all move alike: its mean at each time is known, and so is every
+    velocity.
+    """
     cells = 0.5 * np.random.default_rng(seed).normal(size=(n, 2))
     return Snapshots(tuple(Population(cells + mean(t), t) for t in times))
 
@@ -329,7 +335,9 @@ def test_a_mean_on_a_parabola_has_its_speed_at_the_inner_snapshot_and_in_the_mid
 
 
 def test_wrong_in_the_middle_only_is_found_there():
-    """The displacement is right, its course is not: slow at the snapshots and fast between them, as a sine."""
+    """The displacement is right, its course is not: slow at the snapshots and fast between them, as
+    a sine.
+    """
     ratio, _, said = speeds(
         lambda t, x: np.broadcast_to((1.0 - np.cos(4.0 * np.pi * t)) * RIGHT, x.shape),
         lambda t: t * RIGHT,
@@ -359,7 +367,7 @@ def test_where_the_mean_turns_back_it_has_no_speed():
     np.testing.assert_allclose(ratio[[0, 2]], np.pi / 2.0, rtol=1e-6)
 
 
-# All together ---------------------------------------------------------------------------------------------------------
+# All together -------------------------------------------------------------------------------------
 
 
 def test_an_exact_flow_gets_a_clean_bill():
@@ -410,7 +418,9 @@ def test_the_scale_of_time_and_space_does_not_matter():
 
 
 def test_a_loop_costs_energy():
-    """All cells move together, at speed 2 along a line and at speed pi around a circle, once in each interval."""
+    """All cells move together, at speed 2 along a line and at speed pi around a circle, once in
+    each interval.
+    """
 
     def looping(t, x):
         angle = 4.0 * np.pi * t
@@ -507,7 +517,7 @@ def test_without_score_and_density_the_verdict_says_what_is_left_out():
 
 
 def test_every_cell_stays_in_its_condition():
-    """Two conditions that move apart: judged together, they would be fine with each other's cells."""
+    """Two conditions that move apart; judged together, each would arrive at the other's cells."""
 
     def apart(t, x, context):
         return np.column_stack([12.0 * (context[:, 0] - context[:, 1]), np.zeros(len(x))])

@@ -81,7 +81,9 @@ def test_one_snapshot_is_enough_to_generate_from():
 
 
 def test_snapshots_count_the_same_and_cells_by_weight():
-    """A hundred times more cells at one time do not crowd out the other; a cell without weight is never learned."""
+    """A hundred times more cells at one time do not crowd out the other; a cell without weight is
+    never learned.
+    """
     rng = np.random.default_rng(0)
     few, many = rng.normal(size=(30, 1)) * 0.2, 5.0 + rng.normal(size=(1000, 1)) * 0.2
     few[:10] = 50.0
@@ -139,7 +141,9 @@ def test_conditions_are_drawn_as_they_were_measured():
 
 
 def test_copies_are_told_from_new_cells():
-    """A generator that returns its training cells, a little blurred or not, fools the classifier but not the novelty."""
+    """A generator that returns its training cells, a little blurred or not, fools the classifier
+    but not the novelty.
+    """
     rng = np.random.default_rng(0)
     real, new = rng.standard_normal((2, 200, 5))
     copied = real[rng.integers(200, size=150)]

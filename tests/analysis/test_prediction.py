@@ -81,7 +81,7 @@ def test_draws_follow_the_weights(snapshots):
 
 
 class Growing(Drift):
-    """A drift under which a cell at `x` grows by `x` per unit of time, held fixed along its path."""
+    """A drift under which a cell at `x` grows by `x` per unit of time, fixed along its path."""
 
     def simulate(self, x, t0, times, *, context=None):
         moved = super().simulate(x, t0, times)
@@ -128,7 +128,7 @@ def test_bad_questions_are_refused(snapshots, options, message):
         predict(Drift(), snapshots, **({"time": 2.0} | options))
 
 
-# Conditions -----------------------------------------------------------------------------------------------------------
+# Conditions ---------------------------------------------------------------------------------------
 
 
 class Told:

@@ -83,7 +83,9 @@ def test_sampling_alone_moves_a_cell_little(shifted):
 
 
 def test_a_null_pair_is_told_to_be_one():
-    """Two draws of one group: there is nothing to translate, and the displacement is no more than sampling makes."""
+    """Two draws of one group: there is nothing to translate, and the displacement is no more than
+    sampling makes.
+    """
     source, target = group(SOURCE, seed=5), group(SOURCE, seed=6)
     checks = check_translation(fit_translation(source, target, FIT), source, target, FIT)
     spread = np.sqrt(np.trace(SOURCE.cov))

@@ -1,4 +1,6 @@
-"""Conditions: columns as features, plans inside each condition, and combinations that nobody measured."""
+"""Conditions: columns as features, plans inside each condition, and combinations that nobody
+measured.
+"""
 
 import json
 
@@ -30,7 +32,7 @@ def table():
     )
 
 
-# Columns as features --------------------------------------------------------------------------------------------------
+# Columns as features ------------------------------------------------------------------------------
 
 
 def test_kinds_become_indicators_and_numbers_one_scaled_feature(table):
@@ -147,11 +149,13 @@ def test_time_as_a_feature_spans_the_snapshots():
     assert scaled_time(5.0, np.array([5.0])) == 0.0
 
 
-# Plans inside conditions ----------------------------------------------------------------------------------------------
+# Plans inside conditions --------------------------------------------------------------------------
 
 
 def crossed(n=30, seed=0):
-    """Two conditions that trade places: transport of the whole would join each cell with one of the other condition."""
+    """Two conditions that trade places: transport of the whole would join each cell with one of the
+    other condition.
+    """
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(4 * n, 2)) * 0.1
     condition, time = np.tile(np.repeat([0.0, 1.0], n), 2), np.repeat([0.0, 1.0], 2 * n)
@@ -216,7 +220,7 @@ def test_without_features_there_is_one_condition():
     assert (len(features), rows.tolist(), columns.tolist()) == (0, [0, 1], [0, 1, 2])
 
 
-# A fit with conditions ------------------------------------------------------------------------------------------------
+# A fit with conditions ----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +268,9 @@ def additive(n=80, seed=0):
 
 
 def test_a_combination_that_was_held_out_is_better_with_conditions_than_without():
-    """The last line is seen without the drug, the other three with it: moves add up to what nobody measured."""
+    """The last line is seen without the drug, the other three with it: moves add up to what nobody
+    measured.
+    """
     x, time, context = additive()
     asked = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 1.0])
     trained = ~(context == asked).all(axis=1)

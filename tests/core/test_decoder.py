@@ -62,7 +62,9 @@ def test_loadings_hold_for_some_of_the_cells_and_dimensions():
 
 
 def test_genes_without_loadings_are_regressed_where_the_representation_carries_them():
-    """Genes outside of scanpy's mask have no loadings; what they share with the others is decoded all the same."""
+    """Genes outside of scanpy's mask have no loadings; what they share with the others is decoded
+    all the same.
+    """
     y = expression(noise=0.1)
     y[:, 11] = np.random.default_rng(2).normal(size=700)  # shares nothing
     used = np.arange(12) < 8
@@ -156,11 +158,13 @@ def test_errors_name_what_is_wrong(monkeypatch):
         fitted.velocities(x)
 
 
-# What a gene's R2 says --------------------------------------------------------------------------------------------------
+# What a gene's R2 says ----------------------------------------------------------------------------
 
 
 def cells(rng, n, *, genes=30, rank=3, noise=1.0, offset=0.0):
-    """Expression of a new sample of one system: signals of every strength, with noise of its own in every gene."""
+    """Expression of a new sample of one system: signals of every strength, with noise of its own in
+    every gene.
+    """
     weights = np.random.default_rng(99).normal(size=(rank, genes)) * np.linspace(0, 2, genes)
     return (
         rng.normal(size=(n, rank)) * [2.0, 1.0, 0.7] @ weights
@@ -218,7 +222,9 @@ SYSTEMS = {
 
 @cache
 def system(case):
-    """Cells, fresh cells, the positions of both, the loadings, and the decoder that is fitted to the former."""
+    """Cells, fresh cells, the positions of both, the loadings, and the decoder that is fitted to
+    the former.
+    """
     n, options, made_with, given = SYSTEMS[case]
     rng = np.random.default_rng(7)
     y = cells(rng, n, **options)
@@ -271,7 +277,9 @@ def test_neither_the_order_of_rows_nor_the_passes_matter(case, monkeypatch):
 
 
 def test_repeated_cells_do_not_tell_about_each_other():
-    """A cell that is in the data three times is kept out three times, else noise would be predicted by its copy."""
+    """A cell that is in the data three times is kept out three times, else noise would be predicted
+    by its copy.
+    """
     rng = np.random.default_rng(0)
     x, y = np.tile(rng.normal(size=(40, 20)), (3, 1)), np.tile(rng.normal(size=(40, 50)), (3, 1))
     assert not Decoder.fitted(x, y, names(y)).decodable.any()

@@ -45,7 +45,7 @@ WRITERS = {
     "bytes": lambda place: write_bytes(check_writable(at(place, ".png"), suffix=".png"), b"new"),
 }
 
-# Places that cannot be written ----------------------------------------------------------------------------------------
+# Places that cannot be written --------------------------------------------------------------------
 
 PLACES = {
     "missing folder": "none/new",
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_made(case, make, tmp_path):
         make(tmp_path / name)
 
 
-# Whole or not at all --------------------------------------------------------------------------------------------------
+# Whole or not at all ------------------------------------------------------------------------------
 
 REASONS = [
     errno.ENOSPC,
@@ -158,14 +158,17 @@ def test_an_interruption_leaves_the_old_file(error, tmp_path):
 
 
 def test_a_full_disk_never_reaches_hdf5(tmp_path):
-    """Limits on the size of files, which the system reports much like a full disk, at every stage of the writing."""
+    """Limits on the size of files, which the system reports much like a full disk, at every stage
+    of the writing.
+    """
     code = """
     import resource, signal, sys
     import anndata as ad, numpy as np, scipy.sparse as sp
     from cellflow.adapter.h5ad import write_h5ad
     from cellflow.errors import OutputError
     rng = np.random.default_rng(0)
-    cells = ad.AnnData(sp.random(300, 50, 0.3, format="csr", random_state=0), obsm={"X_pca": rng.random((300, 5))})
+    x = sp.random(300, 50, 0.3, format="csr", random_state=0)
+    cells = ad.AnnData(x, obsm={"X_pca": rng.random((300, 5))})
     cells.uns["text"] = {str(k): "x" * 50 * k for k in range(40)}
     cells.obs["word"] = [f"w{k}" for k in range(300)]
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -205,7 +208,7 @@ def test_a_full_disk_in_the_middle_of_a_cache(tmp_path, monkeypatch):
     assert len(entries(tmp_path)) == 2
 
 
-# Modes, links, leftovers ----------------------------------------------------------------------------------------------
+# Modes, links, leftovers --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("writer", WRITERS)

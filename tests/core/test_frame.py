@@ -73,7 +73,9 @@ def test_scores_are_gradients_of_log_densities(scale):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_densities_keep_their_mass(scale):
-    """A standard normal in model coordinates has, in data coordinates, the density of the normal it is moved to."""
+    """A standard normal in model coordinates has, in data coordinates, the density of the normal it
+    is moved to.
+    """
     frame = Frame.fitted(snapshots(), scale)
     z = np.random.default_rng(1).normal(size=(50, 3))
     in_model = -0.5 * (z**2).sum(axis=1) - 1.5 * np.log(2 * np.pi)

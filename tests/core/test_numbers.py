@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cellflow.core._numbers import as_count, as_number
+from cellflow.core._numbers import as_count, as_flag, as_number
 from cellflow.errors import InputError
 
 
@@ -40,3 +40,22 @@ def test_no_numbers(value):
 def test_numbers_above():
     with pytest.raises(InputError, match="a finite number above 0"):
         as_number("t", 0.0, above=0)
+
+
+def test_numbers_between_limits():
+    assert as_number("t", 0.0, least=0.0, most=1.0) == 0.0
+    assert as_number("t", 1, least=0.0, most=1.0) == 1.0
+    for value in (0.0, 1.0):
+        with pytest.raises(
+            InputError, match=r"a finite number above 0 and below 1, such as 0\.4\.$"
+        ):
+            as_number("t", value, above=0.0, below=1.0, remedy=", such as 0.4")
+    with pytest.raises(InputError, match="a finite number of at least 0 and of at most 2"):
+        as_number("t", 3, least=0.0, most=2.0)
+
+
+def test_flags():
+    assert as_flag("f", np.bool_(True)) is True
+    for value in (1, 0, "True", None):
+        with pytest.raises(InputError, match="expected True or False"):
+            as_flag("f", value)

@@ -70,7 +70,7 @@ def growing_product() -> ProductPlan:
 
 
 def relaxed_potential() -> PotentialPlan:
-    """The optimality conditions of marginals relaxed by KL with weight tau: f = -tau log(row / a)."""
+    """Optimality of marginals relaxed by KL with weight tau: f = -tau log(row / a)."""
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(30, 2)), rng.normal(size=(20, 2)) + 1.0
     x[4] = 1e3  # too far from everything: all of its mass underflows

@@ -13,7 +13,7 @@ def cloud(n=5, d=2, seed=0):
     return np.random.default_rng(seed).normal(size=(n, d))
 
 
-# One population -------------------------------------------------------------------------------------------------------
+# One population -----------------------------------------------------------------------------------
 
 
 @given(st.lists(st.floats(0.0, 1e6), min_size=1, max_size=20).filter(lambda w: sum(w) > 1e-9))
@@ -85,7 +85,7 @@ def test_what_is_no_population(x, weight, index, message):
         Population(x, 7.0, weight, index)
 
 
-# Snapshots ------------------------------------------------------------------------------------------------------------
+# Snapshots ----------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=30))
@@ -160,7 +160,7 @@ def test_what_are_no_snapshots(populations, message):
         Snapshots(populations)
 
 
-# The clock ------------------------------------------------------------------------------------------------------------
+# The clock ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(24.0, 0.0), (1e-9, 0.0), (1000.0, -5.0)])

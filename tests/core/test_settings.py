@@ -1,4 +1,6 @@
-"""What a caller has switched in numpy, torch or the process changes no result, and is as before after every call."""
+"""What a caller has switched in numpy, torch or the process changes no result, and is as before
+after every call.
+"""
 
 import subprocess
 import sys
@@ -476,7 +478,7 @@ assert limits() == before, (limits(), before)
 
 
 def test_p8_limits_of_libraries_are_put_back_when_threads_overlap():
-    """In a process of its own: what a library's limit is depends on everything that used it before."""
+    """In a process of its own: the limit of a library depends on everything that used it before."""
     done = subprocess.run(
         [sys.executable, "-c", OVERLAPPING], capture_output=True, text=True, timeout=60, check=False
     )
@@ -577,4 +579,6 @@ def test_a_worker_that_dies_is_an_error_that_says_what_to_do():
         joblib.parallel_config("loky", n_jobs=2),
         pytest.raises(errors.WorkerError, match="smaller n_jobs"),
     ):
-        cf.bench.holdout(make_cells(), "hours", methods=Dies(), metrics="w1", n_splits=1, write=False)
+        cf.bench.holdout(
+            make_cells(), "hours", methods=Dies(), metrics="w1", n_splits=1, write=False
+        )

@@ -231,7 +231,7 @@ def test_a_model_does_not_share_memory_with_what_it_was_made_from(flow):
     np.testing.assert_array_equal(again.velocity(np.ones((2, 3)), 0.5), before)
 
 
-# Densities --------------------------------------------------------------------------------------------------------------
+# Densities ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_every_array_of_a_reference_is_looked_at(method, damage):
             from_state(config, arrays | {name: DAMAGE[damage](arrays[name])})
 
 
-# Files ------------------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 def of_torch(**tensors):
@@ -448,8 +448,10 @@ def test_stopped_at_any_step_a_model_is_old_or_new_and_whole(tmp_path):
     import cellflow as cf
     from cellflow import recipes
     from cellflow.training import Training
-    cells = cf.Snapshots.from_arrays(np.random.default_rng(0).normal(size=(60, 2)), np.repeat([0.0, 1.0], 30))
-    old, new = (cf.fit(cells, recipes.ot_cfm(training=Training(steps=3)), random_state=k) for k in (0, 1))
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    cells = cf.Snapshots.from_arrays(x, np.repeat([0.0, 1.0], 30))
+    recipe = recipes.ot_cfm(training=Training(steps=3))
+    old, new = (cf.fit(cells, recipe, random_state=k) for k in (0, 1))
     STEPS = ("replace", "fsync", "unlink", "close")
     left = 0
     def stopping(step):

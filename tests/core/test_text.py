@@ -12,9 +12,12 @@ from matplotlib.figure import Figure
 from cellflow.core._text import clean, drawable, font_families
 
 UNSAFE = {
-    "NUL": "\x00", "BEL": "\x07", "backspace": "\x08", "vertical tab": "\x0b", "form feed": "\x0c", "ESC": "\x1b",
-    "DEL": "\x7f", "a C1 control": "\x9b", "a low surrogate": "\udcff", "a high surrogate": "\ud83d",
-    "right-to-left override": "\u202e", "an isolate": "\u2066", "a non-character": "\ufffe", "one far out": "\U0010ffff",
+    "NUL": "\x00", "BEL": "\x07", "backspace": "\x08", "vertical tab": "\x0b", "form feed": "\x0c",
+    "ESC": "\x1b",
+    "DEL": "\x7f", "a C1 control": "\x9b", "a low surrogate": "\udcff",
+    "a high surrogate": "\ud83d",
+    "right-to-left override": "\u202e", "an isolate": "\u2066", "a non-character": "\ufffe",
+    "one far out": "\U0010ffff",
 }  # fmt: skip
 KEPT = ["naïve", "造血干细胞", "αβ-T", "😀", "a\tb", "a\nb", "نص", "é", "\u00a0", "�"]
 
