@@ -27,8 +27,8 @@ LevelScore = Callable[[Tensor, float], Tensor]
 _STEPS_PER_LEVEL = 4
 
 
-@accepts(seed=Renamed("random_state"))
 @guarded
+@accepts(seed=Renamed("random_state"))
 def langevin(
     score: LevelScore,
     x: FloatArray,
@@ -85,8 +85,8 @@ def langevin(
     )
 
 
-@accepts(seed=Renamed("random_state"))
 @guarded
+@accepts(seed=Renamed("random_state"))
 def annealed_langevin(
     score: LevelScore,
     ladder: Ladder,

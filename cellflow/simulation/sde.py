@@ -26,8 +26,8 @@ __all__ = ["Scheme", "integrate_sde"]
 Scheme = Literal["heun", "euler-maruyama"]
 
 
-@accepts(seed=Renamed("random_state"))
 @guarded
+@accepts(seed=Renamed("random_state"))
 def integrate_sde(
     drift: Callable[..., Tensor],
     x: FloatArray,
