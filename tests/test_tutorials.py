@@ -1,12 +1,15 @@
-"""Tutorials are executed, end to end and as they stand; their own cells assert what they claim."""
+"""Tutorials run as they are (`make test-all`); their own cells assert what they claim."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+
+import cellflow as cf
 
 FOLDER = Path(__file__).parents[1] / "tutorials"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -92,6 +95,30 @@ def test_every_section_asserts_what_it_claims(file: Path) -> None:
             any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(last)))
             or "np.testing.assert" in last
         ), last
+
+
+def calls(notebook: nbformat.NotebookNode) -> list[ast.Call]:
+    """Calls of `cf.` in the code."""
+    sources = [re.sub(r"^[%!].*$", "", cell.source, flags=re.M) for cell in code_cells(notebook)]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    found = [node for node in nodes if isinstance(node, ast.Call)]
+    return [node for node in found if re.fullmatch(r"cf(\.\w+)+", ast.unparse(node.func))]
+
+
+@each
+def test_its_calls_fit_the_signatures_of_today(file: Path) -> None:
+    """The short form of the test below: everything that it calls is there and takes these
+    arguments.
+    """
+    found = calls(read(file))
+    for call in found:
+        function = eval(ast.unparse(call.func), {"cf": cf})
+        named = {k.arg: None for k in call.keywords if k.arg is not None}
+        try:
+            inspect.signature(function).bind_partial(*call.args, **named)
+        except TypeError as error:
+            pytest.fail(f"{ast.unparse(call)}: {error}")
+    assert found
 
 
 @pytest.mark.slow

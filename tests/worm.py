@@ -15,16 +15,17 @@ needs_worm = pytest.mark.skipif(
 )
 
 
-def prepared() -> ad.AnnData:
-    """Read the counts; normalise, log, select genes, PCA, neighbours, UMAP."""
+def prepared(*, umap: bool = True) -> ad.AnnData:
+    """Read the counts; normalise, log, select genes, PCA, and neighbours with their UMAP."""
     adata = ad.read_h5ad(FILE)
     sc.pp.normalize_total(adata)
     sc.pp.log1p(adata)
     sc.pp.highly_variable_genes(adata, n_top_genes=1500)
     adata = adata[:, adata.var["highly_variable"]].copy()
     sc.pp.pca(adata, n_comps=20)
-    sc.pp.neighbors(adata)
-    sc.tl.umap(adata)
+    if umap:
+        sc.pp.neighbors(adata)
+        sc.tl.umap(adata)
     return adata
 
 

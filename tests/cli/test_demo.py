@@ -1,7 +1,9 @@
 """What the demo says about its numbers; that it runs is tested with the command line."""
 
 import os
+from functools import partial
 
+import anndata as ad
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
@@ -10,6 +12,7 @@ import cellflow as cf
 from cellflow.cli import _demo
 from cellflow.cli._demo import Demo
 from cellflow.errors import OutputError
+from cellflow.model.recipes import curved_cfm
 from conftest import quick_recipe
 
 JUDGED = "ot-cfm (two-sided) compared with OT interpolation without a model: it is better."
@@ -57,6 +60,24 @@ def test_values_are_plain() -> None:
     values = made(19.0).values()
     assert values["files"] == ["held_out.csv", "stream.png"]
     assert values["w1"]["ot-cfm"] == {"24 h": 19.0, "48 h": 19.0, "mean": 19.0}
+
+
+def test_a_demo_of_short_fits_writes_and_says_everything(tmp_path, monkeypatch, long_steps):
+    """The short form of the demo, whose numbers `test_cli.py` judges at its full length."""
+    quick = curved_cfm(training=quick_recipe().training)
+    monkeypatch.setattr("cellflow.tl.flow", partial(cf.tl.flow, method=quick))
+    demo = _demo.demo(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == set(demo.files)
+    assert list(demo.table.index) == [
+        "previous snapshot",
+        "OT interpolation",
+        "curved-cfm",
+        "curved-cfm, two-sided",
+        "noise floor",
+    ]
+    assert demo.verdict in " ".join(demo.report().split())
+    adata = ad.read_h5ad(tmp_path / "myoblasts.h5ad")
+    assert {"velocity_umap", "cf_trajectory"} <= set(adata.obsm)
 
 
 def test_a_hidden_snapshot_is_fitted_around_once(cells, tmp_path, monkeypatch):

@@ -105,6 +105,17 @@ def test_only_an_inner_snapshot_can_be_left_out(snapshots, time):
         leave_one_out(snapshots, time)
 
 
+@pytest.mark.skipif(not EB.exists(), reason="the embryoid bodies are not beside the repository")
+def test_a_short_fit_of_some_embryoid_bodies_is_far_better_than_the_snapshot_before():
+    """The short form of the test below."""
+    x, labels = np.load(EB / "eb_pcs5_whitened.npy")[::4], np.load(EB / "eb_labels.npy")[::4]
+    rest = Snapshots.from_arrays(x, labels.astype(float)).without(1.0)
+    predicted = predict(fit(rest, short(ot_cfm(), 200)), rest, 1.0, source="earlier")
+    assert wasserstein(predicted.x, x[labels == 1]) < 0.75 * wasserstein(
+        x[labels == 0], x[labels == 1]
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not EB.exists(), reason="the embryoid bodies are not beside the repository")
 def test_embryoid_bodies_come_out_as_published():
