@@ -11,14 +11,14 @@ from cellflow.core._random import stream
 from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Auto
 from cellflow.metrics.lineages import Lineage
-from cellflow.model.fitting import couple_again
-from cellflow.model.flow import Flow
+from cellflow.model.base import FittedDynamics
+from cellflow.model.coupled import couple_again
 
 __all__ = ["moves_of_fit", "moves_of_transport", "thinned"]
 
 
 def moves_of_fit(
-    flow: Flow, snapshots: Snapshots, labels: np.ndarray, lineage: Lineage | None
+    flow: FittedDynamics, snapshots: Snapshots, labels: np.ndarray, lineage: Lineage | None
 ) -> tuple[TypeMoves | None, ...]:
     """Mass between types by the fit's own coupling, which is solved again, and by pushed cells.
 

@@ -7,35 +7,7 @@ from typing import Any
 
 import click
 
-__all__ = [
-    "CLUSTER_KEY",
-    "CONDITION",
-    "DEVICE",
-    "EXTRAPOLATE",
-    "FILE",
-    "FORCE_REP",
-    "GENES",
-    "JSON",
-    "KEY",
-    "KEY_ADDED",
-    "LAYER",
-    "MASS_KEY",
-    "METHOD",
-    "N_DIMS",
-    "OF_A_TIME",
-    "OUT",
-    "OVERWRITE",
-    "SEED",
-    "TIME",
-    "TIME_KEY",
-    "USE_REP",
-    "WEIGHT_KEY",
-    "named",
-    "option",
-    "switch",
-    "to_seed",
-    "to_time",
-]
+__all__ = ["named", "option", "switch", "to_seed", "to_time"]
 
 
 def option(

@@ -50,7 +50,7 @@ class Result:
 def _print_and_exit(text: Callable[[click.Context], str]) -> Callable[..., None]:
     """The callback of a flag that prints a text and ends the program."""
 
-    def show(context: click.Context, _: click.Parameter, given: bool) -> None:  # noqa: FBT001 (click's)
+    def show(context: click.Context, _: click.Parameter, given: bool) -> None:  # noqa: FBT001
         if given and not context.resilient_parsing:
             write_out(f"{text(context)}\n")
             context.exit()
@@ -103,10 +103,10 @@ class Command(click.Command):
         self.run = run
         self.needs_docstrings = needs_docstrings
 
-    def get_help_option(self, ctx: click.Context) -> click.Option:  # noqa: ARG002 (click's signature)
+    def get_help_option(self, ctx: click.Context) -> click.Option:  # noqa: ARG002
         return _HELP
 
-    def get_short_help_str(self, limit: int = 45) -> str:  # noqa: ARG002 (click's signature)
+    def get_short_help_str(self, limit: int = 45) -> str:  # noqa: ARG002
         return self.help or ""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -152,10 +152,10 @@ class Command(click.Command):
 class _Program(click.Group):
     """All commands: `cellflow NAME` is `NAME` in `cellflow/cli/NAME.py`, imported when needed."""
 
-    def get_help_option(self, ctx: click.Context) -> click.Option:  # noqa: ARG002 (click's signature)
+    def get_help_option(self, ctx: click.Context) -> click.Option:  # noqa: ARG002
         return _HELP
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
         return sorted(name for name in names if not name.startswith("_"))
 
