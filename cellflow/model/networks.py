@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from cellflow import fields
+from cellflow.core._numbers import is_integer
 from cellflow.core._stored import Stored
 from cellflow.errors import ModelFileError
 from cellflow.fields.base import Builder
@@ -87,7 +88,7 @@ class Network:
         """The builder that was described; sizes are compared with the number of weights first."""
         options = {}
         for key, value in self.options.items():
-            if isinstance(value, int) and not isinstance(value, bool) and not self.own:
+            if is_integer(value) and not self.own:
                 # Widths, depths and numbers of features all are below the number of weights.
                 stored.count(key, value, most=n_weights)
             options[key] = value.builder(stored, n_weights) if isinstance(value, Network) else value
