@@ -167,9 +167,8 @@ def report(rows: pd.DataFrame, protocol: str) -> None:
             )
             for m in names
         )
-        print(
-            f"{name:15s}{group['cells'].iloc[0]:7d}{group['least'].iloc[0]:7d}{group['n'].min():6d}{cells}"
-        )
+        sizes = f"{group['cells'].iloc[0]:7d}{group['least'].iloc[0]:7d}{group['n'].min():6d}"
+        print(f"{name:15s}{sizes}{cells}")
     for name in names:
         summary(name, table)
 

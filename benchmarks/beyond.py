@@ -12,17 +12,14 @@ that are visible, take the member of their family with the least W1 there, and k
 where there is none to leave out.
 
 metric      Metric flow matching (Kapusniak et al., NeurIPS 2024): a network bends the path so that
-its kinetic energy under
-            the LAND metric of the pooled cells is least; plans are ours.
+            its kinetic energy under the LAND metric of the pooled cells is least; plans are ours.
 score       Steps along an estimated score after the path: kernel mean shift of the mixture of the
-neighbouring snapshots,
-            annealed, minus that of the moved cloud itself (so that the variance is kept), or
-            rescaled to the variance before.
+            neighbouring snapshots, annealed, minus that of the moved cloud itself (so that the
+            variance is kept), or rescaled to the variance before.
 marginals   A network bends the path so that its curve, continued beyond the interval, meets the
-neighbouring snapshots in
-            energy distance, as gently as a penalty on the bend asks for.
-constants   The limit of the Hermite path and the strengths of density correction and overlap
-attraction, chosen inside.
+            neighbouring snapshots in energy distance; a penalty on the bend limits it.
+constants   Limit of the Hermite path and strengths of density correction and overlap attraction,
+            chosen by inner hold-outs.
 
 Inner hold-outs see at most 250 cells of a snapshot. `--out` keeps the rows of what has been
 computed; `--table` prints them.
@@ -56,10 +53,9 @@ from cellflow.paths.base import Path as CellPath
 SETS = ("guo", "emt", "dyngen", "gene", "tigon", "larry", "myoblasts", "reprogramming")
 #: Cells of a snapshot at most in inner hold-outs, which only rank candidates.
 INNER_MOST = 250
-#: A member replaces the default only where its inner W1 is less by this share ("inner, 2 %").
+#: A member replaces the default where its inner W1 is less by this share ("inner, 2 %").
 MARGIN = 0.02
 
-# --- candidates ---
 
 S = LimitedHermite()
 FULL = OverlapAttracted(DensityCorrected(S))
@@ -151,8 +147,6 @@ def constants() -> Family:
 
 
 TRIALS = {trial.__name__: trial for trial in (metric, score, marginals, constants)}
-
-# --- the judgement ---
 
 
 @dataclass

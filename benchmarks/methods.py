@@ -96,7 +96,8 @@ def named(name: str, *, scale: Scale = "none") -> Predictor:
     if name.startswith("torchcfm"):
         from peers import Torchcfm
 
-        return Torchcfm(name.removeprefix("torchcfm").strip() or "ot-cfm", scale=scale)  # type: ignore[arg-type]
+        kind = name.removeprefix("torchcfm").strip() or "ot-cfm"
+        return Torchcfm(kind, scale=scale)  # type: ignore[arg-type]
     if name in SEEDLESS:
         return Straight() if name == "straight" else Previous()
     known, _, steps = name.removeprefix("path ").partition("@")

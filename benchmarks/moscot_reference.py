@@ -177,9 +177,8 @@ def main() -> None:
         return
     print(f"{'':36s}{'stored':>10s}{'ours':>10s}{'error':>10s}{'exact W2^2':>12s}")
     for reference in references():
-        print(
-            f"{reference.name:36s}{reference.stored:10.3f}{reference.found:10.3f}{reference.error:10.1e}{reference.exact:12.3f}"
-        )
+        numbers = f"{reference.stored:10.3f}{reference.found:10.3f}{reference.error:10.1e}"
+        print(f"{reference.name:36s}{numbers}{reference.exact:12.3f}")
     print(
         "one space: interpolated {:.1f}, random pairs {:.1f}, day 10 itself {:.1f}".format(
             *in_one_space()

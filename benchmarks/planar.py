@@ -87,7 +87,12 @@ def ours(source: Sampler, target: Sampler, seed: int, cells: int) -> tuple[Calla
     return carry, seconds
 
 
-def theirs(source: Sampler, target: Sampler, seed: int, cells: int) -> tuple[Callable, float]:  # noqa: ARG001 (same call)
+def theirs(
+    source: Sampler,
+    target: Sampler,
+    seed: int,
+    cells: int,  # noqa: ARG001 (one signature)
+) -> tuple[Callable, float]:
     import torch
 
     import peer_training

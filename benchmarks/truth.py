@@ -109,7 +109,7 @@ def velocities(recipe: Recipe, seed: int) -> Iterator[Row]:
             cells = system.sample(
                 N_FRESH, at.tolist(), np.random.default_rng([seed, 1])
             ).populations
-            known = np.concatenate([system.velocity(p.time, p.x) for p in cells])  # type: ignore[attr-defined]
+            known = np.concatenate([system.velocity(p.time, p.x) for p in cells])
             found = np.concatenate([flow.velocity(p.x, p.time) for p in cells])
             yield {"part": "velocities", "set": name, "at": place, **compared(found, known)}
 

@@ -137,7 +137,8 @@ class Cache:
         """
         text, arrays = self._files(key)
         with io.BytesIO() as image:
-            np.savez_compressed(image, **outcome.arrays)  # type: ignore[arg-type] # no name is an option
+            arrays_by_name: dict[str, Any] = dict(outcome.arrays)
+            np.savez_compressed(image, **arrays_by_name)
             content = image.getvalue()
         entry = {"format": _FORMAT, "key": key, "values": outcome.values}
         write_bytes(arrays, content)
