@@ -1,4 +1,4 @@
-"""cellflow: from time-labelled single-cell snapshots to a continuous dynamics, and back into the AnnData.
+"""cellflow: from time-labelled single-cell snapshots to a continuous dynamics on AnnData.
 
 `cf.pp` prepare, `cf.tl` compute and write, `cf.pl` draw, `cf.datasets` load, `cf.get` read out,
 `cf.bench` compare with cells that were held out. For people who write methods: `cf.fit` with

@@ -87,7 +87,9 @@ def frozen():
 
 
 def make_cells(n=90, d=4, genes=12, seed=0):
-    """Three snapshots of a cloud that moves along the first axis and turns, with genes that are a projection of it."""
+    """Three snapshots of a cloud that moves along the first axis and turns, with genes that are a
+    projection of it.
+    """
     rng = np.random.default_rng(seed)
     hours = np.repeat([0.0, 12.0, 48.0], n // 3)
     latent = rng.normal(size=(n, d)) * np.linspace(1.0, 0.4, d)
@@ -185,5 +187,7 @@ ARCHIVE = Path(__file__).parent / "archive"
 
 @pytest.fixture
 def archived():
-    """A file of cellflow 0.1.0: a fit, velocities, trajectories, densities and a diagnosis of 60 cells, one without a time."""
+    """A file of cellflow 0.1.0: a fit, velocities, trajectories, densities and a diagnosis of 60
+    cells, one without a time.
+    """
     return ad.read_h5ad(ARCHIVE / "fit_0_1_0.h5ad")

@@ -116,7 +116,8 @@ def brownian_bridge(
 def schroedinger_bridge(
     source: Gaussian, target: Gaussian, sigma: float, gap: float, s: float
 ) -> Gaussian:
-    """Law at fraction `s` of the Schroedinger bridge between Gaussians over a gap of time (Mallasto et al. 2022).
+    """Law at fraction `s` of the Schroedinger bridge between Gaussians over a gap of time (Mallasto
+    et al. 2022).
 
     The entropic plan for the squared Euclidean cost with `epsilon = 2 sigma^2 gap` has the
     cross-covariance `C = S0^(1/2) (S0^(1/2) S1 S0^(1/2) + sigma^4 gap^2 / 4)^(1/2) S0^(-1/2) -

@@ -140,7 +140,7 @@ def allowed(importer: str, target: str, *, for_types: bool = False) -> bool:
 
 
 def cycles(graph: dict[str, set[str]]) -> set[str]:
-    """Names that remain when everything without a dependency has been taken away, again and again."""
+    """Names that remain when everything without a dependency is taken away, again and again."""
     while free := {name for name, needs in graph.items() if not needs & set(graph)}:
         graph = {name: needs for name, needs in graph.items() if name not in free}
     return set(graph)
@@ -219,7 +219,8 @@ def test_no_import_goes_in_circles() -> None:
     assert cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == {"a", "b", "c"}
 
 
-#: Modules that draw beside `cellflow.pl` and the report; `_text` only asks which fonts are installed.
+#: Modules that draw beside `cellflow.pl` and the report; `_text` only asks which fonts are
+#: installed.
 DRAWING = {"cellflow.core._text", "cellflow.cli._demo"}
 #: Packages, who may import them, and why nobody else.
 FOREIGN: list[tuple[set[str], Callable[[str], bool], str]] = [
@@ -551,20 +552,19 @@ def test_every_public_function_is_documented() -> None:
 
 # Sizes and words ----------------------------------------------------------------------------------
 
-#: Whether an exception that is not needed any more is an error.
-STRICT = True
-
 #: Modules above 300 lines, with the reason.
 LONG_MODULES: dict[str, str] = {}
 #: Functions whose body is above 40 lines, with the reason.
-LONG_FUNCTIONS: dict[str, str] = {
-    "_bid": "a compiled loop, which takes a fifth longer in pieces",
+LONG_FUNCTIONS = {
+    "cellflow.transport.bids._bid": "a compiled loop, which takes a fifth longer in pieces",
 }
+#: Modules with lines above 100 characters, with the reason.
+LONG_LINES: dict[str, str] = {}
 #: Modules that assign a tuple of expressions to a tuple of names, with the reason.
 TUPLES: dict[str, str] = {}
 #: Modules with a word that is not plain, with the reason.
-UNPLAIN: dict[str, str] = {
-    "cellflow.paths": "the old name of a protocol, which is found until the next version"
+UNPLAIN = {
+    "cellflow.paths": "an old public name that still works, with a warning",
 }
 
 #: Words that the package does not use, and what it says instead.
@@ -587,15 +587,10 @@ def judge(found: dict[str, str], exceptions: dict[str, str]) -> None:
     """Fail for what breaks a law without being an exception, and for exceptions that are not
     needed.
     """
-    wrong = [
-        f"{name}: {what}"
-        for name, what in found.items()
-        if name not in exceptions and name.rpartition(".")[2] not in exceptions
-    ]
+    wrong = [f"{name}: {what}" for name, what in found.items() if name not in exceptions]
     assert not wrong, listed(wrong)
-    names = {*found, *(name.rpartition(".")[2] for name in found)}
-    unneeded = sorted(set(exceptions) - names)
-    assert not (STRICT and unneeded), f"remove these exceptions: {unneeded}"
+    unneeded = sorted(set(exceptions) - set(found))
+    assert not unneeded, f"remove these exceptions: {unneeded}"
 
 
 def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -633,28 +628,27 @@ def test_no_module_is_long() -> None:
     judge({name: f"{n} lines" for name, n in lengths.items() if n > 300}, LONG_MODULES)
 
 
+#: Lines that these may have; they are read and changed more often than others.
+SHORTER = {"cellflow.model.fitting.fit": 30, "cellflow.model.flow.Flow": 250}
+
+
 def test_no_function_is_long() -> None:
-    lengths = {
-        f"{name}, line {node.lineno}": body_lines(node)
+    lengths = [
+        (name, body_lines(node))
         for name, node in definitions(ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    judge(
-        {name.split(",")[0]: f"{n} lines" for name, n in lengths.items() if n > 40}, LONG_FUNCTIONS
-    )
+    ]
+    judge({name: f"{n} lines" for name, n in lengths if n > SHORTER.get(name, 40)}, LONG_FUNCTIONS)
 
 
-def test_fit_and_flow_are_short() -> None:
-    functions = dict(definitions(ast.FunctionDef))
-    classes = dict(definitions(ast.ClassDef))
-    flow = classes["cellflow.model.flow.Flow"]
-    long = {
-        "cellflow.model.fitting.fit": (body_lines(functions["cellflow.model.fitting.fit"]), 30),
-        "cellflow.model.flow.Flow": (flow.end_lineno - flow.lineno + 1, 250),
-    }
-    judge(
-        {n: f"{k} lines, {most} at most" for n, (k, most) in long.items() if k > most},
-        {},
-    )
+def test_flow_is_short() -> None:
+    flow = dict(definitions(ast.ClassDef))["cellflow.model.flow.Flow"]
+    assert flow.end_lineno - flow.lineno < SHORTER["cellflow.model.flow.Flow"]
+
+
+def test_no_line_is_long() -> None:
+    """As the formatter counts: without a comment that only a tool reads."""
+    bare = re.compile(r"  # (noqa|type: ignore|fmt: skip).*")
+    judge(by_module(lambda line: len(bare.sub("", line)) > 100), LONG_LINES)
 
 
 def test_one_statement_a_line() -> None:

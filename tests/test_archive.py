@@ -1,7 +1,9 @@
 """Files that cellflow 0.1.0 wrote load, and answer as they did when they were written.
 
-`archive/v0_1_0` was written before the layers became folders, with the answers that were given then (`answers.npz`):
-three folders of `Flow.save` and an AnnData with a fit, each of a small network that was trained for 60 steps.
+`archive/v0_1_0` was written before the layers became folders, with the answers that were given then
+(`answers.npz`):
+three folders of `Flow.save` and an AnnData with a fit, each of a small network that was trained for
+60 steps.
 """
 
 from pathlib import Path

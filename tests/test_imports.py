@@ -18,7 +18,9 @@ BUDGET = 0.3
 
 
 def seconds(*arguments: str) -> float:
-    """Run Python with `arguments`; the best of five, since a busy machine is not the package's fault."""
+    """Run Python with `arguments`; the best of five, since a busy machine is not the package's
+    fault.
+    """
     times = []
     for _ in range(5):
         start = time.perf_counter()
@@ -87,7 +89,7 @@ def test_p8_imports_leave_global_state_alone() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# The other package that is imported as `cellflow` -------------------------------------------------------------------
+# The other package that is imported as `cellflow` -------------------------------------------------
 
 
 def other_package(folder: Path) -> Path:

@@ -1,4 +1,6 @@
-"""Modules that have another name than in 0.1.0 import by the old one as well, with a warning that names the new one."""
+"""Modules that have another name than in 0.1.0 import by the old one as well, with a warning that
+names the new one.
+"""
 
 import sys
 from importlib import import_module

@@ -53,7 +53,7 @@ def test_a_fit_between_gaussians_moves_along_the_geodesic():
 
 
 def test_a_fit_to_ornstein_uhlenbeck_snapshots_finds_its_probability_flow():
-    """Between close snapshots of an isotropic Gaussian process, transport is the probability flow."""
+    """Close snapshots of an isotropic Gaussian process: transport is the probability flow."""
     system = OrnsteinUhlenbeck()
     snapshots = system.sample(800, np.linspace(0.0, 1.5, 7), np.random.default_rng(0))
     flow = fit(snapshots, recipes.ot_cfm(smoothing=0.02))

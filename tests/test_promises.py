@@ -1,4 +1,5 @@
-"""What users may rely on, each promise with its tests (P11, a light command line, is tested elsewhere).
+"""What users may rely on, each promise with its tests (P11, a light command line, is tested
+elsewhere).
 
 P1 a failure leaves data and files as they were; P2 an error names what was found, what was expected
 and the remedy; P6 no pickle and no network; P7 files are replaced as a whole; P8 nobody's global
@@ -130,7 +131,7 @@ def test_every_public_call_is_covered():
     }
 
 
-# P1, P2 ---------------------------------------------------------------------------------------------------------------
+# P1, P2 -------------------------------------------------------------------------------------------
 
 
 def nan_in_positions(adata):
@@ -357,7 +358,7 @@ def test_P2_every_error_has_a_common_base():
             assert len(inspect.getdoc(value)) > 20
 
 
-# P6 -------------------------------------------------------------------------------------------------------------------
+# P6 -----------------------------------------------------------------------------------------------
 
 
 def test_P6_no_pickle_and_no_network(fitted, tmp_path, monkeypatch):
@@ -377,7 +378,7 @@ def test_P6_no_pickle_and_no_network(fitted, tmp_path, monkeypatch):
     assert not [p for p in (tmp_path / "flow").iterdir() if b"\x80\x04" in p.read_bytes()[:2]]
 
 
-# P7 -------------------------------------------------------------------------------------------------------------------
+# P7 -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stage", ["os.open", "os.fsync", "pathlib.Path.replace"])
@@ -425,7 +426,7 @@ def test_P7_a_failed_save_of_a_flow_leaves_the_old_one(fitted, tmp_path, monkeyp
     assert [p.name for p in tmp_path.iterdir()] == ["flow"]
 
 
-# P8 -------------------------------------------------------------------------------------------------------------------
+# P8 -----------------------------------------------------------------------------------------------
 
 
 def global_state():
@@ -460,7 +461,7 @@ def test_P8_P12_good_data_give_no_warning_and_global_state_is_untouched(cells):
     assert global_state() == before
 
 
-# P9 -------------------------------------------------------------------------------------------------------------------
+# P9 -----------------------------------------------------------------------------------------------
 
 #: Per-cell results, by the names of the cells.
 PER_CELL = {
@@ -495,7 +496,7 @@ def test_P9_chunk_sizes_do_not_matter(fitted, result, monkeypatch):
     np.testing.assert_allclose(PER_CELL[result](fitted), expected, rtol=1e-4, atol=1e-5)
 
 
-# P12 ------------------------------------------------------------------------------------------------------------------
+# P12 ----------------------------------------------------------------------------------------------
 
 
 def test_P12_every_warning_is_a_documented_category():

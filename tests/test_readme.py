@@ -1,4 +1,6 @@
-"""What the README promises is there: its calls fit the signatures, its commands their parsers, its links their files."""
+"""What the README promises is there: its calls fit the signatures, its commands their parsers, its
+links their files.
+"""
 
 import ast
 import inspect

@@ -1,4 +1,6 @@
-"""The main job on real cells, end to end: counts, dynamics, velocities, a file, another process, an unseen time."""
+"""The main job on real cells, end to end: counts, dynamics, velocities, a file, another process, an
+unseen time.
+"""
 
 import subprocess
 import sys
@@ -39,7 +41,9 @@ def test_cells_without_a_time_are_annotated_and_flagged(adata: ad.AnnData) -> No
 
 
 def test_the_dynamics_runs_with_the_time_that_expression_tells(adata: ad.AnnData) -> None:
-    """The embryo time was estimated by others from whole transcriptomes; cells must move to where it is later."""
+    """The embryo time was estimated by others from whole transcriptomes; cells must move to where
+    it is later.
+    """
     from cellflow.core._neighbors import nearest
 
     x, age = (

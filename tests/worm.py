@@ -1,4 +1,6 @@
-"""The worm embryo data as a scanpy user would prepare them: raw counts, minutes, and a fifth of the cells without a time."""
+"""The worm embryo data as a scanpy user would prepare them: raw counts, minutes, and a fifth of the
+cells without a time.
+"""
 
 from pathlib import Path
 

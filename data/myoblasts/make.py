@@ -1,6 +1,7 @@
 """Make `myoblasts.h5ad` from the full table of the Bioconductor package HSMMSingleCell.
 
-Usage: `python make.py hsmm_fpkm.h5ad`, where the source is an AnnData of FPKM values with the columns that the package has.
+Usage: `python make.py hsmm_fpkm.h5ad`, where the source is an AnnData of FPKM values with the
+columns that the package has.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import pandas as pd
 from cellflow.datasets._shipped import three_digits
 
 HERE = Path(__file__).parent
-#: A gene is seen in a cell above this FPKM, as the source has it, and kept when it is seen in this many cells.
+#: A gene is seen in a cell above this FPKM, as the source has it, and kept when it is seen in this
+#: many cells.
 MIN_FPKM = 0.1
 MIN_CELLS = 100
 
@@ -45,12 +47,16 @@ def reduced(full: ad.AnnData) -> ad.AnnData:
         },
         index=ad.utils.make_index_unique(pd.Index(genes["gene_short_name"].astype(str).to_numpy())),
     )
-    # Half precision holds three digits (it has eleven bits) and saves a third of the file; the loader restores them.
+    # Half precision holds three digits (it has eleven bits) and saves a third of the file; the
+    # loader restores them.
     return ad.AnnData(three_digits(x[:, kept]).astype(np.float16), obs=obs, var=var)
 
 
 def write(adata: ad.AnnData, path: Path) -> None:
-    """Write the h5ad with the byte shuffle, for which `write_h5ad` has no argument, and the checksum beside it."""
+    """Write the h5ad with the byte shuffle and the checksum beside it.
+
+    `write_h5ad` has no argument for the shuffle.
+    """
     packed = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
 
     def pack(func, group, key, element, dataset_kwargs, iospec):  # noqa: ANN001, ANN202, ARG001 - anndata's callback

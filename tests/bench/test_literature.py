@@ -143,7 +143,7 @@ def test_embryoid_bodies_are_the_published_array():
 
 @real
 def test_a_tenth_of_the_embryoid_bodies_is_ranked_as_the_whole():
-    """The short form of the test below: the protocol on real cells, without the published numbers."""
+    """The short form of the test below: the protocol on real cells, no published numbers."""
     cells = ad.read_h5ad(EB / "eb_pca100.h5ad")[::10].copy()
     table = cf.bench.literature("eb", data=cells, methods=Still(), seeds=42, times=2.0).set_index(
         "method"

@@ -1,11 +1,11 @@
 """The scale belongs to the recipes; benchmarks accept it for one version."""
 
 import pytest
+from cellflow.recipes import DEFAULT, ot_cfm
 
 import cellflow as cf
 from cellflow.bench._recipes import SCALE_OF_RECIPES, SCALE_OF_TUNED
 from cellflow.evaluation.candidates import METHODS
-from cellflow.recipes import DEFAULT, ot_cfm
 
 
 def test_every_recipe_gets_the_scale():

@@ -20,7 +20,8 @@ QUICK = [i_cfm(training=SHORT), ot_cfm(training=SHORT)]
 def test_the_curve_is_returned_and_kept(cells, tmp_path):
     table = cf.bench.tune(cells, "hours", methods=QUICK, n_dims=(2, 4))
     assert list(table.columns) == [
-        "method", "n_dims", "smoothing", "sigma", "steps", "w1_ratio", "energy_ratio", "score", "seconds", "best", "note",
+        "method", "n_dims", "smoothing", "sigma", "steps", "w1_ratio", "energy_ratio", "score",
+        "seconds", "best", "note",
     ]  # fmt: skip
     assert table["steps"].tolist() == [10] * 4 + [40] * 2
     assert table["best"].sum() == 1
@@ -79,7 +80,7 @@ def test_arguments_that_cannot_be(cells, frozen, arguments, says):
         cf.bench.tune(cells, "hours", **arguments)
 
 
-# method="auto" ------------------------------------------------------------------------------------------------------
+# method="auto" ------------------------------------------------------------------------------------
 
 
 @pytest.fixture

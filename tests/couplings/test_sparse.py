@@ -1,4 +1,6 @@
-"""What is hard for near-exact transport: every shape of cloud must come out certified, and the certificate must be true."""
+"""What is hard for near-exact transport: every shape of cloud must come out certified, and the
+certificate must be true.
+"""
 
 import logging
 import subprocess

@@ -11,7 +11,9 @@ SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def script(monkeypatch):
-    """Import a script by name, as if it were run: its folder is on the path, and forgotten afterwards."""
+    """Import a script by name, as if it were run: its folder is on the path, and forgotten
+    afterwards.
+    """
     if not SCRIPTS.exists():
         pytest.skip("the benchmark scripts are not part of this copy of the repository")
     monkeypatch.syspath_prepend(SCRIPTS)

@@ -35,7 +35,9 @@ def test_no_cell_is_drawn_twice_where_there_are_enough(across):
 
 
 def test_each_source_cell_gives_one_point_of_the_straight_path(across, methods):
-    """Rows of the plan split, because the clouds differ in size; sources are so far apart that points tell theirs."""
+    """Rows of the plan split, because the clouds differ in size; sources are so far apart that
+    points tell theirs.
+    """
     source = Population(1000.0 * np.arange(3.0)[:, None], 0.0)
     target = Population(RNG(0).random((10, 1)), 2.0)
     straight = methods.named("straight")(Snapshots((source, target)), 1.0, random_state=0)["P1"]

@@ -62,7 +62,9 @@ def test_interpolation_does_not_look_at_the_time_itself():
 
 
 def test_interpolation_takes_every_edge_with_its_mass():
-    """Unequal sizes and weights: the interpolated cloud's mean is the interpolation of the weighted means."""
+    """Unequal sizes and weights: the interpolated cloud's mean is the interpolation of the weighted
+    means.
+    """
     source = Population(RNG(0).standard_normal((31, 2)), 0.0, RNG(1).random(31))
     target = Population(RNG(2).standard_normal((47, 2)) + 3, 1.0)
     found = ot_interpolation(Snapshots((source, target)), 0.3, RNG(0))

@@ -205,7 +205,7 @@ def test_the_clouds_are_those_that_were_scored(found, snapshots):
     )
 
 
-# Failures -----------------------------------------------------------------------------------------------------------
+# Failures -----------------------------------------------------------------------------------------
 
 
 def test_a_failure_leaves_the_rest(snapshots, table):
@@ -291,7 +291,7 @@ def test_a_single_held_out_cell_has_no_halves():
     assert "have no halves" in rows.loc["noise floor", "note"]
 
 
-# Arguments ----------------------------------------------------------------------------------------------------------
+# Arguments ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_two_snapshots_have_nothing_to_hold_out(snapshots):
         hold_out(Snapshots(snapshots.populations[:2]), methods=Oracle())
 
 
-# The cache ----------------------------------------------------------------------------------------------------------
+# The cache ----------------------------------------------------------------------------------------
 
 
 def test_a_resumed_run_is_the_same(snapshots, tmp_path, monkeypatch):
@@ -405,7 +405,7 @@ def test_failures_are_tried_again(snapshots, tmp_path):
     assert len(list(tmp_path.glob("*.json"))) == 1, "the floor"
 
 
-# Plans --------------------------------------------------------------------------------------------------------------
+# Plans --------------------------------------------------------------------------------------------
 
 
 def test_plans_are_solved_once_for_all_seeds_and_recipes(snapshots, monkeypatch):
@@ -435,7 +435,7 @@ def test_curved_paths_have_a_row_of_their_own(snapshots):
     assert np.isfinite(own[["w1", "w1_half", "seconds"]].to_numpy()).all()
 
 
-# The parts ----------------------------------------------------------------------------------------------------------
+# The parts ----------------------------------------------------------------------------------------
 
 
 def test_halves_share_no_cell_and_keep_weights():

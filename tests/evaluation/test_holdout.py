@@ -52,7 +52,9 @@ def test_the_model_beats_standing_still_and_nears_the_floor(rows):
 
 
 def test_the_held_out_cells_are_not_looked_at(snapshots):
-    """Whatever the left-out snapshot holds, fit and predictions are the same; only the distances change."""
+    """Whatever the left-out snapshot holds, fit and predictions are the same; only the distances
+    change.
+    """
     other = replace(snapshots[1], x=snapshots[1].x + 1000.0)
     moved = Snapshots((snapshots[0], other, snapshots[2]))
     fits = [fit(s.without(0.5), short(ot_cfm(), 20)) for s in (snapshots, moved)]
@@ -119,7 +121,9 @@ def test_a_short_fit_of_some_embryoid_bodies_is_far_better_than_the_snapshot_bef
 @pytest.mark.slow
 @pytest.mark.skipif(not EB.exists(), reason="the embryoid bodies are not beside the repository")
 def test_embryoid_bodies_come_out_as_published():
-    """Protocol P1 at the first inner time, all cells, 5 whitened dimensions: the exact plan's midpoint scores .718."""
+    """Protocol P1 at the first inner time, all cells, 5 whitened dimensions: the exact plan's
+    midpoint scores .718.
+    """
     x, labels = np.load(EB / "eb_pcs5_whitened.npy"), np.load(EB / "eb_labels.npy")
     rest = Snapshots.from_arrays(x, labels.astype(float)).without(1.0)
     predicted = predict(fit(rest), rest, 1.0, source="earlier")

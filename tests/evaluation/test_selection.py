@@ -21,7 +21,9 @@ SHORT = Training(steps=120, batch_size=64, record_every=40)
 
 
 def two_branches(n=80, d=2, seed=0):
-    """Two groups that move apart: pairs drawn at random cross from one to the other, pairs of the optimal plan do not."""
+    """Two groups that move apart: pairs drawn at random cross from one to the other, pairs of the
+    optimal plan do not.
+    """
     rng = np.random.default_rng(seed)
     made = []
     for t in (0.0, 1.0, 2.0, 3.0):
@@ -153,7 +155,7 @@ def test_what_are_no_snapshots():
         select(np.zeros((3, 2)))
 
 
-# Candidates ---------------------------------------------------------------------------------------------------------
+# Candidates ---------------------------------------------------------------------------------------
 
 
 def test_combinations():

@@ -30,7 +30,7 @@ def test_every_oracle_passes(oracle, seed):
     assert (found.error, found.seconds > 0) == ("", True)
 
 
-# What is broken is noticed -------------------------------------------------------------------------------------------
+# What is broken is noticed ------------------------------------------------------------------------
 
 
 def wrong_distance(monkeypatch):
@@ -179,7 +179,7 @@ def test_a_crash_is_a_finding_beside_the_others(monkeypatch):
         crashed.passed = True
 
 
-# As it is called -----------------------------------------------------------------------------------------------------
+# As it is called ----------------------------------------------------------------------------------
 
 
 def test_the_public_call_prints_nothing_opens_nothing_and_leaves_no_trace(

@@ -29,7 +29,9 @@ def row(
     seed=0,
     noise=0.0,
 ):
-    """A row whose W1 and energy distance are smaller than those of the interpolation by so much on every half."""
+    """A row whose W1 and energy distance are smaller than those of the interpolation by so much on
+    every half.
+    """
     jitter = noise * np.array([1.0, -1.0, 0.0])
     splits = {
         "w1": tuple(np.array(BASE["w1"]) - w1 + jitter),
@@ -165,8 +167,8 @@ def test_a_lost_variance_that_the_interpolation_lost_too_is_said_and_does_not_co
 
 
 def test_the_worst_time_speaks_for_the_variance_and_seeds_are_averaged():
-    models = [row(w1=0.5, time=t, seed=s, variance=v)
-              for t, s, v in ((1.0, 0, 0.9), (2.0, 0, 0.3), (2.0, 1, 0.5), (3.0, 0, 1.3))]  # fmt: skip
+    cases = ((1.0, 0, 0.9), (2.0, 0, 0.3), (2.0, 1, 0.5), (3.0, 0, 1.3))
+    models = [row(w1=0.5, time=t, seed=s, variance=v) for t, s, v in cases]
     assert "keeps 40 % of the variance of the cells at time 2" in sentence(judged(*models))
 
 
@@ -250,13 +252,15 @@ def test_a_scale_of_the_coordinates_changes_nothing():
     assert one == other
 
 
-# On clouds ------------------------------------------------------------------------------------------------------------
+# On clouds ----------------------------------------------------------------------------------------
 
 N, D = 80, 10
 
 
 def bent(seed=0):
-    """A cloud that keeps its shape and whose mean leaves the straight line between the snapshots around the middle one."""
+    """A cloud that keeps its shape and whose mean leaves the straight line between the snapshots
+    around the middle one.
+    """
     rng = np.random.default_rng(seed)
     means = {0.0: 0.0, 1.0: 1.5, 2.0: 0.0}
     return Snapshots(

@@ -1,4 +1,6 @@
-"""scVelo draws our velocities unmodified; run by `make interop`, in an environment with the versions that scVelo needs."""
+"""scVelo draws our velocities unmodified; run by `make interop`, in an environment with the
+versions that scVelo needs.
+"""
 
 import subprocess
 import sys
@@ -51,7 +53,9 @@ def test_what_was_drawn_is_written_read_and_predicts(adata: ad.AnnData, tmp_path
 
 
 def test_gene_space_velocities_are_what_scvelo_expects(adata: ad.AnnData) -> None:
-    """`layers["velocity"]` and `layers["Ms"]` of one shape, finite: enough for a velocity graph and a confidence."""
+    """`layers["velocity"]` and `layers["Ms"]` of one shape, finite: enough for a velocity graph and
+    a confidence.
+    """
     scv.tl.velocity_graph(adata, vkey="velocity", xkey="Ms", n_jobs=1, show_progress_bar=False)
     scv.tl.velocity_confidence(adata, vkey="velocity")
     assert np.isfinite(adata.obs["velocity_confidence"]).all()

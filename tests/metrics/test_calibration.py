@@ -50,7 +50,9 @@ def test_weights_are_copies_and_units_do_not_matter():
 
 
 def test_a_collapsed_prediction():
-    """Cells at the single predicted value are in its middle, the others outside of all intervals but the whole."""
+    """Cells at the single predicted value are in its middle, the others outside of all intervals
+    but the whole.
+    """
     observed = np.array([[1.0], [1.0], [2.0], [0.0]])
     found = calibration(np.ones((5, 1)), observed, level=LEVELS)
     np.testing.assert_allclose(found.coverage[:, 0], [0.5, 0.5, 0.5, 0.5, 1.0])

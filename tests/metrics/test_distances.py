@@ -85,7 +85,9 @@ def test_energy_distance_agrees_with_scipy_on_a_line_and_with_all_pairs():
 
 
 def test_energy_distance_of_two_samples_is_what_is_said_of_it():
-    """Of one population, on average: (1/n + 1/m) times the mean distance of two cells, times (n - 1) / n of each."""
+    """Of one population, on average: (1/n + 1/m) times the mean distance of two cells, times (n -
+    1) / n of each.
+    """
     rng = np.random.default_rng(0)
     n, m, d = 50, 80, 4
     found = np.mean(
@@ -143,7 +145,9 @@ def test_on_a_line_the_slice_is_the_whole(p):
 
 
 def test_slices_of_a_translation():
-    """W2 of each shadow is the step's own: on average the step over the root of the dimension, and smaller than W."""
+    """W2 of each shadow is the step's own: on average the step over the root of the dimension, and
+    smaller than W.
+    """
     x, y = two(d=4)
     step = np.array([0.0, 3.0, 0.0, 4.0])
     assert sliced_w2(x, x + step, n_projections=4000) == pytest.approx(5.0 / 2.0, rel=0.03)

@@ -41,7 +41,9 @@ def test_the_value_is_the_metric_and_the_sizes_are_there(name):
 
 @names
 def test_the_interval_covers_what_repeated_samples_give(name):
-    """The mean over samples of these sizes lies inside 95 % intervals as often as it should, within four standard errors."""
+    """The mean over samples of these sizes lies inside 95 % intervals as often as it should, within
+    four standard errors.
+    """
     repeats, rng = 200, np.random.default_rng(7)
     found = [estimate(name, *two(60, 50, rng), n_boot=200, random_state=k) for k in range(repeats)]
     values = np.array([f.value for f in found])
@@ -53,7 +55,7 @@ def test_the_interval_covers_what_repeated_samples_give(name):
 
 @names
 def test_weights_are_part_of_the_cells(name):
-    """Cells that hardly count hardly add to what is known; the scale of the weights says nothing."""
+    """Cells of small weight add little to what is known; the scale of the weights says nothing."""
     rng = np.random.default_rng(0)
     x, y = two(100, 80, rng)
     more = np.concatenate([x, two(100, 1, rng)[0]])
@@ -77,7 +79,9 @@ def test_four_times_the_cells_halve_the_interval(name):
 
 @names
 def test_no_end_is_negative(name):
-    """Of two small samples of one population: the derivative reaches below zero, the metric never does."""
+    """Of two small samples of one population: the derivative reaches below zero, the metric never
+    does.
+    """
     x, y = np.random.default_rng(0).standard_normal((2, 12, 1))
     assert estimate(name, x, y).low >= 0.0
 

@@ -13,7 +13,9 @@ from cellflow.metrics.lineages import Transitions
 
 
 def clusters(counts, seed, apart=50.0):
-    """Cells around distant points, as many around each as `counts` says, and the names of the points."""
+    """Cells around distant points, as many around each as `counts` says, and the names of the
+    points.
+    """
     rng = np.random.default_rng(seed)
     label = np.repeat([f"type{k}" for k in range(len(counts))], counts)
     x = 0.5 * rng.normal(size=(len(label), 2))
@@ -44,7 +46,9 @@ def half_l1(a, b):
     ],
 )
 def test_an_optimal_plan_between_separated_types_moves_the_change_of_their_shares(before, after):
-    """Exactly half the L1 difference; nearest cells without a motion move nothing, or only types that vanished."""
+    """Exactly half the L1 difference; nearest cells without a motion move nothing, or only types
+    that vanished.
+    """
     (x, early), (y, late) = clusters(before, 0), clusters(after, 1)
     plan = Exact()(Population(x, 0.0), Population(y, 1.0))
     found = plan_transitions(plan, early, late)

@@ -52,7 +52,9 @@ def test_cells_from_elsewhere_are_too_new(cells):
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_the_share_that_chance_makes(d):
-    """Among cells of even density the nearest is at most a third as far as the second with probability 3^-d."""
+    """Among cells of even density the nearest is at most a third as far as the second with
+    probability 3^-d.
+    """
     training, new = np.random.default_rng(0).random((2, 4000, d))
     found = nearest_neighbour_novelty(new, training)
     p = 3.0**-d

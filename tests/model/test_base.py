@@ -22,7 +22,9 @@ TIMES = np.array([0.0, 1.0, 2.0])
 
 @dataclass(frozen=True, eq=False)
 class ClosedForm(FittedDynamics):
-    """The probability flow of an Ornstein-Uhlenbeck process: distances from the mean grow like its deviation."""
+    """The probability flow of an Ornstein-Uhlenbeck process: distances from the mean grow like its
+    deviation.
+    """
 
     frame: Frame
     clock: Clock

@@ -27,7 +27,9 @@ QUICK = Training(steps=60, batch_size=128, record_every=20)
 
 
 def gaussians(n=400, times=(0.0, 1.0), seed=0):
-    """N((0, 0), I) moving to N((3 t, 0), diag((1 + t)^2, 1)) on optimal paths: x_t = ((1 + t) x + 3 t, y)."""
+    """N((0, 0), I) moving to N((3 t, 0), diag((1 + t)^2, 1)) on optimal paths: x_t = ((1 + t) x + 3
+    t, y).
+    """
     rng = np.random.default_rng(seed)
     return Snapshots(
         tuple(

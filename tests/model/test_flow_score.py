@@ -22,7 +22,9 @@ def snapshots():
 
 @pytest.fixture(scope="module")
 def bridge(snapshots):
-    """A Schroedinger bridge between two normal distributions; sigma in model coordinates, where one number scales all."""
+    """A Schroedinger bridge between two normal distributions; sigma in model coordinates, where one
+    number scales all.
+    """
     return fit(snapshots, recipes.sf2m(sigma=0.5), random_state=0, progress=False)
 
 
@@ -122,7 +124,7 @@ def test_a_width_that_is_none_is_refused(bridge, sigma):
         bridge.diffuse(np.zeros((2, 2)), 0.0, [1.0], sigma=sigma)
 
 
-# A curved sheet in twenty dimensions ----------------------------------------------------------------------------------
+# A curved sheet in twenty dimensions --------------------------------------------------------------
 
 DIMS = 20
 AXES = np.linalg.qr(np.random.default_rng(3).normal(size=(DIMS, DIMS)))[0][:, :3]

@@ -27,7 +27,9 @@ COVARIANCE = FACTOR @ FACTOR.T
 
 
 class GaussianScore(nn.Module):
-    """Exact score of a Gaussian under noise, perturbed by `shift` and `stretch`, which are zero at the minimum."""
+    """Exact score of a Gaussian under noise, perturbed by `shift` and `stretch`, which are zero at
+    the minimum.
+    """
 
     def __init__(self, levels=(2.0, 1.0, 0.5)):
         super().__init__()

@@ -128,11 +128,13 @@ def test_precision_follows_the_cells(path, snapshots):
     )
 
 
-# The cubic ----------------------------------------------------------------------------------------------------------
+# The cubic ----------------------------------------------------------------------------------------
 
 
 def parabolas(times) -> Snapshots:
-    """Cells far apart, each on a parabola of its own: the plan is the identity and the motion is known."""
+    """Cells far apart, each on a parabola of its own: the plan is the identity and the motion is
+    known.
+    """
     rng = np.random.default_rng(3)
     start, velocity, acceleration = (
         100.0 * np.arange(20)[:, None] * [1.0, 0.5],
@@ -183,7 +185,7 @@ def test_the_bend_is_limited_by_the_length():
     assert float(bend.max()) > 0
 
 
-# Corrections ----------------------------------------------------------------------------------------------------------
+# Corrections --------------------------------------------------------------------------------------
 
 
 def ring(n: int, low: float, high: float, t: float, seed: int) -> Population:
@@ -328,7 +330,9 @@ def test_arguments_are_checked(make):
 
 
 def test_a_cell_whose_weight_rounds_to_nothing_changes_nothing():
-    """Its plan moves it nowhere, which is no number; its neighbours' velocities are numbers all the same."""
+    """Its plan moves it nowhere, which is no number; its neighbours' velocities are numbers all the
+    same.
+    """
     weight = np.r_[1e-20, np.ones(59)]
     light = Snapshots(tuple(Population(p.x, p.time, weight) for p in snapshots_of().populations))
     gone = Snapshots(tuple(Population(p.x[1:], p.time) for p in light.populations))

@@ -1,4 +1,6 @@
-"""The law of speeds: a population in uniform motion has that velocity at every time, on every path and after every fit."""
+"""The law of speeds: a population in uniform motion has that velocity at every time, on every path
+and after every fit.
+"""
 
 from dataclasses import replace
 
@@ -55,7 +57,9 @@ def clusters(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
 def moving(
     shape, *, n: int, d: int, speed: float, times=(0.0, 1.0, 1.5, 4.0), seed: int = 0
 ) -> Snapshots:
-    """Fresh cells of one cloud at each time, whose means are exactly those of the motion along the first coordinate."""
+    """Fresh cells of one cloud at each time, whose means are exactly those of the motion along the
+    first coordinate.
+    """
     rng = np.random.default_rng(seed)
     populations = []
     for t in times:
@@ -67,7 +71,9 @@ def moving(
 
 
 def mean_rates(path, snapshots: Snapshots, share: float) -> np.ndarray:
-    """Mean velocity of the pairs of each interval when a share of it has passed, shape `(intervals, d)`."""
+    """Mean velocity of the pairs of each interval when a share of it has passed, shape `(intervals,
+    d)`.
+    """
     chains = Chains(snapshots, [Exact()(a, b) for a, b in snapshots.intervals])
     (chain,) = chains
     path = path.prepared(chains)

@@ -1,4 +1,6 @@
-"""Every system obeys the laws that bind its samples, its velocity, its growth and its density together."""
+"""Every system obeys the laws that bind its samples, its velocity, its growth and its density
+together.
+"""
 
 import numpy as np
 import pytest
@@ -56,7 +58,9 @@ def test_seeds_repeat(system):
 
 @systems
 def test_velocity_and_growth_carry_one_snapshot_to_the_next(system):
-    """Cells of the first time, moved by the velocity and weighted by the growth, have the moments of the later cells."""
+    """Cells of the first time, moved by the velocity and weighted by the growth, have the moments
+    of the later cells.
+    """
     n, (start, stop) = 4000, (0.0, system.times[-1])
     cells = system.sample(n, [start, stop], np.random.default_rng(0))
 
@@ -221,7 +225,7 @@ def test_branching_tree_has_its_shape():
     assert (x != other).any()
 
 
-# Cells that diffuse --------------------------------------------------------------------------------------------------
+# Cells that diffuse -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -250,7 +254,9 @@ def test_velocity_is_the_drift_less_half_the_score(system):
     ids=["toggle", "ring"],
 )
 def test_a_circuit_moves_by_its_drift_and_spreads_by_its_noise(system):
-    """Of fresh cells after a short time: mean displacement and growth of the variance, to their standard errors."""
+    """Of fresh cells after a short time: mean displacement and growth of the variance, to their
+    standard errors.
+    """
     n, t = 40_000, 0.02
     start, later = system.sample(n, [0.0, t], np.random.default_rng(0)).populations
     rate = (later.x.mean(axis=0) - start.x.mean(axis=0)) / t
