@@ -669,3 +669,50 @@ def test_words_are_plain() -> None:
     pattern = re.compile(rf"\b({'|'.join(WORDS)})\b", re.IGNORECASE)
     found = by_module(pattern.search)
     judge({name: f"{where}: one of {sorted(WORDS)}" for name, where in found.items()}, UNPLAIN)
+
+
+# Tests --------------------------------------------------------------------------------------------
+
+#: Private names that tests replace, with the reason why no public argument can do it.
+PATCHED = {
+    # Sizes of blocks and tiles: results must not depend on them, and no user chooses them.
+    **dict.fromkeys(
+        ["_BLOCK", "_CHUNK", "_KEPT_PAIRS", "_PRODUCTS", "_TARGETS", "_TILE"],
+        "the data of a test would fit into one block",
+    ),
+    # Limits of memory, of gigabytes.
+    **dict.fromkeys(
+        ["_DENSE_LIMIT", "_LIMIT", "_MAX_BYTES"],
+        "what is refused would not fit into the memory of a test",
+    ),
+    # Limits of solvers, beyond which another method takes over or an error is raised.
+    **dict.fromkeys(
+        ["_LARGE", "_MAX_PIVOTS", "_MAX_RELAXATION", "_ROUNDS", "_WIDE"],
+        "a problem that reaches the limit takes minutes",
+    ),
+    "_TIMEOUT_SECONDS": "a server that does not answer would be waited for",
+    "_WAITS": "a folder that stays locked would be waited for",
+    "_DPI": "pictures of the full size take most of the time of a report",
+    "_METHODS": "the default is trained in full where no method is given",
+    "_ORACLES": "the self-test has no argument for its own checks",
+    "_check": "behind the check, an assignment has to fail in the middle of a commit",
+    "_checksum": "a record of 0.1.0 is made from one of today",
+    "_write": "the position in the file is watched",
+}
+
+
+def patched(path: Path) -> Iterator[str]:
+    """Private names that a test file replaces by `setattr(object, "name", value)`."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".setattr"):
+            for argument in node.args[:2]:
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                    name = argument.value.rpartition(".")[2]
+                    if name.startswith("_") and not name.startswith("__"):
+                        yield name
+
+
+def test_tests_replace_public_names_only() -> None:
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    found = {name: path.name for path in files for name in patched(path)}
+    judge({name: f"is replaced in {file}" for name, file in found.items()}, PATCHED)
