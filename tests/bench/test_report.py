@@ -427,7 +427,9 @@ def lineages_of(page):
     return html.unescape(re.sub("<[^>]+>", " ", after[: after.index("Is the prediction as wide")]))
 
 
-def test_a_plan_that_turns_types_into_others_is_said_with_the_pushes_of_the_fit(tmp_path):
+def test_a_plan_that_turns_types_into_others_is_said_with_the_pushes_of_the_fit(
+    tmp_path, long_steps
+):
     """The second type grows; by the fit's plan and pushes, with the lineage of the diagnosis."""
     adata = benchmarked(with_rows=True)
     for k, hours in enumerate((0.0, 12.0, 24.0, 36.0)):
@@ -446,7 +448,7 @@ def test_a_plan_that_turns_types_into_others_is_said_with_the_pushes_of_the_fit(
     assert said.count("of the pushed cells end so") == 3
     assert "Do not read lineages off these intervals" in said
     assert "lineage=" not in said, "an argument that the report does not have"
-    cf.tl.diagnose(adata, cluster_key="kind", lineage={"down": ["up <1>"]})
+    cf.tl.diagnose(adata, n_cells=20, cluster_key="kind", lineage={"down": ["up <1>"]})
     said = lineages_of(report(adata, tmp_path / "b.html", cluster_key="kind").read_text())
     assert said.count("the plan moves 0.0% of the mass out of its lineage") == 3
     assert "Do not read lineages" not in said

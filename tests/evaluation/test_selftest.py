@@ -22,7 +22,7 @@ each = pytest.mark.parametrize("oracle", _ORACLES, ids=lambda oracle: oracle.__n
 
 
 @each
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_every_oracle_passes(oracle, seed):
     found = _judged(oracle, stream(seed, 99), seed)
     assert found.passed, found
