@@ -26,6 +26,8 @@ Method = Literal["rk4", "midpoint", "euler", "dopri5"]
 
 #: Cells that are solved again with half the step.
 _CHECKED = 128
+#: Their number is filled up to a multiple of this: one shape for few cells, at a small cost.
+_CHECKED_WIDTH = 32
 
 
 @guarded
@@ -191,7 +193,8 @@ class Solver:
             error = None
             if not adaptive and solution.x.numel():
                 some = torch.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).round().long()
-                finer = solved(rows[some], replace(self, step=0.5 * self.step), _CHECKED)
+                width = -(-len(some) // _CHECKED_WIDTH) * _CHECKED_WIDTH
+                finer = solved(rows[some], replace(self, step=0.5 * self.step), width)
                 scale = solution.spread(rows.x) if spread is None else spread
                 error = solution.error(finer, some, scale, step=self.step, t0=t0)
         return replace(solution.at(times), error=error)

@@ -88,7 +88,9 @@ class AdamW:
         self._gradient = torch.zeros_like(self.vector)
         for parameter, part in zip(parameters, _parts(self._gradient, parameters), strict=True):
             parameter.grad = part
-        self._groups = list(zip(parts, groups, strict=True))
+        self._groups = [
+            (part, self.vector[part], group) for part, group in zip(parts, groups, strict=True)
+        ]
         self._clip = clip
 
     def step(self, loss: Tensor, lr: float, mean: Tensor, square: Tensor, count: int) -> None:
@@ -113,11 +115,13 @@ class AdamW:
         mean.lerp_(self._gradient, 1 - _FIRST)
         square.mul_(_SECOND).addcmul_(self._gradient, self._gradient, value=1 - _SECOND)
         scale = square.div(1 - _SECOND**count).sqrt_().add_(_EPS)
-        for part, group in self._groups:
+        for part, vector, group in self._groups:
             rate = lr * group.rate
             if group.weight_decay:
-                self.vector[part].mul_(1 - rate * group.weight_decay)
-            self.vector[part].addcdiv_(mean[part], scale[part], value=-rate / (1 - _FIRST**count))
+                vector.mul_(1 - rate * group.weight_decay)
+            # Views take microseconds, so none is made for a single group.
+            ours = (mean, scale) if len(self._groups) == 1 else (mean[part], scale[part])
+            vector.addcdiv_(*ours, value=-rate / (1 - _FIRST**count))
 
 
 def _parts(vector: Tensor, parameters: Sequence[nn.Parameter]) -> list[Tensor]:

@@ -154,9 +154,9 @@ CALLS = {
     "push": (cf.tl.push, {"cells": ["cell3", "cell5"], "time": 12.0}, {"cell3", "cell5"}),
     "push by position": (cf.tl.push, {"cells": [20], "time": 12.0}, {"cell20"}),
     "pull": (cf.tl.pull, {"cells": ["cell80"], "time": 12.0}, {"cell80"}),
-    "trajectories of some": (cf.tl.trajectories, {"cells": ["cell33"], "n_times": 3}, {"cell33"}),
+    "paths of some": (cf.tl.simulate, {"cells": ["cell33"], "n_times": 3}, {"cell33"}),
     "stochastic": (
-        cf.tl.trajectories,
+        cf.tl.simulate,
         {"cells": ["cell33"], "n_times": 3, "stochastic": True},
         {"cell33"},
     ),
