@@ -12,27 +12,13 @@ from cellflow import paths, recipes
 from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Exact
 from cellflow.model.fitting import fit
-from cellflow.paths import (
-    DensityCorrected,
-    LimitedHermite,
-    Linear,
-    OverlapAttracted,
-    ResidualRotated,
-    TimeWarped,
-)
 from cellflow.paths.chain import Chains
 from cellflow.training import Training
+from examples import EXAMPLES
 
-PATHS = {
-    "Linear": Linear(),
-    "BrownianBridge": paths.BrownianBridge(sigma=0.5),
-    "Trigonometric": paths.Trigonometric(),
-    "LimitedHermite": LimitedHermite(),
-    "DensityCorrected": DensityCorrected(LimitedHermite()),
-    "OverlapAttracted": OverlapAttracted(Linear()),
-    "ResidualRotated": ResidualRotated(Linear(), least_dims=2),
-    "TimeWarped": TimeWarped(Linear()),
-    "curved-cfm": recipes.curved_cfm().path,
+#: Those that move cells.
+PATHS = {name: path for name, path in EXAMPLES["paths"].items() if not path.generates} | {
+    "curved-cfm": recipes.curved_cfm().path
 }
 #: Largest relative error of a mean velocity.
 TOLERANCE = 0.05
