@@ -1,14 +1,17 @@
 """Calls in the spelling of 0.1.0 give the result of the new one, with a FutureWarning."""
 
+from types import SimpleNamespace
+
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from cellflow.recipes import by_name, i_cfm
 
 import cellflow as cf
-from cellflow.errors import InputError, InputTypeError
+from cellflow.errors import InputTypeError
 from cellflow.training import Training
-from conftest import digest
+from conftest import digest, quick_recipe
 
 BRIEF = i_cfm(training=Training(steps=4, batch_size=32, record_every=4))
 GROUPS = {"source": 0.0, "target": 48.0, "method": BRIEF}
@@ -98,9 +101,20 @@ def test_an_old_spelling_gives_the_result_of_the_new_one(name, fitted):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_the_scale_of_a_selected_method_is_the_default_one(fitted):
-    with pytest.raises(InputError, match="method='auto', whose candidates have the scale 'joint'"):
-        cf.tl.flow(fitted, "hours", method="auto", scale="each")
+def test_the_scale_of_a_selected_method_is_that_of_all_candidates(cells, monkeypatch):
+    from cellflow.evaluation import selection
+
+    given = []
+
+    def select(snapshots, choices, **_):
+        given.extend(choices)
+        return SimpleNamespace(best=SimpleNamespace(recipe=quick_recipe(), name="ot-cfm"))
+
+    monkeypatch.setattr(selection, "select", select)
+    monkeypatch.setattr(selection, "curve", lambda found: pd.DataFrame({"method": ["ot-cfm"]}))
+    cf.tl.flow(cells, "hours", method="auto", scale="each")
+    assert [choice.recipe.name for choice in given] == ["curved-cfm", "ot-cfm", "sb-cfm"]
+    assert {choice.recipe.scale for choice in given} == {"each"}
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

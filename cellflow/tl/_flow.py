@@ -21,7 +21,7 @@ from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
 from cellflow.tl._fit_record import fit_record
-from cellflow.tl._method import recipe_of, scale_of_recipe, selected
+from cellflow.tl._method import recipes_of, scale_of_recipe, selected
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -41,7 +41,7 @@ def flow(
     *,
     use_rep: str = "X_pca",
     n_dims: int | None = None,
-    method: str | Recipe = "curved-cfm",
+    method: str | Recipe | Sequence[str | Recipe] = "curved-cfm",
     score: bool = False,
     condition_key: str | Sequence[str] | None = None,
     shared_until: Time | None = None,
@@ -80,11 +80,11 @@ def flow(
     method
         Name of a recipe (`"curved-cfm"`, which did best on the benchmark sets, `"ot-cfm"`,
         `"i-cfm"`, `"sb-cfm"`, `"sf2m"`, `"vp-cfm"`), or a `cellflow.recipes.Recipe`. `"fm"`
-        generates new cells from noise, for `cf.tl.generate`, and moves none. `"auto"` chooses among
-        several by how well they predict held-out inner snapshots, in up to two minutes, where fits
-        that have begun are finished (see `cf.bench.tune`, which also chooses dimensions, and takes
-        as long as it may). With two snapshots no inner one can be held out, and `"auto"` takes the
-        default.
+        generates new cells from noise, for `cf.tl.generate`, and moves none. Of a list, the one
+        that predicts held-out inner snapshots best is chosen, in up to two minutes, where fits that
+        have begun are finished (see `cf.bench.tune`, which also chooses dimensions and has no such
+        limit); `"auto"` is a list that begins with the default. With two snapshots no inner one can
+        be held out, and the first is taken.
     score
         Learn the score of the population at every time and noise level beside the velocity, for
         stochastic trajectories, `cf.tl.refine` and `cf.tl.sample`. Training takes about four times
@@ -190,13 +190,13 @@ def flow(
     cells = read_conditions(adata, read(adata, reading), condition_key, shared_until)
     places = _places(adata, keys, layer)
     require_free(adata, keys, places, overwrite=overwrite)
-    recipe = recipe_of(method, mass_key, score=score)
-    if not recipe.generates:
+    recipes = recipes_of(method, mass_key, score=score)
+    if not all(recipe.generates for recipe in recipes):
         require_partners(cells)
     decoder = fitted_decoder(adata, cells.x, cells.use_rep, layer)
     target = target_of(adata, copy=copy)
-    auto = method == "auto"
-    recipe, chosen = selected(cells, recipe, seed=seed, progress=progress) if auto else (recipe, {})
+    recipe, chosen = selected(cells, recipes, seed=seed, progress=progress)
+    recipe = recipe.with_score() if score and "score" not in recipe.heads else recipe
     fitted = fit(
         cells.snapshots(),
         recipe,

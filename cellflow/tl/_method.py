@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellflow.adapter.cells import Cells
@@ -12,7 +13,7 @@ from cellflow.errors import InputError, InputWarning
 if TYPE_CHECKING:
     from cellflow.model.recipes import Recipe
 
-__all__ = ["recipe_of", "scale_of_recipe", "selected"]
+__all__ = ["recipes_of", "scale_of_recipe", "selected"]
 
 
 def scale_of_recipe(default: str) -> Moved:
@@ -28,34 +29,37 @@ def scale_of_recipe(default: str) -> Moved:
         from cellflow.model.recipes import by_name
 
         method = arguments.get("method", default)
-        if method != "auto":
-            return {**arguments, "method": by_name(method, scale=scale)}
-        if scale != "joint":
-            msg = (
-                f"scale={scale!r} with method='auto', whose candidates have the scale 'joint'."
-                " Expected the name of a method: method=cf.recipes.by_name(name, scale=...)."
-            )
-            raise InputError(msg)
-        return arguments
+        if method == "auto":
+            from cellflow.evaluation.candidates import METHODS
+
+            return {**arguments, "method": [by_name(name, scale=scale) for name in METHODS]}
+        return {**arguments, "method": by_name(method, scale=scale)}
 
     return Moved("method=cf.recipes.by_name(name, scale=...)", move)
 
 
-def recipe_of(method: str | Recipe, mass_key: str | None, *, score: bool) -> Recipe:
-    """The recipe that is meant, or with `"auto"` the default, as it can be fitted to an AnnData."""
-    from cellflow.model import recipes
+def recipes_of(
+    method: str | Recipe | Sequence[str | Recipe], mass_key: str | None, *, score: bool
+) -> list[Recipe]:
+    """The recipe of a call, or several to select from, as they can be fitted to an AnnData."""
+    from cellflow.evaluation.arguments import several
+    from cellflow.evaluation.candidates import METHODS
+    from cellflow.model.recipes import by_name
 
-    recipe = recipes.by_name(recipes.DEFAULT if method == "auto" else method)
-    _require_use_of_mass(mass_key, recipe)
-    if score and recipe.generates:
-        msg = (
-            f"score=True with method={recipe.name!r}, which makes cells from noise; no call uses"
-            " its score. Omit it."
-        )
+    recipes = [by_name(name) for name in (METHODS if method == "auto" else several(method))]
+    if not recipes:
+        msg = "method=[]; expected at least one name or Recipe."
         raise InputError(msg)
-    recipe = recipe.with_score() if score and "score" not in recipe.heads else recipe
-    _require_known_networks(recipe)
-    return recipe
+    for recipe in recipes:
+        _require_use_of_mass(mass_key, recipe)
+        if score and recipe.generates:
+            msg = (
+                f"score=True with method={recipe.name!r}, which makes cells from noise; no call"
+                " uses its score. Omit it."
+            )
+            raise InputError(msg)
+        _require_known_networks(recipe)
+    return recipes
 
 
 def _require_use_of_mass(mass_key: str | None, recipe: Recipe) -> None:
@@ -88,25 +92,22 @@ def _require_known_networks(recipe: Recipe) -> None:
 
 
 def selected(
-    cells: Cells, default: Recipe, *, seed: int, progress: bool | None
+    cells: Cells, recipes: list[Recipe], *, seed: int, progress: bool | None
 ) -> tuple[Recipe, dict[str, Any]]:
-    """The method that predicts inner snapshots best, and the entry of the record about it.
-
-    It has a score if the default has one.
-    """
+    """The recipe that predicts inner snapshots best, and the entry of the record about it."""
+    from cellflow.evaluation.candidates import candidates
     from cellflow.evaluation.selection import curve, select
 
+    if len(recipes) == 1:
+        return recipes[0], {}
     snapshots = cells.snapshots()
     if len(snapshots) < 3:
         msg = (
-            f"method='auto' with {len(snapshots)} snapshots: nothing can be held out, so nothing"
-            f" can be chosen. It takes the default, {default.name!r}; name a method to say so"
-            " yourself."
+            f"{len(recipes)} methods to choose from with {len(snapshots)} snapshots: no inner"
+            f" snapshot can be held out, so {recipes[0].name!r}, the first, is fitted. Name one"
+            " method to avoid this warning."
         )
         warn(msg, InputWarning)
-        return default, {}
-    found = select(snapshots, random_state=seed, progress=progress)
-    best = found.best.recipe
-    if "score" in default.heads and "score" not in best.heads:
-        best = best.with_score()
-    return best, {"selection": {"table": curve(found), "best": found.best.name}}
+        return recipes[0], {}
+    found = select(snapshots, candidates(recipes), random_state=seed, progress=progress)
+    return found.best.recipe, {"selection": {"table": curve(found), "best": found.best.name}}

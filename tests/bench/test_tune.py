@@ -104,13 +104,12 @@ def test_auto_fits_what_was_chosen(cells, quick):
     )
 
 
-def test_auto_of_two_snapshots_is_the_default_and_says_so(cells, monkeypatch):
+def test_auto_of_two_snapshots_is_the_first_and_says_so(cells, monkeypatch):
     two = cells[cells.obs["hours"] != 12.0].copy()
-    monkeypatch.setattr(
-        "cellflow.recipes._METHODS", {cf.recipes.DEFAULT: lambda: ot_cfm(training=SHORT)}
-    )
-    with pytest.warns(
-        InputWarning, match="method='auto' .* nothing can be held out.* takes the default"
-    ):
+    monkeypatch.setattr("cellflow.evaluation.candidates.METHODS", tuple(QUICK))
+    first = QUICK[0].name
+    words = f"methods to choose from .* no inner snapshot can be held out, so {first!r}"
+    with pytest.warns(InputWarning, match=words):
         cf.tl.flow(two, "hours", method="auto")
     assert "selection" not in two.uns["cellflow"]
+    assert two.uns["cellflow"]["params"]["method"] == first

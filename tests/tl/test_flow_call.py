@@ -318,7 +318,7 @@ def test_a_generator_is_drawn_once_and_its_seed_recorded(cells, method, monkeypa
 
     seeds = []
 
-    def select(snapshots, *, random_state, **_):
+    def select(snapshots, choices, *, random_state, **_):
         seeds.append(random_state)
         return SimpleNamespace(best=SimpleNamespace(recipe=quick_recipe(), name="ot-cfm"))
 
