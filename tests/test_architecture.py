@@ -693,7 +693,6 @@ PATCHED = {
     "_TIMEOUT_SECONDS": "a server that does not answer would be waited for",
     "_WAITS": "a folder that stays locked would be waited for",
     "_DPI": "pictures of the full size take most of the time of a report",
-    "_METHODS": "the default is trained in full where no method is given",
     "_ORACLES": "the self-test has no argument for its own checks",
     "_check": "behind the check, an assignment has to fail in the middle of a commit",
     "_checksum": "a record of 0.1.0 is made from one of today",
