@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,19 +33,8 @@ NOISE_TIME = Clock(0.0, 1.0, 1.0, 1.0)
 logger = logging.getLogger("cellflow")
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedPath:
-    """A path prepared on the snapshots and their plans.
-
-    Parameters
-    ----------
-    path
-        Of the resolved recipe.
-    prepared
-        The same path with its constants.
-    seconds
-        That the preparation took.
-    """
+class PreparedPath(NamedTuple):
+    """A path of a resolved recipe, the same with its constants, and the seconds that these took."""
 
     path: Path
     prepared: Path
@@ -211,14 +200,13 @@ def solve_plans(
         else:
             plan, choice = _solved_inside(source, target, coupling, key)
         plans.append(plan)
-        summaries[key] = choice | {
-            "n_source": len(source),
-            "n_target": len(target),
-            "cost": plan.cost,
-            "gap": plan.gap,
-            "seconds": time.perf_counter() - start,
-        }
+        summaries[key] = choice | _facts(plan) | {"seconds": time.perf_counter() - start}
     return plans, summaries
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
+    n, m = plan.shape
+    return {"n_source": n, "n_target": m, "cost": plan.cost, "gap": plan.gap}
 
 
 def _solved(
@@ -256,12 +244,7 @@ def _solved_inside(
         plans.append(plan)
         rows.append(here)
         columns.append(there)
-        conditions[name] = choice | {
-            "n_source": len(here),
-            "n_target": len(there),
-            "cost": plan.cost,
-            "gap": plan.gap,
-        }
+        conditions[name] = choice | _facts(plan)
     shares = np.array([source.weight[here].sum() for here in rows])
     joined = BlockPlan((len(source), len(target)), plans, rows, columns, shares)
     return joined, {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -29,7 +28,6 @@ from cellflow.model.coupled import (
     beside_noise,
     couple,
     couple_again,
-    solve_plans,
 )
 from cellflow.model.description import describe
 from cellflow.model.flow import Flow
@@ -46,29 +44,14 @@ __all__ = ["Coupled", "couple", "couple_again", "fit"]
 _EMPHASIS = 0.5
 
 
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """What a recipe is trained on.
+class _Problem(NamedTuple):
+    """What a recipe is trained on."""
 
-    Parameters
-    ----------
-    recipe
-        Resolved.
-    inside
-        Snapshots in model coordinates.
-    coupled
-        Their plans.
-    path
-        Prepared.
-    pairs
-        Where pairs are drawn from, for each interval.
-    """
-
-    recipe: Recipe
-    inside: Snapshots
-    coupled: Coupled
-    path: Path
-    pairs: Sequence[Plan] | Sequence[Table]
+    recipe: Recipe  # resolved
+    inside: Snapshots  # in model coordinates
+    coupled: Coupled  # with the plans of `inside`
+    path: Path  # prepared
+    pairs: Sequence[Plan] | Sequence[Table]  # drawn from, one per interval
 
 
 @guarded
@@ -188,8 +171,7 @@ def _problem(snapshots: Snapshots, recipe: Recipe, plans: Coupled | None) -> _Pr
     if recipe.generates:
         inside, plans = beside_noise(inside, recipe, frame)
     elif plans is None:
-        solved, summaries = solve_plans(inside, recipe.coupling)
-        plans = Coupled(solved, summaries, describe(recipe.coupling), frame, clock)
+        plans = couple(snapshots, recipe)
     else:
         plans.require_for(inside, recipe, frame)
     path = plans.path(inside, recipe)

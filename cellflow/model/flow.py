@@ -1,50 +1,33 @@
-"""A fitted flow: the value, and what is computed from it."""
+"""A fitted flow, which is stored and read; `queries` computes what is asked of it."""
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from cellflow.core._devices import choose_device
-from cellflow.core._numbers import as_number
-from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
-from cellflow.core._typing import FloatArray, IntArray, RandomState
+from cellflow.core._typing import FloatArray
 from cellflow.core._version import __version__
 from cellflow.core.decoder import Decoder
 from cellflow.core.frame import Frame
 from cellflow.core.population import Clock
-from cellflow.errors import InputError
-from cellflow.fields import AtNoise, NoiseConditional
 from cellflow.fields.dynamics import Dynamics
-from cellflow.fields.ladder import Ladder
 from cellflow.model import state, storage
-from cellflow.model.base import FittedDynamics
 from cellflow.model.networks import Networks
-from cellflow.model.queries import (
-    Noise,
-    diffused,
-    evaluated,
-    level_score,
-    sampled,
-    simulated,
-)
-from cellflow.simulation import Method, Scheme, Trajectories
-from cellflow.simulation.langevin import LevelScore
+from cellflow.model.queries import Queries
 from cellflow.training import History
 
 __all__ = ["Flow"]
 
 
 @dataclass(frozen=True, eq=False)
-class Flow(FittedDynamics):
+class Flow(Queries):
     """A fitted dynamics: what `fit` returns and every query is made to.
 
     Positions and velocities that go in and come out are in data coordinates, times in the
@@ -78,133 +61,6 @@ class Flow(FittedDynamics):
     decoder: Decoder | None = None
     n_context: int = 0
     generates: bool = False
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        return tuple(self.dynamics.heads)
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights; that of the fit, where the machine has it."""
-        return next(self.dynamics.parameters()).device
-
-    @property
-    def score_network(self) -> NoiseConditional:
-        """The score, in model coordinates."""
-        if self.dynamics.score is None:
-            raise self.without_score()
-        return self.dynamics.score  # type: ignore[return-value] # what `Dynamics.built` made
-
-    @property
-    def ladder(self) -> Ladder:
-        return self.score_network.ladder
-
-    @property
-    def sigma(self) -> float:
-        return self.dynamics.sigma or self.clock.sigma
-
-    @guarded
-    def velocity(
-        self, x: FloatArray, t: float | FloatArray, *, context: FloatArray | None = None
-    ) -> FloatArray:
-        return self.frame.velocity_to_data(evaluated(self, self.dynamics, x, t, context))
-
-    @guarded
-    def head(
-        self, name: str, x: FloatArray, t: float | FloatArray, *, context: FloatArray | None = None
-    ) -> FloatArray:
-        if name in {"velocity", "score"} or name not in self.heads:
-            return super().head(name, x, t, context=context)
-        known = self.dynamics.rate if name in self.dynamics.along else self.dynamics.head
-        return evaluated(self, partial(known, name), x, t, context).astype(np.float64)
-
-    @guarded
-    def drift(
-        self,
-        x: FloatArray,
-        t: float | FloatArray,
-        *,
-        sigma: float | None = None,
-        context: FloatArray | None = None,
-    ) -> FloatArray:
-        self.score_network  # noqa: B018 (raises where there is none)
-        width = self.sigma if sigma is None else as_number("sigma", sigma, above=0.0)
-        field = partial(self.dynamics.drift, sigma=width)
-        return self.frame.velocity_to_data(evaluated(self, field, x, t, context))
-
-    @guarded
-    def score(
-        self,
-        x: FloatArray,
-        t: float | FloatArray,
-        *,
-        noise: float = 0.0,
-        context: FloatArray | None = None,
-    ) -> FloatArray:
-        level = as_number("noise", noise)
-        if level < 0:
-            msg = f"noise={noise!r}; expected a level of at least 0, in model coordinates."
-            raise InputError(msg)
-        field = AtNoise(self.score_network, level)
-        return self.frame.score_to_data(evaluated(self, field, x, t, context))
-
-    @guarded
-    def simulate(
-        self,
-        x: FloatArray,
-        t0: float,
-        times: FloatArray | Sequence[float],
-        *,
-        method: Method = "rk4",
-        step: float | None = None,
-        context: FloatArray | None = None,
-    ) -> Trajectories:
-        chosen = self.step if step is None else step
-        return simulated(self, x, t0, times, method=method, step=chosen, context=context)
-
-    @guarded
-    def diffuse(
-        self,
-        x: FloatArray,
-        t0: float,
-        times: FloatArray | Sequence[float],
-        *,
-        sigma: float | None = None,
-        n_rep: int = 1,
-        random_state: RandomState = 0,
-        scheme: Scheme = "heun",
-        step: float | None = None,
-        keys: IntArray | None = None,
-        replicate: IntArray | None = None,
-        context: FloatArray | None = None,
-    ) -> Trajectories:
-        return diffused(
-            self,
-            x,
-            t0,
-            times,
-            sigma=sigma,
-            noise=Noise(as_seed(random_state), n_rep, keys, replicate),
-            scheme=scheme,
-            step=step,
-            context=context,
-        )
-
-    @guarded
-    def sample(
-        self,
-        n: int,
-        t: float,
-        *,
-        n_steps: int = 10,
-        random_state: RandomState = 0,
-        context: FloatArray | None = None,
-    ) -> FloatArray:
-        return sampled(self, n, t, n_steps=n_steps, seed=as_seed(random_state), context=context)
-
-    def at_level(self, t: float, context: FloatArray | None = None) -> LevelScore:
-        """The score at one time, `(x, noise) -> (n, d)`, in model coordinates; `context (c,)`."""
-        return level_score(self, t, context)
 
     def with_decoder(self, decoder: Decoder | None) -> Flow:
         """Return the same flow with another decoder."""

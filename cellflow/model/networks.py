@@ -40,21 +40,11 @@ def imported_network(path: object) -> type[nn.Module] | None:
 
 @dataclass(frozen=True)
 class Network:
-    """A described network.
-
-    Parameters
-    ----------
-    kind
-        Its class.
-    options
-        Of the class; values and other networks.
-    own
-        Whether the class is not cellflow's.
-    """
+    """A described network."""
 
     kind: Callable[..., nn.Module]
-    options: Mapping[str, Any]
-    own: bool
+    options: Mapping[str, Any]  # of the class: values and other networks
+    own: bool  # whether the class is not cellflow's
 
     @classmethod
     def of(cls, stored: Stored, where: str, spec: object, own: Networks) -> Network:

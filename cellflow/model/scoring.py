@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import nn
@@ -64,7 +63,8 @@ class PopulationScore:
     @property
     def at_level(self) -> LevelScore:
         """The score in model coordinates, `(x, noise) -> (n, d)`."""
-        return partial(_at, self.network, torch.tensor(self.time, dtype=torch.float64))
+        time = torch.tensor(self.time, dtype=torch.float64)
+        return lambda x, noise: self.network(time, x, noise)
 
     @guarded
     def score(self, x: FloatArray, *, noise: float) -> FloatArray:
@@ -79,21 +79,15 @@ class PopulationScore:
     def sample(self, n: int, *, random_state: RandomState = 0, n_steps: int = 10) -> FloatArray:
         """Draw `n` cells by annealed Langevin dynamics, shape `(n, d)`; see `annealed_langevin`."""
         seed = as_seed(random_state)
-        z = torch.from_numpy(
-            stream(seed).standard_normal(
-                (as_count("n", n, each=8 * len(self.frame.shift)), len(self.frame.shift))
-            )
-        )
+        d = len(self.frame.shift)
+        n = as_count("n", n, each=8 * d)
+        z = torch.from_numpy(stream(seed).standard_normal((n, d)))
         start = self.network.starting_points(torch.tensor(self.time), z).numpy()
         with torch_threads():
             drawn = annealed_langevin(
                 self.at_level, self.ladder, start, n_steps=n_steps, random_state=seed
             )
         return self.frame.to_data(drawn)
-
-
-def _at(network: nn.Module, t: torch.Tensor, x: torch.Tensor, noise: float) -> torch.Tensor:
-    return network(t, x, noise)  # type: ignore[no-any-return] # nn.Module returns Any
 
 
 def _require_population(population: object) -> None:

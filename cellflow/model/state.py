@@ -146,13 +146,10 @@ def _arguments(stored: Stored, own: Networks) -> dict[str, Any]:
 
 def _clock(stored: Stored) -> Clock:
     found = stored.mapping("clock", stored.value("clock"))
+    least = {"start": -math.inf, "stop": -math.inf, "unit": 0.0, "median_gap": 0.0}
     numbers = {
-        name: stored.number(
-            f"clock.{name}",
-            found.get(name),
-            above=0.0 if name in {"unit", "median_gap"} else -math.inf,
-        )
-        for name in ("start", "stop", "unit", "median_gap")
+        name: stored.number(f"clock.{name}", found.get(name), above=above)
+        for name, above in least.items()
     }
     if not numbers["start"] < numbers["stop"]:
         stored.fail(
@@ -220,15 +217,10 @@ def _weighted(
     stored: Stored, dynamics: Dynamics, weights: Mapping[str, FloatArray], *, light: bool
 ) -> Dynamics:
     """Networks with their stored weights; those that are `light` have no memory for any yet."""
-    kinds = {
-        name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in dynamics.state_dict().items()
-    }
-    require_weights(
-        stored,
-        _WEIGHTS,
-        {name: (shape, kind.is_floating_point) for name, (kind, shape) in kinds.items()},
-    )
-    tensors = {name: torch.from_numpy(array).to(kinds[name][0]) for name, array in weights.items()}
+    made = dynamics.state_dict()
+    kinds = {name: (tuple(a.shape), a.is_floating_point()) for name, a in made.items()}
+    require_weights(stored, _WEIGHTS, kinds)
+    tensors = {name: torch.from_numpy(a).to(made[name].dtype) for name, a in weights.items()}
     dynamics.load_state_dict(tensors, assign=light)
     return dynamics.eval()
 
@@ -239,9 +231,8 @@ def _ladder(stored: Stored) -> Ladder | None:
     if found is None:
         return None
     levels = stored.mapping("ladder", found).get("levels")
-    ladder = Ladder(
-        tuple(stored.number("ladder.levels", level, above=0.0) for level in levels or ())
-    )
+    numbers = (stored.number("ladder.levels", level, above=0.0) for level in levels or ())
+    ladder = Ladder(tuple(numbers))
     n_times = len(stored.arrays["times"])
     n_dims = stored.config["n_dims"]
     stored.array(f"{_WEIGHTS}score.knots", (n_times,), increasing=True)

@@ -24,50 +24,26 @@ _ARRAY_FILE = "flow.safetensors"
 def save(
     config: Mapping[str, Any], arrays: Mapping[str, FloatArray], folder: str | os.PathLike[str]
 ) -> None:
-    """Write what `state` returned; see `Flow.save`."""
+    """Write what `state` returned; see `Flow.save`.
+
+    The arrays come first, under a name with their checksum, then the JSON with that checksum, which
+    makes them the model; at last they take their usual name. `load` finds them under either.
+    """
     from safetensors.numpy import save as as_bytes
 
     blob = as_bytes(dict(arrays))
-    _replace_model(as_path(folder, "folder"), blob, sealed_json(config, {_ARRAY_FILE: blob}))
-
-
-def load(
-    folder: str | os.PathLike[str],
-) -> tuple[Mapping[str, Any], dict[str, FloatArray]]:
-    """Read what `save` wrote; see `Flow.load`."""
-    config, blob, file = _read_model(as_path(folder, "folder"))
-    return config, _opened_arrays(blob, file)
-
-
-def _replace_model(place: Path, blob: bytes, seal: bytes) -> None:
-    """Write the two files of a model.
-
-    The arrays come first, under a name with their checksum, then the JSON with that checksum, which
-    makes them the model; at last they take their usual name. `_read_model` finds them under either.
-    """
+    place = as_path(folder, "folder")
     target = resolved(place)
     with output_errors(place):
         names = set(os.listdir(target)) if target.is_dir() else set()  # noqa: PTH208 (names only)
-        foreign = sorted(name for name in names if not _is_model_file(name))
-        if foreign or (target.exists() and not target.is_dir()):
-            more = f" (it holds {foreign[0]!r})" if foreign else ""
-            msg = (
-                f"{place} exists and is not the folder of a saved flow{more}; choose another, or"
-                " empty it."
-            )
-            raise ModelFileError(msg)
-        if place.is_symlink() and not target.exists():
-            msg = (
-                f"{place} is a link to {target}, which does not exist. Make it, or remove the link."
-            )
-            raise OutputError(msg)
+        _require_place(place, target, names)
     made = make_folder(target)
     staged = made / _staged_name(sha256(blob))
     usual = made / _ARRAY_FILE
     with folder_lock(made), output_errors(place):
         try:
             write_bytes(staged, blob, like=usual)
-            write_bytes(made / _CONFIG_FILE, seal)
+            write_bytes(made / _CONFIG_FILE, sealed_json(config, {_ARRAY_FILE: blob}))
         except OutputError:
             # An older model stands, and these arrays belong to none. An interruption may come after
             # the JSON has taken its place, and leaves them to the next call.
@@ -81,6 +57,37 @@ def _replace_model(place: Path, blob: bytes, seal: bytes) -> None:
             if _is_staged(orphan.name):
                 orphan.unlink(missing_ok=True)
         synced(made)
+
+
+def _require_place(place: Path, target: Path, names: set[str]) -> None:
+    """Refuse what is no folder, or a folder with other things in it."""
+    own = {_CONFIG_FILE, _ARRAY_FILE}
+    foreign = sorted(n for n in names - own if not _is_staged(n) and not is_temporary(n))
+    if foreign or (target.exists() and not target.is_dir()):
+        more = f" (it holds {foreign[0]!r})" if foreign else ""
+        msg = (
+            f"{place} exists and is not the folder of a saved flow{more}; choose another, or"
+            " empty it."
+        )
+        raise ModelFileError(msg)
+    if place.is_symlink() and not target.exists():
+        msg = f"{place} is a link to {target}, which does not exist. Make it, or remove the link."
+        raise OutputError(msg)
+
+
+def load(folder: str | os.PathLike[str]) -> tuple[Mapping[str, Any], dict[str, FloatArray]]:
+    """Read what `save` wrote; see `Flow.load`."""
+    from safetensors.numpy import load as from_bytes
+
+    config, blob, file = _read_model(as_path(folder, "folder"))
+    try:
+        return config, from_bytes(blob)
+    except Exception as cause:  # a class of the library, KeyError for an unknown type, and more
+        msg = (
+            f"{file} cannot be read as safetensors ({type(cause).__name__}: {cause}). Restore it,"
+            " or fit again."
+        )
+        raise ModelFileError(msg) from cause
 
 
 def _read_model(place: Path) -> tuple[Mapping[str, Any], bytes, Path]:
@@ -100,11 +107,7 @@ def _read_model(place: Path) -> tuple[Mapping[str, Any], bytes, Path]:
             break
         seen = text
     if not blob and not file.exists():
-        msg = (
-            f"{place} does not hold a saved flow: {_ARRAY_FILE} is missing. Restore it from a copy,"
-            " or fit again."
-        )
-        raise ModelFileError(msg)
+        raise _no_flow(place, f"{_ARRAY_FILE} is missing")
     for name, right in ((file, whole), (place / _CONFIG_FILE, readable)):
         if not right:
             msg = (
@@ -121,22 +124,16 @@ def _read_file(place: Path, name: str, *, missing: bytes | None = None) -> bytes
     try:
         # A pipe or a device would be waited for.
         if file.exists() and not file.is_file():
-            msg = f"{place} does not hold a saved flow: {name} is not a regular file."
-            raise ModelFileError(msg)
+            raise _no_flow(place, f"{name} is not a regular file")
         return file.read_bytes()
     except FileNotFoundError as cause:
         if missing is not None:
             return missing
-        msg = (
-            f"{place} does not hold a saved flow ({_CONFIG_FILE} and {_ARRAY_FILE}): {name} is"
-            " missing."
-        )
-        raise ModelFileError(msg) from cause
+        raise _no_flow(place, f"{name} is missing") from cause
     except ModelFileError:
         raise
     except (OSError, ValueError) as cause:
-        msg = f"{place} does not hold a saved flow ({_CONFIG_FILE} and {_ARRAY_FILE}): {cause}"
-        raise ModelFileError(msg) from cause
+        raise _no_flow(place, cause) from cause
 
 
 def _opened_seal(place: Path, text: bytes) -> tuple[Mapping[str, Any], str, bool]:
@@ -146,27 +143,15 @@ def _opened_seal(place: Path, text: bytes) -> tuple[Mapping[str, Any], str, bool
         return config, sums[_ARRAY_FILE], whole
     except (ValueError, KeyError, TypeError, RecursionError) as cause:
         why = f"{cause} is missing" if isinstance(cause, KeyError) else cause
-        msg = (
-            f"{place} does not hold a saved flow: {_CONFIG_FILE} is not what Flow.save writes"
-            f" ({why})."
-        )
-        raise ModelFileError(msg) from cause
+        raise _no_flow(place, f"{_CONFIG_FILE} is not what Flow.save writes ({why})") from cause
 
 
-def _opened_arrays(blob: bytes, file: Path) -> dict[str, FloatArray]:
-    """Arrays by name, from safetensors, whose sizes are those of the content."""
-    from safetensors.numpy import load
-
-    try:
-        return load(blob)
-    except (
-        Exception
-    ) as cause:  # of the library: its own class, KeyError for a type that numpy lacks, and more
-        msg = (
-            f"{file} cannot be read as safetensors ({type(cause).__name__}: {cause}). Restore it,"
-            " or fit again."
-        )
-        raise ModelFileError(msg) from cause
+def _no_flow(place: Path, why: object) -> ModelFileError:
+    msg = (
+        f"{place} does not hold a saved flow ({_CONFIG_FILE} and {_ARRAY_FILE}): {why}. Restore it"
+        " from a copy, or fit again."
+    )
+    return ModelFileError(msg)
 
 
 def _staged_name(checksum: str) -> str:
@@ -175,8 +160,3 @@ def _staged_name(checksum: str) -> str:
 
 def _is_staged(name: str) -> bool:
     return re.fullmatch(r"flow-[0-9a-f]{16}\.safetensors", name) is not None
-
-
-def _is_model_file(name: str) -> bool:
-    """Whether `Flow.save` makes files of this name."""
-    return name in {_CONFIG_FILE, _ARRAY_FILE} or _is_staged(name) or is_temporary(name)

@@ -473,7 +473,7 @@ def test_to_another_device_leaves_the_first_where_it_is(quick):
 )
 def test_P2_bad_arguments_are_refused_before_any_work(arguments, message, monkeypatch):
     monkeypatch.setattr(
-        "cellflow.model.fitting.solve_plans",
+        "cellflow.model.fitting.couple",
         lambda *_: pytest.fail("work before the arguments were looked at"),
     )
     cells = Snapshots.from_arrays(np.arange(8.0).reshape(4, 2), np.array([0.0, 0.0, 1.0, 1.0]))

@@ -183,7 +183,7 @@ def _an_empty_cell(adata):
 )
 def test_unusable_conditions_change_nothing(spoil, key, error, message, frozen, monkeypatch):
     monkeypatch.setattr(
-        "cellflow.model.fitting.solve_plans", lambda *_: pytest.fail("work was done first")
+        "cellflow.model.fitting.couple", lambda *_: pytest.fail("work was done first")
     )
     adata = spoil(treated())
     with frozen(adata), pytest.raises(error, match=message):

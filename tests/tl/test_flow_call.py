@@ -246,7 +246,7 @@ def test_a_forced_picture_works(cells):
 )
 def test_bad_arguments(cells, arguments, error, message, frozen, monkeypatch):
     too_late = "work was done before the arguments were looked at"
-    monkeypatch.setattr("cellflow.model.fitting.solve_plans", lambda *_: pytest.fail(too_late))
+    monkeypatch.setattr("cellflow.model.fitting.couple", lambda *_: pytest.fail(too_late))
     with frozen(cells), pytest.raises(error, match=message):
         cf.tl.flow(cells, "hours", **(QUICK | arguments))
 

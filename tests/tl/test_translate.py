@@ -201,7 +201,7 @@ def test_long_numbers_stay_apart(adata):
 )
 def test_bad_arguments(adata, arguments, error, message, frozen, monkeypatch):
     monkeypatch.setattr(
-        "cellflow.model.fitting.solve_plans", lambda *_: pytest.fail("work was done first")
+        "cellflow.model.fitting.couple", lambda *_: pytest.fail("work was done first")
     )
     asked = {"key": "state", "source": "healthy", "target": "ill"} | arguments
     with frozen(adata), pytest.raises(error, match=message):
