@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from cellflow.core._numbers import as_number
 from cellflow.core._settings import guarded
 from cellflow.core.plans import Plan
 from cellflow.core.population import Population
-from cellflow.couplings.base import Coupling, positive
+from cellflow.couplings.base import Coupling
 from cellflow.couplings.exact import Exact
 from cellflow.couplings.sparse import Sparse
 
@@ -36,7 +37,7 @@ class Auto:
     tol: float = 1e-3
 
     def __post_init__(self) -> None:
-        positive(tol=self.tol)
+        as_number("tol", self.tol, above=0.0)
 
     def choose(self, n_source: int, n_target: int, n_dims: int) -> tuple[Coupling, str]:
         """Return the coupling for populations of these sizes, and the reason in words."""

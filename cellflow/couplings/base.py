@@ -1,4 +1,4 @@
-"""What a coupling is, and checks that couplings share."""
+"""What a coupling is, and what couplings share."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from cellflow.core._numbers import as_count, as_number
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import Plan
 from cellflow.core.population import Population
-from cellflow.errors import CouplingError
 
-__all__ = ["Cloud", "Coupling", "cloud", "guard_memory", "positive", "whole"]
+__all__ = ["Cloud", "Coupling", "cloud"]
 
 
 @runtime_checkable
@@ -40,28 +38,3 @@ def cloud(population: Population, centre: FloatArray) -> Cloud:
     rows = np.flatnonzero(population.weight > 0)
     weight = population.weight[rows]
     return Cloud(rows, population.x[rows].astype(np.float64) - centre, weight / weight.sum())
-
-
-def guard_memory(what: str, needed: float, limit: float, remedy: str) -> None:
-    """Refuse what would not fit, before allocating it.
-
-    Raises
-    ------
-    CouplingError
-        Names the bytes needed, the limit and the remedy.
-    """
-    if needed > limit:
-        msg = f"{what} needs {needed:,.0f} bytes, and the limit is {limit:,.0f}. {remedy}"
-        raise CouplingError(msg)
-
-
-def positive(**arguments: float) -> None:
-    """Check that constructor arguments are finite and above zero."""
-    for name, value in arguments.items():
-        as_number(name, value, above=0.0)
-
-
-def whole(**arguments: int) -> None:
-    """Check that constructor arguments are whole numbers above zero."""
-    for name, value in arguments.items():
-        as_count(name, value)

@@ -1,12 +1,4 @@
-r"""Entropic transport: the coupling of a Schrödinger bridge.
-
-.. math:: \min_\pi \; \mathbb{E}_\pi |x - y|^2
-          + \varepsilon \, \mathrm{KL}(\pi \,\|\, a \otimes b),
-          \qquad \pi 1 = a, \quad \pi^T 1 = b
-
-Solved by Sinkhorn's iteration (Cuturi 2013). With :math:`\varepsilon = 2 \sigma^2 (t_1 - t_0)` the
-plan is that of the Schrödinger bridge with Brownian motion of diffusion `sigma` as its reference.
-"""
+"""Entropic transport: the coupling of a Schrödinger bridge."""
 
 from __future__ import annotations
 
@@ -16,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from cellflow.core._numbers import as_number
+from cellflow.core._numbers import as_count, as_number
 from cellflow.core._random import stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import PotentialPlan
 from cellflow.core.population import Population
-from cellflow.couplings.base import cloud, positive, whole
+from cellflow.couplings.base import cloud
 from cellflow.errors import CouplingError, InputError
 from cellflow.transport import sinkhorn
 
@@ -82,10 +74,10 @@ class Entropic:
     max_iter: int = 5000
 
     def __post_init__(self) -> None:
-        positive(tol=self.tol)
-        whole(max_iter=self.max_iter)
+        as_number("tol", self.tol, above=0.0)
+        as_count("max_iter", self.max_iter)
         if self.epsilon is not None:
-            positive(epsilon=self.epsilon)
+            as_number("epsilon", self.epsilon, above=0.0)
             if not (self.sigma is None or self.sigma == "auto"):
                 msg = (
                     f"sigma={self.sigma!r} and epsilon={self.epsilon!r} say the same thing twice;"

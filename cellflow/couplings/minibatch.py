@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cellflow.core._neighbors import paired_squares
+from cellflow.core._numbers import as_count
 from cellflow.core._random import as_seed, stream, systematic
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import EdgePlan
 from cellflow.core.population import Population
-from cellflow.couplings.base import Coupling, whole
+from cellflow.couplings.base import Coupling
 from cellflow.couplings.exact import Exact
 from cellflow.errors import InputTypeError
 
@@ -58,7 +59,8 @@ class Minibatch:
     random_state: int = 0
 
     def __post_init__(self) -> None:
-        whole(batch_size=self.batch_size, n_batches=self.n_batches)
+        as_count("batch_size", self.batch_size)
+        as_count("n_batches", self.n_batches)
         if isinstance(self.inner, type) or not callable(self.inner):
             msg = f"inner={self.inner!r} is no coupling; pass an instance, such as Exact()."
             raise InputTypeError(msg)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow.core._numbers import as_count, as_number
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._warn import warn
 from cellflow.core.plans import EdgePlan
 from cellflow.core.population import Population
-from cellflow.couplings.base import cloud, positive, whole
+from cellflow.couplings.base import cloud
 from cellflow.errors import CouplingWarning
 from cellflow.transport.certified import certified
 
@@ -66,8 +67,8 @@ class Sparse:
     max_rounds: int = 20
 
     def __post_init__(self) -> None:
-        positive(tol=self.tol)
-        whole(max_rounds=self.max_rounds)
+        as_number("tol", self.tol, above=0.0)
+        as_count("max_rounds", self.max_rounds)
         object.__setattr__(self, "random_state", as_seed(self.random_state))
 
     @guarded

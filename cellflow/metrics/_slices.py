@@ -6,7 +6,7 @@ import numpy as np
 
 from cellflow.core._clouds import Statistic, Two
 from cellflow.core._random import stream
-from cellflow.transport.line import solve_line
+from cellflow.transport.exact import solve_line
 
 __all__ = ["sliced"]
 

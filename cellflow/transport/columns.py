@@ -63,26 +63,16 @@ class Restricted(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What pricing all pairs has shown.
+    """What pricing all pairs has shown: potentials `u (n,)`, `v (m,)`, their proof, new arcs."""
 
-    Parameters
-    ----------
-    gap
-        Bound on (cost - optimum) / cost; infinite where nothing is proven.
-    u, v
-        Potentials, shapes `(n,)` and `(m,)`.
-    keys
-        Arcs to add.
-    """
-
-    gap: float
+    gap: float  # bound on (cost - optimum) / cost; infinite where nothing is proven
     u: FloatArray
     v: FloatArray
-    keys: IntArray
+    keys: IntArray  # arcs to add
 
 
 class Engine(Protocol):
-    """Solves one problem on a growing graph."""
+    """Solves one problem on a growing graph, to a gap, from the potentials of `start`."""
 
     #: How many times larger a cloud is than the subsample that its first potentials come from.
     ratio: ClassVar[int]

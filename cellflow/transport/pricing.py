@@ -37,25 +37,15 @@ _Fill: TypeAlias = Callable[[FloatArray, int, int], object]
 class Priced(NamedTuple):
     """What one pass over all pairs found.
 
-    Parameters
-    ----------
-    row_arc, col_arc
-        The best targets of each source, shape `(n, k)`, and the best sources of each target, shape
-        `(m, k)`; -1 where fewer than `k` lie below the limit.
-    row_value, col_value
-        Their reduced costs, increasing; infinite where there is none.
-    row_min
-        Smallest reduced cost of each source over all targets, shape `(n,)`.
-    error
-        Bound on the rounding error of each source's reduced costs, shape `(n,)`.
+    Values are infinite and arcs -1 where fewer than `k` reduced costs lie below the limit.
     """
 
-    row_arc: IntArray
-    row_value: FloatArray
-    col_arc: IntArray
-    col_value: FloatArray
-    row_min: FloatArray
-    error: FloatArray
+    row_arc: IntArray  # the best targets of each source, `(n, k)`
+    row_value: FloatArray  # their reduced costs, increasing, `(n, k)`
+    col_arc: IntArray  # the best sources of each target, `(m, k)`
+    col_value: FloatArray  # their reduced costs, increasing, `(m, k)`
+    row_min: FloatArray  # smallest reduced cost of each source over all targets, `(n,)`
+    error: FloatArray  # bound on the rounding error of each source's reduced costs, `(n,)`
 
     @property
     def keys(self) -> IntArray:

@@ -17,26 +17,14 @@ __all__ = ["Arcs", "Problem"]
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Two clouds with mass in whole units.
+    """Two clouds with mass in whole units."""
 
-    Parameters
-    ----------
-    x, y
-        Positions, shapes `(n, d)` and `(m, d)`, centred.
-    supply, demand
-        Units, shapes `(n,)` and `(m,)`, positive, of equal sum.
-    p
-        Power of the Euclidean distance that is the cost, 1 or 2.
-    method
-        How all pairs are priced; products need `p=2`.
-    """
-
-    x: FloatArray
-    y: FloatArray
-    supply: IntArray
-    demand: IntArray
-    p: int = 2
-    method: Method = "products"
+    x: FloatArray  # positions, `(n, d)`, centred
+    y: FloatArray  # `(m, d)`
+    supply: IntArray  # units, `(n,)`, positive
+    demand: IntArray  # `(m,)`, of the same sum
+    p: int = 2  # power of the Euclidean distance that is the cost, 1 or 2
+    method: Method = "products"  # how all pairs are priced; products need `p=2`
 
     @property
     def a(self) -> FloatArray:
@@ -74,25 +62,12 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Arcs:
-    """A bipartite graph in row order.
+    """A bipartite graph in row order."""
 
-    Parameters
-    ----------
-    shape
-        Numbers of sources and targets.
-    key
-        `source * targets + target` of each arc, increasing, shape `(e,)`.
-    cost
-        Cost of each arc, shape `(e,)`.
-    number
-        Number of each arc in the order in which they were added, shape `(e,)`; None where all were
-        there from the start.
-    """
-
-    shape: tuple[int, int]
-    key: IntArray
-    cost: FloatArray
-    number: IntArray | None = None
+    shape: tuple[int, int]  # numbers of sources and targets
+    key: IntArray  # `source * targets + target` of each arc, increasing, `(e,)`
+    cost: FloatArray  # of each arc, `(e,)`
+    number: IntArray | None = None  # in the order of adding, `(e,)`; None: all were there at first
 
     def __len__(self) -> int:
         return len(self.key)

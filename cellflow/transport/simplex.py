@@ -32,17 +32,7 @@ _ROUNDING = 1e-13
 
 
 class Simplex:
-    """The network simplex on a growing set of arcs of one problem.
-
-    Parameters
-    ----------
-    problem
-        What to solve.
-    start
-        Potentials to begin with.
-    gap
-        Unused: the simplex is exact.
-    """
+    """The network simplex on a growing set of arcs of one problem, exact for any `gap`."""
 
     ratio: ClassVar[int] = 2
     far: ClassVar[int] = 8

@@ -59,23 +59,13 @@ _MAX_RELAXATION = 1.95
 
 @dataclass(frozen=True, eq=False)
 class Entropic:
-    """What to solve.
+    """What to solve."""
 
-    Parameters
-    ----------
-    x, y
-        Positions, shapes `(n, d)` and `(m, d)`, centred.
-    a, b
-        Weights, shapes `(n,)` and `(m,)`, positive.
-    epsilon
-        Regularisation, in units of the cost.
-    """
-
-    x: FloatArray
-    y: FloatArray
-    a: FloatArray
-    b: FloatArray
-    epsilon: float
+    x: FloatArray  # positions, `(n, d)`, centred
+    y: FloatArray  # `(m, d)`
+    a: FloatArray  # weights, `(n,)`, positive
+    b: FloatArray  # `(m,)`
+    epsilon: float  # regularisation, in units of the cost
 
     @property
     def reversed(self) -> Entropic:

@@ -39,30 +39,17 @@ class Tree(NamedTuple):
     arcs carry mass at the optimum. Zero flows point to the root (a strongly feasible tree), which
     keeps pivots without gain from repeating for ever.
 
-    Parameters
-    ----------
-    parent, size
-        Of each node, and number of nodes below it, itself included; the root has no parent.
-    arc
-        The arc that joins a node with its parent, -1 for an artificial one.
-    upward
-        Whether this arc leads from the node to its parent.
-    flow
-        Units on it.
-    potential
-        Such that `cost + potential[source] - potential[target]` is 0 on the tree.
-    child, left, right
-        First child, and neighbours among the children of one parent; -1 for none.
+    A node without a parent, child or neighbour has -1 there.
     """
 
     parent: IntArray
-    size: IntArray
-    arc: IntArray
-    upward: BoolArray
-    flow: IntArray
-    potential: FloatArray
-    child: IntArray
-    left: IntArray
+    size: IntArray  # number of nodes below each, itself included
+    arc: IntArray  # that joins a node with its parent, -1 for an artificial one
+    upward: BoolArray  # whether this arc leads from the node to its parent
+    flow: IntArray  # units on it
+    potential: FloatArray  # `cost + potential[source] - potential[target]` is 0 on the tree
+    child: IntArray  # the first one
+    left: IntArray  # neighbour among the children of one parent
     right: IntArray
 
     @classmethod
@@ -138,69 +125,37 @@ def _entering(
 
 
 @compiled
-def _leaving(tree: Tree, s: int, t: int, join: int) -> tuple[int, bool, np.int64]:
-    """The node whose arc to its parent leaves, whether it is above `s`, and the units pushed.
+def _push(tree: Tree, s: int, t: int) -> tuple[int, int, int, np.int64]:
+    """Push as many units as fit from `s` to `t` and back through the tree.
 
-    Mass goes from `s` to `t` and back through the tree. Of several arcs without mass left, the last
-    on this way, from the join on, leaves: the tree stays strongly feasible.
+    Returns the node where the ways of both to the root join, the node whose arc to its parent
+    leaves, whether it is above `s` (0) or `t` (1), and the units. Of several arcs without mass
+    left, the last on this way, from the join on, leaves: the tree stays strongly feasible.
     """
+    join = s
+    other = t
+    while join != other:
+        if tree.size[join] < tree.size[other]:
+            join = tree.parent[join]
+        else:
+            other = tree.parent[other]
     units = np.int64(2**62)
     leaving = -1
-    on_source_side = True
-    a = s
-    while a != join:
-        if tree.upward[a] and tree.flow[a] < units:
-            units = tree.flow[a]
-            leaving = a
-        a = tree.parent[a]
-    a = t
-    while a != join:
-        if not tree.upward[a] and tree.flow[a] <= units:
-            units = tree.flow[a]
-            leaving = a
-            on_source_side = False
-        a = tree.parent[a]
-    return leaving, on_source_side, units
-
-
-@compiled
-def _push(tree: Tree, s: int, t: int, join: int, units: int) -> None:
-    """Push units from `s` to `t` and back through the tree."""
-    a = s
-    while a != join:
-        tree.flow[a] += -units if tree.upward[a] else units
-        a = tree.parent[a]
-    a = t
-    while a != join:
-        tree.flow[a] += units if tree.upward[a] else -units
-        a = tree.parent[a]
-
-
-@compiled
-def _hang(tree: Tree, node: int, parent: int) -> None:
-    """Move a node, with all below it, to another parent."""
-    left = tree.left[node]
-    right = tree.right[node]
-    if left >= 0:
-        tree.right[left] = right
-    else:
-        tree.child[tree.parent[node]] = right
-    if right >= 0:
-        tree.left[right] = left
-    tree.parent[node] = parent
-    tree.left[node] = -1
-    tree.right[node] = tree.child[parent]
-    if tree.child[parent] >= 0:
-        tree.left[tree.child[parent]] = node
-    tree.child[parent] = node
-
-
-@compiled
-def _resize(tree: Tree, node: int, join: int, nodes: int) -> None:
-    """Add to the sizes of a node and of those above it, below the join."""
-    while node != join:
-        tree.size[node] += nodes
-        node = tree.parent[node]
+    leaving_side = 0
+    for side in range(2):
+        a = t if side else s
+        while a != join:
+            if tree.upward[a] != side and tree.flow[a] < units + side:
+                units = tree.flow[a]
+                leaving = a
+                leaving_side = side
+            a = tree.parent[a]
+    for side in range(2 if units > 0 else 0):
+        a = t if side else s
+        while a != join:
+            tree.flow[a] += -units if tree.upward[a] != side else units
+            a = tree.parent[a]
+    return join, leaving, leaving_side, units
 
 
 @compiled
@@ -226,7 +181,20 @@ def _turn(
         old_size = tree.size[node]
         tree.size[node] = moving - above
         above = old_size
-        _hang(tree, node, parent)
+        left = tree.left[node]
+        right = tree.right[node]
+        if left >= 0:
+            tree.right[left] = right
+        else:
+            tree.child[old_parent] = right
+        if right >= 0:
+            tree.left[right] = left
+        tree.parent[node] = parent
+        tree.left[node] = -1
+        tree.right[node] = tree.child[parent]
+        if tree.child[parent] >= 0:
+            tree.left[tree.child[parent]] = node
+        tree.child[parent] = node
         tree.arc[node] = arc
         tree.flow[node] = units
         tree.upward[node] = upward
@@ -237,23 +205,6 @@ def _turn(
         arc = old_arc
         units = old_units
         upward = not old_upward
-
-
-@compiled
-def _shift(tree: Tree, start: int, skipped: int, step: float, stack: IntArray) -> None:
-    """Add to the potentials of a node and of all below it, but for one branch."""
-    stack[0] = start
-    waiting = 1
-    tree.potential[start] += step
-    while waiting > 0:
-        waiting -= 1
-        below = tree.child[stack[waiting]]
-        while below >= 0:
-            if below != skipped:
-                tree.potential[below] += step
-                stack[waiting] = below
-                waiting += 1
-            below = tree.right[below]
 
 
 @compiled
@@ -276,25 +227,31 @@ def _pivot(
             return True
         s = source[entering]
         t = target[entering]
-        join = s
-        other = t
-        while join != other:
-            if tree.size[join] < tree.size[other]:
-                join = tree.parent[join]
-            else:
-                other = tree.parent[other]
-        leaving, on_source_side, units = _leaving(tree, s, t, join)
-        if units > 0:
-            _push(tree, s, t, join, units)
+        join, leaving, side, units = _push(tree, s, t)
         step = tree.potential[t] - cost[entering] - tree.potential[s]
-        top = s if on_source_side else t
-        hook = t if on_source_side else s
+        top = t if side else s
+        hook = s if side else t
         moving = tree.size[leaving]
-        _resize(tree, tree.parent[leaving], join, -moving)
-        _resize(tree, hook, join, moving)
-        _turn(tree, top, leaving, hook, entering, units, on_source_side)
+        for sign in (-1, 1):
+            node = hook if sign > 0 else tree.parent[leaving]
+            while node != join:
+                tree.size[node] += sign * moving
+                node = tree.parent[node]
+        _turn(tree, top, leaving, hook, entering, units, side == 0)
         # Only differences of potentials matter, so that the smaller part of the tree is shifted.
         inside = 2 * moving <= root
-        step = step if on_source_side == inside else -step
-        _shift(tree, top if inside else root, -1 if inside else top, step, stack)
+        step = step if inside == (side == 0) else -step
+        skipped = -1 if inside else top
+        stack[0] = top if inside else root
+        waiting = 1
+        tree.potential[stack[0]] += step
+        while waiting > 0:
+            waiting -= 1
+            below = tree.child[stack[waiting]]
+            while below >= 0:
+                if below != skipped:
+                    tree.potential[below] += step
+                    stack[waiting] = below
+                    waiting += 1
+                below = tree.right[below]
     return False

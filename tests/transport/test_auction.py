@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from cellflow.errors import CouplingError
-from cellflow.transport.bids import auction
+from cellflow.transport.auction import auction
 from cellflow.transport.problem import Arcs
 
 

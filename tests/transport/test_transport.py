@@ -10,7 +10,6 @@ from scipy.stats import wasserstein_distance
 import problems
 from cellflow.errors import CouplingError, InputError
 from cellflow.metrics import wasserstein
-from cellflow.transport import dense
 from cellflow.transport import exact as module
 
 coordinate = st.floats(-10, 10).map(lambda v: round(v, 3))
@@ -237,7 +236,7 @@ def test_smaller_samples_are_farther_apart():
     "ignore:numItermax reached:UserWarning"
 )  # POT warns too, before we raise
 def test_an_unfinished_solve_is_an_error(monkeypatch):
-    monkeypatch.setattr(dense, "_MAX_PIVOTS", 5)
+    monkeypatch.setattr(module, "_MAX_PIVOTS", 5)
     x, y = np.random.default_rng(0).standard_normal((2, 100, 2))
     with pytest.raises(CouplingError, match="did not finish"):
         wasserstein(x, y)
