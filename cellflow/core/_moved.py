@@ -27,6 +27,7 @@ MOVED = {
     "flow": "model.flow",
     "frame": "core.frame",
     "ladder": "fields.ladder",
+    "metrics.sliced": "metrics.transport",
     "plan": "core.plans",
     "population": "core.population",
     "recipes": "model.recipes",

@@ -13,8 +13,7 @@ from cellflow.metrics.lineages import (
 )
 from cellflow.metrics.moments import MomentErrors, mean_error, moment_errors, variance_ratio
 from cellflow.metrics.novelty import Novelty, nearest_neighbour_novelty
-from cellflow.metrics.sliced import sliced_wasserstein
-from cellflow.metrics.transport import wasserstein
+from cellflow.metrics.transport import sliced_wasserstein, wasserstein
 from cellflow.metrics.two_sample import TwoSample, c2st
 
 __all__ = [

@@ -14,9 +14,13 @@ from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
 from cellflow.errors import InputError
-from cellflow.metrics._moments import mean_distance, spread_ratio
-from cellflow.metrics._pairs import energy, kernel_discrepancy, median_distance
-from cellflow.metrics._slices import sliced
+from cellflow.metrics._statistics import (
+    energy,
+    kernel_discrepancy,
+    mean_distance,
+    sliced,
+    spread_ratio,
+)
 from cellflow.transport.exact import solve
 
 __all__ = ["Estimate", "estimate"]
@@ -153,21 +157,13 @@ def estimate(
     )
 
 
-def _mmd(two: Two) -> Statistic:
-    """MMD at the default width."""
-    width = median_distance(two)
-    if width == 0.0:
-        return Statistic(0.0, np.zeros(len(two.x)), np.zeros(len(two.y)))
-    return kernel_discrepancy(two, width)
-
-
 _STATISTICS: dict[str, Callable[[Two], Statistic]] = {
     "w1": lambda two: solve(*two, p=1),
     "w2": lambda two: solve(*two, p=2),
     "sliced_w1": lambda two: sliced(two, p=1, n_projections=_N_PROJECTIONS, seed=0),
     "sliced_w2": lambda two: sliced(two, p=2, n_projections=_N_PROJECTIONS, seed=0),
     "energy": energy,
-    "mmd": _mmd,
+    "mmd": kernel_discrepancy,
     "variance_ratio": spread_ratio,
     "mean_error": mean_distance,
 }

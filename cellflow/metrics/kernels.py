@@ -6,7 +6,7 @@ from cellflow.core._clouds import two_clouds
 from cellflow.core._numbers import as_number
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.metrics._pairs import energy, kernel_discrepancy, median_distance
+from cellflow.metrics._statistics import energy, kernel_discrepancy
 
 __all__ = ["energy_distance", "mmd"]
 
@@ -111,7 +111,5 @@ def mmd(
     2.0
     """
     two = two_clouds(x, y, x_weight, y_weight)
-    width = (
-        median_distance(two) if bandwidth is None else as_number("bandwidth", bandwidth, above=0.0)
-    )
-    return kernel_discrepancy(two, width).value if width > 0.0 else 0.0
+    width = None if bandwidth is None else as_number("bandwidth", bandwidth, above=0.0)
+    return kernel_discrepancy(two, width).value

@@ -9,7 +9,7 @@ import numpy as np
 from cellflow.core._clouds import two_clouds
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.metrics._moments import mean_distance, spread_ratio
+from cellflow.metrics._statistics import mean_distance, spread_ratio
 
 __all__ = ["MomentErrors", "mean_error", "moment_errors", "variance_ratio"]
 

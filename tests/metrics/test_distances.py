@@ -4,7 +4,7 @@ from scipy.spatial.distance import cdist, pdist
 from scipy.stats import energy_distance as energy_on_a_line
 
 from cellflow.errors import InputError
-from cellflow.metrics import _pairs as pairs
+from cellflow.metrics import _statistics as pairs
 from cellflow.metrics import (
     energy_distance,
     mean_error,

@@ -1,4 +1,4 @@
-"""Means of a kernel over all pairs of cells, in tiles."""
+"""Distances between two clouds with their derivatives by the weights of the cells."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from collections.abc import Callable
 import numpy as np
 
 from cellflow.core._clouds import Statistic, Two
-from cellflow.core._random import systematic
+from cellflow.core._random import stream, systematic
 from cellflow.core._typing import FloatArray
+from cellflow.errors import InputError
+from cellflow.transport.exact import solve_line
 
-__all__ = ["energy", "kernel_discrepancy", "median_distance"]
+__all__ = [
+    "energy",
+    "kernel_discrepancy",
+    "mean_distance",
+    "median_distance",
+    "sliced",
+    "spread_ratio",
+]
 
 #: Numbers in a tile: 4 MiB, whatever the sizes of the clouds.
 _TILE = 2**19
@@ -28,16 +37,69 @@ _N_WIDTHS = 5
 _Kernel = Callable[[FloatArray], FloatArray]
 
 
+def mean_distance(two: Two) -> Statistic:
+    """Distance between the means, and its derivatives (zero where the means are one)."""
+    # Relative to one point, so that means far from the origin lose nothing.
+    origin = two.y[0]
+    x = two.x - origin
+    y = two.y - origin
+    step = two.a @ x - two.b @ y
+    length = float(np.linalg.norm(step))
+    direction = step / length if length > 0.0 else step
+    return Statistic(length, x @ direction, -(y @ direction))
+
+
+def spread_ratio(two: Two) -> Statistic:
+    """Trace of the covariance of x over that of y, and its derivatives.
+
+    Raises
+    ------
+    InputError
+        All cells of `y` are at one position.
+    """
+    from_mean = [((z - w @ z) ** 2).sum(axis=1) for z, w in ((two.x, two.a), (two.y, two.b))]
+    if (two.y == two.y[0]).all():
+        msg = (
+            "All cells of `y` are at one position; expected cells that vary, for a ratio of"
+            " variances."
+        )
+        raise InputError(msg)
+    spread = float(two.b @ from_mean[1])
+    ratio = float(two.a @ from_mean[0]) / spread
+    return Statistic(ratio, from_mean[0] / spread, -ratio * from_mean[1] / spread)
+
+
+def sliced(two: Two, *, p: int, n_projections: int, seed: int) -> Statistic:
+    """Mean over directions of the least mean cost between the projections, and its derivatives."""
+    directions = stream(seed).standard_normal((n_projections, two.x.shape[1]))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    value = 0.0
+    u = np.zeros(len(two.x))
+    v = np.zeros(len(two.y))
+    for direction in directions:
+        on_line = solve_line(two.x @ direction, two.y @ direction, two.a, two.b, p=p)
+        value += on_line.value
+        u += on_line.u
+        v += on_line.v
+    return Statistic(value / n_projections, u / n_projections, v / n_projections)
+
+
 def energy(two: Two) -> Statistic:
     """Energy distance, and its derivatives."""
     return _discrepancy(two, "euclidean", lambda distance: distance, -1.0)
 
 
-def kernel_discrepancy(two: Two, bandwidth: float) -> Statistic:
-    """Squared MMD of five Gaussian kernels around one width, and its derivatives."""
+def kernel_discrepancy(two: Two, bandwidth: float | None = None) -> Statistic:
+    """Squared MMD of five Gaussian kernels around one width, and its derivatives.
+
+    The width is the median distance by default; zero where all points are equal.
+    """
+    width = median_distance(two) if bandwidth is None else bandwidth
+    if width == 0.0:
+        return Statistic(0.0, np.zeros(len(two.x)), np.zeros(len(two.y)))
 
     def kernel(square: FloatArray) -> FloatArray:
-        square *= -0.5 / (_WIDEST * bandwidth) ** 2
+        square *= -0.5 / (_WIDEST * width) ** 2
         value = np.exp(square, out=square)
         total = value.copy()
         for _ in range(_N_WIDTHS - 1):
