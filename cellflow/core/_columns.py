@@ -25,18 +25,10 @@ _FEW_AMOUNTS = 30
 
 @dataclass(frozen=True)
 class Category:
-    """A column of kinds: one indicator for each.
-
-    Parameters
-    ----------
-    name
-        Of the column.
-    values
-        Its kinds, as text.
-    """
+    """A column of kinds: one indicator for each."""
 
     name: str
-    values: tuple[str, ...]
+    values: tuple[str, ...]  # the kinds, as text
 
     @property
     def width(self) -> int:
@@ -74,19 +66,11 @@ class Category:
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of numbers: one feature, centred and scaled.
-
-    Parameters
-    ----------
-    name
-        Of the column.
-    mean, scale
-        Of the cells that were fitted; the scale is positive.
-    """
+    """A column of numbers: one feature, centred and scaled."""
 
     name: str
-    mean: float
-    scale: float
+    mean: float  # of the cells that were fitted
+    scale: float  # of the same, positive
 
     @property
     def width(self) -> int:

@@ -5,29 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["compiled", "compiled_for_finite"]
+__all__ = ["compiled"]
 
 #: Flags of fast arithmetic that let minima be vectorised. Sums keep their order.
 _FINITE = frozenset({"nnan", "nsz", "contract"})
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], *, finite: bool = False) -> Callable[..., Any]:
     """Compile a function by numba at its first call, and cache the machine code on disk.
 
     The cache is beside the module or in the user's folder. Where neither is writable (containers),
-    each process compiles again.
+    each process compiles again. `finite`: minima over arrays are vectorised, because the input has
+    no NaN.
     """
-    return _compiled(function, fastmath=False)
-
-
-def compiled_for_finite(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function whose input has no NaN, so that minima over arrays are vectorised."""
-    return _compiled(function, fastmath=set(_FINITE))
-
-
-def _compiled(function: Callable[..., Any], *, fastmath: bool | set[str]) -> Callable[..., Any]:
     import numba
 
+    fastmath = set(_FINITE) if finite else False
     try:
         return numba.njit(cache=True, nogil=True, fastmath=fastmath)(function)
     except RuntimeError:  # no writable folder for the cache

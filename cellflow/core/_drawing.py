@@ -13,60 +13,20 @@ __all__ = ["Drawing"]
 
 #: Functions and methods of torch, `torch.nn.init` included, that take a generator.
 _GIVEN_ONE = frozenset(
-    {
-        "bernoulli",
-        "bernoulli_",
-        "binomial",
-        "cauchy_",
-        "exponential_",
-        "geometric_",
-        "kaiming_normal_",
-        "kaiming_uniform_",
-        "log_normal_",
-        "multinomial",
-        "normal",
-        "normal_",
-        "orthogonal_",
-        "poisson",
-        "rand",
-        "randint",
-        "randn",
-        "random_",
-        "randperm",
-        "sparse_",
-        "trunc_normal_",
-        "uniform_",
-        "xavier_normal_",
-        "xavier_uniform_",
-    }
+    """
+    bernoulli bernoulli_ binomial cauchy_ exponential_ geometric_ kaiming_normal_
+    kaiming_uniform_ log_normal_ multinomial normal normal_ orthogonal_ poisson rand randint
+    randn random_ randperm sparse_ trunc_normal_ uniform_ xavier_normal_ xavier_uniform_
+    """.split()  # noqa: SIM905 (one name a line would take forty)
 )
 #: Functions that draw from torch's global generator and take no other.
 _GIVEN_NONE = frozenset(
-    {
-        "_standard_gamma",
-        "alpha_dropout",
-        "alpha_dropout_",
-        "dropout",
-        "dropout1d",
-        "dropout2d",
-        "dropout3d",
-        "dropout_",
-        "feature_alpha_dropout",
-        "feature_alpha_dropout_",
-        "feature_dropout",
-        "feature_dropout_",
-        "fractional_max_pool2d",
-        "fractional_max_pool3d",
-        "gumbel_softmax",
-        "multi_head_attention_forward",
-        "native_dropout",
-        "rand_like",
-        "randint_like",
-        "randn_like",
-        "rrelu",
-        "rrelu_",
-        "scaled_dot_product_attention",
-    }
+    """
+    _standard_gamma alpha_dropout alpha_dropout_ dropout dropout1d dropout2d dropout3d dropout_
+    feature_alpha_dropout feature_alpha_dropout_ feature_dropout feature_dropout_
+    fractional_max_pool2d fractional_max_pool3d gumbel_softmax multi_head_attention_forward
+    native_dropout rand_like randint_like randn_like rrelu rrelu_ scaled_dot_product_attention
+    """.split()  # noqa: SIM905 (one name a line would take forty)
 )
 #: Held while the global generator has the state of ours.
 _LENT = threading.Lock()

@@ -23,6 +23,7 @@ MOVED = {
     "conditions": "core.conditions",
     "decoder": "core.decoder",
     "dynamics": "fields.dynamics",
+    "fields.conditioned": "fields.fixed",
     "fitting": "model.fitting",
     "flow": "model.flow",
     "frame": "core.frame",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,21 +21,11 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """States of cells, each with the features of its condition and its time where there are any.
+    """States of cells, each with the features of its condition and its time where there are any."""
 
-    Parameters
-    ----------
-    x
-        States, shape `(n, d)`.
-    context
-        Features, shape `(n, c)`, or None.
-    t
-        Times, shape `(n,)` in float64, or None.
-    """
-
-    x: Tensor
-    context: Tensor | None = None
-    t: Tensor | None = None
+    x: Tensor  # `(n, d)`
+    context: Tensor | None = None  # features, `(n, c)`
+    t: Tensor | None = None  # times, `(n,)`, in float64
 
     @classmethod
     def of(
@@ -53,7 +44,9 @@ class Rows:
                 f" ({len(x)})."
             )
             raise InputError(msg)
-        return cls(*(None if a is None else _float64(a) for a in (x, context, t)))  # type: ignore[arg-type]
+        copies = [None if a is None else np.array(a, dtype=np.float64) for a in (x, context, t)]
+        tensors: Any = (None if a is None else torch.from_numpy(a) for a in copies)
+        return cls(*tensors)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -77,7 +70,9 @@ class Rows:
         for start in range(0, len(self), size):
             chunk = self[start : start + size]
             count = len(chunk)
-            yield (chunk if count == size else chunk[_filled(count, size)]), count
+            # Row numbers, the last one repeated.
+            filled = torch.arange(size).clamp_max(count - 1)
+            yield (chunk if count == size else chunk[filled]), count
 
     def evaluate(self, function: Callable[[Rows], Tensor], size: int = _CHUNK) -> Tensor:
         """Values of a function `rows -> (n, ...)`, chunk by chunk, on the CPU."""
@@ -99,12 +94,3 @@ class Rows:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Rows:
         context = None if self.context is None else change(self.context)
         return Rows(change(self.x), context, None if self.t is None else change(self.t))
-
-
-def _float64(a: FloatArray) -> Tensor:
-    return torch.from_numpy(np.array(a, dtype=np.float64))
-
-
-def _filled(count: int, size: int) -> Tensor:
-    """Numbers of `count` rows, the last one repeated up to `size` rows."""
-    return torch.arange(size).clamp_max(count - 1)

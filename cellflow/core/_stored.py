@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from cellflow.core._numbers import is_integer, is_number
+from cellflow.core._numbers import is_integer, is_number, shown
 from cellflow.core._typing import FloatArray
 from cellflow.errors import ModelFileError
 
@@ -63,7 +63,7 @@ class Stored:
         """Return a value that is an integer within limits."""
         if not is_integer(value) or not least <= value <= most:
             limit = "" if most == math.inf else f" and at most {most:g}"
-            self.fail(f"{name} is {_shown(value)}, expected an integer of at least {least}{limit}")
+            self.fail(f"{name} is {shown(value)}, expected an integer of at least {least}{limit}")
         return int(value)
 
     def number(
@@ -82,19 +82,19 @@ class Stored:
                 if above > -math.inf
                 else ""
             )
-            self.fail(f"{name} is {_shown(value)}, expected a finite number{limit}")
+            self.fail(f"{name} is {shown(value)}, expected a finite number{limit}")
         return number
 
     def flag(self, name: str, value: object) -> bool:
         """Return a value that is true or false."""
         if not isinstance(value, bool):
-            self.fail(f"{name} is {_shown(value)}, expected true or false")
+            self.fail(f"{name} is {shown(value)}, expected true or false")
         return value
 
     def text(self, name: str, value: object) -> str:
         """Return a value that is text."""
         if not isinstance(value, str):
-            self.fail(f"{name} is {_shown(value)}, expected text")
+            self.fail(f"{name} is {shown(value)}, expected text")
         return value
 
     def array(
@@ -176,8 +176,3 @@ def require_weights(
         array = state.array(prefix + name, shape)
         if (array.dtype.kind == "f") != real:
             state.fail(f"{prefix}{name} has dtype {array.dtype}")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."

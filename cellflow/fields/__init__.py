@@ -1,9 +1,9 @@
 """Functions of time and state with parameters: networks and wrappers of networks."""
 
 from cellflow.fields.base import Builder, Field
-from cellflow.fields.conditioned import Conditioned
+from cellflow.fields.fixed import AtNoise, Conditioned
 from cellflow.fields.mlp import MLP
-from cellflow.fields.noise import AtNoise, NoiseConditional
+from cellflow.fields.noise import NoiseConditional
 from cellflow.fields.potential import Potential
 from cellflow.fields.residual import Residual
 

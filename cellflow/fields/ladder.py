@@ -127,24 +127,14 @@ class Moments:
 
     In between, they change linearly. For straight paths and Brownian bridges the mean does so
     exactly. Variances are taken along common axes, because the components of a representation
-    differ in width by orders of magnitude.
-
-    Parameters
-    ----------
-    times
-        Shape `(k,)`, increasing.
-    mean
-        Shape `(k, d)`.
-    axes
-        Principal axes of the covariance within snapshots, orthonormal columns, shape `(d, d)`.
-    variance
-        Along the axes, shape `(k, d)`, positive.
+    differ in width by orders of magnitude. These are the principal axes of the covariance within
+    snapshots.
     """
 
-    times: FloatArray
-    mean: FloatArray
-    axes: FloatArray
-    variance: FloatArray
+    times: FloatArray  # `(k,)`, increasing
+    mean: FloatArray  # `(k, d)`
+    axes: FloatArray  # orthonormal columns, `(d, d)`
+    variance: FloatArray  # along the axes, `(k, d)`, positive
 
     @classmethod
     def fitted(cls, snapshots: Snapshots, *, noise: float) -> Moments:

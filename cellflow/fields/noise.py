@@ -1,4 +1,4 @@
-"""Fields with a noise level as input: the network of a score, and a score at one level."""
+"""The network of a score, with a noise level as input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cellflow.core.population import Clock
 from cellflow.fields.base import Builder
 from cellflow.fields.ladder import Ladder, Moments
 
-__all__ = ["AtNoise", "NoiseConditional"]
+__all__ = ["NoiseConditional"]
 
 
 class NoiseConditional(nn.Module):
@@ -113,25 +113,3 @@ class NoiseConditional(nn.Module):
         """Starts of sampling: normal `z (n, d)`, as wide as the cells under the largest level."""
         mean, variance = self.moments(t, z)
         return mean + ((variance + self.ladder.largest**2).sqrt() * z) @ self.axes.to(z.dtype).mT
-
-
-class AtNoise(nn.Module):
-    """A noise-conditional field at one noise level: takes such a field and is a field.
-
-    Parameters
-    ----------
-    field
-        `(t, x, noise, context) -> (n, d)`, where the context may be None.
-    noise
-        Level of every row; 0 for the score of the data themselves.
-    """
-
-    def __init__(self, field: nn.Module, noise: float) -> None:
-        super().__init__()
-        self.field = field
-        self.noise = noise
-
-    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Evaluate at times `t` (scalar or `(n,)`), states `x (n, d)`, `context (n, c)`."""
-        value: Tensor = self.field(t, x, self.noise, context)
-        return value

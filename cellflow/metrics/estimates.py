@@ -14,13 +14,7 @@ from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
 from cellflow.errors import InputError
-from cellflow.metrics._statistics import (
-    energy,
-    kernel_discrepancy,
-    mean_distance,
-    sliced,
-    spread_ratio,
-)
+from cellflow.metrics import _statistics
 from cellflow.transport.exact import solve
 
 __all__ = ["Estimate", "estimate"]
@@ -160,12 +154,12 @@ def estimate(
 _STATISTICS: dict[str, Callable[[Two], Statistic]] = {
     "w1": lambda two: solve(*two, p=1),
     "w2": lambda two: solve(*two, p=2),
-    "sliced_w1": lambda two: sliced(two, p=1, n_projections=_N_PROJECTIONS, seed=0),
-    "sliced_w2": lambda two: sliced(two, p=2, n_projections=_N_PROJECTIONS, seed=0),
-    "energy": energy,
-    "mmd": kernel_discrepancy,
-    "variance_ratio": spread_ratio,
-    "mean_error": mean_distance,
+    "sliced_w1": lambda two: _statistics.sliced(two, p=1, n_projections=_N_PROJECTIONS, seed=0),
+    "sliced_w2": lambda two: _statistics.sliced(two, p=2, n_projections=_N_PROJECTIONS, seed=0),
+    "energy": _statistics.energy,
+    "mmd": _statistics.kernel_discrepancy,
+    "variance_ratio": _statistics.spread_ratio,
+    "mean_error": _statistics.mean_distance,
 }
 
 

@@ -12,6 +12,7 @@ times are hardly ever at one.
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import NamedTuple, cast
 
 import torch
@@ -58,12 +59,17 @@ def _perturbed(dynamics: Dynamics, sample: PathSample) -> _Perturbed:
     return _Perturbed(sample.x + (tau - std)[:, None] * sample.z, noise, tau)
 
 
-def _with_observed(loss: Objective, dynamics: Dynamics, sample: PathSample) -> Tensor:
+def _with_observed(loss: Objective) -> Objective:
     """Mean of a loss over points on paths and half as many cells of the snapshots."""
-    value = loss(dynamics, sample)
-    if sample.observed is None:
-        return value
-    return (2 * value + loss(dynamics, sample.observed.rows(0, (len(sample.x) + 1) // 2))) / 3
+
+    @wraps(loss)
+    def averaged(dynamics: Dynamics, sample: PathSample) -> Tensor:
+        value = loss(dynamics, sample)
+        if sample.observed is None:
+            return value
+        return (2 * value + loss(dynamics, sample.observed.rows(0, (len(sample.x) + 1) // 2))) / 3
+
+    return averaged
 
 
 def _score(dynamics: Dynamics, sample: PathSample, x: Tensor, noise: Tensor) -> Tensor:
@@ -73,6 +79,7 @@ def _score(dynamics: Dynamics, sample: PathSample, x: Tensor, noise: Tensor) -> 
     return cast("Tensor", dynamics.score(sample.t, x, noise, sample.context))
 
 
+@_with_observed
 def denoising_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     r"""Regress the score on the noise that the states carry.
 
@@ -97,10 +104,6 @@ def denoising_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     Vincent, A connection between score matching and denoising autoencoders, 2011; Song and Ermon,
     Generative modeling by estimating gradients of the data distribution, NeurIPS 2019, (5), (6).
     """
-    return _with_observed(_denoising, dynamics, sample)
-
-
-def _denoising(dynamics: Dynamics, sample: PathSample) -> Tensor:
     x, noise, tau = _perturbed(dynamics, sample)
     if sample.z is None or not bool((tau > 0).all()):
         msg = (
@@ -112,6 +115,7 @@ def _denoising(dynamics: Dynamics, sample: PathSample) -> Tensor:
     return weighted_mean(error.square().mean(dim=1), sample)
 
 
+@_with_observed
 def sliced_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     r"""Match the score along random directions, without knowing the noise of the states.
 
@@ -133,10 +137,6 @@ def sliced_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     ----------
     Song, Garg, Shi and Ermon, Sliced score matching, UAI 2019, eq. (8).
     """
-    return _with_observed(_sliced, dynamics, sample)
-
-
-def _sliced(dynamics: Dynamics, sample: PathSample) -> Tensor:
     if sample.probe is None:
         msg = "Sliced score matching needs random directions; give the sample a `probe`."
         raise InputError(msg)
@@ -149,6 +149,7 @@ def _sliced(dynamics: Dynamics, sample: PathSample) -> Tensor:
     return _hyvaerinen((gradient * sample.probe).sum(dim=1), score, tau, sample)
 
 
+@_with_observed
 def implicit_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     r"""Match the score with the exact trace of its Jacobian; the noise need not be known.
 
@@ -167,10 +168,6 @@ def implicit_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     ----------
     Hyvärinen, Estimation of non-normalized statistical models by score matching, 2005, eq. (4).
     """
-    return _with_observed(_implicit, dynamics, sample)
-
-
-def _implicit(dynamics: Dynamics, sample: PathSample) -> Tensor:
     x, noise, tau = _perturbed(dynamics, sample)
     training = torch.is_grad_enabled()
     with torch.enable_grad():

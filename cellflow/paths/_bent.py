@@ -69,24 +69,11 @@ class Bent(Wrapper):
 
     The bend vanishes at both ends with its derivative, so that cells leave and reach the snapshots
     with the velocity of the path that is bent.
-
-    Parameters
-    ----------
-    path
-        The path that is bent.
-    amplitude
-        :math:`C` of every pair of the table, shape `(N, d)`.
     """
 
-    amplitude: Tensor
+    amplitude: Tensor  # `C` of every pair of the table, `(N, d)`
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre, shape `(n, d)`."""
         bend = torch.sin(math.pi * elapsed(t, pairs)[:, None]).square()
         return self.path.mean(t, pairs) + bend * self.amplitude[pairs.row].to(bend.dtype)
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> Bent:
-        """The same path with its constants elsewhere."""
-        return replace(
-            self, path=self.path.to(device, dtype), amplitude=self.amplitude.to(device, dtype)
-        )

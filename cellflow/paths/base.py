@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal, NoReturn, Protocol, cast, runtime_checkable
+from typing import Any, Literal, NoReturn, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from cellflow.core._numbers import as_number
 from cellflow.core.population import Clock, Pairs
 from cellflow.errors import InputError, InputTypeError
 from cellflow.paths.chain import Chains
 
-__all__ = ["Path", "PathSample", "Wrapper", "as_path", "elapsed", "sample", "unprepared"]
+__all__ = [
+    "Path",
+    "PathSample",
+    "Smoothed",
+    "Wrapper",
+    "as_path",
+    "elapsed",
+    "sample",
+    "unprepared",
+]
 
 
 @runtime_checkable
@@ -102,7 +112,32 @@ class Wrapper(Path):
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Path:
         """The same path with its constants elsewhere."""
-        return replace(self, path=self.inner.to(device, dtype))
+        given = {f.name: getattr(self, f.name) for f in fields(self)} | {"path": self.inner}
+        moved: Any = {
+            k: v.to(device, dtype) for k, v in given.items() if isinstance(v, Tensor | Path)
+        }
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Smoothed(Path):
+    """A path of constant width.
+
+    Parameters
+    ----------
+    smoothing
+        Constant width of the regression path, in model coordinates (about one standard deviation of
+        the data = 1); not a diffusion.
+    """
+
+    smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        as_number("smoothing", self.smoothing, least=0.0)
+
+    def std(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
+        """Width, shape `(n,)`."""
+        return torch.full_like(t, self.smoothing)
 
 
 @dataclass(frozen=True)

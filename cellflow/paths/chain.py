@@ -30,42 +30,23 @@ _PAIRS = 0
 class Neighborhood(NamedTuple):
     """The nearest cells of `m` positions.
 
-    Parameters
-    ----------
-    rows
-        Their rows in the pool, shape `(m, k)`.
-    share
-        Their kernel weights, shape `(m, k)`: of a normal kernel whose width is half the distance to
-        the last of them, times the weights of the cells; rows sum to one.
-    shift
-        Their kernel mean minus the position itself (the mean shift), shape `(m, d)`.
-    radius
-        Distance to the last of them, shape `(m,)`.
+    Their kernel weights are those of a normal kernel whose width is half the distance to the last
+    of them, times the weights of the cells; rows sum to one.
     """
 
-    rows: IntArray
-    share: FloatArray
-    shift: FloatArray
-    radius: FloatArray
+    rows: IntArray  # in the pool, `(m, k)`
+    share: FloatArray  # kernel weights, `(m, k)`
+    shift: FloatArray  # kernel mean minus the position itself (the mean shift), `(m, d)`
+    radius: FloatArray  # distance to the last of them, `(m,)`
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The cells of several snapshots together, those without weight left out.
+    """The cells of several snapshots together, those without weight left out."""
 
-    Parameters
-    ----------
-    x
-        Positions, shape `(n, d)`.
-    weight
-        Of each cell within its own snapshot, shape `(n,)`.
-    knot
-        Number of its snapshot, shape `(n,)`.
-    """
-
-    x: FloatArray
-    weight: FloatArray
-    knot: IntArray
+    x: FloatArray  # positions, `(n, d)`
+    weight: FloatArray  # of each cell within its own snapshot, `(n,)`
+    knot: IntArray  # number of its snapshot, `(n,)`
 
     def __len__(self) -> int:
         return len(self.x)
@@ -97,24 +78,14 @@ class Pool:
 class Chain:
     """All snapshots of one condition, the plans between them, and pairs drawn from the plans.
 
-    Parameters
-    ----------
-    snapshots
-        In model coordinates, `k` of them.
-    plans
-        One per interval, `k - 1`.
-    i, j
-        Rows of the pairs of each interval in its two snapshots.
-    first
-        Number of the first pair in the table of all chains; the pairs of the intervals follow each
-        other.
+    In the table of all chains, the pairs of the intervals follow each other.
     """
 
-    snapshots: Snapshots
-    plans: Sequence[Plan]
-    i: Sequence[IntArray]
-    j: Sequence[IntArray]
-    first: int
+    snapshots: Snapshots  # in model coordinates, `k` of them
+    plans: Sequence[Plan]  # one per interval, `k - 1`
+    i: Sequence[IntArray]  # rows of the pairs of each interval in its first snapshot
+    j: Sequence[IntArray]  # the same in its second snapshot
+    first: int  # number of the first pair in the table of all chains
 
     @property
     def rows(self) -> list[slice]:
@@ -133,17 +104,10 @@ class Chain:
             np.float64, copy=False
         )
         lengths = [len(i) for i in self.i]
-        t0, t1 = (
-            np.repeat(t, lengths) for t in (self.snapshots.times[:-1], self.snapshots.times[1:])
-        )
-        row = torch.arange(self.first, self.first + len(x0))
-        return Pairs(
-            torch.from_numpy(x0),
-            torch.from_numpy(x1),
-            torch.from_numpy(t0),
-            torch.from_numpy(t1),
-            row=row,
-        )
+        times = self.snapshots.times
+        ends = (x0, x1, np.repeat(times[:-1], lengths), np.repeat(times[1:], lengths))
+        start, stop, t0, t1 = (torch.from_numpy(end) for end in ends)
+        return Pairs(start, stop, t0, t1, row=torch.arange(self.first, self.first + len(x0)))
 
     @cached_property
     def pool(self) -> Pool:
@@ -176,18 +140,10 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Chains(Sequence[Chain]):
-    """The chains of all conditions; their pairs are drawn at the first use (see `chained`).
+    """The chains of all conditions; their pairs are drawn at the first use (see `chained`)."""
 
-    Parameters
-    ----------
-    snapshots
-        In model coordinates.
-    plans
-        One per interval.
-    """
-
-    snapshots: Snapshots
-    plans: Sequence[Plan]
+    snapshots: Snapshots  # in model coordinates
+    plans: Sequence[Plan]  # one per interval
 
     @cached_property
     def _drawn(self) -> tuple[list[Chain], list[Table]]:

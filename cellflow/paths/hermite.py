@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,14 +11,14 @@ from torch import Tensor
 from cellflow.core._numbers import as_count, as_number
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Pairs
-from cellflow.paths.base import Path, elapsed, unprepared
+from cellflow.paths.base import Path, Smoothed, Wrapper, elapsed, unprepared
 from cellflow.paths.chain import Chain, Chains, smoothed
 
 __all__ = ["LimitedHermite"]
 
 
 @dataclass(frozen=True)
-class LimitedHermite(Path):
+class LimitedHermite(Smoothed):
     r"""Cubic paths through three or four snapshots, with a limit on their curvature.
 
     .. math::  p(s) = x_0 + s D + s (1 - s)^2 A - s^2 (1 - s) B, \qquad D = x_1 - x_0
@@ -48,12 +48,11 @@ class LimitedHermite(Path):
     (Fritsch and Carlson 1980).
     """
 
-    smoothing: float = 0.1
     limit: float = 4.0
     n_neighbors: int = 100
 
     def __post_init__(self) -> None:
-        as_number("smoothing", self.smoothing, least=0.0)
+        super().__post_init__()
         as_number("limit", self.limit, above=0.0)
         as_count("n_neighbors", self.n_neighbors)
 
@@ -66,15 +65,11 @@ class LimitedHermite(Path):
         """Refuse: only the prepared path has a centre."""
         unprepared(self)
 
-    def std(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
-        """Width, shape `(n,)`."""
-        return torch.full_like(t, self.smoothing)
-
     def prepared(self, chains: Chains) -> Path:
         """Find the excess of every pair's end velocities."""
         excess = [self._excess(chain) for chain in chains]
         start, stop = (torch.from_numpy(np.concatenate(side)) for side in zip(*excess, strict=True))
-        return _Hermite(self.smoothing, start, stop)
+        return _Hermite(self, start, stop)
 
     def _excess(self, chain: Chain) -> tuple[FloatArray, FloatArray]:
         """The excess `A` and `B` of all pairs of a chain, both `(N, d)`."""
@@ -139,10 +134,9 @@ class LimitedHermite(Path):
 
 
 @dataclass(frozen=True, eq=False)
-class _Hermite(Path):
+class _Hermite(Wrapper):
     """Cubic paths with the excess of their end velocities, `(N, d)` each."""
 
-    smoothing: float
     start: Tensor
     stop: Tensor
 
@@ -153,11 +147,3 @@ class _Hermite(Path):
         return (
             pairs.x0 + s * (pairs.x1 - pairs.x0) + s * (1 - s) ** 2 * start - s**2 * (1 - s) * stop
         )
-
-    def std(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
-        """Width, shape `(n,)`."""
-        return torch.full_like(t, self.smoothing)
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> _Hermite:
-        """The same path with its constants elsewhere."""
-        return replace(self, start=self.start.to(device, dtype), stop=self.stop.to(device, dtype))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -88,13 +88,4 @@ class _Rotated(Wrapper):
             self.path.mean(t, pairs)
             + (torch.cos(angle) - 1 + s) * start
             + (torch.sin(angle) - s) * stop
-        )
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> _Rotated:
-        """The same path with its constants elsewhere."""
-        return replace(
-            self,
-            path=self.path.to(device, dtype),
-            start=self.start.to(device, dtype),
-            stop=self.stop.to(device, dtype),
         )

@@ -8,16 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cellflow.core._numbers import as_number
 from cellflow.core.population import Pairs
-from cellflow.paths.base import Path, elapsed
+from cellflow.paths.base import Path, Smoothed, elapsed
 from cellflow.paths.chain import Chains
 
 __all__ = ["Trigonometric"]
 
 
 @dataclass(frozen=True)
-class Trigonometric(Path):
+class Trigonometric(Smoothed):
     r"""Trigonometric paths, which preserve variance.
 
     .. math::  x_t \sim \mathcal N\bigl(\cos(\tfrac\pi2 s)\, x_0 + \sin(\tfrac\pi2 s)\, x_1,
@@ -39,11 +38,6 @@ class Trigonometric(Path):
     Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants, ICLR 2023.
     """
 
-    smoothing: float = 0.1
-
-    def __post_init__(self) -> None:
-        as_number("smoothing", self.smoothing, least=0.0)
-
     def prepared(self, chains: Chains) -> Path:
         """Return the path around the means of the snapshots."""
         snapshots = chains.snapshots
@@ -55,26 +49,14 @@ class Trigonometric(Path):
         angle = 0.5 * torch.pi * elapsed(t, pairs)[:, None]
         return torch.cos(angle) * pairs.x0 + torch.sin(angle) * pairs.x1
 
-    def std(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
-        """Width, shape `(n,)`."""
-        return torch.full_like(t, self.smoothing)
-
 
 @dataclass(frozen=True, eq=False)
 class _Centred(Path):
-    """A trigonometric path about the means of the snapshots.
+    """A trigonometric path about the means of the snapshots."""
 
-    Parameters
-    ----------
-    path
-        The path about the origin.
-    times, means
-        Of the snapshots, shapes `(k,)` and `(k, d)`.
-    """
-
-    path: Trigonometric
-    times: Tensor
-    means: Tensor
+    path: Trigonometric  # about the origin
+    times: Tensor  # of the snapshots, `(k,)`
+    means: Tensor  # `(k, d)`
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
         """Centre, shape `(n, d)`."""

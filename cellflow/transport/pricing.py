@@ -9,11 +9,12 @@ Loaded only when a solver runs, because numba is slow to import.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from cellflow.core._compiled import compiled, compiled_for_finite
+from cellflow.core._compiled import compiled
 from cellflow.core._typing import FloatArray, IntArray
 
 __all__ = ["Method", "Priced", "price"]
@@ -181,7 +182,7 @@ def _by_differences(
     return fill, (x.shape[1] + 5) * np.finfo(dtype).eps / 2 * terms
 
 
-@compiled_for_finite
+@partial(compiled, finite=True)
 def _subtract(
     x: FloatArray, y: FloatArray, u: FloatArray, v: FloatArray, power: int, tile: FloatArray
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from cellflow.core.plans import BlockPlan, EdgePlan, Plan, PotentialPlan, ProductPlan
-from cellflow.core.plans.alias import AliasTable
+from cellflow.core.plans.base import AliasTable
 from cellflow.errors import CouplingError
 
 

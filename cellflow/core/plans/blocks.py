@@ -9,8 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.plans.alias import AliasTable
-from cellflow.core.plans.base import Plan, Side
+from cellflow.core.plans.base import AliasTable, Plan, Side
 from cellflow.errors import CouplingError
 
 __all__ = ["BlockPlan"]

@@ -8,8 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.plans.alias import AliasTable
-from cellflow.core.plans.base import Side, conditional_mean
+from cellflow.core.plans.base import AliasTable, Side, conditional_mean
 from cellflow.errors import CouplingError
 
 __all__ = ["EdgePlan"]
@@ -75,16 +74,12 @@ class EdgePlan:
     @cached_property
     def row_mass(self) -> FloatArray:
         """Mass that leaves each source cell, shape `(n,)`."""
-        return np.bincount(self.i, weights=self.mass, minlength=self.shape[0]).astype(
-            np.float64, copy=False
-        )
+        return np.bincount(self.i, self.mass, self.shape[0]).astype(np.float64, copy=False)
 
     @cached_property
     def col_mass(self) -> FloatArray:
         """Mass that reaches each target cell, shape `(m,)`."""
-        return np.bincount(self.j, weights=self.mass, minlength=self.shape[1]).astype(
-            np.float64, copy=False
-        )
+        return np.bincount(self.j, self.mass, self.shape[1]).astype(np.float64, copy=False)
 
     @cached_property
     def _table(self) -> AliasTable:

@@ -10,8 +10,7 @@ import numpy as np
 
 from cellflow.core._neighbors import squared_distances
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.plans.alias import AliasTable
-from cellflow.core.plans.base import Side, conditional_mean
+from cellflow.core.plans.base import AliasTable, Side, conditional_mean
 
 __all__ = ["PotentialPlan", "gibbs"]
 

@@ -8,8 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.plans.alias import AliasTable
-from cellflow.core.plans.base import Side
+from cellflow.core.plans.base import AliasTable, Side
 
 __all__ = ["ProductPlan"]
 
