@@ -20,14 +20,20 @@ def canonical(values: Any) -> bytes:
     return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
 
 
-def sealed_json(values: Any, files: Mapping[str, bytes], *, indent: int | None = 1) -> bytes:
-    """JSON of plain values with their checksum and those of files by name."""
+def sealed_json(
+    values: Mapping[str, Any], files: Mapping[str, bytes], *, flat: bool = False
+) -> bytes:
+    """JSON of plain values with their checksum and those of files by name.
+
+    The values are under `"config"`, or with `flat` at the top.
+    """
     sums = {name: sha256(content) for name, content in files.items()}
     sums["config"] = sha256(canonical(json.loads(json.dumps(values))))
-    return json.dumps({"config": values, "sha256": sums}, indent=indent).encode()
+    content = dict(values) if flat else {"config": values}
+    return json.dumps(content | {"sha256": sums}, indent=None if flat else 1).encode()
 
 
-def opened_json(text: bytes) -> tuple[Any, dict[str, str], bool]:
+def opened_json(text: bytes, *, flat: bool = False) -> tuple[Any, dict[str, str], bool]:
     """Values of a sealed JSON, checksums of files by name, and whether the values are whole.
 
     Raises
@@ -36,6 +42,6 @@ def opened_json(text: bytes) -> tuple[Any, dict[str, str], bool]:
         No sealed JSON.
     """
     seal = json.loads(text)
-    values = seal["config"]
     sums = {str(name): str(value) for name, value in dict(seal["sha256"]).items()}
+    values = {k: v for k, v in seal.items() if k != "sha256"} if flat else seal["config"]
     return values, sums, sha256(canonical(values)) == sums.pop("config")

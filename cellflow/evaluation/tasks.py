@@ -29,7 +29,7 @@ logger = logging.getLogger("cellflow")
 
 #: Number of the file layout, and how a JSON of it begins; files of another layout are ignored.
 _FORMAT = 3
-_LAYOUT = b'{"config": {"format": 3, '
+_LAYOUT = b'{"format": 3, '
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class Cache:
             sealed = text.read_bytes()
             if not sealed.startswith(_LAYOUT):
                 return None
-            stored, sums, whole = opened_json(sealed)
+            stored, sums, whole = opened_json(sealed, flat=True)
             content = arrays.read_bytes()
             for name, right in (
                 (text, whole and stored["key"] == key),
@@ -142,7 +142,7 @@ class Cache:
             content = image.getvalue()
         entry = {"format": _FORMAT, "key": key, "values": outcome.values}
         write_bytes(arrays, content)
-        write_bytes(text, sealed_json(entry, {"arrays": content}, indent=None))
+        write_bytes(text, sealed_json(entry, {"arrays": content}, flat=True))
 
     def _files(self, key: str) -> tuple[Path, Path]:
         return self.folder / f"{key[:32]}.json", self.folder / f"{key[:32]}.npz"

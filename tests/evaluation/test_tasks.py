@@ -97,7 +97,7 @@ def test_a_damaged_entry_is_none(tmp_path, damage):
     arrays.write_bytes(b"nothing")
     assert cache.get(Square(3).key) is None
     assert squares(run([Square(3)], cache=cache)) == [9]
-    assert json.loads(text.read_text())["config"]["values"]["square"] == 9
+    assert json.loads(text.read_text())["values"]["square"] == 9
 
 
 @pytest.mark.parametrize("ending", ["json", "npz"])
@@ -113,7 +113,7 @@ def test_every_changed_byte_of_an_entry_is_noticed_and_named(tmp_path, ending, c
         caplog.clear()
         found = cache.get(Square(3).key)
         if found is None:
-            other_version = ending == "json" and b'{"config": {"format": 3, ' not in damaged
+            other_version = ending == "json" and b'{"format": 3, ' not in damaged
             assert other_version or tmp_path.name in caplog.text
             assert other_version or "is damaged" in caplog.text
         else:  # the other spelling of a name that nothing reads
