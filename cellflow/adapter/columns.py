@@ -1,4 +1,4 @@
-"""Columns of `obs`: present, numbers, weights of cells and sizes of populations."""
+"""Columns of `obs`: weights of cells, sizes of populations, cell types."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.adapter.findings import Examination, Finding
+from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.core._numbers import shown
 from cellflow.core._typing import FloatArray
 from cellflow.errors import MissingKeyError, closest
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["column_of", "masses_of", "weights_of"]
+__all__ = ["column_of", "masses_of", "read_labels", "weights_of"]
 
 
 def column_of(adata: AnnData, key: object, argument: str) -> Examination[pd.Series | None]:
@@ -30,13 +30,9 @@ def column_of(adata: AnnData, key: object, argument: str) -> Examination[pd.Seri
         return None
     column: pd.Series = adata.obs[key]
     if column.ndim != 1:
+        found = f"names {column.shape[1]} columns"
         remedy = "Drop or rename the others."
-        yield Finding(
-            f"adata.obs[{key!r}]",
-            f"names {column.shape[1]} columns",
-            "one column of that name",
-            remedy,
-        )
+        yield Finding(f"adata.obs[{key!r}]", found, "one column of that name", remedy)
         return None
     return column
 
@@ -54,21 +50,13 @@ def weights_of(adata: AnnData, key: str, time: FloatArray | None) -> Examination
             f"holds {len(bad)} unusable weights (first: cell {adata.obs_names[bad[0]]!r},"
             f" {weight[bad[0]]:g})"
         )
-        yield Finding(
-            where,
-            found,
-            "finite numbers of at least 0",
-            "Fill or clip them; 0 leaves a cell out of the fit.",
-        )
+        remedy = "Fill or clip them; 0 leaves a cell out of the fit."
+        yield Finding(where, found, "finite numbers of at least 0", remedy)
         return None
     empty = [t for t in np.unique(time[timed]) if weight[time == t].sum() == 0]
     if empty:
-        yield Finding(
-            where,
-            f"is 0 for all cells at time {empty[0]:g}",
-            "some weight at every time",
-            "Leave that snapshot out.",
-        )
+        found = f"is 0 for all cells at time {empty[0]:g}"
+        yield Finding(where, found, "some weight at every time", "Leave that snapshot out.")
         return None
     return weight
 
@@ -85,14 +73,44 @@ def masses_of(
         if len(values) != 1 or not (np.isfinite(values[0]) and values[0] > 0):
             shown = ", ".join(f"{v:g}" for v in values[:4])
             remedy = "Give the size of the whole population, the same for all cells of a snapshot."
-            yield Finding(
-                f"adata.obs[{key!r}]",
-                f"is {shown} at time {t:g}",
-                "one positive number per snapshot",
-                remedy,
-            )
+            found = f"is {shown} at time {t:g}"
+            yield Finding(f"adata.obs[{key!r}]", found, "one positive number per snapshot", remedy)
             return None
     return {t: float(values[0]) for t, values in by_time.items()}
+
+
+def read_labels(adata: AnnData, cluster_key: str) -> np.ndarray:
+    """Return the type of every cell as text, shape `(n_obs,)`; None where it has none.
+
+    Raises
+    ------
+    MissingKeyError
+        No such column; the message lists those there are.
+    InputError
+        A column of numbers with fractions, without any value, or two columns of that name.
+    """
+    return settle(_labels(adata, cluster_key))
+
+
+def _labels(adata: AnnData, key: str) -> Examination[np.ndarray | None]:
+    column = yield from column_of(adata, key, "cluster_key")
+    if column is None:
+        return None
+    import pandas as pd
+
+    where = f"adata.obs[{key!r}]"
+    values = column.dropna()
+    if len(values) == 0:
+        remedy = "Fill it, or pass another cluster_key=."
+        yield Finding(where, "holds no value for any cell", "types of the cells", remedy)
+        return None
+    if pd.api.types.is_float_dtype(column) and (values % 1 != 0).any():
+        remedy = "Pass another cluster_key=, or make groups of it with pandas.cut."
+        yield Finding(where, "holds numbers with fractions", "types of the cells", remedy)
+        return None
+    labels = column.astype(str).to_numpy(dtype=object)
+    labels[column.isna().to_numpy(dtype=bool)] = None
+    return np.asarray(labels, dtype=object)
 
 
 def _numbers(adata: AnnData, key: str, argument: str) -> Examination[FloatArray | None]:

@@ -46,9 +46,8 @@ def commit(
         )
         try:
             if adata.is_view:
-                adata.obs_names = (
-                    adata.obs_names
-                )  # anndata replaces a view by a copy when anything of it is set
+                # anndata replaces a view by a copy when anything of it is set.
+                adata.obs_names = adata.obs_names
             for slot, key in remove:
                 if key in getattr(adata, slot):
                     del getattr(adata, slot)[key]
@@ -66,11 +65,9 @@ def commit(
 
 def _content(slot: Any) -> Any:
     """The entries of a slot in their order; no array is copied."""
-    return (
-        slot.copy(deep=False)
-        if hasattr(slot, "iloc")
-        else {key: value for key, value in slot.items() if key is not None}
-    )
+    if hasattr(slot, "iloc"):
+        return slot.copy(deep=False)
+    return {key: value for key, value in slot.items() if key is not None}
 
 
 def _restore(adata: AnnData, slot: str, content: Any) -> None:

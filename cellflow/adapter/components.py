@@ -45,11 +45,9 @@ class Plane:
     def of(self, x: FloatArray) -> FloatArray:
         """Coordinates in the picture, `(..., 2)`, of positions in all columns, `(..., d)`."""
         shown = x[..., list(self.columns)]
-        return (
-            shown
-            if shown.shape[-1] == 2
-            else np.concatenate([shown, np.zeros_like(shown)], axis=-1)
-        )
+        if shown.shape[-1] == 2:
+            return shown
+        return np.concatenate([shown, np.zeros_like(shown)], axis=-1)
 
 
 def first_column(basis: str) -> int:
@@ -87,11 +85,8 @@ def plane_of(basis: str, width: int, components: Components = None) -> Plane:
         raise InputError(msg)
     outside = [c for c in chosen if not 1 <= c <= known]
     if outside:
-        zero = (
-            " (column 0 of a diffusion map is its stationary state, and no component)"
-            if first
-            else ""
-        )
+        note = " (column 0 of a diffusion map is its stationary state, and no component)"
+        zero = note if first else ""
         msg = (
             f"components={components!r}: {outside[0]} is not there. Expected two of the components"
             f" 1 to {known} of {basis!r}{zero}, counted from 1 as scanpy does."

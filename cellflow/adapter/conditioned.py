@@ -63,11 +63,9 @@ def read_conditions(
         )
         raise InputTypeError(msg)
     found = with_conditions(adata, cells, Conditions.fitted(adata.obs, names, where="adata.obs"))
-    return (
-        found
-        if shared_until is None
-        else _shared(adata, found, cells.time_unit.number("shared_until", shared_until))
-    )
+    if shared_until is None:
+        return found
+    return _shared(adata, found, cells.time_unit.number("shared_until", shared_until))
 
 
 def _shared(adata: AnnData, cells: Cells, until: float) -> Cells:
@@ -95,21 +93,15 @@ def _shared(adata: AnnData, cells: Cells, until: float) -> Cells:
             " velocity is shown."
         )
         raise InputError(msg)
-    n = int((cells.time <= until).sum())
-    logger.info(
-        "%d cells up to time %g are shared: they are coupled in each of %d conditions.",
-        n,
-        until,
-        len(later),
-    )
+    said = "%d cells up to time %g are shared: they are coupled in each of %d conditions."
+    logger.info(said, (cells.time <= until).sum(), until, len(later))
     return found
 
 
 def with_conditions(adata: AnnData, cells: Cells, conditions: Conditions) -> Cells:
     """Return the cells with conditions that a fit knows; see `Conditions.encode`."""
-    return replace(
-        cells, conditions=conditions, context=conditions.encode(adata.obs, where="adata.obs")
-    )
+    context = conditions.encode(adata.obs, where="adata.obs")
+    return replace(cells, conditions=conditions, context=context)
 
 
 def require_partners(cells: Cells) -> None:

@@ -60,12 +60,8 @@ def examine_expression(adata: AnnData, layer: str | None = None) -> Examination[
             f"is not finite in {len(genes)} genes (first: {adata.var_names[genes[0]]!r}; cell"
             f" {adata.obs_names[first]!r})"
         )
-        yield Finding(
-            expression_at(layer),
-            found,
-            "finite numbers",
-            "Remove these genes or cells, or fill the gaps.",
-        )
+        remedy = "Remove these genes or cells, or fill the gaps."
+        yield Finding(expression_at(layer), found, "finite numbers", remedy)
 
 
 def _stored_expression(adata: AnnData, layer: str | None) -> Examination[Expression | None]:

@@ -15,7 +15,6 @@ __all__ = ["Examination", "Finding", "Severity", "by_severity", "settle"]
 _log = logging.getLogger("cellflow")
 T = TypeVar("T")
 
-
 #: How serious a finding is.
 Severity: TypeAlias = Literal["error", "warning", "note"]
 

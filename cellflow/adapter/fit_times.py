@@ -41,9 +41,8 @@ def inferred_times(cells: Cells) -> FloatArray:
     if untimed.any():
         known = cells.time[cells.timed][:, None]
         mean = place(cells.x[untimed], cells.x[cells.timed], known, n_neighbors=_NEIGHBORS)[:, 0]
-        times[untimed] = np.clip(
-            mean, known.min(), known.max()
-        )  # rounding could leave the observed times
+        # Rounding could leave the observed times.
+        times[untimed] = np.clip(mean, known.min(), known.max())
     return times
 
 
@@ -86,14 +85,7 @@ class Times:
 def read_times(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> Times:
     """Read the times of cells from the columns that a fit wrote, or from the one that it read.
 
-    Parameters
-    ----------
-    adata
-        With a fit.
-    keys
-        Where it is.
-    record
-        What `record_of` returned.
+    The record is what `record_of` returned.
 
     Raises
     ------
@@ -110,16 +102,11 @@ def read_times(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> Times:
 
 def require_times(adata: AnnData, record: Mapping[str, Any], times: Times) -> None:
     """Require that cells of the fit have the times that they had then."""
-    remedy = "Restore the column" if times.are_written else "Restore the column, in its unit"
+    known = record["fingerprint"]
+    names = adata.obs_names.to_numpy()
     where = f"adata.obs[{times.key!r}]"
-    require_same_times(
-        record["fingerprint"],
-        adata.obs_names.to_numpy(),
-        times.values,
-        times.inferred,
-        where,
-        remedy,
-    )
+    remedy = "Restore the column" if times.are_written else "Restore the column, in its unit"
+    require_same_times(known, names, times.values, times.inferred, where, remedy)
 
 
 def _written_column(
@@ -148,21 +135,13 @@ def examine_fit_times(
             return None
         untimed = np.isnan(parsed.values)
         if untimed.all():
+            where = f"adata.obs[{time_key!r}]"
             found = "has no time for any of these cells"
             remedy = "Add the times of some, or pass cells that have them."
-            yield Finding(
-                f"adata.obs[{time_key!r}]", found, "a time for some of them at least", remedy
-            )
+            yield Finding(where, found, "a time for some of them at least", remedy)
             return None
-        return Times(
-            time_key,
-            parsed.values,
-            untimed,
-            parsed.unit,
-            parsed.labels,
-            are_written=False,
-            zero=parsed.zero,
-        )
+        known = (parsed.values, untimed, parsed.unit, parsed.labels)
+        return Times(time_key, *known, are_written=False, zero=parsed.zero)
     values = yield from _written_column(adata, keys.time, np.float64)
     inferred = yield from _written_column(adata, keys.time_inferred, np.bool_)
     if values is None or inferred is None:

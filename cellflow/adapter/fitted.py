@@ -193,14 +193,7 @@ def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted
     Times come from the columns that the fit wrote, or, for cells that it has not seen, from the
     column that it read.
 
-    Parameters
-    ----------
-    adata
-        With a fit.
-    key
-        Where it is.
-    generating
-        Whether a fit is needed that makes cells from noise, or one that moves cells.
+    With `generating`, the fit has to make cells from noise; else it has to move cells.
 
     Raises
     ------
@@ -231,14 +224,7 @@ def read_cells(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> tuple[C
 
     New cells are accepted where their times come from the column that the fit read.
 
-    Parameters
-    ----------
-    adata
-        With a fit.
-    keys
-        Where it is.
-    record
-        What `record_of` returned.
+    The record is what `record_of` returned.
 
     Raises
     ------

@@ -76,13 +76,10 @@ def name_hashes(names: np.ndarray) -> np.ndarray:
     """Hash of each name, shape `(n,)`, uint64."""
     import pandas as pd
 
-    values = np.array([_utf8(str(name)) for name in names], dtype=object)
+    # Lone surrogates, which UTF-8 does not have, become their numbers.
+    texts = [str(name).encode("utf-8", "backslashreplace").decode("utf-8") for name in names]
+    values = np.array(texts, dtype=object)
     return np.asarray(pd.util.hash_array(values, categorize=False))
-
-
-def _utf8(text: str) -> str:
-    """The text, with lone surrogates, which UTF-8 does not have, by their numbers."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def leading_bits(hashed: np.ndarray, n_bits: int) -> np.ndarray:

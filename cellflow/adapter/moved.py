@@ -1,4 +1,4 @@
-"""Computed cells as an AnnData: predicted, descendants, ancestors, paths, generated, translated."""
+"""Computed cells as an AnnData: moved, generated or translated ones, and how they were made."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cellflow.adapter.decoding import Genes, marked
 from cellflow.adapter.fitted import Fitted
 from cellflow.adapter.keys import Keys
+from cellflow.analysis.observed import Observed, growth
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core._version import __version__
 
@@ -17,7 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["cell_bytes", "cells_of_fit", "made_cells", "moved_cells"]
+__all__ = [
+    "about_condition",
+    "about_extrapolation",
+    "cell_bytes",
+    "cells_of_fit",
+    "made_cells",
+    "moved_cells",
+]
 
 
 def moved_cells(
@@ -51,8 +60,7 @@ def moved_cells(
     Returns
     -------
     `X` holds the decoded expression, `var` the R2 of every gene and whether it can be decoded,
-    `obsm[use_rep]` the states,
-    `uns[prediction]` the provenance.
+    `obsm[use_rep]` the states, `uns[prediction]` the provenance.
 
     Raises
     ------
@@ -66,9 +74,8 @@ def moved_cells(
         "source_time": fitted.times[rows],
         **obs,
     }
-    frame = pd.DataFrame(
-        columns, index=[f"{name}-{i}" for i, name in enumerate(columns["source_cell"])]
-    )
+    index = [f"{name}-{i}" for i, name in enumerate(columns["source_cell"])]
+    frame = pd.DataFrame(columns, index=index)
     return cells_of_fit(adata, fitted, genes, x, frame, {fitted.keys.own("prediction"): provenance})
 
 
@@ -89,6 +96,22 @@ def cells_of_fit(
     return made_cells(
         adata, x, obs, use_rep=fitted.cells.use_rep, genes=genes, keys=fitted.keys, uns=described
     )
+
+
+def about_condition(fitted: Fitted, features: FloatArray | None) -> dict[str, Any]:
+    """The values of a condition with features `(c,)`, and whether the fit has cells of it."""
+    if features is None:
+        return {}
+    return {"condition": fitted.values(features), "condition_measured": fitted.measured(features)}
+
+
+def about_extrapolation(
+    observed: Observed, times: npt.ArrayLike, states: FloatArray, measured: FloatArray
+) -> dict[str, Any]:
+    """Whether times are outside the observed ones, and if so the growth of the states there."""
+    extrapolated = len(observed.outside(times)) > 0
+    grown = growth(states, measured) if extrapolated else None
+    return {"extrapolated": extrapolated} | ({} if grown is None else {"growth": grown})
 
 
 def cell_bytes(fitted: Fitted) -> int:

@@ -19,16 +19,10 @@ __all__ = ["examine_distances", "not_finite", "oddities"]
 #: Distance of a cell from which it is pointed out, and from which it is refused; see
 #: `examine_distances`.
 _FAR = 30.0
-
-
 _HOPELESS = 1e6
-
-
 #: Rounding by float32 that is pointed out, and that leaves nothing, in standard deviations of the
 #: column.
 _COARSE = 1e-2
-
-
 _LOST = 1.0
 
 

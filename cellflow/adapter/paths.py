@@ -32,12 +32,8 @@ def read_paths(
     adata
         With paths that `cf.tl.trajectories` wrote, which cellflow 0.1.0 did in their shape, later
         ones row by row.
-    keys
-        Where the fit is.
-    record
-        What `record_of` returned.
-    cells
-        What `read_cells` returned.
+    keys, record, cells
+        Where the fit is; what `record_of` and `read_cells` returned.
     samples
         Those of diffusions.
 
@@ -48,11 +44,8 @@ def read_paths(
     InputError
         They were computed from other positions, or are of another shape.
     """
-    name, entry = (
-        (keys.trajectory_samples, "trajectory_samples")
-        if samples
-        else (keys.trajectory, "trajectory")
-    )
+    entry = "trajectory_samples" if samples else "trajectory"
+    name = keys.own(entry)
     again = f"cf.tl.trajectories(adata{', stochastic=True' if samples else ''}{keys.argument})"
     if name not in adata.obsm:
         msg = (

@@ -23,6 +23,7 @@ __all__ = [
     "components",
     "difference_of",
     "is_centred",
+    "loadings_of",
     "log_normalised",
     "plausible",
 ]
@@ -51,7 +52,9 @@ class StoredPCA:
     def of(cls, adata: AnnData, key: str, n_dims: int) -> StoredPCA:
         """Read them from `varm` and `uns`."""
         own = _SCANPY if basis_of(key).casefold() == "pca" else ()
-        loadings = (_matrix(adata.varm[name], n_dims) for name in (key, *own) if name in adata.varm)
+        loadings = (
+            loadings_of(adata.varm[name], n_dims) for name in (key, *own) if name in adata.varm
+        )
         records = (adata.uns[name] for name in (key, *own) if name in adata.uns)
         params = (
             r["params"]
@@ -70,8 +73,8 @@ class StoredPCA:
         yield np.ones(adata.n_vars, dtype=bool)
 
 
-def _matrix(value: Any, n_dims: int) -> FloatArray | None:
-    """Loadings as an array; None for anything that cannot be the loadings of so many dimensions."""
+def loadings_of(value: Any, n_dims: int) -> FloatArray | None:
+    """The leading loadings, `(genes, n_dims)`; None for what cannot be so many loadings."""
     dense = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
     if (
         dense.ndim != 2
@@ -127,21 +130,22 @@ class ValueScale:
 def plausible(stored: FloatArray, values: Any, *, zero_center: bool) -> bool:
     """Whether values vary along the stored coordinates as much as these do.
 
-    Along principal components they must.
-
-    It takes one product with the values, and spares the analysis of values that the coordinates
-    have nothing to do with.
+    Along principal components they must. One product with the values decides, which saves the PCA
+    of values that the coordinates were not made of.
     """
     x = stored - stored.mean(axis=0) if zero_center else stored
     directions, widths, _ = np.linalg.svd(x, full_matrices=False)
-    centre = (
-        np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-        if zero_center
-        else np.zeros(values.shape[1])
-    )
+    centre = _centre(values, zero_center=zero_center)
     along = np.asarray(values.T @ directions) - np.outer(centre, directions.sum(axis=0))
     found = np.linalg.svd(along, compute_uv=False)
     return bool(np.linalg.norm(found - widths) <= NEAR * np.linalg.norm(widths))
+
+
+def _centre(values: Any, *, zero_center: bool) -> FloatArray:
+    """Mean of each gene, `(genes,)`, or zeros."""
+    if not zero_center:
+        return np.zeros(values.shape[1])
+    return np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
 
 
 def components(
@@ -151,11 +155,7 @@ def components(
     import anndata as ad
     import scanpy as sc
 
-    centre = (
-        np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
-        if zero_center
-        else np.zeros(values.shape[1])
-    )
+    centre = _centre(values, zero_center=zero_center)
     if n_dims < min(values.shape):
         single = values.dtype not in (np.float32, np.float64)
         cells = ad.AnnData(values.astype(np.float32) if single else values.copy())
@@ -197,7 +197,7 @@ def log_normalised(values: Any, target: Target, seen: IntArray) -> Any:
 
 def is_centred(values: Any) -> bool:
     """Whether the genes have mean zero over all cells."""
-    mean = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
+    mean = _centre(values, zero_center=True)
     square = (
         values.multiply(values) if hasattr(values, "nnz") else np.square(values, dtype=np.float64)
     )

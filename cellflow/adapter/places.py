@@ -25,7 +25,6 @@ _MARKS: dict[str, Kind] = {
     "table": "benchmark",
 }
 
-
 #: What messages call the kinds.
 _CALLED: dict[str | None, str] = {
     "fit": "a fit",

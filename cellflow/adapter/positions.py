@@ -55,12 +55,8 @@ def examine_positions(
         return None
     raw = _dense(value, width)
     if raw.dtype.kind not in "fiub" and raw.dtype.name != "bfloat16":
-        yield Finding(
-            where,
-            f"has dtype {raw.dtype}",
-            "real numbers",
-            "Convert it, for example with .astype('float32').",
-        )
+        remedy = "Convert it, for example with .astype('float32')."
+        yield Finding(where, f"has dtype {raw.dtype}", "real numbers", remedy)
         return None
     with np.errstate(over="ignore"):
         x = np.ascontiguousarray(raw, dtype=np.float32)
@@ -129,9 +125,8 @@ def _stored(
         return None
     value: Any = adata.obsm[key]
     if not hasattr(value, "shape") or not (hasattr(value, "dtype") or hasattr(value, "dtypes")):
-        yield Finding(
-            where, f"is a {type(value).__name__}", "a matrix", "Convert it with numpy.asarray."
-        )
+        found = f"is a {type(value).__name__}"
+        yield Finding(where, found, "a matrix", "Convert it with numpy.asarray.")
         return None
     return key, where, value
 
@@ -162,13 +157,8 @@ def _counts(x: Any) -> Iterator[Finding]:
             "Normalise and take the logarithm first: sc.pp.normalize_total(adata);"
             " sc.pp.log1p(adata)."
         )
-        yield Finding(
-            "adata.X",
-            f"looks like counts (integers, max {top:.0f})",
-            "log-normalised expression",
-            remedy,
-            "warning",
-        )
+        found = f"looks like counts (integers, max {top:.0f})"
+        yield Finding("adata.X", found, "log-normalised expression", remedy, "warning")
 
 
 def _dense(value: Any, width: int) -> np.ndarray:

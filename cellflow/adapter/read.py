@@ -14,6 +14,7 @@ import numpy as np
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.columns import column_of, masses_of, weights_of
 from cellflow.adapter.findings import Examination, Finding, settle
+from cellflow.adapter.keys import where_of
 from cellflow.adapter.outliers import examine_distances
 from cellflow.adapter.positions import examine_positions
 from cellflow.adapter.reading import Reading
@@ -32,13 +33,6 @@ _FEW_CELLS = 5
 
 def read(adata: AnnData, reading: Reading) -> Cells:
     """Read positions and times of all cells, and check them.
-
-    Parameters
-    ----------
-    adata
-        The cells.
-    reading
-        What to read of it.
 
     Raises
     ------
@@ -81,9 +75,9 @@ def examine(adata: AnnData, reading: Reading) -> Examination[Cells | None]:
 def examine_column(adata: AnnData, time_key: str) -> Examination[ParsedTimes | None]:
     """Check and read the column of times."""
     column = yield from column_of(adata, time_key, "time_key")
-    return (
-        None if column is None else (yield from examine_times(column, f"adata.obs[{time_key!r}]"))
-    )
+    if column is None:
+        return None
+    return (yield from examine_times(column, f"adata.obs[{time_key!r}]"))
 
 
 def examine_cells(
@@ -111,9 +105,7 @@ def examine_cells(
     if parsed is None or positions is None or mass is None:
         return None
     key, x = positions
-    yield from examine_distances(
-        x, parsed.values, "adata.X" if key == "X" else f"adata.obsm[{key!r}]", adata.obs_names
-    )
+    yield from examine_distances(x, parsed.values, where_of(key), adata.obs_names)
     reading = replace(reading, use_rep=key, n_dims=x.shape[1])
     return Cells(
         x, parsed.values, parsed.unit, parsed.labels, reading, weight, mass, zero=parsed.zero
@@ -165,13 +157,9 @@ def _not_anndata(adata: object) -> Iterator[Finding]:
 
     if isinstance(adata, anndata.AnnData):
         if adata.n_obs == 0:
+            found = f"has no cells (shape {adata.shape})"
             remedy = "Check the filter that made it."
-            yield Finding(
-                "adata",
-                f"has no cells (shape {adata.shape})",
-                "cells at two times at least",
-                remedy,
-            )
+            yield Finding("adata", found, "cells at two times at least", remedy)
         return
     name = type(adata).__name__
     remedies = {
@@ -201,13 +189,8 @@ def _snapshots(time: FloatArray, key: str) -> Iterator[Finding]:
         return
     if counts.sum() < len(time):
         found = f"holds no time for {len(time) - counts.sum():,} of {len(time):,} cells"
-        yield Finding(
-            key,
-            found,
-            "a time per cell",
-            "They take no part in the fit and are annotated afterwards.",
-            "note",
-        )
+        remedy = "They take no part in the fit and are annotated afterwards."
+        yield Finding(key, found, "a time per cell", remedy, "note")
     few = counts < _FEW_CELLS
     if few.any():
         shown = ", ".join(

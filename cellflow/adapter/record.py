@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["conditions_of", "read_diagnosis", "read_record", "record_of"]
 
-
-_OPTIONAL_TEXT = ("scale", "layer", "weight_key", "mass_key", "device", "decoder", "time_zero")
-
 #: Of each kind that is read: its entries, the call that writes it, and what a damaged one is raised
 #: as.
 _SCHEMAS: dict[Kind, tuple[Mapping[str, Entry], str, type[CellFlowError]]] = {
@@ -95,13 +92,9 @@ def read_diagnosis(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     found = _checked(record["diagnosis"], DIAGNOSIS, where, "cf.tl.diagnose", ModelFileError)
     missing = [name for name in found["columns"] if str(name) not in found["table"]]
     if missing:
-        problem = Finding(
-            f"{where}['table']",
-            f"lacks {missing}",
-            "every one of 'columns'",
-            _remedy("cf.tl.diagnose"),
-        )
-        raise ModelFileError(problem.message)
+        place = f"{where}['table']"
+        msg = _damaged(place, f"lacks {missing}", "every one of 'columns'", "cf.tl.diagnose")
+        raise ModelFileError(msg)
     return found
 
 
@@ -128,21 +121,14 @@ def conditions_of(record: Mapping[str, Any], where: str, n_context: int) -> Cond
         try:
             found = Conditions.from_state(json.loads(str(record["conditions"])))
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as cause:
-            problem = Finding(
-                place, f"cannot be read ({cause})", "what was written", _remedy("cf.tl.flow")
-            )
-            raise ModelFileError(problem.message) from cause
+            msg = _damaged(place, f"cannot be read ({cause})", "what was written", "cf.tl.flow")
+            raise ModelFileError(msg) from cause
     if found is not None and not found.columns:
         found = None
     width = 0 if found is None else sum(column.width for column in found.columns)
     if width != n_context:
-        problem = Finding(
-            place,
-            f"stands for {width} features",
-            f"the {n_context} of the model",
-            _remedy("cf.tl.flow"),
-        )
-        raise ModelFileError(problem.message)
+        stored = f"stands for {width} features"
+        raise ModelFileError(_damaged(place, stored, f"the {n_context} of the model", "cf.tl.flow"))
     return found
 
 
@@ -150,30 +136,24 @@ def _checked(
     record: Any, entries: Mapping[str, Entry], where: str, call: str, error: type[CellFlowError]
 ) -> dict[str, Any]:
     if not is_group(record):
-        problem = Finding(where, f"is {_shown(record)}", "a group", _remedy(call))
-        raise error(problem.message)
-    for problem in _examined(record, entries, where, call):
-        raise error(problem.message)
+        raise error(_damaged(where, f"is {_shown(record)}", "a group", call))
+    for msg in _examined(record, entries, where, call):
+        raise error(msg)
     return dict(record)
 
 
 def _examined(
     group: Mapping[str, Any], entries: Mapping[str, Entry], where: str, call: str
-) -> Iterator[Finding]:
+) -> Iterator[str]:
+    """A message about each entry that is not what was written."""
     for name, entry in entries.items():
         place = f"{where}[{name!r}]"
+        expected = f"{entry.expected}, which {call} wrote"
         if name not in group:
             if entry.required:
-                yield Finding(
-                    place, "is missing", f"{entry.expected}, which {call} wrote", _remedy(call)
-                )
+                yield _damaged(place, "is missing", expected, call)
         elif not entry.accepts(group[name]):
-            yield Finding(
-                place,
-                f"is {_shown(group[name])}",
-                f"{entry.expected}, which {call} wrote",
-                _remedy(call),
-            )
+            yield _damaged(place, f"is {_shown(group[name])}", expected, call)
         else:
             yield from _examined(group[name], entry.entries, place, call)
 
@@ -186,5 +166,7 @@ def _shown(value: Any) -> str:
     return f"a {type(value).__name__}{shape} with other content"
 
 
-def _remedy(call: str) -> str:
-    return f"Restore it from a copy, or make it again with {call}."
+def _damaged(place: str, found: str, expected: str, call: str) -> str:
+    """The message about an entry that `call` wrote otherwise."""
+    remedy = f"Restore it from a copy, or make it again with {call}."
+    return Finding(place, found, expected, remedy).message

@@ -73,7 +73,8 @@ def reference_cells(adata: AnnData, fitted: Fitted) -> tuple[Snapshots, bool]:
             raise ModelFileError(msg)
         return Snapshots.from_arrays(x, time), True
     timed = fitted.cells.snapshots().populations if fitted.cells.timed.any() else ()
-    parts = [_weighted(p) for p in timed if p.time in fitted.flow.times]
+    known = [p for p in timed if p.time in fitted.flow.times]
+    parts = [Population(p.x[p.weight > 0], p.time) for p in known]
     if not parts:
         msg = (
             f"{where} is missing, which fits of cellflow 0.1.0 did not keep, and none of these"
@@ -82,9 +83,3 @@ def reference_cells(adata: AnnData, fitted: Fitted) -> tuple[Snapshots, bool]:
         )
         raise InputError(msg)
     return Snapshots(tuple(parts)), False
-
-
-def _weighted(population: Population) -> Population:
-    """The cells that count."""
-    rows = np.flatnonzero(population.weight > 0)
-    return Population(population.x[rows], population.time)

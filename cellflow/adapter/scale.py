@@ -9,6 +9,7 @@ import numpy as np
 
 from cellflow.adapter.expression import expression, expression_at
 from cellflow.adapter.findings import Finding
+from cellflow.adapter.pca import loadings_of
 from cellflow.core._moments import Expression
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
@@ -25,6 +26,8 @@ _SAMPLE = 512
 _LARGEST_LOG = 40.0
 #: How closely a projection must reproduce a representation, relative to its spread.
 _RTOL = 1e-3
+#: What messages call the expression in `raw`, which `layer=` cannot name.
+_RAW = "adata.raw.X"
 
 
 def examine_scale(
@@ -51,41 +54,24 @@ def examine_scale(
             "log-normalised expression: positions are decoded linearly, and predicted counts would"
             " fall below zero"
         )
-        made_of = [
-            name for name, values in sources if axes is not None and _reproduces(values, axes, x)
-        ]
-        choice = (
-            "None"
-            if made_of[:1] == ["adata.X"]
-            else made_of[0].split("[")[1][:-1]
-            if made_of
-            else ""
-        )
         remedy = (
-            f"Pass layer={choice}, which the representation was made of."
-            if choice
-            else (
-                "Store the expression that the representation was made of in adata.layers, and pass"
-                " its name as layer=."
-            )
+            "Store the expression that the representation was made of in adata.layers, and pass its"
+            " name as layer=."
         )
+        made_of = (
+            name for name, values in sources if axes is not None and _reproduces(values, axes, x)
+        )
+        best = next((name for name in made_of if name != _RAW), None)
+        if best is not None:
+            choice = "None" if best == "adata.X" else best.removeprefix("adata.layers[")[:-1]
+            remedy = f"Pass layer={choice}, which the representation was made of."
         yield Finding(where, scale, expected, remedy, "warning")
 
 
 def stored_axes(adata: AnnData, n_dims: int) -> FloatArray | None:
     """The leading principal axes in `varm["PCs"]`, shape `(genes, n_dims)`, or None."""
-    stored: Any = adata.varm.get("PCs")
-    if stored is None:
-        return None
-    stored = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
-    if (
-        stored.ndim != 2
-        or stored.shape[1] < n_dims
-        or stored.dtype.kind not in "fiu"
-        or not np.isfinite(stored).all()
-    ):
-        return None
-    return cast("FloatArray", stored[:, :n_dims].astype(np.float64))
+    stored = adata.varm.get("PCs")
+    return None if stored is None else loadings_of(stored, n_dims)
 
 
 def _pca_of(name: str, scale: str, use_rep: str) -> Finding:
@@ -116,7 +102,7 @@ def _sources(adata: AnnData, layer: str | None) -> Iterator[tuple[str, Expressio
             else np.array([-1])
         )
         if (columns >= 0).all():
-            yield "adata.raw.X", cast("Expression", adata.raw.X[:, columns])
+            yield _RAW, cast("Expression", adata.raw.X[:, columns])
 
 
 class _Unlogged:

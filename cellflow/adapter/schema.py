@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -84,10 +84,7 @@ def _is_column(value: Any) -> bool:
 
 
 def _is_times(value: Any) -> bool:
-    array = _numbers(value)
-    return (
-        array is not None and array.ndim == 1 and len(array) > 0 and bool(np.isfinite(array).all())
-    )
+    return _is_column(value) and len(value) > 0 and bool(np.isfinite(np.asarray(value)).all())
 
 
 def _is_counts(n: int) -> Callable[[Any], bool]:
@@ -155,132 +152,92 @@ def _is_diagnosis_table(value: Any) -> bool:
 
 
 _TEXT = Entry("text", _is_text)
-
-
 _COUNT = Entry("a whole number of at least 1", _is_count)
-
-
+_NUMBER = Entry("a number", is_number)
 _FLAG = Entry("true or false", _is_flag)
-
-
+_FLAGS = Entry("true or false for each time", _is_flags)
 _GROUP = Entry("a group", is_group)
-
-
+_GROUPS = Entry("a group of groups", _is_group_of_groups)
+_NAMES = Entry("a list of names", _is_texts)
+_PLACES = Entry("a list of 'slot/key'", _is_texts)
 _TIMES = Entry("finite times", _is_times)
+_TABLE = Entry("a table with rows", _is_table)
 
 
 def _optional(entry: Entry) -> Entry:
-    return Entry(entry.expected, entry.accepts, required=False, entries=entry.entries)
+    return replace(entry, required=False)
 
 
-_ABOUT = {
-    "cellflow_version": _TEXT,
-    "kind": _optional(_TEXT),
-    "written": _optional(Entry("a list of 'slot/key'", _is_texts)),
-}
+def _group(**entries: Entry) -> Entry:
+    return Entry("a group", is_group, entries=entries)
 
+
+_ABOUT = {"cellflow_version": _TEXT, "kind": _optional(_TEXT), "written": _optional(_PLACES)}
+
+_OPTIONAL_TEXT = ("scale", "layer", "weight_key", "mass_key", "device", "decoder", "time_zero")
+_OPTIONAL_NUMBERS = (
+    *("n_obs", "n_untimed", "random_state", "threads"),
+    *("seconds", "decoder_r2", "shared_until"),
+)
 
 FIT = {
     **_ABOUT,
-    "written": Entry("a list of 'slot/key'", _is_texts),
-    "params": Entry(
-        "a group",
-        is_group,
-        entries={
-            **dict.fromkeys(("time_key", "time_unit", "use_rep", "method"), _TEXT),
-            "n_dims": _COUNT,
-            **{
-                name: _optional(_TEXT)
-                for name in (
-                    "scale",
-                    "layer",
-                    "weight_key",
-                    "mass_key",
-                    "device",
-                    "decoder",
-                    "time_zero",
-                )
-            },
-            **{
-                name: Entry("a number", is_number, required=False)
-                for name in (
-                    "n_obs",
-                    "n_untimed",
-                    "random_state",
-                    "threads",
-                    "seconds",
-                    "decoder_r2",
-                    "shared_until",
-                )
-            },
-            "score": _optional(_FLAG),
-            "condition_key": Entry("a list of names", _is_texts, required=False),
-        },
+    "written": _PLACES,
+    "params": _group(
+        **dict.fromkeys(("time_key", "time_unit", "use_rep", "method"), _TEXT),
+        n_dims=_COUNT,
+        **dict.fromkeys(_OPTIONAL_TEXT, _optional(_TEXT)),
+        **dict.fromkeys(_OPTIONAL_NUMBERS, _optional(_NUMBER)),
+        score=_optional(_FLAG),
+        condition_key=_optional(_NAMES),
     ),
     "model": _GROUP,
     "history": Entry("a group of columns, 'step' and 'loss' of one length among them", _is_history),
-    "plans": Entry("a group of groups", _is_group_of_groups),
+    "plans": _GROUPS,
     "fingerprint": Entry("hashes of cells that belong together", is_fingerprint),
     "conditions": _optional(_TEXT),
     "trajectory_times": _optional(_TIMES),
-    "trajectory_shape": Entry(
-        "two whole numbers, times and dimensions", _is_counts(2), required=False
-    ),
-    "trajectory_extrapolated": Entry("true or false for each time", _is_flags, required=False),
+    "trajectory_shape": _optional(Entry("two whole numbers, times and dimensions", _is_counts(2))),
+    "trajectory_extrapolated": _optional(_FLAGS),
     "trajectory_samples_times": _optional(_TIMES),
-    "trajectory_samples_shape": Entry(
-        "three whole numbers: replicates, times, dimensions", _is_counts(3), required=False
+    "trajectory_samples_shape": _optional(
+        Entry("three whole numbers: replicates, times, dimensions", _is_counts(3))
     ),
-    "trajectory_samples_extrapolated": Entry(
-        "true or false for each time", _is_flags, required=False
-    ),
-    "source_density": _optional(_GROUP),
-    "reference": _optional(_GROUP),
-    "ood": _optional(_GROUP),
-    "selection": _optional(_GROUP),
-    "made_for": Entry("a group of hashes", _is_hashes, required=False),
+    "trajectory_samples_extrapolated": _optional(_FLAGS),
+    **dict.fromkeys(("source_density", "reference", "ood", "selection"), _optional(_GROUP)),
+    "made_for": _optional(Entry("a group of hashes", _is_hashes)),
 }
-
 
 DENSITIES = {
     **_ABOUT,
-    "params": Entry(
-        "a group",
-        is_group,
-        entries={"time_key": _TEXT, "use_rep": _TEXT, "n_dims": _COUNT, "pooled": _FLAG},
-    ),
+    "params": _group(time_key=_TEXT, use_rep=_TEXT, n_dims=_COUNT, pooled=_FLAG),
     "times": _TIMES,
-    "densities": Entry("a group of groups", _is_group_of_groups),
+    "densities": _GROUPS,
 }
-
 
 BENCHMARK = {
     "cellflow_version": _optional(_TEXT),
     "kind": _optional(_TEXT),
-    "params": Entry(
-        "a group", is_group, entries={"time_key": _TEXT, "use_rep": _TEXT, "n_dims": _COUNT}
-    ),
+    "params": _group(time_key=_TEXT, use_rep=_TEXT, n_dims=_COUNT),
     "verdict": _TEXT,
-    "table": Entry("a table with rows", _is_table),
-    "comparisons": Entry("a table", _is_any_table, required=False),
+    "table": _TABLE,
+    "comparisons": _optional(Entry("a table", _is_any_table)),
     "clouds": Entry(
         "groups by time of clouds, with 'x' and a 'weight' for each of its rows", _is_clouds
     ),
     "order": _optional(_TEXT),
 }
 
-
 CHOICE = {
     **_ABOUT,
     "params": BENCHMARK["params"],
     "recipe": _TEXT,
     "best": _TEXT,
-    "table": BENCHMARK["table"],
+    "table": _TABLE,
 }
 
-
 DIAGNOSIS = {
-    "columns": Entry("a list of names", _is_texts),
+    "columns": _NAMES,
     "table": Entry("columns of one length", _is_diagnosis_table),
     "verdict": _TEXT,
 }

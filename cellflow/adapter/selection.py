@@ -27,14 +27,18 @@ def cell_rows(adata: AnnData, cells: Selection) -> IntArray:
     Raises
     ------
     InputError
-        A mask of another length, positions out of range, or names that are not there or stand for
-        several cells.
+        No cell; a mask of another length, positions out of range, or names that are not there or
+        stand for several cells.
     """
-    return _positions(cells, adata.obs_names, "cells", "adata.obs_names")
+    rows = _positions(cells, adata.obs_names, "cells", "adata.obs_names")
+    if len(rows) == 0:
+        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or leave cells= out."
+        raise InputError(msg)
+    return rows
 
 
 def gene_columns(adata: AnnData, genes: Selection) -> IntArray:
-    """Column numbers of chosen genes; see `cell_rows`."""
+    """Column numbers of chosen genes, as `cell_rows`; there may be none."""
     return _positions(genes, adata.var_names, "genes", "adata.var_names")
 
 

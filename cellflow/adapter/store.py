@@ -113,10 +113,8 @@ def amended(
 
     Parameters
     ----------
-    adata
-        With a fit.
-    keys
-        Where it is.
+    adata, keys
+        With a fit, and where it is.
     places
         (slot, key) of what is written now, for the list of what was written.
     more

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ParsedTimes", "examine_times", "parse_times"]
 
-
 _REMEDY = (
     "Write the times as numbers in one unit, say into `adata.obs['hours']`; leave cells without a"
     " time missing (NaN)."
@@ -25,7 +24,6 @@ _REMEDY = (
 _EXPECTED = "a number per cell, or labels such as 'E8.5', '48h', 'day 3', 't10'"
 #: So many labels are listed in a message.
 _LISTED = 8
-
 
 _MISSING = {"", "nan", "na", "n/a", "none", "<na>", "null", "nat"}
 

@@ -55,24 +55,15 @@ def _units() -> dict[str, Unit]:
 
 WORDS = _units()
 
-
 _NUMBER = r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
-
-
 _WORD = r"(?P<word>[a-z]+)\.?"
-
-
 #: A hyphen between word and number could be a sign ("day-3"), so it is in neither form.
 _FORMS = (
     re.compile(rf"{_NUMBER}[\s_]*(?:{_WORD})?", re.IGNORECASE),
     re.compile(rf"{_WORD}(?:[\s_]*(?=[\d.])|\s+){_NUMBER}", re.IGNORECASE),
 )
-
-
 #: Families whose zero is that of the experiment.
 DURATIONS = ("duration", "calendar")
-
-
 _LABELS = "a label such as 'E8.5', '48h', 'day 3', 't10'"
 
 

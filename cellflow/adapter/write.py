@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from cellflow.adapter.commit import commit
-from cellflow.adapter.h5ad import write_h5ad
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["Staged", "target_of", "write", "write_h5ad"]
+__all__ = ["Staged", "target_of", "write"]
 
 logger = logging.getLogger("cellflow")
 
@@ -80,14 +79,11 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
     wanted = {"obs": (n,), "var": (n,), "layers": adata.shape}.get(slot, (n, *shape[1:]))
     # Readers in R and anndata.concat take matrices only.
     if shape != wanted or (slot == "obsm" and len(shape) != 2):
-        msg = (
-            f"{where} would get shape {shape}; expected"
-            f" {wanted if slot != 'obsm' else f'({n}, d)'}."
-        )
+        expected = wanted if slot != "obsm" else f"({n}, d)"
+        msg = f"{where} would get shape {shape}; expected {expected}."
         raise InputError(msg)
-    values = (
-        value.data if hasattr(value, "nnz") else np.asarray(value)
-    )  # of a sparse matrix, what is stored
+    # Of a sparse matrix, what is stored.
+    values = value.data if hasattr(value, "nnz") else np.asarray(value)
     if values.dtype.kind not in ("biufUOS" if slot in {"obs", "var"} else "biuf"):
         msg = f"{where} would get values of dtype {values.dtype}, which an h5ad cannot hold there."
         raise InputError(msg)

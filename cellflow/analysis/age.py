@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow.analysis.density import require_unconditional
 from cellflow.core._neighbors import nearest
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError
@@ -70,12 +71,7 @@ class Course:
         IntegrationError
             A state that stops being finite.
         """
-        if flow.n_context:
-            msg = (
-                f"The flow is conditional on {flow.n_context} context features; expected none. Fit"
-                " one per condition."
-            )
-            raise InputError(msg)
+        require_unconditional(flow)
         measured = np.concatenate([p.x for p in snapshots.populations])
         return cls(*_states(flow, snapshots, grid), measured)
 
@@ -96,9 +92,8 @@ class Course:
         rows = np.take_along_axis(rows, order, axis=1)
         distance = np.take_along_axis(distance, order, axis=1)
         width = np.where(np.isfinite(distance), distance, 0.0).max(axis=1, keepdims=True) / 2.0
-        kernel = (
-            np.exp(-0.5 * (distance / np.where(width > 0, width, 1.0)) ** 2) * self.weight[rows]
-        )
+        relative = distance / np.where(width > 0, width, 1.0)
+        kernel = np.exp(-0.5 * relative**2) * self.weight[rows]
         total = kernel.sum(axis=1)
         found: FloatArray = np.full(len(x), np.nan)
         np.divide((kernel * self.times[rows]).sum(axis=1), total, where=total > 0, out=found)
@@ -148,11 +143,6 @@ def _states(
 
 def _own(known: FloatArray, x: FloatArray) -> IntArray:
     """The number of the known cell that each cell is, by its position; -1 for others."""
-    place = {
-        row.tobytes(): k
-        for k, row in enumerate(np.ascontiguousarray(known, dtype=np.float32) + 0.0)
-    }
-    return np.array(
-        [place.get(row.tobytes(), -1) for row in np.ascontiguousarray(x, dtype=np.float32) + 0.0],
-        dtype=np.int64,
-    )
+    known, x = (np.ascontiguousarray(a, dtype=np.float32) + 0.0 for a in (known, x))
+    place = {row.tobytes(): k for k, row in enumerate(known)}
+    return np.array([place.get(row.tobytes(), -1) for row in x], dtype=np.int64)

@@ -149,9 +149,8 @@ def _taken(
         if len(there):
             found[here] = late[there[nearest(target.x[there], x[here], 1)[1][:, 0]]]
     each = np.arange(len(some))
-    return plan_transitions(
-        EdgePlan((len(some), len(some)), each, each, some.weight, cost=0.0), own, found
-    )
+    kept = EdgePlan((len(some), len(some)), each, each, some.weight, cost=0.0)
+    return plan_transitions(kept, own, found)
 
 
 def same_condition(
@@ -162,10 +161,8 @@ def same_condition(
         yield np.arange(n), np.arange(m)
         return
     for features in np.unique(a, axis=0):
-        yield (
-            np.flatnonzero((a == features).all(axis=1)),
-            np.flatnonzero((b == features).all(axis=1)),
-        )
+        here, there = ((x == features).all(axis=1) for x in (a, b))
+        yield np.flatnonzero(here), np.flatnonzero(there)
 
 
 def _known(labels: np.ndarray, cells: Population) -> bool:
@@ -215,12 +212,8 @@ def _on_type(found: TypeMoves) -> str:
     )
     least = f"the shares of the types force it to move {found.by_shares:.1%}"
     still = f"of cells that do not move at all {found.by_staying:.1%} are nearest to such a type"
-    end = (
-        "more than if no cell had moved."
-        if found.is_excessive
-        else "no more than if no cell had moved."
-    )
-    return f"{head}; {least}, and {still}: {end}{pushed}"
+    more = "more" if found.is_excessive else "no more"
+    return f"{head}; {least}, and {still}: {more} than if no cell had moved.{pushed}"
 
 
 def types_warning(types: Sequence[TypeMoves | None]) -> str | None:

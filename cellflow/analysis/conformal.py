@@ -9,7 +9,6 @@ import numpy as np
 from cellflow.core._neighbors import nearest
 from cellflow.core._numbers import as_number
 from cellflow.core._typing import FloatArray
-from cellflow.errors import InputError
 
 __all__ = ["Reference", "as_level", "too_many"]
 
@@ -70,9 +69,7 @@ class Reference:
 
     def holds(self, x: FloatArray) -> np.ndarray:
         """Which cells are of the reference, shape `(m,)`."""
-        known = _as_items(self.x)
-        asked = _as_items(np.asarray(x, dtype=np.float64))
-        return np.isin(asked, known)
+        return np.isin(_as_items(np.asarray(x, dtype=np.float64)), _as_items(self.x))
 
     def can_flag(self, alpha: float) -> bool:
         """Whether there are enough cells, `1 / alpha - 1`, for a p-value of at most `alpha`."""
@@ -92,9 +89,8 @@ class Reference:
             _, rows = nearest(self.x - centre, x[part] - centre, k + 1)
             distance = np.linalg.norm(x[part][:, None] - self.x[rows], axis=2)
             distance.sort(axis=1)
-            score[part] = np.where(
-                own[part], distance[:, 1:].mean(axis=1), distance[:, :k].mean(axis=1)
-            )
+            others = distance[:, 1:].mean(axis=1)
+            score[part] = np.where(own[part], others, distance[:, :k].mean(axis=1))
         return score
 
 
@@ -106,11 +102,7 @@ def as_level(alpha: object) -> float:
     InputError
         It is none.
     """
-    level = as_number("alpha", alpha, above=0.0)
-    if level >= 1.0:
-        msg = f"alpha={level:g}; expected a share of cells between 0 and 1, such as 0.01."
-        raise InputError(msg)
-    return level
+    return as_number("alpha", alpha, above=0.0, below=1.0, remedy=", such as 0.01")
 
 
 def too_many(flagged: int, asked: int, n_reference: int, alpha: float) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -18,9 +17,10 @@ from cellflow.errors import InputError, naming_cells
 if TYPE_CHECKING:
     from cellflow.core.population import Population
     from cellflow.densities import Builder, Density
+    from cellflow.model.base import FittedDynamics
     from cellflow.model.flow import Flow
 
-__all__ = ["EvolvingDensity", "SourceKind"]
+__all__ = ["EvolvingDensity", "SourceKind", "require_unconditional"]
 
 #: How the density of the first snapshot is learned; see `cellflow.densities.fit_density`.
 SourceKind: TypeAlias = "Literal['nsf', 'maf', 'realnvp', 'glow', 'gmm', 'kde'] | Builder"
@@ -51,7 +51,7 @@ class EvolvingDensity:
     step: float | None = None
 
     def __post_init__(self) -> None:
-        _require_unconditional(self.flow)
+        require_unconditional(self.flow)
         self._times(as_number("time", self.time))
         if self.step is not None:
             as_number("step", self.step, above=0.0, remedy=", in units of time, or None")
@@ -89,7 +89,7 @@ class EvolvingDensity:
         """
         from cellflow.densities import fit_density
 
-        _require_unconditional(flow)
+        require_unconditional(flow)
         density = fit_density(
             population.x,
             method=source,
@@ -128,12 +128,13 @@ class EvolvingDensity:
         z = self._positions(x)
         t = self._per_cell(t, len(x))
         log_p = np.empty(len(z))
-        for time, rows in _by_time(t):
+        for time in np.unique(t):
+            rows = np.flatnonzero(t == time)
             with torch_threads(self.flow.threads), naming_cells(rows):
                 log_p[rows] = log_likelihood(
                     self.flow.dynamics,
                     z[rows],
-                    time,
+                    float(time),
                     self.time,
                     # Divergence and the volume of the frame are the same at both ends, so data
                     # coordinates go in and out.
@@ -214,13 +215,14 @@ class EvolvingDensity:
         return asked
 
 
-def _by_time(t: FloatArray) -> Iterator[tuple[float, np.ndarray]]:
-    """Each distinct time with its rows."""
-    for time in np.unique(t):
-        yield float(time), np.flatnonzero(t == time)
+def require_unconditional(flow: FittedDynamics) -> None:
+    """Make sure that a flow has no conditions.
 
-
-def _require_unconditional(flow: Flow) -> None:
+    Raises
+    ------
+    InputError
+        It has some.
+    """
     if flow.n_context:
         msg = (
             f"The flow is conditional on {flow.n_context} context features; expected none. Fit one"

@@ -37,9 +37,8 @@ def place(
     width = np.where(distance[:, -1:] > 0, distance[:, -1:] / 2.0, 1.0)
     weight = np.exp(-0.5 * (distance / width) ** 2)
     weight /= weight.sum(axis=1, keepdims=True)
-    return np.asarray(
-        np.einsum("mk,mke->me", weight, np.asarray(embedding, dtype=np.float64)[rows])
-    )
+    known = np.asarray(embedding, dtype=np.float64)
+    return np.asarray(np.einsum("mk,mke->me", weight, known[rows]))
 
 
 def on_grid(
@@ -83,11 +82,8 @@ def on_grid(
     width = smoothing * side / 40.0
     # Beyond three standard deviations a cell weighs nothing, so that only close pairs are ever
     # formed.
-    pairs = (
-        cKDTree(points)
-        .sparse_distance_matrix(cKDTree(embedding), 3.0 * width, output_type="coo_matrix")
-        .tocsr()
-    )
+    trees = (cKDTree(points), cKDTree(embedding))
+    pairs = trees[0].sparse_distance_matrix(trees[1], 3.0 * width, output_type="coo_matrix").tocsr()
     pairs.data = np.exp(-0.5 * (pairs.data / width) ** 2)
     mass = np.asarray(pairs.sum(axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -86,9 +86,8 @@ def generate_cells(
         )
     else:
         x = generate(flow, time, n_obs=n_obs, context=context, random_state=random_state)
-    return Generated(
-        x, context, log_density, _compared(snapshots, time, condition, x, random_state)
-    )
+    resemblance = _compared(snapshots, time, condition, x, random_state)
+    return Generated(x, context, log_density, resemblance)
 
 
 def _compared(

@@ -227,11 +227,7 @@ def draw_conditions(
     closeness in time.
     """
     here = [(p, 1.0) for p in snapshots.populations if p.time == time] or sources(snapshots, time)
-    context = np.concatenate(
-        [np.zeros((len(p), 0)) if p.context is None else p.context for p, _ in here]
-    )
+    contexts = [np.zeros((len(p), 0)) if p.context is None else p.context for p, _ in here]
     weight = np.concatenate([share * p.weight for p, share in here])
-    rows = stream(as_seed(random_state), _CONDITIONS).choice(
-        len(weight), n, p=weight / weight.sum()
-    )
-    return context[rows]
+    rng = stream(as_seed(random_state), _CONDITIONS)
+    return np.concatenate(contexts)[rng.choice(len(weight), n, p=weight / weight.sum())]

@@ -40,9 +40,8 @@ def moves_of_fit(
     plans = couple_again(flow, snapshots)
     inside = flow.frame.snapshots_to_model(snapshots)
     found = []
-    for plan, (source, target), start in zip(
-        plans, inside.intervals, snapshots.populations, strict=False
-    ):
+    parts = zip(plans, inside.intervals, snapshots.populations, strict=False)
+    for plan, (source, target), start in parts:
         pushed = flow.simulate(start.x, source.time, [target.time], context=start.context).x[0]
         ends = flow.frame.to_model(pushed)
         found.append(type_moves(source, target, plan, labels, lineage=lineage, pushed=ends))

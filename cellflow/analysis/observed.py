@@ -1,4 +1,4 @@
-"""Observed times: the one check of whether a question leaves them, and how far."""
+"""Observed times: whether times lie outside of them, and how far."""
 
 from __future__ import annotations
 
@@ -132,10 +132,8 @@ class Observed:
 
     def _beyond(self, times: FloatArray) -> FloatArray:
         """How far times lie outside, in units of time; what is no number lies infinitely far."""
-        beyond: FloatArray = np.nan_to_num(
-            np.maximum(self.first - times, times - self.last), nan=np.inf
-        )
-        return beyond
+        beyond = np.maximum(self.first - times, times - self.last)
+        return np.asarray(np.nan_to_num(beyond, nan=np.inf))
 
     def _place(self, outside: FloatArray) -> str:
         beyond = self._beyond(outside)
@@ -143,12 +141,10 @@ class Observed:
         span = f"{self.first:g} to {self.last:g}"
         if self.first > self.last:
             span = "of which the fit and these cells share none"
-        by = (
-            ""
-            if self.interval == 0
-            else f", by {beyond[farthest] / self.interval:.2g} mean intervals"
-        )
-        return f"Time {outside[farthest]:g} lies outside the observed times, {span}{by}"
+        place = f"Time {outside[farthest]:g} lies outside the observed times, {span}"
+        if self.interval == 0:
+            return place
+        return f"{place}, by {beyond[farthest] / self.interval:.2g} mean intervals"
 
 
 def growth(x: FloatArray, measured: FloatArray) -> float | None:

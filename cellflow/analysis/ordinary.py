@@ -126,30 +126,18 @@ def judge(
     for time in distinct:
         rows = np.flatnonzero(np.isnan(times) if np.isnan(time) else times == time)
         measured = bool(np.isnan(time)) or time in known
-        compared = list(known.values())
-        if not np.isnan(time):
-            compared = [
-                (
-                    known[time]
-                    if measured
-                    else Reference(predict(flow, reference, time).x.astype(np.float32))
-                )
-            ]
+        if np.isnan(time):
+            compared = list(known.values())
+        elif measured:
+            compared = [known[time]]
+        else:
+            compared = [Reference(predict(flow, reference, time).x.astype(np.float32))]
         p_value[rows] = np.max([c.p_values(x[rows]) for c in compared], axis=0)
         unseen = ~np.any([c.holds(x[rows]) for c in compared], axis=0)
         flagged = p_value[rows] <= level
         smallest = min(len(c) for c in compared)
         can_flag = all(c.can_flag(level) for c in compared)
-        columns.append(
-            (
-                smallest,
-                measured,
-                len(rows),
-                int(flagged.sum()),
-                int(unseen.sum()),
-                int(flagged[unseen].sum()),
-                can_flag,
-            )
-        )
+        counts = (len(rows), int(flagged.sum()), int(unseen.sum()), int(flagged[unseen].sum()))
+        columns.append((smallest, measured, *counts, can_flag))
     table = [np.array(column) for column in zip(*columns, strict=True)]
     return Judged(p_value, p_value <= level, level, np.array(distinct), *table)

@@ -125,15 +125,11 @@ def of_condition(snapshots: Snapshots, features: FloatArray) -> tuple[Snapshots,
     -------
     The cells, and whether they have the condition.
     """
-    of_it = [
-        np.flatnonzero((np.asarray(p.context) == features).all(axis=1))
-        for p in snapshots.populations
-    ]
-    parts = [
-        p.part(r)
-        for p, r in zip(snapshots.populations, of_it, strict=True)
-        if p.weight[r].sum() > 0
-    ]
+    parts = []
+    for p in snapshots.populations:
+        rows = np.flatnonzero((np.asarray(p.context) == features).all(axis=1))
+        if p.weight[rows].sum() > 0:
+            parts.append(p.part(rows))
     if parts:
         return Snapshots(tuple(parts)), True
     relabelled = [
@@ -193,11 +189,9 @@ def predict(
     weight = np.concatenate([share * p.weight for p, share in chosen])
     origin = np.concatenate([p.index for p in cells])
     origin_time = np.repeat([p.time for p in cells], [len(p) for p in cells])
-    context = (
-        None
-        if snapshots.n_context == 0
-        else np.concatenate([p.context for p in cells if p.context is not None])
-    )
+    context = None
+    if snapshots.n_context:
+        context = np.concatenate([p.context for p in cells if p.context is not None])
     again: IntArray = np.zeros(len(start), dtype=np.int64)
     if n_obs is not None:
         n_obs = as_count("n_obs", n_obs, each=8 * (start.shape[1] + 3))

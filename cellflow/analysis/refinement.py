@@ -123,10 +123,6 @@ def refine(flow: Flow, x: FloatArray, t: float, *, noise: float) -> FloatArray:
         return np.asarray(x, dtype=np.float64)
     with torch_threads(flow.threads):
         clean = denoise(
-            flow.at_level(t),
-            flow.ladder,
-            flow.frame.to_model(x),
-            noise=noise,
-            device=flow.device,
+            flow.at_level(t), flow.ladder, flow.frame.to_model(x), noise=noise, device=flow.device
         )
     return flow.frame.to_data(clean)

@@ -18,9 +18,9 @@ from cellflow.adapter.store import plain
 from cellflow.adapter.units import Time
 from cellflow.adapter.write import write as write_slots
 from cellflow.bench._folds import folds
-from cellflow.bench._recipes import SCALE_OF_RECIPES
+from cellflow.bench._recipes import COPY, SCALE_OF_RECIPES
 from cellflow.core._arguments import check_arguments
-from cellflow.core._deprecated import Moved, accepts
+from cellflow.core._deprecated import accepts
 from cellflow.core._settings import guarded
 from cellflow.core._version import __version__
 
@@ -37,10 +37,7 @@ logger = logging.getLogger("cellflow")
 
 
 @guarded
-@accepts(
-    copy=Moved("write=False", lambda copy, given: {**given, "write": not copy}),
-    scale=SCALE_OF_RECIPES,
-)
+@accepts(copy=COPY, scale=SCALE_OF_RECIPES)
 def holdout(
     adata: AnnData,
     time_key: str,
@@ -185,7 +182,7 @@ def holdout(
     >>> print(table.attrs["verdict"])  # doctest: +SKIP
     """
     check_arguments(holdout, locals())
-    from cellflow.adapter.labels import read_labels
+    from cellflow.adapter.columns import read_labels
     from cellflow.evaluation import BASELINES, hold_out
 
     reading = Reading(

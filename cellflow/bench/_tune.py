@@ -14,9 +14,9 @@ from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.store import plain
 from cellflow.adapter.write import write as write_slots
-from cellflow.bench._recipes import SCALE_OF_TUNED
+from cellflow.bench._recipes import COPY, SCALE_OF_TUNED
 from cellflow.core._arguments import check_arguments
-from cellflow.core._deprecated import Moved, accepts
+from cellflow.core._deprecated import accepts
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
@@ -35,10 +35,7 @@ logger = logging.getLogger("cellflow")
 
 
 @guarded
-@accepts(
-    copy=Moved("write=False", lambda copy, given: {**given, "write": not copy}),
-    scale=SCALE_OF_TUNED,
-)
+@accepts(copy=COPY, scale=SCALE_OF_TUNED)
 def tune(
     adata: AnnData,
     time_key: str,
@@ -140,8 +137,7 @@ def tune(
         n_jobs=n_jobs,
         progress=progress,
     )
-    settings = {"budget": seconds, "random_state": seed}
-    record = _record(cells, found, settings)
+    record = _record(cells, found, {"budget": seconds, "random_state": seed})
     if write:
         write_slots(adata, {"uns": {keys.uns: record}})
     if found.untried:

@@ -37,8 +37,7 @@ def velocity(
         Names, positions or a mask; the columns are in this order. By default all genes that can be
         decoded from the representation, those with a held-out R2 of at least 0.1.
     extrapolate
-        Allow cells of any time. By default their times may lie at most one mean interval between
-        snapshots outside the times of the fit.
+        Allow cells of any time; see `cf.tl.push`.
     key
         `key_added` of the fit.
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.columns import column_of
 from cellflow.adapter.expression import expression
+from cellflow.adapter.findings import settle
 from cellflow.adapter.selection import gene_columns
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, MissingKeyError, closest
@@ -66,9 +68,8 @@ def read_colours(adata: AnnData, color: object, fitted: PlottedFit) -> Values | 
         A column that cannot be drawn, a gene without expression, colours that are none.
     """
     if color is None or (isinstance(color, str) and color == fitted.time_key):
-        return _finite(
-            Values(fitted.time_key, fitted.times, is_time=True), f"adata.obs[{fitted.keys.time!r}]"
-        )
+        times = Values(fitted.time_key, fitted.times, is_time=True)
+        return _finite(times, f"adata.obs[{fitted.keys.time!r}]")
     if not isinstance(color, str) or not (color in adata.obs or color in adata.var_names):
         msg = (
             f"color={color!r} is neither a column of adata.obs nor a"
@@ -77,19 +78,11 @@ def read_colours(adata: AnnData, color: object, fitted: PlottedFit) -> Values | 
         raise MissingKeyError(msg)
     if color not in adata.obs:
         return _finite(Values(color, _expression_of(adata, color)), f"The expression of {color!r}")
-    column = adata.obs[color]
+    column = settle(column_of(adata, color, "color"))
     where = f"adata.obs[{color!r}]"
-    if column.ndim != 1:
-        msg = (
-            f"{where} names {column.shape[1]} columns; expected one column of that name. Drop or"
-            " rename the others."
-        )
-        raise InputError(msg)
-    return (
-        _groups(adata, color, column)
-        if _is_kind(column)
-        else _finite(Values(color, _numbers(column, where)), where)
-    )
+    if _is_kind(column):
+        return _groups(adata, color, column)
+    return _finite(Values(color, _numbers(column, where)), where)
 
 
 def _is_kind(column: pd.Series) -> bool:
@@ -154,12 +147,9 @@ def _groups(adata: AnnData, color: str, column: pd.Series) -> Groups:
     given = given.tolist() if hasattr(given, "tolist") else given
     if given is None or (isinstance(given, list | tuple | Mapping) and not given):
         return Groups(color, codes, names, _palette(len(names)))
-    return Groups(
-        color,
-        codes,
-        names,
-        _given(given, groups.categories.tolist(), present, f"adata.uns['{color}_colors']"),
-    )
+    categories = groups.categories.tolist()
+    shades = _given(given, categories, present, f"adata.uns['{color}_colors']")
+    return Groups(color, codes, names, shades)
 
 
 def _given(
@@ -168,9 +158,8 @@ def _given(
     """The user's colours, one for each category; those of categories without cells are ignored."""
     remedy = (
         f"Expected a list with one colour for each of the {len(categories)} categories, or a"
-        " dictionary from category"
+        " dictionary from category to colour. Correct or delete it."
     )
-    remedy += " to colour. Correct or delete it."
     if isinstance(given, Mapping):
         by_name = {str(name): shade for name, shade in given.items()}
         lacking = [str(categories[k]) for k in sorted(present) if str(categories[k]) not in by_name]

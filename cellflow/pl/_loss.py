@@ -34,10 +34,8 @@ def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Ax
     ----------
     adata
         Cells with a fit.
-    key
-        `key_added` of the fit.
-    ax
-        Axes to draw on; those of a new figure by default.
+    key, ax
+        See `cf.pl.stream`.
 
     Returns
     -------
@@ -59,17 +57,11 @@ def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Ax
     check_arguments(loss, locals())
     history = PlottedFit(adata, key).record["history"]
     with canvas(ax, width=6.0, height=3.6) as ax:
-        ax.plot(
-            np.asarray(history["step"]),
-            np.asarray(history["loss"]),
-            color=OBSERVED,
-            lw=1.2,
-            label="training pairs",
-        )
+        step = np.asarray(history["step"])
+        ax.plot(step, history["loss"], color=OBSERVED, lw=1.2, label="training pairs")
         if "val_step" in history:
             step = np.asarray(history["val_step"])
-            held_out = np.asarray(history["val_loss"])
-            ax.plot(step, held_out, color=PREDICTED, lw=1.6, label="held-out pairs")
+            ax.plot(step, history["val_loss"], color=PREDICTED, lw=1.6, label="held-out pairs")
         ax.set_xlabel("training step", color=INK)
         ax.set_ylabel("loss (mean squared error, model units)", color=INK)
         ax.spines[["top", "right"]].set_visible(False)

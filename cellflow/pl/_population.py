@@ -65,10 +65,8 @@ def population(
         where each predicted cell is drawn at the mean of the real cells nearest to it.
     components
         Which two of its components, as `"1,2"` or `(1, 2)`; see `cf.pl.stream`.
-    key
-        `key_added` of the fit.
-    ax
-        Axes to draw on; those of a new figure by default.
+    key, ax
+        See `cf.pl.stream`.
 
     Returns
     -------
@@ -121,9 +119,8 @@ def _margins(ax: Axes, clouds: Sequence[tuple[str, FloatArray, str]]) -> None:
 
     ax.autoscale_view()
     for axis, place in enumerate(((0.0, 1.01, 1.0, 0.14), (1.01, 0.0, 0.14, 1.0))):
-        margin = ax.inset_axes(
-            place, sharex=ax if axis == 0 else None, sharey=ax if axis == 1 else None
-        )
+        shared = (ax, None) if axis == 0 else (None, ax)
+        margin = ax.inset_axes(place, sharex=shared[0], sharey=shared[1])
         margin.set_axis_off()
         low, high = (ax.get_xlim, ax.get_ylim)[axis]()
         grid = np.linspace(low, high, 200)

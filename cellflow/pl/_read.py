@@ -19,28 +19,12 @@ from cellflow.adapter.read import require_anndata
 from cellflow.adapter.record import record_of
 from cellflow.adapter.units import TimeUnit
 from cellflow.core._typing import FloatArray
-from cellflow.errors import InputError, MissingKeyError, closest
+from cellflow.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["PlottedFit", "entry"]
-
-
-def entry(adata: AnnData, slot: str, key: str, remedy: str) -> Any:
-    """Return `adata.<slot>[key]`.
-
-    Raises
-    ------
-    MissingKeyError
-        It is missing; the message lists the keys that exist, and ends with the remedy.
-    """
-    found = getattr(adata, slot)
-    if key not in found:
-        known = [str(k) for k in found]
-        msg = f"No {key!r} in adata.{slot}; found {known}{closest(key, known)}. {remedy}"
-        raise MissingKeyError(msg)
-    return found[key]
+__all__ = ["PlottedFit"]
 
 
 @dataclass(frozen=True, eq=False)

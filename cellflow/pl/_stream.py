@@ -11,10 +11,10 @@ from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_number
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.errors import InputError
+from cellflow.errors import InputError, MissingKeyError, closest
 from cellflow.pl._axes import INK, beside, canvas, embedding_axes, map_size, paint
 from cellflow.pl._colours import read_colours
-from cellflow.pl._read import PlottedFit, entry
+from cellflow.pl._read import PlottedFit
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -130,7 +130,12 @@ def _arrows(fitted: PlottedFit, basis: str, positions: FloatArray) -> FloatArray
     """Velocities of the cells in the columns that they have positions in, `(n, d)`."""
     key = fitted.keys.velocity(basis)
     compute = fitted.velocity_call(basis)
-    found = entry(fitted.adata, "obsm", key, f"Compute it: {compute}.")
+    if key not in fitted.adata.obsm:
+        known = list(map(str, fitted.adata.obsm))
+        hint = closest(key, known)
+        msg = f"No {key!r} in adata.obsm; found {known}{hint}. Compute it: {compute}."
+        raise MissingKeyError(msg)
+    found = fitted.adata.obsm[key]
     where = f"adata.obsm[{key!r}]"
     width = positions.shape[1]
     shape = tuple(getattr(found, "shape", ()))

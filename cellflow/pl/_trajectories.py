@@ -54,10 +54,8 @@ def trajectories(
         Number of cells, the same from each snapshot as far as possible.
     random_state
         Seed of their choice.
-    key
-        `key_added` of the fit.
-    ax
-        Axes to draw on; those of a new figure by default.
+    key, ax
+        See `cf.pl.stream`.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cellflow.adapter.labels import read_labels
+from cellflow.adapter.columns import read_labels
 from cellflow.evaluation.celltypes import CellTypes, voted
 from cellflow.evaluation.names import OBSERVED
 from cellflow.report.held import Held

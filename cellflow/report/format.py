@@ -16,9 +16,8 @@ __all__ = ["digits", "number", "plain", "with_interval"]
 
 def digits(columns: Sequence[pd.Series]) -> int:
     """Decimals of columns: none for counts, three around one, enough to show the median."""
-    values = np.abs(
-        np.concatenate([c.to_numpy(dtype=np.float64, na_value=np.nan) for c in columns])
-    )
+    parts = [c.to_numpy(dtype=np.float64, na_value=np.nan) for c in columns]
+    values = np.abs(np.concatenate(parts))
     values = values[np.isfinite(values)]
     if not len(values) or (values == np.round(values)).all():
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -110,9 +111,8 @@ class Held:
     @property
     def representation(self) -> str:
         """Whether the coordinates have seen the hidden cells."""
-        return (
-            "; ".join(dict.fromkeys(r for r in self.table["representation"] if r)) or "not stated"
-        )
+        found = dict.fromkeys(r for r in self.table["representation"] if r)
+        return "; ".join(found) or "not stated"
 
     def at(self, time: float) -> str:
         """A time in words."""
@@ -125,22 +125,16 @@ class Held:
 
         here = self.table[self.table["time"] == time]
         columns = [c for c in NUMBERS if c in here and c not in ("time", "seed")]
-        mean = (
-            here.groupby(["kind", "method", "protocol"], sort=False, observed=True)[columns]
-            .mean()
-            .reset_index()
-        )
+        groups = here.groupby(["kind", "method", "protocol"], sort=False, observed=True)
+        mean = groups[columns].mean().reset_index()
         first = (mean["kind"] == "floor").to_numpy()
         mean = mean.iloc[np.lexsort((mean["w1_half"].to_numpy(), ~first))]
         return pd.DataFrame(mean).reset_index(drop=True)
 
     def half(self, time: float, method: str) -> float:
         """W1 at equal numbers of cells of the floor or of a baseline; NaN where it is missing."""
-        here = self.table[
-            (self.table["time"] == time)
-            & (self.table["method"] == method)
-            & (self.table["kind"] != "model")
-        ]
+        rows = self.table[(self.table["time"] == time) & (self.table["kind"] != "model")]
+        here = rows[rows["method"] == method]
         return float(here["w1_half"].mean()) if len(here) else math.nan
 
     @cached_property
@@ -158,10 +152,8 @@ class Held:
         rows = self.table[self.table["kind"] == "model"]
         pairs = list(dict.fromkeys(zip(rows["method"], rows["protocol"], strict=True)))
         methods = list(dict.fromkeys(method for method, _ in pairs))
-        ordered = sorted(
-            pairs, key=lambda pair: (methods.index(pair[0]), pair[1] != DEFAULT_PROTOCOL)
-        )
-        return {cloud_name(method, protocol): (method, protocol) for method, protocol in ordered}
+        pairs.sort(key=lambda pair: (methods.index(pair[0]), pair[1] != DEFAULT_PROTOCOL))
+        return {cloud_name(method, protocol): (method, protocol) for method, protocol in pairs}
 
     def without_model(self) -> list[str]:
         """Names of the clouds of baselines."""
@@ -172,9 +164,9 @@ class Held:
         """Names of the first `n` predictions with clouds, each method by one protocol first."""
         models = self.models()
         rank: dict[str, int] = {}
-        seen: dict[str, int] = {}
+        seen: Counter[str] = Counter()
         for name, (method, _) in models.items():
-            rank[name] = seen.setdefault(method, 0)
+            rank[name] = seen[method]
             seen[method] += 1
         names = sorted(models, key=rank.__getitem__)
         drawn = {name for clouds in self.clouds.values() for name in clouds}
@@ -220,10 +212,9 @@ class Held:
         observed = self.cloud(time, OBSERVED)
         if observed is None:
             return None
+        use_rep = str(self.params["use_rep"])
         try:
-            found = read_positions(
-                adata, use_rep=str(self.params["use_rep"]), n_dims=int(self.params["n_dims"])
-            )
+            found = read_positions(adata, use_rep=use_rep, n_dims=int(self.params["n_dims"]))
         except CellFlowError:
             return None
         x = found.astype(np.float64)
@@ -234,12 +225,11 @@ class Held:
         return Reference(x[rows], rows) if coincide(distance, x[rows]) else None
 
     def _drawn_cells(self, adata: AnnData, time: float) -> Reference | None:
-        found = [
-            c for name in REAL if (c := self.cloud(time, name)) is not None and c.rows is not None
-        ]
+        clouds = (self.cloud(time, name) for name in REAL)
+        found = [(c.x, c.rows) for c in clouds if c is not None and c.rows is not None]
         if not found:
             return None
-        rows = np.concatenate([c.rows for c in found if c.rows is not None])
+        x, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
         if rows.max() >= adata.n_obs:
             msg = (
                 f"The benchmark was made with at least {rows.max() + 1:,} cells and adata has"
@@ -247,7 +237,7 @@ class Held:
                 " again."
             )
             raise InputError(msg)
-        return Reference(np.concatenate([c.x for c in found]), rows)
+        return Reference(x, rows)
 
 
 def _require_columns(table: pd.DataFrame, where: str, columns: set[str], numbers: set[str]) -> None:

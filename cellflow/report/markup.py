@@ -83,9 +83,8 @@ class Markup(str):
 
 def element(tag: str, *content: str, **attributes: str) -> Markup:
     """One element around its content; `class_` stands for the attribute `class`."""
-    named = "".join(
-        f' {name.rstrip("_")}="{_escaped(value)}"' for name, value in attributes.items()
-    )
+    pairs = ((name.rstrip("_"), _escaped(value)) for name, value in attributes.items())
+    named = "".join(f' {name}="{value}"' for name, value in pairs)
     return Markup(f"<{tag}{named}>{''.join(_escaped(part) for part in content)}</{tag}>")
 
 
@@ -118,49 +117,33 @@ def table(
         Columns that are text, and stand left.
     """
     columns = [{"class_": "text"} if k in text else {} for k in range(len(head))]
-    top = element(
-        "tr",
-        *(
-            element("th", name, scope="col", **kind)
-            for name, kind in zip(head, columns, strict=True)
-        ),
-    )
+    heads = [element("th", name, scope="col", **c) for name, c in zip(head, columns, strict=True)]
     body = []
     for kind, cells in rows:
         if kind == "group":
-            body.append(
-                element("tr", element("td", cells[0], colspan=str(len(head))), class_="group")
-            )
+            heading = element("td", cells[0], colspan=str(len(head)))
+            body.append(element("tr", heading, class_="group"))
         else:
             cells = [
                 element("td", said, **({"class_": "long"} if len(said) > _LONG else column))
                 for said, column in zip(cells, columns, strict=True)
             ]
             body.append(element("tr", *cells, class_=kind))
-    return element(
-        "div", element("table", element("thead", top), element("tbody", *body)), class_="scroll"
-    )
+    top = element("thead", element("tr", *heads))
+    return element("div", element("table", top, element("tbody", *body)), class_="scroll")
 
 
 def definitions(pairs: Sequence[tuple[str, str]]) -> Markup:
     """A list of names, each with what it means or is."""
-    return element(
-        "dl", *(part for name, said in pairs for part in (element("dt", name), element("dd", said)))
-    )
+    parts = ((element("dt", name), element("dd", said)) for name, said in pairs)
+    return element("dl", *(part for pair in parts for part in pair))
 
 
 def document(title: str, *body: str) -> str:
     """A whole page that needs nothing else."""
-    head = element(
-        "head",
-        Markup(
-            '<meta charset="utf-8"><meta name="viewport" content="width=device-width,'
-            ' initial-scale=1">'
-        ),
-        element("title", title),
-        element("style", Markup(_STYLE)),
+    meta = Markup(
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     )
-    return (
-        "<!DOCTYPE"
-        f" html>\n{element('html', head, element('body', element('main', *body)), lang='en')}\n"
-    )
+    head = element("head", meta, element("title", title), element("style", Markup(_STYLE)))
+    whole = element("html", head, element("body", element("main", *body)), lang="en")
+    return f"<!DOCTYPE html>\n{whole}\n"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.columns import read_labels
 from cellflow.adapter.fitted import read_fitted
-from cellflow.adapter.labels import read_labels
 from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
 from cellflow.analysis.celltypes import TypeMoves
@@ -78,10 +78,8 @@ def _by_fit(adata: AnnData, fit_key: str, labels: np.ndarray, lineage: Lineage |
     fitted = read_fitted(adata, fit_key)
     snapshots = fitted.cells.snapshots()
     moves = moves_of_fit(fitted.flow, thinned(snapshots, _MOST), labels, lineage)
-    about = (
-        f"The plan is that of the fit in adata.uns[{fit_key!r}], solved again{_part(snapshots)}."
-    )
-    return Moves(moves, about, lineage)
+    plan = f"that of the fit in adata.uns[{fit_key!r}], solved again{_part(snapshots)}"
+    return Moves(moves, f"The plan is {plan}.", lineage)
 
 
 def _by_transport(adata: AnnData, held: Held, labels: np.ndarray, reason: str) -> Moves:

@@ -64,9 +64,7 @@ class Letters(NamedTuple):
 
     def __call__(self, text: str) -> str:
         """The text without characters that cannot be drawn."""
-        return drawable(
-            "".join(_NO_GLYPH if character in self.missing else character for character in text)
-        )
+        return drawable("".join(_NO_GLYPH if c in self.missing else c for c in text))
 
 
 def groups(panels: Mapping[str, Any], abreast: int = _ABREAST) -> Iterator[dict[str, Any]]:

@@ -17,11 +17,9 @@ from cellflow.adapter.units import Time
 from cellflow.adapter.write import target_of, write
 from cellflow.analysis.age import Course
 from cellflow.core._arguments import check_arguments
-from cellflow.core._numbers import shown
 from cellflow.core._progress import is_shown
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.errors import InputError
 from cellflow.tl._times import time_grid
 
 if TYPE_CHECKING:
@@ -109,9 +107,6 @@ def age(
     place = ("obs", fitted.keys.age)
     require_free(adata, fitted.keys, [place], overwrite=overwrite)
     rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
-    if len(rows) == 0:
-        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all."
-        raise InputError(msg)
     grid = time_grid(fitted, times, n_times, least=3)
     if times is None:
         grid = np.union1d(grid, fitted.flow.times)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cellflow.adapter.cells import Cells
 from cellflow.adapter.fit_times import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.places import listed, require_free
@@ -25,7 +23,7 @@ from cellflow.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.densities import Builder, Density, Method
+    from cellflow.densities import Builder, Method
 
 __all__ = ["density"]
 
@@ -70,18 +68,10 @@ def density(
     pooled
         Learn one density conditional on time from all snapshots together, instead of an independent
         one for each: for many small snapshots. Flows only.
-    use_rep, n_dims, weight_key, force_rep
+    use_rep, n_dims, weight_key, force_rep, key_added
         See `cf.tl.flow`. Fewer dimensions make a better density: `n` cells say little about 50.
-    key_added
-        Prefix of what is written; see `cf.tl.flow`.
-    overwrite
-        Replace existing fields that cellflow did not write under this `key_added`.
-    random_state
-        Seed; two runs with one seed on one machine are identical.
-    threads
-        Torch threads.
-    copy
-        Return a changed copy, and leave `adata` unchanged.
+    overwrite, random_state, threads, copy
+        See `cf.tl.flow`; `threads` is a number.
 
     Returns
     -------
@@ -126,11 +116,7 @@ def density(
         )
         raise InputError(msg)
     reading = Reading(
-        time_key,
-        use_rep=use_rep,
-        n_dims=n_dims,
-        weight_key=weight_key,
-        force_rep=force_rep,
+        time_key, use_rep=use_rep, n_dims=n_dims, weight_key=weight_key, force_rep=force_rep
     )
     cells = read(adata, reading)
     places = [("uns", keys.densities), ("obs", keys.snapshot_log_density)]
@@ -145,28 +131,16 @@ def density(
         random_state=seed,
         threads=n_threads,
     )
+    params = cells.reading.params | {"pooled": pooled, "random_state": seed}
+    learned = str(next(iter(models.values())).state()[0]["type"])
+    params |= {"time_unit": cells.unit, "method": learned}
     record = {
         "cellflow_version": __version__,
         "kind": "densities",
-        "params": _params(cells, models, pooled=pooled, seed=seed),
+        "params": plain(params),
         "times": cells.snapshots().times,
         "densities": {name: sealed(*model.state()) for name, model in models.items()},
         "written": listed(keys, places),
     }
     write(target, {"uns": {keys.densities: record}, "obs": {keys.snapshot_log_density: log_p}})
     return target if copy else None
-
-
-def _params(
-    cells: Cells, models: Mapping[str, Density], *, pooled: bool, seed: int
-) -> dict[str, Any]:
-    """The parameters as plain values."""
-    params = {
-        **cells.reading.params,
-        "time_unit": cells.unit,
-        "method": str(next(iter(models.values())).state()[0]["type"]),
-        "pooled": pooled,
-        "random_state": seed,
-    }
-    entries: dict[str, Any] = plain(params)
-    return entries

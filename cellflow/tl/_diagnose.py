@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.columns import read_labels
 from cellflow.adapter.conditioned import require_partners
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.labels import read_labels
 from cellflow.adapter.record import record_of
 from cellflow.adapter.store import amended, opened
 from cellflow.adapter.write import target_of, write

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from cellflow.adapter.cells import Cells
-from cellflow.adapter.conditioned import read_conditions, require_partners
+from cellflow.adapter.conditioned import named_plans, read_conditions, require_partners
 from cellflow.adapter.decoding import fitted_decoder, has_expression
+from cellflow.adapter.fingerprint import fingerprint
 from cellflow.adapter.fit_times import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.places import listed, require_free, written
 from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
+from cellflow.adapter.reference import kept_cells
+from cellflow.adapter.store import pack, plain
 from cellflow.adapter.units import Time
 from cellflow.adapter.write import Staged, target_of, write
 from cellflow.core._arguments import check_arguments
@@ -20,13 +26,13 @@ from cellflow.core._deprecated import accepts
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
-from cellflow.tl._fit_record import fit_record
 from cellflow.tl._method import recipes_of, scale_of_recipe, selected
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.core.decoder import Decoder
+    from cellflow.model.flow import Flow
     from cellflow.model.recipes import Recipe
     from cellflow.training import Callback
 
@@ -207,11 +213,52 @@ def flow(
         callback=callback,
     ).with_decoder(decoder)
     times = inferred_times(cells)
-    record = fit_record(fitted, cells, adata.obs_names.to_numpy(), times, scale=recipe.scale)
+    record = _record(fitted, cells, adata.obs_names.to_numpy(), times, scale=recipe.scale)
     record |= chosen | {"written": listed(keys, places)}
     staged = _staged(keys, record, times, cells, decoder)
     write(target, staged, remove=written(target, keys))
     return target if copy else None
+
+
+def _record(
+    fitted: Flow, cells: Cells, names: np.ndarray, times: FloatArray, *, scale: str
+) -> dict[str, Any]:
+    """The model and everything that says how it was made, as plain values.
+
+    The names of the cells and their times without gaps have shape `(n_obs,)`.
+    """
+    params = {
+        **cells.reading.params,
+        "time_unit": cells.unit,
+        "time_zero": cells.zero,
+        "method": str(fitted.recipe["name"]),
+        "n_obs": len(cells.x),
+        "n_untimed": cells.n_untimed,
+        "random_state": fitted.seed,
+        "threads": fitted.threads,
+        "score": "score" in fitted.heads,
+        "seconds": fitted.seconds,
+        "condition_key": None if cells.conditions is None else cells.conditions.names,
+        "scale": scale,
+        "device": str(fitted.device),
+        "shared_until": cells.shared_until,
+    }
+    if fitted.decoder is not None:
+        params |= {"decoder": fitted.decoder.kind, "decoder_r2": fitted.decoder.r2}
+    record = {
+        "cellflow_version": fitted.version,
+        "kind": "fit",
+        "params": plain(params),
+        "model": pack(fitted),
+        "history": dict(fitted.history),
+        "plans": plain(named_plans(fitted.plans, cells)),
+        "fingerprint": fingerprint(names, cells.x, times, ~cells.timed),
+    }
+    if cells.conditions is not None:
+        record["conditions"] = json.dumps(cells.conditions.state())
+    elif not fitted.generates:
+        record |= kept_cells(cells.snapshots(), fitted.seed)
+    return record
 
 
 def _staged(

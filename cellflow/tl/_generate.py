@@ -10,7 +10,7 @@ import numpy as np
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import cell_bytes, cells_of_fit
+from cellflow.adapter.moved import about_condition, about_extrapolation, cell_bytes, cells_of_fit
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.units import Time
 from cellflow.analysis.generated import Generated, generate_cells
@@ -21,7 +21,6 @@ from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
 from cellflow.core._warn import warn
 from cellflow.errors import InputWarning
-from cellflow.tl._provenance import about_condition, about_extrapolation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,15 +68,11 @@ def generate(
         Add `obs["log_density"]`. Exact up to 100 dimensions but for the solver's error; takes
         several times longer.
     extrapolate
-        Allow any time. By default it may lie at most one mean interval between snapshots outside
-        the times of the fit: farther out the result is arbitrary.
-    genes
-        Genes to decode: names, positions or a mask; the result has them in this order. All by
-        default, none with `[]`.
+        Allow any time; see `cf.tl.push`.
     random_state
         Seed; with one seed, fewer cells are the first of more.
-    key
-        `key_added` of the fit.
+    genes, key
+        See `cf.tl.push`.
 
     Returns
     -------

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from cellflow.adapter.columns import column_of
+from cellflow.adapter.findings import settle
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.errors import InputError, MissingKeyError, closest
+from cellflow.errors import InputError, closest
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -42,15 +44,10 @@ class Groups:
         ------
         MissingKeyError
             There is no such column.
+        InputError
+            Several columns have this name.
         """
-        known = list(map(str, adata.obs.columns))
-        if column not in adata.obs.columns:
-            msg = (
-                f"adata.obs[{column!r}] is missing. Expected a column of groups, one of"
-                f" {known}{closest(column, known)}."
-            )
-            raise MissingKeyError(msg)
-        values = adata.obs[column]
+        values = settle(column_of(adata, column, "groupby"))
         names = values.astype(object).map(cls.name).to_numpy(dtype=object)
         return cls(column, np.where(values.isna().to_numpy(), "", names).astype(object))
 

@@ -82,10 +82,8 @@ def log_density(
         Seed of the density.
     key
         `key_added` of the fit.
-    overwrite
-        Replace existing fields that were not written for this fit.
-    copy
-        Return a changed copy, and leave `adata` unchanged.
+    overwrite, copy
+        See `cf.tl.flow`.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import cell_bytes, moved_cells
+from cellflow.adapter.moved import about_extrapolation, cell_bytes, moved_cells
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.units import Time, is_label
 from cellflow.analysis.observed import Observed
@@ -19,7 +19,6 @@ from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
 from cellflow.errors import naming_cells
-from cellflow.tl._provenance import about_extrapolation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -73,16 +72,12 @@ def predict(
         Move cells by the diffusion with the same marginals instead of the flow; needs a fit with a
         score.
     extrapolate
-        Allow any time. By default it may lie at most one mean interval between snapshots outside
-        the observed times: farther out the fitted field is arbitrary, and states may grow without
-        bound.
-    genes
-        Genes to decode: names, positions or a mask; the result has them in this order. All by
-        default, none with `[]`.
+        Allow any time; see `cf.tl.push`. By default at most one mean interval outside the observed
+        times.
     random_state
         Seed of the draw and of the diffusion.
-    key
-        `key_added` of the fit.
+    genes, key
+        See `cf.tl.push`.
 
     Returns
     -------

@@ -9,16 +9,14 @@ import numpy as np
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import moved_cells
+from cellflow.adapter.moved import about_condition, about_extrapolation, moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.units import Time
 from cellflow.analysis.following import follow
 from cellflow.core._arguments import check_arguments
-from cellflow.core._numbers import shown
 from cellflow.core._settings import guarded
 from cellflow.core._typing import IntArray
 from cellflow.errors import InputError, naming_cells
-from cellflow.tl._provenance import about_condition, about_extrapolation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -214,12 +212,6 @@ def _rows(
     starts = fitted.starts
     wrong = starts > time if direction == "push" else starts < time
     rows = np.flatnonzero(~wrong) if cells is None else cell_rows(adata, cells)
-    if cells is not None and len(rows) == 0:
-        msg = (
-            f"cells={shown(cells)} chooses no cell; pass at least one, or None for all that can be"
-            " moved."
-        )
-        raise InputError(msg)
     if len(rows) == 0 or wrong[rows].any():
         side, other = ("after", "pull") if direction == "push" else ("before", "push")
         first = rows[wrong[rows]][0] if len(rows) else None

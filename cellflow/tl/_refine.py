@@ -72,13 +72,10 @@ def refine(
         Without `against`: leave out the inner snapshot nearest in time, fit again, add as much
         noise to its prediction as the population has, and measure whether refinement brings it
         nearer. Takes as long as a fit. With False, or with two snapshots, nothing is measured.
-    genes
-        Genes to decode: names, positions or a mask; the result has them in this order. All by
-        default, none with `[]`.
     random_state
         Seed of the second fit and of the classifier.
-    key
-        `key_added` of the fit.
+    genes, key
+        See `cf.tl.push`.
 
     Returns
     -------

@@ -9,7 +9,7 @@ import numpy as np
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import cell_bytes, cells_of_fit
+from cellflow.adapter.moved import about_condition, cell_bytes, cells_of_fit
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.units import Time
 from cellflow.core._arguments import check_arguments
@@ -18,7 +18,6 @@ from cellflow.core._numbers import ROUNDS, as_count
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
-from cellflow.tl._provenance import about_condition
 from cellflow.tl._times import require_inside
 
 if TYPE_CHECKING:
@@ -60,13 +59,10 @@ def sample(
         mapping, or the value alone where there is one column.
     n_steps
         Langevin steps per noise level.
-    genes
-        Genes to decode: names, positions or a mask; the result has them in this order. All by
-        default, none with `[]`.
     random_state
         Seed.
-    key
-        `key_added` of the fit.
+    genes, key
+        See `cf.tl.push`.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from cellflow.adapter.units import Time
 from cellflow.analysis.trajectories import CellTrajectories, Noise
 from cellflow.analysis.trajectories import trajectories as follow_cells
 from cellflow.core._arguments import check_arguments
-from cellflow.core._numbers import as_count, shown
+from cellflow.core._numbers import as_count
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray, RandomState
@@ -56,11 +56,8 @@ def simulate(
         A mask, positions or names; all cells by default.
     times, n_times, stochastic, n_rep, extrapolate, random_state
         See `cf.tl.trajectories`.
-    genes
-        Genes to decode: names, positions or a mask; the result has them in this order. All by
-        default, none with `[]`.
-    key
-        `key_added` of the fit.
+    genes, key
+        See `cf.tl.push`.
 
     Returns
     -------
@@ -107,9 +104,6 @@ def simulate(
     fitted = read_fitted(adata, key)
     grid = time_grid(fitted, times, n_times)
     rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
-    if len(rows) == 0:
-        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for all."
-        raise InputError(msg)
     n_rep = as_count("n_rep", n_rep)
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
     asked.require_room(len(rows) * n_rep * len(grid))

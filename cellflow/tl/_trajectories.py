@@ -65,17 +65,14 @@ def trajectories(
     n_rep
         Trajectories of each cell; more than one needs `stochastic`.
     extrapolate
-        Allow any time. By default times may lie at most one mean interval between snapshots outside
-        the times of the fit, because the fitted field is arbitrary farther out.
+        Allow any time; see `cf.tl.push`.
     random_state
         Seed of the noise. The noise of a cell depends on the seed and on its name only, not on
         other cells or on the order of rows.
     key
         `key_added` of the fit.
-    overwrite
-        Replace existing fields that were not written for this fit.
-    copy
-        Return a changed copy, and leave `adata` unchanged.
+    overwrite, copy
+        See `cf.tl.flow`.
 
     Returns
     -------

@@ -24,7 +24,6 @@ from cellflow.analysis.translation import (
 )
 from cellflow.core._arguments import check_arguments
 from cellflow.core._deprecated import Renamed, accepts
-from cellflow.core._numbers import shown
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray, RandomState
@@ -95,16 +94,13 @@ def translate(
     layer
         Expression that positions are decoded to; `adata.X` by default.
     genes
-        Genes to decode: names, positions or a mask; the result has them in this order. All by
-        default, none with `[]`.
+        See `cf.tl.push`.
     key_added
         Prefix of the names in `uns` and `var`; `"cellflow"` stands for `cf`.
     random_state
         Seed of the fits and of the halves.
-    threads, device
+    threads, device, progress
         See `cf.tl.flow`.
-    progress
-        Show progress bars. None: only in a terminal or a notebook.
 
     Returns
     -------
@@ -161,19 +157,14 @@ def translate(
     seed = as_seed(random_state)
     groups, rows = _groups(adata, groupby, source, target)
     source, target = rows
-    chosen = rows[source] if cells is None else _rows(adata, cells)
+    chosen = rows[source] if cells is None else cell_rows(adata, cells)
     name, x = settle(examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep))
     here, there = (Population(x[r], 0.0, index=r) for r in rows.values())
     require_enough(here, there)
     asked = asked_genes(adata, fitted_decoder(adata, x, name, layer), genes, key_added)
     asked.require_room(len(chosen))
     fitting = partial(
-        fit,
-        recipe=recipe,
-        random_state=seed,
-        threads=threads,
-        device=device,
-        progress=progress,
+        fit, recipe=recipe, random_state=seed, threads=threads, device=device, progress=progress
     )
     flow = fit_translation(here, there, fitting)
     with naming_cells(adata.obs_names[chosen]):
@@ -226,14 +217,6 @@ def _groups(
         )
         raise InputError(msg)
     return groups, rows
-
-
-def _rows(adata: AnnData, cells: Selection) -> IntArray:
-    rows = cell_rows(adata, cells)
-    if len(rows) == 0:
-        msg = f"cells={shown(cells)} chooses no cell; pass at least one, or None for the source."
-        raise InputError(msg)
-    return rows
 
 
 def _table(

@@ -74,8 +74,7 @@ def velocity(
     n_neighbors
         Number of neighbours that an arrow in an embedding is computed from.
     extrapolate
-        Allow cells of any time. By default their times may lie at most one mean interval between
-        snapshots outside the times of the fit.
+        Allow cells of any time; see `cf.tl.push`.
     key
         `key_added` of the fit.
     overwrite
@@ -258,12 +257,9 @@ def _params(
     before = adata.uns.get(key)
     if ("uns", key) in written(adata, fitted.keys) and isinstance(before, Mapping):
         known = np.ravel(np.asarray(before.get("embeddings", ()), dtype=object))
-        # Those whose arrows are still there; an edited list may hold anything.
-        kept = [
-            name
-            for name in known
-            if isinstance(name, str) and fitted.keys.velocity(name) in adata.obsm
-        ]
+        # An edited list may hold anything.
+        names = [name for name in known if isinstance(name, str)]
+        kept = [name for name in names if fitted.keys.velocity(name) in adata.obsm]
         embeddings = list(dict.fromkeys([*kept, *embeddings]))
     return {
         "method": "cellflow",

@@ -67,9 +67,9 @@ def without_layers(adata):
     return adata
 
 
-def raw_of(adata):
-    adata.raw = ad.AnnData(adata.layers["counts"].copy(), var=adata.var.copy())
-    del adata.layers["counts"]
+def raw_of(adata, layer="counts"):
+    adata.raw = ad.AnnData(adata.layers[layer].copy(), var=adata.var.copy())
+    del adata.layers[layer]
     return adata
 
 
@@ -210,6 +210,13 @@ def test_the_remedy_names_the_expression_that_the_representation_was_made_of(x, 
     assert remedy in row["remedy"]
     chosen = None if remedy == "layer=None" else "lognorm"
     assert not len(cf.pp.check(adata, "time", layer=chosen))
+
+
+def test_the_remedy_does_not_name_raw_as_a_layer():
+    adata = without_layers(raw_of(pca(counted(), "lognorm"), "lognorm"))
+    (row,) = cf.pp.check(adata, "time").to_dict("records")
+    assert row["found"].startswith("holds counts")
+    assert row["remedy"].startswith("Store the expression")
 
 
 def test_expression_that_nothing_decodes_is_said():

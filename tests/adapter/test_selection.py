@@ -17,11 +17,17 @@ from cellflow.errors import InputError, MissingKeyError
         (7, [7]),
         (np.arange(90) < 3, [0, 1, 2]),
         (pd.Series(np.arange(90) == 6), [6]),
-        ([], []),
     ],
 )
 def test_ways_to_choose(cells, chosen, rows):
     assert cell_rows(cells, chosen).tolist() == rows
+
+
+@pytest.mark.parametrize("none", [[], np.zeros(90, dtype=bool)])
+def test_there_is_some_cell_and_perhaps_no_gene(cells, none):
+    with pytest.raises(InputError, match="chooses no cell"):
+        cell_rows(cells, none)
+    assert gene_columns(cells, none[:12]).tolist() == []
 
 
 @pytest.mark.parametrize(

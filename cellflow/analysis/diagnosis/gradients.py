@@ -92,10 +92,8 @@ def mean_shift(
     share = np.ones(rows.shape) if weight is None else np.asarray(weight, dtype=np.float64)[rows]
     bandwidth = apart[:, -1] / np.sqrt(points.shape[1] + 2.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (
-            np.einsum("mk,mkd->md", share, points[rows] - queries[:, None])
-            / share.sum(axis=1)[:, None]
-        )
+        total = np.einsum("mk,mkd->md", share, points[rows] - queries[:, None])
+        mean = total / share.sum(axis=1)[:, None]
         return mean / bandwidth[:, None] ** 2, bandwidth
 
 

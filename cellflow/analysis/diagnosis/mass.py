@@ -90,15 +90,12 @@ def mass_balance(
     start = int(stream(seed, _REGION).integers(2**31))
     # Both clouds around the origin, so that no digit is lost in products.
     centre = q @ observed
-    partition = KMeans(n_regions, n_init=3, random_state=start).fit(
-        observed - centre, sample_weight=q
-    )
-    masses = np.array(
-        [
-            np.bincount(partition.predict(x - centre), weights=share, minlength=n_regions)
-            for x, share in ((pushed, p), (observed, q))
-        ]
-    )
+    partition = KMeans(n_regions, n_init=3, random_state=start)
+    partition.fit(observed - centre, sample_weight=q)
+    masses = [
+        np.bincount(partition.predict(x - centre), weights=share, minlength=n_regions)
+        for x, share in ((pushed, p), (observed, q))
+    ]
     sizes = [1.0 / float(share @ share) for share in (p, q)]
     pooled = np.average(masses, axis=0, weights=sizes)
     pooled /= pooled.sum()  # to the last bit, as the multinomial draws demand
@@ -114,6 +111,6 @@ def mass_balance(
         expected=float(by_chance.mean()),
         limit=float(np.quantile(by_chance, 0.99)),
         cell=int(middle[0, 0]),
-        pushed=float(masses[0, worst]),
-        observed=float(masses[1, worst]),
+        pushed=float(masses[0][worst]),
+        observed=float(masses[1][worst]),
     )

@@ -78,9 +78,8 @@ def _drawn(panels: Mapping[str, _Panel]) -> Markup:
     values: dict[str, list[float]] = {}
     for mark in (mark for panel in panels.values() for mark in panel.marks):
         values.setdefault(mark.name, []).append(mark.value)
-    means = {
-        name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()
-    }
+    known = {name: found for name, found in values.items() if np.isfinite(found).any()}
+    means = {name: float(np.nanmean(found)) for name, found in known.items()}
     names = sorted(means, key=means.__getitem__)
     letters = Letters.of(*names, *panels)
     width = max(pictures.WIDTH, 2.4 + 2.2 * len(panels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -82,15 +83,9 @@ def _on_embedding(contents: Contents, embedding: str) -> Iterator[Markup]:
     for time in contents.held.times:
         reference = contents.held.reference(contents.adata, time, known)
         if reference is not None:
-            place = _placing(reference.placed, plane.of(positions))
+            place = partial(reference.placed, embedding=plane.of(positions))
             drawn += list(_map(contents.held, time, place, plane, caption))
     yield from drawn or [element("p", NO_REFERENCE)]
-
-
-def _placing(
-    placed: Callable[[FloatArray, FloatArray], FloatArray], positions: FloatArray
-) -> Callable[..., FloatArray]:
-    return lambda x: placed(x, positions)
 
 
 def _map(
@@ -156,6 +151,5 @@ def _scatter(ax: Axes, panel: _Panel, n: int) -> None:
     xy = np.concatenate(drawn)
     order = stream(1).permutation(len(xy))
     size = float(np.clip(9_000 / len(xy), 2.5, 22.0))
-    ax.scatter(
-        xy[order, 0], xy[order, 1], s=size, c=np.array(shades)[order], alpha=0.55, linewidths=0
-    )
+    x, y = xy[order].T
+    ax.scatter(x, y, s=size, c=np.array(shades)[order], alpha=0.55, linewidths=0)

@@ -101,15 +101,13 @@ def numbers(contents: Contents) -> Iterator[Markup]:
 
 def _notes(held: Held) -> Iterator[tuple[str, str]]:
     """What went wrong, once, and in which rows."""
+    n_rows = len(held.table)
     found: dict[str, dict[str, None]] = {}
     for _, row in held.table[held.table["note"] != ""].iterrows():
         who = " ".join(filter(None, (row["method"], row["protocol"])))
         found.setdefault(row["note"], {})[f"{who}, {held.at(row['time'])}"] = None
     for note, rows in found.items():
-        yield (
-            ("; ".join(rows) if len(rows) <= _FEW else f"{len(rows)} of {len(held.table)} rows"),
-            note,
-        )
+        yield ("; ".join(rows) if len(rows) <= _FEW else f"{len(rows)} of {n_rows} rows"), note
 
 
 def _every_row(rows: pd.DataFrame) -> Markup:
@@ -125,10 +123,7 @@ def _every_row(rows: pd.DataFrame) -> Markup:
     cells = [
         (
             row["kind"],
-            [
-                number(row[name], decimals[name]) if name in decimals else row[name]
-                for name in columns
-            ],
+            [number(row[n], decimals[n]) if n in decimals else row[n] for n in columns],
         )
         for _, row in rows.iterrows()
     ]

@@ -62,9 +62,8 @@ def _tiles(held: Held) -> Markup:
     ]
     if held.main is not None:
         method, protocol = held.main
-        own = rows[
-            (rows["kind"] == "model") & (rows["method"] == method) & (rows["protocol"] == protocol)
-        ]
+        models = rows[rows["kind"] == "model"]
+        own = models[(models["method"] == method) & (models["protocol"] == protocol)]
         shown.insert(0, (own, "w1_half", f"W1 of {method} ({protocol}) to the hidden cells"))
         meaning = "skill: 0 is no better than interpolation, 1 as good as real cells"
         shown.append((own, "skill", meaning))
