@@ -78,7 +78,7 @@ class Cells:
 
     @property
     def time_unit(self) -> TimeUnit:
-        """What reads a time that is asked for."""
+        """Unit in which requested times are read."""
         return TimeUnit.of(self.unit, self.zero, self.reading.time_key)
 
     @property

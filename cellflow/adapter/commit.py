@@ -29,7 +29,7 @@ def commit(
     Parameters
     ----------
     adata
-        Where to.
+        What is changed.
     staged
         Values by slot and key.
     remove

@@ -60,9 +60,9 @@ Examination: TypeAlias = Generator[Finding, None, T]
 def settle(examination: Examination[T | None], *, again: bool = False, instead: str = "") -> T:
     """Run a check; raise its first error, warn, log its notes, and return what it read.
 
-    Warnings and notes come after the whole check has passed, so that an error is the only thing
-    said; of data that are read `again` after a fit, they have been said. A call that lacks the
-    argument of a remedy gives the remedy `instead`.
+    Warnings and notes come after the whole check has passed, so that an error comes alone. Where
+    data are read `again` after a fit, they are left out, because the fit gave them. A call that
+    lacks the argument of a remedy gives the remedy `instead`.
 
     Raises
     ------

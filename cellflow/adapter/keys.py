@@ -26,7 +26,7 @@ class Keys:
 
     With the default, per-cell results start with `cf_` and the names that other tools read
     (`velocity`, `Ms`, ...) are bare. With any other `key_added`, every name starts with it, so that
-    two fits never meet.
+    two fits do not overwrite each other.
 
     Parameters
     ----------

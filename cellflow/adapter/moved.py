@@ -49,7 +49,7 @@ def moved_cells(
     genes
         Those to decode.
     x
-        Where to, shape `(m, d)`.
+        States, shape `(m, d)`.
     rows
         The row of `adata` that each state came from, shape `(m,)`.
     obs

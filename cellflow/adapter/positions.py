@@ -1,4 +1,4 @@
-"""Positions of cells and their expression, out of whatever container holds them."""
+"""Positions of cells, from any container."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_GENES", "examine_positions", "read_positions"]
 
-#: With more genes than this, `use_rep="X"` is asked to go through PCA.
+#: With more genes than this, `use_rep="X"` is refused, and PCA recommended.
 MAX_GENES = 500
 #: What is stored sparse is made dense up to this many bytes.
 _DENSE_LIMIT = 2 * 1024**3
 #: Rows of a dask array that are computed together.
 _CHUNK = 65536
-#: Pictures: made for the eye, with distances and densities that mean nothing to a dynamics.
+#: Embeddings for drawing, whose distances and densities have no meaning.
 _PICTURES = re.compile(
     r"umap|t-?sne|draw_graph|force_?(directed|atlas)|(^|_)(fa2?|fr|kk|drl|spring)($|_)"
     r"|spring|phate|pacmap|trimap"
@@ -162,7 +162,7 @@ def _counts(x: Any) -> Iterator[Finding]:
 
 
 def _dense(value: Any, width: int) -> np.ndarray:
-    """The first `width` columns as a dense array, whatever holds them."""
+    """The first `width` columns as a dense array, from any container."""
     import pandas as pd
     import scipy.sparse as sp
 

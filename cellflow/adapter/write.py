@@ -29,7 +29,7 @@ def write(adata: AnnData, staged: Staged, *, remove: Iterable[tuple[str, str]] =
     Parameters
     ----------
     adata
-        Where to; a view becomes a copy, which is logged.
+        What is changed; a view becomes a copy, which is logged.
     staged
         Values by slot and key.
     remove

@@ -40,8 +40,8 @@ def follow(
     """Trajectories of cells at common times, forward from the start of each and backward before it.
 
     All cells stop at the same stations: the snapshots' times, the solver's steps, and `times`. So
-    they are moved together, whatever their starts, and still a cell's states do not depend on the
-    cells that are asked with it. A start that is no station is followed by itself.
+    they are moved together, whatever their starts, and a cell's states do not depend on the other
+    cells. Cells whose start is no station are followed apart from the others.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def follow_noisily(
     seed
         Of the noise.
     keys
-        What finds the noise of each cell: non-negative integers, shape `(n,)`.
+        What the noise of each cell depends on beside the seed: non-negative integers, shape `(n,)`.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def _at(paths: Trajectories, k: int) -> Trajectories:
 
 
 def _stations(flow: FittedDynamics, starts: FloatArray, times: FloatArray) -> FloatArray:
-    """Where everybody stops, from the earliest to the latest of all times asked for."""
+    """Stations of all cells, from the earliest to the latest of the starts and times."""
     from cellflow.simulation import require_few_steps
 
     low = min(starts.min(), times.min())

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Observed", "growth"]
 
-#: Mean intervals beyond the observed times up to which a question is answered without being asked
-#: for.
+#: Mean intervals outside the observed times that are allowed without `extrapolate`.
 REACH = 1.0
 #: Relative rounding of times that were computed, such as `last + interval`.
 _ROUNDING = 1e-9

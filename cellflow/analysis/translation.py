@@ -29,7 +29,7 @@ __all__ = [
 
 #: Smallest number of cells of a group whose halves can be compared.
 _LEAST = 40
-#: Cells of a group that a check looks at.
+#: Most cells of a group that a check uses.
 _LOOKED_AT = 2000
 # First keys of the random streams.
 _HALVES = 0
@@ -38,11 +38,11 @@ _LOOKS = 1
 
 @dataclass(frozen=True)
 class Checks:
-    """What speaks for a translation and what against it.
+    """Measures of the quality of a translation.
 
-    Distances and the classifier compare cells that the flow has not seen: they come from a second
-    flow, fitted on a random half of each group, and are about the other halves. The translation
-    itself was fitted on all cells and should do no worse.
+    Distances and the classifier are of held-out cells: a second flow is fitted on a random half of
+    each group and judged on the other halves. The translation itself was fitted on all cells and
+    should do no worse.
 
     Parameters
     ----------
@@ -57,11 +57,11 @@ class Checks:
     displacement
         Mean distance that a source cell is moved.
     displacement_null
-        The same for one random half of the source translated into the other: what sampling alone
-        moves a cell. A displacement that is not well above says nothing.
+        The same for one random half of the source translated into the other, which is due to
+        sampling alone. A displacement that is not well above it says nothing.
     displacement_others
         Mean displacement of the cells of other groups under the map, relative to that of the
-        source: where it is near 1, the map moves everybody alike, and is not about the source.
+        source: where it is near 1, the map moves all cells alike, not only those of the source.
     round_trip
         Mean distance between a source cell and itself translated there and back, relative to the
         spread of the source.
@@ -144,7 +144,7 @@ def check_translation(
     others: Mapping[str, FloatArray] | None = None,
     random_state: RandomState = 0,
 ) -> Checks:
-    """Ask of a translation what can be known without pairs; fits two more flows.
+    """Check a translation without pairs of cells; fits two more flows.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def check_translation(
     source, target, fit
         What it was made from.
     others
-        Cells `(n, d)` of unrelated groups by name. Of every group, up to 2,000 cells are looked at.
+        Cells `(n, d)` of unrelated groups by name. Of every group, up to 2,000 cells are used.
     random_state
         Seed of the halves.
 

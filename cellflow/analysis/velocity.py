@@ -45,7 +45,7 @@ def project(
     embedding
         Their coordinates in the picture, shape `(n, k)`.
     n_neighbors
-        Neighbours in `x` that a cell looks at.
+        Neighbours in `x` of each cell.
 
     Returns
     -------
@@ -81,8 +81,7 @@ def project(
         )
         raise InputError(msg)
     n_neighbors = as_count("n_neighbors", n_neighbors)
-    # Each cell is its own nearest neighbour; its displacement is zero, and zero displacements do
-    # not vote.
+    # Each cell is its own nearest neighbour; displacements of zero are left out.
     _, rows = nearest(x, x, n_neighbors + 1)
     arrows = np.zeros_like(embedding)
     for start in range(0, len(x), _CHUNK):

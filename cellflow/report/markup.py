@@ -89,7 +89,7 @@ def element(tag: str, *content: str, **attributes: str) -> Markup:
 
 
 def _escaped(text: str) -> str:
-    """The one way of text into the page: no tags, and no characters that a page must not hold."""
+    """Text without tags and without characters that a page must not hold; markup as it is."""
     return text if isinstance(text, Markup) else html.escape(clean(text), quote=True)
 
 
