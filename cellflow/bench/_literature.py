@@ -171,7 +171,7 @@ def literature(
         f" {'index' if clock == 'index' else cells.unit}"
     )
     table = _summary(found.table(), cells, clock)
-    table = _with_published(table, name, known.developed, dims, protocol)
+    table = _with_published(table, name, dims, protocol)
     logger.info("%s\n%s", about, found.verdict)
     table.attrs |= {"verdict": found.verdict, "about": about}
     return table
@@ -280,15 +280,15 @@ def _label(index: int, day: float, unit: str) -> str:
     return f"w1 at {index}" if unit == "index" else f"w1 at {index} ({unit} {day:g})"
 
 
-def _with_published(
-    table: pd.DataFrame, name: str, developed: str, dims: int, protocol: str
-) -> pd.DataFrame:
+def _with_published(table: pd.DataFrame, name: str, dims: int, protocol: str) -> pd.DataFrame:
     import pandas as pd
 
-    from cellflow.evaluation.sets import published
+    from cellflow.evaluation.sets import SETS, published
 
+    known = SETS[name].literature
+    assert known is not None
     selected = [
-        _SEEN + (_DEVELOPED if developed and method.startswith(developed) else "")
+        _SEEN + (_DEVELOPED if known.developed and method.startswith(known.developed) else "")
         for method in table["method"]
     ]
     ours = table.assign(source="here", selected=selected, mark="")
