@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -71,11 +71,7 @@ class Measure:
     name: str
     mean: float  # of the cells that were fitted
     scale: float  # of the same, positive
-
-    @property
-    def width(self) -> int:
-        """Number of features."""
-        return 1
+    width: ClassVar[int] = 1  # number of features
 
     def usable(self, value: object) -> bool:
         """Whether a value can be an amount."""

@@ -7,9 +7,6 @@ from typing import Any
 
 __all__ = ["compiled"]
 
-#: Flags of fast arithmetic that let minima be vectorised. Sums keep their order.
-_FINITE = frozenset({"nnan", "nsz", "contract"})
-
 
 def compiled(function: Callable[..., Any], *, finite: bool = False) -> Callable[..., Any]:
     """Compile a function by numba at its first call, and cache the machine code on disk.
@@ -20,7 +17,8 @@ def compiled(function: Callable[..., Any], *, finite: bool = False) -> Callable[
     """
     import numba
 
-    fastmath = set(_FINITE) if finite else False
+    # Flags of fast arithmetic that let minima be vectorised. Sums keep their order.
+    fastmath = {"nnan", "nsz", "contract"} if finite else False
     try:
         return numba.njit(cache=True, nogil=True, fastmath=fastmath)(function)
     except RuntimeError:  # no writable folder for the cache

@@ -97,7 +97,7 @@ def _fault(path: Path, target: Path) -> str:
     if target.exists() and not target.is_file():
         kind = "a folder" if target.is_dir() else "not a regular file"
         return f"{path} is {kind}; give the name of a file that may be replaced."
-    longest = _longest_name(folder)
+    longest = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
     if len(os.fsencode(target.name)) > longest:
         return (
             f"The name {target.name[:40]!r}... has {len(target.name)} characters; choose one of at"
@@ -137,10 +137,6 @@ def make_folder(folder: str | os.PathLike[str], *, argument: str = "folder") -> 
         )
         raise OutputError(msg)
     return target
-
-
-def _longest_name(folder: Path) -> int:
-    return os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
 
 
 def _shown(path: Path) -> str:

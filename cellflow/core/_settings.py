@@ -79,23 +79,19 @@ def _defaults() -> Iterator[None]:
     with _FILTERS, ExitStack() as stack:
         stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
         if "torch" in sys.modules:
-            _enter_defaults_of_torch(stack)
+            import torch
+
+            if torch.is_inference_mode_enabled():
+                stack.enter_context(torch.inference_mode(mode=False))
+            if not torch.is_grad_enabled():
+                stack.enter_context(torch.enable_grad())
+            for device in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(device):
+                    stack.enter_context(torch.autocast(device, enabled=False))
+            if torch.get_default_device().type != "cpu":
+                stack.enter_context(torch.device("cpu"))
+            stack.enter_context(_SINGLE_PRECISION())
         yield
-
-
-def _enter_defaults_of_torch(stack: ExitStack) -> None:
-    import torch
-
-    if torch.is_inference_mode_enabled():
-        stack.enter_context(torch.inference_mode(mode=False))
-    if not torch.is_grad_enabled():
-        stack.enter_context(torch.enable_grad())
-    for device in ("cpu", "cuda"):
-        if torch.is_autocast_enabled(device):
-            stack.enter_context(torch.autocast(device, enabled=False))
-    if torch.get_default_device().type != "cpu":
-        stack.enter_context(torch.device("cpu"))
-    stack.enter_context(_SINGLE_PRECISION())
 
 
 class _SinglePrecision:

@@ -99,11 +99,9 @@ def as_threads(threads: object) -> int | Literal["auto"]:
     InputError
         For anything but a positive integer or `"auto"`.
     """
-    return (
-        "auto"
-        if isinstance(threads, str) and threads == "auto"
-        else as_count("threads", threads, remedy=" or 'auto'")
-    )
+    if isinstance(threads, str) and threads == "auto":
+        return "auto"
+    return as_count("threads", threads, remedy=" or 'auto'")
 
 
 def choose_threads(threads: int | Literal["auto"], work: Callable[[], object]) -> int:
@@ -111,10 +109,8 @@ def choose_threads(threads: int | Literal["auto"], work: Callable[[], object]) -
     if threads != "auto":
         return threads
     seconds = {}
-    for candidate in {
-        1,
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-    }:
+    affinity = hasattr(os, "sched_getaffinity")
+    for candidate in {1, len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1}:
         with torch_threads(candidate):
             work()
             start = time.perf_counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any, Literal
@@ -131,15 +131,8 @@ class Decoder:
     @classmethod
     def from_state(cls, config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Decoder:
         """Rebuild a decoder from its plain values and its arrays."""
-        names = np.asarray(config["genes"], dtype=str)
-        return cls(
-            arrays["mean"],
-            arrays["loadings"],
-            names,
-            config["kind"],
-            config["r2"],
-            arrays.get("gene_r2"),
-        )
+        known = (np.asarray(config["genes"], dtype=str), config["kind"], config["r2"])
+        return cls(arrays["mean"], arrays["loadings"], *known, arrays.get("gene_r2"))
 
     @property
     def decodable(self) -> np.ndarray:
@@ -150,14 +143,9 @@ class Decoder:
 
     def only(self, rows: IntArray) -> Decoder:
         """Return the decoder of some genes, by their positions."""
+        affine = (self.mean[rows], self.loadings[rows])
         gene_r2 = None if self.gene_r2 is None else self.gene_r2[rows]
-        return replace(
-            self,
-            mean=self.mean[rows],
-            loadings=self.loadings[rows],
-            genes=self.genes[rows],
-            gene_r2=gene_r2,
-        )
+        return Decoder(*affine, self.genes[rows], self.kind, self.r2, gene_r2)
 
     def positions(self, x: FloatArray) -> FloatArray:
         """Expression at latent positions `(n, d)`, float32 of shape `(n, genes)`.
@@ -245,13 +233,8 @@ def _estimated(
     for k, candidate in enumerate(ridges):
         chosen = by_ridge & (ridge == k)
         maps[chosen] = candidate[chosen]
-    return (
-        everything.y - maps @ everything.x,
-        maps,
-        np.where(by_ridge, lowest, best),
-        worst,
-        by_ridge,
-    )
+    mean = everything.y - maps @ everything.x
+    return mean, maps, np.where(by_ridge, lowest, best), worst, by_ridge
 
 
 def _fit(loadings: FloatArray, shape: tuple[int, int]) -> bool:

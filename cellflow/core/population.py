@@ -247,28 +247,16 @@ def _rows(values: FloatArray | None, rows: IntArray) -> FloatArray | None:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Ends of paths, row by row; each row has its own interval.
+    """Ends of paths, row by row; each row has its own interval."""
 
-    Parameters
-    ----------
-    x0, x1
-        Ends, shape `(n, d)`.
-    t0, t1
-        Their times, shape `(n,)`.
-    context
-        Features of the pairs' condition, shape `(n, c)`, or None.
-    row
-        Row of each pair in the table of a prepared path's constants, shape `(n,)`; None where pairs
-        are drawn from plans directly.
-    warp
-        Random numbers for paths that are warped in time (`paths.TimeWarped`), uniform on [-1, 1],
-        shape `(n,)`; None for no warp.
-    """
-
-    x0: Tensor
-    x1: Tensor
-    t0: Tensor
+    x0: Tensor  # starts, `(n, d)`
+    x1: Tensor  # ends, `(n, d)`
+    t0: Tensor  # their times, `(n,)`
     t1: Tensor
-    context: Tensor | None = None
+    context: Tensor | None = None  # features of the pairs' condition, `(n, c)`
+    #: Row of each pair in the table of a prepared path's constants, `(n,)`; None where pairs are
+    #: drawn from plans directly.
     row: Tensor | None = None
+    #: Random numbers for paths that are warped in time (`paths.TimeWarped`), uniform on [-1, 1],
+    #: `(n,)`; None for no warp.
     warp: Tensor | None = None

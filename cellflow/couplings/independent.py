@@ -1,10 +1,4 @@
-r"""The independent coupling.
-
-.. math:: \pi_{ij} = a_i b_j
-
-The maximum of entropy among the plans with these marginals (independent conditional flow matching,
-Tong et al. 2024).
-"""
+"""The independent coupling, the maximum of entropy among the plans with its marginals."""
 
 from __future__ import annotations
 
@@ -35,8 +29,7 @@ class Independent:
         centre = target.weight @ target.x
         x = source.x - centre
         y = target.x - centre
-        spread = source.weight @ np.einsum("ij,ij->i", x, x) + target.weight @ np.einsum(
-            "ij,ij->i", y, y
-        )
+        spread = source.weight @ np.einsum("ij,ij->i", x, x)
+        spread += target.weight @ np.einsum("ij,ij->i", y, y)
         cost = spread - 2.0 * (source.weight @ x) @ (target.weight @ y)
         return ProductPlan(source.weight, target.weight, float(cost))

@@ -1,9 +1,4 @@
-r"""Transport between small random batches, as the literature couples during training.
-
-.. math:: \pi = \frac1K \sum_k \pi_k
-
-The mean of the plans :math:`\pi_k` of `K` pairs of random batches (Fatras et al. 2021).
-"""
+"""Transport between small random batches, as the literature couples during training."""
 
 from __future__ import annotations
 
@@ -27,7 +22,9 @@ __all__ = ["Minibatch"]
 
 @dataclass(frozen=True)
 class Minibatch:
-    """Another coupling, applied to random batches; the plan is the mean of theirs.
+    r"""Another coupling, applied to random batches; the plan is the mean of theirs.
+
+    .. math:: \pi = \frac1K \sum_k \pi_k
 
     The reference that published methods use, not a recommendation: the plan of small batches blurs
     the optimal one. All batches are solved up front, so that it is a plan like the others. Over all

@@ -1,10 +1,4 @@
-r"""Near-exact transport between whole populations, with a certificate.
-
-.. math:: \min_\pi \sum_{ij} \pi_{ij} |x_i - y_j|^2, \qquad \pi 1 = a, \quad \pi^T 1 = b
-
-Column generation with an auction (`cellflow.transport`). Dual feasible potentials bound the optimum
-from below (Kantorovich duality), and the gap between cost and bound is part of the plan.
-"""
+"""Near-exact transport between whole populations, with a certificate."""
 
 from __future__ import annotations
 
@@ -29,12 +23,15 @@ __all__ = ["Sparse"]
 class Sparse:
     r"""Optimal transport to a stated, certified accuracy, for tens of thousands of cells.
 
+    .. math:: \min_\pi \sum_{ij} \pi_{ij} |x_i - y_j|^2, \qquad \pi 1 = a, \quad \pi^T 1 = b
+
     A subsample is solved first, by the same method. Its potentials, extended to all cells, select
     pairs of small reduced cost :math:`|x_i - y_j|^2 - u_i - v_j`. Transport on these few pairs is
-    solved by an auction. A pass over all pairs gives a lower bound on the optimum, its rounding
-    error included, and the pairs that were missing. This is repeated until the bound is within
-    `tol`. Populations may have any sizes and weights; cells of weight zero have no mass in the
-    plan. In one dimension the plan is exact.
+    solved by an auction. A pass over all pairs gives dual feasible potentials, which bound the
+    optimum from below (Kantorovich duality), rounding error included, and the pairs that were
+    missing. This is repeated until the bound is within `tol`; the gap is part of the plan.
+    Populations may have any sizes and weights; cells of weight zero have no mass in the plan. In
+    one dimension the plan is exact.
 
     Time grows with the number of pairs (seconds for 20,000 by 20,000), memory with the number of
     cells. Unequal weights take two to three times as long as equal ones.

@@ -12,14 +12,7 @@ from cellflow.core._numbers import as_count
 from cellflow.core.population import Clock
 from cellflow.errors import InputError, closest
 
-__all__ = [
-    "Activation",
-    "Builder",
-    "Field",
-    "TimeInput",
-    "activation_module",
-    "check_shape",
-]
+__all__ = ["Activation", "Builder", "Field", "TimeInput", "activation_module", "check_shape"]
 
 Activation = Literal["silu", "gelu", "selu", "tanh", "softplus"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {

@@ -21,7 +21,7 @@ __all__ = [
     "spread_ratio",
 ]
 
-#: Numbers in a tile: 4 MiB, whatever the sizes of the clouds.
+#: Numbers in a tile, 4 MiB, for clouds of any size.
 _TILE = 2**19
 #: Points that the typical distance is taken from.
 _MEDIAN_POINTS = 500

@@ -82,9 +82,8 @@ def _labelled(
             " cell."
         )
         raise InputError(msg)
-    missing = [
-        k for k, value in enumerate(given) if value is None or value != value
-    ]  # NaN is not itself
+    # NaN is not itself.
+    missing = [k for k, value in enumerate(given) if value is None or value != value]
     if missing:
         msg = (
             f"`{name}_label` has no label for cell {missing[0]} ({len(missing)} in all); leave such"

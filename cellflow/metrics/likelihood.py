@@ -1,4 +1,4 @@
-"""How well a density foresees cells that it has not seen."""
+"""Negative log-likelihood of held-out cells under a density."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _COPY = 1 / 3
 
 @dataclass(frozen=True, eq=False)
 class Novelty:
-    """How near generated cells are to the training cells, beside real cells that are not their own.
+    """How near generated cells are to the training cells, compared with real cells.
 
     Parameters
     ----------
@@ -56,11 +56,11 @@ class Novelty:
 def nearest_neighbour_novelty(
     generated: FloatArray, training: FloatArray, *, held_out: FloatArray | None = None
 ) -> Novelty:
-    """Look for each generated cell's nearest training cell, and compare with what real cells have.
+    """Compare the distances of generated and of real cells to their nearest training cells.
 
     A model that returns its training cells scores perfectly in every distance between populations;
-    this tells it from one that has learned the population. Training cells at one position count
-    once.
+    this distinguishes it from one that has learned the population. Training cells at one position
+    count once.
 
     Parameters
     ----------

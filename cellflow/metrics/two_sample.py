@@ -18,7 +18,7 @@ from cellflow.errors import InputError
 
 __all__ = ["TwoSample", "c2st"]
 
-#: Fewer different cells than this tell nothing, and are too few for the folds.
+#: Fewest different cells: fewer say nothing, and are too few for the folds.
 _LEAST = 20
 #: Trees of the boosting; more only fit the noise of a few thousand cells.
 _N_TREES = 40
@@ -98,11 +98,11 @@ def c2st(
 
     Notes
     -----
-    The classifier adds up the log-odds of two that fail on different things. Boosted trees (on
-    histograms, 40 of them) see lost modes and bends along single coordinates, even one among fifty,
-    but nothing oblique. Logistic regression on a Gaussian kernel (Nyström, 200 landmarks, as wide
-    as two cells are apart) sees smooth differences in any direction, but nothing sharp. On one
-    thread it takes 2 seconds for 2,000 + 2,000 points in 5 dimensions and 4 in 50.
+    The classifier adds up the log-odds of two classifiers. Boosted trees (on histograms, 40 of
+    them) detect lost modes and bends along single coordinates, even one among fifty, but nothing
+    oblique. Logistic regression on a Gaussian kernel (Nyström, 200 landmarks, as wide as two cells
+    are apart) detects smooth differences in any direction, but nothing sharp. On one thread it
+    takes 2 seconds for 2,000 + 2,000 points in 5 dimensions and 4 in 50.
 
     The folds share their training cells, so the mean of their accuracies varies more than a
     binomial does, by a factor of 1.2 to 1.4 between equal Gaussians. The standard error holds the
@@ -133,9 +133,8 @@ def c2st(
     sizes = {name: int((weight > 0).sum()) for name, (_, weight) in clouds.items()}
     n_points = min(max_cells, *sizes.values())
     drawn = []
-    for name in sorted(
-        sizes, key=sizes.__getitem__
-    ):  # the smaller first, since it is what may be too small
+    # The smaller first, since it is what may be too small.
+    for name in sorted(sizes, key=sizes.__getitem__):
         drawn.append(_drawn(*clouds[name], n_points, stream(seed, 0)))
         n_different = len(np.unique(drawn[-1], axis=0))
         if n_different < _LEAST:
@@ -156,9 +155,8 @@ def c2st(
         right[~train] = (says(points[~train]) > 0) == label[~train]
     # Copies of one cell are right or wrong together.
     errors = np.bincount(group, right - np.array([right[label == c].mean() for c in (0, 1)])[label])
-    shared = 1.0 + n_folds / (
-        n_folds - 1.0
-    )  # Nadeau and Bengio: 1 / n_folds + n_test / n_train, over 1 / n_folds
+    # Nadeau and Bengio: 1 / n_folds + n_test / n_train, over 1 / n_folds.
+    shared = 1.0 + n_folds / (n_folds - 1.0)
     standard_error = math.sqrt(shared * float((errors**2).sum())) / (2 * n_points)
     return TwoSample(float(right.mean()), standard_error, n_points, n_folds)
 
@@ -166,8 +164,8 @@ def c2st(
 def _drawn(x: FloatArray, weight: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
     """Draw `n` points by systematic resampling, in random order."""
     order = np.lexsort((weight, *x.T))
-    x = x[order] + 0.0
-    weight = weight[order]  # there is one zero
+    x = x[order] + 0.0  # there is one zero
+    weight = weight[order]
     order = rng.permutation(len(x))
     return np.asarray(x[order[systematic(weight[order], n, rng)]])
 

@@ -43,30 +43,14 @@ class PreparedPath(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Coupled:
-    """The plans between snapshots, shared by fits with other seeds, paths or networks.
+    """The plans between snapshots, shared by fits with other seeds, paths or networks."""
 
-    Parameters
-    ----------
-    plans
-        One per interval.
-    summaries
-        What a fit records of each.
-    coupling
-        Description of the coupling that solved them.
-    frame
-        The model coordinates that they were solved in.
-    clock
-        Of the snapshots.
-    paths
-        Paths that were prepared on these plans, which fits of other seeds and networks share.
-    """
-
-    plans: Sequence[Plan]
-    summaries: Mapping[str, Mapping[str, Any]]
-    coupling: Mapping[str, Any]
-    frame: Frame
-    clock: Clock
-    paths: tuple[PreparedPath, ...] = ()
+    plans: Sequence[Plan]  # one per interval
+    summaries: Mapping[str, Mapping[str, Any]]  # what a fit records of each
+    coupling: Mapping[str, Any]  # description of the coupling that solved them
+    frame: Frame  # the model coordinates that they were solved in
+    clock: Clock  # of the snapshots
+    paths: tuple[PreparedPath, ...] = ()  # prepared on these plans, shared by the same fits
 
     def seconds(self, recipe: Recipe) -> float:
         """Seconds that the plans and the preparation of the path of a recipe took."""

@@ -22,13 +22,7 @@ from cellflow.core.population import Snapshots
 from cellflow.errors import InputError, InputTypeError
 from cellflow.fields.dynamics import Dynamics
 from cellflow.fields.ladder import Ladder, Moments
-from cellflow.model.coupled import (
-    NOISE_TIME,
-    Coupled,
-    beside_noise,
-    couple,
-    couple_again,
-)
+from cellflow.model.coupled import NOISE_TIME, Coupled, beside_noise, couple, couple_again
 from cellflow.model.description import describe
 from cellflow.model.flow import Flow
 from cellflow.model.recipe import Recipe

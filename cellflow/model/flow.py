@@ -116,12 +116,7 @@ class Flow(Queries):
 
     @classmethod
     @guarded
-    def load(
-        cls,
-        folder: str | os.PathLike[str],
-        *,
-        fields: Networks | None = None,
-    ) -> Flow:
+    def load(cls, folder: str | os.PathLike[str], *, fields: Networks | None = None) -> Flow:
         """Read a flow that `save` wrote; `fields` as of `from_state`.
 
         Raises

@@ -58,15 +58,15 @@ class Recipe:
     name
         As the literature has it.
     coupling
-        Who becomes whom.
+        Which cells of two snapshots are paired.
     path
-        How it gets there.
+        How a pair is connected.
     heads
         Networks with their objectives by name. `"velocity"` is always among them; `"score"` is a
         network at all noise levels (see `cellflow.fields.NoiseConditional`); any other name is
         free. A velocity alone by default.
     training
-        How.
+        Settings of the training loop.
     ladder
         Noise levels of the score, in model coordinates; None takes them from the cells
         (`Ladder.fitted`).

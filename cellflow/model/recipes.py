@@ -101,11 +101,11 @@ def curved_cfm(
     share, and are warped in time, because cells of one snapshot are not in step; in twenty
     dimensions and more, they keep the variance of the residuals of cells from their neighbours.
 
-    The curvature and the shift to dense places were found with the held-out snapshots of the
-    embryoid bodies of the published tables in sight; the attraction, the warp and the limit on
-    curvature were chosen on other sets, after which all constants were frozen. So the default's
-    figure on that one set is a development figure. None of the corrections changes the mean
-    velocity of a population in uniform motion.
+    The curvature and the shift to dense places were chosen on the held-out snapshots of the
+    embryoid bodies of the published tables; the attraction, the warp and the limit on curvature
+    were chosen on other sets, after which all constants were frozen. So the default's figure on
+    that one set is a development figure. None of the corrections changes the mean velocity of a
+    population in uniform motion.
 
     References
     ----------

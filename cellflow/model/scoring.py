@@ -133,7 +133,7 @@ def fit_score(
     scale
         Of the model's frame, see `Frame.fitted`.
     training
-        How.
+        Settings of the training loop.
     random_state
         Seed of the run.
     threads

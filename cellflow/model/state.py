@@ -63,11 +63,7 @@ def state(flow: Flow) -> tuple[dict[str, Any], dict[str, FloatArray]]:
             decoder and {"genes": decoder.genes.tolist(), "kind": decoder.kind, "r2": decoder.r2}
         ),
     }
-    arrays = {
-        "times": flow.times,
-        "frame.shift": flow.frame.shift,
-        "frame.scale": flow.frame.scale,
-    }
+    arrays = {"times": flow.times, "frame.shift": flow.frame.shift, "frame.scale": flow.frame.scale}
     weights = flow.dynamics.state_dict()
     arrays |= {_WEIGHTS + k: v.detach().cpu().numpy() for k, v in weights.items()}
     arrays |= {_HISTORY + k: v for k, v in flow.history.items()}

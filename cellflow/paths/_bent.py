@@ -74,6 +74,5 @@ class Bent(Wrapper):
     amplitude: Tensor  # `C` of every pair of the table, `(N, d)`
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre, shape `(n, d)`."""
         bend = torch.sin(math.pi * elapsed(t, pairs)[:, None]).square()
         return self.path.mean(t, pairs) + bend * self.amplitude[pairs.row].to(bend.dtype)

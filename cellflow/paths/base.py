@@ -95,15 +95,12 @@ class Wrapper(Path):
 
     @property
     def tabled(self) -> bool:
-        """True."""
         return True
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
-        """Refuse: only the prepared path has a centre."""
         unprepared(self)
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Width, shape `(n,)`."""
         return self.path.std(t, pairs)
 
     def resolved(self, clock: Clock) -> Path:
@@ -111,7 +108,6 @@ class Wrapper(Path):
         return replace(self, path=self.inner.resolved(clock))
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Path:
-        """The same path with its constants elsewhere."""
         given = {f.name: getattr(self, f.name) for f in fields(self)} | {"path": self.inner}
         moved: Any = {
             k: v.to(device, dtype) for k, v in given.items() if isinstance(v, Tensor | Path)
@@ -136,7 +132,6 @@ class Smoothed(Path):
         as_number("smoothing", self.smoothing, least=0.0)
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
-        """Width, shape `(n,)`."""
         return torch.full_like(t, self.smoothing)
 
 
@@ -153,11 +148,9 @@ class Formulas(Path):
     path: Path
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre, shape `(n, d)`."""
         return self.path.mean(t, pairs)
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Width, shape `(n,)`."""
         return self.path.std(t, pairs)
 
 

@@ -44,15 +44,12 @@ class BrownianBridge(Path):
             as_number("sigma", self.sigma, above=0.0, remedy=", or 'auto'")
 
     def resolved(self, clock: Clock) -> Path:
-        """Return the bridge with the number that `sigma="auto"` stands for in an experiment."""
         return replace(self, sigma=clock.sigma) if self.sigma == "auto" else self
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre, shape `(n, d)`."""
         return pairs.x0 + elapsed(t, pairs)[:, None] * (pairs.x1 - pairs.x0)
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Width, shape `(n,)`."""
         if self.sigma == "auto":
             msg = "sigma='auto' depends on the snapshots; fit with the recipe, or give a number."
             raise InputError(msg)

@@ -58,11 +58,9 @@ class LimitedHermite(Smoothed):
 
     @property
     def tabled(self) -> bool:
-        """True."""
         return True
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:  # noqa: ARG002 (the protocol of every path)
-        """Refuse: only the prepared path has a centre."""
         unprepared(self)
 
     def prepared(self, chains: Chains) -> Path:
@@ -141,7 +139,6 @@ class _Hermite(Wrapper):
     stop: Tensor
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre, shape `(n, d)`."""
         s = elapsed(t, pairs)[:, None]
         start, stop = (c[pairs.row].to(s.dtype) for c in (self.start, self.stop))
         return (

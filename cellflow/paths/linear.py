@@ -31,5 +31,4 @@ class Linear(Smoothed):
     """
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre, shape `(n, d)`."""
         return pairs.x0 + elapsed(t, pairs)[:, None] * (pairs.x1 - pairs.x0)

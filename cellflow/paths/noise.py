@@ -37,13 +37,10 @@ class FromNoise(Path):
 
     @property
     def generates(self) -> bool:
-        """True."""
         return True
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre, shape `(n, d)`."""
         return elapsed(t, pairs)[:, None] * pairs.x1
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Width, shape `(n,)`."""
         return 1.0 - (1.0 - self.smallest) * (t - pairs.t0) / (pairs.t1 - pairs.t0)

@@ -80,7 +80,6 @@ class _Rotated(Wrapper):
     stop: Tensor
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre, shape `(n, d)`."""
         s = elapsed(t, pairs)[:, None]
         start, stop = (c[pairs.row].to(s.dtype) for c in (self.start, self.stop))
         angle = 0.5 * math.pi * s

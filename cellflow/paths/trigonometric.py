@@ -45,7 +45,6 @@ class Trigonometric(Smoothed):
         return _Centred(self, torch.from_numpy(snapshots.times), torch.from_numpy(means))
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre, shape `(n, d)`."""
         angle = 0.5 * torch.pi * elapsed(t, pairs)[:, None]
         return torch.cos(angle) * pairs.x0 + torch.sin(angle) * pairs.x1
 
@@ -59,16 +58,14 @@ class _Centred(Path):
     means: Tensor  # `(k, d)`
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre, shape `(n, d)`."""
         start = self.means[torch.searchsorted(self.times, pairs.t0)].to(pairs.x0.dtype)
         stop = self.means[torch.searchsorted(self.times, pairs.t1)].to(pairs.x0.dtype)
         about = replace(pairs, x0=pairs.x0 - start, x1=pairs.x1 - stop)
         return torch.lerp(start, stop, elapsed(t, pairs)[:, None]) + self.path.mean(t, about)
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Width, shape `(n,)`."""
         return self.path.std(t, pairs)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> _Centred:
-        """The same path with its constants elsewhere; times stay float64."""
+        # Times stay float64.
         return replace(self, times=self.times.to(device), means=self.means.to(device, dtype))

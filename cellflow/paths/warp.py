@@ -54,9 +54,7 @@ class _Warped(Wrapper):
         return t + 2 * self.width * pairs.warp * u * (1 - u) * (pairs.t1 - pairs.t0)
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Centre, shape `(n, d)`."""
         return self.path.mean(self._warped(t, pairs), pairs)
 
     def std(self, t: Tensor, pairs: Pairs) -> Tensor:
-        """Width, shape `(n,)`."""
         return self.path.std(self._warped(t, pairs), pairs)

@@ -48,7 +48,13 @@ def certified(
     """
     supply, demand = whole_units(a, b)
     if x.shape[1] == 1:
-        return _sorted(x[:, 0], y[:, 0], supply, demand)
+        # The monotone plan is optimal.
+        rows = np.argsort(x[:, 0])
+        columns = np.argsort(y[:, 0])
+        i, j, units = monotone(supply[rows], demand[columns])
+        i = rows[i]
+        j = columns[j]
+        return Edges(i, j, units, float((x[i, 0] - y[j, 0]) ** 2 @ units / units.sum()), 0.0)
     from cellflow.transport.auction import Auction
     from cellflow.transport.columns import generate
     from cellflow.transport.problem import Problem
@@ -64,16 +70,6 @@ def certified(
     edge, i, units = _share_out(ends[0], found.units, own.label, supply)
     other, j, units = _share_out(ends[1][edge], units, their.label, demand)
     return Edges(i[other], j, units, found.cost, found.gap)
-
-
-def _sorted(x: FloatArray, y: FloatArray, supply: IntArray, demand: IntArray) -> Edges:
-    """Solve one dimension: the monotone plan is optimal."""
-    rows = np.argsort(x)
-    columns = np.argsort(y)
-    i, j, units = monotone(supply[rows], demand[columns])
-    i = rows[i]
-    j = columns[j]
-    return Edges(i, j, units, float((x[i] - y[j]) ** 2 @ units / units.sum()), 0.0)
 
 
 class _Distinct(NamedTuple):

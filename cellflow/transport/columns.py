@@ -104,12 +104,7 @@ class Solved(NamedTuple):
 
 
 def generate(
-    problem: Problem,
-    engine: type[Engine],
-    *,
-    gap: float,
-    rounds: int,
-    rng: np.random.Generator,
+    problem: Problem, engine: type[Engine], *, gap: float, rounds: int, rng: np.random.Generator
 ) -> Solved:
     """Generate arcs until the plan on them is certified to `gap`, or for so many rounds.
 
@@ -153,10 +148,7 @@ def generate(
 
 
 def _first_arcs(
-    problem: Problem,
-    engine: type[Engine],
-    gap: float,
-    rng: np.random.Generator,
+    problem: Problem, engine: type[Engine], gap: float, rng: np.random.Generator
 ) -> tuple[Arcs, Start]:
     """All pairs of small clouds; else pairs of small reduced cost by a subsample's potentials."""
     x = problem.x

@@ -59,7 +59,22 @@ def solve(x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, *, p: int)
     if x.shape[1] == 1:
         return solve_line(x[:, 0], y[:, 0], a, b, p=p)
     found = _on_few_arcs(x, y, a, b, p) if len(x) * len(y) > _DENSE_PAIRS else None
-    return _on_all_pairs(x, y, a, b, p) if found is None else found
+    if found is not None:
+        return found
+    n_bytes = 8 * len(x) * len(y)
+    if n_bytes > _MAX_BYTES:
+        msg = (
+            f"Exact transport between {len(x):,} and {len(y):,} cells was not certified on few"
+            f" arcs, and its cost matrix of {n_bytes / 2**30:.1f} GiB is above the limit of"
+            f" {_MAX_BYTES / 2**30:.0f} GiB; draw fewer cells."
+        )
+        raise CouplingError(msg)
+    from scipy.spatial.distance import cdist
+
+    # By differences, not by products: coinciding cells are at distance zero, to the last bit.
+    costs = cdist(x, y, "euclidean" if p == 1 else "sqeuclidean")
+    _, value, u, v = solve_dense(a, b, costs)
+    return Statistic(value, u, v)
 
 
 def _on_few_arcs(
@@ -107,24 +122,6 @@ def _extended(
         found = price(x[others], y, zero, v, p=p, dtype=np.float64, method="differences")
         potential[others] = found.row_min
     return potential
-
-
-def _on_all_pairs(x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray, p: int) -> Statistic:
-    """Solve on the matrix of all costs."""
-    n_bytes = 8 * len(x) * len(y)
-    if n_bytes > _MAX_BYTES:
-        msg = (
-            f"Exact transport between {len(x):,} and {len(y):,} cells was not certified on few"
-            f" arcs, and its cost matrix of {n_bytes / 2**30:.1f} GiB is above the limit of"
-            f" {_MAX_BYTES / 2**30:.0f} GiB; draw fewer cells."
-        )
-        raise CouplingError(msg)
-    from scipy.spatial.distance import cdist
-
-    # By differences, not by products: coinciding cells are at distance zero, to the last bit.
-    costs = cdist(x, y, "euclidean" if p == 1 else "sqeuclidean")
-    _, value, u, v = solve_dense(a, b, costs)
-    return Statistic(value, u, v)
 
 
 def solve_dense(

@@ -127,7 +127,7 @@ def price(
             height = min(_TARGETS, m - j0)
             tile = buffer[: height * width].reshape(height, width)
             fill(tile, i0, j0)
-            _scan(tile, i0, j0, *best_rows, *best_columns, group_limit, row_min, best)
+            _scan(tile, i0, j0, best_rows, best_columns, group_limit, row_min, best)
     return Priced(*best_rows[:2], *best_columns[:2], row_min.astype(np.float64), error)
 
 
@@ -223,12 +223,8 @@ def _scan(
     tile: FloatArray,
     i0: int,
     j0: int,
-    row_arc: IntArray,
-    row_value: FloatArray,
-    row_limit: FloatArray,
-    col_arc: IntArray,
-    col_value: FloatArray,
-    col_limit: FloatArray,
+    rows: _Lists,
+    cols: _Lists,
     group_limit: FloatArray,
     row_min: FloatArray,
     best: FloatArray,
@@ -248,17 +244,17 @@ def _scan(
         limit = group_limit[group]
         for i in range(n):
             row = i0 + i
-            if best[i] < row_limit[row] or best[i] < limit:
+            if best[i] < rows.limit[row] or best[i] < limit:
                 for j in range(start, stop):
                     value = tile[j, i]
                     column = j0 + j
-                    if value < row_limit[row]:
-                        _insert(row_value[row], row_arc[row], value, column)
-                        row_limit[row] = min(row_limit[row], row_value[row, -1])
-                    if value < col_limit[column]:
-                        _insert(col_value[column], col_arc[column], value, row)
-                        col_limit[column] = min(col_limit[column], col_value[column, -1])
-                        limit = col_limit[j0 + start]
+                    if value < rows.limit[row]:
+                        _insert(rows.value[row], rows.arc[row], value, column)
+                        rows.limit[row] = min(rows.limit[row], rows.value[row, -1])
+                    if value < cols.limit[column]:
+                        _insert(cols.value[column], cols.arc[column], value, row)
+                        cols.limit[column] = min(cols.limit[column], cols.value[column, -1])
+                        limit = cols.limit[j0 + start]
                         for other in range(j0 + start + 1, j0 + stop):
-                            limit = max(limit, col_limit[other])
+                            limit = max(limit, cols.limit[other])
         group_limit[group] = limit
