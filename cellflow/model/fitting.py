@@ -158,6 +158,12 @@ def _problem(snapshots: Snapshots, recipe: Recipe, plans: Coupled | None) -> _Pr
             " another method."
         )
         raise InputError(msg)
+    if recipe.generates and plans is not None:
+        msg = (
+            f"plans= with the recipe {recipe.name!r}, which generates cells from noise and couples"
+            " nothing; omit plans=."
+        )
+        raise InputError(msg)
     clock = NOISE_TIME if recipe.generates else snapshots.clock
     recipe = recipe.resolved(clock)
     frame = Frame.fitted(snapshots, recipe.scale)

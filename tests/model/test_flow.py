@@ -112,6 +112,8 @@ def test_plans_that_were_solved_before_give_the_same_fit_and_no_other_is_taken()
         fit(twice, "curved-cfm", plans=couple(tiny, "curved-cfm"))
     with pytest.raises(InputError, match="couples nothing"):
         couple(snapshots, "fm")
+    with pytest.raises(InputError, match="couples nothing; omit plans="):
+        fit(snapshots, "fm", plans=plans)
 
 
 def test_curved_paths_carry_populations_round_a_bend():
