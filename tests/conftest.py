@@ -5,8 +5,12 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
-# Each worker of `pytest -n` has one core. The libraries read these when they are loaded.
+# Each worker of `pytest -n` has one core. The libraries read these when they are loaded. numba is
+# one
+# of them, because its first parallel loop (scanpy has some) sets the number of threads of torch
+# too.
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+os.environ["NUMBA_NUM_THREADS"] = os.environ.get("NUMBA_NUM_THREADS", "1")
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
 
 import anndata as ad
