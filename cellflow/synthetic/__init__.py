@@ -52,6 +52,7 @@ def truth(system: System, t: float, x: FloatArray) -> dict[str, FloatArray]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> {name: known.shape for name, known in truth(Rotation(), 0.0, np.zeros((5, 2))).items()}
     {'velocity': (5, 2), 'log_density': (5,)}
     """
