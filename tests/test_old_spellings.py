@@ -114,6 +114,9 @@ def test_the_scale_of_a_selected_method_is_that_of_all_candidates(cells, monkeyp
     monkeypatch.setattr(selection, "curve", lambda found: pd.DataFrame({"method": ["ot-cfm"]}))
     cf.tl.flow(cells, "hours", method="auto", scale="each")
     assert [choice.recipe.name for choice in given] == ["curved-cfm", "ot-cfm", "sb-cfm"]
+    given.clear()
+    cf.tl.flow(cells, "hours", method=["ot-cfm", "i-cfm"], scale="each", overwrite=True)
+    assert [choice.recipe.name for choice in given] == ["ot-cfm", "i-cfm"]
     assert {choice.recipe.scale for choice in given} == {"each"}
 
 

@@ -55,6 +55,12 @@ class EvolvingDensity:
         self._times(as_number("time", self.time))
         if self.step is not None:
             as_number("step", self.step, above=0.0, remedy=", in units of time, or None")
+        if "log_weight" in self.flow.dynamics.rates:
+            msg = (
+                "The flow has a head that changes the mass of cells (log_weight); its density is"
+                " not computed yet. Fit without that head."
+            )
+            raise InputError(msg)
 
     @classmethod
     @guarded

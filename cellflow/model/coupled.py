@@ -127,7 +127,7 @@ def couple(
     InputError
         One snapshot only, or a recipe that generates and couples nothing.
     CouplingError
-        A plan that cannot be had.
+        A plan could not be computed.
     """
     clock = snapshots.clock
     recipe = by_name(DEFAULT if recipe is None else recipe, scale=scale).resolved(clock)
@@ -162,7 +162,7 @@ def couple_again(flow: FittedDynamics, snapshots: Snapshots) -> list[Plan]:
     InputError
         A coupling that is not cellflow's, of which the fit keeps a description only.
     CouplingError
-        A plan that cannot be had.
+        A plan could not be computed.
     """
     return solve_plans(flow.frame.snapshots_to_model(snapshots), coupling_from(flow.recipe))[0]
 

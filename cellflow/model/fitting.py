@@ -96,7 +96,7 @@ def fit(
     InputError
         One snapshot only, or an argument that is not usable.
     CouplingError
-        A plan that cannot be had.
+        A plan could not be computed.
     TrainingError
         A loss that is not finite.
     """

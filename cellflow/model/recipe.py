@@ -51,7 +51,7 @@ class Head:
 
 @dataclass(frozen=True, init=False)
 class Recipe:
-    """Everything that makes a method, short of the data.
+    """A method without data.
 
     Parameters
     ----------

@@ -98,7 +98,7 @@ def curved_cfm(
     Straight paths between two snapshots miss the bend of the population's own path, and on real
     time courses most of their error is that. Here the paths leave and arrive with the velocities of
     the neighbouring intervals, keep to where cells are dense, are drawn to cells that two snapshots
-    share, and are warped in time, because cells of one snapshot are not in step; in twenty
+    share, and are warped in time, because cells of one snapshot are at different stages; in twenty
     dimensions and more, they keep the variance of the residuals of cells from their neighbours.
 
     The curvature and the shift to dense places were chosen on the held-out snapshots of the

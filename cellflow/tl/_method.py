@@ -26,14 +26,15 @@ def scale_of_recipe(default: str) -> Moved:
     """
 
     def move(scale: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-        from cellflow.model.recipes import by_name
+        from cellflow.evaluation.arguments import several
+        from cellflow.evaluation.candidates import METHODS
+        from cellflow.model.recipes import Recipe, by_name
 
         method = arguments.get("method", default)
-        if method == "auto":
-            from cellflow.evaluation.candidates import METHODS
-
-            return {**arguments, "method": [by_name(name, scale=scale) for name in METHODS]}
-        return {**arguments, "method": by_name(method, scale=scale)}
+        if isinstance(method, str | Recipe) and method != "auto":
+            return {**arguments, "method": by_name(method, scale=scale)}
+        names = METHODS if method == "auto" else several(method)
+        return {**arguments, "method": [by_name(name, scale=scale) for name in names]}
 
     return Moved("method=cf.recipes.by_name(name, scale=...)", move)
 

@@ -285,7 +285,9 @@ def server(monkeypatch, tmp_path):
         thread.start()
         url = f"http://127.0.0.1:{httpd.server_port}"
         digest = hashlib.sha256(content).hexdigest()
-        source = module.Download("file.bin", f"{url}/file", digest, "https://example.org", "12 bytes")
+        source = module.Download(
+            "file.bin", f"{url}/file", digest, "https://example.org", "12 bytes"
+        )
         yield source, url, asked
         httpd.shutdown()
         thread.join()

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import cellflow as cf
+from cellflow.errors import InputError
 from cellflow.fields.dynamics import Dynamics
 
 RATE = 0.25
@@ -35,3 +36,8 @@ def test_a_prediction_keeps_the_share_of_each_source(growing):
     weight = later.obs["weight"].groupby(later.obs["source_time"]).sum()
     np.testing.assert_allclose(weight, [0.5, 0.5], rtol=1e-6)
     assert weight.sum() == pytest.approx(1.0)
+
+
+def test_a_density_with_growth_is_refused(growing):
+    with pytest.raises(InputError, match="changes the mass of cells"):
+        cf.tl.log_density(growing)
