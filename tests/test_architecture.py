@@ -222,7 +222,7 @@ def test_no_import_goes_in_circles() -> None:
 #: Modules that draw beside `cellflow.pl` and the report; `_text` only asks which fonts are
 #: installed.
 DRAWING = {"cellflow.core._text", "cellflow.cli._demo"}
-#: Packages, who may import them, and why nobody else.
+#: Packages, the modules that may import them, and the reason.
 FOREIGN: list[tuple[set[str], Callable[[str], bool], str]] = [
     (
         {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"},

@@ -1,6 +1,4 @@
-"""What a record in `uns` holds: one schema, whoever reads it; and what a record of somebody else's
-file may not do.
-"""
+"""Records in `uns`: one schema for all readers, and the limits of a record from another file."""
 
 import copy
 

@@ -1,6 +1,4 @@
-"""Conditions: columns as features, plans inside each condition, and combinations that nobody
-measured.
-"""
+"""Conditions: columns as features, plans inside each condition, unmeasured combinations."""
 
 import json
 
@@ -268,9 +266,7 @@ def additive(n=80, seed=0):
 
 
 def test_a_combination_that_was_held_out_is_better_with_conditions_than_without():
-    """The last line is seen without the drug, the other three with it: moves add up to what nobody
-    measured.
-    """
+    """One line is measured without the drug, three with it: moves add up to the unmeasured one."""
     x, time, context = additive()
     asked = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 1.0])
     trained = ~(context == asked).all(axis=1)

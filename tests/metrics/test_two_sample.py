@@ -101,8 +101,8 @@ def test_units_do_not_matter():
 
 
 def test_weights_are_the_population():
-    """Cells of weight zero are not there; and a mixture is told from its parts unless it is
-    weighted like them.
+    """Cells of weight zero do not count; a mixture differs from its parts unless the weights
+    are equal.
     """
     x, y = gaussians(300)
     far = 30.0 + np.random.default_rng(1).standard_normal((300, 3))
