@@ -38,6 +38,10 @@ class Population:
     context
         Features of each cell's condition (indicators, doses), shape `(n, c)`, or None. Cells are
         coupled within their condition, and the features are inputs of the networks.
+    growth
+        What is known beforehand of the growth of each cell, per unit of time, shape `(n,)`, or
+        None. A cell that is a source of a plan counts `exp(growth * h)` times, with `h` the length
+        of the interval.
     """
 
     x: FloatArray
@@ -46,6 +50,7 @@ class Population:
     index: IntArray = field(default=None)  # type: ignore[arg-type] # never None once made
     mass: float = 1.0
     context: FloatArray | None = None
+    growth: FloatArray | None = None
 
     def __post_init__(self) -> None:
         time = as_number("time", self.time)
@@ -69,6 +74,12 @@ class Population:
                 msg = f"context {at} has shape {context.shape}; expected ({n}, c)."
                 raise InputError(msg)
             object.__setattr__(self, "context", context)
+        if self.growth is not None:
+            growth = as_array(f"growth {at}", self.growth, shape="(n,)").astype(np.float64)
+            if len(growth) != n:
+                msg = f"growth {at} has shape {growth.shape}; expected ({n},)."
+                raise InputError(msg)
+            object.__setattr__(self, "growth", growth)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "index", index)
@@ -87,7 +98,21 @@ class Population:
             self.index[rows],
             self.mass,
             _rows(self.context, rows),
+            _rows(self.growth, rows),
         )
+
+    def expected(self, time: float) -> Population:
+        """The same cells, weighted by the mass of their descendants at a time, as `growth` has it.
+
+        Raises
+        ------
+        InputError
+            Rates so large that weights are not finite.
+        """
+        if self.growth is None:
+            return self
+        log_mass = self.growth * (time - self.time)
+        return replace(self, weight=self.weight * np.exp(log_mass - log_mass.max()))
 
     @property
     def is_uniform(self) -> bool:

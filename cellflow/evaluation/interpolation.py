@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from cellflow.core._settings import guarded
+from cellflow.core.plans import mass_at
 from cellflow.core.population import Pairs, Population, Snapshots
 from cellflow.errors import InputError
 from cellflow.evaluation.baselines import around
@@ -42,7 +43,8 @@ def path_interpolation(
 
     Returns
     -------
-    As many cells as the larger neighbouring snapshot has.
+    As many cells as the larger neighbouring snapshot has; with growth twice as many, weighted by
+    their masses.
 
     Raises
     ------
@@ -62,7 +64,7 @@ def path_interpolation(
     chosen = by_name(recipe)
     solved.require_for(inside, chosen, solved.frame)
     path = solved.path(inside, chosen)
-    _, tables = chained(inside, solved.plans)
+    _, tables = chained(inside, solved.plans, growing=chosen.grows)
     k = int(np.flatnonzero(snapshots.times == source.time)[0])
     a = inside[k]
     b = inside[k + 1]
@@ -76,4 +78,8 @@ def path_interpolation(
         row=torch.from_numpy(table.row),
     )
     x = path.mean(torch.full((n,), float(time), dtype=torch.float64), pairs).numpy()
-    return Population(solved.frame.to_data(x), float(time), table.plan.mass)
+    weight = table.plan.mass
+    if table.log_ratio is not None:
+        share = (time - source.time) / (target.time - source.time)
+        weight = weight * mass_at(table.log_ratio, share)
+    return Population(solved.frame.to_data(x), float(time), weight)

@@ -37,6 +37,7 @@ class PreparedPath(NamedTuple):
     """A path of a resolved recipe, the same with its constants, and the seconds that these took."""
 
     path: Path
+    grows: bool  # whether its pairs carry mass that grows
     prepared: Path
     seconds: float
 
@@ -66,7 +67,7 @@ class Coupled:
             return self
         start = time.perf_counter()
         path = self.path(self.frame.snapshots_to_model(snapshots), recipe)
-        made = PreparedPath(recipe.path, path, time.perf_counter() - start)
+        made = PreparedPath(recipe.path, recipe.grows, path, time.perf_counter() - start)
         return replace(self, paths=(*self.paths, made))
 
     @guarded
@@ -77,10 +78,11 @@ class Coupled:
         if known is not None:
             return known.prepared
         with torch_threads(1):
-            return recipe.path.prepared(Chains(inside, self.plans))
+            return recipe.path.prepared(Chains(inside, self.plans, growing=recipe.grows))
 
     def _known(self, resolved: Recipe) -> PreparedPath | None:
-        return next((known for known in self.paths if known.path == resolved.path), None)
+        wanted = (resolved.path, resolved.grows)
+        return next((known for known in self.paths if (known.path, known.grows) == wanted), None)
 
     def require_for(self, snapshots: Snapshots, recipe: Recipe, frame: Frame) -> None:
         """Make sure that the plans are those of a recipe on these snapshots.
@@ -190,7 +192,8 @@ def solve_plans(
 
 def _facts(plan: Plan) -> dict[str, Any]:
     n, m = plan.shape
-    return {"n_source": n, "n_target": m, "cost": plan.cost, "gap": plan.gap}
+    facts = {"n_source": n, "n_target": m, "cost": plan.cost, "gap": plan.gap}
+    return facts | {"total": plan.total}
 
 
 def _solved(
@@ -200,7 +203,7 @@ def _solved(
     reason = "as the recipe says"
     if isinstance(coupling, Auto):
         coupling, reason = coupling.choose(len(source), len(target), source.x.shape[1])
-    plan = coupling(source, target)
+    plan = coupling(source.expected(target.time), target)
     logger.info(
         "plan %s: %s (%s), cost %.4g, gap %s",
         key,

@@ -175,7 +175,9 @@ def _problem(snapshots: Snapshots, recipe: Recipe, plans: Coupled | None) -> _Pr
     else:
         plans.require_for(inside, recipe, frame)
     path = plans.path(inside, recipe)
-    pairs = Chains(inside, plans.plans).tables if recipe.path.tabled else plans.plans
+    pairs: Sequence[Plan] | Sequence[Table] = plans.plans
+    if recipe.path.tabled or recipe.grows:
+        pairs = Chains(inside, plans.plans, growing=recipe.grows).tables
     return _Problem(recipe, inside, plans, path, pairs)
 
 

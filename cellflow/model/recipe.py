@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from cellflow.core._warn import warn
@@ -14,7 +15,12 @@ from cellflow.errors import InputError, InputTypeError
 from cellflow.fields import MLP, Builder
 from cellflow.fields.dynamics import head_order
 from cellflow.fields.ladder import Ladder
-from cellflow.objectives import Objective, denoising_score_matching, velocity_matching
+from cellflow.objectives import (
+    Objective,
+    denoising_score_matching,
+    growth_matching,
+    velocity_matching,
+)
 from cellflow.paths import Path
 from cellflow.paths.base import as_path
 from cellflow.training import Training
@@ -22,6 +28,8 @@ from cellflow.training import Training
 __all__ = ["Head", "Recipe"]
 
 _TRAINING = Training()
+#: Network of a rate, one number per cell.
+_RATE = partial(MLP, out_dim=1)
 #: Stands for an argument that was not passed, where None has a meaning.
 _ABSENT: Any = object()
 
@@ -184,12 +192,32 @@ class Recipe:
         scored = self.with_head("score", Head(score, objective))
         return replace(scored, ladder=ladder, training=longer)
 
+    def with_growth(self, coupling: Coupling | None = None, *, growth: Builder = _RATE) -> Recipe:
+        """Return the same method, which learns how cells grow beside the velocity.
+
+        Parameters
+        ----------
+        coupling
+            Replaces that of the method. `couplings.Unbalanced` lets cells have more or fewer
+            descendants than others; the growth of a balanced plan is equal for all cells, except
+            where `Population.growth` says otherwise.
+        growth
+            Network of the rate, with one output.
+        """
+        grown = self.with_head("growth", Head(growth, growth_matching, along="log_weight"))
+        return grown if coupling is None else replace(grown, coupling=coupling)
+
     def resolved(self, clock: Clock) -> Recipe:
         """Replace every `sigma="auto"` by the number that it stands for in this experiment."""
         coupling = self.coupling
         if getattr(coupling, "sigma", None) == "auto":
             coupling = replace(coupling, sigma=clock.sigma)  # type: ignore[type-var] # a dataclass
         return replace(self, coupling=coupling, path=self.path.resolved(clock))
+
+    @property
+    def grows(self) -> bool:
+        """Whether cells have a mass that changes along their paths."""
+        return "log_weight" in self.along.values()
 
     @property
     def generates(self) -> bool:

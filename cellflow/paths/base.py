@@ -201,7 +201,11 @@ class PathSample:
         Width of the path, shape `(n,)`, and `z`, the standard normal noise that the state was drawn
         with, shape `(n, d)`.
     weight
-        Weight of each row in the loss, shape `(n,)`, or None for equal weights.
+        Weight of each row in the loss, shape `(n,)`, or None for equal weights: the mass of its
+        pair, where pairs carry mass that grows.
+    growth
+        Rate at which the logarithm of the pair's mass grows per unit of time, shape `(n,)`, or
+        None.
     context
         Features of each row's condition, shape `(n, c)`, or None.
     level, probe
@@ -219,6 +223,7 @@ class PathSample:
     std: Tensor | None = None
     z: Tensor | None = None
     weight: Tensor | None = None
+    growth: Tensor | None = None
     context: Tensor | None = None
     level: Tensor | None = None
     probe: Tensor | None = None

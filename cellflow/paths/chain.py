@@ -16,7 +16,7 @@ from cellflow.core._neighbors import nearest
 from cellflow.core._random import stream, systematic
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.conditions import shared_conditions
-from cellflow.core.plans import BlockPlan, EdgePlan, Plan
+from cellflow.core.plans import BlockPlan, EdgePlan, GrowingPairs, Plan, growing_pairs
 from cellflow.core.population import Pairs, Population, Snapshots
 
 __all__ = ["Chain", "Chains", "Neighborhood", "Pool", "Table", "chained", "smoothed"]
@@ -136,6 +136,9 @@ class Table:
 
     plan: EdgePlan
     row: IntArray
+    #: Growth of each pair relative to its population, over the interval, `(e,)`; None without
+    #: growth. With it, pairs are drawn and weighted as `core.plans.growing` describes.
+    log_ratio: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +147,11 @@ class Chains(Sequence[Chain]):
 
     snapshots: Snapshots  # in model coordinates
     plans: Sequence[Plan]  # one per interval
+    growing: bool = False  # whether pairs carry mass that grows
 
     @cached_property
     def _drawn(self) -> tuple[list[Chain], list[Table]]:
-        return chained(self.snapshots, self.plans)
+        return chained(self.snapshots, self.plans, growing=self.growing)
 
     @property
     def tables(self) -> list[Table]:
@@ -161,13 +165,15 @@ class Chains(Sequence[Chain]):
         return self._drawn[0][number]
 
 
-def chained(snapshots: Snapshots, plans: Sequence[Plan]) -> tuple[list[Chain], list[Table]]:
+def chained(
+    snapshots: Snapshots, plans: Sequence[Plan], *, growing: bool = False
+) -> tuple[list[Chain], list[Table]]:
     """Draw the pairs that a curved path is prepared for.
 
     The result is a chain for each condition and a table for each interval. As many pairs are drawn
-    from a plan as its larger snapshot has cells, by systematic resampling where the plan has edges.
-    They depend on the plans alone, so that all fits that share plans share what is prepared from
-    them.
+    from a plan as its larger snapshot has cells, by systematic resampling where the plan has edges;
+    twice as many with growth (see `growing_pairs`). They depend on the plans alone, so that all
+    fits that share plans share what is prepared from them.
 
     Parameters
     ----------
@@ -175,8 +181,11 @@ def chained(snapshots: Snapshots, plans: Sequence[Plan]) -> tuple[list[Chain], l
         In model coordinates.
     plans
         One per interval.
+    growing
+        Whether pairs carry mass that grows.
     """
     parts = [shared_conditions(a, b) for a, b in snapshots.intervals]
+    drawn: list[list[GrowingPairs]] = []
     chains: list[Chain] = []
     first = 0
     for c in range(len(parts[0])):
@@ -187,33 +196,53 @@ def chained(snapshots: Snapshots, plans: Sequence[Plan]) -> tuple[list[Chain], l
             tuple(p.part(rows) for p, rows in zip(snapshots.populations, members, strict=True))
         )
         own = [plan.plans[c] if isinstance(plan, BlockPlan) else plan for plan in plans]
-        drawn = [_drawn(plan, stream(_PAIRS, c, k)) for k, plan in enumerate(own)]
-        chains.append(Chain(inside, own, [i for i, _ in drawn], [j for _, j in drawn], first))
-        first += sum(len(i) for i, _ in drawn)
-
-    tables = []
-    for k, plan in enumerate(plans):
-        masses = plan.masses if isinstance(plan, BlockPlan) else np.ones(1)
-        i = np.concatenate([parts[k][c][1][chain.i[k]] for c, chain in enumerate(chains)])
-        j = np.concatenate([parts[k][c][2][chain.j[k]] for c, chain in enumerate(chains)])
-        lengths = [len(chain.i[k]) for chain in chains]
-        mass = np.repeat(masses / lengths, lengths)
-        row = np.concatenate(
-            [chain.first + np.arange(r.start, r.stop) for chain in chains for r in [chain.rows[k]]]
-        )
-        drawn_plan = EdgePlan(plan.shape, i, j, mass, plan.cost, plan.gap, plan.total)
-        tables.append(Table(drawn_plan, row[mass > 0]))
-    return chains, tables
+        drawn.append([])
+        for k, (plan, ends) in enumerate(zip(own, inside.intervals, strict=True)):
+            rng = stream(_PAIRS, c, k)
+            pairs = growing_pairs(plan, *ends, max(plan.shape), rng) if growing else None
+            drawn[c].append(_drawn(plan, rng) if pairs is None else pairs)
+        chain = Chain(inside, own, [p.i for p in drawn[c]], [p.j for p in drawn[c]], first)
+        chains.append(chain)
+        first += sum(len(i) for i in chain.i)
+    return chains, [
+        _table(plan, k, parts[k], chains, [of[k] for of in drawn], growing=growing)
+        for k, plan in enumerate(plans)
+    ]
 
 
-def _drawn(plan: Plan, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+def _drawn(plan: Plan, rng: np.random.Generator) -> GrowingPairs:
+    """Draw pairs by their mass in the plan; no growth."""
     n = max(plan.shape)
     if isinstance(plan, EdgePlan):
         # In the order of the source cells, so that each of them gets its share.
         order = np.lexsort((plan.j, plan.i))
         edge = order[systematic(plan.mass[order], n, rng)]
-        return plan.i[edge], plan.j[edge]
-    return plan.sample(n, rng)
+        return GrowingPairs(plan.i[edge], plan.j[edge], np.zeros(n))
+    return GrowingPairs(*plan.sample(n, rng), np.zeros(n))
+
+
+def _table(
+    plan: Plan,
+    k: int,
+    parts: Sequence[tuple[FloatArray, IntArray, IntArray]],
+    chains: Sequence[Chain],
+    drawn: Sequence[GrowingPairs],
+    *,
+    growing: bool,
+) -> Table:
+    """The pairs of interval `k`, of all conditions."""
+    masses = np.ones(1)
+    if isinstance(plan, BlockPlan):
+        masses = plan.shares if growing else plan.masses
+    i = np.concatenate([rows[pairs.i] for (_, rows, _), pairs in zip(parts, drawn, strict=True)])
+    j = np.concatenate([rows[pairs.j] for (_, _, rows), pairs in zip(parts, drawn, strict=True)])
+    lengths = [len(pairs.i) for pairs in drawn]
+    mass = np.repeat(masses / lengths, lengths)
+    row = np.concatenate([c.first + np.arange(c.rows[k].start, c.rows[k].stop) for c in chains])
+    log_ratio = np.concatenate([pairs.log_ratio for pairs in drawn])
+    edges = EdgePlan(plan.shape, i, j, mass, plan.cost, plan.gap, plan.total)
+    kept = mass > 0
+    return Table(edges, row[kept], log_ratio[kept] if growing else None)
 
 
 def smoothed(population: Population, values: FloatArray, k: int) -> FloatArray:

@@ -11,7 +11,7 @@ import torch
 
 from cellflow.core._random import stream
 from cellflow.core._typing import IntArray
-from cellflow.core.plans import Plan
+from cellflow.core.plans import Plan, mass_at
 from cellflow.core.population import Pairs, Snapshots
 from cellflow.paths.base import Path, PathSample, as_path, sample
 from cellflow.paths.chain import Table
@@ -102,6 +102,8 @@ class Stream:
         )
         self._starts = np.concatenate([[0], np.cumsum([len(p) for p in snapshots.populations])])
         self._times = snapshots.times
+        masses = [p.mass for p in snapshots.populations]
+        self._log_masses = np.diff(np.log(masses))
         self._tables = [plan for plan in plans if isinstance(plan, Table)]
         self._plans: list[Plan] = [plan.plan if isinstance(plan, Table) else plan for plan in plans]
         self._path = as_path(path).to(device, self._cells.dtype)
@@ -126,24 +128,25 @@ class Stream:
             aside[chosen] = min(_LEAST_ASIDE, 0.1 * share) <= mass <= 0.5
         return aside
 
-    def _draw(self, interval: int, n: int, rng: np.random.Generator) -> list[IntArray]:
-        """Draw `n` pairs of an interval: rows of both cells and, of a table, numbers."""
+    def _draw(self, interval: int, n: int, rng: np.random.Generator) -> list[np.ndarray]:
+        """Draw `n` pairs of an interval: rows of both cells and, of a table, numbers and growth."""
         if not self._tables:
             return list(self._plans[interval].sample(n, rng))
         table = self._tables[interval]
         edge = table.plan.edges(n, rng)
-        return [table.plan.i[edge], table.plan.j[edge], table.row[edge]]
+        drawn = [table.plan.i[edge], table.plan.j[edge], table.row[edge]]
+        return drawn if table.log_ratio is None else [*drawn, table.log_ratio[edge]]
 
     def _pairs(
         self, interval: int, n: int, rng: np.random.Generator, *, aside: bool
-    ) -> list[IntArray]:
+    ) -> list[np.ndarray]:
         """Draw `n` pairs that start among the cells set aside, or among the others; see `_draw`."""
         plan = self._plans[interval]
         mark = self._aside[interval]
         if n == 0 or not mark.any():
             return self._draw(interval, n, rng)
         share = float(plan.row_mass[mark == aside].sum() / plan.row_mass.sum())
-        found: list[list[IntArray]] = []
+        found: list[list[np.ndarray]] = []
         missing = n
         while missing > 0:
             drawn = self._draw(interval, int(1.1 * missing / share) + 16, rng)
@@ -154,14 +157,14 @@ class Stream:
 
     def _ends(
         self, n: int, rng: np.random.Generator, intervals: Sequence[int], *, aside: bool
-    ) -> list[IntArray]:
-        """Draw `n` pairs: rows of both cells, intervals and, of tables, numbers of the pairs."""
+    ) -> list[np.ndarray]:
+        """Draw `n` pairs: rows of both cells, intervals and, of tables, what `_draw` adds."""
         gaps = np.diff(self._times)[list(intervals)]
         counts = rng.multinomial(n, gaps / gaps.sum())
         rows = []
         for k, size in zip(intervals, counts.tolist(), strict=True):
-            i, j, *row = self._pairs(k, size, rng, aside=aside)
-            rows.append((i + self._starts[k], j + self._starts[k + 1], np.full(size, k), *row))
+            i, j, *more = self._pairs(k, size, rng, aside=aside)
+            rows.append((i + self._starts[k], j + self._starts[k + 1], np.full(size, k), *more))
         order = rng.permutation(n)
         return [np.concatenate(side)[order] for side in zip(*rows, strict=True)]
 
@@ -169,7 +172,7 @@ class Stream:
         self, n: int, rng: np.random.Generator, intervals: Sequence[int], *, aside: bool
     ) -> PathSample:
         """Draw `n` points of some intervals, in random order."""
-        source, target, interval, *row = self._ends(n, rng, intervals, aside=aside)
+        source, target, interval, *more = self._ends(n, rng, intervals, aside=aside)
         # Times are float64 until the network has scaled them, so that small differences between
         # late times are not lost.
         t0 = self._times[interval]
@@ -186,23 +189,45 @@ class Stream:
             self._tensor(t0),
             self._tensor(t1),
             None if self._context is None else self._context[end],
-            self._tensor(row[0]) if row else None,
-            self._tensor(2.0 * rng.random(n) - 1.0) if row else None,
+            self._tensor(more[0]) if more else None,
+            self._tensor(2.0 * rng.random(n) - 1.0) if more else None,
         )
         points = sample(self._path, self._tensor(t), pairs, self._tensor(z))
+        log_ratio = more[1] if len(more) > 1 else None
+        if log_ratio is not None:
+            growth = (log_ratio + self._log_masses[interval]) / (t1 - t0)
+            mass = mass_at(log_ratio, (t - t0) / (t1 - t0))
+            points = replace(points, weight=self._float(mass), growth=self._float(growth))
         if not self._fresh:
             return points
         first = rng.random(n) < 0.5
-        ends = self._tensor(np.where(first, source, target))
-        observed = PathSample(
-            self._tensor(np.where(first, t0, t1)),
-            self._cells[ends],
-            torch.zeros_like(points.velocity),
-            std=torch.zeros_like(points.t, dtype=points.x.dtype),
-            z=self._tensor(rng.standard_normal(z.shape, dtype=np.float32)),
+        observed = self._observed(pairs, start, end, first, log_ratio, rng)
+        return replace(refreshed(points, rng), observed=refreshed(observed, rng))
+
+    def _observed(
+        self,
+        pairs: Pairs,
+        start: torch.Tensor,
+        end: torch.Tensor,
+        first: np.ndarray,
+        log_ratio: np.ndarray | None,
+        rng: np.random.Generator,
+    ) -> PathSample:
+        """The cells at the first or the second end of each pair, as points without width."""
+        at_first = self._tensor(first)
+        x = self._cells[torch.where(at_first, start, end)]
+        return PathSample(
+            torch.where(at_first, pairs.t0, pairs.t1),
+            x,
+            torch.zeros_like(x),
+            std=x.new_zeros(len(x)),
+            z=self._tensor(rng.standard_normal(x.shape, dtype=np.float32)),
+            weight=None if log_ratio is None else self._float(mass_at(log_ratio, 1.0 - first)),
             context=pairs.context,
         )
-        return replace(refreshed(points, rng), observed=refreshed(observed, rng))
+
+    def _float(self, a: np.ndarray) -> torch.Tensor:
+        return self._tensor(a.astype(np.float32))
 
     def _tensor(self, a: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(a).to(self._device)

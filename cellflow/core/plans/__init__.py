@@ -3,7 +3,19 @@
 from cellflow.core.plans.base import Plan, Side
 from cellflow.core.plans.blocks import BlockPlan
 from cellflow.core.plans.edges import EdgePlan
+from cellflow.core.plans.growing import GrowingPairs, growing_pairs, log_factors, mass_at
 from cellflow.core.plans.potentials import PotentialPlan
 from cellflow.core.plans.product import ProductPlan
 
-__all__ = ["BlockPlan", "EdgePlan", "Plan", "PotentialPlan", "ProductPlan", "Side"]
+__all__ = [
+    "BlockPlan",
+    "EdgePlan",
+    "GrowingPairs",
+    "Plan",
+    "PotentialPlan",
+    "ProductPlan",
+    "Side",
+    "growing_pairs",
+    "log_factors",
+    "mass_at",
+]

@@ -54,6 +54,14 @@ class Plan(Protocol):
     def sample(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
         """Draw `n` pairs (source rows, target rows) in proportion to mass; each draw is O(1)."""
 
+    def partners(
+        self, cells: IntArray, rng: np.random.Generator, side: Side = "source"
+    ) -> IntArray:
+        """Draw a partner for each given cell `(k,)` of `side`, by its share of the cell's mass.
+
+        Every cell must have mass in the plan; each draw is O(log of the number of its partners).
+        """
+
     def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
         """Mean of the other side's `values` given each cell of `side`.
 

@@ -123,6 +123,21 @@ class BlockPlan:
             j[here] = self.columns[k][target]
         return i, j
 
+    def partners(
+        self, cells: IntArray, rng: np.random.Generator, side: Side = "source"
+    ) -> IntArray:
+        """Draw a partner for each cell inside its group; see `Plan.partners`."""
+        cells = np.asarray(cells)
+        own, others = (self.rows, self.columns) if side == "source" else (self.columns, self.rows)
+        found = np.empty(len(cells), dtype=np.int64)
+        place = np.full(self.shape[0 if side == "source" else 1], -1)
+        for plan, here, there in zip(self.plans, own, others, strict=True):
+            place[:] = -1
+            place[here] = np.arange(len(here))
+            inside = np.flatnonzero(place[cells] >= 0)
+            found[inside] = there[plan.partners(place[cells[inside]], rng, side)]
+        return found
+
     def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
         """Conditional mean of the other side; see `Plan.barycentre`."""
         values = np.asarray(values, dtype=np.float64)

@@ -94,6 +94,28 @@ class EdgePlan:
         """Draw the numbers of `n` edges."""
         return self._table.draw(n, rng)
 
+    @cached_property
+    def _ordered(self) -> dict[Side, tuple[IntArray, FloatArray]]:
+        """For either side, its edges cell by cell, and the cumulative masses of these edges."""
+        ordered: dict[Side, tuple[IntArray, FloatArray]] = {}
+        for side, key in (("source", (self.j, self.i)), ("target", (self.i, self.j))):
+            order = np.lexsort(key)
+            ordered[side] = (order, np.cumsum(self.mass[order]))  # type: ignore[index]
+        return ordered
+
+    def partners(
+        self, cells: IntArray, rng: np.random.Generator, side: Side = "source"
+    ) -> IntArray:
+        """Draw a partner for each cell among its edges; see `Plan.partners`."""
+        order, ends = self._ordered[side]
+        here, there = (self.i, self.j) if side == "source" else (self.j, self.i)
+        first = np.searchsorted(here[order], cells, side="left")
+        last = np.searchsorted(here[order], cells, side="right")
+        below = np.where(first > 0, ends[first - 1], 0.0)
+        place = below + rng.random(len(cells)) * (ends[last - 1] - below)
+        edge = np.searchsorted(ends, place, side="right")
+        return there[order[np.clip(edge, first, last - 1)]]
+
     def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
         """Conditional mean of the other side; see `Plan.barycentre`."""
         import scipy.sparse as sp

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -149,6 +149,18 @@ class PotentialPlan:
         table, targets = self._table
         i = table.draw(n, rng)
         return i, targets[i, rng.integers(self.draws_per_row, size=n)].astype(np.int64)
+
+    @cached_property
+    def reversed(self) -> PotentialPlan:
+        """The same plan with source and target exchanged."""
+        return replace(self, x=self.y, y=self.x, a=self.b, b=self.a, f=self.g, g=self.f)
+
+    def partners(
+        self, cells: IntArray, rng: np.random.Generator, side: Side = "source"
+    ) -> IntArray:
+        """Draw a partner for each cell; see `Plan.partners` and `draws_per_row`."""
+        _, targets = (self if side == "source" else self.reversed)._table
+        return targets[cells, rng.integers(self.draws_per_row, size=len(cells))].astype(np.int64)
 
     def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
         """Conditional mean of the other side; see `Plan.barycentre`."""

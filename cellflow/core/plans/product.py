@@ -49,6 +49,15 @@ class ProductPlan:
         rows, columns = self._tables
         return rows.draw(n, rng), columns.draw(n, rng)
 
+    def partners(
+        self,
+        cells: IntArray,
+        rng: np.random.Generator,
+        side: Side = "source",
+    ) -> IntArray:
+        """Draw a partner for each cell, the same distribution for all; see `Plan.partners`."""
+        return self._tables[1 if side == "source" else 0].draw(len(cells), rng)
+
     def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
         """Conditional mean of the other side; see `Plan.barycentre`."""
         masses = (self.row_mass, self.col_mass)
