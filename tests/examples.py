@@ -56,6 +56,7 @@ COUPLINGS = {
     "Independent": couplings.Independent(),
     "Minibatch": couplings.Minibatch(batch_size=64, n_batches=50),
     "Sparse": couplings.Sparse(tol=1e-4),
+    "Unbalanced": couplings.Unbalanced(),
 }
 
 #: Paths that are two formulas as they are.

@@ -7,5 +7,15 @@ from cellflow.couplings.exact import Exact
 from cellflow.couplings.independent import Independent
 from cellflow.couplings.minibatch import Minibatch
 from cellflow.couplings.sparse import Sparse
+from cellflow.couplings.unbalanced import Unbalanced
 
-__all__ = ["Auto", "Coupling", "Entropic", "Exact", "Independent", "Minibatch", "Sparse"]
+__all__ = [
+    "Auto",
+    "Coupling",
+    "Entropic",
+    "Exact",
+    "Independent",
+    "Minibatch",
+    "Sparse",
+    "Unbalanced",
+]

@@ -29,7 +29,7 @@ from cellflow.core._random import systematic
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans.potentials import gibbs
 
-__all__ = ["Entropic", "Potentials", "first_potential", "sinkhorn"]
+__all__ = ["Entropic", "Potentials", "best_relaxation", "first_potential", "sinkhorn"]
 
 #: Numbers in one tile, small enough to stay in the cache between the two products of an iteration
 #: (1 MiB).
@@ -232,7 +232,17 @@ def _scaled(
 
 
 def _relaxation(omega: float, history: list[float], tol: float, max_iter: int) -> float:
-    r"""The next overrelaxation, from the errors so far.
+    """The next overrelaxation, from the errors so far."""
+    if history[-1] <= tol or len(history) > max_iter:
+        return 1.0
+    if len(history) % _OBSERVED or len(history) <= _OBSERVED:
+        return omega
+    rate = (history[-1] / history[-_OBSERVED]) ** (1.0 / (_OBSERVED - 1))
+    return best_relaxation(rate, omega) if rate < 1.0 else 1.0
+
+
+def best_relaxation(rate: float, omega: float) -> float:
+    r"""The best overrelaxation, for errors that fall at a rate below one with `omega`.
 
     If plain iterations converge at the rate :math:`\lambda`, those with :math:`\omega` do at
     :math:`\mu` where :math:`(\mu + \omega - 1)^2 = \lambda \mu \omega^2`, and the best
@@ -243,12 +253,5 @@ def _relaxation(omega: float, history: list[float], tol: float, max_iter: int) -
     Lehmann, T. et al. (2022). A note on overrelaxation in the Sinkhorn algorithm. Optimization
     Letters 16.
     """
-    if history[-1] <= tol or len(history) > max_iter:
-        return 1.0
-    if len(history) % _OBSERVED or len(history) <= _OBSERVED:
-        return omega
-    rate = (history[-1] / history[-_OBSERVED]) ** (1.0 / (_OBSERVED - 1))
-    if not rate < 1.0:
-        return 1.0
     plain = min((rate + omega - 1.0) ** 2 / (rate * omega**2), 1.0)
     return min(2.0 / (1.0 + sqrt(1.0 - plain)), _MAX_RELAXATION)

@@ -11,12 +11,12 @@ from scipy.spatial.distance import cdist
 from cellflow import couplings
 from cellflow.core.plans import Plan
 from cellflow.core.population import Population
-from cellflow.couplings import Auto, Entropic, Exact, Independent, Minibatch, Sparse
+from cellflow.couplings import Auto, Entropic, Exact, Independent, Minibatch, Sparse, Unbalanced
 from cellflow.errors import CouplingError, CouplingWarning, InputError
 from examples import COUPLINGS
 
 #: Those that keep the whole populations' marginals; a minibatch plan keeps them on average only.
-BALANCED = {name: c for name, c in COUPLINGS.items() if name != "Minibatch"}
+BALANCED = {n: c for n, c in COUPLINGS.items() if n not in {"Minibatch", "Unbalanced"}}
 OPTIMAL = {name: COUPLINGS[name] for name in ("Auto", "Exact", "Sparse")}
 
 
@@ -63,8 +63,9 @@ def test_pairs_are_drawn_by_mass_and_never_without_weight(coupling):
     source, target = clouds(30, 20, 2, weights=True)
     plan = coupling(source, target)
     i, j = plan.sample(200_000, np.random.default_rng(0))
-    np.testing.assert_allclose(np.bincount(i, minlength=30) / 200_000, plan.row_mass, atol=0.005)
-    np.testing.assert_allclose(np.bincount(j, minlength=20) / 200_000, plan.col_mass, atol=0.01)
+    n = 200_000 / plan.total
+    np.testing.assert_allclose(np.bincount(i, minlength=30) / n, plan.row_mass, atol=0.005)
+    np.testing.assert_allclose(np.bincount(j, minlength=20) / n, plan.col_mass, atol=0.01)
     assert (source.weight[i] > 0).all()
     cost = ((source.x[i] - target.x[j]) ** 2).sum(axis=1).mean()
     assert cost == pytest.approx(plan.cost, rel=0.03)
@@ -240,6 +241,13 @@ def test_auto_says_which_and_why(caplog):
         lambda: Entropic(sigma=0.0),
         lambda: Minibatch(batch_size=0),
         lambda: Exact(max_cells=0),
+        lambda: Unbalanced(0.0),
+        lambda: Unbalanced(tau_source=-1.0),
+        lambda: Unbalanced(tau_target=float("nan")),
+        lambda: Unbalanced(-np.inf),
+        lambda: Unbalanced(epsilon=0.0),
+        lambda: Unbalanced(epsilon=np.inf),
+        lambda: Unbalanced("large"),
     ],
 )
 def test_bad_constants_are_refused(make):
