@@ -26,7 +26,7 @@ from cellflow.core._deprecated import accepts
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, RandomState
-from cellflow.tl._method import recipes_of, scale_of_recipe, selected
+from cellflow.tl._method import grown, recipes_of, scale_of_recipe, selected
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -53,6 +53,8 @@ def flow(
     shared_until: Time | None = None,
     weight_key: str | None = None,
     mass_key: str | None = None,
+    growth: Literal["none", "prior", "learn", "auto"] = "none",
+    growth_key: str | None = None,
     force_rep: bool = False,
     layer: str | None = None,
     key_added: str = DEFAULT,
@@ -110,8 +112,27 @@ def flow(
         Column of `adata.obs` with non-negative weights of the cells within their snapshot.
     mass_key
         Column of `adata.obs` with the size of the whole population, one positive number per
-        snapshot. For `"fm"` only, which draws each snapshot by its size. Other methods refuse it:
-        growth is not learned yet.
+        snapshot. Rates of growth then are absolute; without it, populations are taken to be of one
+        size, and rates are relative to the growth of the whole. The number of sequenced cells says
+        nothing about the size. `"fm"` draws each snapshot by it.
+    growth
+        What is assumed about proliferation and death.
+
+        - `"none"`: no cell grows; plans are balanced.
+        - `"prior"`: rates of `growth_key` weight the cells before they are coupled.
+        - `"learn"`: plans may leave the weights of cells (`couplings.Unbalanced`), so that cells
+          stay within their lineage when the shares of cell types change. How far is chosen by how
+          well inner snapshots are interpolated, among three relaxations.
+        - `"auto"`: the best of all of these. One inner snapshot at least must be held out; with two
+          snapshots no cell grows.
+
+        With growth, a head of the fit gives the rate at any time and state (`cf.tl.growth`), and
+        simulated cells carry weights. Snapshots do not determine growth without an assumption:
+        what was assumed, and what else was tried, is in `uns["cellflow"]["growth"]`.
+    growth_key
+        Column of `adata.obs` with rates of growth that are known beforehand, per unit of time, such
+        as `cf.pp.growth_scores` writes. By default its column `cf_growth_prior`, where there is one
+        and `growth` is `"prior"` or `"auto"`.
     force_rep
         Accept an embedding for drawing (UMAP, t-SNE, ...) as representation.
     layer
@@ -141,7 +162,8 @@ def flow(
 
     - `uns["cellflow"]`: dict. The `model` as plain arrays, `params`, the loss `history`, a summary
       of each of the `plans`, and what later calls need; `"auto"` adds `selection`, with the `table`
-      of all candidates and the `best`.
+      of all candidates and the `best`; growth adds `growth`, with the `assumption`, the `reason`
+      for it, what was `tried`, and the `table` of the comparison.
     - `obs["cf_time"]`: float64, shape (n_obs,). Time of every cell.
     - `obs["cf_time_inferred"]`: bool, shape (n_obs,). Whether it is the mean of the times of the
       cell's neighbours, because the cell has none.
@@ -196,15 +218,18 @@ def flow(
     cells = read_conditions(adata, read(adata, reading), condition_key, shared_until)
     places = _places(adata, keys, layer)
     require_free(adata, keys, places, overwrite=overwrite)
-    recipes = recipes_of(method, mass_key, score=score)
+    recipes = recipes_of(method, mass_key, score=score, growth=growth)
     if not all(recipe.generates for recipe in recipes):
         require_partners(cells)
     decoder = fitted_decoder(adata, cells.x, cells.use_rep, layer)
     target = target_of(adata, copy=copy)
     recipe, chosen = selected(cells, recipes, seed=seed, progress=progress)
     recipe = recipe.with_score() if score and "score" not in recipe.heads else recipe
+    snapshots, recipe, assumed = grown(
+        cells.snapshots(), recipe, growth, seed=seed, progress=progress
+    )
     fitted = fit(
-        cells.snapshots(),
+        snapshots,
         recipe,
         random_state=seed,
         threads=threads,
@@ -214,7 +239,7 @@ def flow(
     ).with_decoder(decoder)
     times = inferred_times(cells)
     record = _record(fitted, cells, adata.obs_names.to_numpy(), times, scale=recipe.scale)
-    record |= chosen | {"written": listed(keys, places)}
+    record |= chosen | assumed | {"written": listed(keys, places)}
     staged = _staged(keys, record, times, cells, decoder)
     write(target, staged, remove=written(target, keys))
     return target if copy else None
@@ -237,6 +262,7 @@ def _record(
         "random_state": fitted.seed,
         "threads": fitted.threads,
         "score": "score" in fitted.heads,
+        "growth": "growth" in fitted.heads,
         "seconds": fitted.seconds,
         "condition_key": None if cells.conditions is None else cells.conditions.names,
         "scale": scale,

@@ -11,9 +11,11 @@ from cellflow.core._warn import warn
 from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
+    from cellflow.core.population import Snapshots
+    from cellflow.evaluation.growing import Growth
     from cellflow.model.recipes import Recipe
 
-__all__ = ["recipes_of", "scale_of_recipe", "selected"]
+__all__ = ["grown", "recipes_of", "scale_of_recipe", "selected"]
 
 
 def scale_of_recipe(default: str) -> Moved:
@@ -40,7 +42,11 @@ def scale_of_recipe(default: str) -> Moved:
 
 
 def recipes_of(
-    method: str | Recipe | Sequence[str | Recipe], mass_key: str | None, *, score: bool
+    method: str | Recipe | Sequence[str | Recipe],
+    mass_key: str | None,
+    *,
+    score: bool,
+    growth: str = "none",
 ) -> list[Recipe]:
     """The recipe of a call, or several to select from, as they can be fitted to an AnnData."""
     from cellflow.evaluation.arguments import several
@@ -52,7 +58,7 @@ def recipes_of(
         msg = "method=[]; expected at least one name or Recipe."
         raise InputError(msg)
     for recipe in recipes:
-        _require_use_of_mass(mass_key, recipe)
+        _require_use_of_mass(mass_key, growth, recipe)
         if score and recipe.generates:
             msg = (
                 f"score=True with method={recipe.name!r}, which makes cells from noise; no call"
@@ -63,15 +69,15 @@ def recipes_of(
     return recipes
 
 
-def _require_use_of_mass(mass_key: str | None, recipe: Recipe) -> None:
+def _require_use_of_mass(mass_key: str | None, growth: str, recipe: Recipe) -> None:
     """Make sure that the method uses sizes of populations if these are given."""
-    if mass_key is None or recipe.generates:
+    if mass_key is None or recipe.generates or recipe.grows or growth != "none":
         return
     msg = (
-        f"mass_key={mass_key!r} with method={recipe.name!r}, which would not use it: sizes of"
-        " whole populations show how much cells grow between snapshots, and growth is not learned"
-        " yet. Expected None; only method='fm' uses it, to draw each snapshot by its size. Omit"
-        " mass_key=, or give weights of cells within a snapshot as weight_key=."
+        f"mass_key={mass_key!r} with method={recipe.name!r} and growth='none', which would not use"
+        " it: sizes of whole populations show how much cells grow between snapshots. Pass"
+        " growth='auto' or 'learn', or omit mass_key=. Weights of cells within a snapshot are"
+        " weight_key=."
     )
     raise InputError(msg)
 
@@ -112,3 +118,27 @@ def selected(
         return recipes[0], {}
     found = select(snapshots, candidates(recipes), random_state=seed, progress=progress)
     return found.best.recipe, {"selection": {"table": curve(found), "best": found.best.name}}
+
+
+def grown(
+    snapshots: Snapshots,
+    recipe: Recipe,
+    growth: Growth,
+    *,
+    seed: int,
+    progress: bool | None,
+) -> tuple[Snapshots, Recipe, dict[str, Any]]:
+    """Snapshots and recipe under the assumption about growth, and the entry of the record."""
+    from cellflow.evaluation.growing import choose_growth, table
+
+    choice = choose_growth(snapshots, recipe, growth, random_state=seed, progress=progress)
+    entry: dict[str, Any] = {
+        "asked": growth,
+        "assumption": choice.best.name,
+        "reason": choice.reason,
+        "tried": [a.name for a in choice.tried],
+    }
+    if choice.scores:
+        entry["table"] = table(choice)
+    found = choice.best.recipe
+    return choice.best.snapshots(snapshots), found, {"growth": entry} if found.grows or growth != "none" else {}

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from cellflow.core._random import stream
-from cellflow.core._typing import IntArray
 from cellflow.core.plans import Plan, mass_at
 from cellflow.core.population import Pairs, Snapshots
 from cellflow.paths.base import Path, PathSample, as_path, sample

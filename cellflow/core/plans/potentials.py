@@ -159,7 +159,7 @@ class PotentialPlan:
         self, cells: IntArray, rng: np.random.Generator, side: Side = "source"
     ) -> IntArray:
         """Draw a partner for each cell; see `Plan.partners` and `draws_per_row`."""
-        _, targets = (self if side == "source" else self.reversed)._table
+        targets = (self._table if side == "source" else self.reversed._table)[1]  # noqa: SLF001
         return targets[cells, rng.integers(self.draws_per_row, size=len(cells))].astype(np.int64)
 
     def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
