@@ -53,6 +53,9 @@ def holdout(
     leak_free: bool = True,
     layer: str | None = None,
     weight_key: str | None = None,
+    mass_key: str | None = None,
+    growth: str | Sequence[str] = "none",
+    growth_key: str | None = None,
     cluster_key: str | None = None,
     force_rep: bool = False,
     n_splits: int = 3,
@@ -72,12 +75,15 @@ def holdout(
 
     Parameters
     ----------
-    adata, time_key, use_rep, n_dims, weight_key, force_rep
+    adata, time_key, use_rep, n_dims, weight_key, mass_key, growth_key, force_rep
         As for `cf.tl.flow`. Cells without a time take no part.
     methods
         Names of recipes, `cellflow.recipes.Recipe`s, or anything with a `name` that is called as
         `(rest, time, *, random_state)` with `cellflow.Snapshots` and returns a
         `cellflow.Population` by protocol. The default method alone, if None.
+    growth
+        What recipes assume about growth, see `cf.tl.flow`, or several values: every recipe is
+        tried with each. `"auto"` and `"learn"` choose anew without each hidden snapshot.
     times
         Which of the inner times to hide, as numbers in the unit of the column or as labels; all by
         default.
@@ -184,12 +190,15 @@ def holdout(
     check_arguments(holdout, locals())
     from cellflow.adapter.columns import read_labels
     from cellflow.evaluation import BASELINES, hold_out
+    from cellflow.evaluation.growing import grown
+    from cellflow.model.recipes import DEFAULT
 
     reading = Reading(
         time_key,
         use_rep=use_rep,
         n_dims=n_dims,
         weight_key=weight_key,
+        mass_key=mass_key,
         force_rep=force_rep,
         layer=layer,
     )
@@ -201,7 +210,7 @@ def holdout(
         require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="benchmark")
     found = hold_out(
         folds(adata, cells, times, leak_free=leak_free),
-        methods=methods,
+        methods=grown(DEFAULT if methods is None else methods, growth),
         seeds=seeds,
         protocols=protocols,
         baselines=BASELINES if baselines is None else baselines,
@@ -215,6 +224,11 @@ def holdout(
     record = _record(adata, cells, found, settings | {"n_splits": n_splits})
     if write:
         write_slots(adata, {"uns": {keys.uns: record}})
+    return _table(record)
+
+
+def _table(record: Mapping[str, Any]) -> pd.DataFrame:
+    """The table of a record with its verdict, which is also logged."""
     logger.info(record["verdict"])
     table: pd.DataFrame = record["table"].copy()
     table.attrs["verdict"] = record["verdict"]

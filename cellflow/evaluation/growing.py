@@ -1,311 +1,66 @@
-"""Choice of an assumption about growth by inner hold-outs, without a network."""
+"""Recipes with growth as predictors of a hold-out."""
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-from cellflow.core._progress import is_shown
-from cellflow.core._random import as_seed, stream, systematic
-from cellflow.core._settings import guarded
-from cellflow.core._typing import RandomState
-from cellflow.core.frame import Frame
-from cellflow.core.plans import Plan
 from cellflow.core.population import Population, Snapshots
-from cellflow.couplings import Unbalanced
-from cellflow.errors import InputError
-from cellflow.evaluation.interpolation import path_interpolation
-from cellflow.metrics import energy_distance, wasserstein
-from cellflow.model.coupled import Coupled, solve_plans
-from cellflow.model.recipes import Recipe, describe
+from cellflow.evaluation.arguments import several
+from cellflow.evaluation.assumptions import Growth, as_growth
+from cellflow.evaluation.growth import choose_growth
+from cellflow.evaluation.methods import Trained
+from cellflow.model.recipes import Recipe, by_name
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["TAUS", "Assumption", "Growth", "GrowthChoice", "assumptions", "choose_growth", "table"]
-
-logger = logging.getLogger("cellflow")
-
-Growth = Literal["none", "prior", "learn", "auto"]
-
-#: Relaxations that are tried, in units of the mean cost of independent pairs.
-TAUS = (3.0, 1.0, 0.3)
-#: The relaxation where no snapshot can be held out.
-_TAU = 1.0
-#: Cells of a snapshot in the comparison; of larger ones so many are drawn.
-_CELLS = 1000
-#: An assumption replaces the first one if it is better by more than this share: differences below
-#: it come and go with the inner snapshot.
-_MARGIN = 0.05
-#: Points of a comparison, in repeated draws of the smaller snapshot's size, and the most draws.
-_POINTS = 1000
-_DRAWS = 10
+__all__ = ["Growing", "grown"]
 
 
 @dataclass(frozen=True)
-class Assumption:
-    """A recipe with what it assumes about growth.
+class Growing:
+    """A recipe as a predictor that chooses what it assumes about growth from what it may see.
 
     Parameters
     ----------
-    name
-        `"none"`, `"mass"` (balanced, populations of different sizes), `"prior"` or `"tau=..."`.
-    recipe
-        What is fitted.
-    uses_prior
-        Whether `Population.growth` weights the sources.
-    """
-
-    name: str
-    recipe: Recipe
-    uses_prior: bool = False
-
-    def snapshots(self, given: Snapshots) -> Snapshots:
-        """The snapshots as the assumption sees them: with the prior, or without."""
-        if self.uses_prior:
-            return given
-        return Snapshots(tuple(replace(p, growth=None) for p in given.populations))
-
-
-class Score(NamedTuple):
-    """An assumption at an inner time: distances relative to those of the first assumption."""
-
-    name: str
-    time: float
-    w1_ratio: float
-    energy_ratio: float
-
-
-@dataclass(frozen=True)
-class GrowthChoice:
-    """An assumption about growth, and why it was chosen.
-
-    Parameters
-    ----------
-    best
-        The assumption.
-    reason
-        Why, in words.
-    tried
-        All assumptions.
-    scores
-        All comparisons.
-    """
-
-    best: Assumption
-    reason: str
-    tried: tuple[Assumption, ...]
-    scores: tuple[Score, ...] = ()
-
-
-def assumptions(recipe: Recipe, snapshots: Snapshots, growth: Growth) -> list[Assumption]:
-    """Return what is tried for a value of `growth`, the simplest first.
-
-    Raises
-    ------
-    InputError
-        `"prior"` without prior rates, a recipe that generates, or an unknown value.
-    """
-    if growth == "none":
-        return [Assumption("none", recipe)]
-    if recipe.generates:
-        msg = (
-            f"growth={growth!r} with method={recipe.name!r}, which makes cells from noise and moves"
-            " none. Expected growth='none'."
-        )
-        raise InputError(msg)
-    has_prior = all(p.growth is not None for p in snapshots.populations[:-1])
-    prior = Assumption("prior", recipe.with_growth(), uses_prior=True)
-    if growth == "prior":
-        if not has_prior:
-            msg = (
-                "growth='prior' without prior rates; expected a column of `adata.obs` as"
-                " growth_key=, such as cf.pp.growth_scores writes."
-            )
-            raise InputError(msg)
-        return [prior]
-    learned = [
-        Assumption(f"tau={tau:g}", recipe.with_growth(Unbalanced(tau=tau))) for tau in TAUS
-    ]
-    if growth == "learn":
-        return learned
-    sizes = {p.mass for p in snapshots.populations}
-    balanced = (
-        Assumption("none", recipe) if len(sizes) == 1 else Assumption("mass", recipe.with_growth())
-    )
-    return [balanced, *([prior] if has_prior else []), *learned]
-
-
-@guarded
-def choose_growth(
-    snapshots: Snapshots,
-    recipe: Recipe,
-    growth: Growth = "auto",
-    *,
-    random_state: RandomState = 0,
-    progress: bool | None = None,
-) -> GrowthChoice:
-    r"""Choose what is assumed about growth by how well inner snapshots are interpolated.
-
-    Each inner snapshot is left out, the plan between its neighbours is solved under each
-    assumption, and cells are placed on the paths of the recipe at its time with their masses, without
-    a network. The score of an assumption is the geometric mean, over inner times and over W1 and
-    energy distance, of the ratio to the first assumption. One that is better by less than five
-    percent does not replace the first. Snapshots above 1,000 cells are drawn down to that size.
-
-    Parameters
-    ----------
-    snapshots
-        In data coordinates.
     recipe
         The method.
     growth
-        `"none"`, `"prior"`, `"learn"` (the best relaxation) or `"auto"` (all of these).
-    random_state
-        Of the draws.
-    progress
-        Whether to show a progress bar; None shows it on a terminal or in a notebook only.
+        See `choose_growth`.
+    """
+
+    recipe: Recipe
+    growth: Growth = "auto"
+
+    @property
+    def name(self) -> str:
+        """Name of the recipe, with what was asked for."""
+        return f"{self.recipe.name}, growth={self.growth}"
+
+    def __call__(
+        self, rest: Snapshots, time: float, *, random_state: int
+    ) -> Mapping[str, Population]:
+        """Choose, fit, and predict by all protocols."""
+        choice = choose_growth(
+            rest, self.recipe, self.growth, random_state=random_state, progress=False
+        )
+        seen = choice.best.snapshots(rest)
+        return Trained(choice.best.recipe)(seen, time, random_state=random_state)
+
+
+def grown(methods: object, growth: object) -> list[Any]:
+    """Every recipe among `methods` under each value of `growth`; other methods as they are.
 
     Raises
     ------
     InputError
-        An assumption that these snapshots or this recipe do not allow.
+        An unknown value.
     """
-    tried = assumptions(recipe, snapshots, growth)
-    if len(tried) == 1:
-        return GrowthChoice(tried[0], "as asked for", tuple(tried))
-    if len(snapshots) < 3:
-        return _unjudged(tried, len(snapshots))
-    small = _reduced(snapshots, recipe, as_seed(random_state))
-    scores = _scores(small, tried, progress)
-    means = {a.name: _mean(a.name, scores) for a in tried}
-    best = min(tried, key=lambda a: means[a.name])
-    if growth == "auto" and means[best.name] > 1.0 - _MARGIN:
-        best = tried[0]
-    listed = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-    n = len(snapshots) - 2
-    reason = (
-        f"{n} inner snapshot{'s' * (n > 1)} held out; distance relative to {tried[0].name}"
-        f" (below 1 is better): {listed}"
-    )
-    logger.info("growth: %s (%s)", best.name, reason)
-    return GrowthChoice(best, reason, tuple(tried), tuple(scores))
-
-
-def _unjudged(tried: Sequence[Assumption], n: int) -> GrowthChoice:
-    """The choice where no inner snapshot can be held out."""
-    chosen = tried[0]
-    if chosen.name not in {"none", "mass"}:
-        chosen = next(a for a in tried if a.name == f"tau={_TAU:g}")
-    reason = f"{n} snapshots: no inner one can be held out, so that no assumption can be compared"
-    return GrowthChoice(chosen, reason, tuple(tried))
-
-
-def _reduced(snapshots: Snapshots, recipe: Recipe, seed: int) -> Snapshots:
-    """At most `_CELLS` cells of each snapshot, in model coordinates."""
-    inside = Frame.fitted(snapshots, recipe.scale).snapshots_to_model(snapshots)
-    few = []
-    for k, p in enumerate(inside.populations):
-        if len(p) <= _CELLS or p.context is not None:  # every condition keeps its cells
-            few.append(p)
-            continue
-        order = stream(seed, k).permutation(len(p))
-        rows = np.sort(order[systematic(p.weight[order], _CELLS, stream(seed, k, 1))])
-        few.append(replace(p.part(rows), weight=np.full(_CELLS, 1.0 / _CELLS)))
-    return Snapshots(tuple(few))
-
-
-def _scores(
-    snapshots: Snapshots, tried: Sequence[Assumption], progress: bool | None
-) -> list[Score]:
-    """Every assumption at every inner time, relative to the first."""
-    from tqdm import tqdm
-
-    scores: list[Score] = []
-    first: dict[float, tuple[float, float]] = {}
-    inner = snapshots.times[1:-1].tolist()
-    with tqdm(
-        total=len(tried) * len(inner), desc="growth", unit="plan", disable=not is_shown(progress)
-    ) as bar:
-        for assumption in tried:
-            seen = assumption.snapshots(snapshots)
-            solve = _Solved(assumption.recipe)
-            for time in inner:
-                found = _distances(
-                    solve.interpolated(seen, time), seen.at(time), len(_before(seen, time))
-                )
-                relative = first.setdefault(time, found)
-                ratios = (a / b if b > 0 else math.nan for a, b in zip(found, relative, strict=True))
-                scores.append(Score(assumption.name, time, *ratios))
-                bar.update()
-    return scores
-
-
-def _before(snapshots: Snapshots, time: float) -> Population:
-    return snapshots[int(np.searchsorted(snapshots.times, time)) - 1]
-
-
-def _mean(name: str, scores: Sequence[Score]) -> float:
-    """Geometric mean of all ratios of an assumption; infinite where none is a number."""
-    ratios = np.array([r for s in scores if s.name == name for r in (s.w1_ratio, s.energy_ratio)])
-    known = ratios[np.isfinite(ratios) & (ratios > 0)]
-    return float(np.exp(np.log(known).mean())) if len(known) else math.inf
-
-
-@dataclass(eq=False)
-class _Solved:
-    """Interpolations of a recipe around several times; a plan between two snapshots is solved once.
-
-    Parameters
-    ----------
-    recipe
-        The method.
-    plans
-        Plan and its summary by the times of both snapshots.
-    """
-
-    recipe: Recipe
-    plans: dict[tuple[float, float], Plan] = field(default_factory=dict)
-
-    def interpolated(self, snapshots: Snapshots, time: float) -> Population:
-        """The population at a held-out time, from snapshots in model coordinates."""
-        rest = snapshots.without(time)
-        recipe = replace(self.recipe.resolved(rest.clock), scale="none")
-        plans = []
-        for ends in rest.intervals:
-            key = (ends[0].time, ends[1].time)
-            if key not in self.plans:
-                self.plans[key] = solve_plans(Snapshots(ends), recipe.coupling)[0][0]
-            plans.append(self.plans[key])
-        frame = Frame.fitted(rest, "none")
-        coupled = Coupled(plans, {}, describe(recipe.coupling), frame, rest.clock)
-        return path_interpolation(rest, time, recipe, plans=coupled)
-
-
-def _distances(predicted: Population, held_out: Population, n_before: int) -> tuple[float, float]:
-    """W1 and energy distance at equal numbers of cells, means over draws."""
-    n = min(n_before, len(held_out))
-    draws = range(min(_DRAWS, -(-_POINTS // n)))
-    pairs = [(_drawn(predicted, n, k, 0), _drawn(held_out, n, k, 1)) for k in draws]
-    measures: tuple[Callable[..., float], ...] = (wasserstein, energy_distance)
-    w1, energy = (float(np.mean([measure(x, y) for x, y in pairs])) for measure in measures)
-    return w1, energy
-
-
-def _drawn(population: Population, n: int, draw: int, side: int) -> np.ndarray:
-    order = stream(draw, side, 0).permutation(len(population))
-    rng = stream(draw, side, 1)
-    return population.x[order[systematic(population.weight[order], n, rng)]]
-
-
-def table(choice: GrowthChoice) -> pd.DataFrame:
-    """One row per assumption and inner time, with its ratios and whether it was chosen."""
-    import pandas as pd
-
-    rows = pd.DataFrame([score._asdict() for score in choice.scores])
-    return rows.assign(best=rows["name"] == choice.best.name)
+    values = [as_growth(value) for value in several(growth)]
+    made: list[Any] = []
+    for method in several(methods):
+        recipe = by_name(method) if isinstance(method, str | Recipe) else None
+        made += [
+            method if recipe is None or value == "none" else Growing(recipe, value)
+            for value in (values if recipe is not None else values[:1])
+        ]
+    return made

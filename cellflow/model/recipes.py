@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from cellflow.core.frame import Scale
-from cellflow.couplings import Auto, Coupling, Entropic, Independent
+from cellflow.couplings import Auto, Coupling, Entropic, Independent, Unbalanced
 from cellflow.errors import InputError, closest
 from cellflow.fields import MLP, Builder
 from cellflow.model.description import describe, from_description, unknown_networks
@@ -40,6 +40,7 @@ __all__ = [
     "sb_cfm",
     "sf2m",
     "unknown_networks",
+    "uot_cfm",
     "vp_cfm",
 ]
 
@@ -115,6 +116,40 @@ def curved_cfm(
         ResidualRotated(OverlapAttracted(DensityCorrected(LimitedHermite(smoothing))))
     )
     return _cfm("curved-cfm", coupling or Auto(), path, field, training)
+
+
+def uot_cfm(
+    *,
+    tau: float = 1.0,
+    coupling: Coupling | None = None,
+    smoothing: float = 0.1,
+    field: Builder = MLP,
+    training: Training = _TRAINING,
+) -> Recipe:
+    r"""Velocity and growth, by flow matching between cells paired by unbalanced transport.
+
+    Pairs carry mass along straight paths, :math:`\mu^{1-s} \nu^s`, so that the weighted snapshots
+    are carried into each other while cells stay near (see `cellflow.core.plans.growing`). Nothing
+    is simulated during training.
+
+    Parameters
+    ----------
+    tau
+        Strength with which the plan keeps the weights of the cells; see `couplings.Unbalanced`.
+    coupling
+        Another coupling than `Unbalanced(tau)`.
+    smoothing, field, training
+        As of `ot_cfm`.
+
+    References
+    ----------
+    Eyring et al., Unbalancedness in neural Monge maps improves unpaired domain translation, ICLR
+    2024 (flow matching on unbalanced plans); Sha et al., Reconstructing growth and dynamic
+    trajectories from single-cell transcriptomics data, Nat. Mach. Intell. 2024 (velocity and growth
+    by simulation). Growth by regression on the masses of pairs is ours.
+    """
+    plain = _cfm("uot-cfm", coupling or Unbalanced(tau), Linear(smoothing), field, training)
+    return plain.with_growth()
 
 
 def sb_cfm(

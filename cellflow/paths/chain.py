@@ -231,7 +231,7 @@ def _table(
     growing: bool,
 ) -> Table:
     """The pairs of interval `k`, of all conditions."""
-    masses = np.ones(1)
+    masses: FloatArray = np.ones(1)
     if isinstance(plan, BlockPlan):
         masses = plan.shares if growing else plan.masses
     i = np.concatenate([rows[pairs.i] for (_, rows, _), pairs in zip(parts, drawn, strict=True)])

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from cellflow.adapter.cells import Cells
-from cellflow.adapter.conditioned import named_plans, read_conditions, require_partners
-from cellflow.adapter.decoding import fitted_decoder, has_expression
-from cellflow.adapter.fingerprint import fingerprint
+from cellflow.adapter.conditioned import read_conditions, require_partners
+from cellflow.adapter.decoding import fitted_decoder
 from cellflow.adapter.fit_times import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.places import listed, require_free, written
 from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
-from cellflow.adapter.reference import kept_cells
-from cellflow.adapter.store import pack, plain
 from cellflow.adapter.units import Time
-from cellflow.adapter.write import Staged, target_of, write
+from cellflow.adapter.write import target_of, write
 from cellflow.core._arguments import check_arguments
 from cellflow.core._deprecated import accepts
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
-from cellflow.core._typing import FloatArray, RandomState
-from cellflow.tl._method import grown, recipes_of, scale_of_recipe, selected
+from cellflow.core._typing import RandomState
+from cellflow.tl._method import chosen, recipes_of, scale_of_recipe
+from cellflow.tl._stored import places_of, record_of, staged_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.core.decoder import Decoder
-    from cellflow.model.flow import Flow
     from cellflow.model.recipes import Recipe
     from cellflow.training import Callback
 
@@ -216,21 +208,17 @@ def flow(
         layer=layer,
     )
     cells = read_conditions(adata, read(adata, reading), condition_key, shared_until)
-    places = _places(adata, keys, layer)
+    places = places_of(adata, keys, layer)
     require_free(adata, keys, places, overwrite=overwrite)
     recipes = recipes_of(method, mass_key, score=score, growth=growth)
     if not all(recipe.generates for recipe in recipes):
         require_partners(cells)
     decoder = fitted_decoder(adata, cells.x, cells.use_rep, layer)
     target = target_of(adata, copy=copy)
-    recipe, chosen = selected(cells, recipes, seed=seed, progress=progress)
-    recipe = recipe.with_score() if score and "score" not in recipe.heads else recipe
-    snapshots, recipe, assumed = grown(
-        cells.snapshots(), recipe, growth, seed=seed, progress=progress
-    )
+    problem = chosen(cells, recipes, growth, score=score, seed=seed, progress=progress)
     fitted = fit(
-        snapshots,
-        recipe,
+        problem.snapshots,
+        problem.recipe,
         random_state=seed,
         threads=threads,
         device=device,
@@ -238,73 +226,8 @@ def flow(
         callback=callback,
     ).with_decoder(decoder)
     times = inferred_times(cells)
-    record = _record(fitted, cells, adata.obs_names.to_numpy(), times, scale=recipe.scale)
-    record |= chosen | assumed | {"written": listed(keys, places)}
-    staged = _staged(keys, record, times, cells, decoder)
+    record = record_of(fitted, cells, adata.obs_names.to_numpy(), times, scale=problem.recipe.scale)
+    record |= problem.entries | {"written": listed(keys, places)}
+    staged = staged_of(keys, record, times, cells, decoder)
     write(target, staged, remove=written(target, keys))
     return target if copy else None
-
-
-def _record(
-    fitted: Flow, cells: Cells, names: np.ndarray, times: FloatArray, *, scale: str
-) -> dict[str, Any]:
-    """The model and everything that says how it was made, as plain values.
-
-    The names of the cells and their times without gaps have shape `(n_obs,)`.
-    """
-    params = {
-        **cells.reading.params,
-        "time_unit": cells.unit,
-        "time_zero": cells.zero,
-        "method": str(fitted.recipe["name"]),
-        "n_obs": len(cells.x),
-        "n_untimed": cells.n_untimed,
-        "random_state": fitted.seed,
-        "threads": fitted.threads,
-        "score": "score" in fitted.heads,
-        "growth": "growth" in fitted.heads,
-        "seconds": fitted.seconds,
-        "condition_key": None if cells.conditions is None else cells.conditions.names,
-        "scale": scale,
-        "device": str(fitted.device),
-        "shared_until": cells.shared_until,
-    }
-    if fitted.decoder is not None:
-        params |= {"decoder": fitted.decoder.kind, "decoder_r2": fitted.decoder.r2}
-    record = {
-        "cellflow_version": fitted.version,
-        "kind": "fit",
-        "params": plain(params),
-        "model": pack(fitted),
-        "history": dict(fitted.history),
-        "plans": plain(named_plans(fitted.plans, cells)),
-        "fingerprint": fingerprint(names, cells.x, times, ~cells.timed),
-    }
-    if cells.conditions is not None:
-        record["conditions"] = json.dumps(cells.conditions.state())
-    elif not fitted.generates:
-        record |= kept_cells(cells.snapshots(), fitted.seed)
-    return record
-
-
-def _staged(
-    keys: Keys,
-    record: dict[str, Any],
-    times: FloatArray,
-    cells: Cells,
-    decoder: Decoder | None,
-) -> Staged:
-    """Everything that is written, by slot and key."""
-    staged: Staged = {
-        "uns": {keys.uns: record},
-        "obs": {keys.time: times, keys.time_inferred: ~cells.timed},
-    }
-    if decoder is not None and decoder.gene_r2 is not None:
-        staged["var"] = {keys.gene_r2: decoder.gene_r2}
-    return staged
-
-
-def _places(adata: AnnData, keys: Keys, layer: str | None) -> list[tuple[str, str]]:
-    """(slot, key) of everything that is written."""
-    places = [("uns", keys.uns), ("obs", keys.time), ("obs", keys.time_inferred)]
-    return places + [("var", keys.gene_r2)] * has_expression(adata, layer)

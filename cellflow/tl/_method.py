@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellflow.adapter.cells import Cells
 from cellflow.core._deprecated import Moved
@@ -12,10 +12,10 @@ from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
     from cellflow.core.population import Snapshots
-    from cellflow.evaluation.growing import Growth
+    from cellflow.evaluation.assumptions import Growth
     from cellflow.model.recipes import Recipe
 
-__all__ = ["grown", "recipes_of", "scale_of_recipe", "selected"]
+__all__ = ["Problem", "chosen", "recipes_of", "scale_of_recipe"]
 
 
 def scale_of_recipe(default: str) -> Moved:
@@ -98,7 +98,43 @@ def _require_known_networks(recipe: Recipe) -> None:
         raise InputError(msg)
 
 
-def selected(
+class Problem(NamedTuple):
+    """What is fitted, and the entries of the record about the choices."""
+
+    snapshots: Snapshots
+    recipe: Recipe
+    entries: dict[str, Any]
+
+
+def chosen(
+    cells: Cells,
+    recipes: list[Recipe],
+    growth: Growth,
+    *,
+    score: bool,
+    seed: int,
+    progress: bool | None,
+) -> Problem:
+    """Choose one recipe, and what it assumes about growth."""
+    from cellflow.evaluation.growth import choose_growth, table
+
+    recipe, entries = _selected(cells, recipes, seed=seed, progress=progress)
+    recipe = recipe.with_score() if score and "score" not in recipe.heads else recipe
+    snapshots = cells.snapshots()
+    if growth == "none":
+        return Problem(snapshots, recipe, entries)
+    choice = choose_growth(snapshots, recipe, growth, random_state=seed, progress=progress)
+    about: dict[str, Any] = {
+        "asked": growth,
+        "assumption": choice.best.name,
+        "reason": choice.reason,
+        "tried": [assumption.name for assumption in choice.tried],
+    }
+    entries["growth"] = about | ({"table": table(choice)} if choice.scores else {})
+    return Problem(choice.best.snapshots(snapshots), choice.best.recipe, entries)
+
+
+def _selected(
     cells: Cells, recipes: list[Recipe], *, seed: int, progress: bool | None
 ) -> tuple[Recipe, dict[str, Any]]:
     """The recipe that predicts inner snapshots best, and the entry of the record about it."""
@@ -118,27 +154,3 @@ def selected(
         return recipes[0], {}
     found = select(snapshots, candidates(recipes), random_state=seed, progress=progress)
     return found.best.recipe, {"selection": {"table": curve(found), "best": found.best.name}}
-
-
-def grown(
-    snapshots: Snapshots,
-    recipe: Recipe,
-    growth: Growth,
-    *,
-    seed: int,
-    progress: bool | None,
-) -> tuple[Snapshots, Recipe, dict[str, Any]]:
-    """Snapshots and recipe under the assumption about growth, and the entry of the record."""
-    from cellflow.evaluation.growing import choose_growth, table
-
-    choice = choose_growth(snapshots, recipe, growth, random_state=seed, progress=progress)
-    entry: dict[str, Any] = {
-        "asked": growth,
-        "assumption": choice.best.name,
-        "reason": choice.reason,
-        "tried": [a.name for a in choice.tried],
-    }
-    if choice.scores:
-        entry["table"] = table(choice)
-    found = choice.best.recipe
-    return choice.best.snapshots(snapshots), found, {"growth": entry} if found.grows or growth != "none" else {}

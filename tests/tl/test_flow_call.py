@@ -284,8 +284,8 @@ def test_snapshots_of_one_cell_warn_and_work():
 def test_sizes_that_a_method_does_not_look_at_are_refused(cells, frozen, method):
     cells.obs["size"] = cells.obs["hours"] + 1.0
     said = (
-        "mass_key='size' with method=.*growth is not learned yet.*Omit mass_key=, or .* as"
-        " weight_key="
+        "mass_key='size' with method=.*growth='none'.*Pass growth='auto' or 'learn', or omit"
+        " mass_key="
     )
     with frozen(cells), pytest.raises(InputError, match=said):
         cf.tl.flow(cells, "hours", method=method, mass_key="size")
