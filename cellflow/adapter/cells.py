@@ -47,6 +47,8 @@ class Cells:
         Last time at which cells precede all conditions, or None. They are in the snapshots once for
         each later condition, as cells of it, with weights in proportion to the conditions' shares
         of the first later snapshot.
+    growth
+        Net growth rates that are known beforehand, per unit of time, shape `(n,)`, or None.
     """
 
     x: FloatArray
@@ -60,6 +62,7 @@ class Cells:
     context: FloatArray | None = None
     zero: str = ""
     shared_until: float | None = None
+    growth: FloatArray | None = None
 
     @property
     def later_conditions(self) -> tuple[FloatArray, FloatArray]:
@@ -109,5 +112,8 @@ class Cells:
                 context = np.repeat(kinds, len(rows), axis=0)
                 rows = np.tile(rows, len(kinds))
             mass = self.mass.get(float(time), 1.0)
-            populations.append(Population(self.x[rows], float(time), weight, rows, mass, context))
+            growth = None if self.growth is None else self.growth[rows]
+            populations.append(
+                Population(self.x[rows], float(time), weight, rows, mass, context, growth)
+            )
         return Snapshots(tuple(populations))

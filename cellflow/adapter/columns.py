@@ -1,12 +1,15 @@
-"""Columns of `obs`: weights of cells, sizes of populations, cell types."""
+"""Columns of `obs`: weights and growth of cells, sizes of populations, cell types."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellflow.adapter.findings import Examination, Finding, settle
+from cellflow.adapter.reading import Reading
 from cellflow.core._numbers import shown
 from cellflow.core._typing import FloatArray
 from cellflow.errors import MissingKeyError, closest
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["column_of", "masses_of", "read_labels", "weights_of"]
+__all__ = ["column_of", "compared_sums", "growth_of", "masses_of", "read_labels", "weights_of"]
+
+#: Descendants of one cell relative to another's of its snapshot, above which few cells have all.
+_MOST_RELATIVE_GROWTH = 1e6
 
 
 def column_of(adata: AnnData, key: object, argument: str) -> Examination[pd.Series | None]:
@@ -77,6 +83,58 @@ def masses_of(
             yield Finding(f"adata.obs[{key!r}]", found, "one positive number per snapshot", remedy)
             return None
     return {t: float(values[0]) for t, values in by_time.items()}
+
+
+def compared_sums(
+    weight: FloatArray, mass: Mapping[float, float], time: FloatArray, reading: Reading
+) -> Examination[None]:
+    """Compare the sums of weights over snapshots with the sizes of the populations.
+
+    Weights count within their snapshot. Sums that are neither equal, nor in proportion to the
+    numbers of cells or to the sizes, may be sizes of another count; they are not used.
+    """
+    times = sorted(mass)
+    total = np.array([weight[time == t].sum() for t in times])
+    size = np.array([mass[t] for t in times])
+    count = np.array([np.count_nonzero(time == t) for t in times])
+    if any(np.ptp(total / of) <= 1e-6 * (total / of).max() for of in (1.0, count, size)):
+        return
+    found = f"has sums of {', '.join(f'{v:g}' for v in total[:4])} at times {times[0]:g}, ..."
+    expected = f"equal sums, or sums in proportion to adata.obs[{reading.mass_key!r}]"
+    remedy = (
+        "Weights count within their snapshot only; sizes of populations are those of mass_key=."
+    )
+    yield Finding(f"adata.obs[{reading.weight_key!r}]", found, expected, remedy, "note")
+
+
+def growth_of(adata: AnnData, key: str, time: FloatArray | None) -> Examination[FloatArray | None]:
+    """Check and read growth rates of cells, shape `(n,)`."""
+    growth = yield from _numbers(adata, key, "growth_key")
+    if growth is None or time is None:
+        return None
+    where = f"adata.obs[{key!r}]"
+    timed = ~np.isnan(time)
+    bad = np.flatnonzero(timed & ~np.isfinite(growth))
+    if len(bad):
+        found = (
+            f"holds {len(bad)} unusable growth rates (first: cell {adata.obs_names[bad[0]]!r},"
+            f" {growth[bad[0]]:g})"
+        )
+        remedy = "Fill them; 0 is the rate of a cell that neither divides nor dies."
+        yield Finding(where, found, "a finite rate for every cell with a time", remedy)
+        return None
+    for t, later in pairwise(np.unique(time[timed])):
+        spread = float(np.ptp(growth[time == t])) * float(later - t)
+        if spread > np.log(_MOST_RELATIVE_GROWTH):
+            found = (
+                f"gives some cells of time {t:g} exp({spread:.3g}) times as many descendants as"
+                f" others at time {later:g}"
+            )
+            expected = f"at most {_MOST_RELATIVE_GROWTH:g} times as many"
+            remedy = "Rates are per unit of the time column; convert rates of another unit."
+            yield Finding(where, found, expected, remedy, "warning")
+            break
+    return growth
 
 
 def read_labels(adata: AnnData, cluster_key: str) -> np.ndarray:

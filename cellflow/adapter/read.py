@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.adapter.cells import Cells
-from cellflow.adapter.columns import column_of, masses_of, weights_of
+from cellflow.adapter.columns import (
+    column_of,
+    compared_sums,
+    growth_of,
+    masses_of,
+    weights_of,
+)
 from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.adapter.keys import where_of
 from cellflow.adapter.outliers import examine_distances
@@ -87,10 +93,15 @@ def examine_cells(
     timed = None if parsed is None else parsed.values
     weight: FloatArray | None = None
     mass: dict[float, float] | None = {}
+    growth: FloatArray | None = None
     if reading.weight_key is not None:
         weight = yield from weights_of(adata, reading.weight_key, timed)
     if reading.mass_key is not None:
         mass = yield from masses_of(adata, reading.mass_key, timed)
+    if reading.growth_key is not None:
+        growth = yield from growth_of(adata, reading.growth_key, timed)
+    if weight is not None and mass and timed is not None:
+        yield from compared_sums(weight, mass, timed, reading)
     positions = yield from examine_positions(
         adata, use_rep=reading.use_rep, n_dims=reading.n_dims, force_rep=reading.force_rep
     )
@@ -108,7 +119,15 @@ def examine_cells(
     yield from examine_distances(x, parsed.values, where_of(key), adata.obs_names)
     reading = replace(reading, use_rep=key, n_dims=x.shape[1])
     return Cells(
-        x, parsed.values, parsed.unit, parsed.labels, reading, weight, mass, zero=parsed.zero
+        x,
+        parsed.values,
+        parsed.unit,
+        parsed.labels,
+        reading,
+        weight,
+        mass,
+        zero=parsed.zero,
+        growth=growth,
     )
 
 

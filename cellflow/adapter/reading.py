@@ -25,6 +25,9 @@ class Reading:
         Column of `obs` with non-negative weights of the cells within their snapshot.
     mass_key
         Column of `obs` with the size of the whole population, one positive number per snapshot.
+    growth_key
+        Column of `obs` with the net growth rate of each cell that is known beforehand, per unit of
+        time.
     force_rep
         Accept an embedding for drawing (UMAP, t-SNE, ...) as representation.
     layer
@@ -37,6 +40,7 @@ class Reading:
     n_dims: int | None = None
     weight_key: str | None = None
     mass_key: str | None = None
+    growth_key: str | None = None
     force_rep: bool = False
     layer: str | None = None
 
@@ -50,7 +54,7 @@ class Reading:
     @classmethod
     def of_params(cls, params: Mapping[str, Any]) -> Self:
         """Return what a recorded call read, from the `params` of its record."""
-        names = ("weight_key", "mass_key", "layer")
+        names = ("weight_key", "mass_key", "growth_key", "layer")
         columns = {name: str(params[name]) for name in names if params.get(name) is not None}
         return cls(
             time_key=str(params["time_key"]),

@@ -174,7 +174,10 @@ def _group(**entries: Entry) -> Entry:
 
 _ABOUT = {"cellflow_version": _TEXT, "kind": _optional(_TEXT), "written": _optional(_PLACES)}
 
-_OPTIONAL_TEXT = ("scale", "layer", "weight_key", "mass_key", "device", "decoder", "time_zero")
+_OPTIONAL_TEXT = (
+    *("scale", "layer", "weight_key", "mass_key", "growth_key"),
+    *("device", "decoder", "time_zero"),
+)
 _OPTIONAL_NUMBERS = (
     *("n_obs", "n_untimed", "random_state", "threads"),
     *("seconds", "decoder_r2", "shared_until"),

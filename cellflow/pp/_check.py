@@ -29,6 +29,7 @@ def check(
     n_dims: int | None = None,
     weight_key: str | None = None,
     mass_key: str | None = None,
+    growth_key: str | None = None,
     force_rep: bool = False,
     layer: str | None = None,
 ) -> pd.DataFrame:
@@ -38,7 +39,7 @@ def check(
 
     Parameters
     ----------
-    adata, time_key, use_rep, n_dims, weight_key, mass_key, force_rep, layer
+    adata, time_key, use_rep, n_dims, weight_key, mass_key, growth_key, force_rep, layer
         As for `cf.tl.flow`.
 
     Returns
@@ -60,6 +61,7 @@ def check(
         n_dims=n_dims,
         weight_key=weight_key,
         mass_key=mass_key,
+        growth_key=growth_key,
         force_rep=force_rep,
         layer=layer,
     )

@@ -145,6 +145,45 @@ def test_weights_and_masses_reach_the_populations(cells):
     assert snapshots[0].weight[0] == 0.0
 
 
+def test_prior_growth_reaches_the_populations(cells):
+    cells.obs["rate"] = np.linspace(-0.05, 0.05, cells.n_obs)
+    cells.obs.loc[cells.obs_names[:3], "hours"] = np.nan
+    cells.obs.loc[cells.obs_names[:3], "rate"] = np.nan
+    found = read(cells, Reading("hours", growth_key="rate"))
+    for p in found.snapshots().populations:
+        np.testing.assert_array_equal(p.growth, cells.obs["rate"].to_numpy()[p.index])
+    assert Reading.of_params(found.reading.params).growth_key == "rate"
+    assert all(p.growth is None for p in read(cells, Reading("hours")).snapshots().populations)
+
+
+def test_rates_of_another_unit_of_time_are_pointed_out(cells):
+    cells.obs["rate"] = np.linspace(-1.0, 1.0, cells.n_obs)
+    with pytest.warns(InputWarning, match=r"as others at time 48.*per unit of the time column"):
+        read(cells, Reading("hours", growth_key="rate"))
+
+
+def test_sums_of_weights_are_compared_with_sizes(cells):
+    """Weights count within their snapshot; other sums than those of sizes are noted."""
+    time = cells.obs["hours"].to_numpy()
+    sizes = {0.0: 10.0, 12.0: 20.0, 48.0: 80.0}
+    cells.obs["size"] = [sizes[t] for t in time]
+    sums = {
+        "equal": [1.0, 1.0, 1.0],
+        "counts": [np.count_nonzero(time == t) for t in sizes],
+        "sizes": list(sizes.values()),
+        "other": [3.0, 1.0, 2.0],
+    }
+    masses = {}
+    for name, total in sums.items():
+        each = {t: s / np.count_nonzero(time == t) for t, s in zip(sizes, total, strict=True)}
+        cells.obs["w"] = [each[t] for t in time]
+        found = list(examine(cells, Reading("hours", weight_key="w", mass_key="size")))
+        assert ["has sums of" in f.found for f in found] == [True] * (name == "other")
+        read_again = read(cells, Reading("hours", weight_key="w", mass_key="size"))
+        masses[name] = [p.mass for p in read_again.snapshots().populations]
+    assert all(found == list(sizes.values()) for found in masses.values())
+
+
 def test_weights_of_untimed_cells_may_be_missing(cells):
     cells.obs.loc[cells.obs_names[:3], "hours"] = np.nan
     cells.obs["weight"] = np.where(cells.obs["hours"].isna(), np.nan, 1.0)
@@ -358,6 +397,20 @@ BAD = {
         InputError,
         "1, 2, 3, 4 at time 0",
     ),
+    "growth without a number": (
+        obs("g", lambda h: np.where(np.arange(len(h)) == 7, np.nan, 0.1)),
+        {"growth_key": "g"},
+        InputError,
+        r"1 unusable growth rates \(first: cell 'cell7', nan\).*0 is the rate",
+    ),
+    "no growth": (untouched, {"growth_key": "g"}, MissingKeyError, "Pass growth_key="),
+    "no number as mass": (
+        obs("m", lambda _: np.nan),
+        {"mass_key": "m"},
+        InputError,
+        "is nan at time 0",
+    ),
+    "negative mass": (obs("m", lambda _: -2.0), {"mass_key": "m"}, InputError, "is -2 at time 0"),
     "no mass": (
         obs("m", lambda _: 0.0),
         {"mass_key": "m"},
