@@ -29,7 +29,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cellflow.core._kernel import Kernel
 from cellflow.core._typing import FloatArray
 
 __all__ = ["Relaxed", "Sums", "relative_gap", "translation"]
@@ -53,11 +52,6 @@ class Relaxed:
         return Relaxed(
             self.y, self.x, self.b, self.a, self.epsilon, self.tau_target, self.tau_source
         )
-
-    @property
-    def kernel(self) -> Kernel:
-        """Its Gibbs kernel, without potentials."""
-        return Kernel.fast(self.x, self.y, self.epsilon)
 
     @property
     def damping(self) -> tuple[float, float]:

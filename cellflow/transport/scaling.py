@@ -9,6 +9,9 @@ and the same for `g`, in turn. Each update solves one of the two equations of th
 the gap. The factor :math:`\tau / (\tau + \varepsilon)` bounds the rate of convergence, and so
 the overrelaxation; where convergence is faster, a smaller one is better.
 
+Large problems start from the potentials of a subsample. Between two passes over all pairs they are
+iterated on the heaviest pairs only; see `thinned`.
+
 References
 ----------
 Chizat, L. et al. (2018). Scaling algorithms for unbalanced optimal transport problems. Math. Comp.
@@ -21,16 +24,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from math import isinf, sqrt
+from math import inf, isinf, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
-from cellflow.core._kernel import Kernel
 from cellflow.core._random import systematic
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.transport.relaxed import Relaxed, Sums, relative_gap, translation
+from cellflow.transport.passes import AllPairs, Updated, overrelaxed
+from cellflow.transport.relaxed import Relaxed, relative_gap, translation
 from cellflow.transport.sinkhorn import best_relaxation
+from cellflow.transport.thinned import FewPairs, Heavy
 
 __all__ = ["Found", "iterate", "solve"]
 
@@ -41,22 +45,24 @@ _LARGE = 1000
 #: How many times smaller a subsample is.
 _RATIO = 4
 #: The relative gap of a subsample, and its iterations.
-_ROUGH_TOL = 1e-4
+_ROUGH_TOL = 1e-3
 _ROUGH_ITER = 200
 #: Ratio of successive epsilons, from the largest cost down, and iterations with each.
 _STEP = 4.0
 _STEP_ITER = 20
-#: Columns of less than this share of the mass are summed with logarithms.
-_SMALL = 1e-30
+#: From this many pairs on, the iteration is on the heaviest of them.
+_MANY = 2**22
+#: Share of the tolerance that is asked for on the heaviest pairs, and iterations on them.
+_FINER = 0.1
+_FEW_ITER = 500
+#: A pass over all pairs reduces the gap at least to this share, or the heaviest pairs are given up.
+_SLOW = 0.9
 #: Iterations between two estimates of the rate of convergence.
 _OBSERVED = 8
 #: Overrelaxation to begin with where no smaller one is known to be best, and the largest; at 2 the
 #: iteration would not converge.
 _FIRST_RELAXATION = 1.7
 _MAX_RELAXATION = 1.95
-#: An overrelaxed update goes beyond the plain one as if that were at most this long, in units of
-#: epsilon. Beyond a long step the objective rises exponentially.
-_LONG = 0.5
 
 
 class Found(NamedTuple):
@@ -75,93 +81,64 @@ class Found(NamedTuple):
         """What is compared with the tolerance: the gap, or the error where there is no gap."""
         return self.error if isinf(self.gap) else self.gap
 
-
-def _update_rows(
-    problem: Relaxed, kernel: Kernel, f: FloatArray, g: FloatArray, relaxation: float
-) -> tuple[FloatArray, Sums, float]:
-    """Update `f` in a pass over all pairs: new `f`, its plan's sums, and the former row error."""
-    epsilon = problem.epsilon
-    log_a = np.log(problem.a)
-    log_mass = np.empty(len(f))
-    after = np.empty(len(f))
-    columns = np.zeros(len(g))
-    ones = np.ones(len(g), kernel.dtype)
-    for rows, top, tile in kernel.tiles(f / epsilon + log_a, g / epsilon + np.log(problem.b)):
-        log_mass[rows] = top + np.log((tile @ ones).astype(np.float64))
-        plain = problem.damping[0] * (f[rows] - epsilon * (log_mass[rows] - log_a[rows]))
-        after[rows] = _relaxed(f[rows], plain, relaxation, epsilon)
-        scale = top + (after[rows] - f[rows]) / epsilon
-        largest = scale.max()
-        columns += np.exp(largest) * (np.exp(scale - largest).astype(kernel.dtype) @ tile)
-    expected = problem.a * np.exp(-f / problem.tau_source)
-    error = float(np.abs(np.exp(log_mass) - expected).sum())
-    return after, Sums(np.exp(log_mass + (after - f) / epsilon), columns), error
-
-
-def _relaxed(
-    before: FloatArray, plain: FloatArray, relaxation: float, epsilon: float
-) -> FloatArray:
-    """Go beyond the plain update, but not far; see `_LONG`."""
-    step = np.clip(plain - before, -_LONG * epsilon, _LONG * epsilon)
-    return plain + (relaxation - 1.0) * step
-
-
-def _log_columns(problem: Relaxed, f: FloatArray, g: FloatArray, columns: FloatArray) -> FloatArray:
-    """Logarithms of the column sums; those of very little mass are computed anew."""
-    with np.errstate(divide="ignore"):
-        logs: FloatArray = np.log(columns)
-    few = np.flatnonzero(columns <= _SMALL * columns.sum())
-    if len(few):
-        kernel = Kernel.of(problem.y[few], problem.x, problem.epsilon)
-        by_row = g[few] / problem.epsilon + np.log(problem.b[few])
-        for rows, top, tile in kernel.tiles(by_row, f / problem.epsilon + np.log(problem.a)):
-            logs[few[rows]] = top + np.log(tile.sum(axis=1))
-    return logs
+    @classmethod
+    def of(
+        cls, problem: Relaxed, updated: Updated, g: FloatArray, n_iter: int, relaxation: float
+    ) -> Found:
+        """What an update of the rows has found."""
+        f, sums, row_error = updated
+        columns = problem.b * np.exp(-g / problem.tau_target)
+        error = float(np.abs(sums.columns - columns).sum()) + row_error
+        gap = relative_gap(problem, f, g, sums)
+        k = translation(problem, f, g)
+        return cls(f + k, g - k, float(sums.rows.sum()), gap, error, n_iter, relaxation)
 
 
 def iterate(
-    problem: Relaxed, g: FloatArray, *, tol: float, max_iter: int, relaxation: float
+    pairs: AllPairs | FewPairs,
+    f: FloatArray,
+    g: FloatArray,
+    *,
+    tol: float,
+    max_iter: int,
+    relaxation: float,
 ) -> Found:
     """Update both potentials in turn until gap or error is within `tol`.
 
     Parameters
     ----------
-    problem
+    pairs
         What to solve. Row sums that are kept are exact.
-    g
-        Potential of the columns to begin with, shape `(m,)`.
+    f, g
+        Potentials to begin with, shapes `(n,)` and `(m,)`; the former only as a reference.
     tol
         Largest gap; or error, where both marginals are kept.
     max_iter
-        Passes over all pairs at most.
+        Passes at most.
     relaxation
         Overrelaxation to begin with, after a first plain update.
     """
-    fast = problem.kernel
-    kernel = fast
-    f: FloatArray = np.zeros(len(problem.a))
+    problem = pairs.problem
     history: list[float] = []
     now = 1.0
     last = False
     while True:
-        f, sums, row_error = _update_rows(problem, kernel, f, g, now)
-        expected = problem.b * np.exp(-g / problem.tau_target)
-        error = float(np.abs(sums.columns - expected).sum()) + row_error * (now > 1.0)
-        history.append(error)
-        k = translation(problem, f, g)
-        gap = relative_gap(problem, f, g, sums)
-        total = float(sums.rows.sum())
-        found = Found(f + k, g - k, total, gap, error, len(history), relaxation)
+        updated = (pairs.exact if last else pairs).update(f, g, now)
+        if now == 1.0:
+            updated = updated._replace(error=0.0)  # a plain update leaves no error of the rows
+        found = Found.of(problem, updated, g, len(history) + 1, relaxation)
+        history.append(found.error)
         done = found.reached <= tol or len(history) >= max_iter
-        if total == 0.0 or (done and (last or not isinf(problem.tau_source))):
+        if found.total == 0.0 or (done and (last or not isinf(problem.tau_source))):
             return found
-        last = done
-        # The last pass makes row sums that are kept exact to rounding.
-        kernel = Kernel.of(problem.x, problem.y, problem.epsilon) if last else fast
-        logs = _log_columns(problem, f, g, sums.columns)
+        f = updated.f
+        logs = pairs.log_columns(f, g, updated.sums.columns)
         plain = problem.damping[1] * (g - problem.epsilon * (logs - np.log(problem.b)))
-        g = _relaxed(g, plain, now, problem.epsilon)
+        g = overrelaxed(g, plain, now, problem.epsilon)
+        if not pairs.cover(f, g):
+            return found
         relaxation = _next_relaxation(problem, relaxation, history)
+        last = done
         now = 1.0 if last else relaxation
 
 
@@ -183,7 +160,7 @@ def _next_relaxation(problem: Relaxed, omega: float, history: list[float]) -> fl
 
 
 def solve(problem: Relaxed, *, tol: float, max_iter: int, rng: np.random.Generator) -> Found:
-    """Solve by `iterate`, from the potentials of a subsample.
+    """Solve from the potentials of a subsample, until gap or error is within `tol`.
 
     Parameters
     ----------
@@ -199,7 +176,50 @@ def solve(problem: Relaxed, *, tol: float, max_iter: int, rng: np.random.Generat
         found = solve(problem.reversed, tol=tol, max_iter=max_iter, rng=rng)
         return found._replace(f=found.g, g=found.f)
     g, relaxation = _first(problem, rng)
-    return iterate(problem, g, tol=tol, max_iter=max_iter, relaxation=relaxation)
+    return _solve(problem, g, tol=tol, max_iter=max_iter, relaxation=relaxation, rng=rng)
+
+
+def _solve(
+    problem: Relaxed,
+    g: FloatArray,
+    *,
+    tol: float,
+    max_iter: int,
+    relaxation: float,
+    rng: np.random.Generator,
+) -> Found:
+    """Solve by passes over all pairs, and iterations on the heaviest pairs between them."""
+    whole = AllPairs.of(problem, tol)
+    f: FloatArray = np.zeros(len(problem.x))
+    few = None
+    before = inf
+    n_iter = 0
+    if len(problem.x) * len(problem.y) >= _MANY:
+        heavy = Heavy.sampled(whole, g, rng)
+        if heavy is not None:
+            updated = whole.update(f, g, 1.0, heavy.read)
+            f = updated.f
+            few = heavy.among(updated, g)
+            n_iter = 1
+    while few is not None and n_iter < max_iter:
+        inner = iterate(few, f, g, tol=_FINER * tol, max_iter=_FEW_ITER, relaxation=relaxation)
+        g = inner.g
+        relaxation = inner.relaxation
+        # Other pairs may be the heavy ones by now.
+        heavy = Heavy.sampled(whole, g, rng) if before < inf else None
+        updated = whole.update(inner.f, g, 1.0, heavy.read if heavy else None)
+        few = heavy.among(updated, g) if heavy else few.corrected(updated, g)
+        f = updated.f
+        n_iter += 1
+        found = Found.of(problem, updated._replace(error=0.0), g, n_iter, relaxation)
+        logger.debug("gap %.2g after %d passes (%d)", found.reached, n_iter, inner.n_iter)
+        if found.reached <= tol and not isinf(problem.tau_source):
+            return found
+        if not tol < found.reached < _SLOW * before:
+            break
+        before = found.reached
+    found = iterate(whole, f, g, tol=tol, max_iter=max_iter, relaxation=relaxation)
+    return found._replace(n_iter=found.n_iter + n_iter)
 
 
 def _first(problem: Relaxed, rng: np.random.Generator) -> tuple[FloatArray, float]:
@@ -210,20 +230,17 @@ def _first(problem: Relaxed, rng: np.random.Generator) -> tuple[FloatArray, floa
         columns, b = _sample(problem.b, size, rng)
         few = replace(problem, x=problem.x[rows], y=problem.y[columns], a=a, b=b)
         g, relaxation = _first(few, rng)
-        found = iterate(few, g, tol=_ROUGH_TOL, max_iter=_ROUGH_ITER, relaxation=relaxation)
+        found = _solve(few, g, tol=_ROUGH_TOL, max_iter=_ROUGH_ITER, relaxation=relaxation, rng=rng)
         logger.debug("%d cells: gap %.2g after %d passes", size, found.reached, found.n_iter)
-        to_columns = replace(few, x=problem.y, y=few.x, a=problem.b, b=a)
-        to_columns = replace(
-            to_columns, tau_source=problem.tau_target, tau_target=problem.tau_source
-        )
-        zero: FloatArray = np.zeros(len(problem.y))
-        extended, *_ = _update_rows(to_columns, to_columns.kernel, zero, found.f, 1.0)
-        return extended, found.relaxation
+        to_columns = replace(problem.reversed, y=few.x, b=a)
+        extended = AllPairs.of(to_columns).update(np.zeros(len(problem.y)), found.f, 1.0)
+        return extended.f, found.relaxation
+    zero: FloatArray = np.zeros(len(problem.x))
     g = np.zeros(len(problem.y))
     epsilon = sum(float(np.linalg.norm(z, axis=1).max()) for z in (problem.x, problem.y)) ** 2
     while epsilon > problem.epsilon:
-        smoother = replace(problem, epsilon=epsilon)
-        g = iterate(smoother, g, tol=_ROUGH_TOL, max_iter=_STEP_ITER, relaxation=1.0).g
+        smoother = AllPairs.of(replace(problem, epsilon=epsilon))
+        g = iterate(smoother, zero, g, tol=_ROUGH_TOL, max_iter=_STEP_ITER, relaxation=1.0).g
         epsilon /= _STEP
     return g, min(_FIRST_RELAXATION, _largest_relaxation(problem))
 
