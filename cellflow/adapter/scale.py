@@ -17,7 +17,7 @@ from cellflow.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["examine_scale", "stored_axes"]
+__all__ = ["examine_scale", "linear_scale", "stored_axes"]
 
 #: Cells that are looked at, evenly spaced, and rows that are read together.
 _SAMPLE = 512
@@ -36,14 +36,14 @@ def examine_scale(
     """Report a PCA of values that are no logarithms, and expression that is none."""
     where = expression_at(layer)
     axes = stored_axes(adata, x.shape[1])
-    scale = _linear_scale(rows)
+    scale = linear_scale(rows)
     if axes is not None and _reproduces(rows, axes, x):
         if scale:
             yield _pca_of(where, scale, use_rep)
         return
     sources = list(_sources(adata, layer))
     for name, values in [(where, rows), *sources]:
-        found = _linear_scale(values)
+        found = linear_scale(values)
         if found and _is_pca(adata, values, axes, x):
             yield _pca_of(name, found, use_rep)
             return
@@ -118,7 +118,7 @@ class _Unlogged:
             return block.expm1() if hasattr(block, "expm1") else np.expm1(block)
 
 
-def _linear_scale(rows: Expression) -> str:
+def linear_scale(rows: Expression) -> str:
     """Evidence that values are no logarithms, as the predicate of a sentence; or empty."""
     block = _sampled(rows)
     values = block.data if hasattr(block, "nnz") else np.asarray(block).ravel()
