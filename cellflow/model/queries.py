@@ -182,7 +182,7 @@ class Queries(FittedDynamics):
                         step=self.clock.unit / _STEPS_PER_UNIT if step is None else step,
                         random_state=seed,
                         scheme=scheme,
-                        keys=[(*name, (1 - direction) // 2) for name in names],
+                        keys=np.insert(names, 2, (1 - direction) // 2, axis=1),
                         along=self.dynamics.rates,
                         context=None if features is None else features[rows],
                         device=self.device,
@@ -280,8 +280,8 @@ class Queries(FittedDynamics):
 
 def _noise_names(
     rows: IntArray, n_rep: int, keys: IntArray | None, replicate: IntArray | None
-) -> list[tuple[int, int]]:
-    """Names of the noise of each path, by the key of its cell and its number."""
+) -> np.ndarray:
+    """Names of the noise of each path, `(n, 2)`: the key of its cell, and its number."""
     n = len(rows) // n_rep
     keys = np.arange(n) if keys is None else np.asarray(keys)
     numbers = np.tile(np.arange(n_rep), n) if replicate is None else np.asarray(replicate)
@@ -291,4 +291,4 @@ def _noise_names(
             " one per cell, and n_rep=1."
         )
         raise InputError(msg)
-    return [(int(keys[r]), int(k)) for r, k in zip(rows, numbers, strict=True)]
+    return np.column_stack([keys[rows].astype(np.uint64), numbers.astype(np.uint64)])

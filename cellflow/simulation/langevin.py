@@ -37,7 +37,7 @@ def langevin(
     step: float,
     n_steps: int,
     random_state: RandomState = 0,
-    keys: Sequence[Key] | None = None,
+    keys: Sequence[Key] | np.ndarray | None = None,
     device: torch.device | str = "cpu",
 ) -> FloatArray:
     r"""Cells moved by unadjusted Langevin dynamics at one noise level.
@@ -96,7 +96,7 @@ def annealed_langevin(
     first: int = 0,
     predictor: bool = True,
     random_state: RandomState = 0,
-    keys: Sequence[Key] | None = None,
+    keys: Sequence[Key] | np.ndarray | None = None,
     device: torch.device | str = "cpu",
 ) -> FloatArray:
     r"""Cells sampled by Langevin dynamics down the ladder, with one last step without noise.
@@ -258,13 +258,13 @@ def _by_chunks(
     function: Callable[[Tensor, Iterator[Tensor]], Tensor],
     x: FloatArray,
     seed: int,
-    keys: Sequence[Key] | None,
+    keys: Sequence[Key] | np.ndarray | None,
     n_steps: int,
     device: torch.device | str,
 ) -> FloatArray:
     """Values of a function of chunks of one width, each row with its own noise."""
     start = Rows.of(x).to(device, torch.float32)
-    names = [(k,) for k in range(len(start))] if keys is None else list(keys)
+    names = np.arange(len(start))[:, None] if keys is None else keys
     parts = []
     done = 0
     with torch.no_grad():

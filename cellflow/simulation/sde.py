@@ -39,7 +39,7 @@ def integrate_sde(
     random_state: RandomState = 0,
     along: Mapping[str, Rate] | None = None,
     scheme: Scheme = "heun",
-    keys: Sequence[Key] | None = None,
+    keys: Sequence[Key] | np.ndarray | None = None,
     context: FloatArray | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -74,8 +74,8 @@ def integrate_sde(
         `"heun"`: the mean of the drifts at both ends of a step, of weak order two for a constant
         `sigma`; `"euler-maruyama"`: the drift at its start, of order one.
     keys
-        Key of each cell's Brownian motion, `n` tuples of non-negative integers; `(0,), (1,), ...`
-        by default.
+        Key of each cell's Brownian motion, `n` tuples of non-negative integers of one length, or an
+        array `(n, m)` of them; `(0,), (1,), ...` by default.
     context
         Features of each cell, shape `(n, c)`.
     device, dtype
@@ -109,7 +109,7 @@ def integrate_sde(
     t0 = as_number("t0", t0)
     x = as_array("x", x, shape="(n, d)", least=1)
     times = np.atleast_1d(as_array("times", times)).astype(np.float64)
-    keys = [(k,) for k in range(len(x))] if keys is None else list(keys)
+    keys = np.arange(len(x))[:, None] if keys is None else keys
     if len(keys) != len(x):
         msg = f"{len(keys)} keys for {len(x)} cells; expected one per cell."
         raise InputError(msg)
