@@ -12,16 +12,18 @@ import numpy as np
 
 from cellflow.core._typing import FloatArray
 
-__all__ = ["Kernel"]
+__all__ = ["Kernel", "column_sums"]
 
 #: Numbers in one tile (4 or 8 MiB): larger tiles leave the cache, smaller ones make matrix products
 #: slow.
 _TILE = 2**20
+#: Rows of a tile at most.
+_ROWS = 1024
 #: Exponents this much below the largest of their row are raised to it: subnormal numbers would take
 #: ten times as long.
 _LEAST = {np.dtype(np.float32): -85.0, np.dtype(np.float64): -700.0}
 #: From this many pairs on, float32 is used where it is accurate enough, and is twice as fast.
-_MANY = 2**22
+_LARGE = 2**22
 #: Largest error of an exponent by float32.
 _ERROR = 1e-3
 
@@ -73,20 +75,14 @@ class Kernel:
         """Prepare clouds in float32 where they are large and that is accurate enough."""
         double = cls.of(x, y, epsilon)
         largest = -min(double.left[:, -2].min(), double.right[:, -1].min())
-        if len(x) * len(y) < _MANY or largest * np.finfo(np.float32).eps > _ERROR:
+        if len(x) * len(y) < _LARGE or largest * np.finfo(np.float32).eps > _ERROR:
             return double
         return cls(double.left.astype(np.float32), double.right.astype(np.float32))
 
     @property
-    def reversed(self) -> Kernel:
-        """The same kernel with rows and columns exchanged."""
-        order = [*range(self.left.shape[1] - 2), -1, -2]
-        return Kernel(self.right[:, order], self.left[:, order])
-
-    @property
     def blocks(self) -> list[slice]:
         """Rows of each tile."""
-        step = max(1, _TILE // len(self.right))
+        step = max(1, min(_ROWS, _TILE // len(self.right)))
         return [slice(start, start + step) for start in range(0, len(self.left), step)]
 
     def tiles(
@@ -115,3 +111,11 @@ class Kernel:
             tile -= top[:, None]
             np.exp(np.maximum(tile, _LEAST[self.dtype], out=tile), out=tile)
             yield rows, top.astype(np.float64), tile
+
+
+def column_sums(tile: FloatArray, log_scale: FloatArray) -> FloatArray:
+    """Sums of the columns of `exp(log_scale) * tile`, shape `(m,)`, in float64."""
+    largest = log_scale.max()
+    within = np.exp(log_scale - largest).astype(tile.dtype) @ tile
+    sums: FloatArray = np.exp(largest) * within.astype(np.float64)
+    return sums

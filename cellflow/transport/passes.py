@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from cellflow.core._kernel import Kernel
+from cellflow.core._kernel import Kernel, column_sums
 from cellflow.core._typing import FloatArray
 from cellflow.transport.relaxed import Relaxed, Sums
 
@@ -96,8 +96,7 @@ class AllPairs:
             plain = self.problem.damping[0] * (f[rows] - excess)
             after[rows] = overrelaxed(f[rows], plain, relaxation, epsilon)
             scale = top + (after[rows] - f[rows]) / epsilon
-            largest = scale.max()
-            columns += np.exp(largest) * (np.exp(scale - largest).astype(kernel.dtype) @ tile)
+            columns += column_sums(tile, scale)
             if read is not None:
                 read(tile, scale, log_mass[rows] + (after[rows] - f[rows]) / epsilon)
         with np.errstate(over="ignore"):  # the first potentials may be far off

@@ -50,8 +50,6 @@ _ROUGH_ITER = 200
 #: Ratio of successive epsilons, from the largest cost down, and iterations with each.
 _STEP = 4.0
 _STEP_ITER = 20
-#: From this many pairs on, the iteration is on the heaviest of them.
-_MANY = 2**22
 #: Share of the tolerance that is asked for on the heaviest pairs, and iterations on them.
 _FINER = 0.1
 _FEW_ITER = 500
@@ -194,13 +192,12 @@ def _solve(
     few = None
     before = inf
     n_iter = 0
-    if len(problem.x) * len(problem.y) >= _MANY:
-        heavy = Heavy.sampled(whole, g, rng)
-        if heavy is not None:
-            updated = whole.update(f, g, 1.0, heavy.read)
-            f = updated.f
-            few = heavy.among(updated, g)
-            n_iter = 1
+    heavy = Heavy.sampled(whole, g, rng)
+    if heavy is not None:
+        updated = whole.update(f, g, 1.0, heavy.read)
+        f = updated.f
+        few = heavy.among(updated, g)
+        n_iter = 1
     while few is not None and n_iter < max_iter:
         inner = iterate(few, f, g, tol=_FINER * tol, max_iter=_FEW_ITER, relaxation=relaxation)
         g = inner.g

@@ -30,6 +30,8 @@ from cellflow.transport.relaxed import Relaxed, Sums
 
 __all__ = ["FewPairs", "Heavy"]
 
+#: Kernels of fewer pairs are not thinned.
+_LARGE = 2**22
 #: Share of the pairs that are kept, and how many at most (8 bytes each).
 _SHARE = 1 / 40
 _MOST = 40_000_000
@@ -143,10 +145,15 @@ class Heavy:
 
     @classmethod
     def sampled(cls, whole: AllPairs, g: FloatArray, rng: np.random.Generator) -> Heavy | None:
-        """Choose the limit by some rows; None where a few pairs do not have most of the mass."""
+        """Choose the limit by some rows; None where that is not worth while.
+
+        That is so for small problems, and where a few pairs do not have most of the mass.
+        """
         problem = whole.problem
         n = len(problem.x)
         m = len(problem.y)
+        if n * m < _LARGE:
+            return None
         some = rng.choice(n, min(n, _ROWS, max(1, _PAIRS // m)), replace=False)
         few = AllPairs(
             replace(problem, x=problem.x[some], a=problem.a[some]),

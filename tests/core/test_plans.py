@@ -1,10 +1,13 @@
 """Laws of every plan: marginals, draws, barycentres."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from cellflow.core.plans import BlockPlan, EdgePlan, Plan, PotentialPlan, ProductPlan
+from cellflow.core.plans._quantiles import quantiles
 from cellflow.core.plans.base import AliasTable
 from cellflow.errors import CouplingError
 
@@ -296,4 +299,35 @@ def test_blocks_that_make_no_plan_are_refused(rows, shares, message) -> None:
             list(map(np.array, rows)),
             [np.array([0]), np.array([1])],
             np.array(shares),
+        )
+
+
+def test_a_potential_plan_is_the_same_in_single_precision(monkeypatch) -> None:
+    exact = relaxed_potential()
+    keep = np.delete(np.arange(30), 4)  # a far cell would be too inaccurate
+    parts = {"x": exact.x[keep], "a": exact.a[keep], "f": exact.f[keep]}
+    exact = replace(exact, **parts)
+    single = replace(exact, **parts)
+    exact_mean = exact.barycentre(exact.y)
+    assert exact.row_mass.sum() > 0
+    monkeypatch.setattr("cellflow.core._kernel._LARGE", 0)
+    monkeypatch.setattr("cellflow.core._kernel._TILE", 64)
+    np.testing.assert_allclose(single.row_mass, exact.row_mass, rtol=1e-4)
+    np.testing.assert_allclose(single.col_mass, exact.col_mass, rtol=1e-4)
+    assert single.cost == pytest.approx(exact.cost, rel=1e-5)
+    np.testing.assert_allclose(single.barycentre(exact.y), exact_mean, atol=1e-5)
+    assert (single.row_mass != exact.row_mass).any()
+
+
+@pytest.mark.parametrize("m", [1, 31, 32, 33, 64, 200])
+def test_quantiles_are_those_of_the_cumulative_mass(m) -> None:
+    rng = np.random.default_rng(m)
+    mass = rng.gamma(0.3, size=(7, m)) + 1e-9
+    places = rng.random((7, 40))
+    sums, columns = quantiles(mass, places)
+    np.testing.assert_allclose(sums, mass.sum(axis=1))
+    for row in range(7):
+        ends = np.cumsum(mass[row])
+        np.testing.assert_array_equal(
+            columns[row], np.searchsorted(ends, places[row] * ends[-1], side="right")
         )

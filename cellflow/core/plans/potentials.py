@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
+from cellflow.core._kernel import Kernel, column_sums
 from cellflow.core._neighbors import squared_distances
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.plans.base import AliasTable, Side, conditional_mean
+from cellflow.core.plans._quantiles import quantiles
+from cellflow.core.plans.base import AliasTable, Side
 
 __all__ = ["PotentialPlan", "gibbs"]
 
@@ -34,6 +37,15 @@ def gibbs(
     exponent += by_column
     mass: FloatArray = np.exp(exponent, out=exponent)
     return mass
+
+
+class _Read(NamedTuple):
+    """Sums, mean cost, and targets that stand for each row, `(n, draws_per_row)`."""
+
+    row_mass: FloatArray
+    col_mass: FloatArray
+    cost: float
+    targets: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +104,46 @@ class PotentialPlan:
             yield rows, mass, costs
 
     @cached_property
-    def _sums(self) -> tuple[FloatArray, FloatArray, float]:
-        row_mass = np.empty(len(self.x))
+    def _alive(self) -> tuple[IntArray, IntArray]:
+        """Cells of either side that have weight."""
+        return np.flatnonzero(self.a > 0), np.flatnonzero(self.b > 0)
+
+    def _tiles(self) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+        """Tiles of the masses among the cells that have weight; see `Kernel.tiles`."""
+        i, j = self._alive
+        by_row = self.f[i] / self.epsilon + np.log(self.a[i])
+        by_column = self.g[j] / self.epsilon + np.log(self.b[j])
+        yield from Kernel.fast(self.x[i], self.y[j], self.epsilon).tiles(by_row, by_column)
+
+    @cached_property
+    def _read(self) -> _Read:
+        """What one pass over all pairs gives."""
+        i, j = self._alive
+        sums = np.empty(len(i))
+        tops = np.empty(len(i))
+        logs = np.empty(len(i))
+        columns = np.zeros(len(j))
+        targets = np.zeros((len(self.x), self.draws_per_row), dtype=np.int32)
+        offset = np.arange(1, len(i) + 1) * _GOLDEN % 1.0  # never zero
+        for rows, top, tile in self._tiles():
+            places = (np.arange(self.draws_per_row) + offset[rows, None]) / self.draws_per_row
+            tops[rows] = top
+            sums[rows], found = quantiles(tile, places)
+            targets[i[rows]] = j[found]
+            columns += column_sums(tile, top)
+            logs[rows] = np.einsum("ij,ij->i", tile, np.log(tile))
+        scale = np.exp(tops)
+        # Costs in units of epsilon are what the exponents lack of the potentials.
+        cost = columns @ (self.g[j] / self.epsilon + np.log(self.b[j]))
+        cost += (scale * sums) @ (self.f[i] / self.epsilon + np.log(self.a[i]) - tops)
+        cost -= scale @ logs
+        row_mass = np.zeros(len(self.x))
+        row_mass[i] = scale * sums
         col_mass = np.zeros(len(self.y))
-        cost = 0.0
-        for rows, mass, costs in self.tiles():
-            row_mass[rows] = mass.sum(axis=1)
-            col_mass += mass.sum(axis=0)
-            cost += float(np.vdot(mass, costs))
-        return row_mass, col_mass, cost / float(row_mass.sum())
+        col_mass[j] = columns
+        total = float(row_mass.sum())
+        mean = max(self.epsilon * float(cost) / total, 0.0) if total > 0 else np.nan
+        return _Read(row_mass, col_mass, mean, targets)
 
     @property
     def total(self) -> float:
@@ -110,45 +153,26 @@ class PotentialPlan:
     @property
     def row_mass(self) -> FloatArray:
         """Mass that leaves each source cell, shape `(n,)`."""
-        return self._sums[0]
+        return self._read.row_mass
 
     @property
     def col_mass(self) -> FloatArray:
         """Mass that reaches each target cell, shape `(m,)`."""
-        return self._sums[1]
+        return self._read.col_mass
 
     @property
     def cost(self) -> float:
         """Mean transport cost, without the entropy."""
-        return self._sums[2]
+        return self._read.cost
 
     @cached_property
-    def _table(self) -> tuple[AliasTable, IntArray]:
-        """A table of the rows, and targets that stand for each, shape `(n, draws_per_row)`."""
-        row_mass = np.zeros(len(self.x))
-        targets = np.zeros((len(self.x), self.draws_per_row), dtype=np.int32)
-        offset = np.arange(len(self.x)) * _GOLDEN % 1.0
-        for rows, mass, _ in self.tiles():
-            ends = np.cumsum(mass, axis=1)
-            row_mass[rows] = ends[:, -1]
-            some = np.flatnonzero(ends[:, -1] > 0)
-            ends = ends[some] / ends[some, -1:]
-            place = np.arange(len(some))[:, None]
-            quantiles = (
-                np.arange(self.draws_per_row) + offset[rows][some, None]
-            ) / self.draws_per_row
-            # One search for all rows: row r occupies the interval from r to r + 1.
-            found = np.searchsorted(
-                (ends + place).ravel(), (quantiles + place).ravel(), side="right"
-            )
-            targets[rows][some] = found.reshape(quantiles.shape) - place * len(self.y)
-        return AliasTable(row_mass), targets
+    def _table(self) -> AliasTable:
+        return AliasTable(self.row_mass)
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
         """Draw `n` pairs; see `Plan.sample` and `draws_per_row`."""
-        table, targets = self._table
-        i = table.draw(n, rng)
-        return i, targets[i, rng.integers(self.draws_per_row, size=n)].astype(np.int64)
+        i = self._table.draw(n, rng)
+        return i, self.partners(i, rng)
 
     @cached_property
     def reversed(self) -> PotentialPlan:
@@ -159,15 +183,21 @@ class PotentialPlan:
         self, cells: IntArray, rng: np.random.Generator, side: Side = "source"
     ) -> IntArray:
         """Draw a partner for each cell; see `Plan.partners` and `draws_per_row`."""
-        targets = (self._table if side == "source" else self.reversed._table)[1]  # noqa: SLF001
-        return targets[cells, rng.integers(self.draws_per_row, size=len(cells))].astype(np.int64)
+        plan = self if side == "source" else self.reversed
+        drawn = rng.integers(self.draws_per_row, size=len(cells))
+        return plan._read.targets[cells, drawn].astype(np.int64)  # noqa: SLF001 (a plan of this class)
 
     def barycentre(self, values: FloatArray, side: Side = "source") -> FloatArray:
         """Conditional mean of the other side; see `Plan.barycentre`."""
         values = np.asarray(values, dtype=np.float64)
-        if side == "source":
-            sums = np.concatenate([mass @ values for _, mass, _ in self.tiles()])
-        else:
-            sums = np.sum([mass.T @ values[rows] for rows, mass, _ in self.tiles()], axis=0)
-        mass = self.row_mass if side == "source" else self.col_mass
-        return conditional_mean(sums, mass)
+        if side == "target":
+            return self.reversed.barycentre(values)
+        i, j = self._alive
+        mean = np.full((len(self.x), values.shape[1]), np.nan)
+        centre = values[j].mean(axis=0)
+        there = np.column_stack([values[j] - centre, np.ones(len(j))])
+        for rows, top, tile in self._tiles():
+            sums = (tile @ there.astype(tile.dtype)).astype(np.float64)
+            some = np.exp(top) > 0.0
+            mean[i[rows][some]] = centre + (sums[:, :-1] / sums[:, -1:])[some]
+        return mean
