@@ -44,6 +44,8 @@ _ROWS = 256
 _PAIRS = 2**23
 #: Plans of less mass are not thinned, because float32 would underflow.
 _LITTLE = 1e-20
+#: Expected masses of columns are at least this, which float32 can hold.
+_LEAST = 1e-37
 #: How far potentials may be from those that a kernel was made with, in units of epsilon.
 _RANGE = 30.0
 #: Columns of less than this share of the mass stay as they are until the next pass over all pairs.
@@ -138,7 +140,7 @@ class Heavy:
     def __init__(self, problem: Relaxed, limit: float, columns: FloatArray, most: int) -> None:
         self._problem = problem
         self._limit = limit
-        self._of_columns = np.maximum(limit * columns, 1e-37).astype(np.float32)
+        self._of_columns = np.maximum(limit * columns, _LEAST).astype(np.float32)
         self._targets = np.empty(most + 1, np.int32)
         self._masses = np.empty(most + 1, np.float32)
         self._ends: list[IntArray] = [np.zeros(1, np.int64)]
@@ -159,7 +161,8 @@ class Heavy:
             replace(problem, x=problem.x[some], a=problem.a[some]),
             Kernel(whole.kernel.left[some], whole.kernel.right),
         )
-        columns = problem.b * np.exp(-g / problem.tau_target)
+        with np.errstate(over="ignore"):
+            columns = np.clip(problem.b * np.exp(-g / problem.tau_target), _LEAST, 1.0)
         masses: list[FloatArray] = []
         shares: list[FloatArray] = []
 
