@@ -18,7 +18,7 @@ PLACES = np.array([[0.0, 0.0], [8.0, 0.0]])
 
 
 def two_types(shares, n, time, mass=1.0):
-    """Two types far apart, which move up by one per unit of time; shares of the first and second."""
+    """Two types far apart that move up by one per unit of time, with these shares."""
     kind = np.arange(n) >= round(shares[0] * n)
     x = PLACES[kind.astype(int)] + RNG.normal(size=(n, 2)) + [0.0, time]
     return Population(x, time, mass=mass)
