@@ -11,10 +11,12 @@ from cellflow.errors import InputError, MissingKeyError, closest
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["DEFAULT", "Keys", "Kind", "basis_of", "find_basis", "spelled", "where_of"]
+__all__ = ["DEFAULT", "PRIOR", "Keys", "Kind", "basis_of", "find_basis", "spelled", "where_of"]
 
 #: The `uns` key of the model, and with it the default of every `key_added`.
 DEFAULT = "cellflow"
+#: The column of growth rates that `cf.pp.growth_scores` writes by default.
+PRIOR = "cf_growth_prior"
 _MAX_LENGTH = 100
 #: What a record in `uns` may be.
 Kind: TypeAlias = Literal["fit", "densities", "benchmark", "choice"]

@@ -207,7 +207,9 @@ FIT = {
         Entry("three whole numbers: replicates, times, dimensions", _is_counts(3))
     ),
     "trajectory_samples_extrapolated": _optional(_FLAGS),
-    **dict.fromkeys(("source_density", "reference", "ood", "selection"), _optional(_GROUP)),
+    **dict.fromkeys(
+        ("source_density", "reference", "ood", "selection", "growth"), _optional(_GROUP)
+    ),
     "made_for": _optional(Entry("a group of hashes", _is_hashes)),
 }
 

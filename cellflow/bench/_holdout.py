@@ -199,6 +199,7 @@ def holdout(
         n_dims=n_dims,
         weight_key=weight_key,
         mass_key=mass_key,
+        growth_key=growth_key,
         force_rep=force_rep,
         layer=layer,
     )

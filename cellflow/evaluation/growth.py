@@ -32,7 +32,7 @@ __all__ = ["GrowthChoice", "choose_growth", "table"]
 logger = logging.getLogger("cellflow")
 
 #: The relaxation where no snapshot can be held out.
-_TAU = 1.0
+_TAU = 0.3
 #: Cells of a snapshot in the comparison; of larger ones so many are drawn.
 _CELLS = 1000
 #: An assumption replaces the first one if it is better by more than this share: smaller differences

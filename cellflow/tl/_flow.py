@@ -19,7 +19,7 @@ from cellflow.core._deprecated import accepts
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
-from cellflow.tl._method import chosen, recipes_of, scale_of_recipe
+from cellflow.tl._method import chosen, prior_key, recipes_of, scale_of_recipe
 from cellflow.tl._stored import places_of, record_of, staged_of
 
 if TYPE_CHECKING:
@@ -204,6 +204,7 @@ def flow(
         n_dims=n_dims,
         weight_key=weight_key,
         mass_key=mass_key,
+        growth_key=prior_key(adata, growth, growth_key),
         force_rep=force_rep,
         layer=layer,
     )

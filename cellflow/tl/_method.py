@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from cellflow.adapter.cells import Cells
+from cellflow.adapter.keys import PRIOR
 from cellflow.core._deprecated import Moved
 from cellflow.core._warn import warn
 from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from cellflow.core.population import Snapshots
     from cellflow.evaluation.assumptions import Growth
     from cellflow.model.recipes import Recipe
 
-__all__ = ["Problem", "chosen", "recipes_of", "scale_of_recipe"]
+__all__ = ["Problem", "chosen", "prior_key", "recipes_of", "scale_of_recipe"]
 
 
 def scale_of_recipe(default: str) -> Moved:
@@ -98,6 +103,31 @@ def _require_known_networks(recipe: Recipe) -> None:
         raise InputError(msg)
 
 
+def prior_key(adata: AnnData, growth: Growth, growth_key: str | None) -> str | None:
+    """The column of prior growth rates: that of the call, or the one of `cf.pp.growth_scores`.
+
+    Raises
+    ------
+    InputError
+        `"prior"` without a column, or a column that `growth` does not use.
+    """
+    if growth_key is not None and growth in {"none", "learn"}:
+        msg = (
+            f"growth_key={growth_key!r} with growth={growth!r}, which does not use it. Expected"
+            " growth='prior' or 'auto'."
+        )
+        raise InputError(msg)
+    if growth_key is None and growth in {"prior", "auto"} and PRIOR in adata.obs:
+        return PRIOR
+    if growth_key is None and growth == "prior":
+        msg = (
+            f"growth='prior' without growth_key=, and adata.obs has no column {PRIOR!r}. Call"
+            " cf.pp.growth_scores(adata) before, or pass the column with your rates."
+        )
+        raise InputError(msg)
+    return growth_key
+
+
 class Problem(NamedTuple):
     """What is fitted, and the entries of the record about the choices."""
 
@@ -128,7 +158,7 @@ def chosen(
         "asked": growth,
         "assumption": choice.best.name,
         "reason": choice.reason,
-        "tried": [assumption.name for assumption in choice.tried],
+        "tried": np.array([assumption.name for assumption in choice.tried], dtype=object),
     }
     entries["growth"] = about | ({"table": table(choice)} if choice.scores else {})
     return Problem(choice.best.snapshots(snapshots), choice.best.recipe, entries)
