@@ -144,6 +144,7 @@ def _small_fit(kind):
         "score": {"method": quick_recipe(), "score": True},
         "conditions": {"method": quick_recipe(), "condition_key": "drug"},
         "fm": {"method": fm(training=training)},
+        "growth": {"method": quick_recipe(), "growth": "learn"},
         "sf2m": {"method": sf2m(training=training)},
     }[kind]
     cf.tl.flow(adata, "hours", **how)
@@ -155,7 +156,8 @@ def fitted_as():
     """`fitted_as(kind)`: a copy of a small fit, made once a session.
 
     Kinds are "default", "score" (three cells without a time), "conditions" (`obs["drug"]`, "none"
-    or "some"), "fm" (a generator) and "sf2m" (a bridge with its score).
+    or "some"), "fm" (a generator), "growth" (with a growth head) and "sf2m" (a bridge with its
+    score).
     """
     made = {}
 

@@ -53,12 +53,13 @@ def kind(value):
 
 @pytest.fixture(scope="module")
 def fits():
-    """Cells without a fit, with one that has a score, and with one that generates."""
+    """Cells without a fit, and with fits that have a score, that generate, and that grow."""
     adata = make_cells()
     adata.obs["arm"] = np.where(np.arange(90) % 2, "a", "b")
     scored = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, copy=True)
     generating = cf.tl.flow(adata, "hours", method=fm(training=BRIEF), copy=True)
-    return {"flow": adata, "generate": generating, "": scored}
+    growing = cf.tl.flow(adata, "hours", method=quick_recipe(), growth="learn", copy=True)
+    return {"flow": adata, "generate": generating, "growth": growing, "": scored}
 
 
 #: Of each function: calls `(adata) -> result or None`, which add all listed fields together.
@@ -71,6 +72,7 @@ CALLS = {
         lambda a: cf.tl.generate(a, time=12.0, n_obs=5),
         lambda a: cf.tl.generate(a, time=12.0, n_obs=5, return_log_prob=True),
     ],
+    "growth": [lambda a: cf.tl.growth(a)],
     "log_density": [lambda a: cf.tl.log_density(a, source="gmm")],
     "predict": [
         lambda a: cf.tl.predict(a, time=30.0),

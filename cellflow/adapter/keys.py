@@ -115,6 +115,21 @@ class Keys:
         return self.own("age")
 
     @property
+    def growth(self) -> str:
+        """`obs`: growth rate of each cell at its own time."""
+        return self.own("growth")
+
+    @property
+    def growth_low(self) -> str:
+        """`obs`: the smallest growth rate under the assumptions that were tried."""
+        return self.own("growth_low")
+
+    @property
+    def growth_high(self) -> str:
+        """`obs`: the largest of these."""
+        return self.own("growth_high")
+
+    @property
     def gene_r2(self) -> str:
         """`var`: share of each gene's variance that is decoded, on cells kept out."""
         return self.own("gene_r2")
@@ -145,6 +160,9 @@ class Keys:
             ("obs", self.out_of_distribution),
             ("obs", self.out_of_distribution_p),
             ("obs", self.age),
+            ("obs", self.growth),
+            ("obs", self.growth_low),
+            ("obs", self.growth_high),
             ("obs", self.snapshot_log_density),
             ("obsm", self.trajectory),
             ("obsm", self.trajectory_samples),

@@ -5,6 +5,7 @@ from cellflow.tl._density import density
 from cellflow.tl._diagnose import diagnose
 from cellflow.tl._flow import flow
 from cellflow.tl._generate import generate
+from cellflow.tl._growth import growth
 from cellflow.tl._log_density import log_density
 from cellflow.tl._predict import predict
 from cellflow.tl._push import pull, push
@@ -21,6 +22,7 @@ __all__ = [
     "diagnose",
     "flow",
     "generate",
+    "growth",
     "log_density",
     "predict",
     "pull",
