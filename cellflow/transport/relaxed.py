@@ -77,9 +77,15 @@ def translation(problem: Relaxed, f: FloatArray, g: FloatArray) -> float:
     both = 1.0 / problem.tau_source + 1.0 / problem.tau_target
     if both == 0.0:
         return 0.0
-    with_f = problem.a @ np.exp(-f / problem.tau_source)
-    with_g = problem.b @ np.exp(-g / problem.tau_target)
-    return float(np.log(with_f / with_g) / both)
+    with_f = _log_sum(problem.a, -f / problem.tau_source)
+    with_g = _log_sum(problem.b, -g / problem.tau_target)
+    return (with_f - with_g) / both
+
+
+def _log_sum(weight: FloatArray, exponent: FloatArray) -> float:
+    """Logarithm of the weighted sum of exponentials."""
+    top = exponent.max()
+    return float(top + np.log(weight @ np.exp(exponent - top)))
 
 
 def relative_gap(problem: Relaxed, f: FloatArray, g: FloatArray, sums: Sums) -> float:
@@ -97,12 +103,16 @@ def relative_gap(problem: Relaxed, f: FloatArray, g: FloatArray, sums: Sums) -> 
         objective += mass @ potential
         if not isinf(tau):
             objective += tau * _divergence(mass, weight)
-            excess += tau * _divergence(mass, weight * np.exp(-(potential + shift) / tau))
+            with np.errstate(over="ignore"):  # the first potentials may be far off
+                expected = weight * np.exp(-(potential + shift) / tau)
+            excess += tau * _divergence(mass, expected)
     return float(excess / objective) if objective > 0.0 else 0.0
 
 
 def _divergence(mass: FloatArray, reference: FloatArray) -> float:
     """Kullback-Leibler divergence of masses, which need not sum to one."""
+    if not np.isfinite(reference).all() or ((mass > 0) & (reference == 0)).any():
+        return inf
     some = mass > 0
     ratio = mass[some] / reference[some]
     terms = reference[some] * (ratio * np.log(ratio) - (ratio - 1.0))

@@ -85,7 +85,8 @@ class Found(NamedTuple):
     ) -> Found:
         """What an update of the rows has found."""
         f, sums, row_error = updated
-        columns = problem.b * np.exp(-g / problem.tau_target)
+        with np.errstate(over="ignore"):  # the first potentials may be far off
+            columns = problem.b * np.exp(-g / problem.tau_target)
         error = float(np.abs(sums.columns - columns).sum()) + row_error
         gap = relative_gap(problem, f, g, sums)
         k = translation(problem, f, g)
@@ -209,7 +210,7 @@ def _solve(
         f = updated.f
         n_iter += 1
         found = Found.of(problem, updated._replace(error=0.0), g, n_iter, relaxation)
-        logger.debug("gap %.2g after %d passes (%d)", found.reached, n_iter, inner.n_iter)
+        logger.debug("%d passes on heavy pairs, then gap %.2g", inner.n_iter, found.reached)
         if found.reached <= tol and not isinf(problem.tau_source):
             return found
         if not tol < found.reached < _SLOW * before:

@@ -49,7 +49,10 @@ class Plan(Protocol):
 
     @property
     def gap(self) -> float | None:
-        """Certified bound on (cost - optimum) / cost; None where nothing is certified."""
+        """Certified bound on (cost - optimum) / cost; None where nothing is certified.
+
+        For plans with relaxed marginals, of their objective instead of the cost.
+        """
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
         """Draw `n` pairs (source rows, target rows) in proportion to mass; each draw is O(1)."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans.base import AliasTable, Plan, Side
+from cellflow.core.plans.potentials import PotentialPlan
 from cellflow.errors import CouplingError
 
 __all__ = ["BlockPlan"]
@@ -99,11 +100,14 @@ class BlockPlan:
     def gap(self) -> float | None:
         """Certified bound on (cost - optimum) / cost among plans that keep to the groups.
 
-        None if any group has none.
+        None if any group has none. For entropic plans, whose objective is not the cost, the largest
+        gap of a group.
         """
         gaps = [plan.gap for plan in self.plans if plan.gap is not None]
         if len(gaps) < len(self.plans):
             return None
+        if any(isinstance(plan, PotentialPlan) for plan in self.plans):
+            return max(gaps)
         excess = self.masses @ [g * plan.cost for g, plan in zip(gaps, self.plans, strict=True)]
         return float(excess) / (self.cost * self.total) if self.cost > 0 else 0.0
 

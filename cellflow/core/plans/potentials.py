@@ -72,6 +72,8 @@ class PotentialPlan:
         the row, evenly spaced, starting at an offset that differs from row to row, and are computed
         once: a draw is then O(1), and over many rows the columns' masses come out right to within
         about `1 / (n * draws_per_row)`.
+    gap
+        Bound on (objective - optimum) / objective, where the solver gives one; see `Unbalanced`.
     """
 
     x: FloatArray
