@@ -56,6 +56,10 @@ def fits():
     """Cells without a fit, and with fits that have a score, that generate, and that grow."""
     adata = make_cells()
     adata.obs["arm"] = np.where(np.arange(90) % 2, "a", "b")
+    # The cells of the last time that have a label are far from the others, so that mass is
+    # undecided.
+    adata.obs["side"] = pd.Categorical(np.where(np.arange(90) % 3, "a", None))
+    adata.uns["side_colors"] = np.array(["#0072b2"], dtype=object)
     scored = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, copy=True)
     generating = cf.tl.flow(adata, "hours", method=fm(training=BRIEF), copy=True)
     growing = cf.tl.flow(adata, "hours", method=quick_recipe(), growth="learn", copy=True)
@@ -65,8 +69,10 @@ def fits():
 #: Of each function: calls `(adata) -> result or None`, which add all listed fields together.
 CALLS = {
     "age": [lambda a: cf.tl.age(a, n_times=3)],
+    "ancestors": [lambda a: cf.tl.ancestors(a, "side")],
     "density": [lambda a: cf.tl.density(a, "hours", method="gmm")],
     "diagnose": [lambda a: cf.tl.diagnose(a, n_cells=20)],
+    "fates": [lambda a: cf.tl.fates(a, "side")],
     "flow": [lambda a: cf.tl.flow(a, "hours", method=quick_recipe())],
     "generate": [
         lambda a: cf.tl.generate(a, time=12.0, n_obs=5),
@@ -99,10 +105,12 @@ CALLS = {
     ],
 }
 #: Symbols in shapes that are not sizes of the AnnData.
-SIZES = {"d": 4, "n_pcs": 4, "n_umap": 2, "n_times": 3, "n_rep": 2}
+SIZES = {"n_fates": 2, "d": 4, "n_pcs": 4, "n_umap": 2, "n_times": 3, "n_rep": 2}
 #: Columns of `obs` that a result keeps.
 KEPT = {
-    "refine": {("obs", (name,)) for name in ("hours", "arm", "cf_time", "cf_time_inferred")},
+    "refine": {
+        ("obs", (name,)) for name in ("hours", "arm", "side", "cf_time", "cf_time_inferred")
+    },
     "translate": {("obs", ("arm",))},
 }
 #: Entries of a fit's record that only the package reads.

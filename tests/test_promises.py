@@ -66,6 +66,9 @@ def everything_but_densities(adata):
     cf.tl.velocity(adata, basis="umap")
     cf.tl.trajectories(adata, n_times=3)
     cf.tl.trajectories(adata, n_times=3, stochastic=True, n_rep=2)
+    cf.tl.fates(adata, "hours", absorb=[12])
+    cf.tl.fates(adata, "hours", stochastic=True, n_rep=2)
+    cf.tl.ancestors(adata, "hours")
     results = [
         cf.tl.predict(adata, time=30.0),
         cf.tl.push(adata, ["cell1"], time=30.0),
@@ -98,6 +101,8 @@ CALLS = {
     "pp.check": lambda a, **kw: cf.pp.check(a, **({"time_key": "hours"} | kw)),
     "tl.flow": lambda a, **kw: cf.tl.flow(a, kw.pop("time_key", "hours"), method=QUICK, **kw),
     "tl.age": cf.tl.age,
+    "tl.ancestors": lambda a, **kw: cf.tl.ancestors(a, **({"groupby": "hours"} | kw)),
+    "tl.fates": lambda a, **kw: cf.tl.fates(a, **({"groupby": "hours"} | kw)),
     "tl.density": lambda a, **kw: cf.tl.density(a, kw.pop("time_key", "hours"), method="gmm", **kw),
     "tl.diagnose": lambda a, **kw: cf.tl.diagnose(a, n_cells=20, **kw),
     "tl.log_density": lambda a, **kw: cf.tl.log_density(a, source="gmm", **kw),
@@ -117,6 +122,7 @@ CALLS = {
     "tl.translate": lambda a, **kw: cf.tl.translate(
         a, "hours", source=0.0, target=12.0, method=QUICK, **kw
     ),
+    "get.fates": cf.get.fates,
     "get.flow": cf.get.flow,
     "get.trajectories": cf.get.trajectories,
     "get.trajectory_samples": cf.get.trajectory_samples,
@@ -159,6 +165,8 @@ def foreign_results(adata):
     adata.obsm["cf_trajectory"] = np.zeros((90, 3, 4))
     for name in ("age", "log_density", "snapshot_log_density"):
         adata.obs[f"cf_{name}"] = 1.0
+    adata.obsm["lineages_fwd"] = np.ones((90, 1))
+    adata.obs["term_states_bwd"] = "mine"
     adata.uns["mine"] = "hand-made"
 
 
@@ -168,6 +176,8 @@ def untouched(adata):
 
 AFTER_A_FIT = [
     "tl.age",
+    "tl.ancestors",
+    "tl.fates",
     "tl.diagnose",
     "tl.log_density",
     "tl.velocity",
@@ -283,6 +293,14 @@ FAILURES = {
         ["tl.age", "tl.density", "tl.log_density"],
         {},
         r"obs\['cf_\w+'\]",
+        "was not written by",
+        "overwrite=True",
+    ),
+    "foreign fates": (
+        foreign_results,
+        ["tl.ancestors", "tl.fates"],
+        {},
+        r"adata\.obs\w?\['(lineages_fwd|term_states_bwd)'\]",
         "was not written by",
         "overwrite=True",
     ),

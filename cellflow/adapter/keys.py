@@ -134,6 +134,42 @@ class Keys:
         """`var`: share of each gene's variance that is decoded, on cells kept out."""
         return self.own("gene_r2")
 
+    def lineages(self, *, backward: bool = False) -> str:
+        """`obsm`: probabilities of fates, or of origins, where CellRank looks for them."""
+        return self.shared("lineages_bwd" if backward else "lineages_fwd")
+
+    def terminal_labels(self, *, backward: bool = False) -> str:
+        """`obs`: labels of the cells that the probabilities are of, as CellRank reads them."""
+        return self.shared("term_states_bwd" if backward else "term_states_fwd")
+
+    def fates_sd(self, *, backward: bool = False) -> str:
+        """`obsm`: standard deviations of these probabilities."""
+        return self.own("ancestors_sd" if backward else "fates_sd")
+
+    def fate_entropy(self, *, backward: bool = False) -> str:
+        """`obs`: entropy of these probabilities."""
+        return self.own("ancestor_entropy" if backward else "fate_entropy")
+
+    @property
+    def fate_mass(self) -> str:
+        """`obs`: mass of each cell's descendants at the end."""
+        return self.own("fate_mass")
+
+    @property
+    def commitment_time(self) -> str:
+        """`obs`: expected time until each cell is committed to a fate."""
+        return self.own("commitment_time")
+
+    @property
+    def terminal(self) -> str:
+        """`obs`: terminal states found by the field."""
+        return self.own("terminal")
+
+    @property
+    def transitions(self) -> str:
+        """`obsp`: transition probabilities between cells, where CellRank looks for them."""
+        return self.shared("T_fwd")
+
     @property
     def densities(self) -> str:
         """`uns`: densities of the snapshots, without a dynamics."""
@@ -171,6 +207,21 @@ class Keys:
             ("var", self.velocity_genes),
             ("var", self.gene_r2),
             ("uns", self.velocity_params),
+            ("obs", self.terminal),
+            ("obs", self.commitment_time),
+            ("obs", self.fate_mass),
+            ("obsp", self.transitions),
+            *(
+                place
+                for backward in (False, True)
+                for place in (
+                    ("obsm", self.lineages(backward=backward)),
+                    ("obsm", self.fates_sd(backward=backward)),
+                    ("obs", self.terminal_labels(backward=backward)),
+                    ("obs", self.fate_entropy(backward=backward)),
+                    ("uns", f"{self.terminal_labels(backward=backward)}_colors"),
+                )
+            ),
         }
 
     def velocity(self, basis: str | None = None) -> str:

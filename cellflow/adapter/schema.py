@@ -210,7 +210,11 @@ FIT = {
     ),
     "trajectory_samples_extrapolated": _optional(_FLAGS),
     **dict.fromkeys(
-        ("source_density", "reference", "ood", "selection", "growth"), _optional(_GROUP)
+        (
+            *("source_density", "reference", "ood", "selection", "growth"),
+            *("fates", "ancestors", "transitions"),
+        ),
+        _optional(_GROUP),
     ),
     "made_for": _optional(Entry("a group of hashes", _is_hashes)),
 }

@@ -18,7 +18,7 @@ __all__ = ["Staged", "target_of", "write"]
 
 logger = logging.getLogger("cellflow")
 
-Slot: TypeAlias = Literal["obs", "var", "obsm", "layers", "uns"]
+Slot: TypeAlias = Literal["obs", "var", "obsm", "obsp", "layers", "uns"]
 #: Values by slot and key.
 Staged: TypeAlias = dict[Slot, dict[str, Any]]
 
@@ -76,7 +76,8 @@ def _check(adata: AnnData, slot: str, key: str, value: Any) -> None:
         return
     n = adata.n_vars if slot == "var" else adata.n_obs
     shape = np.shape(value)
-    wanted = {"obs": (n,), "var": (n,), "layers": adata.shape}.get(slot, (n, *shape[1:]))
+    known = {"obs": (n,), "var": (n,), "layers": adata.shape, "obsp": (n, n)}
+    wanted = known.get(slot, (n, *shape[1:]))
     # Readers in R and anndata.concat take matrices only.
     if shape != wanted or (slot == "obsm" and len(shape) != 2):
         expected = wanted if slot != "obsm" else f"({n}, d)"

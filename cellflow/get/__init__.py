@@ -2,8 +2,17 @@
 
 from cellflow.get._density import density
 from cellflow.get._diagnosis import diagnosis
+from cellflow.get._fates import fates
 from cellflow.get._flow import flow
 from cellflow.get._trajectories import trajectories, trajectory_samples
 from cellflow.get._velocity import velocity
 
-__all__ = ["density", "diagnosis", "flow", "trajectories", "trajectory_samples", "velocity"]
+__all__ = [
+    "density",
+    "diagnosis",
+    "fates",
+    "flow",
+    "trajectories",
+    "trajectory_samples",
+    "velocity",
+]

@@ -3,6 +3,7 @@
 from cellflow.tl._age import age
 from cellflow.tl._density import density
 from cellflow.tl._diagnose import diagnose
+from cellflow.tl._fates import ancestors, fates
 from cellflow.tl._flow import flow
 from cellflow.tl._generate import generate
 from cellflow.tl._growth import growth
@@ -18,8 +19,10 @@ from cellflow.tl._velocity import velocity
 
 __all__ = [
     "age",
+    "ancestors",
     "density",
     "diagnose",
+    "fates",
     "flow",
     "generate",
     "growth",

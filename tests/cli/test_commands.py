@@ -27,6 +27,7 @@ CALLS: dict[str, tuple[Callable, ...]] = {
     "bench": (cf.bench.holdout, cf.bench.literature),
     "check": (cf.pp.check,),
     "diagnose": (cf.tl.diagnose,),
+    "fates": (cf.tl.fates,),
     "fit": (cf.tl.flow,),
     "generate": (cf.tl.generate,),
     "predict": (cf.tl.predict,),
@@ -35,7 +36,7 @@ CALLS: dict[str, tuple[Callable, ...]] = {
 #: What a call may read or write, and a command has to let choose.
 OPTIONS = ("layer", "weight_key", "condition", "genes", "n_obs")
 #: Options of the command line alone.
-OWN = {"as_given", "file", "json", "literature", "out", "report", "seed"}
+OWN = {"as_given", "backward", "file", "json", "literature", "out", "report", "seed"}
 
 #: Options whose default is chosen when the command runs.
 AT_RUN = {"dims", "key_added", "protocol", "seeds", "time_key"}

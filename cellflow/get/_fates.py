@@ -1,0 +1,186 @@
+"""Fates of cells as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow.adapter.cells import Cells
+from cellflow.adapter.columns import column_of
+from cellflow.adapter.findings import settle
+from cellflow.adapter.fitted import read_cells
+from cellflow.adapter.hashes import require_made_for
+from cellflow.adapter.keys import DEFAULT, Keys, where_of
+from cellflow.adapter.read import require_anndata
+from cellflow.adapter.record import record_of
+from cellflow.core._arguments import check_arguments
+from cellflow.core._settings import guarded
+from cellflow.core._typing import FloatArray
+from cellflow.errors import InputError, MissingKeyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["fates"]
+
+
+@guarded
+def fates(
+    adata: AnnData, *, groupby: str | None = None, backward: bool = False, key: str = DEFAULT
+) -> pd.DataFrame:
+    r"""Return the fates of all cells, which `cf.tl.fates` wrote, or the mean over groups of cells.
+
+    Parameters
+    ----------
+    adata
+        Cells with fates.
+    groupby
+        Column of `obs`: one row for each group and fate. Means over cells are weighted by the mass
+        of their descendants at the end, :math:`w_i m_i` with the weight of a cell and its
+        `cf_fate_mass`; where cells are of several times, pass a column that separates them.
+    backward
+        Origins, which `cf.tl.ancestors` wrote; cells count by their weights.
+    key
+        `key_added` of the fit.
+
+    Returns
+    -------
+    One row for each cell and fate: `cell`, `fate`, `probability`, `sd`, `entropy`, and
+    `commitment_time` (of fates). By groups: `group`, `fate`, `n_cells`, `probability`, `sd` (of the
+    probabilities of single cells in the group), and `commitment_time`, the mean of the cells that
+    have one. `attrs` has what `uns["cellflow"]["fates"]` says.
+
+    Raises
+    ------
+    MissingKeyError
+        No fit under this key, no fates, or no such column.
+    InputError
+        Cells at other positions than when fates were computed, or an array of another shape.
+
+    See Also
+    --------
+    cellflow.tl.fates, cellflow.tl.ancestors
+
+    Examples
+    --------
+    >>> cf.get.fates(adata, groupby="cell_type")  # doctest: +SKIP
+    """
+    check_arguments(fates, locals())
+    require_anndata(adata)
+    keys = Keys(key)
+    record = record_of(adata, keys)
+    cells, _ = read_cells(adata, keys, record)
+    about, values = _read(adata, keys, record, cells, backward=backward)
+    table = _by_cell(adata, about, values)
+    if groupby is not None:
+        column = settle(column_of(adata, groupby, "groupby"))
+        table = _by_group(table, column, _mass(adata, keys, cells, backward=backward), about)
+    table.attrs = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in about.items()}
+    return table
+
+
+def _read(
+    adata: AnnData, keys: Keys, record: dict[str, Any], cells: Cells, *, backward: bool
+) -> tuple[dict[str, Any], dict[str, FloatArray]]:
+    """What the record says of fates, and the values by their columns in the table."""
+    call = "ancestors" if backward else "fates"
+    again = f"cf.tl.{call}(adata, ...{keys.argument})"
+    name = keys.lineages(backward=backward)
+    if call not in record or name not in adata.obsm:
+        msg = f"adata has no {call} of the fit in adata.uns[{keys.uns!r}]. Expected: call {again}."
+        raise MissingKeyError(msg)
+    about = dict(record[call])
+    where = f"adata.obsm[{name!r}]"
+    width = len(about.get("names", ()))
+    values = {
+        "probability": np.asarray(adata.obsm[name], dtype=np.float64),
+        "sd": _column(adata, "obsm", keys.fates_sd(backward=backward), again),
+        "entropy": _column(adata, "obs", keys.fate_entropy(backward=backward), again),
+    }
+    if not backward:
+        values["commitment_time"] = _column(adata, "obs", keys.commitment_time, again)
+    shape = (adata.n_obs, width)
+    if values["probability"].shape != shape or values["sd"].shape != shape:
+        msg = (
+            f"{where} has shape {values['probability'].shape}; expected {shape}, as"
+            f" adata.uns[{keys.uns!r}][{call!r}] says. Compute it again: {again}."
+        )
+        raise InputError(msg)
+    known = record.get("made_for", {})
+    if name in known:
+        about_it = {"what": where, "basis": where_of(cells.use_rep), "again": again}
+        require_made_for(known[name], adata.obs_names.to_numpy(), cells.x, **about_it)
+    return about, values
+
+
+def _column(adata: AnnData, slot: str, name: str, again: str) -> FloatArray:
+    if name not in getattr(adata, slot):
+        msg = f"adata.{slot}[{name!r}] is missing. Compute it again: {again}."
+        raise MissingKeyError(msg)
+    return np.asarray(getattr(adata, slot)[name], dtype=np.float64)
+
+
+def _by_cell(adata: AnnData, about: dict[str, Any], values: dict[str, FloatArray]) -> pd.DataFrame:
+    """One row for each cell and fate."""
+    import pandas as pd
+
+    names = [str(name) for name in about["names"]]
+    n = len(names)
+    columns: dict[str, Any] = {
+        "cell": np.repeat(adata.obs_names.to_numpy(dtype=object), n),
+        "fate": pd.Categorical(np.tile(np.array(names, dtype=object), adata.n_obs), names),
+    }
+    for name, value in values.items():
+        columns[name] = value.ravel() if value.ndim == 2 else np.repeat(value, n)
+    return pd.DataFrame(columns)
+
+
+def _mass(adata: AnnData, keys: Keys, cells: Cells, *, backward: bool) -> FloatArray:
+    """What each cell counts in its group."""
+    weight = np.ones(adata.n_obs) if cells.weight is None else np.nan_to_num(cells.weight)
+    if backward or keys.fate_mass not in adata.obs:
+        return weight
+    return np.asarray(weight * adata.obs[keys.fate_mass].to_numpy(dtype=np.float64))
+
+
+def _by_group(
+    table: pd.DataFrame, column: Any, mass: FloatArray, about: dict[str, Any]
+) -> pd.DataFrame:
+    """Means over groups of cells, one row for each group and fate."""
+    import pandas as pd
+
+    groups = column.astype("category").cat.remove_unused_categories()
+    codes = groups.cat.codes.to_numpy()
+    n = len(about["names"])
+    shaped = {
+        name: table[name].to_numpy().reshape(-1, n)
+        for name in ("probability", "commitment_time")
+        if name in table
+    }
+    rows = []
+    for number, group in enumerate(groups.cat.categories):
+        here = np.flatnonzero((codes == number) & (mass > 0))
+        if len(here) == 0:
+            continue
+        weight = mass[here] / mass[here].sum()
+        p = shaped["probability"][here]
+        mean = weight @ p
+        row: dict[str, Any] = {
+            "group": group,
+            "fate": pd.Categorical(about["names"], [str(name) for name in about["names"]]),
+            "n_cells": len(here),
+            "probability": mean,
+            "sd": np.sqrt(weight @ (p - mean) ** 2),
+        }
+        if "commitment_time" in shaped:
+            times = shaped["commitment_time"][here, 0]
+            known = ~np.isnan(times)
+            total = weight[known].sum()
+            row["commitment_time"] = weight[known] @ times[known] / total if total else np.nan
+        rows.append(pd.DataFrame(row))
+    if not rows:
+        msg = "No group has a cell with a positive weight; expected one: pass another groupby=."
+        raise InputError(msg)
+    return pd.concat(rows, ignore_index=True)
