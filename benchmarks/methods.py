@@ -3,7 +3,10 @@
 Names are those of recipes (`"ot-cfm"`; `"ot-cfm@500"` takes 500 steps of training), `"path
 curved-cfm"` for a recipe's paths without a network, `"straight"` for optimal transport
 interpolation without a model, `"previous"` for the cells of the snapshot before, and `"torchcfm"`
-(OT-CFM), `"torchcfm i-cfm"`, `"torchcfm ot-cfm"`, `"torchcfm sf2m"`.
+(OT-CFM), `"torchcfm i-cfm"`, `"torchcfm ot-cfm"`, `"torchcfm sf2m"`. What a recipe assumes about
+growth follows a plus: `"curved-cfm+auto"` or `"+learn"` chooses by inner hold-outs, `"+tau=1"`
+relaxes the marginals by that strength, `"+mass"` keeps the plan balanced and learns the growth that
+the sizes of the populations imply.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from cellflow.recipes import Recipe, describe
 from cellflow import recipes
 from cellflow.core.frame import Scale
 from cellflow.core.population import Population, Snapshots
-from cellflow.couplings import Auto
+from cellflow.couplings import Auto, Unbalanced
 from cellflow.evaluation import Predictor
+from cellflow.evaluation.assumptions import Growth, as_growth
 from cellflow.evaluation.baselines import around, previous_snapshot
+from cellflow.evaluation.growth import choose_growth
 from cellflow.evaluation.interpolation import path_interpolation
 from cellflow.evaluation.methods import Trained
 
@@ -91,6 +96,63 @@ class Previous:
         return {"P1": previous_snapshot(rest, time)}
 
 
+@dataclass(frozen=True)
+class Fits:
+    """A recipe with what it assumes about growth.
+
+    Parameters
+    ----------
+    recipe
+        The method; with growth, if one assumption is given by hand.
+    growth
+        `"none"` for the recipe as it is, else a choice by inner hold-outs.
+    name
+        Of the recipe and of the assumption, as it was asked for.
+    """
+
+    recipe: Recipe
+    growth: Growth
+    name: str
+
+    def chosen(self, snapshots: Snapshots, *, random_state: int) -> tuple[Recipe, str, Snapshots]:
+        """The recipe that is fitted, its assumption, and the snapshots as it sees them."""
+        if self.growth == "none":
+            return self.recipe, self.name.partition("+")[2] or "none", snapshots
+        choice = choose_growth(
+            snapshots, self.recipe, self.growth, random_state=random_state, progress=False
+        )
+        return choice.best.recipe, choice.best.name, choice.best.snapshots(snapshots)
+
+    def __call__(
+        self, rest: Snapshots, time: float, *, random_state: int
+    ) -> Mapping[str, Population]:
+        """Choose, fit, and predict by all protocols."""
+        recipe, _, seen = self.chosen(rest, random_state=random_state)
+        return Trained(recipe)(seen, time, random_state=random_state)
+
+
+def fits(name: str) -> Fits:
+    """A recipe by its name, with what it assumes about growth."""
+    known, _, growth = name.partition("+")
+    recipe = trained(known)
+    if growth in ("auto", "learn", "prior"):
+        return Fits(recipe, as_growth(growth), name)
+    if growth == "mass":
+        recipe = recipe.with_growth()
+    elif growth:
+        recipe = recipe.with_growth(Unbalanced(float(growth.removeprefix("tau="))))
+    return Fits(replace(recipe, name=name), "none", name)
+
+
+def trained(name: str) -> Recipe:
+    """A recipe by its name, with its steps of training."""
+    known, _, steps = name.partition("@")
+    recipe = recipes.by_name(known)
+    if not steps:
+        return recipe
+    return replace(recipe, name=name, training=replace(recipe.training, steps=int(steps)))
+
+
 def named(name: str, *, scale: Scale = "none") -> Predictor:
     """Find a method by its name; `scale` is for torchcfm (see `peers.Torchcfm`)."""
     if name.startswith("torchcfm"):
@@ -100,12 +162,9 @@ def named(name: str, *, scale: Scale = "none") -> Predictor:
         return Torchcfm(kind, scale=scale)  # type: ignore[arg-type]
     if name in SEEDLESS:
         return Straight() if name == "straight" else Previous()
-    known, _, steps = name.removeprefix("path ").partition("@")
-    recipe = recipes.by_name(known)
-    if steps:
-        training = replace(recipe.training, steps=int(steps))
-        recipe = replace(recipe, name=f"{known}@{steps}", training=training)
-    return (Bare if name.startswith("path ") else Trained)(recipe)
+    if name.startswith("path "):
+        return Bare(fits(name.removeprefix("path ")).recipe)
+    return fits(name) if "+" in name else Trained(trained(name))
 
 
 def seeds(name: str, given: Sequence[int]) -> Sequence[int]:
