@@ -9,7 +9,8 @@ drawn several times and averaged. Figures are ratios to the straight path: geome
 held-out times and seeds, then over sets. The energy distance of few points is mostly that of cells
 with themselves, in every method, so its ratio without those pairs stands beside it ("unbiased": of
 sums over held-out times, because one may be negative). torchcfm sees coordinates that are centred
-and scaled by one number, as our own frame does. Results are appended to `--out`, a line each, and
+and scaled by one number, as our own frame does. Methods with growth, such as `curved-cfm+auto`, say
+what they assumed in each fit. Results are appended to `--out`, a line each, and
 not computed twice.
 """
 
@@ -93,7 +94,11 @@ def results(
         rest = snapshots.without(time)
         held_out = snapshots.at(time)
         start = clock.perf_counter()
-        predictions = method(rest, float(time), random_state=seed)
+        assumption = ""
+        if isinstance(method, methods.Fits):
+            predictions, assumption = method.predicted(rest, float(time), random_state=seed)
+        else:
+            predictions = method(rest, float(time), random_state=seed)
         seconds = clock.perf_counter() - start
         n = min(len(rest[int(np.searchsorted(rest.times, time)) - 1]), len(held_out))
         for protocol, predicted in predictions.items():
@@ -107,6 +112,7 @@ def results(
                 ),
                 **scored(predicted, held_out, n),
                 "n": n,
+                "assumption": assumption,
                 "seconds": round(seconds, 2),
                 "cells": sum(sizes),
                 "least": min(sizes),
@@ -171,6 +177,18 @@ def report(rows: pd.DataFrame, protocol: str) -> None:
         print(f"{name:15s}{sizes}{cells}")
     for name in names:
         summary(name, table)
+    if "assumption" in rows:
+        assumed(rows[rows["protocol"] == protocol])
+
+
+def assumed(rows: pd.DataFrame) -> None:
+    """Print how often each method assumed what about growth, by set."""
+    grown = rows[rows["assumption"].fillna("").astype(bool)]
+    for name, group in grown.groupby("method", sort=False):
+        print(f"\n{name}: assumptions about growth, number of fits")
+        counts = group.groupby(["set", "assumption"], sort=False).size().unstack(fill_value=0)
+        counts.loc["all"] = counts.sum()
+        records.markdown(counts)
 
 
 def mean(ratio: pd.Series) -> float:

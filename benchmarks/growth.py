@@ -32,7 +32,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cellflow.recipes import Recipe
 
 import across
 import methods
@@ -43,7 +42,6 @@ from cellflow.core._neighbors import nearest
 from cellflow.core.population import Population, Snapshots
 from cellflow.metrics import composition_error, energy_distance, wasserstein
 from cellflow.metrics._descent import allowed
-from cellflow.model.fitting import fit
 from cellflow.model.flow import Flow
 
 #: Sets whose true growth rate is known up to a factor.
@@ -79,10 +77,11 @@ def pushed(flow: Flow, source: Population, at: float) -> Population:
 
 def compared(found: Population, known: Population) -> Row:
     """Weighted distances, and the relative error of the size."""
-    weights = {"x_weight": found.weight, "y_weight": known.weight}
+    a = found.weight
+    b = known.weight
     return {
-        "w1": wasserstein(found.x, known.x, **weights),
-        "energy": energy_distance(found.x, known.x, **weights),
+        "w1": wasserstein(found.x, known.x, x_weight=a, y_weight=b),
+        "energy": energy_distance(found.x, known.x, x_weight=a, y_weight=b),
         "mass": abs(found.mass / known.mass - 1.0),
     }
 
@@ -97,12 +96,6 @@ def rates(flow: Flow, snapshots: Snapshots) -> Row:
     return {"r": float(np.corrcoef(found, known)[0, 1]), "slope": slope}
 
 
-def fitted(snapshots: Snapshots, method: methods.Fits, seed: int) -> tuple[Flow, str]:
-    """A fit, and what it assumes about growth."""
-    recipe, assumption, seen = method.chosen(snapshots, random_state=seed)
-    return fit(seen, recipe, random_state=seed, progress=False), assumption
-
-
 def circuits(method: methods.Fits, seed: int) -> Iterator[Row]:
     """All times trained, every later time predicted from the first one."""
     for name in CIRCUITS:
@@ -110,7 +103,7 @@ def circuits(method: methods.Fits, seed: int) -> Iterator[Row]:
         if given is None:
             continue
         snapshots = with_sizes(given)
-        flow, assumption = fitted(snapshots, method, seed)
+        flow, assumption = method.fitted(snapshots, random_state=seed)
         base = {"part": "circuits", "set": name, "assumption": assumption}
         for target in snapshots.populations[1:]:
             found = pushed(flow, snapshots[0], target.time)
@@ -126,7 +119,7 @@ def held_out(method: methods.Fits, seed: int) -> Iterator[Row]:
         snapshots = with_sizes(given)
         for k in range(1, len(snapshots) - 1):
             target = snapshots[k]
-            flow, assumption = fitted(snapshots.without(target.time), method, seed)
+            flow, assumption = method.fitted(snapshots.without(target.time), random_state=seed)
             base = {"part": "held-out", "set": name, "assumption": assumption}
             found = pushed(flow, snapshots[k - 1], target.time)
             yield {**base, "time": target.time, **compared(found, target), **rates(flow, snapshots)}
@@ -138,7 +131,7 @@ def worm(method: methods.Fits, seed: int) -> Iterator[Row]:
     if given is None:
         return
     snapshots, types = given
-    flow, assumption = fitted(snapshots, method, seed)
+    flow, assumption = method.fitted(snapshots, random_state=seed)
     base = {"part": "worm", "assumption": assumption}
     target = snapshots[2]
     for k in (0, 1):
@@ -149,7 +142,7 @@ def worm(method: methods.Fits, seed: int) -> Iterator[Row]:
             shares = own_lineage(x, types[k], target.x, types[2])
             yield {**base, "set": name, "at": at, **shares}
     rest = snapshots.without(snapshots[1].time)
-    flow, assumption = fitted(rest, method, seed)
+    flow, assumption = method.fitted(rest, random_state=seed)
     found = pushed(flow, snapshots[0], snapshots[1].time)
     error = composition(found, rest, [types[0], types[2]], types[1])
     distances = across.scored(found, snapshots[1], min(len(found), len(snapshots[1])))

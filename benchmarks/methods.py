@@ -4,9 +4,9 @@ Names are those of recipes (`"ot-cfm"`; `"ot-cfm@500"` takes 500 steps of traini
 curved-cfm"` for a recipe's paths without a network, `"straight"` for optimal transport
 interpolation without a model, `"previous"` for the cells of the snapshot before, and `"torchcfm"`
 (OT-CFM), `"torchcfm i-cfm"`, `"torchcfm ot-cfm"`, `"torchcfm sf2m"`. What a recipe assumes about
-growth follows a plus: `"curved-cfm+auto"` or `"+learn"` chooses by inner hold-outs, `"+tau=1"`
-relaxes the marginals by that strength, `"+mass"` keeps the plan balanced and learns the growth that
-the sizes of the populations imply.
+growth follows a plus: `"curved-cfm+auto"` or `"+learn"` chooses by inner hold-outs, `"+tau=1"` or
+`"+tau=1,epsilon=0.01"` relaxes the marginals by options of `Unbalanced`, `"+mass"` keeps the plan
+balanced and learns the growth that the sizes of the populations imply.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from cellflow.evaluation.baselines import around, previous_snapshot
 from cellflow.evaluation.growth import choose_growth
 from cellflow.evaluation.interpolation import path_interpolation
 from cellflow.evaluation.methods import Trained
+from cellflow.model.fitting import fit
+from cellflow.model.flow import Flow
 
 #: Methods that draw nothing, so that one seed is enough.
 SEEDLESS = ("straight", "previous")
@@ -123,12 +125,23 @@ class Fits:
         )
         return choice.best.recipe, choice.best.name, choice.best.snapshots(snapshots)
 
+    def fitted(self, snapshots: Snapshots, *, random_state: int) -> tuple[Flow, str]:
+        """A fit, and what it assumes about growth."""
+        recipe, assumption, seen = self.chosen(snapshots, random_state=random_state)
+        return fit(seen, recipe, random_state=random_state, progress=False), assumption
+
+    def predicted(
+        self, rest: Snapshots, time: float, *, random_state: int
+    ) -> tuple[Mapping[str, Population], str]:
+        """Predictions by all protocols, and what is assumed about growth."""
+        recipe, assumption, seen = self.chosen(rest, random_state=random_state)
+        return Trained(recipe)(seen, time, random_state=random_state), assumption
+
     def __call__(
         self, rest: Snapshots, time: float, *, random_state: int
     ) -> Mapping[str, Population]:
         """Choose, fit, and predict by all protocols."""
-        recipe, _, seen = self.chosen(rest, random_state=random_state)
-        return Trained(recipe)(seen, time, random_state=random_state)
+        return self.predicted(rest, time, random_state=random_state)[0]
 
 
 def fits(name: str) -> Fits:
@@ -140,7 +153,9 @@ def fits(name: str) -> Fits:
     if growth == "mass":
         recipe = recipe.with_growth()
     elif growth:
-        recipe = recipe.with_growth(Unbalanced(float(growth.removeprefix("tau="))))
+        options = dict(part.split("=") for part in growth.split(","))
+        coupling = Unbalanced(**{key: float(value) for key, value in options.items()})
+        recipe = recipe.with_growth(coupling)
     return Fits(replace(recipe, name=name), "none", name)
 
 

@@ -16,6 +16,8 @@
   and variance ratio, and where types are known the error of composition by nearest cell; beside the
   straight path without a model.
 
+Names of methods are those of `methods.py`, so that fits with growth stand beside those without:
+`--methods curved-cfm curved-cfm+auto`; what was assumed about growth is counted below the tables.
 Rows are appended to --out, and what is there is not computed again; `--table` only prints.
 """
 
@@ -29,7 +31,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cellflow.recipes import Recipe, by_name
 
 import methods
 import records
@@ -45,7 +46,6 @@ from cellflow.metrics import (
     variance_ratio,
     wasserstein,
 )
-from cellflow.model.fitting import fit
 from cellflow.model.flow import Flow
 
 #: Cells per snapshot of a simulated system, and fresh cells that velocities are compared at.
@@ -100,10 +100,10 @@ def compared(found: np.ndarray, known: np.ndarray) -> Row:
     return {"size": size, "cosine": mean_cosine(found, known, weight=speed), "error": error}
 
 
-def velocities(recipe: Recipe, seed: int) -> Iterator[Row]:
+def velocities(method: methods.Fits, seed: int) -> Iterator[Row]:
     """Velocities of fresh cells, at the snapshots and between them."""
     for name, system in SYSTEMS.items():
-        flow, _ = fitted(system, recipe, seed)
+        flow, _, assumption = fitted(system, method, seed)
         times = np.asarray(system.times)
         for place, at in (("snapshots", times), ("between", (times[1:] + times[:-1]) / 2)):
             cells = system.sample(
@@ -111,39 +111,44 @@ def velocities(recipe: Recipe, seed: int) -> Iterator[Row]:
             ).populations
             known = np.concatenate([system.velocity(p.time, p.x) for p in cells])
             found = np.concatenate([flow.velocity(p.x, p.time) for p in cells])
-            yield {"part": "velocities", "set": name, "at": place, **compared(found, known)}
+            base = {"part": "velocities", "set": name, "at": place, "assumption": assumption}
+            yield {**base, **compared(found, known)}
 
 
-def drifts(recipe: Recipe, seed: int) -> Iterator[Row]:
+def drifts(method: methods.Fits, seed: int) -> Iterator[Row]:
     """Mean motion of single cells, at the snapshots."""
     for name, system in NOISY.items():
-        flow, snapshots = fitted(system, recipe, seed)
+        flow, snapshots, assumption = fitted(system, method, seed)
         known = np.concatenate([system.drift(p.time, p.x) for p in snapshots.populations])
         asked: dict[str, Callable[[Population], np.ndarray]] = {
             "flow": lambda p, f=flow: f.velocity(p.x, p.time)
         }
-        if "score" in recipe.heads:
+        if "score" in method.recipe.heads:
             true = system.sigma / float(np.mean(flow.frame.scale))
             asked["drift"] = lambda p, f=flow: f.drift(p.x, p.time)
             asked["drift, true sigma"] = lambda p, f=flow, s=true: f.drift(p.x, p.time, sigma=s)
         for at, ask in asked.items():
             found = np.concatenate([ask(p) for p in snapshots.populations])
-            yield {"part": "drift", "set": name, "at": at, **compared(found, known)}
+            base = {"part": "drift", "set": name, "at": at, "assumption": assumption}
+            yield {**base, **compared(found, known)}
 
 
-def fitted(system: synthetic.System, recipe: Recipe, seed: int) -> tuple[Flow, Snapshots]:
-    """A fit to fresh snapshots of a system."""
+def fitted(
+    system: synthetic.System, method: methods.Fits, seed: int
+) -> tuple[Flow, Snapshots, str]:
+    """A fit to fresh snapshots of a system, with what it assumes about growth."""
     snapshots = system.sample(N_CELLS, system.times, np.random.default_rng([seed, 0]))
-    return fit(snapshots, recipe, random_state=seed, progress=False), snapshots
+    flow, assumption = method.fitted(snapshots, random_state=seed)
+    return flow, snapshots, assumption
 
 
-def lineages(recipe: Recipe, seed: int) -> Iterator[Row]:
+def lineages(method: methods.Fits, seed: int) -> Iterator[Row]:
     """Cells of the worm that end in their own lineage."""
     given = sets.load_types("worm_sampled")
     if given is None:
         return
     snapshots, types = given
-    flow = fit(snapshots, recipe, random_state=seed, progress=False)
+    flow, assumption = method.fitted(snapshots, random_state=seed)
     for start, stop in combinations(range(len(snapshots)), 2):
         source = snapshots[start]
         target = snapshots[stop]
@@ -155,10 +160,11 @@ def lineages(recipe: Recipe, seed: int) -> Iterator[Row]:
                 "set": f"worm {source.time:g} to {target.time:g}",
                 "at": name,
                 "share": share,
+                "assumption": assumption,
             }
 
 
-def holdouts(recipe: Recipe, seed: int) -> Iterator[Row]:
+def holdouts(method: methods.Fits, seed: int) -> Iterator[Row]:
     """Inner snapshots that were not seen."""
     simulated = {
         name: (system.sample(N_CELLS, system.times, np.random.default_rng([seed, 0])), None)
@@ -170,7 +176,7 @@ def holdouts(recipe: Recipe, seed: int) -> Iterator[Row]:
         for k in range(1, len(snapshots) - 1):
             target = snapshots[k]
             rest = snapshots.without(target.time)
-            flow = fit(rest, recipe, random_state=seed, progress=False)
+            flow, assumption = method.fitted(rest, random_state=seed)
             ours = predict(flow, rest, target.time, source="earlier")
             clouds = {"model": Population(ours.x, target.time, ours.weight)}
             clouds["straight"] = methods.Straight()(rest, target.time, random_state=seed)["P1"]
@@ -180,6 +186,7 @@ def holdouts(recipe: Recipe, seed: int) -> Iterator[Row]:
                     "set": name,
                     "time": float(target.time),
                     "at": at,
+                    "assumption": assumption,
                     **distances(cloud, target, seed),
                 }
                 if types is not None:
@@ -241,6 +248,11 @@ def report(rows: pd.DataFrame) -> None:
             " error (straight path's)"
         )
         records.markdown(ratios(of["hold-out"]))
+    if "assumption" in rows:
+        print("\ngrowth: number of fits by assumption")
+        once = rows.drop_duplicates(["part", "set", "method", "seed", "time"])
+        counts = once.groupby(["method", "assumption"]).size().unstack(fill_value=0)
+        records.markdown(counts)
 
 
 def ratios(rows: pd.DataFrame) -> pd.DataFrame:
@@ -281,7 +293,7 @@ def main() -> None:
                 start = time.perf_counter()
                 new = [
                     {"method": method, "seed": seed, **row}
-                    for row in PARTS[part](by_name(name), seed)
+                    for row in PARTS[part](methods.fits(name), seed)
                 ]
                 kept.add(*new)
                 print(
