@@ -15,7 +15,7 @@ __all__ = ["TAUS", "Assumption", "Growth", "as_growth", "assumptions"]
 Growth = Literal["none", "prior", "learn", "auto"]
 
 #: Relaxations that are tried, in units of the mean cost of independent pairs.
-TAUS = (1.0, 0.3, 0.1)
+TAUS = (3.0, 1.0, 0.3, 0.1)
 
 
 @dataclass(frozen=True)

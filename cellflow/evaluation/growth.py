@@ -86,7 +86,7 @@ def choose_growth(
     r"""Choose what is assumed about growth by how well inner snapshots are interpolated.
 
     Each inner snapshot is left out, the plan between its neighbours is solved under each
-    assumption, and cells are placed on the paths of the recipe at its time with their masses,
+    assumption, and the cells before it are moved along the paths of the recipe with their masses,
     without a network. The score of an assumption is the geometric mean, over inner times and over
     W1 and energy distance, of the ratio to the first assumption. One that is better by less than
     five percent does not replace the first. Of snapshots above 1,000 cells, so many are drawn.
@@ -221,7 +221,7 @@ class _Solved:
             plans.append(self.plans[key])
         frame = Frame.fitted(rest, "none")
         coupled = Coupled(plans, {}, describe(recipe.coupling), frame, rest.clock)
-        return path_interpolation(rest, time, recipe, plans=coupled)
+        return path_interpolation(rest, time, recipe, plans=coupled, from_source=True)
 
 
 def _distances(predicted: Population, held_out: Population, n_before: int) -> tuple[float, float]:

@@ -24,6 +24,7 @@ def path_interpolation(
     recipe: str | Recipe,
     *,
     plans: Coupled | None = None,
+    from_source: bool = False,
 ) -> Population:
     """Interpolate between the pairs of a plan along a method's paths, without a network.
 
@@ -40,6 +41,9 @@ def path_interpolation(
         The method, or its name.
     plans
         Of the recipe on these snapshots (`couple`); None solves them.
+    from_source
+        With growth: use the pairs that were drawn by their source cells only, as cells that are
+        pushed forward. What grows from cells of hardly any mass then is missing.
 
     Returns
     -------
@@ -69,17 +73,21 @@ def path_interpolation(
     a = inside[k]
     b = inside[k + 1]
     table = tables[k]
-    n = len(table.row)
+    used = np.arange(len(table.row))
+    if from_source and table.by_source is not None:
+        used = np.flatnonzero(table.by_source)
+    n = len(used)
     pairs = Pairs(
-        torch.from_numpy(a.x[table.plan.i]),
-        torch.from_numpy(b.x[table.plan.j]),
+        torch.from_numpy(a.x[table.plan.i[used]]),
+        torch.from_numpy(b.x[table.plan.j[used]]),
         torch.full((n,), source.time, dtype=torch.float64),
         torch.full((n,), target.time, dtype=torch.float64),
-        row=torch.from_numpy(table.row),
+        row=torch.from_numpy(table.row[used]),
     )
     x = path.mean(torch.full((n,), float(time), dtype=torch.float64), pairs).numpy()
-    weight = table.plan.mass
+    weight = table.plan.mass[used]
     if table.log_ratio is not None:
         share = (time - source.time) / (target.time - source.time)
-        weight = weight * mass_at(table.log_ratio, share)
+        log_ratio = table.log_ratio[used]
+        weight = weight * (np.exp(share * log_ratio) if from_source else mass_at(log_ratio, share))
     return Population(solved.frame.to_data(x), float(time), weight)

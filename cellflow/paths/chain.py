@@ -139,6 +139,7 @@ class Table:
     #: Growth of each pair relative to its population, over the interval, `(e,)`; None without
     #: growth. With it, pairs are drawn and weighted as `core.plans.growing` describes.
     log_ratio: FloatArray | None = None
+    by_source: IntArray | None = None  # whether the source cell of a pair was drawn first, `(e,)`
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,8 +218,8 @@ def _drawn(plan: Plan, rng: np.random.Generator) -> GrowingPairs:
         # In the order of the source cells, so that each of them gets its share.
         order = np.lexsort((plan.j, plan.i))
         edge = order[systematic(plan.mass[order], n, rng)]
-        return GrowingPairs(plan.i[edge], plan.j[edge], np.zeros(n))
-    return GrowingPairs(*plan.sample(n, rng), np.zeros(n))
+        return GrowingPairs(plan.i[edge], plan.j[edge], np.zeros(n), np.ones(n, dtype=bool))
+    return GrowingPairs(*plan.sample(n, rng), np.zeros(n), np.ones(n, dtype=bool))
 
 
 def _table(
@@ -242,7 +243,10 @@ def _table(
     log_ratio = np.concatenate([pairs.log_ratio for pairs in drawn])
     edges = EdgePlan(plan.shape, i, j, mass, plan.cost, plan.gap, plan.total)
     kept = mass > 0
-    return Table(edges, row[kept], log_ratio[kept] if growing else None)
+    if not growing:
+        return Table(edges, row[kept])
+    by_source = np.concatenate([pairs.by_source for pairs in drawn])
+    return Table(edges, row[kept], log_ratio[kept], by_source[kept])
 
 
 def smoothed(population: Population, values: FloatArray, k: int) -> FloatArray:

@@ -23,11 +23,12 @@ __all__ = ["GrowingPairs", "growing_pairs", "log_factors", "mass_at"]
 
 
 class GrowingPairs(NamedTuple):
-    """Rows of both cells `(k,)`, and the logarithm of the relative growth of each pair `(k,)`."""
+    """Rows of both cells, relative growth, and whether the source was drawn first, each `(k,)`."""
 
     i: IntArray
     j: IntArray
-    log_ratio: FloatArray
+    log_ratio: FloatArray  # logarithm of the mass at the end relative to that at the start
+    by_source: IntArray
 
 
 def log_factors(
@@ -61,7 +62,7 @@ def growing_pairs(
     last = systematic(target.weight * np.isfinite(by_target), n, rng)
     i = np.concatenate([first, plan.partners(last, rng, "target")])
     j = np.concatenate([plan.partners(first, rng, "source"), last])
-    return GrowingPairs(i, j, by_target[j] - by_source[i])
+    return GrowingPairs(i, j, by_target[j] - by_source[i], np.arange(2 * n) < n)
 
 
 def mass_at(log_ratio: FloatArray, share: float | FloatArray) -> FloatArray:
