@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cellflow.core._neighbors import nearest
 from cellflow.core._random import stream, systematic
-from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._typing import BoolArray, FloatArray, IntArray
 from cellflow.core.conditions import shared_conditions
 from cellflow.core.plans import BlockPlan, EdgePlan, GrowingPairs, Plan, growing_pairs
 from cellflow.core.population import Pairs, Population, Snapshots
@@ -139,7 +139,7 @@ class Table:
     #: Growth of each pair relative to its population, over the interval, `(e,)`; None without
     #: growth. With it, pairs are drawn and weighted as `core.plans.growing` describes.
     log_ratio: FloatArray | None = None
-    by_source: IntArray | None = None  # whether the source cell of a pair was drawn first, `(e,)`
+    by_source: BoolArray | None = None  # whether the source cell of a pair was drawn first, `(e,)`
 
 
 @dataclass(frozen=True, eq=False)

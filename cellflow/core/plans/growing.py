@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cellflow.core._random import systematic
-from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._typing import BoolArray, FloatArray, IntArray
 from cellflow.core.plans.base import Plan
 from cellflow.core.population import Population
 
@@ -28,7 +28,7 @@ class GrowingPairs(NamedTuple):
     i: IntArray
     j: IntArray
     log_ratio: FloatArray  # logarithm of the mass at the end relative to that at the start
-    by_source: IntArray
+    by_source: BoolArray
 
 
 def log_factors(
