@@ -80,6 +80,7 @@ USE_REP = option("--use-rep", "Representation in obsm, or X.", "KEY", default="X
 N_DIMS = option("--n-dims", "Leading dimensions to use; all by default.", "N", type=int)
 WEIGHT_KEY = option("--weight-key", "Column of obs with weights of the cells.", "COLUMN")
 MASS_KEY = option("--mass-key", "Column of obs with sizes of the populations.", "COLUMN")
+GROWTH_KEY = option("--growth-key", "Column of obs with prior growth rates.", "COLUMN")
 LAYER = option("--layer", "Expression that positions are decoded to; X by default.", "NAME")
 FORCE_REP = switch("--force-rep", "Accept an embedding for drawing as representation.")
 

@@ -34,6 +34,9 @@ _OWN = [
     shared.N_DIMS,
     shared.LAYER,
     shared.WEIGHT_KEY,
+    shared.MASS_KEY,
+    option("--growth", "none, prior, learn or auto; none by default.", "NAME"),
+    shared.GROWTH_KEY,
     shared.CLUSTER_KEY,
 ]
 #: Where results of a hold-out go; None where they are not given.
@@ -93,7 +96,7 @@ def _holdout(options: Mapping[str, Any]) -> Result:
         seeds=seeds,
         leak_free=not options["as_given"],
         key_added=key,
-        **named(options, [*_BOTH, *_OWN]),
+        **named(options, [*_BOTH, *_OWN]) | {"growth": options["growth"] or "none"},
     )
     if options["out"] is not None:
         write_h5ad(adata, options["out"])

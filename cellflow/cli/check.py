@@ -20,6 +20,7 @@ _CHECK = [
     shared.LAYER,
     shared.WEIGHT_KEY,
     shared.MASS_KEY,
+    shared.GROWTH_KEY,
     shared.FORCE_REP,
 ]
 #: The exit code of input that cannot be used.

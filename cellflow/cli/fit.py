@@ -21,6 +21,8 @@ _FLOW = [
     shared.LAYER,
     shared.WEIGHT_KEY,
     shared.MASS_KEY,
+    option("--growth", "none, prior, learn or auto.", "NAME", default="none"),
+    shared.GROWTH_KEY,
     shared.FORCE_REP,
     switch("--score", "Learn the score too, for stochastic questions."),
     option(

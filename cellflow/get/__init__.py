@@ -1,9 +1,10 @@
-"""Values and tables of an AnnData: the fitted flow, densities, trajectories, gene velocities."""
+"""Values and tables of an AnnData: the fitted flow, densities, growth, trajectories, velocities."""
 
 from cellflow.get._density import density
 from cellflow.get._diagnosis import diagnosis
 from cellflow.get._fates import fates
 from cellflow.get._flow import flow
+from cellflow.get._growth import growth
 from cellflow.get._trajectories import trajectories, trajectory_samples
 from cellflow.get._velocity import velocity
 
@@ -12,6 +13,7 @@ __all__ = [
     "diagnosis",
     "fates",
     "flow",
+    "growth",
     "trajectories",
     "trajectory_samples",
     "velocity",

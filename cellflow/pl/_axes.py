@@ -26,6 +26,7 @@ __all__ = [
     "PREDICTED",
     "beside",
     "canvas",
+    "colour_bar",
     "embedding_axes",
     "legend",
     "legend_width",
@@ -141,13 +142,14 @@ def scatter(
     *,
     color: Any = None,
     values: FloatArray | None = None,
+    cmap: str = MAP,
     alpha: float = 0.7,
     label: str | None = None,
     zorder: float = 1,
 ) -> Any:
     """Draw cells in one colour or by values; in a vector file they are an image."""
     size = float(np.clip(30_000 / max(len(xy), 1), 3.0, 32.0))
-    shade: dict[str, Any] = {"color": color} if values is None else {"c": values, "cmap": MAP}
+    shade: dict[str, Any] = {"color": color} if values is None else {"c": values, "cmap": cmap}
     return ax.scatter(
         xy[:, 0],
         xy[:, 1],

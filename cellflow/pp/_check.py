@@ -81,12 +81,12 @@ def check(
 
 
 def _unused(mass_key: str) -> Finding:
-    """Sizes of populations, which most methods do not use."""
+    """Sizes of populations, which are used together with growth."""
     return Finding(
         f"mass_key={mass_key!r}",
         "names sizes of whole populations",
-        "None, unless method='fm' is meant: growth is not learned yet, and cf.tl.flow refuses it"
-        " for other methods",
-        "Omit it.",
+        "a fit that uses them: cf.tl.flow with growth='learn' or 'auto', or with method='fm'; it"
+        " refuses them otherwise",
+        "Pass growth= to cf.tl.flow too, or omit mass_key=.",
         "warning",
     )

@@ -30,16 +30,17 @@ CALLS: dict[str, tuple[Callable, ...]] = {
     "fates": (cf.tl.fates,),
     "fit": (cf.tl.flow,),
     "generate": (cf.tl.generate,),
+    "growth": (cf.tl.growth, cf.get.growth),
     "predict": (cf.tl.predict,),
     "translate": (cf.tl.translate,),
 }
 #: What a call may read or write, and a command has to let choose.
-OPTIONS = ("layer", "weight_key", "condition", "genes", "n_obs")
+OPTIONS = ("layer", "weight_key", "mass_key", "growth_key", "condition", "genes", "n_obs")
 #: Options of the command line alone.
 OWN = {"as_given", "backward", "file", "json", "literature", "out", "report", "seed"}
 
 #: Options whose default is chosen when the command runs.
-AT_RUN = {"dims", "key_added", "protocol", "seeds", "time_key"}
+AT_RUN = {"dims", "growth", "key_added", "protocol", "seeds", "time_key"}
 
 
 def command(name: str) -> Command:
@@ -229,6 +230,25 @@ def test_diagnose_prints_the_table_and_the_verdict(
     said = json.loads(capsys.readouterr().out)
     assert said["verdict"] == table.attrs["verdict"]
     assert [row["time"] for row in said["table"]] == table["time"].tolist()
+
+
+def test_growth_prints_the_table_and_what_was_assumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_cells().write_h5ad(tmp_path / "cells.h5ad")
+    fit = ["fit", tmp_path / "cells.h5ad", "--time-key", "hours", "--growth", "learn"]
+    assert run(*fit, "--method", "ot-cfm", "--out", tmp_path / "fit.h5ad") == 0
+    out = tmp_path / "out.h5ad"
+    asked = ["growth", tmp_path / "fit.h5ad", "--groupby", "hours", "--seed", 3]
+    capsys.readouterr()
+    assert run(*asked, "--out", out, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    table = cf.get.growth(ad.read_h5ad(out), "hours")
+    assert [row["group"] for row in said["table"]] == table["group"].tolist()
+    np.testing.assert_allclose([row["growth"] for row in said["table"]], table["growth"], atol=1e-6)
+    assert said["assumptions"] == table.attrs["assumptions"]
+    assert run(*asked) == 0
+    assert "rates are relative" in capsys.readouterr().out
 
 
 def test_check_lists_findings_and_says_whether_a_fit_would_stop(

@@ -41,6 +41,8 @@ def fitted(d: int = 3) -> ad.AnnData:
         obs=obs,
         var=pd.DataFrame(index=["MYH3", "TNNT1"]),
     )
+    for name, shift in (("", 0.0), ("_low", -0.1), ("_high", 0.1)):
+        adata.obs[f"cf_growth{name}"] = 0.05 * x[:, -1] + shift
     adata.obsm["X_pca"] = x.astype(np.float32)
     adata.obsm["X_umap"] = x[:, [0, -1]] * [2.0, 1.0]
     adata.obsm["velocity_pca"] = np.tile(np.eye(d, dtype=np.float32)[0] / 24, (len(x), 1))
@@ -79,6 +81,7 @@ def predicted(adata: ad.AnnData, n: int = 30) -> ad.AnnData:
 
 
 PICTURES: dict[str, Callable[[ad.AnnData, Axes | None], Axes]] = {
+    "growth": lambda adata, ax: cf.pl.growth(adata, ax=ax),
     "loss": lambda adata, ax: cf.pl.loss(adata, ax=ax),
     "population": lambda adata, ax: cf.pl.population(adata, predicted(adata), time=24.0, ax=ax),
     "population_umap": lambda adata, ax: cf.pl.population(
@@ -152,6 +155,28 @@ def test_a_new_figure_works_without_a_display() -> None:
         env={"PATH": ""},
     )
     assert (done.returncode, done.stdout.strip()) == (0, "Axes"), done.stderr
+
+
+def test_growth_has_colours_around_zero_and_names_its_unit(axes: Axes) -> None:
+    adata = fitted()
+    adata.obs.loc["cell3", "cf_growth"] = np.nan
+    clims = []
+    for show in ("rate", "low", "high"):
+        ax = cf.pl.growth(adata, basis="pca", show=show, ax=Figure().add_subplot())
+        drawn = ax.collections[-1]
+        clims.append(drawn.get_clim())
+        assert "per h" in words(ax)
+    assert len(set(clims)) == 1
+    assert clims[0][0] == -clims[0][1] < 0
+    assert len(cf.pl.growth(adata, ax=axes).collections[-1].get_offsets()) == 3 * N - 1
+    with pytest.raises(InputError, match="show='mean'"):
+        cf.pl.growth(adata, show="mean")
+    adata.obs["cf_growth_low"] = np.nan
+    with pytest.raises(InputError, match="no finite rate"):
+        cf.pl.growth(adata, show="low")
+    del adata.obs["cf_growth"]
+    with pytest.raises(MissingKeyError, match=r"cf\.tl\.growth"):
+        cf.pl.growth(adata)
 
 
 # What the pictures say ----------------------------------------------------------------------------

@@ -301,11 +301,11 @@ def test_the_method_that_looks_at_sizes_takes_them(cells):
     assert not np.array_equal(fits[None], fits["size"])
 
 
-def test_the_check_says_that_sizes_are_not_looked_at(cells):
+def test_the_check_says_what_sizes_are_used_for(cells):
     cells.obs["size"] = cells.obs["hours"] + 1.0
     found = cf.pp.check(cells, "hours", mass_key="size")
     assert found["severity"].tolist().count("warning") == 1
-    assert "growth is not learned yet" in found["expected"].iloc[0]
+    assert "growth='learn' or 'auto'" in found["expected"].iloc[0]
 
 
 # Seeds and networks -------------------------------------------------------------------------------

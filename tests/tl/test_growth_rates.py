@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import cellflow as cf
-from cellflow.errors import InputError, InputWarning
+from cellflow.errors import InputError, InputWarning, MissingKeyError
 from cellflow.training import Training
 from conftest import make_cells, quick_recipe
 
@@ -156,3 +156,26 @@ def test_fields_of_others_are_not_replaced(fitted_as):
     with pytest.raises(InputError, match="was not written by cellflow"):
         cf.tl.growth(cells)
     cf.tl.growth(cells, overwrite=True)
+
+
+def test_the_table_by_group_is_the_mean_of_its_cells(sized):
+    table = cf.get.growth(sized, "kind").set_index("group")
+    mean = sized.obs.groupby("kind")[KEYS].mean()
+    np.testing.assert_allclose(table[["growth", "low", "high"]], mean)
+    np.testing.assert_allclose(table["doubling_time"] * table["growth"], np.log(2.0))
+    np.testing.assert_allclose(table["fastest"] * table["high"], np.log(2.0))
+    assert table["n_cells"].to_dict() == {"a": 100, "b": 180}
+    assert "rates are absolute" in table.attrs["assumptions"]
+    timed = cf.get.growth(sized, "kind", by_time=True)
+    assert timed["n_cells"].tolist() == [60, 40, 60, 120]
+    assert timed["time"].tolist() == [0.0, 2.0, 0.0, 2.0]
+
+
+def test_a_table_needs_rates_of_the_fit(fitted_as):
+    cells = fitted_as("growth")
+    cells.obs["cf_growth"] = 1.0
+    with pytest.raises(MissingKeyError, match=r"Compute it first: cf.tl.growth\(adata\)"):
+        cf.get.growth(cells, "hours")
+    cf.tl.growth(cells, overwrite=True)
+    with pytest.raises(MissingKeyError, match="Pass groupby="):
+        cf.get.growth(cells, "type")

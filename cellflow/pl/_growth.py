@@ -1,0 +1,107 @@
+"""Growth rates on an embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from cellflow.adapter.components import Components
+from cellflow.core._arguments import check_arguments
+from cellflow.core._settings import guarded
+from cellflow.errors import InputError, MissingKeyError
+from cellflow.pl._axes import FAINT, canvas, colour_bar, embedding_axes, map_size, scatter
+from cellflow.pl._read import PlottedFit
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+__all__ = ["growth"]
+
+#: Diverging, and readable without colour vision (of matplotlib): orange grows, purple shrinks.
+_MAP = "PuOr_r"
+#: The colours end at this percentile of the absolute rates, so that no cell decides them alone.
+_END = 99.0
+
+
+@guarded
+def growth(
+    adata: AnnData,
+    *,
+    basis: str = "umap",
+    components: Components = None,
+    show: Literal["rate", "low", "high"] = "rate",
+    key: str = "cellflow",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the growth rate of each cell on an embedding, in diverging colours around zero.
+
+    Parameters
+    ----------
+    adata
+        Cells with the rates that `cf.tl.growth` wrote.
+    basis
+        The embedding to draw on.
+    components
+        Which two of its components, as `"1,2"` or `(1, 2)`; see `cf.pl.stream`.
+    show
+        The rate of the fit, or the smallest or largest under the assumptions that were tried. The
+        colours of all three have the same scale, so that figures can be compared.
+    key, ax
+        See `cf.pl.stream`.
+
+    Returns
+    -------
+    The Axes.
+
+    Raises
+    ------
+    MissingKeyError
+        No fit, no rates, or no such embedding.
+    InputError
+        Another value of `show`, components that do not exist, or rates that are all missing. No
+        figure is made then.
+
+    Examples
+    --------
+    >>> cf.tl.growth(adata)  # doctest: +SKIP
+    >>> cf.pl.growth(adata, basis="umap")  # doctest: +SKIP
+    """
+    check_arguments(growth, locals())
+    fitted = PlottedFit(adata, key)
+    fitted.record  # noqa: B018 (raises where there is no fit)
+    names = {
+        "rate": fitted.keys.growth,
+        "low": fitted.keys.growth_low,
+        "high": fitted.keys.growth_high,
+    }
+    if show not in names:
+        msg = f"show={show!r}; expected one of {list(names)}."
+        raise InputError(msg)
+    missing = [name for name in names.values() if name not in adata.obs]
+    if missing:
+        msg = (
+            f"No {missing} in adata.obs. Compute the rates first:"
+            f" cf.tl.growth(adata{fitted.keys.argument})."
+        )
+        raise MissingKeyError(msg)
+    rates = {what: adata.obs[name].to_numpy(dtype=np.float64) for what, name in names.items()}
+    values = rates[show]
+    known = np.isfinite(values)
+    if not known.any():
+        msg = f"adata.obs[{names[show]!r}] holds no finite rate; expected those of cf.tl.growth."
+        raise InputError(msg)
+    every = np.abs(np.concatenate(list(rates.values())))
+    end = float(np.percentile(every[np.isfinite(every)], _END)) or 1.0
+    _, positions, plane = fitted.coordinates(basis, components)
+    xy = plane.of(positions)
+    what = {"rate": "growth rate", "low": "smallest growth rate", "high": "largest growth rate"}
+    per = f" per {fitted.unit.removesuffix('s')}" if fitted.unit else " per unit of time"
+    with canvas(ax, **map_size(xy)) as ax:
+        scatter(ax, xy[~known], color=FAINT, zorder=0)
+        drawn = scatter(ax, xy[known], values=values[known], cmap=_MAP)
+        drawn.set_clim(-end, end)
+        colour_bar(ax, drawn, what[show] + per)
+        embedding_axes(ax, plane)
+    return ax
