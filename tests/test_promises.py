@@ -107,6 +107,9 @@ CALLS = {
     "tl.diagnose": lambda a, **kw: cf.tl.diagnose(a, n_cells=20, **kw),
     "tl.log_density": lambda a, **kw: cf.tl.log_density(a, source="gmm", **kw),
     "tl.velocity": cf.tl.velocity,
+    "tl.terminal_states": lambda a, **kw: cf.tl.terminal_states(
+        a, **({"max_speed": 100.0, "min_cells": 1} | kw)
+    ),
     "tl.trajectories": lambda a, **kw: cf.tl.trajectories(a, **({"n_times": 3} | kw)),
     "tl.predict": lambda a, **kw: cf.tl.predict(a, **({"time": 30.0} | kw)),
     "tl.push": lambda a, **kw: cf.tl.push(a, **({"time": 48.0} | kw)),
@@ -124,6 +127,7 @@ CALLS = {
     ),
     "get.fates": cf.get.fates,
     "get.flow": cf.get.flow,
+    "get.transition_matrix": cf.get.transition_matrix,
     "get.trajectories": cf.get.trajectories,
     "get.trajectory_samples": cf.get.trajectory_samples,
     "get.velocity": cf.get.velocity,
@@ -187,6 +191,8 @@ AFTER_A_FIT = [
     "tl.pull",
     "tl.refine",
     "tl.sample",
+    "tl.terminal_states",
+    "get.transition_matrix",
     "get.velocity",
 ]
 #: What is spoilt; the calls it spoils; their arguments; and what their messages name: key, finding,

@@ -6,6 +6,7 @@ from cellflow.get._fates import fates
 from cellflow.get._flow import flow
 from cellflow.get._growth import growth
 from cellflow.get._trajectories import trajectories, trajectory_samples
+from cellflow.get._transition_matrix import transition_matrix
 from cellflow.get._velocity import velocity
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "growth",
     "trajectories",
     "trajectory_samples",
+    "transition_matrix",
     "velocity",
 ]

@@ -13,6 +13,7 @@ from cellflow.tl._push import pull, push
 from cellflow.tl._refine import refine
 from cellflow.tl._sample import sample
 from cellflow.tl._simulate import simulate
+from cellflow.tl._terminal_states import terminal_states
 from cellflow.tl._trajectories import trajectories
 from cellflow.tl._translate import translate
 from cellflow.tl._velocity import velocity
@@ -33,6 +34,7 @@ __all__ = [
     "refine",
     "sample",
     "simulate",
+    "terminal_states",
     "trajectories",
     "translate",
     "velocity",

@@ -205,3 +205,50 @@ def test_much_undecided_mass_is_a_warning(labelled):
     with pytest.warns(InputWarning, match="of the mass is undecided"):
         cf.tl.fates(labelled)
     assert labelled.uns["cellflow"]["fates"]["undecided"] > 0.5
+
+
+def test_the_transition_matrix_is_returned_and_written(labelled, tmp_path):
+    matrix = cf.get.transition_matrix(labelled, n_neighbors=5)
+    assert matrix.shape == (90, 90)
+    np.testing.assert_allclose(np.asarray(matrix.sum(axis=1)).ravel(), 1.0)
+    assert matrix.min() >= 0
+    np.testing.assert_array_equal(labelled.obsp["T_fwd"].toarray(), matrix.toarray())
+    np.testing.assert_array_equal(
+        cf.get.transition_matrix(labelled, n_neighbors=5, sparse=False), matrix.toarray()
+    )
+    labelled.write_h5ad(tmp_path / "a.h5ad")
+    again = ad.read_h5ad(tmp_path / "a.h5ad")
+    np.testing.assert_array_equal(again.obsp["T_fwd"].toarray(), matrix.toarray())
+    assert labelled.uns["cellflow"]["transitions"]["n_neighbors"] == 5
+    cf.tl.flow(labelled, "hours", method=quick_recipe())
+    assert "T_fwd" not in labelled.obsp
+
+
+def test_a_foreign_transition_matrix_stays(labelled, frozen):
+    labelled.obsp["T_fwd"] = np.eye(90)
+    with frozen(labelled), pytest.raises(InputError, match=r"obsp\['T_fwd'\] exists"):
+        cf.get.transition_matrix(labelled)
+    cf.get.transition_matrix(labelled, overwrite=True)
+
+
+def test_terminal_states_are_labels_of_fates(labelled):
+    cf.tl.terminal_states(labelled, max_speed=100.0, min_cells=2)
+    states = labelled.obs["cf_terminal"]
+    assert states.cat.categories[0] == "T1"
+    assert states[(labelled.obs["hours"] != 48).to_numpy()].isna().all()
+    with pytest.warns(InputWarning, match="of the mass is undecided"):  # most cells have no state
+        cf.tl.fates(labelled, "cf_terminal")
+    assert "T1" in cf.get.fates(labelled)["fate"].cat.categories
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"max_speed": 1e-6}, r"No terminal state among 29 cells.*larger max_speed"),
+        ({"at": 13}, r"no cell was measured at time 13.*\[0\.0, 12\.0, 48\.0\]"),
+        ({"n_neighbors": 0}, "n_neighbors=0"),
+    ],
+)
+def test_terminal_states_that_are_not_there(labelled, arguments, match, frozen):
+    with frozen(labelled), pytest.raises(InputError, match=match):
+        cf.tl.terminal_states(labelled, **arguments)
