@@ -92,7 +92,7 @@ CALLS = {
         lambda a: cf.tl.simulate(a, [3, 4], n_times=3),
         lambda a: cf.tl.simulate(a, [3, 4], n_times=3, stochastic=True, n_rep=2),
     ],
-    "terminal_states": [lambda a: cf.tl.terminal_states(a, max_speed=100.0, min_cells=1)],
+    "terminal_states": [lambda a: cf.tl.terminal_states(a, at=0.0, max_speed=100.0)],
     "trajectories": [
         lambda a: cf.tl.trajectories(a, n_times=3),
         lambda a: cf.tl.trajectories(a, n_times=3, stochastic=True, n_rep=2),

@@ -108,7 +108,7 @@ CALLS = {
     "tl.log_density": lambda a, **kw: cf.tl.log_density(a, source="gmm", **kw),
     "tl.velocity": cf.tl.velocity,
     "tl.terminal_states": lambda a, **kw: cf.tl.terminal_states(
-        a, **({"max_speed": 100.0, "min_cells": 1} | kw)
+        a, **({"at": 0.0, "max_speed": 100.0} | kw)
     ),
     "tl.trajectories": lambda a, **kw: cf.tl.trajectories(a, **({"n_times": 3} | kw)),
     "tl.predict": lambda a, **kw: cf.tl.predict(a, **({"time": 30.0} | kw)),
