@@ -104,3 +104,13 @@ def test_the_recipe_is_described_and_read():
     assert from_description(describe(recipe)).coupling == Unbalanced(0.5)
     assert recipe.grows
     assert not ot_cfm().grows
+
+
+def test_the_mean_moves_by_velocities_and_by_growth(flow, snapshots):
+    """Most of what moves the mean of two types is that one of them grows."""
+    from cellflow.analysis.diagnosis.sample import Sample
+    from cellflow.analysis.diagnosis.speed import middle_speed
+
+    found = middle_speed(Sample.drawn(flow, snapshots, 300, 0), 1)
+    assert found["middle_ratio"] == pytest.approx(1.0, abs=0.15)
+    assert found["middle_cosine"] > 0.97

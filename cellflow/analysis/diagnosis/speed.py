@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from cellflow.analysis.diagnosis.sample import Sample, matched
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Population
+
+if TYPE_CHECKING:
+    from cellflow.model.base import FittedDynamics
 
 __all__ = ["middle_speed", "speed"]
 
@@ -52,7 +55,7 @@ def speed(sample: Sample, k: int) -> dict[str, float]:
     if np.linalg.norm(value) < _TURNED * np.mean([rate.size for rate in around]):
         return {}
     some = sample.some[k]
-    velocity = some.weight @ sample.flow.velocity(some.x, some.time, context=some.context)
+    velocity = _motion(sample.flow, some, some.x, some.weight, some.time)
     return _compared(velocity, value, error, "speed")
 
 
@@ -63,9 +66,31 @@ def middle_speed(sample: Sample, k: int) -> dict[str, float]:
     middle = 0.5 * (source.time + sample.some[k].time)
     moved = sample.flow.simulate(source.x, source.time, [middle], context=source.context)
     weight = moved.weights(source.weight)[0]
-    velocity = weight @ sample.flow.velocity(moved.x[0], middle, context=source.context)
-    velocity /= weight.sum() / source.weight.sum()
+    velocity = _motion(sample.flow, source, moved.x[0], weight / weight.sum(), middle)
     return _compared(velocity, rate.value, rate.error, "middle")
+
+
+def _motion(
+    flow: FittedDynamics, cells: Population, x: FloatArray, weight: FloatArray, time: float
+) -> FloatArray:
+    r"""Rate of the mean of a population, from velocities and growth.
+
+    .. math::  \frac{d}{dt} \mathbb E\, x = \mathbb E\, v + \operatorname{Cov}(g, x)
+
+    Parameters
+    ----------
+    flow
+        The fitted dynamics.
+    cells
+        The cells, whose features are taken.
+    x, weight, time
+        Where they are, shape `(n, d)`, their weights of sum one, `(n,)`, and when.
+    """
+    motion = weight @ flow.velocity(x, time, context=cells.context)
+    if "growth" in flow.heads:
+        growth = flow.head("growth", x, time, context=cells.context)
+        motion = motion + (weight * (growth - weight @ growth)) @ x
+    return np.asarray(motion)
 
 
 def _rate(source: Population, target: Population) -> _Rate:
