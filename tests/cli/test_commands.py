@@ -261,3 +261,21 @@ def test_check_lists_findings_and_says_whether_a_fit_would_stop(
     assert findings[0]["severity"] == "error"
     assert run("check", files / "cells.h5ad", "--time-key", "hour") == 4
     assert capsys.readouterr().out.startswith("error: ")
+
+
+def test_fates_prints_the_means_of_groups(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "fates.h5ad"
+    asked = ["fates", files / "moves.h5ad", "--key", "mine", "--groupby", "drug", "--out", out]
+    assert run(*asked) == 0
+    table = capsys.readouterr().out.split()
+    assert {"a", "b"} <= set(table)
+    written = ad.read_h5ad(out)
+    np.testing.assert_allclose(written.obsm["mine_lineages_fwd"].sum(axis=1), 1.0)
+    assert run(*asked, "--backward", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["at"] == 0.0
+    assert {row["group"] for row in answer["table"]} == {"a", "b"}
+    assert run(*asked[:-4], "--groupby", "dru", "--out", out) == 4
+    assert "obs['dru'] is missing" in capsys.readouterr().err

@@ -21,8 +21,9 @@ __all__ = ["Ended", "Route", "followed", "grid_of", "tasks"]
 
 #: Paths that are followed together.
 _PATHS = 20_480
-#: Steps of a diffusion per mean interval between snapshots. The scheme is of weak order two: with
-#: 25, the default of `Flow.diffuse`, probabilities differ by less than their sampling error.
+#: Steps of a diffusion per mean interval between snapshots. With 8, probabilities differ from
+#: those with 25, the default of `Flow.diffuse`, by no more than the noise of 150 paths; with 4 they
+#: are shifted by up to .03 (`benchmarks/fates.py --steps`).
 _STEPS_PER_UNIT = 8
 #: Times of the grid on which commitment is looked for, beside those of the snapshots.
 _GRID = 21
