@@ -109,6 +109,7 @@ SYSTEMS = {
     "BranchingTree": synthetic.BranchingTree(n_dims=2),
     "GaussianToGaussian": synthetic.GaussianToGaussian(),
     "GeneCircuit": synthetic.GeneCircuit(),
+    "GrowingCircuit": synthetic.GrowingCircuit(),
     "GrowingGaussian": synthetic.GrowingGaussian(),
     "OrnsteinUhlenbeck": synthetic.OrnsteinUhlenbeck(),
     "Rotation": synthetic.Rotation(),

@@ -24,6 +24,7 @@ from cellflow.synthetic.bifurcation import Bifurcation
 from cellflow.synthetic.branching_tree import BranchingTree
 from cellflow.synthetic.gaussian import GaussianToGaussian
 from cellflow.synthetic.gene_circuit import GeneCircuit
+from cellflow.synthetic.growing_circuit import GrowingCircuit
 from cellflow.synthetic.growing_gaussian import GrowingGaussian
 from cellflow.synthetic.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from cellflow.synthetic.rotation import Rotation
@@ -35,6 +36,7 @@ __all__ = [
     "BranchingTree",
     "GaussianToGaussian",
     "GeneCircuit",
+    "GrowingCircuit",
     "GrowingGaussian",
     "OrnsteinUhlenbeck",
     "Rotation",

@@ -57,7 +57,8 @@ class GrowingGaussian:
 
     def mean(self, t: float) -> FloatArray:
         """Mean at time `t`, shape `(d,)`."""
-        return np.array(self.start) + t * self._drift
+        mean: FloatArray = np.array(self.start) + t * self._drift
+        return mean
 
     def log_mass(self, t: float) -> float:
         """Logarithm of the size of the population relative to time 0."""
@@ -76,7 +77,8 @@ class GrowingGaussian:
 
     def velocity(self, t: float, x: FloatArray) -> FloatArray:  # noqa: ARG002
         """The speed, the same everywhere."""
-        return np.tile(np.array(self.speed, dtype=np.float64), (len(x), 1))
+        speed: FloatArray = np.zeros(x.shape) + np.array(self.speed)
+        return speed
 
     def growth(self, t: float, x: FloatArray) -> FloatArray:  # noqa: ARG002
         """Rate of division, the same at all times."""

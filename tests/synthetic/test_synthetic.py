@@ -11,6 +11,7 @@ from cellflow.synthetic import (
     BranchingTree,
     GaussianToGaussian,
     GeneCircuit,
+    GrowingCircuit,
     OrnsteinUhlenbeck,
     System,
     ToggleSwitch,
@@ -19,8 +20,8 @@ from cellflow.synthetic import (
 )
 from examples import SYSTEMS
 
-#: A gene circuit knows no velocity and no density.
-SYSTEMS = {name: system for name, system in SYSTEMS.items() if name != "GeneCircuit"}
+#: Gene circuits know no velocity and no density.
+SYSTEMS = {name: system for name, system in SYSTEMS.items() if "Circuit" not in name}
 systems = pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 #: A time between the first and the last one, away from the forks of the tree and from a change in a
 #: solver's number of steps.
@@ -272,3 +273,22 @@ def test_a_circuit_moves_by_its_drift_and_spreads_by_its_noise(system):
     grown = system.sigma**2 + 2 * system.start_sd**2 * np.diag(jacobian)
     np.testing.assert_allclose((later.x.var(axis=0) - start.x.var(axis=0)) / t, grown, atol=0.02)
     assert set(truth(system, t, later.x)) == {"drift"}
+
+
+def test_a_growing_circuit_counts_its_descendants():
+    """Sizes have the slope of the mean growth, and the dividing cells get the larger share."""
+    system = GrowingCircuit()
+    start, soon, late = system.sample(4000, [0.0, 0.02, 4.0], np.random.default_rng(0)).populations
+    growth = system.growth(0.0, start.x)
+    assert start.mass == 1.0
+    assert np.log(soon.mass) / 0.02 == pytest.approx(growth.mean(), abs=0.01)
+    assert 1.0 < late.mass < np.exp(0.6 * 4.0)
+    # Without division the two starts keep their halves; with it, the second one gets the more.
+    still = GrowingCircuit(proliferation=0.0).sample(4000, [4.0], np.random.default_rng(0))[0]
+    second = [(p.x[:, 1] > p.x[:, 0]).mean() for p in (still, late)]
+    assert still.mass == pytest.approx(1.0)
+    assert second[0] == pytest.approx(0.5, abs=0.02)
+    assert second[1] > 0.7
+    # No line of the first start shrinks.
+    assert late.mass * (1.0 - second[1]) > 0.5 - 0.02
+    assert set(truth(system, 4.0, late.x)) == {"drift", "growth"}
