@@ -55,9 +55,8 @@ def certified(
         i = rows[i]
         j = columns[j]
         return Edges(i, j, units, float((x[i, 0] - y[j, 0]) ** 2 @ units / units.sum()), 0.0)
-    from cellflow.transport.auction import Auction
-    from cellflow.transport.columns import generate
     from cellflow.transport.problem import Problem
+    from cellflow.transport.stages import solve_in_stages
 
     own = _Distinct.of(x, supply, rng)
     their = _Distinct.of(y, demand, rng)
@@ -65,7 +64,7 @@ def certified(
     swap = len(own.x) < len(their.x)
     bidders, others = (their, own) if swap else (own, their)
     problem = Problem(bidders.x, others.x, bidders.units, others.units)
-    found = generate(problem, Auction, gap=gap, rounds=rounds, rng=rng)
+    found = solve_in_stages(problem, gap=gap, rounds=rounds, rng=rng)
     ends = (found.j, found.i) if swap else (found.i, found.j)
     edge, i, units = _share_out(ends[0], found.units, own.label, supply)
     other, j, units = _share_out(ends[1][edge], units, their.label, demand)

@@ -31,7 +31,18 @@ from cellflow.transport.pricing import Priced
 from cellflow.transport.problem import Arcs, Problem
 from cellflow.transport.units import monotone
 
-__all__ = ["Checked", "Engine", "Restricted", "Solved", "Start", "generate"]
+__all__ = [
+    "Checked",
+    "Engine",
+    "Improved",
+    "Restricted",
+    "Solved",
+    "Start",
+    "first_arcs",
+    "generate",
+    "halved",
+    "improve",
+]
 
 logger = logging.getLogger("cellflow")
 
@@ -121,8 +132,30 @@ def generate(
     rng
         Draws subsamples and directions, which decide what is tried first.
     """
-    arcs, start = _first_arcs(problem, engine, gap, rng)
-    solver = engine(problem, start, gap)
+    arcs, start = first_arcs(problem, engine, gap, rng)
+    improved = improve(problem, engine(problem, start, gap), arcs, gap=gap, rounds=rounds)
+    return improved.solved
+
+
+class Improved(NamedTuple):
+    """Where rounds of column generation ended: graph, plan on it, its cost, what pricing showed."""
+
+    arcs: Arcs
+    found: Restricted
+    cost: float
+    checked: Checked
+
+    @property
+    def solved(self) -> Solved:
+        """The edges that carry mass, and the potentials."""
+        arcs, found, cost, checked = self
+        used = np.flatnonzero(found.flow)
+        ends = (arcs.source[used], arcs.target[used])
+        return Solved(*ends, found.flow[used], cost, checked.gap, checked.u, checked.v)
+
+
+def improve(problem: Problem, solver: Engine, arcs: Arcs, *, gap: float, rounds: int) -> Improved:
+    """Solve on a graph and add arcs to it, as `generate` does, by an engine of this problem."""
     total = problem.supply.sum()
     for round_ in range(rounds):
         found = solver.solve(arcs)
@@ -142,12 +175,10 @@ def generate(
         if len(more) == len(arcs) and not solver.refine():
             break
         arcs = more
-    used = np.flatnonzero(found.flow)
-    ends = (arcs.source[used], arcs.target[used])
-    return Solved(*ends, found.flow[used], cost, checked.gap, checked.u, checked.v)
+    return Improved(arcs, found, cost, checked)
 
 
-def _first_arcs(
+def first_arcs(
     problem: Problem, engine: type[Engine], gap: float, rng: np.random.Generator
 ) -> tuple[Arcs, Start]:
     """All pairs of small clouds; else pairs of small reduced cost by a subsample's potentials."""
@@ -182,12 +213,12 @@ def _first_arcs(
         near.keys,
         i * np.int64(m) + columns[to_columns.row_arc[i, k]],
         rows[to_rows.row_arc[j, other_k]] * np.int64(m) + j,
-        *(_halved(problem, rng) for _ in range(_HALVINGS)),
+        *(halved(problem, rng) for _ in range(_HALVINGS)),
     ]
     return problem.arcs(np.concatenate(keys)), Start(u, v, few.cost)
 
 
-def _halved(problem: Problem, rng: np.random.Generator) -> IntArray:
+def halved(problem: Problem, rng: np.random.Generator) -> IntArray:
     """Arcs of a complete plan: both clouds are halved repeatedly, in the same random directions."""
     x = problem.x
     y = problem.y

@@ -37,8 +37,9 @@ class Simplex:
     ratio: ClassVar[int] = 2
     far: ClassVar[int] = 8
 
-    def __init__(self, problem: Problem, start: Start, gap: float) -> None:  # noqa: ARG002
+    def __init__(self, problem: Problem, start: Start, gap: float) -> None:
         self._problem = problem
+        self._gap = gap
         self._tol = max(_ROUNDING * problem.largest, 1e-200)
         # Above any real cost: two cells that are joined with the root are better joined directly.
         above = problem.largest + max(0.0, -float(start.u.min() + start.v.min()))
@@ -72,7 +73,7 @@ class Simplex:
         return Restricted(flow, shift - potential[:n], potential[n : n + m] - shift)
 
     def check(self, found: Restricted, cost: float) -> Checked:
-        """Bound the optimum from below, up to the rounding of the pass."""
+        """Bound the optimum from below, the rounding of a pass in float32 included."""
         problem = self._problem
         self._exact = self._next_exact
         complete = self._finished and found.flow.sum() == problem.supply.sum()
@@ -94,8 +95,8 @@ class Simplex:
             self._bound = bound
         gap = max(0.0, cost - bound - self._tol) / max(cost, self._tol) if complete else inf
         if not self._exact:
-            self._next_exact = gap <= _COARSE
-            gap = max(gap, _COARSE)
+            self._next_exact = gap <= max(_COARSE, self._gap)
+            gap = max(gap + float(problem.a @ priced.error) / max(cost, self._tol), _COARSE)
         return Checked(gap, u, found.v, priced.keys if self._finished else priced.keys[:0])
 
     def refine(self) -> bool:
