@@ -27,14 +27,16 @@ class Sparse:
 
     A subsample is solved first, by the same method. Its potentials, extended to all cells, select
     pairs of small reduced cost :math:`|x_i - y_j|^2 - u_i - v_j`. Transport on these few pairs is
-    solved by an auction. A pass over all pairs gives dual feasible potentials, which bound the
-    optimum from below (Kantorovich duality), rounding error included, and the pairs that were
-    missing. This is repeated until the bound is within `tol`; the gap is part of the plan.
+    solved by an auction. Masses of many units (10,000 cells against 10,001, or weights) are rounded
+    to a few for it, and a network simplex of the exact masses starts from its prices. A pass over
+    all pairs gives dual feasible potentials, which bound the optimum from below (Kantorovich
+    duality), rounding error included, and the pairs that were missing. This is repeated until the
+    bound is within `tol`; the gap is part of the plan.
     Populations may have any sizes and weights; cells of weight zero have no mass in the plan. In
     one dimension the plan is exact.
 
     Time grows with the number of pairs (seconds for 20,000 by 20,000), memory with the number of
-    cells. Unequal weights take two to three times as long as equal ones.
+    cells. Unequal sizes take up to twice as long as equal ones, weights two to three times.
 
     Parameters
     ----------
