@@ -63,7 +63,7 @@ def path_interpolation(
             f" snapshots.without({time:g})."
         )
         raise InputError(msg)
-    solved = couple(snapshots, recipe) if plans is None else plans
+    solved = couple(snapshots, recipe, progress=False) if plans is None else plans
     inside = solved.frame.snapshots_to_model(snapshots)
     chosen = by_name(recipe)
     solved.require_for(inside, chosen, solved.frame)

@@ -149,7 +149,7 @@ class OwnPath(Judged):
         rest = self.fold.rest
         recipe = self.method.recipe
         given = self.plans
-        plans = couple(rest, recipe) if given is None else given
+        plans = couple(rest, recipe, progress=False) if given is None else given
         cells = path_interpolation(rest, self.fold.time, recipe, plans=plans)
         return cells, 0.0 if given is None else given.seconds(recipe)
 
@@ -276,7 +276,7 @@ class Plans:
         try:
             plans = self.solved
             if plans is None:
-                plans = couple(rest, first.recipe)
+                plans = couple(rest, first.recipe, progress=False)
             for method in self.methods:
                 plans = plans.prepared(rest, method.recipe)
         except Exception:  # noqa: BLE001 (reported by the fit)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
+from cellflow.core._progress import is_shown
 from cellflow.core._settings import guarded
 from cellflow.core._threads import torch_threads
 from cellflow.core.conditions import scaled_time, shared_conditions
@@ -111,7 +113,11 @@ class Coupled:
 
 @guarded
 def couple(
-    snapshots: Snapshots, recipe: str | Recipe | None = None, *, scale: Scale | None = None
+    snapshots: Snapshots,
+    recipe: str | Recipe | None = None,
+    *,
+    scale: Scale | None = None,
+    progress: bool | None = None,
 ) -> Coupled:
     """Solve the plans of a recipe and prepare its path on them, for `fit(..., plans=)`.
 
@@ -123,6 +129,9 @@ def couple(
         The method, or its name.
     scale
         Replaces the recipe's.
+    progress
+        A progress bar over the plans, which names the solver of each before it starts; None shows
+        it only in a terminal or a notebook.
 
     Raises
     ------
@@ -140,7 +149,8 @@ def couple(
         )
         raise InputError(msg)
     frame = Frame.fitted(snapshots, recipe.scale)
-    plans, summaries = solve_plans(frame.snapshots_to_model(snapshots), recipe.coupling)
+    inside = frame.snapshots_to_model(snapshots)
+    plans, summaries = solve_plans(inside, recipe.coupling, progress=progress)
     solved = Coupled(plans, summaries, describe(recipe.coupling), frame, clock)
     return solved.prepared(snapshots, recipe)
 
@@ -170,23 +180,30 @@ def couple_again(flow: FittedDynamics, snapshots: Snapshots) -> list[Plan]:
 
 
 def solve_plans(
-    snapshots: Snapshots, coupling: Coupling
+    snapshots: Snapshots,
+    coupling: Coupling,
+    *,
+    progress: bool | None = False,
 ) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
     """Solve the plan of every interval on the whole populations, or on those of each condition.
 
-    Returns the plans, and a summary of each by `"0.0_to_24.0"`.
+    Returns the plans, and a summary of each by `"0.0_to_24.0"`. A progress bar and a line of the
+    log name the solver before it starts.
     """
     plans = []
     summaries = {}
-    for source, target in snapshots.intervals:
-        key = f"{source.time}_to_{target.time}"
-        start = time.perf_counter()
-        if snapshots.n_context == 0:
-            plan, choice = _solved(source, target, coupling, key)
-        else:
-            plan, choice = _solved_inside(source, target, coupling, key)
-        plans.append(plan)
-        summaries[key] = choice | _facts(plan) | {"seconds": time.perf_counter() - start}
+    intervals = snapshots.intervals
+    with tqdm(
+        desc="plans", total=len(intervals), unit="plan", disable=not is_shown(progress)
+    ) as bar:
+        for source, target in intervals:
+            key = f"{source.time}_to_{target.time}"
+            start = time.perf_counter()
+            inside = _solved if snapshots.n_context == 0 else _solved_inside
+            plan, choice = inside(source, target, coupling, key, bar)
+            plans.append(plan)
+            summaries[key] = choice | _facts(plan) | {"seconds": time.perf_counter() - start}
+            bar.update()
     return plans, summaries
 
 
@@ -197,26 +214,23 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
 
 def _solved(
-    source: Population, target: Population, coupling: Coupling, key: str
+    source: Population, target: Population, coupling: Coupling, key: str, bar: tqdm[None]
 ) -> tuple[Plan, dict[str, Any]]:
     """One plan, with the coupling that solved it and why it was chosen."""
     reason = "as the recipe says"
     if isinstance(coupling, Auto):
         coupling, reason = coupling.choose(len(source), len(target), source.x.shape[1])
+    name = type(coupling).__name__
+    sizes = f"{len(source):,} x {len(target):,} cells"
+    bar.set_postfix_str(f"{key}: {sizes}, {name}")
+    logger.info("plan %s: %s, by %s (%s)", key, sizes, name, reason)
     plan = coupling(source.expected(target.time), target)
-    logger.info(
-        "plan %s: %s (%s), cost %.4g, gap %s",
-        key,
-        type(coupling).__name__,
-        reason,
-        plan.cost,
-        plan.gap,
-    )
+    logger.info("plan %s: cost %.4g, gap %s", key, plan.cost, plan.gap)
     return plan, {"coupling": describe(coupling), "reason": reason}
 
 
 def _solved_inside(
-    source: Population, target: Population, coupling: Coupling, key: str
+    source: Population, target: Population, coupling: Coupling, key: str, bar: tqdm[None]
 ) -> tuple[Plan, dict[str, Any]]:
     """A plan inside each condition, weighted by its share of the source cells."""
     plans = []
@@ -226,7 +240,7 @@ def _solved_inside(
     for k, (_, here, there) in enumerate(shared_conditions(source, target)):
         name = str(k)  # in the order of `shared_conditions`; features may be too many for a name
         plan, choice = _solved(
-            source.part(here), target.part(there), coupling, f"{key}, condition {name}"
+            source.part(here), target.part(there), coupling, f"{key}, condition {name}", bar
         )
         plans.append(plan)
         rows.append(here)

@@ -108,7 +108,7 @@ def fit(
     place = choose_device(device)
     wanted = as_threads(threads)
     chosen = by_name(DEFAULT if recipe is None else recipe, scale=scale)
-    problem = _problem(snapshots, chosen, plans)
+    problem = _problem(snapshots, chosen, plans, progress=progress)
     recipe = problem.recipe
     stream = _stream(problem, seed, place)
     dynamics = _untrained(problem, stream, seed).to(place)
@@ -150,7 +150,9 @@ def _require_types(snapshots: object, plans: object, callback: object) -> None:
         raise InputTypeError(msg)
 
 
-def _problem(snapshots: Snapshots, recipe: Recipe, plans: Coupled | None) -> _Problem:
+def _problem(
+    snapshots: Snapshots, recipe: Recipe, plans: Coupled | None, *, progress: bool | None
+) -> _Problem:
     """Couple the snapshots, or take the plans that there are, and prepare the path."""
     if recipe.generates and "score" in recipe.heads:
         msg = (
@@ -171,7 +173,7 @@ def _problem(snapshots: Snapshots, recipe: Recipe, plans: Coupled | None) -> _Pr
     if recipe.generates:
         inside, plans = beside_noise(inside, recipe, frame)
     elif plans is None:
-        plans = couple(snapshots, recipe)
+        plans = couple(snapshots, recipe, progress=progress)
     else:
         plans.require_for(inside, recipe, frame)
     path = plans.path(inside, recipe)
