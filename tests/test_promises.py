@@ -99,12 +99,16 @@ CALLS = {
         a, kw.pop("time_key", "hours"), methods=QUICK, **kw
     ),
     "pp.check": lambda a, **kw: cf.pp.check(a, **({"time_key": "hours"} | kw)),
+    "pp.growth_scores": lambda a, **kw: cf.pp.growth_scores(
+        a, **({"birth": ["gene0", "gene1"], "death": ["gene2"], "time_unit": "hour"} | kw)
+    ),
     "tl.flow": lambda a, **kw: cf.tl.flow(a, kw.pop("time_key", "hours"), method=QUICK, **kw),
     "tl.age": cf.tl.age,
     "tl.ancestors": lambda a, **kw: cf.tl.ancestors(a, **({"groupby": "hours"} | kw)),
     "tl.fates": lambda a, **kw: cf.tl.fates(a, **({"groupby": "hours"} | kw)),
     "tl.density": lambda a, **kw: cf.tl.density(a, kw.pop("time_key", "hours"), method="gmm", **kw),
     "tl.diagnose": lambda a, **kw: cf.tl.diagnose(a, n_cells=20, **kw),
+    "tl.growth": cf.tl.growth,
     "tl.log_density": lambda a, **kw: cf.tl.log_density(a, source="gmm", **kw),
     "tl.velocity": cf.tl.velocity,
     "tl.terminal_states": lambda a, **kw: cf.tl.terminal_states(
@@ -127,6 +131,7 @@ CALLS = {
     ),
     "get.fates": cf.get.fates,
     "get.flow": cf.get.flow,
+    "get.growth": lambda a, **kw: cf.get.growth(a, **({"groupby": "hours"} | kw)),
     "get.transition_matrix": cf.get.transition_matrix,
     "get.trajectories": cf.get.trajectories,
     "get.trajectory_samples": cf.get.trajectory_samples,

@@ -35,7 +35,7 @@ logger = logging.getLogger("cellflow")
 _TAU = 0.3
 #: Cells of a snapshot in the comparison; of larger ones so many are drawn.
 _CELLS = 1000
-#: An assumption replaces the first one if it is better by more than this share: smaller differences
+#: Assumptions whose scores differ by less than this share are equally good: smaller differences
 #: come and go with the snapshot that is held out.
 _MARGIN = 0.05
 #: Points of a comparison, in repeated draws of the smaller snapshot's size, and the most draws.
@@ -88,8 +88,10 @@ def choose_growth(
     Each inner snapshot is left out, the plan between its neighbours is solved under each
     assumption, and the cells before it are moved along the paths of the recipe with their masses,
     without a network. The score of an assumption is the geometric mean, over inner times and over
-    W1 and energy distance, of the ratio to the first assumption. One that is better by less than
-    five percent does not replace the first. Of snapshots above 1,000 cells, so many are drawn.
+    W1 and energy distance, of the ratio to the first assumption. The simplest one within
+    five percent of the best is chosen, in the order none, mass, prior, and relaxations from the
+    largest to the smallest; with `"auto"`, of those that are worse than the first one by more than
+    five percent at no inner time. Of snapshots above 1,000 cells, so many are drawn.
 
     Parameters
     ----------
@@ -117,9 +119,9 @@ def choose_growth(
     small = _reduced(snapshots, recipe, as_seed(random_state))
     scores = _scores(small, tried, progress=progress)
     means = {a.name: _mean(a.name, scores) for a in tried}
-    best = min(tried, key=lambda a: means[a.name])
-    if growth == "auto" and means[best.name] > 1.0 - _MARGIN:
-        best = tried[0]
+    harmless = [a for a in tried if growth != "auto" or _worst(a.name, scores) <= 1.0 + _MARGIN]
+    lowest = min(means[a.name] for a in harmless)
+    best = next(a for a in harmless if means[a.name] <= lowest * (1.0 + _MARGIN))
     listed = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
     n = len(snapshots) - 2
     reason = (
@@ -192,6 +194,12 @@ def _mean(name: str, scores: Sequence[Score]) -> float:
     ratios = np.array([r for s in scores if s.name == name for r in (s.w1_ratio, s.energy_ratio)])
     known = ratios[np.isfinite(ratios) & (ratios > 0)]
     return float(np.exp(np.log(known).mean())) if len(known) else math.inf
+
+
+def _worst(name: str, scores: Sequence[Score]) -> float:
+    """The largest mean of an assumption at one inner time."""
+    times = dict.fromkeys(s.time for s in scores)
+    return max(_mean(name, [s for s in scores if s.time == time]) for time in times)
 
 
 @dataclass(eq=False)
