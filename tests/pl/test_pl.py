@@ -71,7 +71,10 @@ def fitted(d: int = 3) -> ad.AnnData:
             "val_step": [20.0],
             "val_loss": [1.0],
         },
+        "fates": {"names": np.array(["left", "undecided"], dtype=object)},
     }
+    share = np.linspace(0.0, 1.0, len(x))
+    adata.obsm["lineages_fwd"] = np.stack([share, 1.0 - share], axis=1)
     return adata
 
 
@@ -81,6 +84,7 @@ def predicted(adata: ad.AnnData, n: int = 30) -> ad.AnnData:
 
 
 PICTURES: dict[str, Callable[[ad.AnnData, Axes | None], Axes]] = {
+    "fates": lambda adata, ax: cf.pl.fates(adata, "left", ax=ax),
     "growth": lambda adata, ax: cf.pl.growth(adata, ax=ax),
     "loss": lambda adata, ax: cf.pl.loss(adata, ax=ax),
     "population": lambda adata, ax: cf.pl.population(adata, predicted(adata), time=24.0, ax=ax),
@@ -177,6 +181,19 @@ def test_growth_has_colours_around_zero_and_names_its_unit(axes: Axes) -> None:
     del adata.obs["cf_growth"]
     with pytest.raises(MissingKeyError, match=r"cf\.tl\.growth"):
         cf.pl.growth(adata)
+
+
+def test_fates_have_colours_from_zero_to_one_and_the_name_of_the_fate(axes: Axes) -> None:
+    adata = fitted()
+    ax = cf.pl.fates(adata, "left", basis="pca", ax=axes)
+    drawn = ax.collections[-1]
+    assert drawn.get_clim() == (0.0, 1.0)
+    np.testing.assert_allclose(np.sort(drawn.get_array()), adata.obsm["lineages_fwd"][:, 0])
+    assert "probability of the fate left" in words(ax)
+    with pytest.raises(InputError, match="fate='right' is none of"):
+        cf.pl.fates(adata, "right")
+    with pytest.raises(MissingKeyError, match=r"cf\.tl\.ancestors"):
+        cf.pl.fates(adata, "left", backward=True)
 
 
 # What the pictures say ----------------------------------------------------------------------------
