@@ -104,12 +104,14 @@ def population(
 def made(
     shape: str, side: int, n_obs: int, n_dims: int, rng: np.random.Generator, *, weighted: bool
 ) -> Population:
+    places = np.random.default_rng(10 + side)
     x = rng.normal(size=(n_obs, n_dims))
     if shape == "plane":
         x = x * (1.0 + 0.5 * side) + side
     else:
-        centres = 4.0 * (1.0 + 0.2 * side) * rng.normal(size=(10, n_dims))
-        x = centres[rng.choice(10, size=n_obs, p=rng.dirichlet(np.full(10, 3.0)))] + 0.5 * x
+        centres = 4.0 * (1.0 + 0.2 * side) * places.normal(size=(10, n_dims))
+        share = places.dirichlet(np.full(10, 3.0))
+        x = centres[places.choice(10, size=n_obs, p=share)] + 0.5 * x
     return Population(x, float(side), rng.gamma(1.0, size=n_obs) if weighted else None)
 
 
@@ -145,8 +147,9 @@ def solve(case: list[Any], repeats: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     coupling = getattr(couplings, name)(**arguments)
     if isinstance(days, str):
-        source = made(days, 0, n, n_dims, rng, weighted=weighted)
-        target = made(days, 1, m, n_dims, rng, weighted=weighted)
+        # The same clouds whatever the sizes and weights: each has its own stream.
+        source = made(days, 0, n, n_dims, np.random.default_rng(1), weighted=weighted)
+        target = made(days, 1, m, n_dims, np.random.default_rng(2), weighted=weighted)
     else:
         source = population(days[0], n, n_dims, rng, weighted=weighted)
         target = population(days[1], m, n_dims, rng, weighted=weighted)

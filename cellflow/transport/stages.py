@@ -34,7 +34,7 @@ _FEW = 4
 #: Units per cell of the larger side that masses are rounded to: equal ones, and others. More units
 #: are more exact and take longer.
 _EQUAL = 1
-_UNEQUAL = 2
+_UNEQUAL = 6
 #: The gap of the rounded problem at which the simplex takes over. At larger ones it pivots long.
 _ROUNDED_GAP = 3e-3
 #: Complete plans of the exact masses whose edges are arcs as well.
@@ -82,7 +82,7 @@ def solve_in_stages(
         return generate(problem, Auction, gap=gap, rounds=rounds, rng=rng)
     arcs, start = first_arcs(rough, Auction, gap, rng)
     rough_gap = max(gap, _ROUNDED_GAP)
-    auction = Auction(rough, start, gap)
+    auction = Auction(rough, start, rough_gap)
     arcs, _, cost, checked = improve(rough, auction, arcs, gap=rough_gap, rounds=rounds)
     exact = [checked.keys, *(halved(problem, rng) for _ in range(_HALVINGS))]
     # Numbered anew, by row: arcs of negative reduced cost are then spread evenly, and the simplex

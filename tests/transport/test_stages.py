@@ -66,6 +66,15 @@ def test_fewer_units_keep_the_total_and_every_cell(case):
     x, y, a, b = clouds(case)
     problem = Problem(x, y, *whole_units(a, b))
     fewer = fewer_units(problem)
-    assert fewer.supply.sum() == fewer.demand.sum() <= 2 * len(x)
+    assert fewer.supply.sum() == fewer.demand.sum() <= 6 * len(x)
     assert min(fewer.supply.min(), fewer.demand.min()) >= 1
-    assert fewer_units(fewer) is fewer
+    for units, weight in ((fewer.supply, a), (fewer.demand, b)):
+        # One unit each, and the others in proportion.
+        least = units.sum() / len(units) - 1
+        np.testing.assert_allclose(units - 1, least * len(weight) * weight, atol=1.0)
+
+
+def test_few_units_stay_as_they_are():
+    x, y, _, _ = clouds("a third more")
+    problem = Problem(x, y[:350], *whole_units(np.ones(700) / 700, np.ones(350) / 350))
+    assert fewer_units(problem) is problem
