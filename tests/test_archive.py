@@ -32,7 +32,6 @@ def test_a_curved_flow_with_a_score_answers_as_before(answers):
         "velocity": flow.velocity(x, 1.5),
         "simulate": flow.simulate(x, 0.0, [1.0, 3.0]).x,
         "score": flow.score(x, 1.5, noise=0.1),
-        "diffuse": flow.diffuse(x, 0.0, [3.0], random_state=3).x,
         "drift": flow.drift(x, 1.5),
     }
     for name, value in now.items():

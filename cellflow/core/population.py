@@ -107,12 +107,20 @@ class Population:
         Raises
         ------
         InputError
-            Rates so large that weights are not finite.
+            Rates so different that the weight of a cell vanishes.
         """
         if self.growth is None:
             return self
         log_mass = self.growth * (time - self.time)
-        return replace(self, weight=self.weight * np.exp(log_mass - log_mass.max()))
+        weight = self.weight * np.exp(log_mass - log_mass.max())
+        if ((weight == 0) & (self.weight > 0)).any():
+            msg = (
+                f"growth at time {self.time:g} ranges from {self.growth.min():g} to"
+                f" {self.growth.max():g} per unit of time: by time {time:g} some cells have no"
+                " descendants at all beside others. Expected rates per the unit of the times."
+            )
+            raise InputError(msg)
+        return replace(self, weight=weight)
 
     @property
     def is_uniform(self) -> bool:

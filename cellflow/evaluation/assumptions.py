@@ -65,7 +65,8 @@ def assumptions(recipe: Recipe, snapshots: Snapshots, growth: Growth) -> list[As
     Raises
     ------
     InputError
-        `"prior"` without prior rates, a recipe that generates, or an unknown value.
+        `"prior"` without prior rates, a recipe that generates or that has growth itself, or an
+        unknown value.
     """
     if growth == "none":
         return [Assumption("none", recipe)]
@@ -73,6 +74,12 @@ def assumptions(recipe: Recipe, snapshots: Snapshots, growth: Growth) -> list[As
         msg = (
             f"growth={growth!r} with method={recipe.name!r}, which makes cells from noise and moves"
             " none. Expected growth='none'."
+        )
+        raise InputError(msg)
+    if recipe.grows:
+        msg = (
+            f"growth={growth!r} with method={recipe.name!r}, which assumes something about growth"
+            " itself. Expected growth='none', or a method without growth."
         )
         raise InputError(msg)
     has_prior = all(p.growth is not None for p in snapshots.populations[:-1])

@@ -38,6 +38,8 @@ _CELLS = 1000
 #: Assumptions whose scores differ by less than this share are equally good: smaller differences
 #: come and go with the snapshot that is held out.
 _MARGIN = 0.05
+#: Distances below this are rounding; the spread of the cells is about one.
+_LEAST = 1e-6
 #: Points of a comparison, in repeated draws of the smaller snapshot's size, and the most draws.
 _POINTS = 1000
 _DRAWS = 10
@@ -119,7 +121,8 @@ def choose_growth(
     small = _reduced(snapshots, recipe, as_seed(random_state))
     scores = _scores(small, tried, progress=progress)
     means = {a.name: _mean(a.name, scores) for a in tried}
-    harmless = [a for a in tried if growth != "auto" or _worst(a.name, scores) <= 1.0 + _MARGIN]
+    limit = 1.0 + _MARGIN if growth == "auto" else math.inf
+    harmless = [tried[0], *(a for a in tried[1:] if _worst(a.name, scores) <= limit)]
     lowest = min(means[a.name] for a in harmless)
     best = next(a for a in harmless if means[a.name] <= lowest * (1.0 + _MARGIN))
     listed = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
@@ -186,7 +189,8 @@ def _scores(
 
 
 def _ratio(value: float, first: float) -> float:
-    return value / first if first > 0 else math.nan
+    """Ratio of two distances in model coordinates; what is below rounding is equal."""
+    return max(value, _LEAST) / max(first, _LEAST)
 
 
 def _mean(name: str, scores: Sequence[Score]) -> float:

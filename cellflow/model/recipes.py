@@ -223,7 +223,8 @@ def fm(*, smallest: float = 0.01, field: Builder = MLP, training: Training = _TR
 DEFAULT = "curved-cfm"
 
 _METHODS = {
-    recipe().name: recipe for recipe in (curved_cfm, fm, i_cfm, ot_cfm, sb_cfm, sf2m, vp_cfm)
+    recipe().name: recipe
+    for recipe in (curved_cfm, fm, i_cfm, ot_cfm, sb_cfm, sf2m, uot_cfm, vp_cfm)
 }
 
 

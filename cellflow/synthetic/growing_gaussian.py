@@ -11,9 +11,14 @@ import numpy as np
 
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Snapshots
+from cellflow.errors import InputError
 from cellflow.synthetic.base import normal_log_density, snapshots
 
 __all__ = ["GrowingGaussian"]
+
+
+#: Largest logarithm of a size that can be computed.
+_MOST = 700.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,12 @@ class GrowingGaussian:
 
     def sample(self, n_obs: int, times: Sequence[float], rng: np.random.Generator) -> Snapshots:
         """Draw snapshots; see `System.sample`."""
+        for t in times:
+            if not abs(self.log_mass(t)) < _MOST:
+                msg = (
+                    f"At time {t:g} the size of the population is not finite; choose earlier times."
+                )
+                raise InputError(msg)
         shape = (n_obs, len(self.start))
         return snapshots(
             times,

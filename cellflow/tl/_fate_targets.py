@@ -42,6 +42,12 @@ def other_fits(adata: AnnData, fitted: Fitted, keys: Sequence[str] | None) -> li
         One that is no fit, is of another representation, or has other times.
     """
     names = [name for name in dict.fromkeys(keys or ()) if name != fitted.keys.uns]
+    if keys is not None and not names:
+        msg = (
+            f"ensemble={list(keys)!r} has no fit beside that in adata.uns[{fitted.keys.uns!r}];"
+            " expected keys of other fits of the same cells, or None."
+        )
+        raise InputError(msg)
     others = [read_fitted(adata, name) for name in names]
     for other in others:
         here = (fitted.cells.use_rep, fitted.x.shape[1], fitted.cells.unit)

@@ -166,7 +166,7 @@ def _staged(
     }
     if not asked.backward:
         obs[keys.commitment_time] = found.commitment
-        obs[keys.fate_mass] = found.mass
+        obs[keys.fate_mass] = found.mass * found.reached
     width = len(names)
     staged: Staged = {
         "obsm": {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.units import Time
 from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import as_count
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
 from cellflow.tl._fate_targets import Absorb
@@ -65,7 +66,7 @@ def fates(
         Follow diffusions with the same marginals instead of the flow; needs a fit with a score
         (`score=True`, or `method="sf2m"`).
     n_rep
-        Diffusions of each cell.
+        Diffusions of each cell; without `stochastic` there are none.
     ensemble
         Keys of other fits of the same cells, with other seeds, for example. Probabilities are means
         over all fits.
@@ -99,7 +100,7 @@ def fates(
       paths around it, by their mass, minus the cell's own. NaN where less than half of the cell's
       mass is ever committed.
     - `obs["cf_fate_mass"]`: float64, shape (n_obs,). Mass of the descendants at the end for each
-      unit of mass of the cell; 1 without growth.
+      unit of mass of the cell; 1 without growth, 0 of cells later than the end.
     - `uns["term_states_fwd_colors"]`: object, shape (n_fates,). Where `groupby` has colours: the
       same, and grey for undecided mass.
     - `uns["cellflow"]["fates"]`: dict. `groupby`, `names` of the columns, `at`, `absorb`,
@@ -141,6 +142,7 @@ def fates(
     >>> cf.get.fates(adata, groupby="cell_type")  # doctest: +SKIP
     """
     check_arguments(fates, locals())
+    as_count("n_rep", n_rep)
     asked = Asked(
         groupby, at, absorb, n_rep if stochastic else None, ensemble, random_state, threads,
         backward=False,
@@ -212,6 +214,7 @@ def ancestors(
     >>> cf.get.fates(adata, backward=True)  # doctest: +SKIP
     """
     check_arguments(ancestors, locals())
+    as_count("n_rep", n_rep)
     asked = Asked(
         groupby, at, absorb, n_rep if stochastic else None, ensemble, random_state, threads,
         backward=True,

@@ -40,7 +40,7 @@ _ENTRY = "growth_assumptions"
 def growth(
     adata: AnnData,
     *,
-    taus: Sequence[float] = (0.1, 0.3, 1.0, 3.0),
+    taus: float | Sequence[float] = (0.1, 0.3, 1.0, 3.0),
     n_neighbors: int = 30,
     max_cells: int = 2000,
     extrapolate: bool = False,
@@ -145,7 +145,12 @@ def growth(
     target = target_of(adata, copy=copy)
     rate = fitted.flow.head("growth", fitted.x, fitted.times, context=fitted.cells.context)
     assumed = _assumed(
-        fitted, taus, n_neighbors, max_cells, as_seed(random_state), progress=progress
+        fitted,
+        [float(tau) for tau in np.atleast_1d(taus)],
+        n_neighbors,
+        max_cells,
+        as_seed(random_state),
+        progress=progress,
     )
     record = _assumptions(record_of(adata, names), fitted, rate, assumed)
     low = high = np.full(adata.n_obs, np.nan)

@@ -6,6 +6,7 @@ import pytest
 from cellflow.core.plans import EdgePlan, ProductPlan, growing_pairs, log_factors, mass_at
 from cellflow.core.population import Population
 from cellflow.couplings import Entropic, Exact, Unbalanced
+from cellflow.errors import InputError
 
 RNG = np.random.default_rng(3)
 SOURCE = Population(RNG.normal(size=(60, 2)), 0.0, RNG.random(60))
@@ -84,3 +85,9 @@ def test_prior_growth_weights_the_sources():
     wanted = SOURCE.weight * np.exp(2.0 * rates)
     np.testing.assert_allclose(expected, wanted / wanted.sum())
     assert prior.part(np.arange(3)).growth.tolist() == rates[:3].tolist()
+
+
+def test_prior_rates_in_another_unit_are_refused():
+    rates = np.linspace(-900.0, 800.0, 60)
+    with pytest.raises(InputError, match=r"-900 to 800 per unit of time"):
+        Population(SOURCE.x, 0.0, growth=rates).expected(2.0)

@@ -19,6 +19,8 @@ def test_every_system_has_a_name():
         "branching_tree",
         "gaussian_to_gaussian",
         "gene_circuit",
+        "growing_circuit",
+        "growing_gaussian",
         "ornstein_uhlenbeck",
         "rotation",
         "toggle_switch",

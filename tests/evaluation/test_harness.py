@@ -412,9 +412,9 @@ def test_plans_are_solved_once_for_all_seeds_and_recipes(snapshots, monkeypatch)
     solved = []
     couple = judging.couple
 
-    def counted(rest, recipe):
+    def counted(rest, recipe, **options):
         solved.append(rest.times.tolist())
-        return couple(rest, recipe)
+        return couple(rest, recipe, **options)
 
     monkeypatch.setattr(judging, "couple", counted)
     methods = [ot_cfm(training=QUICK), curved_cfm(training=QUICK)]

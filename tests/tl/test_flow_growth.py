@@ -110,6 +110,7 @@ def test_a_fit_with_growth_survives_a_file(cells, tmp_path):
         ({"growth_key": "rate"}, "growth_key='rate' with growth='none'"),
         ({"mass_key": "size"}, "mass_key='size' with method="),
         ({"growth": "auto", "method": "fm"}, "makes cells from noise"),
+        ({"growth": "auto", "method": "uot-cfm"}, "assumes something about growth itself"),
     ],
 )
 def test_unusable_arguments_leave_adata_as_it_was(cells, options, said):
