@@ -249,14 +249,16 @@ def _assumptions(
     else:
         sizes = f"adata.obs[{reading.mass_key!r}]"
         words = f"Sizes of populations are those of {sizes}, and rates are absolute."
+    if fitted.cells.conditions is not None:
+        words += " Each condition is taken to grow as the whole; rates are relative within it."
     words += f" The fit assumes {chosen}."
-    if assumed:
-        words += (
-            f" The interval ranges over it and {', '.join(assumed)}: relaxations of the marginals"
-            " in units of the mean cost"
-            f"{', and prior rates of adata.obs' if 'prior' in assumed else ''}"
-            f"{f'[{reading.growth_key!r}]' if 'prior' in assumed else ''}."
-        )
+    relaxed = [name.removeprefix("tau=") for name in assumed if name != "prior"]
+    others = [f"relaxed marginals with tau {', '.join(relaxed)}"] if relaxed else []
+    others += (
+        [f"the prior rates of adata.obs[{reading.growth_key!r}]"] if "prior" in assumed else []
+    )
+    if others:
+        words += f" The interval also covers {' and '.join(others)}."
     means = {"fit": float(np.mean(rate))}
     means |= {name: float(np.nanmean(values)) for name, values in assumed.items()}
     found = {
