@@ -31,7 +31,7 @@ from cellflow.model.coupled import solve_plans
 
 __all__ = ["TAUS", "GrowthField", "assumed_growth", "cell_growth", "plan_growth"]
 
-#: Relaxations of `couplings.Unbalanced` that are assumed, in units of the mean cost.
+#: Relaxations of `couplings.Unbalanced` that are tried, in units of the mean cost.
 TAUS = (0.1, 0.3, 1.0, 3.0)
 #: Rates are means over so many nearest cells, but over at most this share of a snapshot.
 _N_NEIGHBORS = 30

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from cellflow.analysis.growth import TAUS
 from cellflow.core.population import Snapshots
 from cellflow.couplings import Unbalanced
 from cellflow.errors import InputError, closest
 from cellflow.model.recipes import Recipe
 
-__all__ = ["TAUS", "Assumption", "Growth", "as_growth", "assumptions"]
+__all__ = ["Assumption", "Growth", "as_growth", "assumptions"]
 
 Growth = Literal["none", "prior", "learn", "auto"]
-
-#: Relaxations that are tried, in units of the mean cost of independent pairs.
-TAUS = (3.0, 1.0, 0.3, 0.1)
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,10 @@ def assumptions(recipe: Recipe, snapshots: Snapshots, growth: Growth) -> list[As
             )
             raise InputError(msg)
         return [prior]
-    learned = [Assumption(f"tau={tau:g}", recipe.with_growth(Unbalanced(tau=tau))) for tau in TAUS]
+    learned = [
+        Assumption(f"tau={tau:g}", recipe.with_growth(Unbalanced(tau=tau)))
+        for tau in sorted(TAUS, reverse=True)
+    ]
     if growth == "learn":
         return learned
     sizes = {p.mass for p in snapshots.populations}

@@ -180,9 +180,7 @@ def _scores(
                     len(previous_snapshot(seen, time)),
                 )
                 relative = first.setdefault(time, found)
-                ratios = (
-                    a / b if b > 0 else math.nan for a, b in zip(found, relative, strict=True)
-                )
+                ratios = [_ratio(a, b) for a, b in zip(found, relative, strict=True)]
                 scores.append(Score(assumption.name, time, *ratios))
                 bar.update()
     return scores

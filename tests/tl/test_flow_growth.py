@@ -83,6 +83,16 @@ def test_auto_takes_balanced_where_nothing_grows(cells):
     assert "growth" not in flow.heads
 
 
+def test_cells_at_rest_are_told_from_rounding(cells):
+    cells.obsm["X_pca"] = np.tile(np.random.default_rng(2).normal(size=(120, 3)), (3, 1))
+    cells.X = (cells.obsm["X_pca"] + 5.0).astype(np.float32)
+    _, record = fitted(cells, growth="auto")
+    table = record["growth"]["table"]
+    assert record["growth"]["assumption"] == "none"
+    assert table["energy_ratio"].eq(1.0).sum() >= 1
+    assert np.isfinite(table[["w1_ratio", "energy_ratio"]].to_numpy()).all()
+
+
 def test_two_snapshots_cannot_be_compared(cells):
     two = cells[cells.obs["day"] < 2].copy()
     _, record = fitted(two, growth="auto")
