@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.units import TimeUnit
-from cellflow.core._typing import FloatArray
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.conditions import Conditions
 from cellflow.core.population import Population, Snapshots
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = ["Cells"]
 
@@ -49,6 +52,13 @@ class Cells:
         of the first later snapshot.
     growth
         Net growth rates that are known beforehand, per unit of time, shape `(n,)`, or None.
+    sample
+        Number of the sample of each cell, shape `(n,)`; -1 for a cell without a time and a sample;
+        or None.
+    sample_names
+        Names of the samples, in the order of their numbers.
+    lineage
+        Which clones each cell belongs to, shape `(n, n_clones)`, 0 or 1, or None.
     """
 
     x: FloatArray
@@ -63,6 +73,9 @@ class Cells:
     zero: str = ""
     shared_until: float | None = None
     growth: FloatArray | None = None
+    sample: IntArray | None = None
+    sample_names: tuple[str, ...] = ()
+    lineage: csr_matrix | None = None
 
     @property
     def later_conditions(self) -> tuple[FloatArray, FloatArray]:
@@ -112,8 +125,17 @@ class Cells:
                 context = np.repeat(kinds, len(rows), axis=0)
                 rows = np.tile(rows, len(kinds))
             mass = self.mass.get(float(time), 1.0)
-            growth = None if self.growth is None else self.growth[rows]
             populations.append(
-                Population(self.x[rows], float(time), weight, rows, mass, context, growth)
+                Population(
+                    self.x[rows],
+                    float(time),
+                    weight,
+                    rows,
+                    mass,
+                    context,
+                    growth=None if self.growth is None else self.growth[rows],
+                    sample=None if self.sample is None else self.sample[rows],
+                    lineage=None if self.lineage is None else self.lineage[rows],
+                )
             )
         return Snapshots(tuple(populations))

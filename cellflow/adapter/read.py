@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,9 +21,11 @@ from cellflow.adapter.columns import (
 )
 from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.adapter.keys import where_of
+from cellflow.adapter.lineage import clones_of
 from cellflow.adapter.outliers import examine_distances
 from cellflow.adapter.positions import examine_positions
 from cellflow.adapter.reading import Reading
+from cellflow.adapter.samples import samples_of
 from cellflow.adapter.times import ParsedTimes, examine_times
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, InputTypeError, MissingDataError, closest
@@ -100,6 +102,7 @@ def examine_cells(
         mass = yield from masses_of(adata, reading.mass_key, timed)
     if reading.growth_key is not None:
         growth = yield from growth_of(adata, reading.growth_key, timed)
+    beside = yield from _beside(adata, timed, reading)
     if weight is not None and mass and timed is not None:
         yield from compared_sums(weight, mass, timed, reading)
     positions = yield from examine_positions(
@@ -113,7 +116,7 @@ def examine_cells(
             " keyed by name."
         )
         yield Finding("adata.obs_names", found, "one name per cell", remedy, "note")
-    if parsed is None or positions is None or mass is None:
+    if parsed is None or positions is None or mass is None or beside is None:
         return None
     key, x = positions
     yield from examine_distances(x, parsed.values, where_of(key), adata.obs_names)
@@ -128,7 +131,26 @@ def examine_cells(
         mass,
         zero=parsed.zero,
         growth=growth,
+        **beside,
     )
+
+
+def _beside(
+    adata: AnnData, timed: FloatArray | None, reading: Reading
+) -> Examination[dict[str, Any] | None]:
+    """Check and read samples and clones, as fields of `Cells`."""
+    found: dict[str, Any] = {}
+    if reading.sample_key is not None:
+        samples = yield from samples_of(adata, reading.sample_key, timed)
+        if samples is None:
+            return None
+        found |= {"sample": samples[0], "sample_names": samples[1]}
+    if reading.lineage_key is not None:
+        lineage = yield from clones_of(adata, reading.lineage_key)
+        if lineage is None:
+            return None
+        found["lineage"] = lineage
+    return found
 
 
 def read_h5ad(path: str | os.PathLike[str]) -> AnnData:

@@ -28,6 +28,10 @@ class Reading:
     growth_key
         Column of `obs` with the net growth rate of each cell that is known beforehand, per unit of
         time.
+    sample_key
+        Column of `obs` with the sample (an animal, a dish, a donor) that each cell is of.
+    lineage_key
+        Column of `obs` with one barcode per cell, or key of `obsm` with cells by clones.
     force_rep
         Accept an embedding for drawing (UMAP, t-SNE, ...) as representation.
     layer
@@ -41,6 +45,8 @@ class Reading:
     weight_key: str | None = None
     mass_key: str | None = None
     growth_key: str | None = None
+    sample_key: str | None = None
+    lineage_key: str | None = None
     force_rep: bool = False
     layer: str | None = None
 
@@ -54,7 +60,9 @@ class Reading:
     @classmethod
     def of_params(cls, params: Mapping[str, Any]) -> Self:
         """Return what a recorded call read, from the `params` of its record."""
-        names = ("weight_key", "mass_key", "growth_key", "layer")
+        names = (
+            "weight_key", "mass_key", "growth_key", "sample_key", "lineage_key", "layer"
+        )  # fmt: skip
         columns = {name: str(params[name]) for name in names if params.get(name) is not None}
         return cls(
             time_key=str(params["time_key"]),

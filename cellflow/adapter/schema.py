@@ -176,6 +176,7 @@ _ABOUT = {"cellflow_version": _TEXT, "kind": _optional(_TEXT), "written": _optio
 
 _OPTIONAL_TEXT = (
     *("scale", "layer", "weight_key", "mass_key", "growth_key"),
+    *("sample_key", "lineage_key"),
     *("device", "decoder", "time_zero"),
 )
 _OPTIONAL_NUMBERS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
     from torch import Tensor
 
 __all__ = ["Clock", "Pairs", "Population", "Snapshots"]
@@ -42,6 +43,12 @@ class Population:
         What is known beforehand of the growth of each cell, per unit of time, shape `(n,)`, or
         None. A cell that is a source of a plan counts `exp(growth * h)` times, with `h` the length
         of the interval.
+    sample
+        Number of the sample (an animal, a dish, a donor) that each cell is of, shape `(n,)`, or
+        None.
+    lineage
+        Which clones each cell belongs to, 0 or 1, shape `(n, n_clones)`, sparse by rows, or None.
+        A column is the same clone in all snapshots.
     """
 
     x: FloatArray
@@ -51,6 +58,8 @@ class Population:
     mass: float = 1.0
     context: FloatArray | None = None
     growth: FloatArray | None = None
+    sample: IntArray | None = None
+    lineage: csr_matrix | None = None
 
     def __post_init__(self) -> None:
         time = as_number("time", self.time)
@@ -68,18 +77,15 @@ class Population:
         if index.shape != (n,):
             msg = f"index {at} has shape {index.shape}; expected ({n},)."
             raise InputError(msg)
-        if self.context is not None:
-            context = as_array(f"context {at}", self.context, shape="(n, c)").astype(np.float64)
-            if len(context) != n:
-                msg = f"context {at} has shape {context.shape}; expected ({n}, c)."
+        for name, shape in (("context", "(n, c)"), ("growth", "(n,)")):
+            if getattr(self, name) is not None:
+                values = as_array(f"{name} {at}", getattr(self, name), shape=shape)
+                object.__setattr__(self, name, values.astype(np.float64))
+        for name in ("context", "growth", "sample", "lineage"):
+            values = getattr(self, name)
+            if values is not None and values.shape[0] != n:
+                msg = f"{name} {at} has shape {values.shape}; expected a row for each of {n} cells."
                 raise InputError(msg)
-            object.__setattr__(self, "context", context)
-        if self.growth is not None:
-            growth = as_array(f"growth {at}", self.growth, shape="(n,)").astype(np.float64)
-            if len(growth) != n:
-                msg = f"growth {at} has shape {growth.shape}; expected ({n},)."
-                raise InputError(msg)
-            object.__setattr__(self, "growth", growth)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "index", index)
@@ -91,14 +97,10 @@ class Population:
 
     def part(self, rows: IntArray) -> Population:
         """Some of the cells, with their weights in proportion."""
-        return Population(
-            self.x[rows],
-            self.time,
-            self.weight[rows],
-            self.index[rows],
-            self.mass,
-            _rows(self.context, rows),
-            _rows(self.growth, rows),
+        beside = ("context", "growth", "sample", "lineage")
+        kept = {name: _rows(getattr(self, name), rows) for name in beside}
+        return replace(
+            self, x=self.x[rows], weight=self.weight[rows], index=self.index[rows], **kept
         )
 
     def expected(self, time: float) -> Population:
@@ -274,7 +276,7 @@ class Snapshots:
         )
 
 
-def _rows(values: FloatArray | None, rows: IntArray) -> FloatArray | None:
+def _rows(values: Any, rows: IntArray) -> Any:
     return None if values is None else values[rows]
 
 

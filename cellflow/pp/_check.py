@@ -30,6 +30,8 @@ def check(
     weight_key: str | None = None,
     mass_key: str | None = None,
     growth_key: str | None = None,
+    sample_key: str | None = None,
+    lineage_key: str | None = None,
     force_rep: bool = False,
     layer: str | None = None,
 ) -> pd.DataFrame:
@@ -39,7 +41,8 @@ def check(
 
     Parameters
     ----------
-    adata, time_key, use_rep, n_dims, weight_key, mass_key, growth_key, force_rep, layer
+    adata, time_key, use_rep, n_dims, weight_key, mass_key, growth_key, sample_key,
+    lineage_key, force_rep, layer
         As for `cf.tl.flow`.
 
     Returns
@@ -62,6 +65,8 @@ def check(
         weight_key=weight_key,
         mass_key=mass_key,
         growth_key=growth_key,
+        sample_key=sample_key,
+        lineage_key=lineage_key,
         force_rep=force_rep,
         layer=layer,
     )

@@ -47,6 +47,8 @@ def flow(
     mass_key: str | None = None,
     growth: Literal["none", "prior", "learn", "auto"] = "none",
     growth_key: str | None = None,
+    sample_key: str | None = None,
+    lineage_key: str | None = None,
     force_rep: bool = False,
     layer: str | None = None,
     key_added: str = DEFAULT,
@@ -127,6 +129,12 @@ def flow(
         Column of `adata.obs` with rates of growth that are known beforehand, per unit of time, such
         as `cf.pp.growth_scores` writes. By default its column `cf_growth_prior`, where there is one
         and `growth` is `"prior"` or `"auto"`.
+    sample_key
+        Column of `adata.obs` with the sample (an animal, a dish, a donor) that each cell is of.
+    lineage_key
+        Static barcodes of the cells: a column of `adata.obs` with one for each cell, missing or
+        empty for none; or a key of `adata.obsm` with a matrix of cells by clones, 0 or 1, such as
+        `"X_clone"`.
     force_rep
         Accept an embedding for drawing (UMAP, t-SNE, ...) as representation.
     layer
@@ -207,6 +215,8 @@ def flow(
         weight_key=weight_key,
         mass_key=mass_key,
         growth_key=prior_key(adata, growth, growth_key),
+        sample_key=sample_key,
+        lineage_key=lineage_key,
         force_rep=force_rep,
         layer=layer,
     )
