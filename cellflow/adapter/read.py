@@ -122,17 +122,9 @@ def examine_cells(
     yield from examine_distances(x, parsed.values, where_of(key), adata.obs_names)
     reading = replace(reading, use_rep=key, n_dims=x.shape[1])
     return Cells(
-        x,
-        parsed.values,
-        parsed.unit,
-        parsed.labels,
-        reading,
-        weight,
-        mass,
-        zero=parsed.zero,
-        growth=growth,
-        **beside,
-    )
+        x, parsed.values, parsed.unit, parsed.labels, reading, weight, mass,
+        zero=parsed.zero, growth=growth, **beside,
+    )  # fmt: skip
 
 
 def _beside(

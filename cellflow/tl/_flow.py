@@ -209,17 +209,10 @@ def flow(
     # Drawn once: a generator would give the choice of a method another seed than the fit.
     seed = as_seed(random_state)
     reading = Reading(
-        time_key,
-        use_rep=use_rep,
-        n_dims=n_dims,
-        weight_key=weight_key,
-        mass_key=mass_key,
-        growth_key=prior_key(adata, growth, growth_key),
-        sample_key=sample_key,
-        lineage_key=lineage_key,
-        force_rep=force_rep,
-        layer=layer,
-    )
+        time_key, use_rep=use_rep, n_dims=n_dims, weight_key=weight_key, mass_key=mass_key,
+        growth_key=prior_key(adata, growth, growth_key), sample_key=sample_key,
+        lineage_key=lineage_key, force_rep=force_rep, layer=layer,
+    )  # fmt: skip
     cells = read_conditions(adata, read(adata, reading), condition_key, shared_until)
     places = places_of(adata, keys, layer)
     require_free(adata, keys, places, overwrite=overwrite)
