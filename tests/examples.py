@@ -46,7 +46,7 @@ OTHERS = {
         # The interval of another metric.
         "estimate",
     },
-    "synthetic": {"System", "truth"},
+    "synthetic": {"Experiment", "System", "truth"},
 }
 
 COUPLINGS = {
@@ -110,6 +110,7 @@ SYSTEMS = {
     "GaussianToGaussian": synthetic.GaussianToGaussian(),
     "GeneCircuit": synthetic.GeneCircuit(),
     "GrowingCircuit": synthetic.GrowingCircuit(),
+    "GrowingFork": synthetic.GrowingFork(fork=0.2),
     "GrowingGaussian": synthetic.GrowingGaussian(),
     "OrnsteinUhlenbeck": synthetic.OrnsteinUhlenbeck(),
     "Rotation": synthetic.Rotation(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,13 @@ from cellflow.core._numbers import as_array, as_count
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
+from cellflow.datasets._experiment import experiment_columns, population_columns
 from cellflow.errors import InputError, closest
-from cellflow.synthetic import System, truth
+from cellflow.synthetic import Experiment, System
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from pandas import Categorical
 
 __all__ = ["simulate"]
 
@@ -29,14 +31,14 @@ _BY_NAME: dict[str, Any] = {
         synthetic, name
     )
     for name in synthetic.__all__
-    if name not in {"System", "truth"}
+    if name not in {"Experiment", "System", "truth"}
 }
 
 
 @guarded
 @accepts(seed=Renamed("random_state"))
 def simulate(
-    name: str | System,
+    name: str | System | Experiment,
     *,
     n_obs: int = 500,
     times: Sequence[float] | None = None,
@@ -48,10 +50,12 @@ def simulate(
     ----------
     name
         `"gaussian_to_gaussian"`, `"ornstein_uhlenbeck"`, `"rotation"`, `"bifurcation"`,
-        `"two_well"`, `"gene_circuit"` (with noise), `"toggle_switch"` (with proliferation) or
-        `"branching_tree"`; or a system of `cellflow.synthetic`, for other constants.
+        `"two_well"`, `"gene_circuit"` (with noise), `"toggle_switch"`, `"growing_circuit"`,
+        `"growing_fork"`, `"growing_gaussian"` (with proliferation) or `"branching_tree"`; or a
+        system of `cellflow.synthetic`, for other constants; or an `Experiment` there, for
+        conditions, samples and barcodes.
     n_obs
-        Cells per snapshot.
+        Cells per snapshot; of an experiment, cells per sample.
     times
         Times of the snapshots, strictly increasing, not before 0; the system's own by default.
     random_state
@@ -75,6 +79,20 @@ def simulate(
     - `obs["growth_true"]`: float64, shape (n_rows,). Growth rate.
     - `obs["log_density_true"]`: float64, shape (n_rows,). In nats.
 
+    An experiment adds
+
+    - `obs["condition"]`: categorical, shape (n_rows,).
+    - `obs["sample"]`: categorical, shape (n_rows,). One name for each time and replicate.
+    - `obs["replicate"]`: categorical, shape (n_rows,). The same at all times.
+    - `obs["cell_type"]`: categorical, shape (n_rows,). `trunk` up to the fork, then the branch.
+    - `obs["fate_true"]`: categorical, shape (n_rows,). Where the cell ends, also before the fork.
+    - `obs["clone"]`: categorical, shape (n_rows,). Missing for a cell without a barcode. The column
+      is absent without clones.
+    - `obsm["shift_true"]`: float64, shape (n_rows, d). What the sample adds to the position. Other
+      known quantities are those of the position without it.
+
+    Its `mass` is the mean over the conditions.
+
     Raises
     ------
     InputError
@@ -96,39 +114,52 @@ def simulate(
         msg = f"times={chosen.tolist()} must be numbers that increase strictly, from 0 on."
         raise InputError(msg)
     # Positions, velocities and their work space, for every cell of every time.
-    n_obs = as_count("n_obs", n_obs, each=256 * len(chosen))
+    n_samples = 1
+    if isinstance(system, Experiment):
+        n_samples = system.n_samples * len(system.conditions)
+    n_obs = as_count("n_obs", n_obs, each=256 * len(chosen) * n_samples)
     seed = as_seed(random_state)
-    snapshots = system.sample(n_obs, chosen.tolist(), stream(seed))
-
-    x = np.concatenate([p.x for p in snapshots.populations])
-    obs = pd.DataFrame(
-        {
-            "time": np.repeat(snapshots.times, n_obs),
-            "mass": np.repeat([p.mass for p in snapshots.populations], n_obs),
-        },
-        index=[f"cell{i}" for i in range(len(x))],
-    )
+    if isinstance(system, Experiment):
+        parts = experiment_columns(system, n_obs, chosen.tolist(), stream(seed))
+    else:
+        parts = population_columns(system, n_obs, chosen.tolist(), stream(seed))
+    x = np.concatenate([part.pop("x") for part in parts])
     adata = ad.AnnData(
         x,
-        obs=obs,
+        obs=pd.DataFrame(index=[f"cell{i}" for i in range(len(x))]),
         var=pd.DataFrame(index=[f"x{k}" for k in range(x.shape[1])]),
         obsm={"X_state": x.copy()},
     )
-    parts = [truth(system, p.time, p.x) for p in snapshots.populations]
     for key in parts[0]:
         values = np.concatenate([part[key] for part in parts])
-        (adata.obs if values.ndim == 1 else adata.obsm)[f"{key}_true"] = values
+        slot = adata.obs if values.ndim == 1 else adata.obsm
+        slot[key] = values if values.dtype.kind == "f" else _kinds(key, values)
     adata.uns["simulation"] = {
         "system": type(system).__name__,
-        "constants": _plain(system),
+        "constants": _plain(asdict(system)),  # type: ignore[arg-type] # systems are dataclasses
         "n_obs": n_obs,
         "seed": seed,
     }
     return adata
 
 
-def _system(name: str | System) -> System:
-    if isinstance(name, System):
+def _kinds(key: str, values: np.ndarray) -> Categorical:
+    """Names as a categorical; empty names are missing.
+
+    Cell types and fates are in alphabetical order, other names in that of their first cells, so
+    that the control is the first condition.
+    """
+    import pandas as pd
+
+    found = pd.Series(values)
+    kept = found[values != ""]
+    names = kept.unique()
+    ordered = sorted(names) if key in {"cell_type", "fate_true"} else names
+    return pd.Categorical(kept.reindex(found.index), categories=ordered)
+
+
+def _system(name: str | System | Experiment) -> System | Experiment:
+    if isinstance(name, System | Experiment):
         return name
     key = str(name).replace("-", "_")
     if key not in _BY_NAME:
@@ -138,9 +169,8 @@ def _system(name: str | System) -> System:
     return system
 
 
-def _plain(system: Any) -> dict[str, Any]:
+def _plain(value: Any) -> Any:
     """Constants of a system as values that an h5ad can hold."""
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in asdict(system).items()
-    }
+    if isinstance(value, Mapping):
+        return {key: _plain(member) for key, member in value.items()}
+    return list(value) if isinstance(value, tuple) else value

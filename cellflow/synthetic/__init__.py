@@ -12,7 +12,7 @@ some of
 - `log_density(t, x)`, shape `(n,)`: the log-density of the population.
 
 What a system does not know, it does not have. Snapshots are independent draws, as destructive
-measurements are.
+measurements are. An `Experiment` takes samples of several systems, one for each condition.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from cellflow.core._typing import FloatArray
 from cellflow.synthetic.base import System
 from cellflow.synthetic.bifurcation import Bifurcation
 from cellflow.synthetic.branching_tree import BranchingTree
+from cellflow.synthetic.experiment import Experiment
 from cellflow.synthetic.gaussian import GaussianToGaussian
 from cellflow.synthetic.gene_circuit import GeneCircuit
 from cellflow.synthetic.growing_circuit import GrowingCircuit
+from cellflow.synthetic.growing_fork import GrowingFork
 from cellflow.synthetic.growing_gaussian import GrowingGaussian
 from cellflow.synthetic.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from cellflow.synthetic.rotation import Rotation
@@ -34,9 +36,11 @@ from cellflow.synthetic.two_well import TwoWell
 __all__ = [
     "Bifurcation",
     "BranchingTree",
+    "Experiment",
     "GaussianToGaussian",
     "GeneCircuit",
     "GrowingCircuit",
+    "GrowingFork",
     "GrowingGaussian",
     "OrnsteinUhlenbeck",
     "Rotation",

@@ -7,7 +7,7 @@ import cellflow.datasets._simulate as module
 from cellflow.adapter.keys import Keys, basis_of
 from cellflow.datasets import simulate
 from cellflow.errors import InputError
-from cellflow.synthetic import BranchingTree, Rotation
+from cellflow.synthetic import BranchingTree, Experiment, GrowingFork, Rotation
 from conftest import quick_recipe
 
 NAMES = sorted(module._BY_NAME)
@@ -20,6 +20,7 @@ def test_every_system_has_a_name():
         "gaussian_to_gaussian",
         "gene_circuit",
         "growing_circuit",
+        "growing_fork",
         "growing_gaussian",
         "ornstein_uhlenbeck",
         "rotation",
@@ -105,6 +106,65 @@ def test_defaults_are_the_systems_own():
     adata = simulate("rotation")
     assert adata.n_obs == 500 * len(Rotation.times)
     assert adata.var_names.tolist() == ["x0", "x1"]
+
+
+# Experiments --------------------------------------------------------------------------------------
+
+CONTROL = GrowingFork()
+TREATED = GrowingFork(onset=2.0, growth_factors=(1.5, 1.0))
+EXPERIMENT = Experiment(
+    {"wild type": CONTROL, "knockout": TREATED}, n_samples=2, n_clones=10, barcoded=0.5
+)
+
+
+def test_an_experiment_has_its_labels_and_its_truth(tmp_path):
+    simulate(EXPERIMENT, n_obs=40).write_h5ad(tmp_path / "a.h5ad")
+    adata = ad.read_h5ad(tmp_path / "a.h5ad")
+    obs = adata.obs
+    assert adata.n_obs == 40 * 5 * 2 * 2
+    assert obs["condition"].cat.categories.tolist() == ["wild type", "knockout"]
+    assert (obs.groupby("sample", observed=True).size() == 40).all()
+    assert (obs.groupby("sample", observed=True)["time"].nunique() == 1).all()
+    assert (obs.groupby("replicate", observed=True)["time"].nunique() == 5).all()
+    assert (obs.groupby("time")["mass"].nunique() == 1).all()  # one size a time, as mass_key asks
+    assert (obs["cell_type"][obs["time"] <= 1] == "trunk").all()
+    later = obs["time"] > 1
+    assert (obs["cell_type"][later].astype(str) == obs["fate_true"][later].astype(str)).all()
+    for name, system in EXPERIMENT.conditions.items():
+        rows = ((obs["condition"] == name) & (obs["time"] == 3.0)).to_numpy()
+        x = adata.X[rows] - adata.obsm["shift_true"][rows]
+        np.testing.assert_allclose(adata.obsm["velocity_true"][rows], system.velocity(3.0, x))
+        np.testing.assert_allclose(obs["growth_true"][rows], system.growth(3.0, x))
+    assert adata.uns["simulation"]["constants"]["conditions"]["knockout"]["onset"] == 2.0
+
+
+def test_clones_of_an_experiment_are_barcodes_of_a_fate():
+    adata = simulate(EXPERIMENT, n_obs=300)
+    known = adata.obs.dropna(subset="clone")
+    assert len(known) / adata.n_obs == pytest.approx(0.5, abs=0.03)
+    of_clone = known.groupby("clone", observed=True)
+    assert (of_clone["fate_true"].nunique() == 1).all()
+    # A pool is divided among the conditions, and sampled at all times.
+    assert (of_clone["condition"].nunique() == 2).mean() > 0.7
+    assert (of_clone["time"].nunique() == 5).mean() > 0.5
+    without = simulate(Experiment({"one": CONTROL}), n_obs=3)
+    assert "clone" not in without.obs
+
+
+def test_cells_before_the_treatment_are_those_of_the_first_condition():
+    experiment = Experiment({"wild type": CONTROL, "knockout": TREATED}, treated_from=2.0)
+    obs = simulate(experiment, n_obs=3).obs
+    assert (obs["condition"][obs["time"] < 2.0] == "wild type").all()
+    assert (obs.groupby("time")["condition"].nunique().loc[2.0:] == 2).all()
+
+
+def test_seeds_of_an_experiment_repeat():
+    first, again, other = (
+        simulate(EXPERIMENT, n_obs=5, times=[0.0, 2.0], random_state=seed) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.X, again.X)
+    assert first.obs.equals(again.obs)
+    assert (first.X != other.X).any()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from cellflow.synthetic import (
     GaussianToGaussian,
     GeneCircuit,
     GrowingCircuit,
+    GrowingFork,
     OrnsteinUhlenbeck,
     System,
     ToggleSwitch,
@@ -22,6 +23,18 @@ from examples import SYSTEMS
 
 #: Gene circuits know no velocity and no density.
 SYSTEMS = {name: system for name, system in SYSTEMS.items() if "Circuit" not in name}
+SYMMETRIC = [system for system in SYSTEMS.values() if hasattr(system, "fates")]
+SYSTEMS |= {
+    "treated fork": GrowingFork(
+        shares=(0.3, 0.7),
+        growths=(0.4, 0.1),
+        fork=0.2,
+        onset=0.4,
+        speed_factors=(1.3, 0.8),
+        growth_factors=(1.5, 3.0),
+    ),
+    "lost fate": GrowingFork(fork=0.5, lost="B", onset=0.0, growths=(0.3, 0.8)),
+}
 systems = pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 #: A time between the first and the last one, away from the forks of the tree and from a change in a
 #: solver's number of steps.
@@ -123,9 +136,7 @@ def test_density_is_that_of_the_samples(system, t):
     )
 
 
-@pytest.mark.parametrize(
-    "system", [s for s in SYSTEMS.values() if hasattr(s, "fates")], ids=lambda s: type(s).__name__
-)
+@pytest.mark.parametrize("system", SYMMETRIC, ids=lambda s: type(s).__name__)
 def test_fates_are_probabilities_and_symmetric(system):
     x = system.sample(300, [1.0], np.random.default_rng(0))[0].x
     fates = system.fates(1.0, x)
