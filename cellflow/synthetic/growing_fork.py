@@ -132,10 +132,6 @@ class GrowingFork:
 
     def sample(self, n_obs: int, times: Sequence[float], rng: np.random.Generator) -> Snapshots:
         """Draw snapshots; see `System.sample`."""
-        for t in times:
-            if not (np.abs(self.log_sizes(t)) < _MOST).all():
-                msg = f"times: at {t:g} the size of the population is not finite. Pass earlier."
-                raise InputError(msg)
 
         def cells(t: float) -> FloatArray:
             kind = rng.choice(2, size=n_obs, p=softmax(self.log_sizes(t)))
@@ -150,11 +146,20 @@ class GrowingFork:
         return placed
 
     def log_sizes(self, t: float) -> FloatArray:
-        """Logarithms of the numbers of cells of both kinds, relative to all of time 0."""
+        """Logarithms of the numbers of cells of both kinds, relative to all of time 0.
+
+        Raises
+        ------
+        InputError
+            A time at which a number is not finite.
+        """
         share = np.array(self.shares) / sum(self.shares)
         behind = np.array(self.growths) * self._lasts(t, np.array(self.growth_factors))
         before = self.trunk_growth * min(t, self.fork)
         sizes: FloatArray = np.log(share) + before + behind[self._kind_ends]
+        if not (np.abs(sizes) < _MOST).all():
+            msg = f"At time {t:g} the size of the population is not finite; choose earlier times."
+            raise InputError(msg)
         return sizes
 
     # What is known of a position --------------------------------------------------------------

@@ -201,7 +201,11 @@ def test_a_flow_gives_partial_trajectories_in_data_coordinates(exploding):
 
 # Bounds -------------------------------------------------------------------------------------------
 
-SYSTEMS = [name for name in cf.synthetic.__all__ if name not in {"System", "truth"}]
+SYSTEMS = {
+    name: getattr(cf.synthetic, name)
+    for name in cf.synthetic.__all__
+    if name not in {"System", "truth"}
+} | {"Experiment": lambda: cf.synthetic.Experiment({"control": cf.synthetic.GrowingFork()})}
 
 
 @pytest.mark.parametrize("latest", [1e3, 1e6, 1e12, 1e300])
@@ -209,11 +213,11 @@ SYSTEMS = [name for name in cf.synthetic.__all__ if name not in {"System", "trut
 def test_a_simulation_ends_soon_or_is_refused(system, latest):
     begun = clock.process_time()
     try:
-        adata = cf.datasets.simulate(getattr(cf.synthetic, system)(), n_obs=20, times=[0.0, latest])
+        adata = cf.datasets.simulate(SYSTEMS[system](), n_obs=20, times=[0.0, latest])
         assert np.isfinite(adata.X).all()
     except errors.InputError:
         with pytest.raises(errors.InputError, match=r"[Tt]ime"):
-            cf.datasets.simulate(getattr(cf.synthetic, system)(), n_obs=20, times=[0.0, latest])
+            cf.datasets.simulate(SYSTEMS[system](), n_obs=20, times=[0.0, latest])
     assert clock.process_time() - begun < 5.0
 
 
