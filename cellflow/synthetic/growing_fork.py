@@ -68,8 +68,9 @@ class GrowingFork:
     fork
         Time of the fork.
     separation
-        Distance of both means before the fork. Far above `sd`, a position tells the fate of its
-        cells; with 0 it tells nothing before the fork.
+        How far the mean of the kind of A is above that of B before the fork. Far above `sd`, a
+        position tells the fate of its cells; with 0 it tells nothing; below 0, the ways to A and B
+        cross behind the fork, which snapshots do not show and barcodes do.
     sd
         :math:`\varsigma`, standard deviation of the offsets.
     n_dims

@@ -88,6 +88,14 @@ def test_without_a_separation_a_trunk_tells_nothing():
     np.testing.assert_allclose(hidden.fates(0.5, x), np.tile([0.4, 0.6], (50, 1)))
 
 
+def test_ways_cross_where_the_separation_is_negative():
+    crossing = replace(CONTROL, separation=-2.0)
+    early, late = crossing.sample(300, [1.0, 4.0], np.random.default_rng(0)).populations
+    for x, t, end in ((early.x, 1.0, 1), (late.x, 4.0, 0)):
+        above = x[:, 1] > 0.3
+        np.testing.assert_allclose(crossing.fates(t, x[above])[:, end], 1.0, atol=1e-2)
+
+
 def test_other_dimensions_have_the_offsets_only():
     system = GrowingFork(n_dims=5)
     x = system.sample(4000, [3.0], np.random.default_rng(0))[0].x

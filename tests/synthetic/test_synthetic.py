@@ -33,6 +33,7 @@ SYSTEMS |= {
         speed_factors=(1.3, 0.8),
         growth_factors=(1.5, 3.0),
     ),
+    "crossing fork": GrowingFork(separation=-0.6, fork=0.2),
     "lost fate": GrowingFork(fork=0.5, lost="B", onset=0.0, growths=(0.3, 0.8)),
 }
 systems = pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
