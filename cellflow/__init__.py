@@ -42,10 +42,11 @@ if TYPE_CHECKING:
     from cellflow.fields.ladder import Ladder
     from cellflow.model import recipes
     from cellflow.model.fitting import fit
-    from cellflow.model.flow import Flow
+    from cellflow.model.flow import Ensemble, Flow
     from cellflow.model.scoring import fit_score
 
 __all__ = [
+    "Ensemble",
     "Flow",
     "Ladder",
     "Population",
@@ -75,6 +76,7 @@ __all__ = [
 
 #: Names that live in a module of another name; all others are modules themselves.
 _HOMES = {
+    "Ensemble": "cellflow.model.flow",
     "Flow": "cellflow.model.flow",
     "Ladder": "cellflow.fields.ladder",
     "Population": "cellflow.core.population",

@@ -180,7 +180,7 @@ _OPTIONAL_TEXT = (
     *("device", "decoder", "time_zero"),
 )
 _OPTIONAL_NUMBERS = (
-    *("n_obs", "n_untimed", "random_state", "threads"),
+    *("n_obs", "n_untimed", "random_state", "threads", "n_members"),
     *("seconds", "decoder_r2", "shared_until"),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from torch import Tensor, nn
@@ -11,8 +11,9 @@ from cellflow.core.population import Clock
 from cellflow.errors import InputError
 from cellflow.fields import Builder, NoiseConditional
 from cellflow.fields.ladder import Ladder, Moments
+from cellflow.fields.stacked import Mean, stacked
 
-__all__ = ["Dynamics", "head_order"]
+__all__ = ["Dynamics", "averaged", "head_order", "joined"]
 
 
 def head_order(names: Iterable[str]) -> list[str]:
@@ -117,6 +118,15 @@ class Dynamics(nn.Module):
         score = made.pop("score", None)
         return cls(velocity, score, heads=made, along=along, unit=clock.unit, sigma=sigma)
 
+    def with_networks(self, networks: Mapping[str, nn.Module]) -> Dynamics:
+        """Return a dynamics of other networks for the same heads."""
+        rest = dict(networks)
+        velocity = rest.pop("velocity")
+        score = rest.pop("score", None)
+        about = {"along": self.along, "unit": self.unit, "sigma": self.sigma}
+        made = Dynamics(velocity, score, heads=rest, **about)  # type: ignore[arg-type]
+        return made.train(self.training)
+
     @property
     def heads(self) -> dict[str, nn.Module]:
         """All networks by name."""
@@ -177,3 +187,20 @@ class Dynamics(nn.Module):
             raise TypeError(msg)
         score: Tensor = self.score(t, x, 0.0, context)
         return velocity + direction * 0.5 * sigma**2 * score
+
+
+def joined(members: Sequence[Dynamics]) -> Dynamics:
+    """One dynamics for the rows of several: row `r` belongs to member `r % k`; see `stacked`."""
+    if len(members) == 1:
+        return members[0]
+    names = members[0].heads
+    return members[0].with_networks(
+        {name: stacked([member.heads[name] for member in members]) for name in names}
+    )
+
+
+def averaged(dynamics: Dynamics, k: int) -> Dynamics:
+    """The mean of the `k` dynamics that `joined` joined, at every row."""
+    if k == 1:
+        return dynamics
+    return dynamics.with_networks({name: Mean(head, k) for name, head in dynamics.heads.items()})

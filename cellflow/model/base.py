@@ -23,7 +23,7 @@ _STEPS_PER_UNIT = 20
 class FittedDynamics(Protocol):
     """A dynamics that can be queried, in data coordinates and the experiment's unit of time.
 
-    `cellflow.Flow` is one. An object of your own inherits from this class and gives the attributes
+    `cellflow.Flow` is one. One of your own inherits from this class and gives the attributes
     without a default, `velocity` and `simulate`. Queries raise an `InputError` for an unusable
     argument or a missing score, and an `IntegrationError` where a state stops being finite.
 
@@ -31,15 +31,12 @@ class FittedDynamics(Protocol):
     ----------
     frame, clock, times
         Data to model coordinates; span and unit of time; times of the snapshots, shape `(k,)`.
-    recipe, plans
-        Plain values with a `name`; a summary of each interval's plan by `"0.0_to_24.0"`.
+    recipe, plans, threads
+        Plain values with a `name`; each interval's plan by `"0.0_to_24.0"`; number for torch.
     decoder, n_context
         From the representation to genes, where genes are known; number of context features.
     generates
-        Whether it makes cells from noise, in an artificial time from 0 to 1, instead of moving
-        them; see `recipes.fm`.
-    threads
-        Torch threads.
+        Whether it makes cells from noise, in a time from 0 to 1, and moves none; see `recipes.fm`.
     """
 
     frame: Frame
@@ -56,6 +53,11 @@ class FittedDynamics(Protocol):
     def heads(self) -> tuple[str, ...]:
         """Names of the fitted functions: `"velocity"`, perhaps `"score"` and others."""
         return ("velocity",)
+
+    @property
+    def members(self) -> tuple[FittedDynamics, ...]:
+        """The flows of an ensemble, which answer one by one; none of a single flow."""
+        return ()
 
     @property
     def n_dims(self) -> int:
@@ -122,8 +124,7 @@ class FittedDynamics(Protocol):
         times
             Times to report, shape `(T,)`, in any order.
         method, step
-            See `cellflow.simulation.integrate`; the step is a twentieth of the mean interval
-            between snapshots by default.
+            See `cellflow.simulation.integrate`; `FittedDynamics.step` by default.
         context
             Features of the cells' condition, shape `(n, c)` or `(c,)`.
 
@@ -245,8 +246,7 @@ class FittedDynamics(Protocol):
         n_rep, random_state
             Paths of each cell; seed of the noise.
         scheme, step
-            See `cellflow.simulation.integrate_sde`; the step is 1/25 of the mean interval between
-            snapshots by default.
+            See `cellflow.simulation.integrate_sde`; 1/25 of the mean interval by default.
         keys
             Name of each cell's noise: integers from 0, shape `(n,)`; row numbers by default.
         replicate

@@ -27,7 +27,15 @@ from cellflow.model.recipes import DEFAULT, by_name
 from cellflow.paths import Path
 from cellflow.paths.chain import Chains
 
-__all__ = ["NOISE_TIME", "Coupled", "beside_noise", "couple", "couple_again", "solve_plans"]
+__all__ = [
+    "NOISE_TIME",
+    "Coupled",
+    "beside_noise",
+    "couple",
+    "couple_again",
+    "couple_in",
+    "solve_plans",
+]
 
 #: The time in which noise becomes cells.
 NOISE_TIME = Clock(0.0, 1.0, 1.0, 1.0)
@@ -140,21 +148,28 @@ def couple(
     CouplingError
         A plan could not be computed.
     """
-    clock = snapshots.clock
-    recipe = by_name(DEFAULT if recipe is None else recipe, scale=scale).resolved(clock)
+    recipe = by_name(DEFAULT if recipe is None else recipe, scale=scale)
+    recipe = recipe.resolved(snapshots.clock)
     if recipe.generates:
         msg = (
             f"The recipe {recipe.name!r} generates cells from noise and couples nothing; fit it"
             " without plans."
         )
         raise InputError(msg)
-    frame = Frame.fitted(snapshots, recipe.scale)
+    return couple_in(Frame.fitted(snapshots, recipe.scale), snapshots, recipe, progress=progress)
+
+
+def couple_in(
+    frame: Frame, snapshots: Snapshots, recipe: Recipe, *, progress: bool | None
+) -> Coupled:
+    """Solve the plans of a resolved recipe in given model coordinates; see `couple`."""
     inside = frame.snapshots_to_model(snapshots)
     plans, summaries = solve_plans(inside, recipe.coupling, progress=progress)
-    solved = Coupled(plans, summaries, describe(recipe.coupling), frame, clock)
+    solved = Coupled(plans, summaries, describe(recipe.coupling), frame, snapshots.clock)
     return solved.prepared(snapshots, recipe)
 
 
+@guarded
 def couple_again(flow: FittedDynamics, snapshots: Snapshots) -> list[Plan]:
     """Solve plans as a fit solved its own: by its coupling, in its model coordinates.
 

@@ -1,11 +1,12 @@
-"""A fitted flow, which is stored and read; `queries` computes what is asked of it."""
+"""A fitted flow, or several, stored and read; `queries` computes what is asked of them."""
 
 from __future__ import annotations
 
 import copy
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,13 +18,15 @@ from cellflow.core._version import __version__
 from cellflow.core.decoder import Decoder
 from cellflow.core.frame import Frame
 from cellflow.core.population import Clock
+from cellflow.errors import ModelFileError
 from cellflow.fields.dynamics import Dynamics
+from cellflow.fields.stacked import member_of
 from cellflow.model import state, storage
 from cellflow.model.networks import Networks
 from cellflow.model.queries import Queries
 from cellflow.training import History
 
-__all__ = ["Flow"]
+__all__ = ["Ensemble", "Flow"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,7 @@ class Flow(Queries):
         *,
         fields: Networks | None = None,
     ) -> Flow:
-        """Rebuild a flow from its `state`, of this version or an older one.
+        """Rebuild a flow from its `state`, of this version or an older one; or an `Ensemble`.
 
         A network of your own is found where its module is imported already; nothing is imported for
         it. Otherwise pass its class by name: `fields={"Mine": Mine}`.
@@ -93,9 +96,15 @@ class Flow(Queries):
         Raises
         ------
         ModelFileError
-            A newer format, a network that is not known, or arrays that do not fit.
+            A newer format, a network that is not known, arrays that do not fit, or a flow where
+            an ensemble is asked for.
         """
-        return cls(**state.arguments(config, arrays, fields or {}))
+        values = state.arguments(config, arrays, fields or {})
+        kind = Ensemble if values.get("n_members", 1) > 1 else Flow
+        if not issubclass(kind, cls):
+            msg = "The model is a single flow, not an ensemble. Read it with Flow.load."
+            raise ModelFileError(msg)
+        return kind(**values)
 
     @guarded
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -125,3 +134,46 @@ class Flow(Queries):
             A missing or damaged file, a newer format, or a network that is not known.
         """
         return cls.from_state(*storage.load(folder), fields=fields)
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble(Flow):
+    """Flows fitted on halves of the cells, which say how sure an answer is.
+
+    Members are pairs of flows on complementary random halves of the cells of each snapshot and
+    condition, or of its samples where at least two are known, each with plans and initial weights
+    of its own; they are trained as one network. A query of the ensemble is answered with the mean
+    of its members' fields. Each of `members` answers the same query by itself; what differs between
+    them, differs because of the cells that happened to be measured and because of the training.
+    `interval` is made of these differences.
+
+    Parameters
+    ----------
+    dynamics
+        The networks, each the mean of all members'.
+    n_members
+        Number of members, at least two.
+    plans
+        Summaries of the plans of the first member.
+    history
+        Means over the members.
+    frame, clock, times, recipe, seed, threads, seconds, version, decoder, n_context, generates
+        See `Flow`.
+
+    References
+    ----------
+    Lakshminarayanan et al., Simple and scalable predictive uncertainty estimation using deep
+    ensembles, NeurIPS 2017; Shao and Tu, The Jackknife and Bootstrap, 1995 (half samples).
+    """
+
+    n_members: int = 2
+
+    @cached_property
+    def members(self) -> tuple[Flow, ...]:
+        """Each member as a flow."""
+        shared: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(Flow)}
+        made = []
+        for m in range(self.n_members):
+            heads = {name: member_of(head, m) for name, head in self.dynamics.heads.items()}
+            made.append(Flow(**shared | {"dynamics": self.dynamics.with_networks(heads)}))
+        return tuple(made)

@@ -19,7 +19,7 @@ from cellflow.core.decoder import Decoder
 from cellflow.core.frame import Frame
 from cellflow.core.population import Clock
 from cellflow.errors import InputTypeError, ModelFileError
-from cellflow.fields.dynamics import Dynamics
+from cellflow.fields.dynamics import Dynamics, averaged, joined
 from cellflow.fields.ladder import Ladder, Moments
 from cellflow.model.description import current, generates
 from cellflow.model.networks import Network, Networks
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "arguments", "state"]
 
 #: Number of the layout that `state` returns; grows when the layout changes. 1: no score and no
-#: context; 2: a recipe with `field` and `score`; 3: named heads, `generates`, `device`.
-FORMAT = 3
+#: context; 2: a recipe with `field` and `score`; 3: named heads, `generates`, `device`; 4: several
+#: members.
+FORMAT = 4
+#: Layout of a single flow, which older versions read.
+_SINGLE = 3
 _WEIGHTS = "dynamics."
 _HISTORY = "history."
 _DECODER = "decoder."
@@ -44,13 +47,15 @@ def state(flow: Flow) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """Configuration (JSON-able plain values) and arrays by name; the arrays are copies."""
     decoder = flow.decoder
     scored = flow.dynamics.score is not None
+    n_members = getattr(flow, "n_members", 1)
     config = {
-        "format": FORMAT,
+        "format": _SINGLE if n_members == 1 else FORMAT,
         "version": flow.version,
         "n_dims": flow.n_dims,
         "clock": asdict(flow.clock),
         "sigma": flow.dynamics.sigma,
         "n_context": flow.n_context,
+        **({"n_members": n_members} if n_members > 1 else {}),
         "generates": flow.generates,
         "device": str(flow.device),
         "ladder": asdict(flow.score_network.ladder) if scored else None,
@@ -116,10 +121,11 @@ def _arguments(stored: Stored, own: Networks) -> dict[str, Any]:
     stored.mapping("recipe.path", recipe.get("path"))
     dynamics = _dynamics(stored, recipe, clock, own)
     device = remembered_device(stored.text("device", stored.config.get("device", "cpu")))
+    n_members = _n_members(stored)
     plans = stored.mapping("plans", stored.value("plans"))
     histories = stored.under(_HISTORY)
     decoder = stored.value("decoder")
-    return {
+    return ({"n_members": n_members} if n_members > 1 else {}) | {
         "dynamics": dynamics.to(device),
         "frame": Frame(shift, scale),
         "clock": clock,
@@ -135,9 +141,22 @@ def _arguments(stored: Stored, own: Networks) -> dict[str, Any]:
         "seconds": stored.number("seconds", stored.value("seconds"), least=0.0),
         "version": stored.text("version", stored.value("version")),
         "decoder": None if decoder is None else _decoder(stored, n_dims),
-        "n_context": stored.count("n_context", stored.config.get("n_context", 0)),
+        "n_context": _n_context(stored),
         "generates": stored.flag("generates", stored.config.get("generates", generates(recipe))),
     }
+
+
+def _n_members(stored: Stored, most: float = math.inf) -> int:
+    """Number of flows of an ensemble; 1 of a single flow."""
+    return stored.count("n_members", stored.config.get("n_members", 1), least=1, most=most)
+
+
+def _n_context(stored: Stored) -> int:
+    return stored.count("n_context", stored.config.get("n_context", 0), most=_MOST_CONTEXT)
+
+
+def _seed(stored: Stored) -> int:
+    return stored.count("seed", stored.value("seed"), most=2**63 - 1)
 
 
 def _clock(stored: Stored) -> Clock:
@@ -191,11 +210,10 @@ def _dynamics(stored: Stored, recipe: Mapping[str, Any], clock: Clock, own: Netw
     # the fit.
     light = all(network.light for network in known.values())
     n_weights = sum(array.size for array in weights.values())
-    seed = stored.count("seed", stored.value("seed"), most=2**63 - 1)
-    n_context = stored.config.get("n_context", 0)
     n_dims = stored.config["n_dims"]
+    n_members = _n_members(stored, n_weights)
     n_times = len(stored.arrays["times"])
-    with torch.device("meta") if light else Drawing(seed):
+    with torch.device("meta") if light else Drawing(_seed(stored)):
         dynamics = Dynamics.built(
             n_dims,
             clock,
@@ -203,9 +221,10 @@ def _dynamics(stored: Stored, recipe: Mapping[str, Any], clock: Clock, own: Netw
             ladder=ladder,
             moments=None if ladder is None else Moments.blank(n_times, n_dims),
             along=along,
-            n_context=stored.count("n_context", n_context, most=_MOST_CONTEXT),
+            n_context=_n_context(stored),
             sigma=stored.number("sigma", stored.value("sigma"), least=0.0),
         )
+        dynamics = averaged(joined([dynamics] * n_members), n_members)
     return _weighted(stored, dynamics, weights, light=light)
 
 

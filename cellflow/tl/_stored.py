@@ -45,6 +45,7 @@ def record_of(
         "score": "score" in fitted.heads,
         "growth": "growth" in fitted.heads,
         "seconds": fitted.seconds,
+        "n_members": max(1, len(fitted.members)),
         "condition_key": None if cells.conditions is None else cells.conditions.names,
         "scale": scale,
         "device": str(fitted.device),

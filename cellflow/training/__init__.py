@@ -5,6 +5,7 @@ from cellflow.training.cells import PopulationStream
 from cellflow.training.dynamics import train
 from cellflow.training.loop import Callback
 from cellflow.training.settings import Schedule, Training
+from cellflow.training.several import Several
 from cellflow.training.state import History, State
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "History",
     "PopulationStream",
     "Schedule",
+    "Several",
     "Source",
     "State",
     "Stream",

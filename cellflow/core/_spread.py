@@ -1,0 +1,59 @@
+"""The spread of a quantity between the members of an ensemble."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellflow.core._numbers import as_number
+from cellflow.core._typing import FloatArray
+
+__all__ = ["Spread", "spread"]
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    r"""Mean over members, and its standard error.
+
+    Members are pairs of flows fitted on complementary halves of the cells. Half the difference of
+    two halves varies as much as their mean does, so the standard deviation between members (with
+    divisor :math:`k`) is the standard error of the mean, not that of a member.
+
+    Parameters
+    ----------
+    mean, se
+        Arrays of one shape.
+    n_members
+        Number of members, :math:`k`; intervals have :math:`k - 1` degrees of freedom.
+
+    References
+    ----------
+    McCarthy, Pseudo-replication: half samples, Review of the International Statistical Institute
+    1969; Shao and Tu, The Jackknife and Bootstrap, 1995, chapter 5.
+    """
+
+    mean: FloatArray
+    se: FloatArray
+    n_members: int
+
+    def interval(self, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper ends of the intervals at a level between 0 and 1."""
+        from scipy.stats import t
+
+        level = as_number("level", level, above=0.0, below=1.0)
+        wide = t.ppf(0.5 + level / 2, self.n_members - 1) * self.se
+        return self.mean - wide, self.mean + wide
+
+
+def spread(values: FloatArray) -> Spread:
+    """Mean and standard error of a quantity of every member, `(k, ...)` with `k` at least two.
+
+    Examples
+    --------
+    >>> found = spread(np.array([1.0, 3.0]))
+    >>> float(found.mean), float(found.se)
+    (2.0, 1.0)
+    """
+    values = np.asarray(values, dtype=np.float64)
+    return Spread(values.mean(axis=0), values.std(axis=0), len(values))

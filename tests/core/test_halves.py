@@ -1,0 +1,100 @@
+"""Random halves of snapshots, and the spread between members of an ensemble."""
+
+import numpy as np
+import pytest
+
+from cellflow.core._halves import halves
+from cellflow.core._spread import spread
+from cellflow.core.population import Population, Snapshots
+from cellflow.errors import InputError
+
+RNG = np.random.default_rng(0)
+
+
+def _population(n, time, **beside):
+    return Population(RNG.normal(size=(n, 2)), time, **beside)
+
+
+@pytest.mark.parametrize("n", [2, 5, 6])
+def test_pairs_are_complementary_and_even(n):
+    snapshots = Snapshots((_population(40, 0.0), _population(31, 1.0)))
+    found = halves(snapshots, n, seed=3)
+    assert len(found) == n
+    for first, second in zip(found[::2], found[1::2], strict=False):
+        for a, b, whole in zip(
+            first.populations, second.populations, snapshots.populations, strict=True
+        ):
+            np.testing.assert_array_equal(np.sort(np.r_[a.index, b.index]), whole.index)
+            assert abs(len(a) - len(b)) <= 1
+    assert not np.array_equal(found[0][0].index, found[-1][0].index)
+
+
+def test_halves_depend_on_the_seed_only():
+    snapshots = Snapshots((_population(20, 0.0), _population(20, 1.0)))
+    rows = [[p.index.tolist() for p in s.populations] for s in halves(snapshots, 4, seed=1)]
+    again = [[p.index.tolist() for p in s.populations] for s in halves(snapshots, 4, seed=1)]
+    other = [[p.index.tolist() for p in s.populations] for s in halves(snapshots, 4, seed=2)]
+    assert rows == again != other
+
+
+def test_samples_stay_together_at_all_times():
+    """Samples a to d are at both times, e only at the second."""
+    early = _population(40, 0.0, sample=np.repeat(np.arange(4), 10))
+    late = _population(50, 1.0, sample=np.repeat(np.arange(5), 10))
+    for seed in range(10):
+        first, second = halves(Snapshots((early, late)), 2, seed)
+        sides = [[set(p.sample.tolist()) for p in s.populations] for s in (first, second)]
+        assert len(sides[0][0]) == len(sides[1][0]) == 2
+        assert {len(sides[0][1]), len(sides[1][1])} == {2, 3}
+        assert not sides[0][0] & sides[1][0]
+        for side in sides:
+            assert side[0] <= side[1]
+
+
+def test_both_halves_have_cells_of_every_condition():
+    """One cell alone is in both; the one sample of a condition is halved by cell."""
+    condition = np.r_[np.zeros(1), np.ones(8), np.full(9, 2)][:, None]
+    sample = np.r_[np.zeros(1), np.repeat([1, 2], 4), np.full(9, 3)].astype(int)
+    population = _population(18, 0.0, context=condition, sample=sample)
+    later = _population(18, 1.0, context=condition, sample=sample)
+    for half in halves(Snapshots((population, later)), 6, seed=0):
+        for p in half.populations:
+            counts = [int((p.context == k).sum()) for k in range(3)]
+            assert counts[0] == 1
+            assert counts[1] == 4
+            assert len(set(p.sample[p.context[:, 0] == 1].tolist())) == 1
+            assert counts[2] in {4, 5}
+
+
+def test_copies_of_a_cell_are_in_one_half():
+    """Cells that are shared by two conditions are there twice, as the same rows."""
+    index = np.tile(np.arange(10), 2)
+    x = RNG.normal(size=(10, 2))[index]
+    context = np.repeat([0.0, 1.0], 10)[:, None]
+    shared = Population(x, 0.0, index=index, context=context)
+    later = _population(20, 1.0, context=context)
+    first, second = halves(Snapshots((shared, later)), 2, seed=0)
+    for half in (first[0], second[0]):
+        rows = [set(half.index[half.context[:, 0] == k].tolist()) for k in (0, 1)]
+        assert rows[0] == rows[1]
+        assert len(rows[0]) == 5
+    assert not set(first[0].index.tolist()) & set(second[0].index.tolist())
+
+
+def test_the_spread_between_halves_is_the_standard_error_of_the_mean():
+    """Of the mean of normal numbers, exactly: E se^2 = 1 / n over many pairs of halves."""
+    n = 20
+    draws = RNG.normal(size=(4000, n))
+    half = draws[:, : n // 2].mean(axis=1)
+    other = draws[:, n // 2 :].mean(axis=1)
+    found = spread(np.stack([half, other]))
+    np.testing.assert_allclose(found.mean, draws.mean(axis=1), atol=1e-12)
+    assert (found.se**2).mean() == pytest.approx(1 / n, rel=0.1)
+    low, high = found.interval(0.9)
+    assert ((low <= 0) & (high >= 0)).mean() == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 90, np.nan])
+def test_a_level_is_between_zero_and_one(level):
+    with pytest.raises(InputError, match="level"):
+        spread(np.array([0.0, 1.0])).interval(level)
