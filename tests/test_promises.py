@@ -132,6 +132,7 @@ CALLS = {
     "get.fates": cf.get.fates,
     "get.flow": cf.get.flow,
     "get.growth": lambda a, **kw: cf.get.growth(a, **({"groupby": "hours"} | kw)),
+    "get.samples": cf.get.samples,
     "get.transition_matrix": cf.get.transition_matrix,
     "get.trajectories": cf.get.trajectories,
     "get.trajectory_samples": cf.get.trajectory_samples,

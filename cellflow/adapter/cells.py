@@ -59,6 +59,9 @@ class Cells:
         Names of the samples, in the order of their numbers.
     lineage
         Which clones each cell belongs to, shape `(n, n_clones)`, 0 or 1, or None.
+    measured
+        Positions as they were read, shape `(n, d)`, where offsets of samples were subtracted from
+        `x`; else None.
     """
 
     x: FloatArray
@@ -76,6 +79,12 @@ class Cells:
     sample: IntArray | None = None
     sample_names: tuple[str, ...] = ()
     lineage: csr_matrix | None = None
+    measured: FloatArray | None = None
+
+    @property
+    def as_read(self) -> FloatArray:
+        """Positions as they were read, shape `(n, d)`."""
+        return self.x if self.measured is None else self.measured
 
     @property
     def later_conditions(self) -> tuple[FloatArray, FloatArray]:

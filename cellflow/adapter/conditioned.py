@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow.adapter.cells import Cells
+from cellflow.adapter.read import read
+from cellflow.adapter.reading import Reading
 from cellflow.adapter.units import Time
 from cellflow.core._numbers import shown
 from cellflow.core.conditions import Conditions, shared_conditions
@@ -20,7 +22,25 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cellflow")
 
-__all__ = ["named_plans", "read_conditions", "require_partners", "with_conditions"]
+__all__ = [
+    "named_plans",
+    "read_conditioned",
+    "read_conditions",
+    "require_partners",
+    "with_conditions",
+]
+
+
+def read_conditioned(
+    adata: AnnData,
+    reading: Reading,
+    condition_key: str | Sequence[str] | None,
+    shared_until: Time | None = None,
+) -> Cells:
+    """Read the cells of an AnnData with their conditions; see `read` and `read_conditions`."""
+    apart = [condition_key] if isinstance(condition_key, str) else condition_key or ()
+    cells = read(adata, reading, apart=apart)
+    return read_conditions(adata, cells, condition_key, shared_until)
 
 
 def read_conditions(

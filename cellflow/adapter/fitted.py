@@ -25,6 +25,7 @@ from cellflow.adapter.keys import Keys, basis_of
 from cellflow.adapter.read import examine_cells, require_anndata
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.record import conditions_of, record_of
+from cellflow.adapter.sample_record import aligned_as
 from cellflow.adapter.store import load_flow
 from cellflow.adapter.times import ParsedTimes
 from cellflow.adapter.units import TimeUnit
@@ -222,6 +223,8 @@ def read_fitted(adata: AnnData, key: str, *, generating: bool = False) -> Fitted
 def read_cells(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> tuple[Cells, FloatArray]:
     """Read the cells of a fit and the time of each, `(n,)`, and check that they are its cells.
 
+    Offsets of samples that the fit has removed are subtracted from their positions.
+
     New cells are accepted where their times come from the column that the fit read.
 
     The record is what `record_of` returned.
@@ -239,6 +242,7 @@ def read_cells(adata: AnnData, keys: Keys, record: Mapping[str, Any]) -> tuple[C
     if times.are_written:
         require_seen(seen, names, cells.x, times.values, times.inferred, keys, time_key)
     require_times(adata, record, times)
+    cells = aligned_as(cells, record, f"adata.uns[{keys.uns!r}]")
     return cells, times.values if times.are_written else inferred_times(cells)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from cellflow.adapter.lineage import clones_of
 from cellflow.adapter.outliers import examine_distances
 from cellflow.adapter.positions import examine_positions
 from cellflow.adapter.reading import Reading
+from cellflow.adapter.replicates import examine_samples
 from cellflow.adapter.samples import samples_of
 from cellflow.adapter.times import ParsedTimes, examine_times
 from cellflow.core._typing import FloatArray
@@ -39,8 +40,10 @@ __all__ = ["examine", "examine_cells", "examine_column", "read", "read_h5ad", "r
 _FEW_CELLS = 5
 
 
-def read(adata: AnnData, reading: Reading) -> Cells:
+def read(adata: AnnData, reading: Reading, *, apart: Collection[str] = ()) -> Cells:
     """Read positions and times of all cells, and check them.
+
+    Columns of `obs` in `apart` are known to be no samples.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def read(adata: AnnData, reading: Reading) -> Cells:
     InputWarning
         What is usable but looks wrong: see `cellflow.pp.check`.
     """
-    return settle(examine(adata, reading))
+    return settle(examine(adata, reading, apart=apart))
 
 
 def require_anndata(adata: object) -> None:
@@ -68,7 +71,9 @@ def require_anndata(adata: object) -> None:
         raise problem.kind(problem.message)
 
 
-def examine(adata: AnnData, reading: Reading) -> Examination[Cells | None]:
+def examine(
+    adata: AnnData, reading: Reading, *, apart: Collection[str] = ()
+) -> Examination[Cells | None]:
     """Check everything that `read` reads; yields all findings in the order of reading."""
     foreign = list(_not_anndata(adata))
     if foreign:
@@ -77,7 +82,16 @@ def examine(adata: AnnData, reading: Reading) -> Examination[Cells | None]:
     parsed = yield from examine_column(adata, reading.time_key)
     if parsed is not None:
         yield from _snapshots(parsed.values, f"adata.obs[{reading.time_key!r}]")
-    return (yield from examine_cells(adata, parsed, reading))
+    if reading.sample_key is not None and reading.sample_key == reading.time_key:
+        remedy = "Pass the column of the animal, dish or donor that cells were taken from."
+        found = "is the column of the times"
+        where = f"sample_key={reading.sample_key!r}"
+        yield Finding(where, found, "the column of the samples", remedy, argument="sample_key")
+        return None
+    cells = yield from examine_cells(adata, parsed, reading)
+    if cells is not None:
+        yield from examine_samples(adata, cells, apart)
+    return cells
 
 
 def examine_column(adata: AnnData, time_key: str) -> Examination[ParsedTimes | None]:

@@ -26,6 +26,8 @@ def samples_of(
     column = yield from column_of(adata, key, "sample_key")
     if column is None:
         return None
+    import pandas as pd
+
     where = f"adata.obs[{key!r}]"
     empty = column.isna().to_numpy(dtype=bool)
     timed = np.ones(adata.n_obs, dtype=bool) if time is None else ~np.isnan(time)
@@ -35,13 +37,13 @@ def samples_of(
         remedy = "Fill it in, or leave those cells out."
         yield Finding(where, found, "the sample of every cell with a time", remedy)
         return None
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 != 0).any():
+        remedy = "Pass the column of the animal, dish or donor that cells were taken from."
+        found = "holds numbers with fractions"
+        yield Finding(where, found, "names of samples", remedy, argument="sample_key")
+        return None
     text = column.astype(str).to_numpy(dtype=object)
     names, code = np.unique(text[~empty].astype(str), return_inverse=True)
-    if len(names) == len(code) > 1:
-        found = "names another sample for every cell"
-        remedy = "Pass the column of the animal, dish or donor that cells were taken from."
-        yield Finding(where, found, "several cells of each sample", remedy, argument="sample_key")
-        return None
     sample = np.full(adata.n_obs, -1)
     sample[~empty] = code.reshape(-1)
     return sample, tuple(names.tolist())

@@ -83,6 +83,11 @@ def _is_column(value: Any) -> bool:
     return array is not None and array.ndim == 1
 
 
+def _is_matrix(value: Any) -> bool:
+    array = _numbers(value)
+    return array is not None and array.ndim == 2
+
+
 def _is_times(value: Any) -> bool:
     return _is_column(value) and len(value) > 0 and bool(np.isfinite(np.asarray(value)).all())
 
@@ -184,6 +189,18 @@ _OPTIONAL_NUMBERS = (
     *("seconds", "decoder_r2", "shared_until"),
 )
 
+_COLUMN = Entry("a number for each time", _is_column)
+
+SAMPLES = _group(
+    names=_NAMES,
+    offsets=Entry("a row of numbers for each sample", _is_matrix),
+    is_reference=Entry("true or false for each sample", _is_flags),
+    times=_TIMES,
+    **dict.fromkeys(("n_samples", "n_cells", "between", "step", "share"), _COLUMN),
+    **dict.fromkeys(("between_aligned", "step_aligned"), _COLUMN),
+    words=_TEXT,
+)
+
 FIT = {
     **_ABOUT,
     "written": _PLACES,
@@ -218,6 +235,7 @@ FIT = {
         _optional(_GROUP),
     ),
     "made_for": _optional(Entry("a group of hashes", _is_hashes)),
+    "samples": _optional(SAMPLES),
 }
 
 DENSITIES = {

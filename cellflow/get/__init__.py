@@ -1,10 +1,11 @@
-"""Values and tables of an AnnData: the fitted flow, densities, growth, trajectories, velocities."""
+"""Values and tables of an AnnData: flow, densities, growth, samples, trajectories, velocities."""
 
 from cellflow.get._density import density
 from cellflow.get._diagnosis import diagnosis
 from cellflow.get._fates import fates
 from cellflow.get._flow import flow
 from cellflow.get._growth import growth
+from cellflow.get._samples import samples
 from cellflow.get._trajectories import trajectories, trajectory_samples
 from cellflow.get._transition_matrix import transition_matrix
 from cellflow.get._velocity import velocity
@@ -15,6 +16,7 @@ __all__ = [
     "fates",
     "flow",
     "growth",
+    "samples",
     "trajectories",
     "trajectory_samples",
     "transition_matrix",

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from cellflow.adapter.conditioned import read_conditions, require_partners
+from cellflow.adapter.conditioned import read_conditioned, require_partners
 from cellflow.adapter.decoding import fitted_decoder
 from cellflow.adapter.fit_times import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.places import listed, require_free, written
-from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.units import Time
 from cellflow.adapter.write import target_of, write
@@ -20,6 +19,7 @@ from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
 from cellflow.tl._method import chosen, prior_key, recipes_of, scale_of_recipe
+from cellflow.tl._samples import with_samples
 from cellflow.tl._stored import places_of, record_of, staged_of
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def flow(
     growth: Literal["none", "prior", "learn", "auto"] = "none",
     growth_key: str | None = None,
     sample_key: str | None = None,
+    align_samples: bool = True,
     lineage_key: str | None = None,
     n_members: int = 1,
     force_rep: bool = False,
@@ -132,6 +133,20 @@ def flow(
         and `growth` is `"prior"` or `"auto"`.
     sample_key
         Column of `adata.obs` with the sample (an animal, a dish, a donor) that each cell is of.
+        Samples of a time are coupled jointly, every cell with its weight, and a name at several
+        times is one sample. How much of each step in time is batch is measured, logged and kept
+        (`cf.get.samples`), with a warning where it is half or more.
+    align_samples
+        Remove an additive offset of each sample from the positions that the fit sees, so that
+        velocities do not point from one sample to another. Offsets are those of matched cells of
+        one time, in the model mean = time + sample, by least squares over all times, without what
+        is noise. Among samples that are linked by times, those at the most times keep their mean
+        position: a replicate at one time moves to the samples that are at all times, and samples
+        with new names at each time move to the mean of their time. `adata.obsm` is not changed;
+        offsets are stored, later calls remove the same ones, and states that they write (such as
+        those of `cf.tl.predict` and `cf.tl.trajectories`) are without offsets. Samples that
+        differ in the shares of their cell types may get an offset for it in part. False leaves
+        positions as they are.
     lineage_key
         Static barcodes of the cells: a column of `adata.obs` with one for each cell, missing or
         empty for none; or a key of `adata.obsm` with a matrix of cells by clones, 0 or 1, such as
@@ -172,7 +187,9 @@ def flow(
     - `uns["cellflow"]`: dict. The `model` as plain arrays, `params`, the loss `history`, a summary
       of each of the `plans`, and what later calls need; `"auto"` adds `selection`, with the `table`
       of all candidates and the `best`; growth adds `growth`, with the `assumption`, the `reason`
-      for it, what was `tried`, and the `table` of the comparison.
+      for it, what was `tried`, and the `table` of the comparison; samples add `samples`, with
+      their `names`, `offsets` (n_samples, d), which `is_reference`, the distances by time, and
+      all that in `words`.
     - `obs["cf_time"]`: float64, shape (n_obs,). Time of every cell.
     - `obs["cf_time_inferred"]`: bool, shape (n_obs,). Whether it is the mean of the times of the
       cell's neighbours, because the cell has none.
@@ -192,7 +209,8 @@ def flow(
     -----
     InputWarning
         Data that can be used but look wrong, such as counts where log expression is expected;
-        `cf.pp.check` lists all of it.
+        `cf.pp.check` lists all of it. Samples of one time that lie as far apart as those of
+        consecutive times.
 
     See Also
     --------
@@ -220,7 +238,7 @@ def flow(
         growth_key=prior_key(adata, growth, growth_key), sample_key=sample_key,
         lineage_key=lineage_key, force_rep=force_rep, layer=layer,
     )  # fmt: skip
-    cells = read_conditions(adata, read(adata, reading), condition_key, shared_until)
+    cells = read_conditioned(adata, reading, condition_key, shared_until)
     places = places_of(adata, keys, layer)
     require_free(adata, keys, places, overwrite=overwrite)
     recipes = recipes_of(method, mass_key, score=score, growth=growth)
@@ -228,6 +246,7 @@ def flow(
         require_partners(cells)
     decoder = fitted_decoder(adata, cells.x, cells.use_rep, layer)
     target = target_of(adata, copy=copy)
+    cells, samples = with_samples(cells, align=align_samples)
     problem = chosen(cells, recipes, growth, score=score, seed=seed, progress=progress)
     fitted = fit(
         problem.snapshots,
@@ -241,7 +260,7 @@ def flow(
     ).with_decoder(decoder)
     times = inferred_times(cells)
     record = record_of(fitted, cells, adata.obs_names.to_numpy(), times, scale=problem.recipe.scale)
-    record |= problem.entries | {"written": listed(keys, places)}
+    record |= problem.entries | samples | {"written": listed(keys, places)}
     staged = staged_of(keys, record, times, cells, decoder)
     write(target, staged, remove=written(target, keys))
     return target if copy else None

@@ -60,7 +60,7 @@ def record_of(
         "model": pack(fitted),
         "history": dict(fitted.history),
         "plans": plain(named_plans(fitted.plans, cells)),
-        "fingerprint": fingerprint(names, cells.x, times, ~cells.timed),
+        "fingerprint": fingerprint(names, cells.as_read, times, ~cells.timed),
     }
     if cells.conditions is not None:
         record["conditions"] = json.dumps(cells.conditions.state())
