@@ -63,7 +63,7 @@ def examine_samples(adata: AnnData, cells: Cells, apart: Collection[str]) -> Ite
             where,
             found,
             "at least two samples at some time, as replicates",
-            "Without them, batch cannot be told from time, and what is said by sample is by cell."
+            "Without them, batch cannot be separated from time, and intervals are by cell."
             " If there are replicates, pass the column that tells them apart.",
             "warning",
         )

@@ -78,7 +78,7 @@ def _words(
         within = " of one condition" if cells.conditions is not None else ""
         return (
             f"{head}, and no time has two{within} with 10 cells: no replicates,"
-            " so batch cannot be told from time."
+            " so batch cannot be separated from time."
         )
     said = (
         f"{head}. Two of one time lie {np.nanmean(found.between):.3g} apart (energy distance"
