@@ -54,6 +54,7 @@ COUPLINGS = {
     "Entropic": couplings.Entropic(sigma=0.5),
     "Exact": couplings.Exact(),
     "Independent": couplings.Independent(),
+    "Lineage": couplings.Lineage(),
     "Minibatch": couplings.Minibatch(batch_size=64, n_batches=50),
     "Sparse": couplings.Sparse(tol=1e-4),
     "Unbalanced": couplings.Unbalanced(),

@@ -25,7 +25,7 @@ FAMILIES = {"couplings", "densities", "fields", "metrics", "objectives", "paths"
 #: joins them.
 SHARED = {"base", "chain", "dynamics", "ladder"}
 #: Members that choose among others, or wrap one.
-CHOOSERS = {"auto", "dynamics", "minibatch"}
+CHOOSERS = {"auto", "dynamics", "lineage", "minibatch"}
 
 #: Only these know what an AnnData is.
 ON_ANNDATA_FOLDERS = {

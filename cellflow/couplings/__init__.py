@@ -5,6 +5,7 @@ from cellflow.couplings.base import Coupling
 from cellflow.couplings.entropic import Entropic
 from cellflow.couplings.exact import Exact
 from cellflow.couplings.independent import Independent
+from cellflow.couplings.lineage import Lineage
 from cellflow.couplings.minibatch import Minibatch
 from cellflow.couplings.sparse import Sparse
 from cellflow.couplings.unbalanced import Unbalanced
@@ -15,6 +16,7 @@ __all__ = [
     "Entropic",
     "Exact",
     "Independent",
+    "Lineage",
     "Minibatch",
     "Sparse",
     "Unbalanced",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import Plan
 from cellflow.core.population import Population
 
-__all__ = ["Cloud", "Coupling", "cloud"]
+__all__ = ["Cloud", "Coupling", "cloud", "with_sigma"]
 
 
 @runtime_checkable
@@ -38,3 +39,17 @@ def cloud(population: Population, centre: FloatArray) -> Cloud:
     rows = np.flatnonzero(population.weight > 0)
     weight = population.weight[rows]
     return Cloud(rows, population.x[rows].astype(np.float64) - centre, weight / weight.sum())
+
+
+def with_sigma(coupling: Coupling, sigma: float) -> Coupling:
+    """Replace `sigma="auto"` of a coupling, and of one that it wraps."""
+    changed: dict[str, Any] = {}
+    if getattr(coupling, "sigma", None) == "auto":
+        changed["sigma"] = sigma
+    for name in ("coupling", "inner"):
+        wrapped = getattr(coupling, name, None)
+        if isinstance(wrapped, Coupling):
+            changed[name] = with_sigma(wrapped, sigma)
+    if not changed:
+        return coupling
+    return replace(coupling, **changed)  # type: ignore[type-var] # a dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -88,8 +88,10 @@ class Minibatch:
         rng: np.random.Generator,
     ) -> tuple[IntArray, IntArray, FloatArray, float]:
         """Solve one batch: rows, columns and mass of its edges, and its total."""
+        # Cells were drawn by their weights, and count equally now.
+        equal = np.ones(self.batch_size)
         plan = self.inner(
-            Population(source.x[rows], source.time), Population(target.x[columns], target.time)
+            replace(source.part(rows), weight=equal), replace(target.part(columns), weight=equal)
         )
         if isinstance(plan, EdgePlan):
             return rows[plan.i], columns[plan.j], plan.mass, plan.total

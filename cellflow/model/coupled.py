@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
-from cellflow.core._progress import is_shown
 from cellflow.core._settings import guarded
 from cellflow.core._threads import torch_threads
-from cellflow.core.conditions import scaled_time, shared_conditions
+from cellflow.core.conditions import scaled_time
 from cellflow.core.frame import Frame, Scale
-from cellflow.core.plans import BlockPlan, EdgePlan, Plan
+from cellflow.core.plans import EdgePlan, Plan
 from cellflow.core.population import Clock, Population, Snapshots
-from cellflow.couplings import Auto, Coupling
 from cellflow.errors import InputError
 from cellflow.model.base import FittedDynamics
 from cellflow.model.description import coupling_from, describe
 from cellflow.model.recipe import Recipe
 from cellflow.model.recipes import DEFAULT, by_name
+from cellflow.model.solving import solve_plans
 from cellflow.paths import Path
 from cellflow.paths.chain import Chains
 
@@ -39,8 +36,6 @@ __all__ = [
 
 #: The time in which noise becomes cells.
 NOISE_TIME = Clock(0.0, 1.0, 1.0, 1.0)
-
-logger = logging.getLogger("cellflow")
 
 
 class PreparedPath(NamedTuple):
@@ -192,82 +187,6 @@ def couple_again(flow: FittedDynamics, snapshots: Snapshots) -> list[Plan]:
         A plan could not be computed.
     """
     return solve_plans(flow.frame.snapshots_to_model(snapshots), coupling_from(flow.recipe))[0]
-
-
-def solve_plans(
-    snapshots: Snapshots,
-    coupling: Coupling,
-    *,
-    progress: bool | None = False,
-) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
-    """Solve the plan of every interval on the whole populations, or on those of each condition.
-
-    Returns the plans, and a summary of each by `"0.0_to_24.0"`. A progress bar and a line of the
-    log name the solver before it starts.
-    """
-    plans = []
-    summaries = {}
-    intervals = snapshots.intervals
-    with tqdm(
-        desc="plans", total=len(intervals), unit="plan", disable=not is_shown(progress)
-    ) as bar:
-        for source, target in intervals:
-            key = f"{source.time}_to_{target.time}"
-            start = time.perf_counter()
-            inside = _solved if snapshots.n_context == 0 else _solved_inside
-            plan, choice = inside(source, target, coupling, key, bar)
-            plans.append(plan)
-            summaries[key] = choice | _facts(plan) | {"seconds": time.perf_counter() - start}
-            bar.update()
-    return plans, summaries
-
-
-def _facts(plan: Plan) -> dict[str, Any]:
-    n, m = plan.shape
-    facts = {"n_source": n, "n_target": m, "cost": plan.cost, "gap": plan.gap}
-    return facts | {"total": plan.total}
-
-
-def _solved(
-    source: Population, target: Population, coupling: Coupling, key: str, bar: tqdm[None]
-) -> tuple[Plan, dict[str, Any]]:
-    """One plan, with the coupling that solved it and why it was chosen."""
-    reason = "as the recipe says"
-    if isinstance(coupling, Auto):
-        coupling, reason = coupling.choose(len(source), len(target), source.x.shape[1])
-    name = type(coupling).__name__
-    sizes = f"{len(source):,} x {len(target):,} cells"
-    bar.set_postfix_str(f"{key}: {sizes}, {name}")
-    logger.info("plan %s: %s, by %s (%s)", key, sizes, name, reason)
-    plan = coupling(source.expected(target.time), target)
-    logger.info("plan %s: cost %.4g, gap %s", key, plan.cost, plan.gap)
-    return plan, {"coupling": describe(coupling), "reason": reason}
-
-
-def _solved_inside(
-    source: Population, target: Population, coupling: Coupling, key: str, bar: tqdm[None]
-) -> tuple[Plan, dict[str, Any]]:
-    """A plan inside each condition, weighted by its share of the source cells."""
-    plans = []
-    rows = []
-    columns = []
-    conditions = {}
-    for k, (_, here, there) in enumerate(shared_conditions(source, target)):
-        name = str(k)  # in the order of `shared_conditions`; features may be too many for a name
-        plan, choice = _solved(
-            source.part(here), target.part(there), coupling, f"{key}, condition {name}", bar
-        )
-        plans.append(plan)
-        rows.append(here)
-        columns.append(there)
-        conditions[name] = choice | _facts(plan)
-    shares = np.array([source.weight[here].sum() for here in rows])
-    joined = BlockPlan((len(source), len(target)), plans, rows, columns, shares)
-    return joined, {
-        "coupling": describe(coupling),
-        "reason": "inside each condition",
-        "conditions": conditions,
-    }
 
 
 def beside_noise(snapshots: Snapshots, recipe: Recipe, frame: Frame) -> tuple[Snapshots, Coupled]:

@@ -10,7 +10,8 @@ from typing import Any
 from cellflow.core._warn import warn
 from cellflow.core.frame import Scale
 from cellflow.core.population import Clock
-from cellflow.couplings import Coupling
+from cellflow.couplings import Coupling, Lineage
+from cellflow.couplings.base import with_sigma
 from cellflow.errors import InputError, InputTypeError
 from cellflow.fields import MLP, Builder
 from cellflow.fields.dynamics import head_order
@@ -198,20 +199,52 @@ class Recipe:
         Parameters
         ----------
         coupling
-            Replaces that of the method. `couplings.Unbalanced` lets cells have more or fewer
+            Replaces that of the method, or what `couplings.Lineage` wraps in it.
+            `couplings.Unbalanced` lets cells have more or fewer
             descendants than others; the growth of a balanced plan is equal for all cells, except
             where `Population.growth` says otherwise.
         growth
             Network of the rate, with one output.
         """
         grown = self.with_head("growth", Head(growth, growth_matching, along="log_weight"))
+        if coupling is not None and isinstance(self.coupling, Lineage):
+            coupling = replace(self.coupling, coupling=coupling)
         return grown if coupling is None else replace(grown, coupling=coupling)
+
+    def with_lineage(self, strength: float = 1.0) -> Recipe:
+        """Return the same method with a coupling informed by barcodes (`couplings.Lineage`).
+
+        Parameters
+        ----------
+        strength
+            Largest cost of a pair inside a clone, in units of the mean cost of independent pairs;
+            the smaller, the less barcodes are trusted.
+
+        Raises
+        ------
+        InputError
+            A recipe that generates and couples nothing, or a strength that is not positive.
+
+        Examples
+        --------
+        >>> from cellflow.recipes import ot_cfm
+        >>> ot_cfm().with_lineage().coupling
+        Lineage(coupling=Auto(tol=0.001), strength=1.0, n_neighbors='auto')
+        """
+        if self.generates:
+            msg = (
+                f"The recipe {self.name!r} generates cells from noise and couples nothing, so"
+                " barcodes cannot inform it. Expected a method that moves cells, such as"
+                " 'curved-cfm'."
+            )
+            raise InputError(msg)
+        if isinstance(self.coupling, Lineage):
+            return replace(self, coupling=replace(self.coupling, strength=strength))
+        return replace(self, coupling=Lineage(self.coupling, strength=strength))
 
     def resolved(self, clock: Clock) -> Recipe:
         """Replace every `sigma="auto"` by the number that it stands for in this experiment."""
-        coupling = self.coupling
-        if getattr(coupling, "sigma", None) == "auto":
-            coupling = replace(coupling, sigma=clock.sigma)  # type: ignore[type-var] # a dataclass
+        coupling = with_sigma(self.coupling, clock.sigma)
         return replace(self, coupling=coupling, path=self.path.resolved(clock))
 
     @property

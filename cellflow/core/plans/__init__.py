@@ -4,6 +4,7 @@ from cellflow.core.plans.base import Plan, Side
 from cellflow.core.plans.blocks import BlockPlan
 from cellflow.core.plans.edges import EdgePlan
 from cellflow.core.plans.growing import GrowingPairs, growing_pairs, log_factors, mass_at
+from cellflow.core.plans.mixed import MixedPlan, mixed
 from cellflow.core.plans.potentials import PotentialPlan
 from cellflow.core.plans.product import ProductPlan
 
@@ -11,6 +12,7 @@ __all__ = [
     "BlockPlan",
     "EdgePlan",
     "GrowingPairs",
+    "MixedPlan",
     "Plan",
     "PotentialPlan",
     "ProductPlan",
@@ -18,4 +20,5 @@ __all__ = [
     "growing_pairs",
     "log_factors",
     "mass_at",
+    "mixed",
 ]

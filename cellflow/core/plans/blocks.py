@@ -10,6 +10,7 @@ import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans.base import AliasTable, Plan, Side
+from cellflow.core.plans.mixed import MixedPlan
 from cellflow.core.plans.potentials import PotentialPlan
 from cellflow.errors import CouplingError
 
@@ -106,7 +107,7 @@ class BlockPlan:
         gaps = [plan.gap for plan in self.plans if plan.gap is not None]
         if len(gaps) < len(self.plans):
             return None
-        if any(isinstance(plan, PotentialPlan) for plan in self.plans):
+        if any(isinstance(plan, PotentialPlan | MixedPlan) for plan in self.plans):
             return max(gaps)
         excess = self.masses @ [g * plan.cost for g, plan in zip(gaps, self.plans, strict=True)]
         return float(excess) / (self.cost * self.total) if self.cost > 0 else 0.0
