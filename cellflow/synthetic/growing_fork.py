@@ -71,10 +71,12 @@ class GrowingFork:
         How far the mean of the kind of A is above that of B before the fork. Far above `sd`, a
         position tells the fate of its cells; with 0 it tells nothing; below 0, the ways to A and B
         cross behind the fork, which snapshots do not show and barcodes do.
+    marker
+        How far the mean of the kind of A is above that of B in the third dimension, at all times.
     sd
         :math:`\varsigma`, standard deviation of the offsets.
     n_dims
-        Dimension, at least 2; there is nothing but the offsets in the third and later ones.
+        Dimension, at least 2, or 3 with a marker; other dimensions have the offsets only.
     onset
         Time at which the treatment begins.
     speed_factors, growth_factors
@@ -102,6 +104,7 @@ class GrowingFork:
     trunk_growth: float = 0.6
     fork: float = 1.0
     separation: float = 1.0
+    marker: float = 0.0
     sd: float = 0.3
     n_dims: int = 2
     onset: float = 1.0
@@ -116,8 +119,8 @@ class GrowingFork:
         if min(self.shares) <= 0:
             msg = f"shares={self.shares}; expected two positive numbers."
             raise InputError(msg)
-        if self.n_dims < 2:
-            msg = f"n_dims={self.n_dims}; expected at least 2, the plane of the fork."
+        if self.n_dims < 2 + bool(self.marker):
+            msg = f"n_dims={self.n_dims}; expected at least 2, or 3 with a marker."
             raise InputError(msg)
         if self.lost not in {"", *self.ends}:
             msg = f"lost={self.lost!r}; expected '', 'A' or 'B'."
@@ -278,7 +281,8 @@ class GrowingFork:
         along = np.array(self.speeds) * self._lasts(t, np.array(self.speed_factors))
         means = (along[:, None] * self._directions)[self._kind_ends]
         means[:, 0] += self.trunk_speed * min(t, self.fork)
-        means[:, 1] += np.array([0.5, -0.5]) * self.separation
+        for axis, distance in ((1, self.separation), (2, self.marker)):
+            means[:, axis : axis + 1] += np.array([[0.5], [-0.5]]) * distance
         return np.asarray(means)
 
     def _log_joint(self, t: float, x: FloatArray) -> FloatArray:

@@ -96,6 +96,15 @@ def test_ways_cross_where_the_separation_is_negative():
         np.testing.assert_allclose(crossing.fates(t, x[above])[:, end], 1.0, atol=1e-2)
 
 
+def test_a_marker_tells_the_fate_in_the_third_dimension():
+    """Its posterior is that of two Gaussians at a distance."""
+    system = GrowingFork(separation=0.0, marker=0.6, n_dims=3)
+    x = system.sample(500, [0.5], np.random.default_rng(0))[0].x
+    expected = 1 / (1 + np.exp(-0.6 * x[:, 2] / system.sd**2))
+    np.testing.assert_allclose(system.fates(0.5, x)[:, 0], expected)
+    np.testing.assert_allclose(expected.mean(), 0.5, atol=0.05)
+
+
 def test_other_dimensions_have_the_offsets_only():
     system = GrowingFork(n_dims=5)
     x = system.sample(4000, [3.0], np.random.default_rng(0))[0].x
@@ -109,6 +118,7 @@ def test_other_dimensions_have_the_offsets_only():
     [
         ({"shares": (0.0, 1.0)}, "expected two positive"),
         ({"n_dims": 1}, "at least 2"),
+        ({"marker": 0.5}, "3 with a marker"),
         ({"lost": "C"}, "expected '', 'A' or 'B'"),
         ({"lost": "A", "onset": 2.0}, "after the fork"),
     ],
