@@ -1,10 +1,11 @@
 """Intervals of ensembles where the truth is known, and how often they cover it.
 
     python benchmarks/coverage.py --out coverage.jsonl [--parts velocities growth fates samples
-    speed] [--seeds 100] [--members 5] [--cells 200] [--table]
+    speed] [--seeds 100] [--members 5] [--cells 200] [--steps 400] [--table]
 
-Every seed is a fresh data set and a fresh ensemble. Intervals of 90 % are means over members plus
-and minus a t quantile of their standard error (`cellflow.core._spread`).
+Every seed is a fresh data set and a fresh ensemble, trained for fewer steps than by default.
+Intervals of 90 % are means over members plus and minus a t quantile of their standard error
+(`cellflow.core._spread`).
 
 - velocities: at fresh cells of the snapshots and halfway between them, every coordinate by itself;
   and their mean over the population. Systems with a smooth closed form.
@@ -29,7 +30,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -42,13 +43,12 @@ from cellflow.core._spread import Spread, spread
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Population, Snapshots
 from cellflow.model.fitting import fit
-from cellflow.model.flow import Flow
+from cellflow.model.base import FittedDynamics
 from cellflow.synthetic import Experiment, GrowingFork
 
 #: Systems with smooth velocities.
-SMOOTH: dict[str, synthetic.System] = {
+SMOOTH: dict[str, Any] = {
     "uniform motion": synthetic.GaussianToGaussian(shift=(2.0, 0.0), stretch=(1.0, 1.0)),
-    "GaussianToGaussian": synthetic.GaussianToGaussian(),
     "OrnsteinUhlenbeck": synthetic.OrnsteinUhlenbeck(),
 }
 APART = GrowingFork(growths=(0.9, 0.3), separation=3.0, fork=0.0)
@@ -59,6 +59,28 @@ LEVEL = 0.9
 PARTS = ("velocities", "growth", "fates", "samples", "speed")
 
 Row = dict[str, Any]
+
+
+class Given(NamedTuple):
+    """What a part is run with."""
+
+    seed: int
+    n_cells: int
+    n_members: int
+    steps: int
+
+    def rng(self, *part: int) -> np.random.Generator:
+        """Random numbers of a part."""
+        return np.random.default_rng([self.seed, *part])
+
+    def members(
+        self, snapshots: Snapshots, recipe: recipes.Recipe | None = None
+    ) -> tuple[FittedDynamics, ...]:
+        """Flows of an ensemble that is fitted to snapshots."""
+        recipe = recipes.by_name(recipes.DEFAULT) if recipe is None else recipe
+        short = replace(recipe, training=replace(recipe.training, steps=self.steps))
+        found = fit(snapshots, short, n_members=self.n_members, random_state=self.seed)
+        return found.members
 
 
 def judged(found: Spread, truth: FloatArray | float) -> Row:
@@ -72,7 +94,7 @@ def judged(found: Spread, truth: FloatArray | float) -> Row:
 
 
 def of_velocities(
-    members: tuple[Flow, ...], system: synthetic.System, x: FloatArray, t: float
+    members: tuple[FittedDynamics, ...], system: Any, x: FloatArray, t: float
 ) -> Iterator[Row]:
     """Velocities of cells, coordinate by coordinate, and their mean over the cells."""
     each = np.stack([member.velocity(x, t) for member in members])
@@ -81,43 +103,40 @@ def of_velocities(
     yield {"quantity": "mean velocity"} | judged(spread(each.mean(axis=1)), truth.mean(axis=0))
 
 
-def velocities(seed: int, n_cells: int, n_members: int) -> Iterator[Row]:
+def velocities(given: Given) -> Iterator[Row]:
     """The smooth systems."""
     for k, (name, system) in enumerate(SMOOTH.items()):
-        rng = np.random.default_rng([seed, 1, k])
-        found = fit(
-            system.sample(n_cells, system.times, rng), n_members=n_members, random_state=seed
-        )
+        rng = given.rng(1, k)
+        members = given.members(system.sample(given.n_cells, system.times, rng))
         times = np.array(system.times)
         for t in [*times.tolist(), *(0.5 * (times[1:] + times[:-1])).tolist()]:
-            x = system.sample(n_cells, [t], rng)[0].x
-            for row in of_velocities(found.members, system, x, t):
+            x = system.sample(given.n_cells, [t], rng)[0].x
+            for row in of_velocities(members, system, x, t):
                 yield {"system": name, "time": t} | row
 
 
-def growth(seed: int, n_cells: int, n_members: int) -> Iterator[Row]:
+def growth(given: Given) -> Iterator[Row]:
     """Two branches that grow at different rates."""
-    rng = np.random.default_rng([seed, 2])
-    snapshots = APART.sample(n_cells, APART.times, rng)
-    recipe = recipes.uot_cfm(tau=3.0)
-    members = fit(snapshots, recipe, n_members=n_members, random_state=seed).members
+    rng = given.rng(2)
+    snapshots = APART.sample(given.n_cells, APART.times, rng)
+    members = given.members(snapshots, recipes.uot_cfm(tau=3.0))
     for t in (0.5, *BETWEEN):
         about = {"system": "two branches", "time": t}
         for branch in (0, 1):
-            x = APART.placed(t, np.full(n_cells, branch), rng)
+            x = APART.placed(t, np.full(given.n_cells, branch), rng)
             each = np.array([member.head("growth", x, t).mean() for member in members])
             row = judged(spread(each), APART.branch_growths(t)[branch])
             yield about | {"quantity": "growth of a branch"} | row
-        x = APART.sample(n_cells, [t], rng)[0].x
+        x = APART.sample(given.n_cells, [t], rng)[0].x
         for row in of_velocities(members, APART, x, t):
             yield about | row
 
 
-def fates(seed: int, n_cells: int, n_members: int) -> Iterator[Row]:
+def fates(given: Given) -> Iterator[Row]:
     """Fates of a population that forks."""
-    rng = np.random.default_rng([seed, 3])
-    snapshots = FORK.sample(n_cells, FORK.times, rng)
-    members = fit(snapshots, n_members=n_members, random_state=seed).members
+    rng = given.rng(3)
+    snapshots = FORK.sample(given.n_cells, FORK.times, rng)
+    members = given.members(snapshots)
     shares = np.array([probability_of_a(member, snapshots) for member in members])
     for k, population in enumerate(snapshots.populations[:2]):
         truth = FORK.fates(population.time, population.x)[:, 0].mean()
@@ -125,7 +144,7 @@ def fates(seed: int, n_cells: int, n_members: int) -> Iterator[Row]:
         yield row | judged(spread(shares[:, k]), truth)
 
 
-def probability_of_a(flow: Flow, snapshots: Snapshots) -> FloatArray:
+def probability_of_a(flow: FittedDynamics, snapshots: Snapshots) -> FloatArray:
     """Mean probability of branch A of the cells of the first two snapshots."""
     x = np.concatenate([p.x for p in snapshots.populations])
     at = np.repeat(snapshots.times, [len(p) for p in snapshots.populations])
@@ -135,40 +154,40 @@ def probability_of_a(flow: Flow, snapshots: Snapshots) -> FloatArray:
     return np.array([found.probability[at == t, 0].mean() for t in snapshots.times[:2]])
 
 
-def samples(seed: int, n_cells: int, n_members: int) -> Iterator[Row]:
+def samples(given: Given) -> Iterator[Row]:
     """Halves of samples beside halves of cells, where samples differ."""
-    rng = np.random.default_rng([seed, 4])
+    rng = given.rng(4)
     experiment = Experiment({"control": FORK}, n_samples=4, shift=0.2, composition=0.2)
-    taken = experiment.take(n_cells // 4, FORK.times, rng)
-    whole = []
+    taken = experiment.take(given.n_cells // 4, FORK.times, rng)
+    whole: list[Population] = []
     for t in FORK.times:
         here = [sample for sample in taken if sample.time == t]
-        number = np.repeat(np.arange(4) + 4 * len(whole), n_cells // 4)
+        number = np.repeat(np.arange(4) + 4 * len(whole), given.n_cells // 4)
         whole.append(Population(np.concatenate([s.x for s in here]), t, sample=number))
     by_sample = Snapshots(tuple(whole))
     by_cell = Snapshots(tuple(replace(p, sample=None) for p in whole))
     for name, snapshots in {"by sample": by_sample, "by cell": by_cell}.items():
-        members = fit(snapshots, n_members=n_members, random_state=seed).members
+        members = given.members(snapshots)
         for t in BETWEEN:
-            x = FORK.sample(n_cells, [t], rng)[0].x
+            x = FORK.sample(given.n_cells, [t], rng)[0].x
             for row in of_velocities(members, FORK, x, t):
                 yield {"system": f"fork, {name}", "time": t} | row
 
 
-def speed(seed: int, n_cells: int, n_members: int) -> Iterator[Row]:
+def speed(given: Given) -> Iterator[Row]:
     """Seconds of one fit and of an ensemble."""
-    rng = np.random.default_rng([seed, 5])
-    for n, d in ((n_cells, 2), (500, 10), (3000, 50)):
+    rng = given.rng(5)
+    for n, d in ((given.n_cells, 2), (500, 10), (3000, 50)):
         at = np.repeat(np.arange(4.0), n)
         snapshots = Snapshots.from_arrays(rng.standard_normal((4 * n, d)) + at[:, None], at)
         seconds = []
-        for k in (1, n_members):
+        for k in (1, given.n_members):
             start = time.perf_counter()
-            fit(snapshots, n_members=k, random_state=seed)
+            fit(snapshots, n_members=k, random_state=given.seed)
             seconds.append(time.perf_counter() - start)
         yield {
             "system": f"4 x {n} cells, {d} dims",
-            "quantity": f"{n_members} members beside one flow",
+            "quantity": f"{given.n_members} members beside one flow",
             "seconds_one": seconds[0],
             "seconds": seconds[1],
         }
@@ -201,16 +220,18 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--cells", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--table", action="store_true")
-    given = parser.parse_args()
-    kept = records.Records(given.out, ("part", "seed", "members", "cells"))
+    options = parser.parse_args()
+    kept = records.Records(options.out, ("part", *Given._fields))
     functions = {f.__name__: f for f in (velocities, growth, fates, samples, speed)}
-    for seed in range(given.first, 0 if given.table else given.first + given.seeds):
-        for part in given.parts:
-            about = {"part": part, "seed": seed, "members": given.members, "cells": given.cells}
-            if tuple(about.values()) not in kept:
-                rows = functions[part](seed, given.cells, given.members)
-                kept.add(*[about | row for row in rows])
+    last = options.first if options.table else options.first + options.seeds
+    for seed in range(options.first, last):
+        given = Given(seed, options.cells, options.members, options.steps)
+        for part in options.parts:
+            if (part, *given) not in kept:
+                about = {"part": part} | given._asdict()
+                kept.add(*[about | row for row in functions[part](given)])
     tables(kept.frame())
 
 

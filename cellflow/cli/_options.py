@@ -81,6 +81,8 @@ N_DIMS = option("--n-dims", "Leading dimensions to use; all by default.", "N", t
 WEIGHT_KEY = option("--weight-key", "Column of obs with weights of the cells.", "COLUMN")
 MASS_KEY = option("--mass-key", "Column of obs with sizes of the populations.", "COLUMN")
 GROWTH_KEY = option("--growth-key", "Column of obs with prior growth rates.", "COLUMN")
+SAMPLE_KEY = option("--sample-key", "Column of obs with samples (animal, dish).", "COLUMN")
+LINEAGE_KEY = option("--lineage-key", "Column of obs or key of obsm with barcodes.", "KEY")
 LAYER = option("--layer", "Expression that positions are decoded to; X by default.", "NAME")
 FORCE_REP = switch("--force-rep", "Accept an embedding for drawing as representation.")
 

@@ -21,6 +21,8 @@ _CHECK = [
     shared.WEIGHT_KEY,
     shared.MASS_KEY,
     shared.GROWTH_KEY,
+    shared.SAMPLE_KEY,
+    shared.LINEAGE_KEY,
     shared.FORCE_REP,
 ]
 #: The exit code of input that cannot be used.

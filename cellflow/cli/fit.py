@@ -23,6 +23,9 @@ _FLOW = [
     shared.MASS_KEY,
     option("--growth", "none, prior, learn or auto.", "NAME", default="none"),
     shared.GROWTH_KEY,
+    shared.SAMPLE_KEY,
+    shared.LINEAGE_KEY,
+    option("--n-members", "Flows to fit; several give intervals.", "N", type=int, default=1),
     shared.FORCE_REP,
     switch("--score", "Learn the score too, for stochastic questions."),
     option(
