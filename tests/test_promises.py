@@ -52,6 +52,7 @@ def everything(adata):
     cf.bench.holdout(adata, "hours", methods=QUICK, metrics=("w1", "energy"))
     reported(adata)
     cf.bench.tune(adata, "hours", methods=QUICK)
+    CALLS["bench.lineage"](adata)
     return [*results, cf.get.density(adata), cf.get.diagnosis(adata)]
 
 
@@ -87,9 +88,31 @@ def everything_but_densities(adata):
     return [*results, cf.get.flow(adata), cf.get.velocity(adata, ["gene1"])]
 
 
+CLONES = {
+    "lineage_key": "clone",
+    "cluster_key": "kind",
+    "methods": QUICK,
+    "network": False,
+    "n_bootstrap": 100,
+}
+
+
+def barcoded(adata):
+    """The same cells in 30 clones of two fates."""
+    if not isinstance(adata, ad.AnnData):
+        return adata
+    adata = adata.copy()
+    adata.obs["clone"] = np.arange(adata.n_obs) % 30
+    adata.obs["kind"] = np.where(np.arange(adata.n_obs) % 2, "a", "b")
+    return adata
+
+
 CALLS = {
     "bench.holdout": lambda a, **kw: cf.bench.holdout(
         a, kw.pop("time_key", "hours"), methods=QUICK, metrics="w1", **kw
+    ),
+    "bench.lineage": lambda a, **kw: cf.bench.lineage(
+        barcoded(a), kw.pop("time_key", "hours"), **(CLONES | kw)
     ),
     "bench.literature": lambda a, **kw: cf.bench.literature(
         "eb", **({"data": a, "methods": QUICK, "seeds": 0} | kw)
@@ -206,7 +229,10 @@ AFTER_A_FIT = [
 FAILURES = {
     "NaN": (
         nan_in_positions,
-        ["bench.holdout", "bench.tune", "tl.density", "tl.flow", "tl.translate", *AFTER_A_FIT],
+        [
+            *("bench.holdout", "bench.lineage", "bench.tune", "tl.density", "tl.flow"),
+            *("tl.translate", *AFTER_A_FIT),
+        ],
         {},
         r"obsm\['X_pca'\]",
         r"1 NaN \(first: cell 'cell5', column 2\)",
@@ -230,7 +256,7 @@ FAILURES = {
     ),
     "no representation": (
         no_representation,
-        ["bench.holdout", "bench.tune", "tl.flow"],
+        ["bench.holdout", "bench.lineage", "bench.tune", "tl.flow"],
         {},
         r"obsm\['X_pca'\]",
         "is missing",
@@ -318,7 +344,7 @@ FAILURES = {
     ),
     "foreign key": (
         foreign_results,
-        ["bench.holdout", "bench.tune", "tl.flow"],
+        ["bench.holdout", "bench.lineage", "bench.tune", "tl.flow"],
         {"key_added": "mine"},
         r"uns\['mine'\]",
         "was not written by",
@@ -326,7 +352,7 @@ FAILURES = {
     ),
     "bad name": (
         untouched,
-        ["bench.holdout", "bench.tune", "tl.density", "tl.flow"],
+        ["bench.holdout", "bench.lineage", "bench.tune", "tl.density", "tl.flow"],
         {"key_added": "a/b"},
         "key_added",
         "'a/b'",
@@ -334,7 +360,7 @@ FAILURES = {
     ),
     "no such column": (
         untouched,
-        ["bench.holdout", "bench.tune", "tl.density", "tl.flow"],
+        ["bench.holdout", "bench.lineage", "bench.tune", "tl.density", "tl.flow"],
         {"time_key": "hour"},
         r"obs\['hour'\]",
         "is missing",

@@ -19,7 +19,7 @@ DEFAULT = "cellflow"
 PRIOR = "cf_growth_prior"
 _MAX_LENGTH = 100
 #: What a record in `uns` may be.
-Kind: TypeAlias = Literal["fit", "densities", "benchmark", "choice"]
+Kind: TypeAlias = Literal["fit", "densities", "benchmark", "choice", "clones"]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ _MARKS: dict[str, Kind] = {
     "densities": "densities",
     "clouds": "benchmark",
     "recipe": "choice",
+    "folds": "clones",
     "fingerprint": "fit",
     "table": "benchmark",
 }
@@ -31,6 +32,7 @@ _CALLED: dict[str | None, str] = {
     "densities": "densities of snapshots",
     "benchmark": "a held-out benchmark",
     "choice": "the choice of a method",
+    "clones": "a benchmark by clones",
     None: "another result of cellflow",
 }
 

@@ -1,0 +1,85 @@
+"""Choice of how far barcodes are trusted in a coupling, on clones that may be seen."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+from cellflow.core._typing import BoolArray
+from cellflow.couplings import Lineage
+from cellflow.evaluation.assumptions import Assumption
+from cellflow.evaluation.clones import ClonalCells
+from cellflow.evaluation.clones_fates import of_neighbours, plan_fates
+from cellflow.evaluation.clones_measures import Truth, brier
+from cellflow.model.fitting import couple
+from cellflow.model.recipes import Recipe
+
+__all__ = ["Strength", "choose_strength", "strength_of", "with_clones"]
+
+#: `couplings.Lineage.strength`; None for that of the recipe.
+Strength: TypeAlias = "float | None"
+#: Parts of the seen clones, of which each is hidden in turn.
+_N_PARTS = 3
+
+
+def with_clones(recipe: Recipe, strength: Strength) -> Recipe:
+    """Return the recipe with a coupling that is informed by clones; see `couplings.Lineage`.
+
+    A recipe that has one already keeps its other arguments.
+    """
+    if strength is not None:
+        return recipe.with_lineage(strength)
+    return recipe if isinstance(recipe.coupling, Lineage) else recipe.with_lineage()
+
+
+def strength_of(recipe: Recipe) -> float:
+    """The strength of a recipe with clones."""
+    assert isinstance(recipe.coupling, Lineage)
+    return float(recipe.coupling.strength)
+
+
+def choose_strength(
+    cells: ClonalCells,
+    seen: BoolArray,
+    assumed: Assumption,
+    strengths: tuple[Strength, ...],
+    until: float | None,
+    rng: np.random.Generator,
+) -> Strength:
+    """Choose the strength by clones that may be seen, a third of which is hidden in turn.
+
+    The strength with the smallest Brier score of the hidden third is chosen, predicted by the
+    plans of the nearest cells; no network is fitted. Of a single strength nothing is chosen.
+
+    Parameters
+    ----------
+    cells
+        The cells.
+    seen
+        Which clones may be seen, `(n_clones,)`.
+    assumed
+        The recipe, with what it assumes about growth.
+    strengths
+        What to choose from.
+    until
+        See `ClonalCells.informed`.
+    rng
+        Of the thirds.
+    """
+    if len(strengths) == 1:
+        return strengths[0]
+    place = rng.permutation(cells.unit.max() + 1) % _N_PARTS
+    part = place[cells.unit]
+    scores = np.zeros(len(strengths))
+    for k in range(_N_PARTS):
+        inner = cells.observations.part((seen & (part == k))[cells.observations.clone])
+        if len(inner) == 0:
+            continue
+        truth = Truth(cells.counts[inner.clone], (0, 1), 0.5)
+        there = assumed.snapshots(cells.informed(seen & (part != k), until))
+        for n, strength in enumerate(strengths):
+            plans = couple(there, with_clones(assumed.recipe, strength), progress=False).plans
+            found = of_neighbours(plan_fates(cells, plans), cells.snapshots)[inner.cell]
+            scores[n] += len(inner) * brier(found, truth, np.ones((1, len(inner))))[0]
+    return strengths[int(scores.argmin())]

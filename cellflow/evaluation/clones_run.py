@@ -1,0 +1,251 @@
+"""Plans and fits of every fold of clones, and the fates that they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from cellflow.core._random import stream
+from cellflow.core._typing import BoolArray, FloatArray, IntArray
+from cellflow.core.population import Snapshots
+from cellflow.evaluation.assumptions import Growth
+from cellflow.evaluation.clones import ClonalCells, Observations
+from cellflow.evaluation.clones_choice import (
+    Strength,
+    choose_strength,
+    strength_of,
+    with_clones,
+)
+from cellflow.evaluation.clones_fates import (
+    clones_of_neighbours,
+    flow_fates,
+    majority,
+    nearest_labels,
+    of_neighbours,
+    plan_fates,
+)
+from cellflow.evaluation.clones_plans import Shared, chance, precision, shared_of
+from cellflow.evaluation.clones_scores import Method
+from cellflow.evaluation.growth import choose_growth
+from cellflow.model.fitting import couple, fit
+from cellflow.model.recipes import Recipe
+
+__all__ = [
+    "CHANCE",
+    "CLONES",
+    "LABELS",
+    "MAJORITY",
+    "Folds",
+    "Found",
+    "Setting",
+    "baselines",
+    "predicted",
+]
+
+#: Baselines.
+LABELS = Method("nearest labelled cells", "baseline")
+CLONES = Method("clones of the nearest cells", "baseline")
+MAJORITY = Method("shares of all cells", "baseline")
+CHANCE = Method("independent pairs", "baseline")
+#: What predicts fates by a method: its plans, the same as a mean over the nearest cells, its flow.
+PLANS = "plans"
+AROUND = "plans of the nearest cells"
+FLOW = "flow"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is predicted, and how.
+
+    Parameters
+    ----------
+    recipe
+        The method.
+    growth
+        What it assumes about growth; chosen without any clone.
+    strengths
+        Strengths of the coupling to choose from; see `choose_strength`.
+    until
+        Last time at which cells have barcodes; None for all times.
+    network
+        Whether the flow is fitted, beside the plans.
+    n_neighbors
+        Neighbours that vote; None for the square root of the number of cells.
+    seed
+        Of the fits.
+    """
+
+    recipe: Recipe
+    growth: Growth
+    strengths: tuple[Strength, ...]
+    until: float | None
+    network: bool
+    n_neighbors: int | None
+    seed: int
+
+
+@dataclass(eq=False)
+class Found:
+    """Predictions for the observed cells, and how much mass stays in its clone.
+
+    Parameters
+    ----------
+    shares
+        By method, `(m, n_labels)`.
+    inside
+        By method, one array for each interval; see `precision`.
+    strengths
+        Chosen strength of each fold; empty for baselines.
+    """
+
+    shares: dict[Method, FloatArray] = field(default_factory=dict)
+    inside: dict[Method, list[FloatArray]] = field(default_factory=dict)
+    strengths: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """Clones of each fold, with what is scored in it.
+
+    Parameters
+    ----------
+    cells
+        The cells.
+    fold
+        Number of the fold in which each clone is hidden, `(n_clones,)`.
+    """
+
+    cells: ClonalCells
+    fold: IntArray
+
+    @property
+    def n(self) -> int:
+        """How many."""
+        return int(self.fold.max()) + 1
+
+    @property
+    def observations(self) -> Observations:
+        """Of all folds."""
+        return self.cells.observations
+
+    def seen(self, k: int) -> BoolArray:
+        """Clones that may be seen where fold `k` is hidden."""
+        return np.asarray(self.fold != k)
+
+    def hidden(self, k: int) -> IntArray:
+        """Rows of the observations whose clone is hidden in fold `k`."""
+        return np.flatnonzero(self.fold[self.observations.clone] == k)
+
+    def shared(self, interval: int) -> Shared:
+        """Pairs of a cell and a clone whose precision is measured."""
+        return shared_of(self.cells, interval)
+
+    @property
+    def n_intervals(self) -> int:
+        """How many intervals there are."""
+        return len(self.cells.snapshots) - 1
+
+
+def baselines(folds: Folds, n_neighbors: int | None) -> Found:
+    """Predictions without a plan."""
+    cells = folds.cells
+    rows = folds.observations.cell
+    found = Found()
+    found.shares[LABELS] = nearest_labels(cells, n_neighbors)[rows]
+    found.shares[MAJORITY] = majority(cells)[rows]
+    by_clones = np.empty((len(rows), len(cells.names)))
+    for k in range(folds.n):
+        here = folds.hidden(k)
+        by_clones[here] = clones_of_neighbours(cells, folds.seen(k), n_neighbors)[rows[here]]
+    found.shares[CLONES] = by_clones
+    found.inside[CHANCE] = [chance(cells, folds.shared(i)) for i in range(folds.n_intervals)]
+    return found
+
+
+def predicted(
+    folds: Folds, setting: Setting, name: str, tick: Callable[[str], None] = lambda _: None
+) -> Found:
+    """Predictions of one method, without clones and with those of the other folds.
+
+    Parameters
+    ----------
+    folds
+        The cells and their folds.
+    setting
+        The method.
+    name
+        What its rows are called.
+    tick
+        Called with a text after all plans and fits of a fold, and of the method without clones.
+    """
+    cells = folds.cells
+    found = Found()
+    choice = choose_growth(
+        cells.uninformed, setting.recipe, setting.growth, random_state=setting.seed, progress=False
+    ).best
+    plain = _solved(folds, choice.snapshots(cells.uninformed), choice.recipe, setting)
+    _take(found, folds, plain, name, None)
+    tick(name)
+    for k in range(folds.n):
+        seen = folds.seen(k)
+        strength = choose_strength(
+            cells, seen, choice, setting.strengths, setting.until, stream(setting.seed, k)
+        )
+        recipe = with_clones(choice.recipe, strength)
+        found.strengths.append(strength_of(recipe))
+        solved = _solved(
+            folds, choice.snapshots(cells.informed(seen, setting.until)), recipe, setting
+        )
+        _take(found, folds, solved, name, k)
+        tick(f"{name}, fold {k + 1}")
+    return found
+
+
+class _Solved(NamedTuple):
+    """Predictions by the plans of one fold, and by its fit."""
+
+    shares: dict[str, FloatArray]  # of all cells, by what predicts
+    inside: list[FloatArray]  # precision in each interval
+
+
+def _solved(folds: Folds, snapshots: Snapshots, recipe: Recipe, setting: Setting) -> _Solved:
+    """Solve the plans of a recipe, fit it where that is asked for, and predict all cells."""
+    cells = folds.cells
+    coupled = couple(snapshots, recipe, progress=False)
+    plans = plan_fates(cells, coupled.plans)
+    shares = {
+        PLANS: plans,
+        AROUND: of_neighbours(plans, cells.snapshots, setting.n_neighbors),
+    }
+    inside = [
+        precision(cells, plan, folds.shared(interval))
+        for interval, plan in enumerate(coupled.plans)
+    ]
+    if setting.network:
+        flow = fit(
+            snapshots, recipe, random_state=setting.seed, plans=coupled, progress=False
+        )  # fmt: skip
+        shares[FLOW] = flow_fates(cells, flow)
+    return _Solved(shares, inside)
+
+
+def _take(found: Found, folds: Folds, solved: _Solved, name: str, k: int | None) -> None:
+    """Keep what is scored in fold `k`; everything where no clone was seen."""
+    informed = k is not None
+    there = folds.observations
+    rows = np.arange(len(there)) if k is None else folds.hidden(k)
+    for what, shares in solved.shares.items():
+        method = Method(f"{name}: {what}", "model", informed)
+        own = found.shares.setdefault(method, np.full((len(there), shares.shape[1]), np.nan))
+        own[rows] = shares[there.cell[rows]]
+    kept = found.inside.setdefault(
+        Method(f"{name}: {PLANS}", "model", informed),
+        [np.full(len(values), np.nan) for values in solved.inside],
+    )
+    for interval, values in enumerate(solved.inside):
+        clone = folds.shared(interval).clone
+        hidden = np.ones(len(clone), dtype=bool) if k is None else folds.fold[clone] == k
+        kept[interval][hidden] = values[hidden]
