@@ -42,8 +42,8 @@ from cellflow.analysis.fates import fates as find_fates
 from cellflow.core._spread import Spread, spread
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Population, Snapshots
-from cellflow.model.fitting import fit
 from cellflow.model.base import FittedDynamics
+from cellflow.model.fitting import fit
 from cellflow.synthetic import Experiment, GrowingFork
 
 #: Systems with smooth velocities.

@@ -145,6 +145,7 @@ class Cells:
                     growth=None if self.growth is None else self.growth[rows],
                     sample=None if self.sample is None else self.sample[rows],
                     lineage=None if self.lineage is None else self.lineage[rows],
+                    removed=None if self.measured is None else (self.measured - self.x)[rows],
                 )
             )
         return Snapshots(tuple(populations))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from cellflow.core._random import stream
-from cellflow.core._typing import IntArray
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.population import Population, Snapshots
 
 __all__ = ["halves"]
@@ -19,6 +20,10 @@ def halves(snapshots: Snapshots, n: int, seed: int) -> list[Snapshots]:
     Of every snapshot and condition, one half of a pair has every other unit of a random order. A
     unit is a sample where at least two are known there, else a cell; one alone is in both halves. A
     sample is in the same half at all times, as far as both halves have samples at each.
+
+    Where offsets of samples were removed, so was most of what samples differ by. A half gets back
+    how far the mean offset of its cells is from that of all cells of the snapshot and condition:
+    halves then lie as far apart as their samples were measured.
 
     Parameters
     ----------
@@ -35,9 +40,28 @@ def halves(snapshots: Snapshots, n: int, seed: int) -> list[Snapshots]:
         sides: dict[int, int] = {}
         rows = [_rows(p, sides, rng) for p in snapshots.populations]
         for side in (0, 1):
-            parts = [p.part(r[side]) for p, r in zip(snapshots.populations, rows, strict=True)]
+            parts = [_half(p, r[side]) for p, r in zip(snapshots.populations, rows, strict=True)]
             found.append(Snapshots(tuple(parts)))
     return found[:n]
+
+
+def _half(population: Population, rows: IntArray) -> Population:
+    """Some of the cells, at the mean offset of their samples."""
+    part = population.part(rows)
+    if population.removed is None or part.removed is None:
+        return part
+    x = part.x.astype(np.float64)
+    for stratum in _strata(population, np.arange(len(population))):
+        here = np.flatnonzero(np.isin(rows, stratum))
+        of_all = _mean(population.removed[stratum], population.weight[stratum])
+        x[here] += _mean(part.removed[here], part.weight[here]) - of_all
+    return replace(part, x=x.astype(part.x.dtype), removed=None)
+
+
+def _mean(values: FloatArray, weight: FloatArray) -> FloatArray:
+    """Weighted mean; that of all rows where none has weight."""
+    mean: FloatArray = np.average(values, axis=0, weights=weight + np.finfo(np.float64).tiny)
+    return mean
 
 
 def _rows(

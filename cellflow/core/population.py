@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Clock", "Pairs", "Population", "Snapshots"]
 
+#: What cells may have beside positions and weights.
+_BESIDE = ("context", "growth", "sample", "lineage", "removed")
+
 
 @dataclass(frozen=True, eq=False)
 class Population:
@@ -49,6 +52,8 @@ class Population:
     lineage
         Which clones each cell belongs to, 0 or 1, shape `(n, n_clones)`, sparse by rows, or None.
         A column is the same clone in all snapshots.
+    removed
+        Offset of its sample that was subtracted from each position, shape `(n, d)`, or None.
     """
 
     x: FloatArray
@@ -60,6 +65,7 @@ class Population:
     growth: FloatArray | None = None
     sample: IntArray | None = None
     lineage: csr_matrix | None = None
+    removed: FloatArray | None = None
 
     def __post_init__(self) -> None:
         time = as_number("time", self.time)
@@ -81,7 +87,7 @@ class Population:
             if getattr(self, name) is not None:
                 values = as_array(f"{name} {at}", getattr(self, name), shape=shape)
                 object.__setattr__(self, name, values.astype(np.float64))
-        for name in ("context", "growth", "sample", "lineage"):
+        for name in _BESIDE:
             values = getattr(self, name)
             if values is not None and values.shape[0] != n:
                 msg = f"{name} {at} has shape {values.shape}; expected a row for each of {n} cells."
@@ -97,11 +103,8 @@ class Population:
 
     def part(self, rows: IntArray) -> Population:
         """Some of the cells, with their weights in proportion."""
-        beside = ("context", "growth", "sample", "lineage")
-        kept = {name: _rows(getattr(self, name), rows) for name in beside}
-        return replace(
-            self, x=self.x[rows], weight=self.weight[rows], index=self.index[rows], **kept
-        )
+        names = ("x", "weight", "index", *_BESIDE)
+        return replace(self, **{name: _rows(getattr(self, name), rows) for name in names})
 
     def expected(self, time: float) -> Population:
         """The same cells, weighted by the mass of their descendants at a time, as `growth` has it.

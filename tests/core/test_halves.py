@@ -81,6 +81,38 @@ def test_copies_of_a_cell_are_in_one_half():
     assert not set(first[0].index.tolist()) & set(second[0].index.tolist())
 
 
+def test_halves_get_back_what_their_samples_differ_by():
+    """Of samples with names of their own at each time, a half has the mean that was measured."""
+    sample = np.repeat(np.arange(4), 10)
+    offset = RNG.normal(size=(4, 2)) * 5.0
+    offset -= offset.mean(axis=0)
+    aligned = RNG.normal(size=(40, 2))
+    populations = [
+        Population(aligned, t, sample=sample + 4 * int(t), removed=offset[sample])
+        for t in (0.0, 1.0)
+    ]
+    for half in halves(Snapshots(tuple(populations)), 4, seed=0):
+        for p in half.populations:
+            measured = (aligned + offset[sample])[p.index]
+            np.testing.assert_allclose(p.x.mean(axis=0), measured.mean(axis=0), atol=1e-12)
+            apart = p.x - aligned[p.index]
+            np.testing.assert_allclose(apart, apart[:1].repeat(20, axis=0), atol=1e-12)
+            assert p.removed is None
+
+
+def test_offsets_stay_removed_where_halves_are_by_cell():
+    """One sample a condition: both halves have its offset, and stay where they are."""
+    condition = np.repeat([0.0, 1.0], 10)[:, None]
+    removed = np.repeat([[3.0, 0.0], [-3.0, 1.0]], 10, axis=0)
+    populations = [
+        _population(20, t, context=condition, removed=removed, sample=np.repeat([0, 1], 10))
+        for t in (0.0, 1.0)
+    ]
+    for half in halves(Snapshots(tuple(populations)), 2, seed=0):
+        for p, whole in zip(half.populations, populations, strict=True):
+            np.testing.assert_allclose(p.x, whole.x[p.index], atol=1e-12)
+
+
 def test_the_spread_between_halves_is_the_standard_error_of_the_mean():
     """Of the mean of normal numbers, exactly: E se^2 = 1 / n over many pairs of halves."""
     n = 20
