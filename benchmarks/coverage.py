@@ -1,7 +1,7 @@
 """Intervals of ensembles where the truth is known, and how often they cover it.
 
     python benchmarks/coverage.py --out coverage.jsonl [--parts velocities growth fates samples
-    speed] [--seeds 100] [--members 5] [--cells 200] [--steps 400] [--table]
+    shared speed] [--seeds 100] [--members 5] [--cells 200] [--steps 400] [--table]
 
 Every seed is a fresh data set and a fresh ensemble, trained for fewer steps than by default.
 Intervals of 90 % are means over members plus and minus a t quantile of their standard error
@@ -17,6 +17,8 @@ Intervals of 90 % are means over members plus and minus a t quantile of their st
 - samples: the same fork, four samples a time, each shifted as a whole and with a composition of its
   own; velocities when members are halves of the samples, and when they are halves of the cells, as
   if cells were replicates.
+- shared: the mean displacement of a population in uniform motion, by bootstrap weights of the cells
+  on one plan that all draws share, without a network: why members have plans of their own.
 - speed: seconds of one fit and of an ensemble, one after the other.
 
 `covered` is the share of the intervals with the truth in them, `by_set` its standard error over
@@ -42,6 +44,7 @@ from cellflow.analysis.fates import fates as find_fates
 from cellflow.core._spread import Spread, spread
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Population, Snapshots
+from cellflow.couplings import Sparse
 from cellflow.model.base import FittedDynamics
 from cellflow.model.fitting import fit
 from cellflow.synthetic import Experiment, GrowingFork
@@ -56,7 +59,7 @@ FORK = GrowingFork()
 #: Halfway between snapshots behind the fork.
 BETWEEN = (1.5, 2.5, 3.5)
 LEVEL = 0.9
-PARTS = ("velocities", "growth", "fates", "samples", "speed")
+PARTS = ("velocities", "growth", "fates", "samples", "shared", "speed")
 
 Row = dict[str, Any]
 
@@ -174,6 +177,21 @@ def samples(given: Given) -> Iterator[Row]:
                 yield {"system": f"fork, {name}", "time": t} | row
 
 
+def shared(given: Given) -> Iterator[Row]:
+    """Bootstrap weights on one plan."""
+    rng = given.rng(6)
+    ends = [Population(rng.normal(size=(given.n_cells, 2)) + t, t) for t in (0.0, 1.0)]
+    plan = Sparse()(*ends)
+    i, j = plan.sample(50 * given.n_cells, rng)
+    moved = ends[1].x[j] - ends[0].x[i]
+    draws = []
+    for _ in range(given.n_members):
+        weights = rng.exponential(size=(2, given.n_cells))
+        draws.append(np.average(moved, axis=0, weights=np.sqrt(weights[0, i] * weights[1, j])))
+    row = {"system": "uniform motion", "quantity": "mean velocity, one plan for all"}
+    yield row | judged(spread(np.array(draws)), 1.0)
+
+
 def speed(given: Given) -> Iterator[Row]:
     """Seconds of one fit and of an ensemble."""
     rng = given.rng(5)
@@ -224,7 +242,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     kept = records.Records(options.out, ("part", *Given._fields))
-    functions = {f.__name__: f for f in (velocities, growth, fates, samples, speed)}
+    functions = {f.__name__: f for f in (velocities, growth, fates, samples, shared, speed)}
     last = options.first if options.table else options.first + options.seeds
     for seed in range(options.first, last):
         given = Given(seed, options.cells, options.members, options.steps)
