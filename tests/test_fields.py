@@ -70,6 +70,7 @@ def fits():
 CALLS = {
     "age": [lambda a: cf.tl.age(a, n_times=3)],
     "ancestors": [lambda a: cf.tl.ancestors(a, "side")],
+    "calibrate": [lambda a: cf.tl.calibrate(a, lineage_key="clone")],
     "density": [lambda a: cf.tl.density(a, "hours", method="gmm")],
     "diagnose": [lambda a: cf.tl.diagnose(a, n_cells=20)],
     "fates": [lambda a: cf.tl.fates(a, "side")],

@@ -156,6 +156,16 @@ class Keys:
         return self.own("fate_mass")
 
     @property
+    def fates_calibrated(self) -> str:
+        """`obsm`: probabilities of fates after calibration."""
+        return self.own("fates_calibrated")
+
+    @property
+    def fate_sets(self) -> str:
+        """`obsm`: which fates are in the set of each cell."""
+        return self.own("fate_sets")
+
+    @property
     def commitment_time(self) -> str:
         """`obs`: expected time until each cell is committed to a fate."""
         return self.own("commitment_time")
@@ -210,6 +220,8 @@ class Keys:
             ("obs", self.terminal),
             ("obs", self.commitment_time),
             ("obs", self.fate_mass),
+            ("obsm", self.fates_calibrated),
+            ("obsm", self.fate_sets),
             ("obsp", self.transitions),
             *(
                 place

@@ -234,6 +234,7 @@ FIT = {
         ),
         _optional(_GROUP),
     ),
+    "calibration": _optional(_group(by=_TEXT, names=_NAMES, words=_TEXT, table=_TABLE)),
     "made_for": _optional(Entry("a group of hashes", _is_hashes)),
     "samples": _optional(SAMPLES),
 }

@@ -108,6 +108,7 @@ def amended(
     more: Mapping[str, Any],
     *,
     made_for: Mapping[str, np.ndarray] | None = None,
+    outdated: Iterable[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """Return the record of a fit with more entries.
 
@@ -122,11 +123,14 @@ def amended(
     made_for
         By the `obsm` key of arrows or paths: hashes of the coordinates that they belong to; see
         `rows_hash`.
+    outdated
+        (slot, key) of what is removed now, to be taken off the list.
     """
     record = record_of(adata, keys)
     if made_for:
         record["made_for"] = dict(record.get("made_for", {})) | dict(made_for)
-    return record | dict(more) | {"written": listed(keys, written(adata, keys) | set(places))}
+    there = written(adata, keys) - set(outdated) | set(places)
+    return record | dict(more) | {"written": listed(keys, there)}
 
 
 def load_flow(adata: AnnData, keys: Keys, fields: Networks | None = None) -> Flow:

@@ -1,5 +1,6 @@
-"""Values and tables of an AnnData: flow, densities, growth, samples, trajectories, velocities."""
+"""Values and tables of an AnnData: flow, fates, growth, samples, trajectories, velocities."""
 
+from cellflow.get._calibration import calibration
 from cellflow.get._density import density
 from cellflow.get._diagnosis import diagnosis
 from cellflow.get._fates import fates
@@ -11,6 +12,7 @@ from cellflow.get._transition_matrix import transition_matrix
 from cellflow.get._velocity import velocity
 
 __all__ = [
+    "calibration",
     "density",
     "diagnosis",
     "fates",

@@ -10,14 +10,14 @@ from cellflow.adapter.cells import Cells
 from cellflow.adapter.columns import column_of
 from cellflow.adapter.findings import settle
 from cellflow.adapter.fitted import read_cells
-from cellflow.adapter.hashes import require_made_for
-from cellflow.adapter.keys import DEFAULT, Keys, where_of
+from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.record import record_of
+from cellflow.adapter.stored_fates import column_again, read_fates
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.errors import InputError, MissingKeyError
+from cellflow.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,41 +85,16 @@ def _read(
     adata: AnnData, keys: Keys, record: dict[str, Any], cells: Cells, *, backward: bool
 ) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """What the record says of fates, and the values by their columns in the table."""
-    call = "ancestors" if backward else "fates"
-    again = f"cf.tl.{call}(adata, ...{keys.argument})"
-    name = keys.lineages(backward=backward)
-    if call not in record or name not in adata.obsm:
-        msg = f"adata has no {call} of the fit in adata.uns[{keys.uns!r}]. Expected: call {again}."
-        raise MissingKeyError(msg)
-    about = dict(record[call])
-    where = f"adata.obsm[{name!r}]"
-    width = len(about.get("names", ()))
+    again = f"cf.tl.{'ancestors' if backward else 'fates'}(adata, ...{keys.argument})"
+    found = read_fates(adata, keys, record, cells, backward=backward)
     values = {
-        "probability": np.asarray(adata.obsm[name], dtype=np.float64),
-        "sd": _column(adata, "obsm", keys.fates_sd(backward=backward), again),
-        "entropy": _column(adata, "obs", keys.fate_entropy(backward=backward), again),
+        "probability": found.probability,
+        "sd": found.sd,
+        "entropy": column_again(adata, "obs", keys.fate_entropy(backward=backward), again),
     }
     if not backward:
-        values["commitment_time"] = _column(adata, "obs", keys.commitment_time, again)
-    shape = (adata.n_obs, width)
-    if values["probability"].shape != shape or values["sd"].shape != shape:
-        msg = (
-            f"{where} has shape {values['probability'].shape}; expected {shape}, as"
-            f" adata.uns[{keys.uns!r}][{call!r}] says. Compute it again: {again}."
-        )
-        raise InputError(msg)
-    known = record.get("made_for", {})
-    if name in known:
-        about_it = {"what": where, "basis": where_of(cells.use_rep), "again": again}
-        require_made_for(known[name], adata.obs_names.to_numpy(), cells.x, **about_it)
-    return about, values
-
-
-def _column(adata: AnnData, slot: str, name: str, again: str) -> FloatArray:
-    if name not in getattr(adata, slot):
-        msg = f"adata.{slot}[{name!r}] is missing. Compute it again: {again}."
-        raise MissingKeyError(msg)
-    return np.asarray(getattr(adata, slot)[name], dtype=np.float64)
+        values["commitment_time"] = column_again(adata, "obs", keys.commitment_time, again)
+    return dict(found.about), values
 
 
 def _by_cell(adata: AnnData, about: dict[str, Any], values: dict[str, FloatArray]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Compute on an AnnData: fit a flow to its cells, and evaluate it."""
 
 from cellflow.tl._age import age
+from cellflow.tl._calibrate import calibrate
 from cellflow.tl._density import density
 from cellflow.tl._diagnose import diagnose
 from cellflow.tl._fates import ancestors, fates
@@ -21,6 +22,7 @@ from cellflow.tl._velocity import velocity
 __all__ = [
     "age",
     "ancestors",
+    "calibrate",
     "density",
     "diagnose",
     "fates",

@@ -93,11 +93,14 @@ def write_fates(
         warn(msg, InputWarning)
     staged = _staged(found, cells, targets, fitted.keys, asked, about["names"], colours)
     name = fitted.keys.lineages(backward=asked.backward)
+    stale = _stale(fitted.keys, asked) & written(adata, fitted.keys)
+    made_for = {name: rows_hash(fitted.x)}
     record = amended(
-        adata, fitted.keys, places, {asked.entry: about}, made_for={name: rows_hash(fitted.x)}
+        adata, fitted.keys, places, {asked.entry: about}, made_for=made_for, outdated=stale
     )
+    if not asked.backward:
+        record.pop("calibration", None)
     staged["uns"] = staged.get("uns", {}) | {fitted.keys.uns: record}
-    stale = {_colour_place(fitted.keys, asked)} & written(adata, fitted.keys)
     write(target, staged, remove=stale)
     return target if copy else None
 
@@ -143,6 +146,12 @@ def _places(keys: Keys, asked: Asked, *, with_colours: bool) -> list[tuple[str, 
     if not asked.backward:
         places += [("obs", keys.commitment_time), ("obs", keys.fate_mass)]
     return places + [_colour_place(keys, asked)] * with_colours
+
+
+def _stale(keys: Keys, asked: Asked) -> set[tuple[str, str]]:
+    """(slot, key) of what belongs to older fates."""
+    calibrated = {("obsm", keys.fates_calibrated), ("obsm", keys.fate_sets)}
+    return {_colour_place(keys, asked)} | (set() if asked.backward else calibrated)
 
 
 def _colour_place(keys: Keys, asked: Asked) -> tuple[str, str]:

@@ -1,0 +1,98 @@
+"""Calibration of fates as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.read import require_anndata
+from cellflow.adapter.record import record_of
+from cellflow.core._arguments import check_arguments
+from cellflow.core._settings import guarded
+from cellflow.errors import MissingKeyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["calibration"]
+
+
+@guarded
+def calibration(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
+    """Return the reliability of the fates, which `cf.tl.calibrate` found, as a table.
+
+    A reliability diagram is `observed` against `predicted`, with `low` and `high` as error bars.
+
+    Parameters
+    ----------
+    adata
+        Cells whose fates were calibrated.
+    key
+        `key_added` of the fit.
+
+    Returns
+    -------
+    By clones, one row for each `stage`, `fate` and `bin`. The stage is `"before"`, or `"after"`
+    calibration, by clones that were kept out of it; the fate is `"most probable"` for that of each
+    cell, or a name. `n_cells` and `n_clones` in the bin, mean `predicted` probability, `observed`
+    share, and its interval from `low` to `high`.
+
+    By composition, one row for each `stage`, `time` of an earlier snapshot and `fate`: `n_cells`,
+    share of the descendants `predicted`, share `observed` at the end, `low` and `high`. After
+    calibration, by offsets of the other snapshots.
+
+    `attrs` has what `uns["cellflow"]["calibration"]` says, as plain values, `errors` among it, a
+    list of one entry for each stage and fate: the expected calibration error `ece`, from `low` to
+    `high`, and the error that right probabilities would show by `chance`. By composition, of each
+    stage and time: the `distance` of the shares in total variation, and that by `chance`.
+
+    Raises
+    ------
+    MissingKeyError
+        No fit under this key, or no calibration.
+
+    See Also
+    --------
+    cellflow.tl.calibrate
+
+    Examples
+    --------
+    >>> table = cf.get.calibration(adata)  # doctest: +SKIP
+    >>> table.attrs["temperature"], table.attrs["words"]  # doctest: +SKIP
+    """
+    check_arguments(calibration, locals())
+    require_anndata(adata)
+    keys = Keys(key)
+    record = record_of(adata, keys)
+    if "calibration" not in record:
+        msg = (
+            f"adata.uns[{key!r}] has no calibration of fates. Expected: call"
+            f" cf.tl.calibrate(adata{keys.argument})."
+        )
+        raise MissingKeyError(msg)
+    found = dict(record["calibration"])
+    table = _table(found.pop("table"))
+    table.attrs = {name: _plain(value) for name, value in found.items()}
+    return table
+
+
+def _table(stored: pd.DataFrame) -> pd.DataFrame:
+    """The same after a file, which may change the index and the types of text."""
+    import pandas as pd
+
+    table: pd.DataFrame = stored.reset_index(drop=True)
+    for name in ("stage", "fate"):
+        values = table[name].astype(object)
+        table[name] = pd.Categorical(values, pd.unique(values))
+    return table
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "to_dict"):
+        return value.to_dict("records")
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value
