@@ -181,7 +181,7 @@ def test_right_predictions_err_by_chance():
     np.testing.assert_allclose(ece, chance, rtol=0.15)
 
 
-@pytest.mark.parametrize(("temperature", "least"), [(1.0, 0.9), (2.0, 0.85)])
+@pytest.mark.parametrize(("temperature", "least"), [(1.0, 0.9), (2.0, 0.87)])
 def test_intervals_of_the_error_cover_it(temperature, least):
     large = simulated(50_000, temperature, seed=99, cells=1)
     true = Reliability.of(large, large.predicted, 10).ece[0] if temperature != 1.0 else 0.0

@@ -20,7 +20,7 @@ MOST_PROBABLE = "most probable"
 #: Draws of the bootstrap at a time.
 _AT_ONCE = 100
 #: Multiples of the gaps that were found, of which those are kept that explain them.
-_FACTORS = np.linspace(0.0, 3.0, 61)
+_FACTORS = np.linspace(0.0, 3.0, 151)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +128,10 @@ class Reliability:
         above = np.stack([(shown(factor) >= found).mean(axis=0) for factor in _FACTORS])
         below = np.stack([(shown(factor) <= found).mean(axis=0) for factor in _FACTORS])
         below /= np.maximum(below[0], 1.0 / n_boot)
-        low = _FACTORS[(above > tail).argmax(axis=0)]
-        high = _FACTORS[len(_FACTORS) - 1 - (below >= tail)[::-1].argmax(axis=0)]
+        # The neighbours outside, so that the steps between multiples shorten no interval.
+        last = len(_FACTORS) - 1
+        low = _FACTORS[np.maximum((above > tail).argmax(axis=0) - 1, 0)]
+        high = _FACTORS[np.minimum(last + 1 - (below >= tail)[::-1].argmax(axis=0), last)]
         return low * found, np.minimum(high * found, 1.0)
 
     def _noise(self, size: int, rng: np.random.Generator) -> FloatArray:
