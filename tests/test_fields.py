@@ -63,7 +63,12 @@ def fits():
     scored = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, copy=True)
     generating = cf.tl.flow(adata, "hours", method=fm(training=BRIEF), copy=True)
     growing = cf.tl.flow(adata, "hours", method=quick_recipe(), growth="learn", copy=True)
-    return {"flow": adata, "generate": generating, "growth": growing, "": scored}
+    fated = scored.copy()
+    fated.obs["half"] = np.where(fated.obsm["X_pca"][:, 2] > 0, "a", "b")
+    fated.obs["clone"] = fated.obs["half"] + (np.arange(90) % 9).astype(str)
+    cf.tl.fates(fated, "half")
+    made = {"generate": generating, "growth": growing, "calibrate": fated}
+    return {"flow": adata, "": scored} | made
 
 
 #: Of each function: calls `(adata) -> result or None`, which add all listed fields together.
@@ -107,7 +112,7 @@ CALLS = {
     ],
 }
 #: Symbols in shapes that are not sizes of the AnnData.
-SIZES = {"n_fates": 2, "d": 4, "n_pcs": 4, "n_umap": 2, "n_times": 3, "n_rep": 2}
+SIZES = {"n_fates": 2, "n_labels": 2, "d": 4, "n_pcs": 4, "n_umap": 2, "n_times": 3, "n_rep": 2}
 #: Columns of `obs` that a result keeps.
 KEPT = {
     "refine": {

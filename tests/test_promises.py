@@ -79,13 +79,24 @@ def everything_but_densities(adata):
         cf.tl.refine(adata, adata[:30].copy(), time=12.0),
     ]
     cf.tl.flow(adata, "hours", method=GENERATOR, key_added="noise")
+    calibrated = with_clones(adata.copy())
+    cf.tl.calibrate(calibrated, lineage_key="clone")
     halves = adata.copy()
     halves.obs["half"] = np.arange(adata.n_obs) % 2
     results += [
         cf.tl.generate(adata, time=12.0, n_obs=30, key="noise"),
         cf.tl.translate(halves, "half", source=0, target=1, method=QUICK),
     ]
-    return [*results, cf.get.flow(adata), cf.get.velocity(adata, ["gene1"])]
+    results += [cf.get.flow(adata), cf.get.velocity(adata, ["gene1"])]
+    return [*results, cf.get.calibration(calibrated)]
+
+
+def with_clones(adata):
+    """Fates of two types, and clones of one type each."""
+    adata.obs["type"] = np.where(adata.obsm["X_pca"][:, 2] > 0, "a", "b")
+    adata.obs["clone"] = adata.obs["type"] + (np.arange(adata.n_obs) % 15).astype(str)
+    cf.tl.fates(adata, "type")
+    return adata
 
 
 CLONES = {
@@ -127,6 +138,7 @@ CALLS = {
     ),
     "tl.flow": lambda a, **kw: cf.tl.flow(a, kw.pop("time_key", "hours"), method=QUICK, **kw),
     "tl.age": cf.tl.age,
+    "tl.calibrate": lambda a, **kw: cf.tl.calibrate(a, **({"lineage_key": "clone"} | kw)),
     "tl.ancestors": lambda a, **kw: cf.tl.ancestors(a, **({"groupby": "hours"} | kw)),
     "tl.fates": lambda a, **kw: cf.tl.fates(a, **({"groupby": "hours"} | kw)),
     "tl.density": lambda a, **kw: cf.tl.density(a, kw.pop("time_key", "hours"), method="gmm", **kw),
@@ -146,6 +158,7 @@ CALLS = {
     ),
     "tl.sample": lambda a, **kw: cf.tl.sample(a, **({"time": 12.0, "n_obs": 5} | kw)),
     "tl.simulate": lambda a, **kw: cf.tl.simulate(a, **({"cells": [3], "n_times": 3} | kw)),
+    "get.calibration": cf.get.calibration,
     "get.density": cf.get.density,
     "get.diagnosis": cf.get.diagnosis,
     "tl.generate": lambda a, **kw: cf.tl.generate(a, **({"time": 12.0, "n_obs": 5} | kw)),
@@ -231,7 +244,7 @@ FAILURES = {
         nan_in_positions,
         [
             *("bench.holdout", "bench.lineage", "bench.tune", "tl.density", "tl.flow"),
-            *("tl.translate", *AFTER_A_FIT),
+            *("tl.calibrate", "tl.translate", *AFTER_A_FIT),
         ],
         {},
         r"obsm\['X_pca'\]",
@@ -240,7 +253,7 @@ FAILURES = {
     ),
     "other positions": (
         other_positions,
-        AFTER_A_FIT,
+        ["tl.calibrate", *AFTER_A_FIT],
         {},
         r"obsm\['X_pca'\]",
         "other values for",
@@ -280,7 +293,10 @@ FAILURES = {
     ),
     "no such fit": (
         untouched,
-        ["get.diagnosis", "get.flow", "tl.generate", *AFTER_A_FIT],
+        [
+            *("get.calibration", "get.diagnosis", "get.flow", "tl.calibrate", "tl.generate"),
+            *AFTER_A_FIT,
+        ],
         {"key": "celflow"},
         "'celflow'",
         "holds no fit",

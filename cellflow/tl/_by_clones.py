@@ -190,7 +190,7 @@ def _words(entry: Mapping[str, Any], names: list[str], level: float) -> str:
     elif high < 1.0:
         kind = "probabilities were not certain enough"
     else:
-        kind = "probabilities cannot be told from right ones by it"
+        kind = "probabilities may be right"
     top = entry["errors"].groupby("fate").get_group(MOST_PROBABLE).set_index("stage")
     ece = {
         stage: "{ece:.3f} [{low:.3f}, {high:.3f}], {chance:.3f} by chance".format(**row)

@@ -90,18 +90,14 @@ def test_rows_sum_to_one_and_temperature_keeps_their_order(offsets):
     q = fitted(judged, offsets=offsets).scaling(judged.log_predicted)
     np.testing.assert_allclose(q.sum(axis=1), 1.0)
     if not offsets:
-        np.testing.assert_array_equal(
-            np.argsort(q, axis=1), np.argsort(judged.predicted, axis=1)
-        )
+        np.testing.assert_array_equal(np.argsort(q, axis=1), np.argsort(judged.predicted, axis=1))
 
 
 def test_predictions_without_information_reach_the_limit():
     judged = simulated(300)
     order = np.random.default_rng(1).permutation(300)
     shuffled = np.repeat(judged.predicted[::3][order], 3, axis=0)
-    other = Judged(
-        shuffled[:, ::-1], judged.outcome, judged.weight, judged.unit, MANY, judged.rows
-    )
+    other = Judged(shuffled[:, ::-1], judged.outcome, judged.weight, judged.unit, MANY, judged.rows)
     fit = fitted(other, offsets=False)
     assert fit.scaling.temperature > 4.0
     wrong = Judged(
@@ -139,9 +135,7 @@ def slow_ece(judged, probability, n_bins=10):
     found = []
     for p, y in zip(probability.T, judged.outcome.T, strict=True):
         edges = np.minimum((p * n_bins).astype(int), n_bins - 1)
-        gaps = [
-            abs((judged.weight * (p - y))[edges == b].sum()) for b in range(n_bins)
-        ]
+        gaps = [abs((judged.weight * (p - y))[edges == b].sum()) for b in range(n_bins)]
         found.append(sum(gaps) / judged.weight.sum())
     return found
 
@@ -158,9 +152,7 @@ def test_errors_are_those_of_a_slow_loop_and_of_the_table():
     )
     found = Reliability.of(judged, judged.predicted, 10)
     np.testing.assert_allclose(found.ece[1:], slow_ece(judged, judged.predicted))
-    even = Judged(
-        judged.predicted, judged.outcome, np.ones(240), judged.unit, MANY, judged.rows
-    )
+    even = Judged(judged.predicted, judged.outcome, np.ones(240), judged.unit, MANY, judged.rows)
     found = Reliability.of(even, judged.predicted, 10)
     table = found.table(["a", "b", "c"], 0.9)
     for name, ece in zip(["most probable", "a", "b", "c"], found.ece, strict=True):

@@ -105,9 +105,7 @@ def test_the_order_of_the_cells_does_not_matter(cloned):
     np.testing.assert_allclose(
         other.obsm["cf_fates_calibrated"], cloned.obsm["cf_fates_calibrated"][order]
     )
-    np.testing.assert_array_equal(
-        other.obsm["cf_fate_sets"], cloned.obsm["cf_fate_sets"][order]
-    )
+    np.testing.assert_array_equal(other.obsm["cf_fate_sets"], cloned.obsm["cf_fate_sets"][order])
     pd.testing.assert_frame_equal(cf.get.calibration(other), cf.get.calibration(cloned))
 
 
@@ -204,6 +202,28 @@ def test_the_lineage_key_of_the_fit_is_taken(cloned):
     assert cloned.uns["cellflow"]["calibration"]["lineage_key"] == "clone"
 
 
+def test_clones_of_the_coupling_judge_nothing(cloned, frozen):
+    """Unless they were kept out, and have a column of their own."""
+    out = cloned.obs["clone"].str[-1].isin(["0", "1"]).to_numpy()
+    cloned.obs["seen"] = cloned.obs["clone"].where(~out)
+    cloned.obs["unseen"] = cloned.obs["clone"].where(out)
+    method = quick_recipe().with_lineage()
+    cf.tl.flow(cloned, "hours", method=method, lineage_key="seen")
+    cf.tl.fates(cloned)
+    n = cloned.obs["clone"].nunique()
+    seen = cloned.obs["seen"].nunique()
+    for key, said in (("clone", f"{seen} of {n} clones"), (None, f"{seen} of {seen} clones")):
+        with frozen(cloned), pytest.raises(InputError, match=f"{said} have cells with barcodes"):
+            cf.tl.calibrate(cloned, lineage_key=key)
+    cf.tl.calibrate(cloned, lineage_key="unseen")
+    assert cf.get.calibration(cloned).attrs["n_clones"] <= cloned.obs["unseen"].nunique()
+    # Fates of an ensemble are those of all of its fits.
+    cf.tl.flow(cloned, "hours", method=quick_recipe(), key_added="plain")
+    cf.tl.fates(cloned, key="plain", ensemble=["cellflow"])
+    with pytest.raises(InputError, match=r"uns\['cellflow'\] has used"):
+        cf.tl.calibrate(cloned, lineage_key="clone", key="plain")
+
+
 # Unusable requests --------------------------------------------------------------------------------
 
 
@@ -269,7 +289,7 @@ def test_two_conditions_have_two_compositions(fitted_as, frozen):
     adata = fitted_as("conditions")
     adata.obs["cell_type"] = np.where(adata.obsm["X_pca"][:, 2] > 0, "a", "b")
     cf.tl.fates(adata)
-    with frozen(adata), pytest.raises(InputError, match="2 conditions in adata.obs"):
+    with frozen(adata), pytest.raises(InputError, match="2 conditions in adata"):
         cf.tl.calibrate(adata, by="composition")
     alone = adata[adata.obs["drug"] == "none"].copy()
     cf.tl.calibrate(alone, by="composition")

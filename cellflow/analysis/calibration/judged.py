@@ -137,7 +137,8 @@ def by_clones(
     -------
     Clones that have a cell in common are one unit.
     """
-    n, k = len(probability), probability.shape[1] - 1
+    n = len(probability)
+    k = probability.shape[1] - 1
     counts = np.zeros((n, k))
     labelled = np.flatnonzero((code >= 0) & ~np.isnan(time))
     for late in np.unique(time[labelled]):
