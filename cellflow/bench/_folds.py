@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +24,26 @@ if TYPE_CHECKING:
 __all__ = ["folds"]
 
 
-def folds(adata: AnnData, cells: Cells, times: object, *, leak_free: bool) -> list[Fold]:
-    """Return one fold per hidden time; arguments as those of `cf.bench.holdout`."""
+def folds(
+    adata: AnnData, cells: Cells, times: object, *, leak_free: bool, align: bool = False
+) -> list[Fold]:
+    """Return one fold per hidden time; arguments as those of `cf.bench.holdout`.
+
+    With `align`, offsets of samples are removed, which the hidden cells have no part in.
+    """
+    made = _folds(adata, cells, times, leak_free=leak_free)
+    if not align or cells.sample is None:
+        return made
+    from cellflow.evaluation.folds import aligned_around
+
+    n_samples = len(cells.sample_names)
+    return [
+        replace(fold, snapshots=aligned_around(fold.snapshots, fold.time, n_samples))
+        for fold in made
+    ]
+
+
+def _folds(adata: AnnData, cells: Cells, times: object, *, leak_free: bool) -> list[Fold]:
     from cellflow.evaluation import Fold
     from cellflow.evaluation.folds import inner_times
 

@@ -56,6 +56,8 @@ def holdout(
     mass_key: str | None = None,
     growth: str | Sequence[str] = "none",
     growth_key: str | None = None,
+    sample_key: str | None = None,
+    align_samples: bool = True,
     cluster_key: str | None = None,
     force_rep: bool = False,
     n_splits: int = 3,
@@ -111,6 +113,15 @@ def holdout(
         Expression for that: by default the layer that scanpy recorded, else `adata.X`. Counts are
         normalised, logged and reduced to variable genes on the way; other values are taken as they
         are.
+    sample_key
+        Column of `adata.obs` with the sample (an animal, a dish, a donor) of each cell. Where a
+        hidden time has at least two samples of 10 cells, its halves are made of whole samples: the
+        noise floor contains the difference between replicates, and the intervals of `skill`, of the
+        verdict and of the composition are by sample. At a time with one sample they are by cell, as
+        without samples. The column `halves` and the verdict say which.
+    align_samples
+        Remove offsets of samples as `cf.tl.flow` does. They are estimated without the hidden cells,
+        which lose the offsets of samples that are at other times too.
     cluster_key
         Column of `adata.obs` with cell types. The verdict then counts them, too: every predicted
         cell takes the type that most of the 15 hidden cells nearest to it have, and the shares of
@@ -148,7 +159,8 @@ def holdout(
       `mmd`, `sliced_w1` and `c2st` are of at most 2,000 cells a side, drawn by weight;
     - at one size `n_half` for all rows, since distances depend on it: `w1_half`, `energy_half`, and
       `skill = (OT interpolation - this) / (OT interpolation - noise floor)` with its interval
-      `skill_low` to `skill_high`;
+      `skill_low` to `skill_high`; `halves`, what the halves are made of: `"cells"`, or as
+      `"3 samples"`;
     - `composition_error`, with `cluster_key` only: the share of the predicted cells in a wrong type
       (of the first seed);
     - `seconds` to predict, `representation` (whether it has seen the hidden cells), `note` (why
@@ -200,6 +212,7 @@ def holdout(
         weight_key=weight_key,
         mass_key=mass_key,
         growth_key=growth_key,
+        sample_key=sample_key,
         force_rep=force_rep,
         layer=layer,
     )
@@ -210,7 +223,7 @@ def holdout(
     if write:
         require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="benchmark")
     found = hold_out(
-        folds(adata, cells, times, leak_free=leak_free),
+        folds(adata, cells, times, leak_free=leak_free, align=align_samples),
         methods=grown(DEFAULT if methods is None else methods, growth),
         seeds=seeds,
         protocols=protocols,
@@ -221,7 +234,7 @@ def holdout(
         cache=cache,
         progress=progress,
     )
-    settings = {"leak_free": leak_free, "cluster_key": cluster_key}
+    settings = {"leak_free": leak_free, "cluster_key": cluster_key, "align_samples": align_samples}
     record = _record(adata, cells, found, settings | {"n_splits": n_splits})
     if write:
         write_slots(adata, {"uns": {keys.uns: record}})
@@ -254,6 +267,11 @@ def _record(
     table, comparisons, verdict = judged(adata, found, params, settings["cluster_key"])
     if LEAKY in set(table["representation"]):
         verdict = f"{verdict}\n{seen_by(cells.use_rep)}"
+    if cells.sample is not None and not any(row.n_samples for row in found.rows):
+        verdict = (
+            f"{verdict}\nIntervals and the noise floor are by cell: no held-out time has two"
+            " samples."
+        )
     clouds = {
         time: {name: dict(cloud) for name, cloud in named.items()}
         for time, named in found.clouds.items()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from cellflow.core._neighbors import nearest
 from cellflow.core._random import stream
-from cellflow.core._typing import FloatArray
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.evaluation.comparison import Comparison, difference
+from cellflow.evaluation.halves import Replicates, replicates_of
 from cellflow.evaluation.names import STRAIGHT
 from cellflow.metrics import Composition, composition_error
 
@@ -34,11 +36,15 @@ class CellTypes:
         Of the hidden cells that have a type, `(n,)`.
     predicted
         By name of the cloud: the type of each cell (see `voted`), and the cells' weights.
+    sample
+        Number of the sample of each hidden cell, `(n,)`, or None. Of several, halves are made of
+        samples.
     """
 
     labels: np.ndarray
     weight: FloatArray
     predicted: Mapping[str, tuple[np.ndarray, FloatArray]]
+    sample: IntArray | None = None
 
     def composition(self, name: str) -> Composition:
         """Shares of types in one cloud (`x`) and among the hidden cells (`y`)."""
@@ -54,18 +60,36 @@ class CellTypes:
             return np.array([])
         found, weight = self.predicted[name]
         made = []
-        for k in range(_SPLITS):
-            half = stream(0, _SPLIT, k).permutation(len(self.labels))[: self.n_half]
+        for half in self._halves():
             shares = composition_error(
                 found, self.labels[half], x_weight=weight, y_weight=self.weight[half]
             )
             made.append(shares.error)
         return np.array(made)
 
+    def _halves(self) -> list[IntArray]:
+        """Rows of the hidden cells in each half."""
+        if self.replicates is not None:
+            return [seen for seen, _ in self.replicates.sides(_SPLITS, stream(0, _SPLIT))]
+        n = len(self.labels)
+        return [stream(0, _SPLIT, k).permutation(n)[: self.n_half] for k in range(_SPLITS)]
+
+    @cached_property
+    def replicates(self) -> Replicates | None:
+        """The samples of the hidden cells; None where there are fewer than two."""
+        return replicates_of(self.sample, self.weight)
+
     @property
     def n_half(self) -> int:
         """Hidden cells in a half."""
         return max(1, len(self.labels) // 2)
+
+    @property
+    def half_share(self) -> float:
+        """Share of the hidden cells, or samples, in a half."""
+        if self.replicates is not None:
+            return self.replicates.n_seen / len(self.replicates)
+        return self.n_half / len(self.labels)
 
 
 def voted(x: FloatArray, real: FloatArray, labels: np.ndarray) -> np.ndarray:
@@ -108,13 +132,15 @@ def compare_types(
     """
     made: list[Comparison] = []
     for time, here in found.items():
-        share = here.n_half / len(here.labels)
+        share = here.half_share
+        n_samples = 0 if here.replicates is None else len(here.replicates)
         if share == 1:
             continue  # One cell has no halves.
         straight = here.errors(STRAIGHT)
         for name, (method, protocol) in models.items():
             own = [here.errors(name)] if name in here.predicted else []
-            made.append(difference((method, protocol, time, "composition"), own, straight, share))
+            where = (method, protocol, time, "composition")
+            made.append(difference(where, own, straight, share, n_samples))
     return made
 
 

@@ -16,7 +16,15 @@ from cellflow.evaluation.names import STRAIGHT
 if TYPE_CHECKING:
     from cellflow.evaluation.rows import Row
 
-__all__ = ["Comparison", "compare", "difference", "mean_and_error", "quantile", "splits_of"]
+__all__ = [
+    "Comparison",
+    "compare",
+    "difference",
+    "freedom_of",
+    "mean_and_error",
+    "quantile",
+    "splits_of",
+]
 
 #: Level of the intervals.
 _LEVEL = 0.95
@@ -40,6 +48,8 @@ class Comparison:
         How much nearer to the truth the method is, its standard error from the same splits of both,
         and the error's degrees of freedom. Distances and shares: `base - own`. Variance: the same
         of the absolute logarithms.
+    n_samples
+        Samples that the splits are made of; 0 where they are made of cells.
     """
 
     method: str
@@ -51,6 +61,7 @@ class Comparison:
     gain: float
     error: float
     freedom: int
+    n_samples: int = 0
 
 
 def compare(rows: Sequence[Row]) -> list[Comparison]:
@@ -63,7 +74,8 @@ def compare(rows: Sequence[Row]) -> list[Comparison]:
             straight = splits_of(rows, where[2], STRAIGHT, measure)
             values = [row.scores.splits.get(measure, ()) for row in own]
             found = [np.array(v) for v in values if v]
-            made.append(difference((*where, measure), found, straight, own[0].half_share))
+            about = (own[0].half_share, own[0].n_samples)
+            made.append(difference((*where, measure), found, straight, *about))
     return made
 
 
@@ -72,6 +84,7 @@ def difference(
     own: Sequence[FloatArray],
     straight: FloatArray,
     share: float,
+    n_samples: int = 0,
 ) -> Comparison:
     """Compare values on the same splits.
 
@@ -84,19 +97,27 @@ def difference(
     straight
         Values of OT interpolation, `(n_splits,)`; none where it is missing.
     share
-        Share of the held-out cells in a split.
+        Share of the held-out cells, or samples, in a split.
+    n_samples
+        Samples that the splits are made of; 0 where they are made of cells.
     """
     base = float(straight.mean()) if len(straight) else math.nan
     if not own or not len(straight):
         mean = float(np.mean(own)) if own else math.nan
-        return Comparison(*where, mean, base, math.nan, math.nan, 0)
+        return Comparison(*where, mean, base, math.nan, math.nan, 0, n_samples)
     values = np.stack(own)
     differences = _error(straight, where[3]) - _error(values, where[3])
     gain, error = mean_and_error(differences.mean(axis=0), share)
     by_seed = differences.mean(axis=1)
     variance = error**2 + (by_seed.var(ddof=1) / len(by_seed) if len(by_seed) > 1 else 0.0)
     mean = float(values.mean())
-    return Comparison(*where, mean, base, gain, math.sqrt(variance), len(straight) - 1)
+    freedom = freedom_of(len(straight), n_samples)
+    return Comparison(*where, mean, base, gain, math.sqrt(variance), freedom, n_samples)
+
+
+def freedom_of(n_splits: int, n_samples: int) -> int:
+    """Degrees of freedom of an error from splits, of samples where there are several."""
+    return (min(n_splits, n_samples) if n_samples else n_splits) - 1
 
 
 def _error(values: FloatArray, measure: str) -> FloatArray:

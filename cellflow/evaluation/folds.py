@@ -7,15 +7,16 @@ from functools import cached_property
 
 import numpy as np
 
+from cellflow.analysis.sample_offsets import sample_offsets
 from cellflow.core._numbers import as_number
 from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError
 from cellflow.evaluation.arguments import several
 from cellflow.evaluation.baselines import around
-from cellflow.evaluation.halves import Halves, halves
+from cellflow.evaluation.halves import Halves, Replicates, halves, replicates_of
 from cellflow.evaluation.tasks import digest
 
-__all__ = ["Fold", "inner_times"]
+__all__ = ["Fold", "aligned_around", "inner_times"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +56,28 @@ class Fold:
         """The snapshot that it may not see."""
         return self.snapshots.at(self.time)
 
+    @cached_property
+    def replicates(self) -> Replicates | None:
+        """The samples of the held-out cells; None where there are fewer than two."""
+        return replicates_of(self.held_out.sample, self.held_out.weight)
+
     @property
     def n_half(self) -> int:
-        """The half size: half of the held-out cells, and no more than either neighbour has."""
+        """The half size: half of the held-out cells, and no more than either neighbour has.
+
+        Where the held-out snapshot has several samples, the cells of half of them.
+        """
         smallest = min(int(np.count_nonzero(p.weight)) for p in around(self.rest, self.time))
+        if self.replicates is not None:
+            return min(self.replicates.n_half, smallest)
         return min(int(np.count_nonzero(self.held_out.weight)) // 2, smallest)
+
+    @property
+    def half_share(self) -> float:
+        """Share of the held-out cells in a half, or of the samples."""
+        if self.replicates is not None:
+            return self.replicates.n_seen / len(self.replicates)
+        return self.n_half / max(1, int(np.count_nonzero(self.held_out.weight)))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -67,7 +85,7 @@ class Fold:
         arrays = [
             a
             for p in self.snapshots.populations
-            for a in (p.x, p.weight, p.index, p.context)
+            for a in (p.x, p.weight, p.index, p.context, p.sample)
             if a is not None
         ]
         return digest(self.snapshots.times, self.time, *arrays)
@@ -75,6 +93,14 @@ class Fold:
     def halves(self, n_splits: int) -> list[Halves]:
         """Splits of the held-out cells, the same for all methods."""
         return halves(self.held_out, self.n_half, n_splits=n_splits)
+
+
+def aligned_around(snapshots: Snapshots, time: float, n_samples: int) -> Snapshots:
+    """Remove offsets of samples, which the snapshot at `time` has no part in.
+
+    Its cells lose the offsets of samples that are at other times too; see `sample_offsets`.
+    """
+    return sample_offsets(snapshots.without(time), n_samples).removed(snapshots)
 
 
 def inner_times(snapshots: Snapshots, times: object = None) -> list[float]:

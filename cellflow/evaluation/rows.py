@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from cellflow.evaluation.folds import Fold
 from cellflow.evaluation.names import Kind
 from cellflow.evaluation.scores import Scores
@@ -28,7 +26,9 @@ class Row:
     seconds
         Time to predict, training and plans included, scoring not.
     half_share
-        Share of the held-out cells that are in a half.
+        Share of the held-out cells that are in a half; of the samples, where halves are of these.
+    n_samples
+        Samples that halves are made of; 0 where they are made of cells.
     """
 
     time: float
@@ -40,6 +40,12 @@ class Row:
     seconds: float
     representation: str
     half_share: float = 0.5
+    n_samples: int = 0
+
+    @property
+    def halves(self) -> str:
+        """What halves are made of, and with it intervals and the noise floor."""
+        return f"{self.n_samples} samples" if self.n_samples else "cells"
 
 
 def plain_scores(scores: Scores) -> dict[str, Any]:
@@ -52,13 +58,13 @@ def read_row(fold: Fold, row: Mapping[str, Any]) -> Row:
     """Return a row from plain values; the label of the coordinates is that of the fold."""
     splits = {name: tuple(values) for name, values in row["splits"].items()}
     scores = Scores(row["values"], splits, tuple(row["notes"]))
-    share = fold.n_half / max(1, int(np.count_nonzero(fold.held_out.weight)))
     named = {key: row[key] for key in ("method", "protocol", "seed", "kind")}
     return Row(
         fold.time,
         scores=scores,
         seconds=row["seconds"],
         representation=fold.representation,
-        half_share=share,
+        half_share=fold.half_share,
+        n_samples=0 if fold.replicates is None else len(fold.replicates),
         **named,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.evaluation.comparison import mean_and_error, quantile, splits_of
+from cellflow.evaluation.comparison import freedom_of, mean_and_error, quantile, splits_of
 from cellflow.evaluation.metric import METRICS, columns
 from cellflow.evaluation.names import FLOOR, STRAIGHT
 from cellflow.evaluation.scores import HALF_COLUMNS
@@ -27,12 +27,12 @@ COLUMNS = (
     *("time", "method", "protocol", "seed", "kind"),
     *columns(),
     *("n_predicted", "n_observed", *HALF_COLUMNS.values(), "n_half", *_SKILL, "seconds"),
-    *("representation", "note"),
+    *("halves", "representation", "note"),
 )
 #: A column after those of the metrics, where cells have types: the share in a wrong type.
 COMPOSITION = "composition_error"
 #: Columns that hold text, and columns that hold numbers.
-TEXT = ("method", "protocol", "kind", "representation", "note")
+TEXT = ("method", "protocol", "kind", "halves", "representation", "note")
 NUMBERS = (*(name for name in COLUMNS if name not in TEXT), COMPOSITION)
 #: Columns that fit on a screen.
 LISTED = (
@@ -81,5 +81,5 @@ def _skill(row: Row, rows: Sequence[Row]) -> tuple[float, float, float]:
     if not whole > 0 or (math.isfinite(doubt) and whole < 2 * doubt):
         return math.nan, math.nan, math.nan
     gain, error = mean_and_error(straight - own, row.half_share)
-    width = quantile(len(own) - 1) * error
+    width = quantile(freedom_of(len(own), row.n_samples)) * error
     return gain / whole, (gain - width) / whole, (gain + width) / whole

@@ -86,6 +86,8 @@ class Verdict:
         Held-out times that are compared, and those without a prediction.
     reason
         Why nothing was compared.
+    n_by_sample
+        Held-out times whose intervals are by sample; those of the others are by cell.
     beside
         The verdict by P1, the protocol of the literature, where another one is judged.
     """
@@ -97,6 +99,7 @@ class Verdict:
     n_times: int = 0
     n_failed: int = 0
     reason: str = ""
+    n_by_sample: int = 0
     beside: Verdict | None = None
 
     def change(self, measure: str) -> Change | None:
@@ -146,7 +149,10 @@ def _judged(own: Sequence[Comparison]) -> Verdict:
     changes = tuple(_change(found) for found in by_measure if found)
     n_times = len({c.time for c in usable if c.measure == "w1"})
     n_failed = len({c.time for c in own}) - n_times
-    return Verdict(name, protocol, _outcome(changes), changes, n_times, n_failed)
+    n_by_sample = len({c.time for c in usable if c.measure == "w1" and c.n_samples})
+    return Verdict(
+        name, protocol, _outcome(changes), changes, n_times, n_failed, n_by_sample=n_by_sample
+    )
 
 
 def _change(found: Sequence[Comparison]) -> Change:

@@ -38,12 +38,25 @@ def sentence(verdict: Verdict) -> str:
         f"{verdict.method} ({verdict.protocol}) compared with {STRAIGHT} without a model, over"
         f" {times}"
     )
-    said = f"{head}: {_facts(verdict.changes)}: {_end(verdict, 'it')}"
+    said = f"{head}: {_facts(verdict.changes)}: {_end(verdict, 'it')}{_units(verdict)}"
     beside = verdict.beside
     if beside is None or beside.outcome == "unjudged":
         return said
     how = "which moves the cells of the snapshot before alone"
     return f"{said} By {beside.protocol}, {how}, {_facts(beside.changes)}: {_end(beside, 'that')}"
+
+
+def _units(verdict: Verdict) -> str:
+    """Whether intervals are by sample, where they are."""
+    n = verdict.n_by_sample
+    if not n:
+        return ""
+    if n == verdict.n_times:
+        return " Intervals and the noise floor are by sample."
+    return (
+        f" Intervals and the noise floor are by sample at {n} of the {verdict.n_times} times, and"
+        " by cell at the others, which have one sample."
+    )
 
 
 def _end(verdict: Verdict, subject: str) -> str:

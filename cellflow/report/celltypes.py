@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cellflow.adapter.columns import read_labels
+from cellflow.core._typing import IntArray
 from cellflow.evaluation.celltypes import CellTypes, voted
 from cellflow.evaluation.names import OBSERVED
 from cellflow.report.held import Held
@@ -26,6 +29,7 @@ def types_of_clouds(
     """
     labels = read_labels(adata, cluster_key)
     known = labels != None  # noqa: E711 (element by element)
+    samples = _samples(adata, held)
     made = {}
     for time in held.times:
         observed = held.cloud(time, OBSERVED)
@@ -38,5 +42,16 @@ def types_of_clouds(
         real = labels[rows][typed]
         clouds = {name: c for name in names if (c := held.cloud(time, name)) is not None}
         predicted = {name: (voted(c.x, x, real), c.weight) for name, c in clouds.items()}
-        made[time] = CellTypes(real, observed.weight[typed], predicted)
+        own = None if samples is None else samples[rows][typed]
+        made[time] = CellTypes(real, observed.weight[typed], predicted, own)
     return made
+
+
+def _samples(adata: AnnData, held: Held) -> IntArray | None:
+    """Number of the sample of each cell, -1 for none; None where the benchmark knew no samples."""
+    key = held.params.get("sample_key")
+    if key is None or str(key) not in adata.obs:
+        return None
+    import pandas as pd
+
+    return np.asarray(pd.factorize(adata.obs[str(key)])[0])

@@ -92,6 +92,7 @@ class Held:
         if comparisons is not None:
             names = {f.name for f in fields(Comparison)}
             numbers = names - {"method", "protocol", "measure"}
+            names -= {"n_samples"}  # missing in older versions
             _require_columns(comparisons, f"{key!r}]['comparisons'", names, numbers)
         return cls(
             _typed(record["table"]),

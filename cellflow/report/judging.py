@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["judged", "verdicts"]
 
 #: Types of the fields of a comparison that are no float.
-_TYPES = {"method": str, "protocol": str, "measure": str, "freedom": int}
+_TYPES = {"method": str, "protocol": str, "measure": str, "freedom": int, "n_samples": int}
 
 
 def judged(
@@ -78,7 +78,9 @@ def verdicts(adata: AnnData, held: Held, cluster_key: str | None) -> tuple[Verdi
 def _read(table: pd.DataFrame | None) -> list[Comparison]:
     if table is None:
         return []
-    types: dict[str, Any] = {f.name: _TYPES.get(f.name, float) for f in fields(Comparison)}
+    # Tables of older versions lack the number of samples.
+    names = [f.name for f in fields(Comparison) if f.name in table]
+    types: dict[str, Any] = {name: _TYPES.get(name, float) for name in names}
     return [
         Comparison(**{name: kind(row[name]) for name, kind in types.items()})
         for _, row in table.iterrows()
