@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.barcodes import require_shared_clones
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.read import read
 from cellflow.adapter.reading import Reading
@@ -127,10 +128,12 @@ def with_conditions(adata: AnnData, cells: Cells, conditions: Conditions) -> Cel
 def require_partners(cells: Cells) -> None:
     """Require that every condition has cells at both ends of every interval, for the coupling.
 
+    Where there are barcodes, that some clone has, too.
+
     Raises
     ------
     InputError
-        Names the condition and the times.
+        Names the condition and the times, or says that there is no such clone.
     """
     if cells.conditions is not None:
         for k, (source, target) in enumerate(cells.snapshots().intervals):
@@ -144,6 +147,7 @@ def require_partners(cells: Cells) -> None:
                     f" shared_until={source.time:g}."
                 )
                 raise InputError(msg) from cause
+    require_shared_clones(cells)
 
 
 def named_plans(plans: Mapping[str, Mapping[str, Any]], cells: Cells) -> dict[str, dict[str, Any]]:

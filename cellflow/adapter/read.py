@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.barcodes import examine_barcodes
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.columns import (
     column_of,
@@ -91,6 +92,7 @@ def examine(
     cells = yield from examine_cells(adata, parsed, reading)
     if cells is not None:
         yield from examine_samples(adata, cells, apart)
+        yield from examine_barcodes(adata, cells)
     return cells
 
 

@@ -18,7 +18,7 @@ from cellflow.core._deprecated import accepts
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
-from cellflow.tl._method import chosen, prior_key, recipes_of, scale_of_recipe
+from cellflow.tl._method import chosen, informed, prior_key, recipes_of, scale_of_recipe
 from cellflow.tl._samples import with_samples
 from cellflow.tl._stored import places_of, record_of, staged_of
 
@@ -50,6 +50,7 @@ def flow(
     sample_key: str | None = None,
     align_samples: bool = True,
     lineage_key: str | None = None,
+    lineage_strength: float = 1.0,
     n_members: int = 1,
     force_rep: bool = False,
     layer: str | None = None,
@@ -150,7 +151,12 @@ def flow(
     lineage_key
         Static barcodes of the cells: a column of `adata.obs` with one for each cell, missing or
         empty for none; or a key of `adata.obsm` with a matrix of cells by clones, 0 or 1, such as
-        `"X_clone"`.
+        `"X_clone"`. Cells of consecutive times that share a clone are coupled with each other, and
+        other cells move as the clones around them do; see `cellflow.couplings.Lineage`.
+    lineage_strength
+        How far barcodes are trusted: largest cost of a pair inside a clone, in units of the mean
+        cost of independent pairs. Pairs that cost more share their barcode by chance; `inf` trusts
+        all.
     n_members
         Number of flows. More than one make an ensemble (`cellflow.Ensemble`): pairs of flows on
         random halves of the cells, or of the samples of `sample_key` where a snapshot has several.
@@ -242,6 +248,7 @@ def flow(
     places = places_of(adata, keys, layer)
     require_free(adata, keys, places, overwrite=overwrite)
     recipes = recipes_of(method, mass_key, score=score, growth=growth)
+    recipes = informed(recipes, lineage_key, lineage_strength)
     if not all(recipe.generates for recipe in recipes):
         require_partners(cells)
     decoder = fitted_decoder(adata, cells.x, cells.use_rep, layer)

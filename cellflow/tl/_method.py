@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cellflow.evaluation.assumptions import Growth
     from cellflow.model.recipes import Recipe
 
-__all__ = ["Problem", "chosen", "prior_key", "recipes_of", "scale_of_recipe"]
+__all__ = ["Problem", "chosen", "informed", "prior_key", "recipes_of", "scale_of_recipe"]
 
 
 def scale_of_recipe(default: str) -> Moved:
@@ -71,6 +71,26 @@ def recipes_of(
             )
             raise InputError(msg)
         _require_known_networks(recipe)
+    return recipes
+
+
+def informed(recipes: list[Recipe], lineage_key: str | None, strength: float) -> list[Recipe]:
+    """The recipes, with couplings informed by barcodes where there are any.
+
+    Raises
+    ------
+    InputError
+        A strength without barcodes or that is not positive, or barcodes for a method that couples
+        nothing.
+    """
+    if lineage_key is not None:
+        return [recipe.with_lineage(strength) for recipe in recipes]
+    if strength != 1.0:
+        msg = (
+            f"lineage_strength={strength:g} without lineage_key=, which would not use it. Expected"
+            " the barcodes beside it."
+        )
+        raise InputError(msg)
     return recipes
 
 

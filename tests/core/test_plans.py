@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cellflow.core.plans import BlockPlan, EdgePlan, Plan, PotentialPlan, ProductPlan
+from cellflow.core.plans import (
+    BlockPlan,
+    EdgePlan,
+    MixedPlan,
+    Plan,
+    PotentialPlan,
+    ProductPlan,
+    mixed,
+)
 from cellflow.core.plans._quantiles import quantiles
 from cellflow.core.plans.base import AliasTable
 from cellflow.errors import CouplingError
@@ -22,6 +30,8 @@ def dense(plan: Plan) -> np.ndarray:
             plan.shares, plan.plans, plan.rows, plan.columns, strict=True
         ):
             matrix[np.ix_(rows, columns)] = share * dense(part)
+    elif isinstance(plan, MixedPlan):
+        matrix = sum(s * dense(part) for s, part in zip(plan.shares, plan.plans, strict=True))
     elif isinstance(plan, ProductPlan):
         matrix = np.outer(plan.row_mass, plan.col_mass) / plan.total
     else:
@@ -63,9 +73,30 @@ def blocks() -> BlockPlan:
     return BlockPlan((12, 9), [edges(), product()], rows, columns, np.array([3.0, 1.0]))
 
 
+def product_of(n: int, m: int, seed: int) -> ProductPlan:
+    """An independent plan; the first target has no mass."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
+    b[0] = 0.0
+    return ProductPlan(a, b / b.sum(), cost=2.0)
+
+
+def mixture() -> MixedPlan:
+    return MixedPlan([edges(), product_of(7, 5, 4)], [0.4, 0.6], cost=1.6)
+
+
 def lossy_edges() -> EdgePlan:
     """Rows and columns without mass, and a total below one."""
     return EdgePlan((5, 4), [0, 0, 2, 4], [1, 1, 3, 0], [1.0, 2.0, 3.0, 1e-9], 1.0, total=0.3)
+
+
+def lossy_mixture() -> MixedPlan:
+    """Cells with mass in one of both plans, in both, and in none."""
+    few = EdgePlan((5, 4), [1, 1], [0, 3], [1.0, 1.0], 0.0, total=0.2)
+    alone = ProductPlan(
+        np.array([0.3, 0.0, 0.0, 0.0, 0.0]), np.array([0.3, 0, 0, 0]), 1.0, total=0.3
+    )
+    return MixedPlan([lossy_edges(), few, alone], [0.5, 1.0, 1.0], cost=0.6)
 
 
 def growing_product() -> ProductPlan:
@@ -95,12 +126,13 @@ def lossy_blocks() -> BlockPlan:
     return BlockPlan((9, 6), parts, rows, columns, np.array([0.5, 0.5]))
 
 
-BALANCED = [edges, product, potential, blocks]
+BALANCED = [edges, product, potential, blocks, mixture]
 UNBALANCED = {
     lossy_edges: 0.3,
     growing_product: 1.5,
     relaxed_potential: None,
     lossy_blocks: 0.5 * 0.3 + 0.5 * 1.5,
+    lossy_mixture: 0.5 * 0.3 + 0.2 + 0.3,
 }
 PLANS = [*BALANCED, *UNBALANCED]
 
@@ -157,7 +189,11 @@ def test_barycentre_keeps_constants_and_the_mean(make) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [edges, product, blocks, lossy_edges, growing_product, lossy_blocks]
+    "make",
+    [
+        *(edges, product, blocks, mixture, lossy_edges, growing_product),
+        *(lossy_blocks, lossy_mixture),
+    ],
 )
 def test_frequencies_of_pairs_are_their_masses(make) -> None:
     plan, n = make(), 200_000
@@ -331,3 +367,27 @@ def test_quantiles_are_those_of_the_cumulative_mass(m) -> None:
         np.testing.assert_array_equal(
             columns[row], np.searchsorted(ends, places[row] * ends[-1], side="right")
         )
+
+
+def test_a_sum_of_edges_is_edges() -> None:
+    parts = [edges(), EdgePlan((7, 5), [3], [4], [1.0], cost=3.0, total=0.5)]
+    joined = mixed(parts, [0.5, 1.0], cost=2.0, gap=0.1)
+    assert isinstance(joined, EdgePlan)
+    np.testing.assert_allclose(dense(joined), 0.5 * dense(parts[0]) + dense(parts[1]), atol=1e-15)
+    assert (joined.cost, joined.gap) == (2.0, 0.1)
+    assert joined.total == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("plans", "shares"),
+    [
+        ([edges(), product()], [0.5, 0.5]),
+        ([mixture(), mixture()], [1.0]),
+        ([mixture()], [0.0]),
+        ([mixture()], [np.nan]),
+        ([], []),
+    ],
+)
+def test_what_has_no_sum_is_refused(plans, shares) -> None:
+    with pytest.raises(CouplingError, match="have no sum"):
+        MixedPlan(plans, shares, cost=1.0)
