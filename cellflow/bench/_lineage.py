@@ -101,8 +101,8 @@ def lineage(
     strength
         How far barcodes are trusted, see `couplings.Lineage`; `inf` trusts all. None takes that of
         `Recipe.with_lineage`, or of a method whose coupling is a `Lineage` already. Of several,
-        each fold takes the one with the smallest Brier score on the clones that it sees, a third of
-        which is hidden in turn.
+        each fold takes the one with the smallest calibrated Brier score on the clones that it sees,
+        a third of which is hidden in turn.
     until
         Last time at which barcodes are known to couplings, as a number or a label; all times if
         None. Scores and the baselines use the clones of all times.
@@ -136,16 +136,19 @@ def lineage(
     One row per time of the cells, method and measure, and in `attrs["verdict"]` a line for each
     method, which is also logged; `attrs["comparisons"]` is the second table below. A method is
     better than another one where one measure at least is better beyond chance (at a level at which
-    all four hold together in 95 % of cases) and none is worse. Columns:
+    all hold together in 95 % of cases) and none is worse; `brier` is not counted. Columns:
 
     - `start`: time of the cells as text, or `"all"` for all times before the last one;
     - `method`, `kind` (`"model"`, `"baseline"` or `"ceiling"`), `clones` (whether the model has
       seen the clones of other folds);
     - `measure`: `accuracy`, share of the cells whose most probable label is the most frequent one
       of their clone; `brier`, the mean of :math:`\sum_l (p_l - q_l)^2` over predicted shares
-      :math:`p` and those of the clone :math:`q`, smaller is better; `r` and `auroc`, Pearson's
-      correlation of the predicted bias between the two `fates` with that of the clone, and the area
-      under the ROC curve for clones with more of the first against those with more of the second;
+      :math:`p` and those of the clone :math:`q`, smaller is better; `brier_calibrated`, the same
+      after mixing :math:`p` with the shares of all cells as suits the clones of the other folds,
+      because how decided a prediction is depends on how many cells vote for it; `r` and `auroc`,
+      Pearson's correlation of the predicted bias between the two `fates` with that of the clone,
+      and the area under the ROC curve for clones with more of the first against those with more of
+      the second;
       `precision`, the share of the mass from a cell that reaches its own clone at the next time, of
       cells whose clone has a cell there;
     - `value`, `low`, `high`: with its 95 % interval, by bootstrap of clones;

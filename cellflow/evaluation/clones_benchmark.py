@@ -15,7 +15,7 @@ from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, closest
 from cellflow.evaluation.clones import ClonalCells, folds_of
 from cellflow.evaluation.clones_halves import with_halves
-from cellflow.evaluation.clones_measures import Truth, bias_of
+from cellflow.evaluation.clones_measures import Truth
 from cellflow.evaluation.clones_run import (
     CHANCE,
     CLONES,
@@ -148,7 +148,7 @@ def judge_by_clones(
     differences: list[Difference] = []
     rng = stream(seed, 1)
     places = tuple(cells.names.index(name) for name in pair)
-    for scorer, rows in _scorers(cells, (places[0], places[1]), n_bootstrap, rng):
+    for scorer, rows in _scorers(folds, (places[0], places[1]), n_bootstrap, rng):
         drawn = {method: scorer.drawn(values[rows]) for method, values in shares.items()}
         for method, values in drawn.items():
             scores += scorer.scores(method, values)
@@ -209,12 +209,12 @@ def _predicted(folds: Folds, settings: dict[str, Setting], *, progress: bool | N
 
 
 def _scorers(
-    cells: ClonalCells, pair: tuple[int, int], n_bootstrap: int, rng: np.random.Generator
+    folds: Folds, pair: tuple[int, int], n_bootstrap: int, rng: np.random.Generator
 ) -> list[tuple[Scorer, IntArray]]:
     """Of all observations, and of each time where there are several; with their rows."""
-    there = cells.observations
-    missing = float(bias_of(cells.shares[None], pair, 0.5)[0])
-    truth = Truth(cells.counts[there.clone], pair, missing)
+    there = folds.observations
+    cells = folds.cells
+    truth = Truth(cells.counts[there.clone], pair, cells.shares, folds.fold[there.clone])
     every = Scorer.of(ALL, there.unit, truth, n_bootstrap, rng)
     made: list[tuple[Scorer, IntArray]] = [(every, np.arange(len(there)))]
     times = np.unique(there.time)

@@ -11,7 +11,7 @@ from cellflow.couplings import Lineage
 from cellflow.evaluation.assumptions import Assumption
 from cellflow.evaluation.clones import ClonalCells
 from cellflow.evaluation.clones_fates import of_neighbours, plan_fates
-from cellflow.evaluation.clones_measures import Truth, brier
+from cellflow.evaluation.clones_measures import Truth, calibrated_brier
 from cellflow.model.fitting import couple
 from cellflow.model.recipes import Recipe
 
@@ -49,8 +49,8 @@ def choose_strength(
 ) -> Strength:
     """Choose the strength by clones that may be seen, a third of which is hidden in turn.
 
-    The strength with the smallest Brier score of the hidden third is chosen, predicted by the
-    plans of the nearest cells; no network is fitted. Of a single strength nothing is chosen.
+    The strength with the smallest calibrated Brier score of the hidden thirds is chosen, predicted
+    by the plans of the nearest cells; no network is fitted. Of a single strength nothing is chosen.
 
     Parameters
     ----------
@@ -71,15 +71,16 @@ def choose_strength(
         return strengths[0]
     place = rng.permutation(cells.unit.max() + 1) % _N_PARTS
     part = place[cells.unit]
-    scores = np.zeros(len(strengths))
+    there = cells.observations.part(seen[cells.observations.clone])
+    truth = Truth(cells.counts[there.clone], (0, 1), cells.shares, part[there.clone])
+    found = np.zeros((len(strengths), len(there), len(cells.names)))
     for k in range(_N_PARTS):
-        inner = cells.observations.part((seen & (part == k))[cells.observations.clone])
-        if len(inner) == 0:
-            continue
-        truth = Truth(cells.counts[inner.clone], (0, 1), 0.5)
-        there = assumed.snapshots(cells.informed(seen & (part != k), until))
+        inside = assumed.snapshots(cells.informed(seen & (part != k), until))
+        hidden = np.flatnonzero(part[there.clone] == k)
         for n, strength in enumerate(strengths):
-            plans = couple(there, with_clones(assumed.recipe, strength), progress=False).plans
-            found = of_neighbours(plan_fates(cells, plans), cells.snapshots)[inner.cell]
-            scores[n] += len(inner) * brier(found, truth, np.ones((1, len(inner))))[0]
-    return strengths[int(scores.argmin())]
+            plans = couple(inside, with_clones(assumed.recipe, strength), progress=False).plans
+            shares = of_neighbours(plan_fates(cells, plans), cells.snapshots)
+            found[n, hidden] = shares[there.cell[hidden]]
+    ones = np.ones((1, len(there)))
+    scores = [float(calibrated_brier(shares, truth, ones)[0]) for shares in found]
+    return strengths[int(np.argmin(scores))]

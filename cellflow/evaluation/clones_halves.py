@@ -52,7 +52,7 @@ def with_halves(
     for _ in range(n_halves):
         first, second = halves(counts, rng)
         seen = first[clone[rows]]
-        other = Truth(second[clone[rows]], truth.pair, truth.missing)
+        other = Truth(second[clone[rows]], truth.pair, truth.common, truth.fold[rows])
         half = Scorer(part.start, part.unit, other, part.weight)
         for name, values in half.drawn(seen / seen.sum(axis=1, keepdims=True)).items():
             found.setdefault(name, []).append(values)

@@ -9,12 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from cellflow.core._typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["MEASURES", "Truth", "accuracy", "auroc", "brier", "correlation", "draws"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "Truth",
+    "accuracy",
+    "auroc",
+    "bias_of",
+    "brier",
+    "calibrated_brier",
+    "correlation",
+    "draws",
+    "shrunk",
+]
 
 #: A variance below this share of the largest square is rounding.
 _ROUNDING = 1e-12
@@ -30,13 +43,21 @@ class Truth:
         Labelled cells of the clone at the end, `(m, n_labels)`, some in every row.
     pair
         Numbers of the two labels whose ratio is the bias.
-    missing
-        Bias that is predicted for a cell without either of the two.
+    common
+        Share of each label among all cells of the last time, `(n_labels,)`.
+    fold
+        Fold in which the clone of each cell is hidden, `(m,)`.
     """
 
     counts: FloatArray
     pair: tuple[int, int]
-    missing: float
+    common: FloatArray
+    fold: IntArray
+
+    @property
+    def missing(self) -> float:
+        """Bias that is predicted for a cell without either label of the pair."""
+        return float(bias_of(self.common[None], self.pair, 0.5)[0])
 
     @property
     def shares(self) -> FloatArray:
@@ -50,7 +71,7 @@ class Truth:
 
     def part(self, rows: IntArray | BoolArray) -> Truth:
         """That of some cells."""
-        return Truth(self.counts[rows], self.pair, self.missing)
+        return Truth(self.counts[rows], self.pair, self.common, self.fold[rows])
 
 
 def bias_of(shares: FloatArray, pair: tuple[int, int], missing: float) -> FloatArray:
@@ -79,6 +100,36 @@ def brier(found: FloatArray, truth: Truth, weight: FloatArray) -> FloatArray:
     Brier, Verification of forecasts expressed in terms of probability, 1950.
     """
     return _mean(((found - truth.shares) ** 2).sum(axis=1), weight)
+
+
+def calibrated_brier(found: FloatArray, truth: Truth, weight: FloatArray) -> FloatArray:
+    """Brier score of shares that are shrunk as suits the clones of other folds, `(b,)`.
+
+    How decided predictions are depends on how many cells vote for them, which says nothing about
+    what they know. So all are made as undecided as suits them before they are compared.
+    """
+    return brier(shrunk(found, truth), truth, weight)
+
+
+def shrunk(found: FloatArray, truth: Truth) -> FloatArray:
+    r"""Mix the shares of each fold with the common ones as suits the other folds, `(m, n_labels)`.
+
+    .. math:: (1 - \lambda) p + \lambda c, \qquad
+        \lambda = \frac{\sum (p - q) \cdot (p - c)}{\sum |p - c|^2}
+
+    has the smallest Brier score on the cells of the other folds, with predicted shares :math:`p`,
+    true ones :math:`q`, and common ones :math:`c`; it is kept between 0 and 1.
+    """
+    step = found - truth.common
+    along = ((found - truth.shares) * step).sum(axis=1)
+    square = (step**2).sum(axis=1)
+    made = found.copy()
+    for k in np.unique(truth.fold):
+        here = truth.fold == k
+        total = square[~here].sum()
+        share = np.clip(along[~here].sum() / total, 0.0, 1.0) if total > 0 else 0.0
+        made[here] -= share * step[here]
+    return made
 
 
 def correlation(found: FloatArray, truth: Truth, weight: FloatArray) -> FloatArray:
@@ -128,12 +179,21 @@ def auroc(found: FloatArray, truth: Truth, weight: FloatArray) -> FloatArray:
         return np.where(total > 0, (positive * below).sum(axis=1) / total, np.nan)
 
 
-#: Measures by name, and whether larger is better.
-MEASURES: dict[str, tuple[Callable[[FloatArray, Truth, FloatArray], FloatArray], bool]] = {
-    "accuracy": (accuracy, True),
-    "brier": (brier, False),
-    "r": (correlation, True),
-    "auroc": (auroc, True),
+class Measure(NamedTuple):
+    """A measure of predicted shares: `(found, truth, weight) -> (b,)`."""
+
+    value: Callable[[FloatArray, Truth, FloatArray], FloatArray]
+    sign: float  # 1 where larger is better, else -1
+    judged: bool  # whether a verdict counts it
+
+
+#: Measures by name.
+MEASURES = {
+    "accuracy": Measure(accuracy, 1.0, judged=True),
+    "brier": Measure(brier, -1.0, judged=False),
+    "brier_calibrated": Measure(calibrated_brier, -1.0, judged=True),
+    "r": Measure(correlation, 1.0, judged=True),
+    "auroc": Measure(auroc, 1.0, judged=True),
 }
 
 

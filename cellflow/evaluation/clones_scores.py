@@ -83,7 +83,8 @@ class Difference:
     gain, low, high
         How much better the method is, with the 95 % interval.
     sure_low, sure_high
-        The interval at a level at which all measures together hold in 95 % of cases (Bonferroni).
+        The interval at a level at which all judged measures together hold in 95 % of cases
+        (Bonferroni).
     """
 
     method: Method
@@ -148,9 +149,7 @@ class Scorer:
             with np.errstate(invalid="ignore", divide="ignore"):
                 mean = weight @ np.where(known, found, 0.0) / weight.sum(axis=1)
             return {"precision": mean}
-        return {
-            name: measure(found, self.truth, self.weight) for name, (measure, _) in MEASURES.items()
-        }
+        return {name: m.value(found, self.truth, self.weight) for name, m in MEASURES.items()}
 
     def scores(self, method: Method, drawn: dict[str, FloatArray]) -> list[Score]:
         """Rows of a method."""
@@ -177,9 +176,10 @@ class Scorer:
     ) -> list[Difference]:
         """A method beside another one, draw by draw."""
         made = []
-        sure = 1.0 - (1.0 - LEVEL) / len(own)
+        n_judged = sum(name not in MEASURES or MEASURES[name].judged for name in own)
+        sure = 1.0 - (1.0 - LEVEL) / n_judged
         for name, values in own.items():
-            sign = 1.0 if name not in MEASURES or MEASURES[name][1] else -1.0
+            sign = MEASURES[name].sign if name in MEASURES else 1.0
             gain = sign * (values - other[name])
             low, high = _interval(gain, LEVEL)
             sure_low, sure_high = _interval(gain, sure)

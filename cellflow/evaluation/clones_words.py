@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cellflow.evaluation.clones_benchmark import ClonalBenchmark
+from cellflow.evaluation.clones_measures import MEASURES
 from cellflow.evaluation.clones_run import CHANCE, LABELS
 from cellflow.evaluation.clones_scores import ALL, Difference, Method, Score
 from cellflow.evaluation.verdict import Outcome
@@ -13,7 +14,7 @@ __all__ = ["outcome_of", "verdict"]
 
 _NAMES = {
     "accuracy": "accuracy",
-    "brier": "Brier score",
+    "brier_calibrated": "calibrated Brier score",
     "r": "r",
     "auroc": "AUROC",
     "precision": "precision",
@@ -38,7 +39,7 @@ def verdict(found: ClonalBenchmark) -> str:
 
 def outcome_of(differences: Sequence[Difference]) -> Outcome:
     """Outcome of one method beside another, by all measures."""
-    known = [d for d in differences if d.gain == d.gain]
+    known = [d for d in differences if d.gain == d.gain and _is_judged(d.measure)]
     if not known:
         return "unjudged"
     good = any(d.sign > 0 for d in known)
@@ -46,6 +47,10 @@ def outcome_of(differences: Sequence[Difference]) -> Outcome:
     if good and bad:
         return "contradictory"
     return "better" if good else "worse" if bad else "undecided"
+
+
+def _is_judged(measure: str) -> bool:
+    return measure not in MEASURES or MEASURES[measure].judged
 
 
 def _lines(found: ClonalBenchmark) -> Iterator[str]:
@@ -63,7 +68,9 @@ def _lines(found: ClonalBenchmark) -> Iterator[str]:
 
 def _values(scores: Sequence[Score]) -> str:
     return ", ".join(
-        f"{_NAMES[s.measure]} {s.value:.2f} [{s.low:.2f}, {s.high:.2f}]" for s in scores
+        f"{_NAMES[s.measure]} {s.value:.2f} [{s.low:.2f}, {s.high:.2f}]"
+        for s in scores
+        if _is_judged(s.measure)
     )
 
 
@@ -75,7 +82,9 @@ def _beside(found: ClonalBenchmark, method: Method, base: Method) -> str:
     ]  # fmt: skip
     what = "itself without clones" if base.name == method.name else f"the {base.name}"
     gains = ", ".join(
-        f"{_NAMES[d.measure]} {d.gain:+.2f} [{d.low:+.2f}, {d.high:+.2f}]" for d in own
+        f"{_NAMES[d.measure]} {d.gain:+.2f} [{d.low:+.2f}, {d.high:+.2f}]"
+        for d in own
+        if _is_judged(d.measure)
     )
     return f"Gain over {what}: {gains}: {_ENDS[outcome_of(own)]}"
 

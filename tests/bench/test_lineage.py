@@ -169,12 +169,15 @@ def test_the_same_seed_gives_the_same_table_in_any_order_of_rows(cells_of_clones
     np.testing.assert_allclose(moved["value"], one["value"], rtol=1e-9)
 
 
-def test_strength_is_chosen_on_seen_clones(cells_of_clones):
-    """Where barcodes contradict positions, trust in them wins the inner comparison."""
+def test_strengths_are_chosen_and_kept(cells_of_clones):
     adata = cells_of_clones
     recipe = ot_cfm(coupling=Lineage(n_neighbors=0))
-    cf.bench.lineage(adata, "day", strength=[1e-6, math.inf], **{**PLANS, "methods": recipe})
-    assert (adata.uns["cf_lineage"]["strengths"]["strength"] == math.inf).all()
+    cf.bench.lineage(adata, "day", strength=[0.01, math.inf], **{**PLANS, "methods": recipe})
+    assert set(adata.uns["cf_lineage"]["strengths"]["strength"]) <= {0.01, math.inf}
+    cf.bench.lineage(
+        adata, "day", **{**PLANS, "methods": ot_cfm(coupling=Lineage(strength=0.7))}
+    )  # fmt: skip
+    assert adata.uns["cf_lineage"]["strengths"]["strength"].tolist() == [0.7] * 5
 
 
 def test_barcodes_that_are_known_until_a_time(cells_of_clones):
