@@ -43,6 +43,7 @@ import pandas as pd
 
 import records
 import sets
+from cellflow.evaluation import clones_measures
 
 FILE = sets.DATA / "larry_cospar" / "test_adata_preprocessed.h5ad"
 #: Principal components.
@@ -151,48 +152,22 @@ def by_clones(cells: Cells, rows: np.ndarray) -> np.ndarray:
 
 def bias(shares: np.ndarray, types: list[str], missing: float = np.nan) -> np.ndarray:
     """Neutrophils among neutrophils and monocytes `(n,)`, of shares `(n, n_types)`."""
-    pair = shares[:, [types.index(name) for name in PAIR]]
-    total = pair.sum(axis=1)
-    return np.where(total > 0, pair[:, 0] / np.where(total > 0, total, 1), missing)
+    first, second = (types.index(name) for name in PAIR)
+    return clones_measures.bias_of(shares, (first, second), missing)
 
 
-def correlation(found: np.ndarray, known: np.ndarray) -> float:
-    """Pearson's r; NaN where one side does not vary."""
-    a = found - found.mean()
-    b = known - known.mean()
-    size = np.sqrt((a**2).sum() * (b**2).sum())
-    return float((a * b).sum() / size) if size > 1e-12 else float("nan")
+def measures(found: np.ndarray, counts: np.ndarray, types: list[str], common: np.ndarray) -> Row:
+    """All measures of predicted shares `(n, n_types)` against counts of the clones.
 
-
-def auroc(found: np.ndarray, known: np.ndarray) -> float:
-    """Chance that a case above one half has the larger value than one below; ties count half."""
-    from scipy.stats import rankdata
-
-    clear = known != 0.5
-    above = known[clear] > 0.5
-    n = above.sum()
-    m = len(above) - n
-    if not n or not m:
-        return float("nan")
-    rank = rankdata(found[clear])
-    return float((rank[above].sum() - n * (n + 1) / 2) / (n * m))
-
-
-def accuracy(found: np.ndarray, counts: np.ndarray) -> float:
-    """Share of rows whose largest entry is among the largest of the counts."""
-    top = counts == counts.max(axis=1, keepdims=True)
-    return float(top[np.arange(len(found)), found.argmax(axis=1)].mean())
-
-
-def measures(found: np.ndarray, counts: np.ndarray, types: list[str], missing: float) -> Row:
-    """All measures of predicted shares `(n, n_types)` against counts of the clones."""
-    known = bias(counts, types)
-    pair = ~np.isnan(known)
-    share = bias(found, types, missing)[pair]
+    Cells without either fate have the bias of the common shares `(n_types,)`.
+    """
+    first, second = (types.index(name) for name in PAIR)
+    each = np.arange(len(found))
+    truth = clones_measures.Truth(counts, (first, second), common, each)
+    ones = np.ones((1, len(found)))
     return {
-        "r": correlation(share, known[pair]) if pair.any() else float("nan"),
-        "auroc": auroc(share, known[pair]),
-        "accuracy": accuracy(found, counts),
+        name: float(clones_measures.MEASURES[name].value(found, truth, ones)[0])
+        for name in ("r", "auroc", "accuracy")
     }
 
 
@@ -205,24 +180,23 @@ def with_intervals(
     seed: int = 0,
 ) -> Row:
     """Measures with bounds by bootstrap of clones, and the gain over the base in `r`."""
-    late = cells.clonal(np.flatnonzero(cells.day == END)).sum(axis=0)[None]
-    missing = float(bias(late, cells.types)[0])
+    common = cells.clonal(np.flatnonzero(cells.day == END)).sum(axis=0)
     pair = bias(counts, cells.types)
     row: Row = {
         "n": len(found),
         "n_pair": int((~np.isnan(pair)).sum()),
         "n_clones": len(np.unique(clone)),
-        **measures(found, counts, cells.types, missing),
+        **measures(found, counts, cells.types, common),
     }
-    row["gain"] = row["r"] - measures(base, counts, cells.types, missing)["r"]
+    row["gain"] = row["r"] - measures(base, counts, cells.types, common)["r"]
     rng = np.random.default_rng(seed)
     names, member = np.unique(clone, return_inverse=True)
     of_clone = [np.flatnonzero(member == k) for k in range(len(names))]
     drawn = []
     for _ in range(N_BOOTSTRAP):
         rows = np.concatenate([of_clone[k] for k in rng.integers(len(names), size=len(names))])
-        one = measures(found[rows], counts[rows], cells.types, missing)
-        one["gain"] = one["r"] - measures(base[rows], counts[rows], cells.types, missing)["r"]
+        one = measures(found[rows], counts[rows], cells.types, common)
+        one["gain"] = one["r"] - measures(base[rows], counts[rows], cells.types, common)["r"]
         drawn.append(one)
     for name, values in pd.DataFrame(drawn).items():
         known = values.dropna()
@@ -235,6 +209,7 @@ def halves(cells: Cells, rows: np.ndarray, seed: int = 0) -> Row:
     """One half of each clone's cells at the end against the other, for the clones of `rows`."""
     rng = np.random.default_rng(seed)
     late = np.flatnonzero((cells.day == END) & (cells.type != ""))
+    common = cells.clonal(late).sum(axis=0)
     found = []
     for _ in range(N_HALVES):
         order = rng.permutation(late)
@@ -243,10 +218,9 @@ def halves(cells: Cells, rows: np.ndarray, seed: int = 0) -> Row:
         b = cells.clonal(order[place % 2 == 1])[cells.clone[rows]]
         both = (a.sum(axis=1) > 0) & (b.sum(axis=1) > 0)
         pair = ~np.isnan(bias(a, cells.types)) & ~np.isnan(bias(b, cells.types))
-        one = measures(a[pair], b[pair], cells.types, 0.5)
-        found.append(
-            one | {"accuracy": accuracy(a[both], b[both]), "n": both.sum(), "n_pair": pair.sum()}
-        )
+        one = measures(a[pair], b[pair], cells.types, common)
+        one["accuracy"] = measures(a[both], b[both], cells.types, common)["accuracy"]
+        found.append(one | {"n": both.sum(), "n_pair": pair.sum()})
     mean = pd.DataFrame(found).mean()
     return {name: float(value) for name, value in mean.items()}
 

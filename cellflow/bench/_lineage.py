@@ -157,10 +157,11 @@ def lineage(
 
     Written is `uns["cf_lineage"]`, a dict:
 
-    - `table`: the table; `verdict`: str; `comparisons`: a table of differences on the same draws of
-      clones, with `start`, `method`, `clones`, `beside` (what it is compared with), `measure`,
-      `gain` (positive where the method is better), `low`, `high` (95 %) and `outcome` (at the level
-      of all measures together);
+    - `table`: the table; `verdict`: str;
+    - `comparisons`: a table of differences from the baselines and, with clones, from the same
+      method without, on the same draws of clones: `start`, `method`, `clones`, `beside` (what it is
+      compared with), `measure`, `gain` (positive where the method is better), `low`, `high` (95 %)
+      and `outcome` (at the level of all measures together);
     - `folds`: int64, shape (n_clones,), the fold in which each clone was hidden; `strengths`: a
       table with the strength of each method and fold;
     - `params`: dict of what the call was given; `kind`, `cellflow_version`: str.

@@ -154,7 +154,7 @@ def judge_by_clones(
             scores += scorer.scores(method, values)
         clone = cells.observations.clone[rows]
         scores += with_halves(scorer, cells.counts, clone, _N_HALVES, stream(seed, 2))
-        differences += differences_of(scorer, drawn, (LABELS, CLONES, MAJORITY))
+        differences += differences_of(scorer, drawn, (MAJORITY, LABELS, CLONES))
     inside = {method: values for one in found for method, values in one.inside.items()}
     for interval in range(folds.n_intervals):
         one = _inside(folds, inside, interval, n_bootstrap, rng)

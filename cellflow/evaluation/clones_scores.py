@@ -197,12 +197,13 @@ def differences_of(
     drawn: dict[Method, dict[str, FloatArray]],
     bases: Sequence[Method],
 ) -> list[Difference]:
-    """Every model beside the baselines, and with clones beside the same without."""
+    """Every model beside the baselines, and with clones beside the same without.
+
+    Baselines stand beside those that are named before them.
+    """
     made = []
     for method, own in drawn.items():
-        if method.kind != "model":
-            continue
-        beside = [*bases]
+        beside = [*bases[: bases.index(method)]] if method in bases else [*bases]
         plain = Method(method.name, method.kind)
         if method.informed and plain in drawn:
             beside.append(plain)

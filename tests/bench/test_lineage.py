@@ -112,7 +112,7 @@ def test_hidden_clones_are_predicted_by_seen_ones(done):
     mine = compared[
         (compared["method"] == "ot-cfm: plans") & compared["clones"] & (compared["start"] == "all")
     ]
-    beside = ["nearest labelled cells", "clones of the nearest cells", "shares of all cells"]
+    beside = ["shares of all cells", "nearest labelled cells", "clones of the nearest cells"]
     assert list(dict.fromkeys(mine["beside"])) == [*beside, "ot-cfm: plans"]
     assert (mine[mine["beside"] == "ot-cfm: plans"]["outcome"] == "better").all()
     line = next(

@@ -38,24 +38,6 @@ def test_bias_of_clones_and_of_cells_without_either_fate(larry):
     assert np.isnan(larry.bias(shares, TYPES)[2])
 
 
-def test_correlation_and_auroc_are_the_usual_ones(larry):
-    rng = np.random.default_rng(0)
-    known = rng.uniform(size=60)
-    found = known + rng.normal(size=60)
-    assert larry.correlation(found, known) == pytest.approx(np.corrcoef(found, known)[0, 1])
-    pairs = found[known > 0.5][:, None] > found[known < 0.5]
-    assert larry.auroc(found, known) == pytest.approx(pairs.mean())
-    assert larry.auroc(np.zeros(60), known) == 0.5
-    assert np.isnan(larry.correlation(np.zeros(60), known))
-    # Clones with as many of one as of the other are left out.
-    assert larry.auroc(np.append(found, 99), np.append(known, 0.5)) == larry.auroc(found, known)
-
-
-def test_accuracy_takes_any_of_equally_frequent_types(larry):
-    counts = np.array([[2, 2, 0], [0, 0, 1], [5, 1, 0]])
-    assert larry.accuracy(np.array([[0, 1, 0], [0, 0.4, 0.6], [0, 1, 0]]), counts) == 2 / 3
-
-
 def test_neighbours_that_vote_are_cells_of_the_last_day(larry, cells, monkeypatch):
     monkeypatch.setattr(larry, "N_NEIGHBORS", 3)
     found = larry.by_labels(cells, cells.x)

@@ -1,0 +1,154 @@
+"""Couplings informed by barcodes, judged by clones that they have not seen (LARRY subset).
+
+    python benchmarks/larry_clones.py --out larry_clones.jsonl
+
+Data: those of `larry_fates.py`, 781 cells of days 2, 4 and 6 in 339 clones, 30 principal components
+of all genes; "undiff" counts as no type.
+
+Split: `cf.bench.lineage` with five folds of clones. All positions and days, and the types of the
+cells of day 6, are seen by every method; the barcodes of a clone are seen by no coupling, choice
+or neighbour that predicts its cells. Scored are the cells of days 2 and 4 whose clone has a cell
+with a type at day 6. The bias is that of neutrophils against monocytes. Intervals are of 95 %, by
+bootstrap of clones; gains are on the same draws.
+
+Barcodes are seen at all days, or at days 2 and 4 only, where they inform the first plan alone. How
+far they are trusted is chosen on the seen clones of each fold. `plans` chain the plans without a
+network, `plans of the nearest cells` are their means over the nearest cells of the same day, `flow`
+is the fitted flow, as in `cf.tl.fates`.
+
+Rows are appended to --out, and what is there is not computed again; `--table` only prints. Another
+seed (--seed) is another split into folds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import larry_fates
+import records
+
+#: Trust in barcodes to choose from; see `cf.couplings.Lineage`.
+STRENGTHS = [0.1, 0.3, 1.0, math.inf]
+#: Last day of the barcodes that are seen, by name.
+BARCODES = {"days 2, 4, 6": None, "days 2, 4": 4.0}
+MEASURES = {
+    "accuracy": "accuracy",
+    "brier": "Brier",
+    "brier_calibrated": "Brier, calibrated",
+    "r": "r",
+    "auroc": "AUROC",
+}
+
+
+def judged(
+    adata: Any, method: str, growth: str, barcodes: str, seed: int, *, network: bool
+) -> list[dict[str, Any]]:
+    """Scores and differences of one setting, as rows of text and numbers."""
+    import cellflow as cf
+
+    begun = time.perf_counter()
+    table = cf.bench.lineage(
+        adata,
+        "day",
+        lineage_key="X_clone",
+        cluster_key="type",
+        fates=larry_fates.PAIR,
+        methods=method,
+        growth=growth,
+        strength=STRENGTHS,
+        until=BARCODES[barcodes],
+        network=network,
+        random_state=seed,
+        progress=False,
+        overwrite=True,
+    )
+    print(table.attrs["verdict"], f"({time.perf_counter() - begun:.0f} s)", sep="\n")
+    about = {"fit": method, "growth": growth, "barcodes": barcodes, "seed": seed}
+    chosen = adata.uns["cf_lineage"]["strengths"]["strength"].tolist()
+    parts = {"score": table, "gain": table.attrs["comparisons"]}
+    return [
+        {**about, "row": kind, "strengths": str(chosen), **row}
+        for kind, part in parts.items()
+        for row in part.to_dict("records")
+    ]
+
+
+def cell(value: float, low: float, high: float, *, signed: bool = False) -> str:
+    """A value with its interval."""
+    sign = "+" if signed else ""
+    if math.isnan(value):
+        return ""
+    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
+def report(rows: pd.DataFrame) -> None:
+    """Print all tables of all settings, in Markdown."""
+    for (fit, growth, barcodes, seed), part in rows.groupby(
+        ["fit", "growth", "barcodes", "seed"], sort=False
+    ):
+        chosen = part["strengths"].iloc[0]
+        print(f"\n{fit}, growth {growth}, barcodes of {barcodes}, seed {seed}, trust {chosen}\n")
+        scores = part[part["row"] == "score"]
+        for start, own in scores.groupby("start", sort=False):
+            named = own.assign(name=[called(r) for r in own.itertuples()])
+            n = f"{own['n_cells'].iloc[0]:.0f} cells of {own['n_clones'].iloc[0]:.0f} clones"
+            days = "all days" if start == "all" else f"day {start}"
+            print(f"\nFrom {days}, {n} (halves of clones: fewer)\n")
+            shown = {
+                label: {r.name: cell(r.value, r.low, r.high) for r in of.itertuples(index=False)}
+                for measure, label in {**MEASURES, "precision": "mass in its clone"}.items()
+                if len(of := named[named["measure"] == measure])
+            }
+            records.markdown(pd.DataFrame(shown).fillna(""))
+        gains(part[part["row"] == "gain"])
+
+
+def gains(rows: pd.DataFrame) -> None:
+    """Print gains of the methods over all cells."""
+    every = rows[(rows["start"] == "all") & (rows["beside"] != "shares of all cells")]
+    if len(every):
+        print("\nGains, from all days\n")
+        made: dict[str, dict[str, str]] = {}
+        for r in every.itertuples():
+            if r.measure in MEASURES:
+                name = f"{called(r)}, beside {r.beside}"
+                column = made.setdefault(MEASURES[r.measure], {})
+                column[name] = cell(r.gain, r.low, r.high, signed=True)
+        records.markdown(pd.DataFrame(made).fillna(""))
+
+
+def called(row: Any) -> str:
+    """Name of a method with what it has seen."""
+    return f"{row.method}, with clones" if row.clones else str(row.method)
+
+
+def main() -> None:
+    parser = records.parser(__doc__)
+    parser.add_argument("--out", type=Path, help="file of rows; none is kept by default")
+    parser.add_argument("--methods", nargs="+", default=["curved-cfm"])
+    parser.add_argument("--growth", nargs="+", default=["none", "learn"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plans", action="store_true", help="plans alone, without networks")
+    parser.add_argument("--table", action="store_true", help="only print what --out holds")
+    arguments = parser.parse_args()
+    kept = records.Records(arguments.out, ("fit", "growth", "barcodes", "seed"))
+    adata = None if arguments.table else larry_fates.read()
+    for method in arguments.methods if adata is not None else ():
+        for growth in arguments.growth:
+            for barcodes in BARCODES:
+                if (method, growth, barcodes, arguments.seed) not in kept:
+                    network = not arguments.plans
+                    kept.add(
+                        *judged(adata, method, growth, barcodes, arguments.seed, network=network)
+                    )
+    if kept.rows:
+        report(kept.frame())
+
+
+if __name__ == "__main__":
+    main()
