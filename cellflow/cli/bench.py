@@ -37,6 +37,7 @@ _OWN = [
     shared.MASS_KEY,
     option("--growth", "none, prior, learn or auto; none by default.", "NAME"),
     shared.GROWTH_KEY,
+    shared.SAMPLE_KEY,
     shared.CLUSTER_KEY,
 ]
 #: Where results of a hold-out go; None where they are not given.

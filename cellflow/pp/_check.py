@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
+from cellflow.adapter.aligned import examine_alignment
 from cellflow.adapter.decoding import examine_decoder
 from cellflow.adapter.expression import examine_expression
-from cellflow.adapter.findings import Finding, by_severity, settle
+from cellflow.adapter.findings import Examination, Finding, by_severity, settle
 from cellflow.adapter.positions import examine_positions
 from cellflow.adapter.read import examine
 from cellflow.adapter.reading import Reading
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["check"]
+
+T = TypeVar("T")
 
 
 @guarded
@@ -31,6 +34,7 @@ def check(
     mass_key: str | None = None,
     growth_key: str | None = None,
     sample_key: str | None = None,
+    align_samples: bool = True,
     lineage_key: str | None = None,
     force_rep: bool = False,
     layer: str | None = None,
@@ -42,7 +46,7 @@ def check(
     Parameters
     ----------
     adata, time_key, use_rep, n_dims, weight_key, mass_key, growth_key, sample_key,
-    lineage_key, force_rep, layer
+    align_samples, lineage_key, force_rep, layer
         As for `cf.tl.flow`.
 
     Returns
@@ -70,7 +74,9 @@ def check(
         force_rep=force_rep,
         layer=layer,
     )
-    findings += examine(adata, reading)
+    cells = _listed(examine(adata, reading), findings)
+    if cells is not None and cells.sample is not None:
+        _listed(examine_alignment(cells, align=align_samples), findings)
     named = {p.key for p in findings if p.severity == "error"}
     if "adata" not in named:  # else there are no cells to check
         # With use_rep="X" the expression has been checked as positions; each finding is given once.
@@ -83,6 +89,15 @@ def check(
         [asdict(p) for p in by_severity(findings)],
         columns=["severity", "key", "found", "expected", "remedy"],
     )
+
+
+def _listed(examination: Examination[T], findings: list[Finding]) -> T:
+    """Run a check, list what it finds, and return what it read."""
+    while True:
+        try:
+            findings.append(next(examination))
+        except StopIteration as end:
+            return cast("T", end.value)
 
 
 def _unused(mass_key: str) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from cellflow.adapter.aligned import with_samples
 from cellflow.adapter.conditioned import read_conditioned, require_partners
 from cellflow.adapter.decoding import fitted_decoder
 from cellflow.adapter.fit_times import inferred_times
@@ -19,7 +20,6 @@ from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
 from cellflow.tl._method import chosen, informed, prior_key, recipes_of, scale_of_recipe
-from cellflow.tl._samples import with_samples
 from cellflow.tl._stored import places_of, record_of, staged_of
 
 if TYPE_CHECKING:

@@ -150,8 +150,10 @@ def velocity(
     target = target_of(adata, copy=copy)
 
     latent = _latent(fitted, width)
+    # Embeddings are of the measured positions, from which no offset of samples was removed.
+    x = fitted.cells.as_read
     vectors = {fitted.basis: latent} | {
-        name: _arrows(fitted.x, latent, name, xy, n_neighbors) for name, xy in embeddings.items()
+        name: _arrows(x, latent, name, xy, n_neighbors) for name, xy in embeddings.items()
     }
     made_for = {keys.velocity(n): rows_hash(positions[n], v) for n, v in vectors.items()}
     states = fitted.x if with_expression else None

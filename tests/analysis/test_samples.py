@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.spatial import cKDTree
 from scipy.stats import norm
 
 from cellflow.analysis.sample_offsets import sample_offsets
 from cellflow.analysis.samples import differ_beyond_chance, groups_of, sample_distances
 from cellflow.core.population import Population, Snapshots
+from cellflow.couplings import Exact
 
 
 def _snapshots(cells):
@@ -228,3 +230,54 @@ def test_without_two_samples_at_a_time_there_is_no_offset():
     assert not found.is_reference.any()
     x = np.ones((2, 1), dtype=np.float32)
     assert found.moved(x, np.array([0, -1])) is x
+
+
+def _branches(rng, *, batch, same, share=0.5):
+    """Three times of two types that move apart, with three samples at each.
+
+    `batch` is the length of the samples' offsets, and `same` says whether the samples of one time
+    are those of the others. Returns the snapshots and the true displacement of each cell by type.
+    """
+    made = []
+    shifts = rng.normal(size=(3, 6))
+    types = []
+    for time in range(3):
+        if not same:
+            shifts = rng.normal(size=(3, 6))
+        shares = share + rng.uniform(-0.2, 0.2, 3)
+        first = np.concatenate([rng.random(80) < s for s in shares])
+        x = rng.normal(size=(240, 6)) + np.repeat(shifts, 80, axis=0) * batch / np.sqrt(6)
+        x[first, 0] += 6.0
+        x[:, 1] += np.where(first, 2.0, -2.0) * time
+        sample = np.repeat(np.arange(3), 80) + (0 if same else 3 * time)
+        made.append(Population(x, float(time), sample=sample))
+        types.append(first)
+    return Snapshots(tuple(made)), types
+
+
+def _velocity_error(snapshots, types):
+    """Root mean square error of displacements by exact transport, smoothed over 15 cells."""
+    errors = []
+    for (source, target), first in zip(snapshots.intervals, types, strict=False):
+        moved = Exact()(source, target).barycentre(target.x) - source.x
+        near = cKDTree(source.x).query(source.x, 15)[1]
+        truth = np.zeros_like(moved)
+        truth[:, 1] = np.where(first, 2.0, -2.0)
+        errors.append(((moved[near].mean(axis=1) - truth) ** 2).sum(axis=1).mean())
+    return np.sqrt(np.mean(errors))
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_offsets_help_where_there_is_batch_and_harm_little_where_there_is_none(same):
+    """Shares of types differ by up to 0.4 between samples; offsets must not follow them."""
+    ratio = {}
+    for batch in (0.0, 5.0):
+        errors = []
+        for seed in range(2):
+            snapshots, types = _branches(np.random.default_rng(seed), batch=batch, same=same)
+            removed = sample_offsets(snapshots, 9).removed(snapshots)
+            errors.append([_velocity_error(s, types) for s in (snapshots, removed)])
+        before, after = np.mean(errors, axis=0)
+        ratio[batch] = after / before
+    assert ratio[0.0] < 1.05
+    assert ratio[5.0] < 0.95

@@ -35,7 +35,16 @@ CALLS: dict[str, tuple[Callable, ...]] = {
     "translate": (cf.tl.translate,),
 }
 #: What a call may read or write, and a command has to let choose.
-OPTIONS = ("layer", "weight_key", "mass_key", "growth_key", "condition", "genes", "n_obs")
+OPTIONS = (
+    "layer",
+    "weight_key",
+    "mass_key",
+    "growth_key",
+    "sample_key",
+    "condition",
+    "genes",
+    "n_obs",
+)
 #: Options of the command line alone.
 OWN = {"as_given", "backward", "file", "json", "literature", "out", "report", "seed"}
 

@@ -3,12 +3,14 @@
 import warnings
 
 import anndata as ad
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 import cellflow as cf
 from cellflow.adapter.fitted import read_fitted
+from cellflow.analysis.velocity import project
 from cellflow.errors import (
     InputError,
     InputTypeError,
@@ -66,7 +68,7 @@ def test_the_table_of_samples(fitted):
     assert ((table["share"][:2] >= 0) & (table["share"][:2] <= 1)).all()
     assert table["between_aligned"][1] < 0.2 * table["between"][1]
     assert table.attrs["offsets"]["a"] == 0.0
-    assert "An offset of each sample was removed" in table.attrs["words"]
+    assert "An offset of each sample is removed" in table.attrs["words"]
     assert "reference: a" in table.attrs["words"]
 
 
@@ -82,6 +84,32 @@ def test_later_calls_and_other_processes_remove_the_same_offsets(fitted, tmp_pat
     cf.tl.velocity(part)
     whole = adata[adata.obs["dish"] == "b"].obsm["velocity_pca"]
     np.testing.assert_allclose(part.obsm["velocity_pca"], whole, atol=1e-5)
+
+
+def test_pictures_and_tables_of_a_fit_with_samples(fitted):
+    adata = fitted.copy()
+    cf.tl.velocity(adata, basis="umap")
+    cf.tl.trajectories(adata, n_times=3)
+    cf.tl.fates(adata, "dish")
+    for basis in ("pca", "umap"):
+        cf.pl.stream(adata, basis=basis)
+        cf.pl.trajectories(adata, basis=basis)
+        plt.close("all")
+    cf.get.fates(adata)
+    cf.get.trajectories(adata)
+    cf.get.transition_matrix(adata)
+    later = cf.tl.predict(adata, time=30.0)
+    assert np.isfinite(later.obsm["X_pca"]).all()
+
+
+def test_arrows_in_an_embedding_are_those_of_the_measured_positions(fitted):
+    adata = fitted.copy()
+    adata.obsm["X_copy"] = adata.obsm["X_pca"][:, :2].astype(np.float64)
+    cf.tl.velocity(adata, basis="copy", n_neighbors=30)
+    expected = project(
+        adata.obsm["X_pca"], adata.obsm["velocity_pca"], adata.obsm["X_copy"], n_neighbors=30
+    )
+    np.testing.assert_allclose(adata.obsm["velocity_copy"], expected, atol=1e-5)
 
 
 def test_two_cells_of_two_samples_can_be_asked(fitted):
@@ -154,7 +182,7 @@ def test_samples_within_conditions():
     adata = _replicated(0 * SHIFT)
     adata.obs["drug"] = np.tile(["none", "some"], 60)
     adata.obs["well"] = adata.obs["drug"].astype(str) + "1"
-    with pytest.warns(InputWarning, match="no time has two of one condition"):
+    with pytest.warns(InputWarning, match="no time and condition has two of them"):
         _fit(adata, sample_key="well", condition_key="drug")
 
 
@@ -235,7 +263,9 @@ def test_columns_that_look_like_samples_are_pointed_out(name):
         _fit(adata)
     found = cf.pp.check(adata, "hours")
     assert (found["key"] == f"adata.obs['{name}']").sum() == 1
-    assert cf.pp.check(adata, "hours", sample_key=name)["key"].eq(f"adata.obs['{name}']").sum() == 0
+    known = cf.pp.check(adata, "hours", sample_key=name)
+    assert "An offset of each sample is removed" in known["remedy"][0]
+    assert len(known) == 1
 
 
 @pytest.mark.parametrize("name", ["cell_type", "cluster", "sample_type", "n_samples", "report"])
