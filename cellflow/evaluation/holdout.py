@@ -106,7 +106,8 @@ def hold_out(
     ----------
     folds
         All populations, in data coordinates; or one `Fold` per time, where the coordinates depend
-        on the snapshot that is held out.
+        on the snapshot that is held out. Where a held-out population has several samples
+        (`Population.sample`), its halves, the noise floor and intervals are by sample.
     methods
         Names of recipes, `Recipe`s, or objects with a `name` that are called as `(rest, time, *,
         random_state)` and return populations by protocol (see `cellflow.evaluation.Predictor`). The
