@@ -16,6 +16,9 @@ far they are trusted is chosen on the seen clones of each fold. `plans` chain th
 network, `plans of the nearest cells` are their means over the nearest cells of the same day, `flow`
 is the fitted flow, as in `cf.tl.fates`.
 
+`--data fork` judges the same on a simulated fork whose ways cross: snapshots do not show which cell
+goes where, and barcodes do (`cellflow.synthetic.GrowingFork`; 750 cells at five times, 60 clones).
+
 Rows are appended to --out, and what is there is not computed again; `--table` only prints. Another
 seed (--seed) is another split into folds.
 """
@@ -36,6 +39,7 @@ import records
 STRENGTHS = [0.1, 0.3, 1.0, math.inf]
 #: Last day of the barcodes that are seen, by name.
 BARCODES = {"days 2, 4, 6": None, "days 2, 4": 4.0}
+EVERY = {"all times": None}
 MEASURES = {
     "accuracy": "accuracy",
     "brier": "Brier",
@@ -46,7 +50,14 @@ MEASURES = {
 
 
 def judged(
-    adata: Any, method: str, growth: str, barcodes: str, seed: int, *, network: bool
+    adata: Any,
+    method: str,
+    growth: str,
+    barcodes: str,
+    seed: int,
+    *,
+    network: bool,
+    fates: tuple[str, str] = larry_fates.PAIR,
 ) -> list[dict[str, Any]]:
     """Scores and differences of one setting, as rows of text and numbers."""
     import cellflow as cf
@@ -57,11 +68,11 @@ def judged(
         "day",
         lineage_key="X_clone",
         cluster_key="type",
-        fates=larry_fates.PAIR,
+        fates=fates,
         methods=method,
         growth=growth,
         strength=STRENGTHS,
-        until=BARCODES[barcodes],
+        until=BARCODES.get(barcodes),
         network=network,
         random_state=seed,
         progress=False,
@@ -76,6 +87,27 @@ def judged(
         for kind, part in parts.items()
         for row in part.to_dict("records")
     ]
+
+
+def fork() -> Any:
+    """A fork whose ways cross, with the names of columns of the other data."""
+    import anndata as ad
+    import numpy as np
+    import scipy.sparse as sp
+
+    import cellflow as cf
+    from cellflow.synthetic import Experiment, GrowingFork
+
+    system = GrowingFork(separation=-1.0)
+    experiment = Experiment({"fork": system}, n_samples=1, shift=0.0, composition=0.0, n_clones=60)
+    made = cf.datasets.simulate(experiment, n_obs=150, random_state=1)
+    adata = ad.AnnData(made.X, obs=made.obs[["time", "cell_type", "clone"]])
+    adata.obs = adata.obs.rename(columns={"time": "day", "cell_type": "type"})
+    adata.obs.loc[adata.obs["type"] == "trunk", "type"] = np.nan
+    adata.obsm["X_pca"] = made.obsm["X_state"]
+    code = adata.obs["clone"].astype("category").cat.codes.to_numpy()
+    adata.obsm["X_clone"] = sp.csr_matrix(code[:, None] == np.arange(code.max() + 1))
+    return adata
 
 
 def cell(value: float, low: float, high: float, *, signed: bool = False) -> str:
@@ -130,6 +162,7 @@ def called(row: Any) -> str:
 def main() -> None:
     parser = records.parser(__doc__)
     parser.add_argument("--out", type=Path, help="file of rows; none is kept by default")
+    parser.add_argument("--data", choices=["larry", "fork"], default="larry")
     parser.add_argument("--methods", nargs="+", default=["curved-cfm"])
     parser.add_argument("--growth", nargs="+", default=["none", "learn"])
     parser.add_argument("--seed", type=int, default=0)
@@ -137,15 +170,17 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print what --out holds")
     arguments = parser.parse_args()
     kept = records.Records(arguments.out, ("fit", "growth", "barcodes", "seed"))
-    adata = None if arguments.table else larry_fates.read()
-    for method in arguments.methods if adata is not None else ():
+    larry = arguments.data == "larry"
+    made = None
+    if not arguments.table:
+        made = larry_fates.read() if larry else fork()
+    for method in arguments.methods if made is not None else ():
         for growth in arguments.growth:
-            for barcodes in BARCODES:
-                if (method, growth, barcodes, arguments.seed) not in kept:
-                    network = not arguments.plans
-                    kept.add(
-                        *judged(adata, method, growth, barcodes, arguments.seed, network=network)
-                    )
+            for barcodes in BARCODES if larry else EVERY:
+                setting = (method, growth, barcodes, arguments.seed)
+                if setting not in kept:
+                    fates = larry_fates.PAIR if larry else ("A", "B")
+                    kept.add(*judged(made, *setting, network=not arguments.plans, fates=fates))
     if kept.rows:
         report(kept.frame())
 
