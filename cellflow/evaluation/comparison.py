@@ -143,7 +143,7 @@ def mean_and_error(differences: FloatArray, share: float) -> tuple[float, float]
     return mean, float(differences.std(ddof=1)) * math.sqrt(share / (1.0 - share))
 
 
-def quantile(freedom: int) -> float:
+def quantile(freedom: float) -> float:
     """Upper quantile of Student's t for a two-sided interval; infinite without freedom."""
     from scipy.stats import t
 

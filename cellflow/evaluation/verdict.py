@@ -159,12 +159,23 @@ def _change(found: Sequence[Comparison]) -> Change:
     """Mean over times."""
     gain = float(np.mean([c.gain for c in found]))
     error = math.sqrt(sum(c.error**2 for c in found)) / len(found)
-    width = quantile(sum(c.freedom for c in found)) * error if error > 0 else 0.0
+    width = quantile(_freedom(found)) * error if error > 0 else 0.0
     own = float(np.mean([c.own for c in found]))
     base = float(np.mean([c.base for c in found]))
     far = max(found, key=lambda c: abs(math.log(max(c.own, _SMALLEST_RATIO))))
     extreme = (far.time, far.own, far.base)
     return Change(found[0].measure, own, base, gain, gain - width, gain + width, extreme)
+
+
+def _freedom(found: Sequence[Comparison]) -> float:
+    """Degrees of freedom of a mean over times.
+
+    Errors by sample and by cell differ much; Satterthwaite's approximation then weighs each.
+    """
+    if not any(c.n_samples for c in found):
+        return sum(c.freedom for c in found)
+    weighed = sum(c.error**4 / c.freedom for c in found if c.freedom > 0)
+    return sum(c.error**2 for c in found) ** 2 / weighed if weighed > 0 else 0
 
 
 def _outcome(changes: Sequence[Change]) -> Outcome:

@@ -6,9 +6,10 @@ import pytest
 from cellflow.core.population import Population, Snapshots
 from cellflow.evaluation import hold_out
 from cellflow.evaluation.celltypes import CellTypes, compare_types
-from cellflow.evaluation.comparison import freedom_of
+from cellflow.evaluation.comparison import Comparison, freedom_of, quantile
 from cellflow.evaluation.folds import Fold, aligned_around
 from cellflow.evaluation.halves import halves, replicates_of
+from cellflow.evaluation.verdict import judge
 
 
 class Shifted:
@@ -104,6 +105,18 @@ def test_the_verdict_says_what_intervals_are_by():
 
 def test_errors_have_as_many_degrees_of_freedom_as_samples():
     assert [freedom_of(20, n) for n in (0, 2, 3, 30)] == [19, 1, 2, 19]
+
+
+def test_an_error_from_two_samples_is_not_hidden_by_exact_ones():
+    """Satterthwaite: the degrees of freedom are those of the error that dominates."""
+    where = ("m", "P1")
+    rough = Comparison(*where, 1.0, "w1", 1.0, 1.5, 0.5, 0.1, 1, 2)
+    exact = Comparison(*where, 2.0, "w1", 1.0, 1.5, 0.5, 1e-4, 19, 0)
+    change = judge([rough, exact])[0].changes[0]
+    assert change.gain - change.low == pytest.approx(quantile(1) * 0.05, rel=1e-3)
+    alike = [Comparison(*where, t, "w1", 1.0, 1.5, 0.5, 0.1, 2, 3) for t in (1.0, 2.0)]
+    change = judge(alike)[0].changes[0]
+    assert change.gain - change.low == pytest.approx(quantile(4) * 0.1 / np.sqrt(2))
 
 
 def test_types_are_compared_on_halves_of_samples():
