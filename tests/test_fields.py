@@ -68,6 +68,9 @@ def fits():
     fated.obs["clone"] = fated.obs["half"] + (np.arange(90) % 9).astype(str)
     cf.tl.fates(fated, "half")
     made = {"generate": generating, "growth": growing, "calibrate": fated}
+    made["compare"] = cf.tl.flow(
+        adata, "hours", method=quick_recipe(), condition_key="arm", copy=True
+    )
     return {"flow": adata, "": scored} | made
 
 
@@ -76,6 +79,7 @@ CALLS = {
     "age": [lambda a: cf.tl.age(a, n_times=3)],
     "ancestors": [lambda a: cf.tl.ancestors(a, "side")],
     "calibrate": [lambda a: cf.tl.calibrate(a, lineage_key="clone")],
+    "compare": [lambda a: cf.tl.compare(a, "arm", by="cell", n_perm=20)],
     "density": [lambda a: cf.tl.density(a, "hours", method="gmm")],
     "diagnose": [lambda a: cf.tl.diagnose(a, n_cells=20)],
     "fates": [lambda a: cf.tl.fates(a, "side")],
@@ -113,6 +117,7 @@ CALLS = {
 }
 #: Symbols in shapes that are not sizes of the AnnData.
 SIZES = {"n_fates": 2, "n_labels": 2, "d": 4, "n_pcs": 4, "n_umap": 2, "n_times": 3, "n_rep": 2}
+SIZES |= {"n_compared": 1}
 #: Columns of `obs` that a result keeps.
 KEPT = {
     "refine": {

@@ -146,6 +146,9 @@ CALLS = {
     "tl.density": lambda a, **kw: cf.tl.density(a, kw.pop("time_key", "hours"), method="gmm", **kw),
     "tl.diagnose": lambda a, **kw: cf.tl.diagnose(a, n_cells=20, **kw),
     "tl.growth": cf.tl.growth,
+    "tl.compare": lambda a, **kw: cf.tl.compare(
+        a, **({"condition_key": "half", "by": "cell", "n_perm": 20} | kw)
+    ),
     "tl.log_density": lambda a, **kw: cf.tl.log_density(a, source="gmm", **kw),
     "tl.velocity": cf.tl.velocity,
     "tl.terminal_states": lambda a, **kw: cf.tl.terminal_states(
@@ -161,6 +164,7 @@ CALLS = {
     "tl.sample": lambda a, **kw: cf.tl.sample(a, **({"time": 12.0, "n_obs": 5} | kw)),
     "tl.simulate": lambda a, **kw: cf.tl.simulate(a, **({"cells": [3], "n_times": 3} | kw)),
     "get.calibration": cf.get.calibration,
+    "get.comparison": cf.get.comparison,
     "get.density": cf.get.density,
     "get.diagnosis": cf.get.diagnosis,
     "tl.generate": lambda a, **kw: cf.tl.generate(a, **({"time": 12.0, "n_obs": 5} | kw)),
@@ -226,6 +230,7 @@ AFTER_A_FIT = [
     "tl.age",
     "tl.ancestors",
     "tl.fates",
+    "tl.compare",
     "tl.diagnose",
     "tl.log_density",
     "tl.velocity",
@@ -296,7 +301,14 @@ FAILURES = {
     "no such fit": (
         untouched,
         [
-            *("get.calibration", "get.diagnosis", "get.flow", "tl.calibrate", "tl.generate"),
+            *(
+                "get.calibration",
+                "get.comparison",
+                "get.diagnosis",
+                "get.flow",
+                "tl.calibrate",
+                "tl.generate",
+            ),
             *AFTER_A_FIT,
         ],
         {"key": "celflow"},

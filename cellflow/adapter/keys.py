@@ -165,6 +165,10 @@ class Keys:
         """`obsm`: which fates are in the set of each cell."""
         return self.own("fate_sets")
 
+    def compared(self, what: Literal["difference", "p", "q"]) -> str:
+        """`obsm`: how velocities of two conditions differ, its p-value, the adjusted one."""
+        return self.own(f"compare_{what}")
+
     @property
     def commitment_time(self) -> str:
         """`obs`: expected time until each cell is committed to a fate."""
@@ -212,6 +216,7 @@ class Keys:
             ("obs", self.snapshot_log_density),
             ("obsm", self.trajectory),
             ("obsm", self.trajectory_samples),
+            *(("obsm", self.own(f"compare_{what}")) for what in ("difference", "p", "q")),
             ("layers", self.velocity()),
             ("layers", self.expression),
             ("var", self.velocity_genes),

@@ -235,6 +235,9 @@ FIT = {
         _optional(_GROUP),
     ),
     "calibration": _optional(_group(by=_TEXT, names=_NAMES, words=_TEXT, table=_TABLE)),
+    "comparison": _optional(
+        _group(table=_TABLE, words=_TEXT, conditions=_NAMES, reference=_TEXT, condition_key=_TEXT)
+    ),
     "made_for": _optional(Entry("a group of hashes", _is_hashes)),
     "samples": _optional(SAMPLES),
 }

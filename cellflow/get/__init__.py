@@ -1,6 +1,7 @@
 """Values and tables of an AnnData: flow, fates, growth, samples, trajectories, velocities."""
 
 from cellflow.get._calibration import calibration
+from cellflow.get._comparison import comparison
 from cellflow.get._density import density
 from cellflow.get._diagnosis import diagnosis
 from cellflow.get._fates import fates
@@ -13,6 +14,7 @@ from cellflow.get._velocity import velocity
 
 __all__ = [
     "calibration",
+    "comparison",
     "density",
     "diagnosis",
     "fates",

@@ -2,6 +2,7 @@
 
 from cellflow.tl._age import age
 from cellflow.tl._calibrate import calibrate
+from cellflow.tl._compare import compare
 from cellflow.tl._density import density
 from cellflow.tl._diagnose import diagnose
 from cellflow.tl._fates import ancestors, fates
@@ -23,6 +24,7 @@ __all__ = [
     "age",
     "ancestors",
     "calibrate",
+    "compare",
     "density",
     "diagnose",
     "fates",

@@ -26,6 +26,7 @@ CALLS: dict[str, tuple[Callable, ...]] = {
     "annotate": (cf.tl.velocity, cf.tl.trajectories),
     "bench": (cf.bench.holdout, cf.bench.literature),
     "check": (cf.pp.check,),
+    "compare": (cf.tl.compare,),
     "diagnose": (cf.tl.diagnose,),
     "fates": (cf.tl.fates,),
     "fit": (cf.tl.flow,),
@@ -258,6 +259,30 @@ def test_growth_prints_the_table_and_what_was_assumed(
     assert said["assumptions"] == table.attrs["assumptions"]
     assert run(*asked) == 0
     assert "rates are relative" in capsys.readouterr().out
+
+
+def test_compare_prints_the_effects_and_says_by_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = make_cells()
+    cells.obs["arm"] = np.where(np.arange(90) % 2, "drug", "control")
+    cf.tl.flow(cells, "hours", method=quick_recipe(), condition_key="arm")
+    cells.write_h5ad(tmp_path / "fit.h5ad")
+    asked = ["compare", tmp_path / "fit.h5ad", "--condition-key", "arm", "--n-perm", 50]
+    assert run(*asked) == 4
+    assert "cells of one sample are no replicates" in capsys.readouterr().err
+    out = tmp_path / "out.h5ad"
+    asked += ["--by", "cell", "--reference", "drug", "--seed", 3, "--out", out]
+    assert run(*asked, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    table = cf.get.comparison(ad.read_h5ad(out))
+    assert [row["quantity"] for row in said["table"]] == table["quantity"].tolist()
+    assert {row["condition"] for row in said["table"]} == {"control"}
+    assert said["words"] == table.attrs["words"]
+    assert run(*asked) == 0
+    printed = capsys.readouterr().out
+    assert "speed" in printed
+    assert "Cells are no replicates" in printed
 
 
 def test_check_lists_findings_and_says_whether_a_fit_would_stop(
