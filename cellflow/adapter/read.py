@@ -41,10 +41,11 @@ __all__ = ["examine", "examine_cells", "examine_column", "read", "read_h5ad", "r
 _FEW_CELLS = 5
 
 
-def read(adata: AnnData, reading: Reading, *, apart: Collection[str] = ()) -> Cells:
+def read(adata: AnnData, reading: Reading, *, apart: Collection[str] | None = None) -> Cells:
     """Read positions and times of all cells, and check them.
 
-    Columns of `obs` in `apart` are known to be no samples.
+    A call with a `sample_key` gives the columns of `obs` that are known to be no samples, `apart`;
+    samples, and other columns that look like them, are then examined.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def require_anndata(adata: object) -> None:
 
 
 def examine(
-    adata: AnnData, reading: Reading, *, apart: Collection[str] = ()
+    adata: AnnData, reading: Reading, *, apart: Collection[str] | None = None
 ) -> Examination[Cells | None]:
     """Check everything that `read` reads; yields all findings in the order of reading."""
     foreign = list(_not_anndata(adata))
@@ -90,7 +91,7 @@ def examine(
         yield Finding(where, found, "the column of the samples", remedy, argument="sample_key")
         return None
     cells = yield from examine_cells(adata, parsed, reading)
-    if cells is not None:
+    if cells is not None and apart is not None:
         yield from examine_samples(adata, cells, apart)
         yield from examine_barcodes(adata, cells)
     return cells

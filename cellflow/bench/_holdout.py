@@ -216,7 +216,7 @@ def holdout(
         force_rep=force_rep,
         layer=layer,
     )
-    cells = read(adata, reading)
+    cells = read(adata, reading, apart=[cluster_key] if cluster_key else [])
     keys = Keys(key_added)
     if cluster_key is not None:
         read_labels(adata, cluster_key)

@@ -74,7 +74,7 @@ def check(
         force_rep=force_rep,
         layer=layer,
     )
-    cells = _listed(examine(adata, reading), findings)
+    cells = _listed(examine(adata, reading, apart=()), findings)
     if cells is not None and cells.sample is not None:
         _listed(examine_alignment(cells, align=align_samples), findings)
     named = {p.key for p in findings if p.severity == "error"}

@@ -33,7 +33,7 @@ def _adata():
 
 
 def _read(adata, **keys):
-    return read(adata, Reading("day", **keys))
+    return read(adata, Reading("day", **keys), apart=())
 
 
 def test_samples_are_numbered_and_reach_the_snapshots():

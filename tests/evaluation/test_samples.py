@@ -6,9 +6,9 @@ import pytest
 from cellflow.core.population import Population, Snapshots
 from cellflow.evaluation import hold_out
 from cellflow.evaluation.celltypes import CellTypes, compare_types
-from cellflow.evaluation.comparison import Comparison, freedom_of, quantile
+from cellflow.evaluation.comparison import Comparison, freedom_of, mean_and_error, quantile
 from cellflow.evaluation.folds import Fold, aligned_around
-from cellflow.evaluation.halves import halves, replicates_of
+from cellflow.evaluation.halves import Replicates, halves, replicates_of
 from cellflow.evaluation.verdict import judge
 
 
@@ -117,6 +117,20 @@ def test_an_error_from_two_samples_is_not_hidden_by_exact_ones():
     alike = [Comparison(*where, t, "w1", 1.0, 1.5, 0.5, 0.1, 2, 3) for t in (1.0, 2.0)]
     change = judge(alike)[0].changes[0]
     assert change.gain - change.low == pytest.approx(quantile(4) * 0.1 / np.sqrt(2))
+
+
+@pytest.mark.parametrize("n_samples", [2, 3, 4])
+def test_intervals_by_sample_cover(n_samples):
+    """Of a mean over samples that differ at random: 95 % intervals from halves of the samples."""
+    rng = np.random.default_rng(0)
+    cells = Replicates(tuple(np.arange(10) + 10 * s for s in range(n_samples)))
+    found = []
+    for _ in range(1000):
+        effect = rng.normal(size=n_samples)
+        values = [effect[np.unique(seen // 10)].mean() for seen, _ in cells.sides(3, rng)]
+        mean, error = mean_and_error(np.array(values), cells.n_seen / n_samples)
+        found.append(abs(mean) <= quantile(freedom_of(3, n_samples)) * error)
+    assert 0.92 < np.mean(found) < 0.985
 
 
 def test_types_are_compared_on_halves_of_samples():

@@ -282,6 +282,12 @@ def test_samples_that_are_alike_are_not_pointed_out():
         assert len(cf.pp.check(adata, "hours")) == 0
 
 
+def test_calls_without_samples_do_not_ask_for_them():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cf.tl.density(_replicated(2 * SHIFT), "hours", method="gmm")
+
+
 def test_a_column_of_conditions_is_not_pointed_out():
     adata = _replicated()
     adata.obs["patient"] = np.tile(["x", "y"], 60)
