@@ -50,7 +50,8 @@ def fates(
     One row for each cell and fate: `cell`, `fate`, `probability`, `sd`, `entropy`, and
     `commitment_time` (of fates). By groups: `group`, `fate`, `n_cells`, `probability`, `sd` (of the
     probabilities of single cells in the group), and `commitment_time`, the mean of the cells that
-    have one. `attrs` has what `uns["cellflow"]["fates"]` says.
+    have one. Where `cf.tl.calibrate` was called, `calibrated` is the calibrated probability or its
+    mean. `attrs` has what `uns["cellflow"]["fates"]` says.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def fates(
 
     See Also
     --------
-    cellflow.tl.fates, cellflow.tl.ancestors
+    cellflow.tl.fates, cellflow.tl.ancestors, cellflow.tl.calibrate
 
     Examples
     --------
@@ -94,6 +95,9 @@ def _read(
     }
     if not backward:
         values["commitment_time"] = column_again(adata, "obs", keys.commitment_time, again)
+        if "calibration" in record:
+            again = f"cf.tl.calibrate(adata, ...{keys.argument})"
+            values["calibrated"] = column_again(adata, "obsm", keys.fates_calibrated, again)
     return dict(found.about), values
 
 
@@ -131,7 +135,7 @@ def _by_group(
     n = len(about["names"])
     shaped = {
         name: table[name].to_numpy().reshape(-1, n)
-        for name in ("probability", "commitment_time")
+        for name in ("probability", "commitment_time", "calibrated")
         if name in table
     }
     rows = []
@@ -154,6 +158,8 @@ def _by_group(
             known = ~np.isnan(times)
             total = weight[known].sum()
             row["commitment_time"] = weight[known] @ times[known] / total if total else np.nan
+        if "calibrated" in shaped:
+            row["calibrated"] = weight @ shaped["calibrated"][here]
         rows.append(pd.DataFrame(row))
     if not rows:
         msg = "No group has a cell with a positive weight; expected one: pass another groupby=."

@@ -89,6 +89,19 @@ def test_the_table(cloned):
     assert "Temperature" in table.attrs["words"]
 
 
+def test_the_table_of_fates_has_calibrated_ones(cloned):
+    assert "calibrated" not in cf.get.fates(cloned)
+    cf.tl.calibrate(cloned, lineage_key="clone")
+    table = cf.get.fates(cloned)
+    q = cloned.obsm["cf_fates_calibrated"]
+    np.testing.assert_array_equal(table["calibrated"].to_numpy().reshape(q.shape), q)
+    cloned.obs["cf_fate_mass"] = np.arange(1.0, 91.0)
+    mean = cf.get.fates(cloned, groupby="cell_type").query("group == 'low'")["calibrated"]
+    here = (cloned.obs["cell_type"] == "low").to_numpy()
+    expected = np.average(q[here], axis=0, weights=np.arange(1.0, 91.0)[here])
+    np.testing.assert_allclose(mean, expected)
+
+
 def test_barcodes_and_a_matrix_of_clones_are_the_same(cloned):
     codes = pd.Categorical(cloned.obs["clone"]).codes
     cloned.obsm["X_clone"] = sp.csr_matrix(np.eye(codes.max() + 1)[codes])

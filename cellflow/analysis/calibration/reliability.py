@@ -121,17 +121,19 @@ class Reliability:
         total = self.weight.sum(axis=(0, 2))
         gap = (self.predicted - self.observed).sum(axis=0) / total[:, None]
         found = self.ece
+        # Where chance alone is larger than the error found, so may the true one be.
+        scale = np.maximum(1.0, self.chance / np.where(found > 0, found, np.inf))
 
         def shown(factor: float) -> FloatArray:
-            return np.asarray(np.abs(factor * gap + noise).sum(axis=2))
+            return np.asarray(np.abs(factor * scale[:, None] * gap + noise).sum(axis=2))
 
         above = np.stack([(shown(factor) >= found).mean(axis=0) for factor in _FACTORS])
         below = np.stack([(shown(factor) <= found).mean(axis=0) for factor in _FACTORS])
         below /= np.maximum(below[0], 1.0 / n_boot)
         # The neighbours outside, so that the steps between multiples shorten no interval.
         last = len(_FACTORS) - 1
-        low = _FACTORS[np.maximum((above > tail).argmax(axis=0) - 1, 0)]
-        high = _FACTORS[np.minimum(last + 1 - (below >= tail)[::-1].argmax(axis=0), last)]
+        low = scale * _FACTORS[np.maximum((above > tail).argmax(axis=0) - 1, 0)]
+        high = scale * _FACTORS[np.minimum(last + 1 - (below >= tail)[::-1].argmax(axis=0), last)]
         return low * found, np.minimum(high * found, 1.0)
 
     def _noise(self, size: int, rng: np.random.Generator) -> FloatArray:
