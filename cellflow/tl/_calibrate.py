@@ -60,7 +60,8 @@ def calibrate(
     them from 0 and 1 before.
 
     Cells of one clone are not independent; clones are taken to be. So clones are the unit of all
-    intervals, and errors after calibration are of clones that took no part in it. Outcomes are of
+    intervals, and errors after calibration are of clones that took no part in it; their intervals
+    leave out that another calibration would come from other clones. Outcomes are of
     relatives, not of the cell itself: where a clone's cells have parted before the early cell was
     measured, calibrated probabilities are of its clone. Clones without a later cell are not seen.
 
@@ -81,7 +82,9 @@ def calibrate(
         What fates are compared with: `"clones"`, or the `"composition"` of the end.
     lineage_key
         Column of `obs` with one barcode per cell, or key of `obsm` with cells by clones, 0 or 1.
-        None: that of the fit. Clones that the coupling of the fit has used cannot judge its fates.
+        Clones that the coupling of the fit has used (`lineage_key` of `cf.tl.flow`) cannot judge
+        its fates: fit with a column in which the barcodes of some clones are NaN, and pass a column
+        that has only theirs. None: that of the fit, if its coupling has not used it.
     offsets
         Whether there are offsets beside the temperature. None: if they raise the log score of
         clones that are kept out, by more than a standard error.
