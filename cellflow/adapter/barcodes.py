@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from itertools import starmap
+from collections.abc import Iterator, Sequence
+from itertools import chain, starmap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from cellflow.adapter.cells import Cells
 from cellflow.adapter.findings import Finding
 from cellflow.core._random import stream
 from cellflow.core.conditions import shared_conditions
-from cellflow.core.population import Population
+from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError
 from cellflow.transport.clones import Shared, shared_clones
 
@@ -67,8 +67,15 @@ def examine_barcodes(adata: AnnData, cells: Cells) -> Iterator[Finding]:
         yield Finding(where, found, "clones whose cells move together", remedy, "warning")
 
 
-def require_shared_clones(cells: Cells) -> None:
+def require_shared_clones(cells: Cells, courses: Sequence[Snapshots] | None = None) -> None:
     """Require that a clone occurs at both ends of an interval, in one condition.
+
+    Parameters
+    ----------
+    cells
+        With clones or without.
+    courses
+        The snapshots that are fitted, where those are not all of the cells.
 
     Raises
     ------
@@ -78,7 +85,8 @@ def require_shared_clones(cells: Cells) -> None:
     if cells.lineage is None:
         return
     counts = []
-    for source, target in cells.snapshots().intervals:
+    courses = [cells.snapshots()] if courses is None else courses
+    for source, target in chain.from_iterable(course.intervals for course in courses):
         parts = [(source, target)]
         if cells.conditions is not None:
             shared = shared_conditions(source, target)

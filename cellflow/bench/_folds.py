@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellflow.adapter.barcodes import require_shared_clones
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.representation import LEAKY, refit_of
 from cellflow.core._typing import FloatArray
@@ -32,6 +33,7 @@ def folds(
     With `align`, offsets of samples are removed, which the hidden cells have no part in.
     """
     made = _folds(adata, cells, times, leak_free=leak_free)
+    require_shared_clones(cells, [fold.rest for fold in made])
     if not align or cells.sample is None:
         return made
     from cellflow.evaluation.folds import aligned_around

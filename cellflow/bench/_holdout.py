@@ -58,6 +58,7 @@ def holdout(
     growth_key: str | None = None,
     sample_key: str | None = None,
     align_samples: bool = True,
+    lineage_key: str | None = None,
     cluster_key: str | None = None,
     force_rep: bool = False,
     n_splits: int = 3,
@@ -122,6 +123,8 @@ def holdout(
     align_samples
         Remove offsets of samples as `cf.tl.flow` does. They are estimated without the hidden cells,
         which lose the offsets of samples that are at other times too.
+    lineage_key
+        Barcodes, see `cf.tl.flow`. Every recipe is tried without and with those of other times.
     cluster_key
         Column of `adata.obs` with cell types. The verdict then counts them, too: every predicted
         cell takes the type that most of the 15 hidden cells nearest to it have, and the shares of
@@ -202,20 +205,14 @@ def holdout(
     check_arguments(holdout, locals())
     from cellflow.adapter.columns import read_labels
     from cellflow.evaluation import BASELINES, hold_out
-    from cellflow.evaluation.growing import grown
+    from cellflow.evaluation.growing import grown, informed
     from cellflow.model.recipes import DEFAULT
 
     reading = Reading(
-        time_key,
-        use_rep=use_rep,
-        n_dims=n_dims,
-        weight_key=weight_key,
-        mass_key=mass_key,
-        growth_key=growth_key,
-        sample_key=sample_key,
-        force_rep=force_rep,
-        layer=layer,
-    )
+        time_key, use_rep=use_rep, n_dims=n_dims, weight_key=weight_key, mass_key=mass_key,
+        growth_key=growth_key, sample_key=sample_key, lineage_key=lineage_key,
+        force_rep=force_rep, layer=layer,
+    )  # fmt: skip
     cells = read(adata, reading, apart=[cluster_key] if cluster_key else [])
     keys = Keys(key_added)
     if cluster_key is not None:
@@ -224,7 +221,7 @@ def holdout(
         require_free(adata, keys, [("uns", keys.uns)], overwrite=overwrite, kind="benchmark")
     found = hold_out(
         folds(adata, cells, times, leak_free=leak_free, align=align_samples),
-        methods=grown(DEFAULT if methods is None else methods, growth),
+        methods=grown(informed(DEFAULT if methods is None else methods, lineage_key), growth),
         seeds=seeds,
         protocols=protocols,
         baselines=BASELINES if baselines is None else baselines,

@@ -82,12 +82,13 @@ class Fold:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of all cells and of their rows of origin, which stored clouds name."""
+        clones = [p.lineage for p in self.snapshots.populations if p.lineage is not None]
         arrays = [
             a
             for p in self.snapshots.populations
             for a in (p.x, p.weight, p.index, p.context, p.sample)
             if a is not None
-        ]
+        ] + [a for matrix in clones for a in (matrix.indptr, matrix.indices)]
         return digest(self.snapshots.times, self.time, *arrays)
 
     def halves(self, n_splits: int) -> list[Halves]:

@@ -548,3 +548,19 @@ def test_a_column_of_types_is_checked_before_any_work(cells, frozen, column, err
     cells.obs["kind"], cells.obs["empty"], cells.obs["score"] = "a", np.nan, 0.5
     with frozen(cells), pytest.raises(error, match=said):
         cf.bench.holdout(cells, "hours", cluster_key=column, **FEW)
+
+
+def test_barcodes_are_tried_beside_each_recipe():
+    adata = make_cells(180)
+    place = adata.obsm["X_pca"][:, 0].reshape(3, -1)
+    adata.obs["clone"] = (place.argsort(axis=1).argsort(axis=1) // 3).ravel()
+    table = cf.bench.holdout(adata, "hours", lineage_key="clone", **FEW)
+    models = table[(table["kind"] == "model") & (table["protocol"] == "P1")]
+    assert models["method"].tolist() == ["ot-cfm", "ot-cfm, barcodes"]
+    assert models["w1"].nunique() == 2
+    assert adata.uns["cf_holdout"]["params"]["lineage_key"] == "clone"
+    adata.obs["clone"] = [
+        f"{clone} at {t:g}" for clone, t in adata.obs[["clone", "hours"]].to_numpy()
+    ]
+    with pytest.raises(InputError, match="cannot inform a plan"):
+        cf.bench.holdout(adata, "hours", lineage_key="clone", **FEW)
