@@ -135,7 +135,7 @@ def _small_fit(kind):
 
     training = quick_recipe().training
     adata = make_cells(120 if kind == "conditions" else 90)
-    if kind == "score":
+    if kind in {"score", "ensemble"}:
         adata.obs.loc[adata.obs_names[7::40], "hours"] = np.nan
     if kind == "conditions":
         adata.obs["drug"] = np.tile(["none", "some"], 60)
@@ -143,6 +143,7 @@ def _small_fit(kind):
         "default": {"method": quick_recipe()},
         "score": {"method": quick_recipe(), "score": True},
         "conditions": {"method": quick_recipe(), "condition_key": "drug"},
+        "ensemble": {"method": quick_recipe(), "score": True, "growth": "learn", "n_members": 2},
         "fm": {"method": fm(training=training)},
         "growth": {"method": quick_recipe(), "growth": "learn"},
         "sf2m": {"method": sf2m(training=training)},
@@ -156,7 +157,8 @@ def fitted_as():
     """`fitted_as(kind)`: a copy of a small fit, made once a session.
 
     Kinds are "default", "score" (three cells without a time), "conditions" (`obs["drug"]`, "none"
-    or "some"), "fm" (a generator), "growth" (with a growth head) and "sf2m" (a bridge with its
+    or "some"), "ensemble" (of two, with score and growth; three cells without a time), "fm" (a
+    generator), "growth" (with a growth head) and "sf2m" (a bridge with its
     score).
     """
     made = {}

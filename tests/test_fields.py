@@ -53,7 +53,7 @@ def kind(value):
 
 @pytest.fixture(scope="module")
 def fits():
-    """Cells without a fit, and with fits that have a score, that generate, and that grow."""
+    """Cells without a fit, and with fits: with a score, an ensemble, a generator, with growth."""
     adata = make_cells()
     adata.obs["arm"] = np.where(np.arange(90) % 2, "a", "b")
     # The cells of the last time that have a label are far from the others, so that mass is
@@ -67,7 +67,9 @@ def fits():
     fated.obs["half"] = np.where(fated.obsm["X_pca"][:, 2] > 0, "a", "b")
     fated.obs["clone"] = fated.obs["half"] + (np.arange(90) % 9).astype(str)
     cf.tl.fates(fated, "half")
-    made = {"generate": generating, "growth": growing, "calibrate": fated}
+    sure = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, n_members=2, copy=True)
+    made = dict.fromkeys(("fates", "ancestors"), sure)
+    made |= {"generate": generating, "growth": growing, "calibrate": fated}
     made["compare"] = cf.tl.flow(
         adata, "hours", method=quick_recipe(), condition_key="arm", copy=True
     )
@@ -117,7 +119,7 @@ CALLS = {
 }
 #: Symbols in shapes that are not sizes of the AnnData.
 SIZES = {"n_fates": 2, "n_labels": 2, "d": 4, "n_pcs": 4, "n_umap": 2, "n_times": 3, "n_rep": 2}
-SIZES |= {"n_compared": 1}
+SIZES |= {"n_compared": 1, "n_members": 2}
 #: Columns of `obs` that a result keeps.
 KEPT = {
     "refine": {

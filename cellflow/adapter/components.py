@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellflow.adapter.keys import basis_of
+from cellflow.adapter.bases import basis_of
 from cellflow.core._numbers import is_integer
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError

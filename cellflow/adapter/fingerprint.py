@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.bases import where_of
 from cellflow.adapter.hashes import (
     LOW_BITS,
     leading_bits,
@@ -15,7 +16,6 @@ from cellflow.adapter.hashes import (
     row_hashes,
     wide_row_hashes,
 )
-from cellflow.adapter.keys import where_of
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.bases import basis_of
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.conditioned import with_conditions
 from cellflow.adapter.findings import Examination, settle
@@ -21,7 +22,7 @@ from cellflow.adapter.fit_times import (
     require_times,
 )
 from cellflow.adapter.hashes import name_hashes
-from cellflow.adapter.keys import Keys, basis_of
+from cellflow.adapter.keys import Keys
 from cellflow.adapter.read import examine_cells, require_anndata
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.record import conditions_of, record_of

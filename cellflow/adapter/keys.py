@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from cellflow.core._numbers import shown
-from cellflow.errors import InputError, MissingKeyError, closest
+from cellflow.errors import InputError
 
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-__all__ = ["DEFAULT", "PRIOR", "Keys", "Kind", "basis_of", "find_basis", "spelled", "where_of"]
+__all__ = ["DEFAULT", "PRIOR", "Keys", "Kind"]
 
 #: The `uns` key of the model, and with it the default of every `key_added`.
 DEFAULT = "cellflow"
@@ -20,6 +17,15 @@ PRIOR = "cf_growth_prior"
 _MAX_LENGTH = 100
 #: What a record in `uns` may be.
 Kind: TypeAlias = Literal["fit", "densities", "benchmark", "choice", "clones"]
+
+#: Where an ensemble says how sure it is, beside its answers.
+_SURE = {
+    ("obsm", "fates_se"),
+    ("obsm", "fates_members"),
+    ("obsm", "fate_mass_members"),
+    ("obsm", "ancestors_se"),
+    ("obsm", "ancestors_members"),
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,14 @@ class Keys:
     def own(self, name: str) -> str:
         """Name of a result of ours: `cf_<name>`."""
         return f"cf_{name}" if self.uns == DEFAULT else f"{self.uns}_{name}"
+
+    def se(self, name: str) -> str:
+        """Standard errors of an answer of an ensemble: `cf_<name>_se`."""
+        return self.own(f"{name}_se")
+
+    def members(self, name: str) -> str:
+        """`obsm`: the answers of its members: `cf_<name>_members`."""
+        return self.own(f"{name}_members")
 
     def shared(self, name: str) -> str:
         """Name of a result that other tools look for: bare by default."""
@@ -228,6 +242,7 @@ class Keys:
             ("obsm", self.fates_calibrated),
             ("obsm", self.fate_sets),
             ("obsp", self.transitions),
+            *((slot, self.own(name)) for slot, name in _SURE),
             *(
                 place
                 for backward in (False, True)
@@ -259,39 +274,3 @@ class Keys:
     def velocity_params(self) -> str:
         """`uns`: how the velocities were made."""
         return self.shared("velocity_params")
-
-
-def basis_of(key: str) -> str:
-    """Name of a basis as in `velocity_{basis}`: `"pca"` for `"X_pca"` and for `"pca"`."""
-    return key.removeprefix("X_") or key
-
-
-def where_of(use_rep: str) -> str:
-    """What messages call a representation."""
-    return "adata.X" if use_rep == "X" else f"adata.obsm[{use_rep!r}]"
-
-
-def spelled(adata: AnnData, basis: object) -> str | None:
-    """The `obsm` key of `basis`: itself, or the same with or without `X_`; None for none."""
-    spellings = (basis, f"X_{basis}", basis.removeprefix("X_")) if isinstance(basis, str) else ()
-    return next((key for key in spellings if key in adata.obsm), None)
-
-
-def find_basis(adata: AnnData, basis: object) -> str:
-    """The `obsm` key that is meant by `basis`; see `spelled`.
-
-    Raises
-    ------
-    MissingKeyError
-        There is none; the message lists the keys there are.
-    """
-    key = spelled(adata, basis)
-    if key is None:
-        known = sorted(map(str, adata.obsm))
-        hint = closest(basis, [*known, *map(basis_of, known)])
-        msg = (
-            f"No {basis!r} in adata.obsm; found {known}{hint}. Compute it first, for example with"
-            " sc.pp.pca or sc.tl.umap."
-        )
-        raise MissingKeyError(msg)
-    return key

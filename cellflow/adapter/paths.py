@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.bases import where_of
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.findings import Finding
 from cellflow.adapter.hashes import require_made_for
-from cellflow.adapter.keys import Keys, where_of
+from cellflow.adapter.keys import Keys
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, MissingKeyError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cellflow.adapter.keys import basis_of
+from cellflow.adapter.bases import basis_of
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.bases import basis_of, spelled
 from cellflow.adapter.expression import is_sparse
 from cellflow.adapter.findings import Examination, Finding, settle
-from cellflow.adapter.keys import basis_of, spelled
 from cellflow.adapter.outliers import not_finite, oddities
 from cellflow.core._numbers import is_integer, shown
 from cellflow.core._typing import FloatArray

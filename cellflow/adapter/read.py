@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow.adapter.barcodes import examine_barcodes
+from cellflow.adapter.bases import where_of
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.columns import (
     column_of,
@@ -21,7 +22,6 @@ from cellflow.adapter.columns import (
     weights_of,
 )
 from cellflow.adapter.findings import Examination, Finding, settle
-from cellflow.adapter.keys import where_of
 from cellflow.adapter.lineage import clones_of
 from cellflow.adapter.outliers import examine_distances
 from cellflow.adapter.positions import examine_positions

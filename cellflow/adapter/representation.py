@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.bases import spelled
 from cellflow.adapter.expression import expression
-from cellflow.adapter.keys import spelled
 from cellflow.adapter.pca import (
     NEAR,
     StoredPCA,

@@ -51,6 +51,11 @@ class Separate(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(map(copy.deepcopy, members))
 
+    @property
+    def ladder(self) -> Ladder:
+        """Noise levels of scores, which all members share."""
+        return self.members[0].ladder  # type: ignore[return-value] # of a NoiseConditional
+
     def forward(self, t: Tensor, x: Tensor, *beside: Tensor | float) -> Tensor:
         """Evaluate each network on its rows."""
         k = len(self.members)

@@ -11,6 +11,7 @@ from cellflow.adapter.columns import column_of
 from cellflow.adapter.findings import settle
 from cellflow.adapter.fitted import read_cells
 from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.members import as_level
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.record import record_of
 from cellflow.adapter.stored_fates import column_again, read_fates
@@ -18,6 +19,7 @@ from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError
+from cellflow.get._fate_intervals import Sure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +30,12 @@ __all__ = ["fates"]
 
 @guarded
 def fates(
-    adata: AnnData, *, groupby: str | None = None, backward: bool = False, key: str = DEFAULT
+    adata: AnnData,
+    *,
+    groupby: str | None = None,
+    backward: bool = False,
+    interval: float | None = None,
+    key: str = DEFAULT,
 ) -> pd.DataFrame:
     r"""Return the fates of all cells, which `cf.tl.fates` wrote, or the mean over groups of cells.
 
@@ -42,6 +49,10 @@ def fates(
         `cf_fate_mass`; where cells are of several times, pass a column that separates them.
     backward
         Origins, which `cf.tl.ancestors` wrote; cells count by their weights.
+    interval
+        Level of the intervals of an ensemble's probabilities, such as 0.9; None for no intervals.
+        That of a group is made of the means of each member: it is the interval of the mean of these
+        cells, much smaller than that of one cell. Intervals are cut at 0 and 1.
     key
         `key_added` of the fit.
 
@@ -51,14 +62,16 @@ def fates(
     `commitment_time` (of fates). By groups: `group`, `fate`, `n_cells`, `probability`, `sd` (of the
     probabilities of single cells in the group), and `commitment_time`, the mean of the cells that
     have one. Where `cf.tl.calibrate` was called, `calibrated` is the calibrated probability or its
-    mean. `attrs` has what `uns["cellflow"]["fates"]` says.
+    mean. With `interval`, `se` (standard error of the probability, or of its mean), `low` and
+    `high` in addition. `attrs` has what `uns["cellflow"]["fates"]` says.
 
     Raises
     ------
     MissingKeyError
         No fit under this key, no fates, or no such column.
     InputError
-        Cells at other positions than when fates were computed, or an array of another shape.
+        Cells at other positions than when fates were computed, or an array of another shape;
+        `interval` of a single flow, or a level that is not between 0 and 1.
 
     See Also
     --------
@@ -67,6 +80,7 @@ def fates(
     Examples
     --------
     >>> cf.get.fates(adata, groupby="cell_type")  # doctest: +SKIP
+    >>> cf.get.fates(adata, groupby="cell_type", interval=0.9)  # doctest: +SKIP
     """
     check_arguments(fates, locals())
     require_anndata(adata)
@@ -74,10 +88,20 @@ def fates(
     record = record_of(adata, keys)
     cells, _ = read_cells(adata, keys, record)
     about, values = _read(adata, keys, record, cells, backward=backward)
-    table = _by_cell(adata, about, values)
-    if groupby is not None:
+    weight = np.ones(adata.n_obs) if cells.weight is None else np.nan_to_num(cells.weight)
+    sure = None
+    if interval is not None:
+        level = as_level(interval)
+        sure = Sure.read(adata, keys, about, level, weight=weight, backward=backward)
+    if groupby is None:
+        if sure is not None:
+            values |= sure.by_cell(values["probability"])
+        table = _by_cell(adata, about, values)
+    else:
         column = settle(column_of(adata, groupby, "groupby"))
-        table = _by_group(table, column, _mass(adata, keys, cells, backward=backward), about)
+        if not backward and keys.fate_mass in adata.obs:
+            weight = weight * adata.obs[keys.fate_mass].to_numpy(dtype=np.float64)
+        table = _by_group(values, column, weight, about, sure)
     table.attrs = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in about.items()}
     return table
 
@@ -116,50 +140,43 @@ def _by_cell(adata: AnnData, about: dict[str, Any], values: dict[str, FloatArray
     return pd.DataFrame(columns)
 
 
-def _mass(adata: AnnData, keys: Keys, cells: Cells, *, backward: bool) -> FloatArray:
-    """What each cell counts in its group."""
-    weight = np.ones(adata.n_obs) if cells.weight is None else np.nan_to_num(cells.weight)
-    if backward or keys.fate_mass not in adata.obs:
-        return weight
-    return np.asarray(weight * adata.obs[keys.fate_mass].to_numpy(dtype=np.float64))
-
-
 def _by_group(
-    table: pd.DataFrame, column: Any, mass: FloatArray, about: dict[str, Any]
+    values: dict[str, FloatArray],
+    column: Any,
+    mass: FloatArray,
+    about: dict[str, Any],
+    sure: Sure | None,
 ) -> pd.DataFrame:
     """Means over groups of cells, one row for each group and fate."""
     import pandas as pd
 
     groups = column.astype("category").cat.remove_unused_categories()
     codes = groups.cat.codes.to_numpy()
-    n = len(about["names"])
-    shaped = {
-        name: table[name].to_numpy().reshape(-1, n)
-        for name in ("probability", "commitment_time", "calibrated")
-        if name in table
-    }
+    names = [str(name) for name in about["names"]]
     rows = []
     for number, group in enumerate(groups.cat.categories):
         here = np.flatnonzero((codes == number) & (mass > 0))
         if len(here) == 0:
             continue
         weight = mass[here] / mass[here].sum()
-        p = shaped["probability"][here]
+        p = values["probability"][here]
         mean = weight @ p
         row: dict[str, Any] = {
             "group": group,
-            "fate": pd.Categorical(about["names"], [str(name) for name in about["names"]]),
+            "fate": pd.Categorical(about["names"], names),
             "n_cells": len(here),
             "probability": mean,
             "sd": np.sqrt(weight @ (p - mean) ** 2),
         }
-        if "commitment_time" in shaped:
-            times = shaped["commitment_time"][here, 0]
+        if sure is not None:
+            row |= sure.of_mean(mean, here)
+        if "commitment_time" in values:
+            times = values["commitment_time"][here]
             known = ~np.isnan(times)
             total = weight[known].sum()
             row["commitment_time"] = weight[known] @ times[known] / total if total else np.nan
-        if "calibrated" in shaped:
-            row["calibrated"] = weight @ shaped["calibrated"][here]
+        if "calibrated" in values:
+            row["calibrated"] = weight @ values["calibrated"][here]
         rows.append(pd.DataFrame(row))
     if not rows:
         msg = "No group has a cell with a positive weight; expected one: pass another groupby=."

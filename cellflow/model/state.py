@@ -250,7 +250,19 @@ def _ladder(stored: Stored) -> Ladder | None:
     ladder = Ladder(tuple(numbers))
     n_times = len(stored.arrays["times"])
     n_dims = stored.config["n_dims"]
-    stored.array(f"{_WEIGHTS}score.knots", (n_times,), increasing=True)
-    stored.array(f"{_WEIGHTS}score.variance", (n_times, n_dims), positive=True)
-    stored.array(f"{_WEIGHTS}score.axes", (n_dims, n_dims))
+    for score in _scores(stored):
+        stored.array(f"{score}.knots", (n_times,), increasing=True)
+        stored.array(f"{score}.variance", (n_times, n_dims), positive=True)
+        stored.array(f"{score}.axes", (n_dims, n_dims))
     return ladder
+
+
+def _scores(stored: Stored) -> list[str]:
+    """Where the constants of scores are: of one, those of an ensemble, or of each member."""
+    n_members = _n_members(stored)
+    if n_members == 1:
+        return [f"{_WEIGHTS}score"]
+    joint = f"{_WEIGHTS}score.stacked"
+    if f"{joint}.members.0.knots" not in stored.arrays:
+        return [joint]
+    return [f"{joint}.members.{m}" for m in range(_n_members(stored, len(stored.arrays)))]

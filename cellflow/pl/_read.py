@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellflow.adapter.bases import basis_of, find_basis, where_of
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.components import Components, Plane, plane_of
 from cellflow.adapter.fit_times import read_times
 from cellflow.adapter.fitted import read_cells
 from cellflow.adapter.hashes import require_made_for
-from cellflow.adapter.keys import Keys, basis_of, find_basis, where_of
+from cellflow.adapter.keys import Keys
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.record import record_of

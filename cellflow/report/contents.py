@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cellflow.adapter.bases import find_basis
 from cellflow.adapter.columns import read_labels
-from cellflow.adapter.keys import find_basis
 from cellflow.adapter.read import require_anndata
 from cellflow.report.held import Held
 

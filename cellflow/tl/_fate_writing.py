@@ -15,7 +15,7 @@ from cellflow.adapter.places import require_free, written
 from cellflow.adapter.store import amended
 from cellflow.adapter.units import Time
 from cellflow.adapter.write import Staged, target_of, write
-from cellflow.analysis.fates import FateCells, Fates, Targets, joined
+from cellflow.analysis.fates import FateCells, Fates, Targets, averaged, joined
 from cellflow.analysis.fates import fates as find_fates
 from cellflow.analysis.trajectories import Noise
 from cellflow.core._numbers import as_count
@@ -77,7 +77,8 @@ def write_fates(
     fits = [fitted, *other_fits(adata, fitted, asked.ensemble)]
     _require_scores(fits, n_rep)
     colours = _colours(adata, asked.groupby, targets.names)
-    places = _places(fitted.keys, asked, with_colours=colours is not None)
+    sure = _sure(fitted.keys, asked) if all(fit.flow.members for fit in fits) else []
+    places = _places(fitted.keys, asked, with_colours=colours is not None) + sure
     require_free(adata, fitted.keys, places, overwrite=overwrite)
     target = target_of(adata, copy=copy)
     found = joined(
@@ -114,7 +115,7 @@ def _found(
     *,
     shown: bool,
 ) -> Fates:
-    """Fates of all cells by one fit."""
+    """Fates of all cells by one fit, or by each member of it and their mean."""
     from tqdm import tqdm
 
     def watch(parts: Iterable[Any], n: int) -> Iterable[Any]:
@@ -122,9 +123,13 @@ def _found(
         return bar
 
     noise = None if n_rep is None else Noise(n_rep, seed, fitted.noise_keys)
+    cells = fate_cells(fitted)
     with naming_cells(fitted.names):
-        return find_fates(
-            fitted.flow, fate_cells(fitted), targets, noise=noise, threads=threads, watch=watch
+        return averaged(
+            [
+                find_fates(flow, cells, targets, noise=noise, threads=threads, watch=watch)
+                for flow in fitted.flow.members or (fitted.flow,)
+            ]
         )
 
 
@@ -151,7 +156,14 @@ def _places(keys: Keys, asked: Asked, *, with_colours: bool) -> list[tuple[str, 
 def _stale(keys: Keys, asked: Asked) -> set[tuple[str, str]]:
     """(slot, key) of what belongs to older fates."""
     calibrated = {("obsm", keys.fates_calibrated), ("obsm", keys.fate_sets)}
-    return {_colour_place(keys, asked)} | (set() if asked.backward else calibrated)
+    older = {_colour_place(keys, asked), *_sure(keys, asked)}
+    return older | (set() if asked.backward else calibrated)
+
+
+def _sure(keys: Keys, asked: Asked) -> list[tuple[str, str]]:
+    """(slot, key) of standard errors and of the members' answers."""
+    names = [keys.se(asked.entry), keys.members(asked.entry)]
+    return [("obsm", name) for name in names + [keys.members("fate_mass")] * (not asked.backward)]
 
 
 def _colour_place(keys: Keys, asked: Asked) -> tuple[str, str]:
@@ -176,6 +188,7 @@ def _staged(
     if not asked.backward:
         obs[keys.commitment_time] = found.commitment
         obs[keys.fate_mass] = found.mass * found.reached
+    n = len(cells)
     width = len(names)
     staged: Staged = {
         "obsm": {
@@ -184,6 +197,14 @@ def _staged(
         },
         "obs": obs,
     }
+    if found.members is not None and found.se is not None:
+        staged["obsm"] |= {
+            keys.se(asked.entry): found.se[:, :width],
+            keys.members(asked.entry): found.members.probability[:, :, :width].reshape(n, -1),
+        }
+        if not asked.backward:
+            reached = found.reached[:, None]
+            staged["obsm"][keys.members("fate_mass")] = found.members.mass * reached
     if colours is not None:
         shades = np.append(colours, _GREY).astype(object)[:width]
         staged["uns"] = {f"{keys.terminal_labels(**way)}_colors": shades}
@@ -222,6 +243,7 @@ def _about(
         "stochastic": asked.n_rep is not None,
         "n_rep": 1 if asked.n_rep is None else int(asked.n_rep),
         "ensemble": np.array([fit.keys.uns for fit in fits], dtype=object),
+        "n_members": 1 if found.members is None else found.members.probability.shape[1],
         "random_state": seed,
         "neighbors": {f"{time:g}": k for time, k in found.neighbors.items()},
         "undecided": float(mass @ lost / mass.sum()) if mass.sum() > 0 else 1.0,

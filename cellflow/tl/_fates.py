@@ -49,6 +49,9 @@ def fates(
     Growth weights the paths of a cell by the mass that they carry; without a fit with growth, all
     have the same. Cells later than the end are undecided.
 
+    Of an ensemble (`n_members=` of `cf.tl.flow`), every member is asked, and the means are written,
+    with their standard errors. `cf.get.fates(interval=)` returns intervals, of groups of cells too.
+
     Parameters
     ----------
     adata
@@ -69,7 +72,7 @@ def fates(
         Diffusions of each cell; without `stochastic` there are none.
     ensemble
         Keys of other fits of the same cells, with other seeds, for example. Probabilities are means
-        over all fits.
+        over all fits. Standard errors need ensembles only, whose members are joined.
     random_state
         Seed of the noise; see `cf.tl.trajectories`.
     threads
@@ -92,8 +95,14 @@ def fates(
     - `obs["term_states_fwd"]`: category, shape (n_obs,). Label of the cells of the end, and of
       absorbing groups; NaN for others. Its categories are the columns of `lineages_fwd`.
     - `obsm["cf_fates_sd"]`: float64, shape (n_obs, n_fates). Standard deviation of each: between
-      the fits of an ensemble; of diffusions, the standard error of the mean over them; else
+      the single fits of `ensemble`; of diffusions, the standard error of the mean over them; else
       :math:`\sqrt{p(1-p)/(m+1)}` for a share :math:`p` of :math:`m` effective votes.
+    - `obsm["cf_fates_se"]`: float64, shape (n_obs, n_fates). Standard error of each, by an
+      ensemble: the root of the squared standard error between members (halves of the cells, see
+      `cellflow.Ensemble`) plus the squared `cf_fates_sd`.
+    - `obsm["cf_fates_members"]`: float32, shape (n_obs, n_members * n_fates). Probabilities of all
+      fates by the first member of an ensemble, then by the second, and so on.
+    - `obsm["cf_fate_mass_members"]`: float32, shape (n_obs, n_members). `cf_fate_mass` by each.
     - `obs["cf_fate_entropy"]`: float64, shape (n_obs,). Entropy of the probabilities, in nats.
     - `obs["cf_commitment_time"]`: float64, shape (n_obs,). Expected time until commitment, in the
       unit of the fit: the first time at which the final fate of a path has 0.8 of the votes of the
@@ -104,9 +113,9 @@ def fates(
     - `uns["term_states_fwd_colors"]`: object, shape (n_fates,). Where `groupby` has colours: the
       same, and grey for undecided mass.
     - `uns["cellflow"]["fates"]`: dict. `groupby`, `names` of the columns, `at`, `absorb`,
-      `stochastic`, `n_rep`, `ensemble`, `random_state`; `neighbors`, the :math:`k` of each time;
-      `undecided`, the share of undecided mass, `n_beyond`, cells that are later than the end, and
-      `n_uncommitted`, other cells without a time until commitment.
+      `stochastic`, `n_rep`, `ensemble`, `n_members`, `random_state`; `neighbors`, the :math:`k` of
+      each time; `undecided`, the share of undecided mass, `n_beyond`, cells that are later than the
+      end, and `n_uncommitted`, other cells without a time until commitment.
 
     With another `key`, all of these names begin with it.
 
@@ -190,6 +199,10 @@ def ancestors(
     - `obs["term_states_bwd"]`: category, shape (n_obs,). Label of the cells of that time, and of
       absorbing groups; NaN for others. Its categories are the columns of `lineages_bwd`.
     - `obsm["cf_ancestors_sd"]`: float64, shape (n_obs, n_fates). Standard deviation of each.
+    - `obsm["cf_ancestors_se"]`: float64, shape (n_obs, n_fates). Standard error of each, by an
+      ensemble.
+    - `obsm["cf_ancestors_members"]`: float32, shape (n_obs, n_members * n_fates). Probabilities by
+      each member of an ensemble.
     - `obs["cf_ancestor_entropy"]`: float64, shape (n_obs,). Entropy of the probabilities, in nats.
     - `uns["term_states_bwd_colors"]`: object, shape (n_fates,). Where `groupby` has colours.
     - `uns["cellflow"]["ancestors"]`: dict. As `uns["cellflow"]["fates"]` of `cf.tl.fates`.

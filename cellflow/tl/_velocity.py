@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cellflow.adapter.bases import basis_of, find_basis
 from cellflow.adapter.components import first_column
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.hashes import rows_hash
-from cellflow.adapter.keys import DEFAULT, Keys, basis_of, find_basis
+from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.places import require_free, written
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.selection import Selection

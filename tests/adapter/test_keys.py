@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import cellflow as cf
-from cellflow.adapter.keys import Keys, basis_of, find_basis
+from cellflow.adapter.bases import basis_of, find_basis
+from cellflow.adapter.keys import Keys
 from cellflow.adapter.places import require_free, written
 from cellflow.errors import InputError, MissingKeyError
 from conftest import quick_recipe

@@ -4,7 +4,8 @@ import pytest
 
 import cellflow as cf
 import cellflow.datasets._simulate as module
-from cellflow.adapter.keys import Keys, basis_of
+from cellflow.adapter.bases import basis_of
+from cellflow.adapter.keys import Keys
 from cellflow.datasets import simulate
 from cellflow.errors import InputError
 from cellflow.synthetic import BranchingTree, Experiment, GrowingFork, Rotation

@@ -115,6 +115,36 @@ def test_files_bring_back_the_members(field, tmp_path):
         Flow.from_state(config | {"n_members": 10**9}, arrays, fields=own)
 
 
+class OwnScore(nn.Module):
+    """A score network of a user."""
+
+    def __init__(self, dim, clock, *, out_dim):
+        super().__init__()
+        self.map = nn.Linear(dim, out_dim)
+
+    def forward(self, t, x):
+        return self.map(x)
+
+
+@pytest.mark.parametrize("kind", ["ours", "own"])
+def test_files_bring_back_scores(kind, tmp_path):
+    recipe = recipes.ot_cfm(training=QUICK).with_score(training=QUICK)
+    if kind == "own":
+        head = replace(recipe.heads["score"], network=OwnScore)
+        recipe = recipe.with_head("score", head)
+    found = fit(_snapshots(40), recipe, n_members=3)
+    found.save(tmp_path / "flow")
+    back = Flow.load(tmp_path / "flow", fields={"OwnScore": OwnScore})
+    x = np.ones((3, 2))
+    for ours, theirs in zip((found, *found.members), (back, *back.members), strict=True):
+        np.testing.assert_array_equal(ours.score(x, 0.5), theirs.score(x, 0.5))
+    assert back.ladder == found.ladder
+    config, arrays = found.state()
+    spoilt = {k: v[::-1] if k.endswith("knots") else v for k, v in arrays.items()}
+    with pytest.raises(ModelFileError, match="knots"):
+        Flow.from_state(config, spoilt, fields={"OwnScore": OwnScore})
+
+
 def test_a_single_flow_is_no_ensemble(tmp_path):
     flow = fit(_snapshots(40), recipes.ot_cfm(training=QUICK))
     assert flow.members == ()

@@ -14,12 +14,13 @@ from cellflow.analysis.fates.commitment import Company, commitment
 from cellflow.analysis.fates.paths import Ended, Route, followed, grid_of, tasks
 from cellflow.analysis.fates.votes import sd_of_votes
 from cellflow.analysis.trajectories import Noise
+from cellflow.core._spread import spread
 from cellflow.core._typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from cellflow.model.base import FittedDynamics
 
-__all__ = ["Fates", "fates", "joined"]
+__all__ = ["Fates", "Members", "fates"]
 
 #: Cells whose paths vote on commitment.
 _COMPANY = 3000
@@ -27,6 +28,27 @@ _COMPANY = 3000
 _COMMITTING = 100_000
 #: Share of a cell's mass that has to be committed for the cell to be.
 _MOST = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Fates of cells by each member of an ensemble.
+
+    Parameters
+    ----------
+    probability
+        Shape `(n, k, l + 1)` of `k` members, float32.
+    mass
+        Mass at the end for each unit of mass now, shape `(n, k)`, float32.
+    """
+
+    probability: FloatArray
+    mass: FloatArray
+
+    @property
+    def se(self) -> FloatArray:
+        """Standard error of the mean probability between members, shape `(n, l + 1)`."""
+        return spread(self.probability.swapaxes(0, 1)).se
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +60,7 @@ class Fates:
     probability
         Shape `(n, l + 1)`, rows of sum one; the last column is "undecided".
     sd
-        Standard deviation of each, shape `(n, l + 1)`.
+        Standard deviation of each, shape `(n, l + 1)`: of the votes, or of the noise.
     mass
         Mass at the end for each unit of mass now, shape `(n,)`.
     commitment
@@ -48,6 +70,8 @@ class Fates:
         Whether the end lies ahead of each cell, shape `(n,)`. The others are undecided.
     neighbors
         Neighbours that vote, by the time of the classifier.
+    members
+        Fates by each member of an ensemble; None of a single flow.
     """
 
     probability: FloatArray
@@ -56,6 +80,12 @@ class Fates:
     commitment: FloatArray
     reached: np.ndarray
     neighbors: Mapping[float, int]
+    members: Members | None = None
+
+    @property
+    def se(self) -> FloatArray | None:
+        """Standard error of each probability, `(n, l + 1)`; see `fates.members.averaged`."""
+        return None if self.members is None else np.hypot(self.members.se, self.sd)
 
     @property
     def entropy(self) -> FloatArray:
@@ -153,28 +183,6 @@ def fates(
             for _ in watch(pool.map(work, parts), len(parts)):
                 pass
     return found
-
-
-def joined(members: Sequence[Fates]) -> Fates:
-    """Mean over several fits, with the standard deviation between them."""
-    if len(members) == 1:
-        return members[0]
-    probability = np.stack([member.probability for member in members])
-    times = np.stack([member.commitment for member in members])
-    known = ~np.isnan(times)
-    count = known.sum(axis=0)
-    total = np.where(known, times, 0.0).sum(axis=0)
-    mean = np.full(len(count), np.nan)
-    np.divide(total, count, where=count > _MOST * len(members), out=mean)
-    first = members[0]
-    return Fates(
-        probability.mean(axis=0),
-        probability.std(axis=0, ddof=1),
-        np.mean([member.mass for member in members], axis=0),
-        mean,
-        first.reached,
-        first.neighbors,
-    )
 
 
 def _arrived(
