@@ -93,8 +93,13 @@ def require_shared_clones(cells: Cells, courses: Sequence[Snapshots] | None = No
             parts = [(source.part(here), target.part(there)) for _, here, there in shared]
         counts.append(sum(len(_shared(*ends)) for ends in parts))
     key = cells.reading.lineage_key
+    times = [
+        cells.lineage[cells.time == t].getnnz(axis=0) > 0
+        for t in np.unique(cells.time[cells.timed])
+    ]
+    found = np.sum(times, axis=0)
+    present = int((found > 0).sum())
     if not any(counts):
-        present = int((cells.lineage[cells.timed].getnnz(axis=0) > 0).sum())
         inside = "" if cells.conditions is None else " in one condition"
         msg = (
             f"lineage_key={key!r}: none of its {present} clones has cells at two consecutive"
@@ -102,7 +107,14 @@ def require_shared_clones(cells: Cells, courses: Sequence[Snapshots] | None = No
             " found again at the next time; omit lineage_key= to fit without."
         )
         raise InputError(msg)
-    _log.info("lineage_key=%r: clones at both ends of the intervals: %s.", key, counts)
+    _log.info(
+        "lineage_key=%r: %d of %d clones occur at one time only; clones at both ends of the"
+        " intervals: %s.",
+        key,
+        (found == 1).sum(),
+        present,
+        counts,
+    )
 
 
 def _shared(source: Population, target: Population) -> Shared:

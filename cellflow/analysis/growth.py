@@ -26,7 +26,7 @@ from cellflow.core._random import stream, systematic
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import BlockPlan, Plan, log_factors
 from cellflow.core.population import Population, Snapshots
-from cellflow.couplings import Auto, Coupling, Unbalanced
+from cellflow.couplings import Auto, Coupling, Lineage, Unbalanced
 from cellflow.model.coupled import solve_plans
 
 __all__ = ["TAUS", "GrowthField", "assumed_growth", "cell_growth", "plan_growth"]
@@ -162,6 +162,7 @@ def assumed_growth(
     n_neighbors: int = _N_NEIGHBORS,
     max_cells: int = 2000,
     seed: int = 0,
+    lineage: Lineage | None = None,
 ) -> Iterator[tuple[str, GrowthField]]:
     """Rates under each assumption, with its name, one after another.
 
@@ -178,6 +179,8 @@ def assumed_growth(
         Cells of a snapshot that plans are solved for; of larger ones so many are drawn.
     seed
         Of that draw.
+    lineage
+        Informs all plans by the barcodes of the cells, if given.
 
     Raises
     ------
@@ -194,6 +197,8 @@ def assumed_growth(
     if all(p.growth is not None for p in few.populations[:-1]):
         tried = {**tried, "prior": (few, Auto())}
     for name, (seen, coupling) in tried.items():
+        if lineage is not None:
+            coupling = replace(lineage, coupling=coupling)
         plans = solve_plans(seen, coupling)[0]
         yield name, GrowthField(seen, cell_growth(seen, plans), n_neighbors)
 

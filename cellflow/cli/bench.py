@@ -38,6 +38,7 @@ _OWN = [
     option("--growth", "none, prior, learn or auto; none by default.", "NAME"),
     shared.GROWTH_KEY,
     shared.SAMPLE_KEY,
+    shared.LINEAGE_KEY,
     shared.CLUSTER_KEY,
 ]
 #: Where results of a hold-out go; None where they are not given.

@@ -25,6 +25,7 @@ _FLOW = [
     shared.GROWTH_KEY,
     shared.SAMPLE_KEY,
     shared.LINEAGE_KEY,
+    option("--lineage-strength", "How far barcodes are trusted.", "S", type=float, default=1.0),
     option("--n-members", "Flows to fit; several give intervals.", "N", type=int, default=1),
     shared.FORCE_REP,
     switch("--score", "Learn the score too, for stochastic questions."),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.core.population import Snapshots
+    from cellflow.couplings import Lineage
 
 __all__ = ["growth"]
 
@@ -214,11 +215,23 @@ def _assumed(
         raise InputError(msg)
     x = fitted.flow.frame.to_model(fitted.x)
     fields = assumed_growth(
-        inside, taus=taus, n_neighbors=n_neighbors, max_cells=max_cells, seed=seed
-    )
+        inside, taus=taus, n_neighbors=n_neighbors, max_cells=max_cells, seed=seed,
+        lineage=_lineage(fitted),
+    )  # fmt: skip
     total = len(taus) + has_prior
     bar = tqdm(fields, desc="growth", unit="plan", total=total, disable=not is_shown(progress))
     return {name: field.at(x, fitted.times, fitted.cells.context) for name, field in bar}
+
+
+def _lineage(fitted: Fitted) -> Lineage | None:
+    """How barcodes informed the plans of the fit; None if they did not."""
+    from cellflow.couplings import Lineage
+    from cellflow.model.description import coupling_from
+
+    if fitted.flow.recipe["coupling"]["type"] != "Lineage":
+        return None
+    coupling = coupling_from(fitted.flow.recipe)
+    return coupling if isinstance(coupling, Lineage) else None
 
 
 def _snapshots(fitted: Fitted) -> Snapshots | None:

@@ -103,4 +103,5 @@ def test_numbers_of_shared_clones_are_logged(caplog):
     cells = read(adata, Reading("day", lineage_key="barcode"))
     with caplog.at_level(logging.INFO, logger="cellflow"):
         require_shared_clones(cells)
+    assert "15 of 30 clones occur at one time only" in caplog.text
     assert "[15, 0]" in caplog.text

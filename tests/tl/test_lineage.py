@@ -110,6 +110,19 @@ def test_conditions_and_growth_can_be_combined_with_barcodes():
     assert all(plan["total"] > 0.9 for plan in flow.plans.values())
 
 
+def test_other_assumptions_about_growth_use_the_barcodes_too(monkeypatch):
+    adata = crossing()
+    recipe = ot_cfm(coupling=Unbalanced(), training=Training(steps=5)).with_growth()
+    fit(adata, method=recipe, lineage_key="barcode", lineage_strength=0.7)
+    used = []
+    explained = Lineage.explained
+    monkeypatch.setattr(
+        Lineage, "explained", lambda self, *ends: (used.append(self), explained(self, *ends))[1]
+    )
+    cf.tl.growth(adata, taus=[0.3, 3.0])
+    assert used == [Lineage(Unbalanced(tau), strength=0.7) for tau in (0.3, 3.0)]
+
+
 def test_a_recipe_may_bring_its_own_strength_and_coupling():
     adata = crossing()
     recipe = ot_cfm(coupling=Unbalanced(), training=Training(steps=5)).with_growth()
