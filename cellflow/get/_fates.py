@@ -171,10 +171,7 @@ def _by_group(
         if sure is not None:
             row |= sure.of_mean(mean, here)
         if "commitment_time" in values:
-            times = values["commitment_time"][here]
-            known = ~np.isnan(times)
-            total = weight[known].sum()
-            row["commitment_time"] = weight[known] @ times[known] / total if total else np.nan
+            row["commitment_time"] = _mean_of_known(values["commitment_time"][here], weight)
         if "calibrated" in values:
             row["calibrated"] = weight @ values["calibrated"][here]
         rows.append(pd.DataFrame(row))
@@ -182,3 +179,10 @@ def _by_group(
         msg = "No group has a cell with a positive weight; expected one: pass another groupby=."
         raise InputError(msg)
     return pd.concat(rows, ignore_index=True)
+
+
+def _mean_of_known(values: FloatArray, weight: FloatArray) -> float:
+    """Weighted mean of the values that are not NaN; NaN where none is known."""
+    known = ~np.isnan(values)
+    total = weight[known].sum()
+    return float(weight[known] @ values[known] / total) if total else float("nan")
