@@ -11,7 +11,7 @@ from cellflow.core._random import stream
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.population import Population, Snapshots
 
-__all__ = ["halves"]
+__all__ = ["degrees_of", "halves"]
 
 
 def halves(snapshots: Snapshots, n: int, seed: int) -> list[Snapshots]:
@@ -43,6 +43,21 @@ def halves(snapshots: Snapshots, n: int, seed: int) -> list[Snapshots]:
             parts = [_half(p, r[side]) for p, r in zip(snapshots.populations, rows, strict=True)]
             found.append(Snapshots(tuple(parts)))
     return found[:n]
+
+
+def degrees_of(snapshots: Snapshots, n: int) -> float:
+    """Degrees of freedom of what `n` halves differ by: one a pair, at most one a sample but one.
+
+    The snapshot and condition with the fewest samples counts, among those that are halved by
+    sample: two samples can be halved in one way only.
+    """
+    fewest = float(n) / 2
+    for population in snapshots.populations:
+        if population.sample is not None:
+            for rows in _strata(population, np.arange(len(population))):
+                n_samples = len(np.unique(population.sample[rows]))
+                fewest = min(fewest, n_samples - 1) if n_samples > 1 else fewest
+    return fewest
 
 
 def _half(population: Population, rows: IntArray) -> Population:

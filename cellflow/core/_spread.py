@@ -18,14 +18,16 @@ class Spread:
 
     Members are pairs of flows fitted on complementary halves of the cells. Half the difference of
     two halves varies as much as their mean does, so the standard deviation between members (with
-    divisor :math:`k`) is the standard error of the mean, not that of a member.
+    divisor :math:`k`) is the standard error of the mean, not that of a member. A pair says one
+    thing about it, so there are :math:`k / 2` degrees of freedom, and fewer where halves are of
+    few samples.
 
     Parameters
     ----------
     mean, se
         Arrays of one shape.
-    n_members
-        Number of members, :math:`k`; intervals have :math:`k - 1` degrees of freedom.
+    degrees
+        Of freedom, of Student's t.
 
     References
     ----------
@@ -35,19 +37,26 @@ class Spread:
 
     mean: FloatArray
     se: FloatArray
-    n_members: int
+    degrees: float
 
     def interval(self, level: float = 0.9) -> tuple[FloatArray, FloatArray]:
         """Lower and upper ends of the intervals at a level between 0 and 1."""
         from scipy.stats import t
 
         level = as_number("level", level, above=0.0, below=1.0)
-        wide = t.ppf(0.5 + level / 2, self.n_members - 1) * self.se
+        wide = t.ppf(0.5 + level / 2, self.degrees) * self.se
         return self.mean - wide, self.mean + wide
 
 
-def spread(values: FloatArray) -> Spread:
+def spread(values: FloatArray, degrees: float | None = None) -> Spread:
     """Mean and standard error of a quantity of every member, `(k, ...)` with `k` at least two.
+
+    Parameters
+    ----------
+    values
+        Of the members, pairs of halves next to each other.
+    degrees
+        Of freedom, see `Ensemble.degrees`; `k / 2` by default.
 
     Examples
     --------
@@ -56,4 +65,6 @@ def spread(values: FloatArray) -> Spread:
     (2.0, 1.0)
     """
     values = np.asarray(values, dtype=np.float64)
-    return Spread(values.mean(axis=0), values.std(axis=0), len(values))
+    return Spread(
+        values.mean(axis=0), values.std(axis=0), len(values) / 2 if degrees is None else degrees
+    )

@@ -11,6 +11,7 @@ import torch
 from cellflow.core._arguments import check_arguments
 from cellflow.core._devices import choose_device
 from cellflow.core._drawing import Drawing
+from cellflow.core._halves import degrees_of
 from cellflow.core._numbers import as_count
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
@@ -118,7 +119,15 @@ def fit(
         "n_context": first.inside.n_context,
         "generates": chosen.generates,
     }
-    return Flow(**values) if n_members == 1 else Ensemble(**values, n_members=n_members)
+    return _flow(values, snapshots, n_members)
+
+
+def _flow(values: dict[str, Any], snapshots: Snapshots, n_members: int) -> Flow:
+    """A flow of these values, or an ensemble."""
+    if n_members == 1:
+        return Flow(**values)
+    degrees = degrees_of(snapshots, n_members)
+    return Ensemble(**values, n_members=n_members, degrees=degrees)
 
 
 def _require_types(snapshots: object, plans: object, callback: object, n_members: object) -> None:

@@ -145,7 +145,7 @@ class Ensemble(Flow):
     of its own; they are trained as one network. A query of the ensemble is answered with the mean
     of its members' fields. Each of `members` answers the same query by itself; what differs between
     them, differs because of the cells that happened to be measured and because of the training.
-    `interval` is made of these differences.
+    `cellflow.core._spread` makes intervals of these differences.
 
     Parameters
     ----------
@@ -153,6 +153,9 @@ class Ensemble(Flow):
         The networks, each the mean of all members'.
     n_members
         Number of members, at least two.
+    degrees
+        Degrees of freedom of the differences between members: one for each pair of halves, and no
+        more than there are samples less one at any time, where halves are of samples.
     plans
         Summaries of the plans of the first member.
     history
@@ -167,6 +170,7 @@ class Ensemble(Flow):
     """
 
     n_members: int = 2
+    degrees: float = 1.0
 
     @cached_property
     def members(self) -> tuple[Flow, ...]:

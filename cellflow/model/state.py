@@ -47,15 +47,17 @@ def state(flow: Flow) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     """Configuration (JSON-able plain values) and arrays by name; the arrays are copies."""
     decoder = flow.decoder
     scored = flow.dynamics.score is not None
-    n_members = getattr(flow, "n_members", 1)
+    several = {}
+    if flow.members:
+        several = {name: getattr(flow, name) for name in ("n_members", "degrees")}
     config = {
-        "format": _SINGLE if n_members == 1 else FORMAT,
+        "format": FORMAT if several else _SINGLE,
         "version": flow.version,
         "n_dims": flow.n_dims,
         "clock": asdict(flow.clock),
         "sigma": flow.dynamics.sigma,
         "n_context": flow.n_context,
-        **({"n_members": n_members} if n_members > 1 else {}),
+        **several,
         "generates": flow.generates,
         "device": str(flow.device),
         "ladder": asdict(flow.score_network.ladder) if scored else None,
@@ -121,11 +123,15 @@ def _arguments(stored: Stored, own: Networks) -> dict[str, Any]:
     stored.mapping("recipe.path", recipe.get("path"))
     dynamics = _dynamics(stored, recipe, clock, own)
     device = remembered_device(stored.text("device", stored.config.get("device", "cpu")))
-    n_members = _n_members(stored)
+    several: dict[str, float] = {}
+    if (n_members := _n_members(stored)) > 1:
+        degrees = stored.number("degrees", stored.value("degrees"), above=0.0)
+        several = {"n_members": n_members, "degrees": degrees}
     plans = stored.mapping("plans", stored.value("plans"))
     histories = stored.under(_HISTORY)
     decoder = stored.value("decoder")
-    return ({"n_members": n_members} if n_members > 1 else {}) | {
+    return {
+        **several,
         "dynamics": dynamics.to(device),
         "frame": Frame(shift, scale),
         "clock": clock,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cellflow.core._halves import halves
+from cellflow.core._halves import degrees_of, halves
 from cellflow.core._spread import spread
 from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError
@@ -124,6 +124,32 @@ def test_the_spread_between_halves_is_the_standard_error_of_the_mean():
     assert (found.se**2).mean() == pytest.approx(1 / n, rel=0.1)
     low, high = found.interval(0.9)
     assert ((low <= 0) & (high >= 0)).mean() == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize("n_members", [4, 5, 10])
+def test_intervals_of_several_pairs_cover_a_mean(n_members):
+    n = 40
+    draws = RNG.normal(size=(3000, n))
+    each = []
+    for _ in range((n_members + 1) // 2):
+        order = RNG.permuted(np.tile(np.arange(n), (3000, 1)), axis=1)
+        mixed = np.take_along_axis(draws, order, axis=1)
+        each += [mixed[:, : n // 2].mean(axis=1), mixed[:, n // 2 :].mean(axis=1)]
+    low, high = spread(np.stack(each[:n_members])).interval(0.9)
+    assert ((low <= 0) & (high >= 0)).mean() == pytest.approx(0.9, abs=0.025)
+
+
+def test_degrees_of_freedom_are_those_of_pairs_or_of_samples():
+    plain = Snapshots((_population(20, 0.0), _population(20, 1.0)))
+    assert degrees_of(plain, 5) == 2.5
+    sample = np.repeat(np.arange(4), 5)
+    several = Snapshots((_population(20, 0.0, sample=sample), _population(20, 1.0)))
+    assert degrees_of(several, 5) == 2.5
+    assert degrees_of(several, 10) == 3
+    alone = np.repeat([0, 1, 1, 2], 5)
+    condition = np.repeat([0.0, 1.0], 10)[:, None]
+    two = Snapshots(tuple(_population(20, t, sample=alone, context=condition) for t in (0.0, 1.0)))
+    assert degrees_of(two, 10) == 1
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 90, np.nan])
