@@ -217,16 +217,15 @@ class Keys:
         arrows = self.velocity("")
         if slot == "obsm" and key.startswith(arrows):
             return len(key) > len(arrows)
+        if (slot, key) in {(where, self.own(name)) for where, name in _SURE}:
+            return True
         return (slot, key) in {
-            ("obs", self.time),
-            ("obs", self.time_inferred),
+            *(("obs", name) for name in (self.time, self.time_inferred)),
             ("obs", self.log_density),
             ("obs", self.out_of_distribution),
             ("obs", self.out_of_distribution_p),
             ("obs", self.age),
-            ("obs", self.growth),
-            ("obs", self.growth_low),
-            ("obs", self.growth_high),
+            *(("obs", name) for name in (self.growth, self.growth_low, self.growth_high)),
             ("obs", self.snapshot_log_density),
             ("obsm", self.trajectory),
             ("obsm", self.trajectory_samples),
@@ -242,7 +241,6 @@ class Keys:
             ("obsm", self.fates_calibrated),
             ("obsm", self.fate_sets),
             ("obsp", self.transitions),
-            *((slot, self.own(name)) for slot, name in _SURE),
             *(
                 place
                 for backward in (False, True)
