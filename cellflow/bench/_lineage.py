@@ -50,6 +50,7 @@ def lineage(
     fates: Sequence[str] | None = None,
     network: bool = True,
     n_splits: int = 5,
+    n_repeats: int = 1,
     n_neighbors: int | None = None,
     n_bootstrap: int = 1000,
     weight_key: str | None = None,
@@ -65,10 +66,10 @@ def lineage(
 
     Clones are split into folds. For each fold, couplings are informed by the clones of the other
     folds (see `cf.couplings.Lineage`), and the fates that they predict for the cells of its clones
-    are compared with the labels of these clones at the last time. So each clone is hidden once, and
-    a clone that was used in a coupling is never scored by it. Clones that share a cell are hidden
-    together. Beside each method stand the same method without clones, and predictions without any
-    coupling.
+    are compared with the labels of these clones at the last time. So each clone is hidden once in
+    each split, and a clone that was used in a coupling is never scored by it. Clones that share a
+    cell are hidden together. Beside each method stand the same method without clones, and
+    predictions without any coupling.
 
     Rows are
 
@@ -111,10 +112,13 @@ def lineage(
     fates
         The two labels whose ratio is the bias; the two most frequent ones of the last time if None.
     network
-        Whether flows are fitted, which takes `n_splits + 1` fits for each method; otherwise plans
-        alone are judged.
+        Whether flows are fitted, which takes `n_repeats * n_splits + 1` fits for each method;
+        otherwise plans alone are judged.
     n_splits
         Folds of clones.
+    n_repeats
+        Splits into folds. Measures are means over them; with few clones, those of methods with
+        clones depend much on the split.
     n_neighbors
         Cells that vote where the nearest ones do; the square root of the number of cells to choose
         from if None.
@@ -162,8 +166,8 @@ def lineage(
       method without, on the same draws of clones: `start`, `method`, `clones`, `beside` (what it is
       compared with), `measure`, `gain` (positive where the method is better), `low`, `high` (95 %)
       and `outcome` (at the level of all measures together);
-    - `folds`: int64, shape (n_clones,), the fold in which each clone was hidden; `strengths`: a
-      table with the strength of each method and fold;
+    - `folds`: int64, shape (n_repeats, n_clones), the fold in which each clone was hidden;
+      `strengths`: a table with the strength of each method, split and fold;
     - `params`: dict of what the call was given; `kind`, `cellflow_version`: str.
 
     Raises
@@ -217,13 +221,14 @@ def lineage(
     informed_until = known_until(cells, until)
     settings = settings_of(methods, strength, growth, n_neighbors, informed_until, network, seed)
     found = judge_by_clones(
-        clonal, settings, pair=pair, n_splits=n_splits, n_bootstrap=n_bootstrap, seed=seed,
-        progress=progress,
+        clonal, settings, pair=pair, n_splits=n_splits, n_repeats=n_repeats,
+        n_bootstrap=n_bootstrap, seed=seed, progress=progress,
     )  # fmt: skip
     warn_of_few(found)
     record = _record(cells, found, verdict(found), {
         "cluster_key": cluster_key, "methods": list(settings), "until": informed_until,
         "growth": growth, "fates": list(pair), "network": network, "n_splits": n_splits,
+        "n_repeats": n_repeats,
         "n_neighbors": n_neighbors, "n_bootstrap": n_bootstrap, "random_state": seed,
     })  # fmt: skip
     if write:
@@ -246,8 +251,9 @@ def _record(
     import pandas as pd
 
     strengths = pd.DataFrame(
-        {"method": name, "fold": fold, "strength": value}
-        for name, values in found.strengths.items()
+        {"method": name, "split": split, "fold": fold, "strength": value}
+        for name, splits in found.strengths.items()
+        for split, values in enumerate(splits)
         for fold, value in enumerate(values)
     )
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from cellflow.evaluation.clones_run import (
     Setting,
     baselines,
     predicted,
+    prepared,
 )
 from cellflow.evaluation.clones_scores import (
     ALL,
@@ -56,9 +57,9 @@ class ClonalBenchmark:
     differences
         Every model beside the baselines, and with clones beside the same without.
     fold
-        The fold in which each clone was hidden, `(n_clones,)`.
+        The fold in which each clone was hidden in each split, `(n_repeats, n_clones)`.
     strengths
-        By method, the strength that was chosen in each fold.
+        By method, the strength that was chosen in each fold of each split.
     pair
         The two labels whose ratio is the bias.
     """
@@ -66,7 +67,7 @@ class ClonalBenchmark:
     scores: list[Score]
     differences: list[Difference]
     fold: IntArray
-    strengths: dict[str, list[float]]
+    strengths: dict[str, list[list[float]]]
     pair: tuple[str, str]
 
     @property
@@ -105,6 +106,7 @@ def judge_by_clones(
     *,
     pair: tuple[str, str],
     n_splits: int = 5,
+    n_repeats: int = 1,
     n_bootstrap: int = 1000,
     seed: int = 0,
     progress: bool | None = None,
@@ -125,6 +127,8 @@ def judge_by_clones(
         The two labels whose ratio is the bias.
     n_splits
         Folds, at least two.
+    n_repeats
+        Splits into folds; measures are means over them.
     n_bootstrap
         Draws of clones behind the intervals.
     seed
@@ -138,32 +142,27 @@ def judge_by_clones(
         No shared clones, or fewer than folds.
     """
     as_count("n_splits", n_splits, least=2)
-    folds = Folds(cells, folds_of(cells, n_splits, stream(seed, 0)))
-    n = len(cells.observations)
-    as_count("n_bootstrap", n_bootstrap, least=100, each=8 * n)
-    neighbors = next((setting.n_neighbors for setting in settings.values()), None)
-    found = [baselines(folds, neighbors), *_predicted(folds, settings, progress=progress)]
-    shares = {method: values for one in found for method, values in one.shares.items()}
-    scores: list[Score] = []
-    differences: list[Difference] = []
-    rng = stream(seed, 1)
-    places = tuple(cells.names.index(name) for name in pair)
-    for scorer, rows in _scorers(folds, (places[0], places[1]), n_bootstrap, rng):
-        drawn = {method: scorer.drawn(values[rows]) for method, values in shares.items()}
-        for method, values in drawn.items():
-            scores += scorer.scores(method, values)
-        clone = cells.observations.clone[rows]
-        scores += with_halves(scorer, cells.counts, clone, _N_HALVES, stream(seed, 2))
-        differences += differences_of(scorer, drawn, (MAJORITY, LABELS, CLONES))
-    inside = {method: values for one in found for method, values in one.inside.items()}
-    for interval in range(folds.n_intervals):
-        one = _inside(folds, inside, interval, n_bootstrap, rng)
-        scores += one[0]
-        differences += one[1]
+    as_count("n_repeats", n_repeats)
+    as_count("n_bootstrap", n_bootstrap, least=100, each=8 * len(cells.observations))
+    rng = stream(seed, 0)
+    splits = [Folds(cells, folds_of(cells, n_splits, rng)) for _ in range(n_repeats)]
+    found = _predicted(splits, settings, seed, progress=progress)
+    places = (cells.names.index(pair[0]), cells.names.index(pair[1]))
+    fates = _fates(splits, found, places, n_bootstrap, seed)
+    plans = [
+        _inside(splits, found, interval, n_bootstrap, stream(seed, 3, interval))
+        for interval in range(splits[0].n_intervals)
+    ]
     strengths = {
-        name: one.strengths for name, one in zip(settings, found[1:], strict=True)
-    }  # fmt: skip
-    return ClonalBenchmark(scores, differences, folds.fold, strengths, pair)
+        name: [list(split[1 + n].strengths) for split in found] for n, name in enumerate(settings)
+    }
+    return ClonalBenchmark(
+        [row for part in (fates, *plans) for row in part[0]],
+        [row for part in (fates, *plans) for row in part[1]],
+        np.array([folds.fold for folds in splits]),
+        strengths,
+        pair,
+    )
 
 
 def pair_of(cells: ClonalCells, fates: Sequence[str] | None) -> tuple[str, str]:
@@ -192,20 +191,55 @@ def pair_of(cells: ClonalCells, fates: Sequence[str] | None) -> tuple[str, str]:
     return fates[0], fates[1]
 
 
-def _predicted(folds: Folds, settings: dict[str, Setting], *, progress: bool | None) -> list[Found]:
+def _predicted(
+    splits: Sequence[Folds], settings: dict[str, Setting], seed: int, *, progress: bool | None
+) -> list[list[Found]]:
+    """For each split, predictions of the baselines and of each method."""
     from tqdm import tqdm
 
-    total = len(settings) * (folds.n + 1)
-    made = []
+    neighbors = next((setting.n_neighbors for setting in settings.values()), None)
+    found = [[baselines(folds, neighbors)] for folds in splits]
+    total = len(settings) * len(splits) * splits[0].n
     with tqdm(total=total, desc="clones", unit="fold", disable=not is_shown(progress)) as bar:
 
         def tick(text: str) -> None:
             bar.set_postfix_str(text)
             bar.update()
 
-        for name, setting in settings.items():
-            made.append(predicted(folds, setting, name, tick))
-    return made
+        for n, (name, setting) in enumerate(settings.items()):
+            method = prepared(splits[0].cells, setting)
+            for k, (folds, own) in enumerate(zip(splits, found, strict=True)):
+                own.append(predicted(folds, method, name, stream(seed, 4, n, k), tick))
+    return found
+
+
+def _fates(
+    splits: Sequence[Folds],
+    found: Sequence[Sequence[Found]],
+    pair: tuple[int, int],
+    n_bootstrap: int,
+    seed: int,
+) -> tuple[list[Score], list[Difference]]:
+    """Measures of predicted fates, of all times and of each."""
+    cells = splits[0].cells
+    shares: dict[Method, list[FloatArray]] = {}
+    for split in found:
+        for method, predicted_shares in (item for one in split for item in one.shares.items()):
+            shares.setdefault(method, []).append(predicted_shares)
+    scores: list[Score] = []
+    differences: list[Difference] = []
+    for scorer, rows in _scorers(splits[0], pair, n_bootstrap, stream(seed, 1)):
+        clone = cells.observations.clone[rows]
+        own = [folds.fold[clone] for folds in splits]
+        drawn = {
+            method: scorer.drawn_over([values[rows] for values in each], own)
+            for method, each in shares.items()
+        }
+        for method, values in drawn.items():
+            scores += scorer.scores(method, values)
+        scores += with_halves(scorer, cells.counts, clone, _N_HALVES, stream(seed, 2))
+        differences += differences_of(scorer, drawn, (MAJORITY, LABELS, CLONES))
+    return scores, differences
 
 
 def _scorers(
@@ -225,20 +259,23 @@ def _scorers(
 
 
 def _inside(
-    folds: Folds,
-    inside: dict[Method, list[FloatArray]],
+    splits: Sequence[Folds],
+    found: Sequence[Sequence[Found]],
     interval: int,
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> tuple[list[Score], list[Difference]]:
     """Share of the mass that stays in its clone in one interval."""
-    shared = folds.shared(interval)
+    cells = splits[0].cells
+    shared = splits[0].shared(interval)
     if len(shared.cell) == 0:
         return [], []
-    unit = folds.cells.unit[shared.clone]
-    scorer = Scorer.of(f"{shared.time:g}", unit, None, n_bootstrap, rng)
-    drawn: dict[Method, dict[str, Any]] = {
-        method: scorer.drawn(values[interval]) for method, values in inside.items()
-    }
+    each: dict[Method, list[FloatArray]] = {}
+    for split in found:
+        for method, values in (item for one in split for item in one.inside.items()):
+            each.setdefault(method, []).append(values[interval])
+    scorer = Scorer.of(f"{shared.time:g}", cells.unit[shared.clone], None, n_bootstrap, rng)
+    own = [folds.fold[shared.clone] for folds in splits]
+    drawn = {method: scorer.drawn_over(values, own) for method, values in each.items()}
     scores = [row for method, values in drawn.items() for row in scorer.scores(method, values)]
     return scores, differences_of(scorer, drawn, (CHANCE,))

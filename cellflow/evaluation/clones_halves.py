@@ -6,7 +6,7 @@ import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.evaluation.clones_measures import Truth
-from cellflow.evaluation.clones_scores import Method, Score, Scorer
+from cellflow.evaluation.clones_scores import Method, Score, Scorer, mean_known
 
 __all__ = ["HALF", "halves", "with_halves"]
 
@@ -56,14 +56,5 @@ def with_halves(
         half = Scorer(part.start, part.unit, other, part.weight)
         for name, values in half.drawn(seen / seen.sum(axis=1, keepdims=True)).items():
             found.setdefault(name, []).append(values)
-    mean = {name: _mean_known(np.array(values)) for name, values in found.items()}
+    mean = {name: mean_known(np.array(values)) for name, values in found.items()}
     return part.scores(HALF, mean)
-
-
-def _mean_known(values: FloatArray) -> FloatArray:
-    """Means over the first axis of what is not NaN; NaN where nothing is left."""
-    known = ~np.isnan(values)
-    n = known.sum(axis=0)
-    total = np.where(known, values, 0.0).sum(axis=0)
-    mean: FloatArray = np.divide(total, n, out=np.full(values.shape[1], np.nan), where=n > 0)
-    return mean

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cellflow.core._random import stream
 from cellflow.core._typing import BoolArray, FloatArray, IntArray
 from cellflow.core.population import Snapshots
-from cellflow.evaluation.assumptions import Growth
+from cellflow.evaluation.assumptions import Assumption, Growth
 from cellflow.evaluation.clones import ClonalCells, Observations
 from cellflow.evaluation.clones_choice import (
     Strength,
@@ -40,9 +39,11 @@ __all__ = [
     "MAJORITY",
     "Folds",
     "Found",
+    "Prepared",
     "Setting",
     "baselines",
     "predicted",
+    "prepared",
 ]
 
 #: Baselines.
@@ -165,45 +166,6 @@ def baselines(folds: Folds, n_neighbors: int | None) -> Found:
     return found
 
 
-def predicted(
-    folds: Folds, setting: Setting, name: str, tick: Callable[[str], None] = lambda _: None
-) -> Found:
-    """Predictions of one method, without clones and with those of the other folds.
-
-    Parameters
-    ----------
-    folds
-        The cells and their folds.
-    setting
-        The method.
-    name
-        What its rows are called.
-    tick
-        Called with a text after all plans and fits of a fold, and of the method without clones.
-    """
-    cells = folds.cells
-    found = Found()
-    choice = choose_growth(
-        cells.uninformed, setting.recipe, setting.growth, random_state=setting.seed, progress=False
-    ).best
-    plain = _solved(folds, choice.snapshots(cells.uninformed), choice.recipe, setting)
-    _take(found, folds, plain, name, None)
-    tick(name)
-    for k in range(folds.n):
-        seen = folds.seen(k)
-        strength = choose_strength(
-            cells, seen, choice, setting.strengths, setting.until, stream(setting.seed, k)
-        )
-        recipe = with_clones(choice.recipe, strength)
-        found.strengths.append(strength_of(recipe))
-        solved = _solved(
-            folds, choice.snapshots(cells.informed(seen, setting.until)), recipe, setting
-        )
-        _take(found, folds, solved, name, k)
-        tick(f"{name}, fold {k + 1}")
-    return found
-
-
 class _Solved(NamedTuple):
     """Predictions by the plans of one fold, and by its fit."""
 
@@ -211,9 +173,76 @@ class _Solved(NamedTuple):
     inside: list[FloatArray]  # precision in each interval
 
 
-def _solved(folds: Folds, snapshots: Snapshots, recipe: Recipe, setting: Setting) -> _Solved:
-    """Solve the plans of a recipe, fit it where that is asked for, and predict all cells."""
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A method, and what it predicts without clones.
+
+    Parameters
+    ----------
+    setting
+        The method.
+    choice
+        What it assumes about growth.
+    plain
+        Its predictions without clones.
+    """
+
+    setting: Setting
+    choice: Assumption
+    plain: _Solved
+
+
+def prepared(cells: ClonalCells, setting: Setting) -> Prepared:
+    """Choose what a method assumes about growth, and predict without clones."""
+    bare = cells.uninformed
+    choice = choose_growth(
+        bare, setting.recipe, setting.growth, random_state=setting.seed, progress=False
+    ).best
+    plain = _solved(cells, choice.snapshots(bare), choice.recipe, setting)
+    return Prepared(setting, choice, plain)
+
+
+def predicted(
+    folds: Folds,
+    method: Prepared,
+    name: str,
+    rng: np.random.Generator,
+    tick: Callable[[str], None] = lambda _: None,
+) -> Found:
+    """Predictions of one method, without clones and with those of the other folds.
+
+    Parameters
+    ----------
+    folds
+        The cells and their folds.
+    method
+        The method.
+    name
+        What its rows are called.
+    rng
+        Of the choice of strengths.
+    tick
+        Called with a text after all plans and fits of a fold.
+    """
     cells = folds.cells
+    setting = method.setting
+    found = Found()
+    _take(found, folds, method.plain, name, None)
+    for k in range(folds.n):
+        seen = folds.seen(k)
+        strength = choose_strength(
+            cells, seen, method.choice, setting.strengths, setting.until, rng
+        )  # fmt: skip
+        recipe = with_clones(method.choice.recipe, strength)
+        found.strengths.append(strength_of(recipe))
+        informed = method.choice.snapshots(cells.informed(seen, setting.until))
+        _take(found, folds, _solved(cells, informed, recipe, setting), name, k)
+        tick(f"{name}, fold {k + 1}")
+    return found
+
+
+def _solved(cells: ClonalCells, snapshots: Snapshots, recipe: Recipe, setting: Setting) -> _Solved:
+    """Solve the plans of a recipe, fit it where that is asked for, and predict all cells."""
     coupled = couple(snapshots, recipe, progress=False)
     plans = plan_fates(cells, coupled.plans)
     shares = {
@@ -221,7 +250,7 @@ def _solved(folds: Folds, snapshots: Snapshots, recipe: Recipe, setting: Setting
         AROUND: of_neighbours(plans, cells.snapshots, setting.n_neighbors),
     }
     inside = [
-        precision(cells, plan, folds.shared(interval))
+        precision(cells, plan, shared_of(cells, interval))
         for interval, plan in enumerate(coupled.plans)
     ]
     if setting.network:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.evaluation.clones_measures import MEASURES, Truth, draws
 
-__all__ = ["ALL", "LEVEL", "Difference", "Method", "Score", "Scorer", "differences_of"]
+__all__ = [
+    "ALL",
+    "LEVEL",
+    "Difference",
+    "Method",
+    "Score",
+    "Scorer",
+    "differences_of",
+    "mean_known",
+]
 
 #: Level of the intervals.
 LEVEL = 0.95
@@ -151,6 +160,16 @@ class Scorer:
             return {"precision": mean}
         return {name: m.value(found, self.truth, self.weight) for name, m in MEASURES.items()}
 
+    def drawn_over(
+        self, found: Sequence[FloatArray], folds: Sequence[IntArray]
+    ) -> dict[str, FloatArray]:
+        """Means of `drawn` over several splits, each with its predictions and folds `(m,)`."""
+        each = []
+        for values, fold in zip(found, folds, strict=True):
+            truth = None if self.truth is None else replace(self.truth, fold=fold)
+            each.append(replace(self, truth=truth).drawn(values))
+        return {name: mean_known(np.array([one[name] for one in each])) for name in each[0]}
+
     def scores(self, method: Method, drawn: dict[str, FloatArray]) -> list[Score]:
         """Rows of a method."""
         n_clones = len(np.unique(self.unit))
@@ -210,6 +229,15 @@ def differences_of(
         for base in beside:
             made += scorer.differences(method, base, own, drawn[base])
     return made
+
+
+def mean_known(values: FloatArray) -> FloatArray:
+    """Means over the first axis of what is not NaN; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    n = known.sum(axis=0)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    mean: FloatArray = np.divide(total, n, out=np.full(values.shape[1], np.nan), where=n > 0)
+    return mean
 
 
 def _interval(values: FloatArray, level: float) -> tuple[float, float]:

@@ -82,8 +82,8 @@ def test_the_table_is_returned_and_kept(done):
     pd.testing.assert_frame_equal(record["comparisons"], table.attrs["comparisons"])
     assert record["params"]["lineage_key"] == "clone"
     assert record["params"]["fates"].tolist() == ["left", "right"]
-    assert record["folds"].shape == (30,)
-    assert np.bincount(record["folds"]).tolist() == [6] * 5
+    assert record["folds"].shape == (1, 30)
+    assert np.bincount(record["folds"][0]).tolist() == [6] * 5
     strengths = record["strengths"]
     assert strengths["fold"].tolist() == list(range(5))
     assert (strengths["strength"] == math.inf).all()
@@ -169,6 +169,24 @@ def test_the_same_seed_gives_the_same_table_in_any_order_of_rows(cells_of_clones
     np.testing.assert_allclose(moved["value"], one["value"], rtol=1e-9)
 
 
+def test_splits_are_averaged(cells_of_clones):
+    """What sees no clone is the same in all splits; the first split is that of a single one."""
+    adata = cells_of_clones
+    one = cf.bench.lineage(adata, "day", **PLANS)
+    first = adata.uns["cf_lineage"]["folds"]
+    three = cf.bench.lineage(adata, "day", n_repeats=3, **PLANS)
+    folds = adata.uns["cf_lineage"]["folds"]
+    assert folds.shape == (3, 20)
+    np.testing.assert_array_equal(folds[:1], first)
+    assert (folds[1] != folds[2]).any()
+    assert len(adata.uns["cf_lineage"]["strengths"]) == 15
+    assert list(three["method"]) == list(one["method"])
+    plain = ~one["clones"] & one["method"].str.startswith("ot-cfm")
+    plain &= one["measure"] != "brier_calibrated"
+    np.testing.assert_allclose(three["value"][plain], one["value"][plain])
+    assert (three["value"] != one["value"])[one["clones"]].any()
+
+
 def test_strengths_are_chosen_and_kept(cells_of_clones):
     adata = cells_of_clones
     recipe = ot_cfm(coupling=Lineage(n_neighbors=0))
@@ -228,6 +246,7 @@ def nothing(adata):
         (no_label_at_the_end, {}, r"obs\['kind'\] has no label at the last time"),
         (few_clones, {}, "4 clones .* n_splits=5 folds. Pass a smaller n_splits="),
         (nothing, {"n_splits": 1}, "n_splits=1; expected an integer of at least 2"),
+        (nothing, {"n_repeats": 0}, "n_repeats=0; expected a positive integer"),
         (nothing, {"n_bootstrap": 3}, "n_bootstrap=3; expected an integer of at least 100"),
         (nothing, {"n_neighbors": 0}, "n_neighbors=0"),
         (nothing, {"fates": ["left", "rihgt"]}, "'rihgt'.*did you mean 'right'"),

@@ -31,7 +31,7 @@ from cellflow.evaluation.clones_measures import (
     shrunk,
 )
 from cellflow.evaluation.clones_plans import chance, precision, shared_of
-from cellflow.evaluation.clones_run import Folds, Setting, predicted
+from cellflow.evaluation.clones_run import Folds, Setting, predicted, prepared
 from cellflow.evaluation.clones_scores import Method, Scorer
 from cellflow.model.recipes import ot_cfm
 
@@ -310,8 +310,9 @@ def test_a_clone_that_is_scored_is_not_seen():
     """
     cells = arms(12, times=(0.0, 1.0))
     folds = Folds(cells, np.arange(12) % 3)
-    setting = Setting(ot_cfm(), "none", (0.3, np.inf), None, network=False, n_neighbors=3, seed=0)
-    before = predicted(folds, setting, "ot")
+    setting = Setting(ot_cfm(), "none", (np.inf, 0.3), None, network=False, n_neighbors=3, seed=0)
+    rng = np.random.default_rng
+    before = predicted(folds, prepared(cells, setting), "ot", rng(0))
     last = cells.snapshots[-1]
     clone = np.repeat(np.arange(12), 3)
     hidden = np.flatnonzero(folds.fold == 1)
@@ -320,7 +321,8 @@ def test_a_clone_that_is_scored_is_not_seen():
         exchanged[clone == one] = other
     other = Population(last.x, last.time, lineage=clones_of(exchanged, 12))
     changed = ClonalCells(Snapshots((cells.snapshots[0], other)), cells.label, NAMES)
-    after = predicted(Folds(changed, folds.fold), setting, "ot")
+    again = Folds(changed, folds.fold)
+    after = predicted(again, prepared(changed, setting), "ot", rng(0))
     rows = folds.hidden(1)
     assert before.strengths[1] == after.strengths[1]
     moved = []

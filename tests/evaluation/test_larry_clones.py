@@ -29,7 +29,7 @@ def cells():
 
 def test_scores_and_gains_are_printed(larry, cells, capsys, tmp_path):
     kept = larry.records.Records(tmp_path / "rows.jsonl", ("fit", "growth", "barcodes", "seed"))
-    kept.add(*larry.judged(cells, "ot-cfm", "none", "days 2, 4", 0, network=False))
+    kept.add(*larry.judged(cells, "ot-cfm", "none", "days 2, 4", 0, network=False, repeats=2))
     assert ("ot-cfm", "none", "days 2, 4", 0) in kept
     capsys.readouterr()
     again = larry.records.Records(tmp_path / "rows.jsonl", ("fit", "growth", "barcodes", "seed"))
