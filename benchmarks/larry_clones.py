@@ -6,10 +6,10 @@ Data: those of `larry_fates.py`, 781 cells of days 2, 4 and 6 in 339 clones, 30 
 of all genes; "undiff" counts as no type.
 
 Split: `cf.bench.lineage` with five folds of clones, in five splits. All positions and days, and the
-types of the cells of day 6, are seen by every method; the barcodes of a clone are seen by no coupling, choice
-or neighbour that predicts its cells. Scored are the cells of days 2 and 4 whose clone has a cell
-with a type at day 6. The bias is that of neutrophils against monocytes. Intervals are of 95 %, by
-bootstrap of clones; gains are on the same draws.
+types of the cells of day 6, are seen by every method; the barcodes of a clone are seen by no
+coupling, choice or neighbour that predicts its cells. Scored are the cells of days 2 and 4 whose
+clone has a cell with a type at day 6. The bias is that of neutrophils against monocytes. Intervals
+are of 95 %, by bootstrap of clones; gains are on the same draws.
 
 Barcodes are seen at all days, or at days 2 and 4 only, where they inform the first plan alone. How
 far they are trusted is chosen on the seen clones of each fold. `plans` chain the plans without a
@@ -44,6 +44,8 @@ STRENGTHS = [0.1, 0.3, 1.0, math.inf]
 #: Last day of the barcodes that are seen, by name.
 BARCODES = {"days 2, 4, 6": None, "days 2, 4": 4.0}
 EVERY = {"all times": None}
+#: Columns that tell settings apart.
+KEY = ("fit", "growth", "barcodes", "seed", "network")
 MEASURES = {
     "accuracy": "accuracy",
     "brier": "Brier",
@@ -86,6 +88,7 @@ def judged(
     )
     print(table.attrs["verdict"], f"({time.perf_counter() - begun:.0f} s)", sep="\n")
     about = {"fit": method, "growth": growth, "barcodes": barcodes, "seed": seed}
+    about["network"] = network
     chosen = adata.uns["cf_lineage"]["strengths"]["strength"].tolist()
     parts = {"score": table, "gain": table.attrs["comparisons"]}
     return [
@@ -126,9 +129,7 @@ def cell(value: float, low: float, high: float, *, signed: bool = False) -> str:
 
 def report(rows: pd.DataFrame) -> None:
     """Print all tables of all settings, in Markdown."""
-    for (fit, growth, barcodes, seed), part in rows.groupby(
-        ["fit", "growth", "barcodes", "seed"], sort=False
-    ):
+    for (fit, growth, barcodes, seed, _), part in rows.groupby(list(KEY), sort=False):
         chosen = part["strengths"].iloc[0]
         print(f"\n{fit}, growth {growth}, barcodes of {barcodes}, seed {seed}, trust {chosen}\n")
         scores = part[part["row"] == "score"]
@@ -178,7 +179,7 @@ def main() -> None:
     parser.add_argument("--plans", action="store_true", help="plans alone, without networks")
     parser.add_argument("--table", action="store_true", help="only print what --out holds")
     arguments = parser.parse_args()
-    kept = records.Records(arguments.out, ("fit", "growth", "barcodes", "seed"))
+    kept = records.Records(arguments.out, KEY)
     larry = arguments.data == "larry"
     made = None
     if not arguments.table:
@@ -187,7 +188,7 @@ def main() -> None:
         for growth in arguments.growth:
             for barcodes in BARCODES if larry else EVERY:
                 setting = (method, growth, barcodes, arguments.seed)
-                if setting not in kept:
+                if (*setting, not arguments.plans) not in kept:
                     fates = larry_fates.PAIR if larry else ("A", "B")
                     how = {"network": not arguments.plans, "repeats": arguments.repeats}
                     kept.add(*judged(made, *setting, **how, fates=fates))

@@ -28,11 +28,11 @@ def cells():
 
 
 def test_scores_and_gains_are_printed(larry, cells, capsys, tmp_path):
-    kept = larry.records.Records(tmp_path / "rows.jsonl", ("fit", "growth", "barcodes", "seed"))
+    kept = larry.records.Records(tmp_path / "rows.jsonl", larry.KEY)
     kept.add(*larry.judged(cells, "ot-cfm", "none", "days 2, 4", 0, network=False, repeats=2))
-    assert ("ot-cfm", "none", "days 2, 4", 0) in kept
+    assert ("ot-cfm", "none", "days 2, 4", 0, False) in kept
     capsys.readouterr()
-    again = larry.records.Records(tmp_path / "rows.jsonl", ("fit", "growth", "barcodes", "seed"))
+    again = larry.records.Records(tmp_path / "rows.jsonl", larry.KEY)
     larry.report(again.frame())
     printed = capsys.readouterr().out
     assert "From all days, 40 cells of 20 clones" in printed
