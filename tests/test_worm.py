@@ -25,7 +25,9 @@ pytestmark = [
 def adata(request: pytest.FixtureRequest) -> ad.AnnData:
     """Fitted cells with velocities; those in a UMAP, which takes the longest, in the long form."""
     worm = prepared(umap=request.param == "umap")
-    cf.tl.flow(worm, time_key="time", use_rep="X_pca")
+    # The two batches of 500 minutes lie as far apart as consecutive times.
+    with pytest.warns(cf.errors.InputWarning, match="Pass sample_key='batch'"):
+        cf.tl.flow(worm, time_key="time", use_rep="X_pca")
     cf.tl.velocity(worm, basis=request.param)
     return worm
 
