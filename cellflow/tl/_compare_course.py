@@ -148,7 +148,7 @@ def _population(fitted: Fitted, time: float) -> Population:
     # Cells of shared times are in the snapshots once for each condition.
     once = population.part(np.unique(population.index, return_index=True)[1])
     measured = fitted.cells.as_read[once.index]
-    return replace(once, x=fitted.flow.frame.to_model(measured))
+    return replace(once, x=fitted.flow.frame.to_model(measured), removed=None)
 
 
 def _some(fitted: Fitted, rows: IntArray, most: int) -> IntArray:
