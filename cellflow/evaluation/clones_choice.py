@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 
 from cellflow.core._typing import BoolArray
+from cellflow.core.plans import Plan
+from cellflow.core.population import Snapshots
 from cellflow.couplings import Lineage
 from cellflow.evaluation.assumptions import Assumption
 from cellflow.evaluation.clones import ClonalCells
@@ -14,8 +18,9 @@ from cellflow.evaluation.clones_fates import of_neighbours, plan_fates
 from cellflow.evaluation.clones_measures import Truth, calibrated_brier
 from cellflow.model.fitting import couple
 from cellflow.model.recipes import Recipe
+from cellflow.paths import Linear
 
-__all__ = ["Strength", "choose_strength", "strength_of", "with_clones"]
+__all__ = ["Strength", "choose_strength", "plans_of", "strength_of", "with_clones"]
 
 #: `couplings.Lineage.strength`; None for that of the recipe.
 Strength: TypeAlias = "float | None"
@@ -31,6 +36,11 @@ def with_clones(recipe: Recipe, strength: Strength) -> Recipe:
     if strength is not None:
         return recipe.with_lineage(strength)
     return recipe if isinstance(recipe.coupling, Lineage) else recipe.with_lineage()
+
+
+def plans_of(snapshots: Snapshots, recipe: Recipe) -> Sequence[Plan]:
+    """Solve the plans of a recipe, without preparing its path, which may take much longer."""
+    return couple(snapshots, replace(recipe, path=Linear()), progress=False).plans
 
 
 def strength_of(recipe: Recipe) -> float:
@@ -78,7 +88,7 @@ def choose_strength(
         inside = assumed.snapshots(cells.informed(seen & (part != k), until))
         hidden = np.flatnonzero(part[there.clone] == k)
         for n, strength in enumerate(strengths):
-            plans = couple(inside, with_clones(assumed.recipe, strength), progress=False).plans
+            plans = plans_of(inside, with_clones(assumed.recipe, strength))
             shares = of_neighbours(plan_fates(cells, plans), cells.snapshots)
             found[n, hidden] = shares[there.cell[hidden]]
     ones = np.ones((1, len(there)))

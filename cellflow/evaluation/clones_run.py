@@ -15,6 +15,7 @@ from cellflow.evaluation.clones import ClonalCells, Observations
 from cellflow.evaluation.clones_choice import (
     Strength,
     choose_strength,
+    plans_of,
     strength_of,
     with_clones,
 )
@@ -243,21 +244,22 @@ def predicted(
 
 def _solved(cells: ClonalCells, snapshots: Snapshots, recipe: Recipe, setting: Setting) -> _Solved:
     """Solve the plans of a recipe, fit it where that is asked for, and predict all cells."""
-    coupled = couple(snapshots, recipe, progress=False)
-    plans = plan_fates(cells, coupled.plans)
-    shares = {
-        PLANS: plans,
-        AROUND: of_neighbours(plans, cells.snapshots, setting.n_neighbors),
-    }
-    inside = [
-        precision(cells, plan, shared_of(cells, interval))
-        for interval, plan in enumerate(coupled.plans)
-    ]
+    flow = None
     if setting.network:
+        coupled = couple(snapshots, recipe, progress=False)
+        solved = coupled.plans
         flow = fit(
             snapshots, recipe, random_state=setting.seed, plans=coupled, progress=False
         )  # fmt: skip
+    else:
+        solved = plans_of(snapshots, recipe)
+    shares = {PLANS: plan_fates(cells, solved)}
+    shares[AROUND] = of_neighbours(shares[PLANS], cells.snapshots, setting.n_neighbors)
+    if flow is not None:
         shares[FLOW] = flow_fates(cells, flow)
+    inside = [
+        precision(cells, plan, shared_of(cells, interval)) for interval, plan in enumerate(solved)
+    ]
     return _Solved(shares, inside)
 
 
