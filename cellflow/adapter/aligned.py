@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def examine_alignment(
 
     if cells.sample is None:
         return cells, {}
-    snapshots = cells.snapshots()
+    snapshots = _once(cells)
     n_samples = len(cells.sample_names)
     found = sample_distances(snapshots)
     offsets = SampleOffsets(
@@ -48,11 +49,16 @@ def examine_alignment(
     if align:
         offsets = sample_offsets(snapshots, n_samples)
     moved = aligned(cells, offsets)
-    left = sample_distances(moved.snapshots()) if offsets.values.any() else found
+    left = sample_distances(_once(moved)) if offsets.values.any() else found
     finding = _finding(cells, found, left, offsets, snapshots)
     yield finding
     words = finding.message
     return moved, {"samples": sample_entry(cells.sample_names, offsets, found, left, words)}
+
+
+def _once(cells: Cells) -> Snapshots:
+    """Snapshots with each cell once, also where cells precede several conditions."""
+    return replace(cells, shared_until=None).snapshots()
 
 
 def _finding(

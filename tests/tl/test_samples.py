@@ -189,6 +189,17 @@ def test_samples_within_conditions():
 # Bad input ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::cellflow.errors.InputWarning")
+def test_cells_that_precede_several_conditions_count_once():
+    """The first time is shared by both conditions: its cells are coupled twice, measured once."""
+    adata = _replicated()
+    first = (adata.obs["hours"] == 0.0).to_numpy()
+    adata.obs["drug"] = np.where(np.arange(adata.n_obs) % 2, "yes", "no")
+    adata.obs.loc[first, "drug"] = "no"
+    _fit(adata, sample_key="dish", condition_key="drug", shared_until=0.0)
+    assert cf.get.samples(adata)["n_cells"].sum() == adata.n_obs
+
+
 def _missing(adata):
     return {"sample_key": "mouse"}, MissingKeyError, "'mouse'.* is missing"
 
