@@ -42,6 +42,8 @@ def samples_of(
         found = "holds numbers with fractions"
         yield Finding(where, found, "names of samples", remedy, argument="sample_key")
         return None
+    if pd.api.types.is_float_dtype(column):  # a missing value makes floats of whole numbers
+        column = column.astype("Int64")
     text = column.astype(str).to_numpy(dtype=object)
     names, code = np.unique(text[~empty].astype(str), return_inverse=True)
     sample = np.full(adata.n_obs, -1)

@@ -69,6 +69,14 @@ def test_unusable_samples_are_errors(change, words):
         _read(adata, sample_key="mouse")
 
 
+def test_whole_numbers_have_one_name_whatever_their_type():
+    adata = _adata()
+    adata.obs["mouse"] = [1, 2, 1, 2, 1, 2, 10, 10]
+    whole = _read(adata, sample_key="mouse")
+    adata.obs["mouse"] = adata.obs["mouse"].astype(float)
+    assert _read(adata, sample_key="mouse").sample_names == whole.sample_names == ("1", "10", "2")
+
+
 @pytest.mark.parametrize("key", ["barcode", "X_clone"])
 def test_clones_of_a_column_or_a_matrix(key):
     cells = _read(_adata(), lineage_key=key)
