@@ -61,6 +61,8 @@ def _of_column(column: Any, where: str) -> Examination[csr_matrix | None]:
         remedy = "Pass the column of the barcodes."
         yield Finding(where, "holds numbers with fractions", "barcodes", remedy)
         return None
+    if pd.api.types.is_float_dtype(column):  # a missing value makes floats of whole numbers
+        column = column.astype("Int64")
     text = column.astype(str).to_numpy(dtype=object).astype(str)
     rows = np.flatnonzero(~column.isna().to_numpy(dtype=bool) & (np.char.strip(text) != ""))
     if len(rows) == 0:

@@ -22,6 +22,9 @@ __all__ = ["LARGE", "examine_samples", "step_in_words"]
 
 #: Share of a step from which it is batch as much as time.
 LARGE = 0.5
+#: Groups of a column that nobody named as samples, above which it is not looked at: the time to
+#: measure them grows with the square of their number.
+_MOST_GROUPS = 50
 #: Words of a column's name that say that it holds samples, and words that say that it does not.
 _SAMPLES = {
     *("sample", "replicate", "rep", "batch", "donor", "mouse", "animal", "embryo", "library"),
@@ -121,4 +124,4 @@ def _codes(adata: AnnData, key: str) -> IntArray | None:
     if column.ndim != 1 or pd.api.types.is_float_dtype(column):
         return None
     code, names = pd.factorize(column)
-    return np.asarray(code) if 1 < len(names) <= len(code) / 2 else None
+    return np.asarray(code) if 1 < len(names) <= min(_MOST_GROUPS, len(code) / 2) else None
