@@ -62,10 +62,15 @@ def verdict(
     *,
     has_score: bool,
     has_density: bool,
+    informed: bool = False,
     types: Sequence[TypeMoves | None] = (),
 ) -> tuple[str, ...]:
-    """The table in sentences: each with its number, and with a remedy where something is wrong."""
-    said = [_on_return(table), *_on_energy(table), *_on_speed(table), _on_ends(table)]
+    """The table in sentences: each with its number, and with a remedy where something is wrong.
+
+    `informed`: whether barcodes inform the plans.
+    """
+    said = [_on_return(table), *_on_energy(table, informed=informed)]
+    said += [*_on_speed(table), _on_ends(table)]
     said += [*_on_mass(table), _on_reach(table), *on_types(types)]
     said += [*_on_gradients(table, has_score=has_score, has_density=has_density)]
     few = table["time"][table["n_cells"] < FEW]
@@ -95,16 +100,21 @@ def _on_return(table: Mapping[str, np.ndarray]) -> str:
     )
 
 
-def _on_energy(table: Mapping[str, np.ndarray]) -> list[str]:
+def _on_energy(table: Mapping[str, np.ndarray], *, informed: bool) -> list[str]:
     detour = table["detour"]
     ratio = table["energy_ratio"]
     said = []
     if (detour > _LONG).any():
         worst = int(np.nanargmax(detour))
+        remedy = (
+            "Barcodes lead cells there; fit without lineage_key= to see what they change."
+            if informed
+            else "Use a method with optimal couplings (ot-cfm, sf2m), or train longer; cells that"
+            " really turn need another snapshot there."
+        )
         said.append(
             f"Paths take detours between {_span(table, worst)}: they use {detour[worst]:.2f} times"
-            " the energy that takes cells to where they go. Use a method with optimal couplings"
-            " (ot-cfm, sf2m), or train longer; cells that really turn need another snapshot there."
+            f" the energy that takes cells to where they go. {remedy}"
         )
     elif np.isfinite(detour).any():
         said.append(

@@ -165,3 +165,16 @@ def test_clones_of_other_conditions_do_not_count():
     adata.obs["arm"] = swapped
     with pytest.raises(InputError, match="in one condition"):
         fit(adata, lineage_key="barcode", condition_key="arm")
+
+
+def test_the_energy_of_paths_is_compared_with_transport_without_barcodes():
+    adata = turning()
+    quick = ot_cfm(training=Training(steps=100))
+    flow = fit(adata, lineage_key="barcode", method=quick)
+    cf.tl.diagnose(adata)
+    assert "Barcodes lead cells there" in adata.uns["cellflow"]["diagnosis"]["verdict"]
+    ratio = cf.get.diagnosis(adata)["energy_ratio"].iloc[-1]
+    (informed,) = flow.plans.values()
+    (plain,) = fit(adata, method=quick).plans.values()
+    assert ratio == pytest.approx(informed["cost"] / plain["cost"], rel=0.3)
+    assert ratio > 20

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from cellflow.metrics import wasserstein
 if TYPE_CHECKING:
     from cellflow.model.base import FittedDynamics
 
-__all__ = ["interval", "path_energy", "round_trip"]
+__all__ = ["interval", "is_informed", "path_energy", "round_trip"]
 
 #: Squared distances below this share of the largest are rounding, in single precision.
 _ROUNDING = 1e-12
@@ -155,14 +156,21 @@ def _energy(flow: FittedDynamics, source: Population, stop: float) -> float:
     return path_energy(np.stack(velocity), times, weight=source.weight)
 
 
+def is_informed(described: Mapping[str, Any]) -> bool:
+    """Whether barcodes inform the coupling of a recipe, or of the summary of a plan."""
+    return bool(described.get("coupling", {}).get("type") == "Lineage")
+
+
 def _squared_distance(flow: FittedDynamics, source: Population, target: Population) -> float:
     """Squared distance W2 between two snapshots in model coordinates.
 
-    It is the cost of the fit's plan where that is certified and of these cells.
+    It is the cost of the fit's plan where that is certified and of these cells. A plan that
+    barcodes inform costs more.
     """
     known = flow.plans.get(f"{source.time}_to_{target.time}", {})
     sizes = (len(source), len(target))
-    if known.get("gap") is not None and (known["n_source"], known["n_target"]) == sizes:
+    same = known.get("gap") is not None and (known["n_source"], known["n_target"]) == sizes
+    if same and not is_informed(known):
         return float(known["cost"])
     return _optimal(flow, source, target)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from cellflow.analysis.celltypes import TypeMoves, type_moves
 from cellflow.analysis.diagnosis.gradients import gradients
-from cellflow.analysis.diagnosis.paths import interval
+from cellflow.analysis.diagnosis.paths import interval, is_informed
 from cellflow.analysis.diagnosis.reach import missed_share
 from cellflow.analysis.diagnosis.sample import Sample
 from cellflow.analysis.diagnosis.speed import middle_speed, speed
@@ -185,9 +185,9 @@ def diagnose(
             row |= _by_types(types[k - 1] if types else None)
         rows.append(row)
     table = {name: _column(name, rows) for name in _COLUMNS}
-    has_score = "score" in flow.heads
-    said = verdict(table, has_score=has_score, has_density=density is not None, types=types)
-    return Diagnosis(table, said, types)
+    has = {"has_score": "score" in flow.heads, "has_density": density is not None}
+    has["informed"] = is_informed(flow.recipe)
+    return Diagnosis(table, verdict(table, **has, types=types), types)
 
 
 def _column(name: str, rows: list[dict[str, float]]) -> np.ndarray:
