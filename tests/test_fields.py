@@ -62,13 +62,15 @@ def fits():
     adata.uns["side_colors"] = np.array(["#0072b2"], dtype=object)
     scored = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, copy=True)
     generating = cf.tl.flow(adata, "hours", method=fm(training=BRIEF), copy=True)
-    growing = cf.tl.flow(adata, "hours", method=quick_recipe(), growth="learn", copy=True)
+    growing = cf.tl.flow(
+        adata, "hours", method=quick_recipe(), growth="learn", n_members=2, copy=True
+    )
     fated = scored.copy()
     fated.obs["half"] = np.where(fated.obsm["X_pca"][:, 2] > 0, "a", "b")
     fated.obs["clone"] = fated.obs["half"] + (np.arange(90) % 9).astype(str)
     cf.tl.fates(fated, "half")
     sure = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, n_members=2, copy=True)
-    made = dict.fromkeys(("fates", "ancestors"), sure)
+    made = dict.fromkeys(("fates", "ancestors", "velocity"), sure)
     made |= {"generate": generating, "growth": growing, "calibrate": fated}
     made["compare"] = cf.tl.flow(
         adata, "hours", method=quick_recipe(), condition_key="arm", copy=True

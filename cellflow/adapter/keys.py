@@ -25,6 +25,10 @@ _SURE = {
     ("obsm", "fate_mass_members"),
     ("obsm", "ancestors_se"),
     ("obsm", "ancestors_members"),
+    ("obsm", "velocity_se"),
+    ("obs", "velocity_confidence"),
+    ("obs", "growth_se"),
+    ("obsm", "growth_members"),
 }
 
 
@@ -78,6 +82,11 @@ class Keys:
     def members(self, name: str) -> str:
         """`obsm`: the answers of its members: `cf_<name>_members`."""
         return self.own(f"{name}_members")
+
+    @property
+    def velocity_confidence(self) -> str:
+        """`obs`: how well the direction of each velocity is known, by an ensemble."""
+        return self.own("velocity_confidence")
 
     def shared(self, name: str) -> str:
         """Name of a result that other tools look for: bare by default."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from cellflow.core._numbers import as_number
 from cellflow.core._typing import FloatArray
 
-__all__ = ["Spread", "spread"]
+__all__ = ["Spread", "running_spread", "spread"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,3 +69,22 @@ def spread(values: FloatArray, degrees: float | None = None) -> Spread:
     return Spread(
         values.mean(axis=0), values.std(axis=0), len(values) / 2 if degrees is None else degrees
     )
+
+
+def running_spread(values: Iterable[FloatArray], degrees: float | None = None) -> Spread:
+    """`spread` of values that come one after another, of which two at a time are in memory.
+
+    References
+    ----------
+    Welford, Note on a method for calculating corrected sums of squares and products, Technometrics
+    1962.
+    """
+    n = 0
+    mean = np.zeros(())
+    squares = np.zeros(())
+    for value in values:
+        n += 1
+        off = np.asarray(value, dtype=np.float64) - mean
+        mean = mean + off / n
+        squares = squares + off**2 * ((n - 1) / n)
+    return Spread(mean, np.sqrt(squares / n), n / 2 if degrees is None else degrees)

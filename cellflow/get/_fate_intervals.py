@@ -33,12 +33,15 @@ class Sure:
         What each cell counts in a group by each member, shape `(n, k)`.
     level
         Of the intervals.
+    degrees
+        Of freedom between the members.
     """
 
     se: FloatArray
     probability: FloatArray
     mass: FloatArray
     level: float
+    degrees: float
 
     @classmethod
     def read(
@@ -77,17 +80,18 @@ class Sure:
             each.reshape(n, k, width),
             mass * weight[:, None],
             level,
+            float(about["degrees"]),
         )
 
     def by_cell(self, probability: FloatArray) -> dict[str, FloatArray]:
         """Columns for each cell and fate, each `(n, l)`."""
-        return self._columns(Spread(probability, self.se, self.probability.shape[1]))
+        return self._columns(Spread(probability, self.se, self.degrees))
 
     def of_mean(self, mean: FloatArray, rows: IntArray) -> dict[str, FloatArray]:
         """Columns for the mean probabilities `(l,)` of some cells, each `(l,)`."""
         mass = self.mass[rows]
         each = np.einsum("ik,ikl->kl", mass / mass.sum(axis=0), self.probability[rows])
-        return self._columns(replace(spread(each), mean=mean))
+        return self._columns(replace(spread(each, self.degrees), mean=mean))
 
     def _columns(self, found: Spread) -> dict[str, FloatArray]:
         low, high = found.interval(self.level)

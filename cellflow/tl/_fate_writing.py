@@ -17,6 +17,7 @@ from cellflow.adapter.units import Time
 from cellflow.adapter.write import Staged, target_of, write
 from cellflow.analysis.fates import FateCells, Fates, Targets, averaged, joined
 from cellflow.analysis.fates import fates as find_fates
+from cellflow.analysis.members import degrees_of
 from cellflow.analysis.trajectories import Noise
 from cellflow.core._numbers import as_count
 from cellflow.core._progress import is_shown
@@ -243,13 +244,22 @@ def _about(
         "stochastic": asked.n_rep is not None,
         "n_rep": 1 if asked.n_rep is None else int(asked.n_rep),
         "ensemble": np.array([fit.keys.uns for fit in fits], dtype=object),
-        "n_members": 1 if found.members is None else found.members.probability.shape[1],
+        **_about_members(found, fits),
         "random_state": seed,
         "neighbors": {f"{time:g}": k for time, k in found.neighbors.items()},
         "undecided": float(mass @ lost / mass.sum()) if mass.sum() > 0 else 1.0,
         "n_beyond": int((~found.reached).sum()),
         "n_uncommitted": int((found.reached & np.isnan(found.commitment)).sum()),
     }
+
+
+def _about_members(found: Fates, fits: Sequence[Fitted]) -> dict[str, Any]:
+    """Number of the members, and the degrees of freedom between them."""
+    if found.members is None:
+        return {"n_members": 1}
+    # Ensembles of the same cells, or samples, are not independent of each other.
+    degrees = max(degrees_of(fit.flow) for fit in fits)
+    return {"n_members": found.members.probability.shape[1], "degrees": degrees}
 
 
 def _by_text(absorb: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

@@ -113,9 +113,10 @@ def fates(
     - `uns["term_states_fwd_colors"]`: object, shape (n_fates,). Where `groupby` has colours: the
       same, and grey for undecided mass.
     - `uns["cellflow"]["fates"]`: dict. `groupby`, `names` of the columns, `at`, `absorb`,
-      `stochastic`, `n_rep`, `ensemble`, `n_members`, `random_state`; `neighbors`, the :math:`k` of
-      each time; `undecided`, the share of undecided mass, `n_beyond`, cells that are later than the
-      end, and `n_uncommitted`, other cells without a time until commitment.
+      `stochastic`, `n_rep`, `ensemble`, `n_members` and the `degrees` of freedom between them,
+      `random_state`; `neighbors`, the :math:`k` of each time; `undecided`, the share of undecided
+      mass, `n_beyond`, cells that are later than the end, and `n_uncommitted`, other cells without
+      a time until commitment.
 
     With another `key`, all of these names begin with it.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,22 +12,25 @@ from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.places import require_free
 from cellflow.adapter.record import record_of
-from cellflow.adapter.store import amended, plain
-from cellflow.adapter.write import target_of, write
+from cellflow.adapter.store import amended
+from cellflow.adapter.write import Staged, target_of, write
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_count
 from cellflow.core._progress import is_shown
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
+from cellflow.core._spread import spread
 from cellflow.core._typing import FloatArray, RandomState
 from cellflow.core._warn import warn
 from cellflow.errors import InputError, InputWarning
+from cellflow.tl._growth_words import assumptions
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.core.population import Snapshots
     from cellflow.couplings import Lineage
+    from cellflow.model.base import FittedDynamics
 
 __all__ = ["growth"]
 
@@ -61,9 +64,9 @@ def growth(
     population. The fit makes one assumption about both. The interval shows what others would give:
     plans are solved again for each relaxation `tau` of the marginals, and for prior rates where the
     fit read some, and growth is read from each plan without a network. It ranges over these and the
-    fit. It is an interval over assumptions, not over samples. Where the fit had a `mass_key`, rates
-    are absolute; without, all populations count as equally large, and rates are relative to the
-    growth of the whole.
+    fit. It is an interval over assumptions, not over samples; standard errors of an ensemble are
+    over samples. Where the fit had a `mass_key`, rates are absolute; without, all populations count
+    as equally large, and rates are relative to the growth of the whole.
 
     Parameters
     ----------
@@ -98,6 +101,11 @@ def growth(
     - `obs["cf_growth_low"]`: float64, shape (n_obs,). Smallest rate under the assumptions.
     - `obs["cf_growth_high"]`: float64, shape (n_obs,). Largest rate under the assumptions. Both
       are NaN where fewer than two snapshots of the fit are among the cells.
+    - `obs["cf_growth_se"]`: float64, shape (n_obs,). Of an ensemble (`n_members=` of `cf.tl.flow`):
+      standard error of the rate over the cells that might have been measured, under the assumption
+      of the fit.
+    - `obsm["cf_growth_members"]`: float32, shape (n_obs, n_members). Rates by each member of it;
+      `cf.get.growth(interval=)` makes intervals of groups of them.
     - `uns["cellflow"]["growth_assumptions"]`: dict. What was assumed: in words, the sizes, the
       names of the assumptions, and the mean rate under each.
 
@@ -142,9 +150,10 @@ def growth(
     fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
     names = fitted.keys
     places = [("obs", name) for name in (names.growth, names.growth_low, names.growth_high)]
+    places += _sure_places(fitted)
     require_free(adata, names, places, overwrite=overwrite)
     target = target_of(adata, copy=copy)
-    rate = fitted.flow.head("growth", fitted.x, fitted.times, context=fitted.cells.context)
+    rate = _rate(fitted, fitted.flow)
     assumed = _assumed(
         fitted,
         [float(tau) for tau in np.atleast_1d(taus)],
@@ -153,7 +162,7 @@ def growth(
         as_seed(random_state),
         progress=progress,
     )
-    record = _assumptions(record_of(adata, names), fitted, rate, assumed)
+    record = assumptions(record_of(adata, names), fitted, rate, assumed)
     low = high = np.full(adata.n_obs, np.nan)
     if assumed:
         all_rates = [rate, *assumed.values()]
@@ -161,14 +170,38 @@ def growth(
         high = np.fmax.reduce(all_rates)
     fitted.observed.warn(fitted.times)
     logger.info(record["words"])
-    write(
-        target,
-        {
-            "obs": {names.growth: rate, names.growth_low: low, names.growth_high: high},
-            "uns": {names.uns: amended(adata, names, places, {_ENTRY: record})},
-        },
-    )
+    sure = _sure(fitted)
+    obs = {names.growth: rate, names.growth_low: low, names.growth_high: high}
+    record_of_fit = amended(adata, names, places, {_ENTRY: record})
+    staged: Staged = {
+        "obs": obs | sure.get("obs", {}),
+        "obsm": sure.get("obsm", {}),
+        "uns": {names.uns: record_of_fit},
+    }
+    write(target, staged)
     return target if copy else None
+
+
+def _rate(fitted: Fitted, flow: FittedDynamics) -> FloatArray:
+    """Rates of the cells by a flow, `(n,)`."""
+    return flow.head("growth", fitted.x, fitted.times, context=fitted.cells.context)
+
+
+def _sure_places(fitted: Fitted) -> list[tuple[str, str]]:
+    """(slot, key) of what is written beside the rates of an ensemble."""
+    places = [("obs", fitted.keys.se("growth")), ("obsm", fitted.keys.members("growth"))]
+    return places if fitted.flow.members else []
+
+
+def _sure(fitted: Fitted) -> Staged:
+    """Standard errors of the rates, and the members' rates."""
+    if not fitted.flow.members:
+        return {}
+    rates = np.stack([_rate(fitted, member) for member in fitted.flow.members])
+    return {
+        "obs": {fitted.keys.se("growth"): spread(rates).se},
+        "obsm": {fitted.keys.members("growth"): rates.T.astype(np.float32)},
+    }
 
 
 def _require_growth(fitted: Fitted) -> None:
@@ -242,44 +275,3 @@ def _snapshots(fitted: Fitted) -> Snapshots | None:
         return None
     found = [p for p in fitted.cells.snapshots().populations if p.time in fitted.flow.times]
     return Snapshots(tuple(found)) if len(found) > 1 else None
-
-
-def _assumptions(
-    record: Mapping[str, Any],
-    fitted: Fitted,
-    rate: FloatArray,
-    assumed: Mapping[str, FloatArray],
-) -> dict[str, Any]:
-    """What the rates rest on, in words and as values."""
-    reading = fitted.cells.reading
-    chosen = record.get("growth", {}).get("assumption", f"method {fitted.params['method']!r}")
-    if reading.mass_key is None:
-        sizes = "equal"
-        words = (
-            "No sizes of populations are known (mass_key): all count as equally large, and rates"
-            " are relative to the growth of the whole."
-        )
-    else:
-        sizes = f"adata.obs[{reading.mass_key!r}]"
-        words = f"Sizes of populations are those of {sizes}, and rates are absolute."
-    if fitted.cells.conditions is not None:
-        words += " Each condition is taken to grow as the whole; rates are relative within it."
-    words += f" The fit assumes {chosen}."
-    relaxed = [name.removeprefix("tau=") for name in assumed if name != "prior"]
-    others = [f"relaxed marginals with tau {', '.join(relaxed)}"] if relaxed else []
-    others += (
-        [f"the prior rates of adata.obs[{reading.growth_key!r}]"] if "prior" in assumed else []
-    )
-    if others:
-        words += f" The interval also covers {' and '.join(others)}."
-    means = {"fit": float(np.mean(rate))}
-    means |= {name: float(np.nanmean(values)) for name, values in assumed.items()}
-    found = {
-        "words": words,
-        "sizes": sizes,
-        "fit": str(chosen),
-        "tried": list(assumed) or ["none"],
-        "mean_rates": means,
-        "unit": fitted.time_unit.words,
-    }
-    return dict(plain(found))

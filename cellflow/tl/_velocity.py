@@ -17,6 +17,7 @@ from cellflow.adapter.positions import read_positions
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.store import amended
 from cellflow.adapter.write import Staged, target_of, write
+from cellflow.analysis.members import spread_of
 from cellflow.analysis.velocity import project
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_number
@@ -24,11 +25,14 @@ from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.core._version import __version__
 from cellflow.errors import InputError
+from cellflow.tl._directions import padded, sure_columns, sure_places
 from cellflow.tl._other_tools import has_foreign_expression, warn_of_other_tools
 from cellflow.tl._velocity_genes import chosen_genes, gene_layers, gene_marks
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from cellflow.model.base import FittedDynamics
 
 __all__ = ["velocity"]
 
@@ -100,6 +104,14 @@ def velocity(
     - `uns["velocity_params"]`: dict. How the velocities were computed, as scVelo reads it, the
       `kind`, and `sigma` of a drift.
 
+    and of an ensemble (`n_members=` of `cf.tl.flow`), whose mean these are,
+
+    - `obsm["cf_velocity_se"]`: float32, shape (n_obs, n_pcs). Standard error of each velocity, over
+      the cells that might have been measured. `cf.get.velocity(interval=)` has intervals for genes.
+    - `obs["cf_velocity_confidence"]`: float64, shape (n_obs,). How well the direction is known: the
+      expected cosine between the velocity and the true one, :math:`\sqrt{\max(0, 1 - s_\perp^2 /
+      \|v\|^2)}` with the standard error :math:`s_\perp` across it.
+
     With another `key`, all of these names begin with it. Velocities are never NaN, because other
     tools drop every gene then.
 
@@ -146,11 +158,11 @@ def velocity(
     )
     marks = gene_marks(adata, fitted, chosen)
     positions = {fitted.basis: fitted.x} | embeddings
-    places = _places(keys, positions, marks, with_expression=with_expression)
+    places = _places(keys, positions, marks, with_expression=with_expression) + sure_places(fitted)
     require_free(adata, keys, places, overwrite=overwrite)
     target = target_of(adata, copy=copy)
 
-    latent = _latent(fitted, width)
+    latent = _latent(fitted, fitted.flow, width)
     # Embeddings are of the measured positions, from which no offset of samples was removed.
     x = fitted.cells.as_read
     vectors = {fitted.basis: latent} | {
@@ -164,13 +176,12 @@ def velocity(
     # Before the writing: where warnings are errors, nothing is written.
     warn_of_other_tools(adata, keys, places, with_velocity=bool(layers))
     record = amended(adata, keys, places, {}, made_for=made_for)
-    vectors[fitted.basis] = _padded(adata, fitted, latent)
-    staged: Staged = {
-        "obsm": {keys.velocity(name): v for name, v in vectors.items()},
-        "layers": layers,
-        "var": marks,
-        "uns": {keys.uns: record, keys.velocity_params: params},
-    }
+    vectors[fitted.basis] = padded(adata, fitted, latent)
+    sure = spread_of(fitted.flow, lambda flow: _latent(fitted, flow, width))
+    staged: Staged = sure_columns(adata, fitted, latent, sure)
+    staged["obsm"] |= {keys.velocity(name): v for name, v in vectors.items()}
+    uns = {keys.uns: record, keys.velocity_params: params}
+    staged |= {"layers": layers, "var": marks, "uns": uns}
     write(target, staged)
     return target if copy else None
 
@@ -199,12 +210,12 @@ def _places(
     return places + [("layers", keys.expression)] * with_expression
 
 
-def _latent(fitted: Fitted, width: float | None) -> FloatArray:
-    """Velocity in the representation, or with a width the drift, shape `(n_obs, d)`."""
+def _latent(fitted: Fitted, flow: FittedDynamics, width: float | None) -> FloatArray:
+    """Velocity by a flow in the representation, or with a width the drift, `(n_obs, d)`."""
     context = fitted.cells.context
     if width is None:
-        return fitted.flow.velocity(fitted.x, fitted.times, context=context)
-    return fitted.flow.drift(fitted.x, fitted.times, sigma=width, context=context)
+        return flow.velocity(fitted.x, fitted.times, context=context)
+    return flow.drift(fitted.x, fitted.times, sigma=width, context=context)
 
 
 def _arrows(
@@ -241,15 +252,6 @@ def _width(fitted: Fitted, kind: str, sigma: float | None) -> float | None:
         )
         raise InputError(msg)
     return fitted.flow.sigma if sigma is None else as_number("sigma", sigma, above=0.0)
-
-
-def _padded(adata: AnnData, fitted: Fitted, latent: FloatArray) -> FloatArray:
-    """Velocities as wide as the representation, since other tools pair the two."""
-    use_rep = fitted.cells.use_rep
-    width = adata.n_vars if use_rep == "X" else adata.obsm[use_rep].shape[1]
-    padded = np.zeros((len(latent), width), dtype=np.float32)
-    padded[:, : latent.shape[1]] = latent
-    return padded
 
 
 def _params(

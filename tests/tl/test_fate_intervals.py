@@ -12,7 +12,7 @@ import cellflow as cf
 from cellflow.adapter.fitted import read_fitted
 from cellflow.analysis.fates import fates as find_fates
 from cellflow.analysis.trajectories import Noise
-from cellflow.core._spread import spread
+from cellflow.core._spread import Spread, spread
 from cellflow.errors import InputError
 from cellflow.tl._fate_targets import fate_cells, read_targets
 from conftest import quick_recipe
@@ -73,7 +73,7 @@ def test_the_interval_of_a_group_is_that_of_the_members_means(labelled):
     )
     found = table[table["group"] == 0]
     np.testing.assert_allclose(found["se"], spread(each).se, atol=1e-7)
-    low, high = spread(each).interval(0.8)
+    low, high = spread(each, read_fitted(labelled, "cellflow").flow.degrees).interval(0.8)
     wide = np.minimum(found["high"], 1) - np.maximum(found["low"], 0)
     inside = ((found["low"] > 0) & (found["high"] < 1)).to_numpy()
     assert inside.sum() >= 2
@@ -88,6 +88,10 @@ def test_intervals_of_cells(labelled):
     cf.tl.fates(labelled)
     table = cf.get.fates(labelled, interval=0.9)
     np.testing.assert_allclose(table["se"], labelled.obsm["cf_fates_se"].ravel())
+    p = table["probability"].to_numpy()
+    low, high = Spread(p, table["se"].to_numpy(), degrees=1.0).interval(0.9)
+    np.testing.assert_allclose(table["low"], np.maximum(low, 0))
+    np.testing.assert_allclose(table["high"], np.minimum(high, 1))
     wider = cf.get.fates(labelled, interval=0.99)
     assert (wider["low"] <= table["low"]).all()
     assert (table["low"] <= table["probability"]).all()
