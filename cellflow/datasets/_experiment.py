@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow.synthetic import Experiment, GrowingFork, System, truth
+from cellflow.synthetic import Experiment, System, truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ def experiment_columns(
     experiment: Experiment, n_obs: int, times: Sequence[float], rng: np.random.Generator
 ) -> list[Columns]:
     """Columns of the cells of each sample."""
-    systems: dict[str, GrowingFork] = dict(experiment.conditions)  # type: ignore[arg-type]
+    systems = experiment.conditions
     mass = {t: np.mean([np.exp(s.log_sizes(t)).sum() for s in systems.values()]) for t in times}
     columns = []
     for taken in experiment.take(n_obs, times, rng):

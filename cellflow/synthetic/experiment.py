@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.special import softmax
 
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError
+from cellflow.synthetic.base import System
 
 __all__ = ["Branched", "Experiment", "Taken"]
 
 
-class Branched(Protocol):
+@runtime_checkable
+class Branched(System, Protocol):
     """A system whose cells are of two kinds (`GrowingFork`)."""
-
-    times: ClassVar[tuple[float, ...]]
 
     def log_sizes(self, t: float) -> FloatArray:
         """Logarithms of the numbers of cells of both kinds, shape `(2,)`."""
 
     def placed(self, t: float, kind: IntArray, rng: np.random.Generator) -> FloatArray:
         """Draw positions of cells of the kinds `(n,)` at a time, shape `(n, d)`."""
+
+    def labels(self, t: float) -> tuple[str, str]:
+        """Cell type of both kinds at a time."""
 
 
 class Taken(NamedTuple):
@@ -114,6 +117,13 @@ class Experiment:
         if not self.conditions:
             msg = "conditions: there is none; expected a system for each name."
             raise InputError(msg)
+        for name, system in self.conditions.items():
+            if not isinstance(name, str) or "/" in name or not isinstance(system, Branched):
+                msg = (
+                    f"conditions: {name!r} is a {type(system).__name__}; expected a name without"
+                    " '/' and a system of two kinds of cells, such as GrowingFork()."
+                )
+                raise InputError(msg)
         for name, least in {"n_samples": 1, "shift": 0.0, "composition": 0.0}.items():
             if not getattr(self, name) >= least:
                 msg = f"{name}={getattr(self, name)}; expected at least {least}."

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cellflow.errors import InputError
-from cellflow.synthetic import Experiment, GrowingFork
+from cellflow.synthetic import Experiment, GrowingFork, Rotation
 
 CONTROL = GrowingFork(shares=(0.4, 0.6), growths=(0.5, 0.3))
 FASTER = replace(CONTROL, onset=2.0, speed_factors=(1.3, 1.0))
@@ -206,6 +206,8 @@ def test_pools_are_of_one_replicate_and_of_all_conditions():
     ("constants", "said"),
     [
         ({"conditions": {}}, "there is none"),
+        ({"conditions": {"wt/ko": CONTROL}}, "name without '/'"),
+        ({"conditions": {"control": Rotation()}}, "is a Rotation; expected"),
         ({"n_samples": 0}, "n_samples=0"),
         ({"shift": -0.1}, "shift=-0.1"),
         ({"heritability": 1.5}, "from 0 to 1"),
