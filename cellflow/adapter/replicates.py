@@ -22,7 +22,7 @@ __all__ = ["LARGE", "examine_samples", "step_in_words"]
 
 #: Share of a step from which it is batch as much as time.
 LARGE = 0.5
-#: Groups of a column that nobody named as samples, above which it is not looked at: the time to
+#: Groups of a column that was not named as samples, above which it is not examined: the time to
 #: measure them grows with the square of their number.
 _MOST_GROUPS = 50
 #: Words of a column's name that say that it holds samples, and words that say that it does not.
