@@ -109,27 +109,26 @@ class Reliability:
         :math:`g_b` that were found, clones would show :math:`\sum_b |\lambda g_b + e_b|` with the
         noise :math:`e` of draws of clones, and the error would be :math:`\lambda` times that found.
         The interval has the :math:`\lambda` for which the error found is neither too large nor too
-        small, relative to :math:`\lambda = 0` for the latter, so that it is never empty.
+        small. For the latter, an error below that of `chance` counts as one of it, which tells as
+        little about the true one.
 
         References
         ----------
-        Carpenter, Test inversion bootstrap confidence intervals, JRSS B 1999; Read, Presentation of
-        search results: the CLs technique, Journal of Physics G 2002.
+        Carpenter, Test inversion bootstrap confidence intervals, JRSS B 1999.
         """
         tail = 0.5 - level / 2.0
         noise = np.concatenate([self._noise(size, rng) for size in _sizes(n_boot)])
         total = self.weight.sum(axis=(0, 2))
         gap = (self.predicted - self.observed).sum(axis=0) / total[:, None]
         found = self.ece
-        # Where chance alone is larger than the error found, so may the true one be.
-        scale = np.maximum(1.0, self.chance / np.where(found > 0, found, np.inf))
+        least = np.maximum(found, self.chance)
+        scale = least / np.where(found > 0, found, np.inf)
 
         def shown(factor: float) -> FloatArray:
             return np.asarray(np.abs(factor * scale[:, None] * gap + noise).sum(axis=2))
 
         above = np.stack([(shown(factor) >= found).mean(axis=0) for factor in _FACTORS])
-        below = np.stack([(shown(factor) <= found).mean(axis=0) for factor in _FACTORS])
-        below /= np.maximum(below[0], 1.0 / n_boot)
+        below = np.stack([(shown(factor) <= least).mean(axis=0) for factor in _FACTORS])
         # The neighbours outside, so that the steps between multiples shorten no interval.
         last = len(_FACTORS) - 1
         low = scale * _FACTORS[np.maximum((above > tail).argmax(axis=0) - 1, 0)]

@@ -97,10 +97,11 @@ def fitted(judged: Judged, *, offsets: bool) -> Fit:
     free = problem.free(theta)
     scores = judged.by_unit(problem.scores(theta))[:, free]
     n = judged.n_units
-    inverse = np.linalg.pinv(problem.curvature(theta)[np.ix_(free, free)])
+    inverse = np.linalg.pinv(problem.curvature(theta)[np.ix_(free, free)], hermitian=True)
     covariance = inverse @ (scores.T @ scores) @ inverse * (n / max(n - 1, 1))
     sd = np.zeros(len(theta))
-    sd[free] = np.sqrt(np.diag(covariance))
+    # Rounding of a variance of zero.
+    sd[free] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     bounded = not free[0]
     log_sd = float("nan") if bounded or n < 2 else float(sd[0] / theta[0])
     scaling = Scaling(1.0 / float(theta[0]), theta[1:] if offsets else np.zeros(judged.n_fates))
