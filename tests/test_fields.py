@@ -70,7 +70,7 @@ def fits():
     fated.obs["clone"] = fated.obs["half"] + (np.arange(90) % 9).astype(str)
     cf.tl.fates(fated, "half")
     sure = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, n_members=2, copy=True)
-    made = dict.fromkeys(("fates", "ancestors", "velocity"), sure)
+    made = dict.fromkeys(("fates", "ancestors", "predict", "pull", "push", "velocity"), sure)
     made |= {"generate": generating, "growth": growing, "calibrate": fated}
     made["compare"] = cf.tl.flow(
         adata, "hours", method=quick_recipe(), condition_key="arm", copy=True

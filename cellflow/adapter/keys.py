@@ -29,6 +29,7 @@ _SURE = {
     ("obs", "velocity_confidence"),
     ("obs", "growth_se"),
     ("obsm", "growth_members"),
+    ("obsm", "state_se"),
 }
 
 

@@ -12,6 +12,7 @@ from cellflow.adapter.decoding import Genes, marked
 from cellflow.adapter.fitted import Fitted
 from cellflow.adapter.keys import Keys
 from cellflow.analysis.observed import Observed, growth
+from cellflow.core._spread import Spread
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core._version import __version__
 
@@ -37,6 +38,8 @@ def moved_cells(
     rows: IntArray,
     obs: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    *,
+    sure: Spread | None = None,
 ) -> AnnData:
     """Return states as an AnnData, decoded to genes where the fit has a decoder.
 
@@ -56,6 +59,8 @@ def moved_cells(
         Columns of `(m,)` beside `source_cell` and `source_time`.
     provenance
         Plain values for `uns`.
+    sure
+        Of an ensemble: how its members' states and weights spread, side by side, `(m, d + 1)`.
 
     Returns
     -------
@@ -75,8 +80,14 @@ def moved_cells(
         **obs,
     }
     index = [f"{name}-{i}" for i, name in enumerate(columns["source_cell"])]
+    if sure is not None:
+        columns["weight_se"] = sure.se[:, -1]
     frame = pd.DataFrame(columns, index=index)
-    return cells_of_fit(adata, fitted, genes, x, frame, {fitted.keys.own("prediction"): provenance})
+    about = {fitted.keys.own("prediction"): provenance}
+    moved = cells_of_fit(adata, fitted, genes, x, frame, about)
+    if sure is not None:
+        moved.obsm[fitted.keys.se("state")] = sure.se[:, :-1].astype(np.float32)
+    return moved
 
 
 def cells_of_fit(

@@ -54,6 +54,11 @@ class Prediction:
     extrapolated: bool
     sides: str = "both"
 
+    @property
+    def side_by_side(self) -> FloatArray:
+        """Positions and weights, shape `(n, d + 1)`."""
+        return np.column_stack([self.x, self.weight])
+
 
 def sources(
     snapshots: Snapshots, time: float, source: Side = "both"

@@ -47,6 +47,8 @@ def transition_matrix(
     nearest cells; how many do is in `uns["cellflow"]["transitions"]`: `n_neighbors`, `n_lost`, and
     `lost`, the share of the mass of cells that are moved.
 
+    Of an ensemble, the mean field is used, and there is no standard error.
+
     Parameters
     ----------
     adata

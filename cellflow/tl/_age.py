@@ -55,6 +55,8 @@ def age(
     the same; on single data sets the two differ by at most .035. The time of the largest density,
     which version 0.1.0 wrote, had .79.
 
+    Of an ensemble, the mean field is used, and no standard error is written.
+
     Parameters
     ----------
     adata

@@ -79,7 +79,7 @@ def diagnose(
       that do not move, each with the type of the nearest later cell.
 
     The density of the dynamics adds, on one core, 4 seconds in 5 dimensions and 8 in 50 for every
-    interval between a snapshot and the first one.
+    interval between a snapshot and the first one. Of an ensemble, the mean field is examined.
 
     Parameters
     ----------

@@ -69,6 +69,8 @@ def log_density(
     about 6 seconds for each interval between 10,000 cells of 5 dimensions and the first snapshot,
     and ten times as much for 50 dimensions.
 
+    Of an ensemble, the mean field is used, and no standard error is written.
+
     Parameters
     ----------
     adata

@@ -10,8 +10,9 @@ from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.moved import about_extrapolation, cell_bytes, moved_cells
 from cellflow.adapter.selection import Selection
 from cellflow.adapter.units import Time, is_label
+from cellflow.analysis.members import spread_of
 from cellflow.analysis.observed import Observed
-from cellflow.analysis.prediction import Side, of_condition, sources
+from cellflow.analysis.prediction import Prediction, Side, of_condition, sources
 from cellflow.analysis.prediction import predict as predict_cells
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_count
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from cellflow.core.conditions import Condition
     from cellflow.core.population import Snapshots
+    from cellflow.model.base import FittedDynamics
 
 __all__ = ["predict"]
 
@@ -90,6 +92,10 @@ def predict(
     - `obs["source_cell"]`: object, shape (n_rows,). Name of the measured cell that was moved.
     - `obs["source_time"]`: float64, shape (n_rows,). Its time.
     - `obs["weight"]`: float64, shape (n_rows,). Weights that sum to one.
+    - `obsm["cf_state_se"]`: float32, shape (n_rows, d). Standard error of each state between the
+      members of an ensemble (`n_members=` of `cf.tl.flow`), which move the same cells, with the
+      same noise.
+    - `obs["weight_se"]`: float64, shape (n_rows,). The same of each weight.
     - `uns["cf_prediction"]`: dict. `time`; `source`, which is `"earlier"` or `"later"` where only
       cells of one side were there; `stochastic`, `random_state`, `extrapolated`; where that is True
       `growth`, the mean distance of the states from the mean of the cells in `adata`, relative to
@@ -132,17 +138,14 @@ def predict(
     observed = Observed.by(fitted.flow, snapshots)
     observed.require_reached(at, extrapolate=extrapolate, remedy=_REMEDY)
     asked.require_room(n or sum(len(cells) for cells, _ in sources(snapshots, at, source)))
+    noise: dict[str, Any] = {"seed": seed if stochastic else None, "keys": fitted.noise_keys}
+
+    def predicted(flow: FittedDynamics) -> Prediction:
+        return predict_cells(flow, snapshots, at, n_obs=n, rng=stream(seed), source=source, **noise)
+
     with naming_cells(adata.obs_names):
-        cells = predict_cells(
-            fitted.flow,
-            snapshots,
-            at,
-            n_obs=n,
-            rng=stream(seed),
-            source=source,
-            seed=seed if stochastic else None,
-            keys=fitted.noise_keys,
-        )
+        cells = predicted(fitted.flow)
+        sure = spread_of(fitted.flow, lambda flow: predicted(flow).side_by_side)
     about |= {
         "time": at,
         "source": float(source) if not isinstance(source, str) else cells.sides,
@@ -151,7 +154,7 @@ def predict(
     }
     about |= about_extrapolation(observed, at, cells.x, fitted.x)
     obs = {"weight": cells.weight}
-    later = moved_cells(adata, fitted, asked, cells.x, cells.origin, obs, about)
+    later = moved_cells(adata, fitted, asked, cells.x, cells.origin, obs, about, sure=sure)
     observed.warn(at, about.get("growth"))
     return later
 

@@ -13,15 +13,17 @@ from cellflow.adapter.moved import about_condition, about_extrapolation, moved_c
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.units import Time
 from cellflow.analysis.following import follow
+from cellflow.analysis.members import spread_of
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
-from cellflow.core._typing import IntArray
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, naming_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from cellflow.core.conditions import Condition
+    from cellflow.model.base import FittedDynamics
 
 __all__ = ["pull", "push"]
 
@@ -73,6 +75,9 @@ def push(
     - `obs["source_time"]`: float64, shape (n_rows,). Its time.
     - `obs["weight"]`: float64, shape (n_rows,). `1 / n_rows`, times the growth
       since the cell's own time where the fit has it.
+    - `obsm["cf_state_se"]`: float32, shape (n_rows, d). Standard error of each state between the
+      members of an ensemble (`n_members=` of `cf.tl.flow`).
+    - `obs["weight_se"]`: float64, shape (n_rows,). The same of each weight.
     - `uns["cf_prediction"]`: dict. `time`; `direction`, `"push"` or `"pull"`; `extrapolated`,
       whether the time or that of a cell is outside those of the fit, and then `growth`; with a
       condition `condition` and `condition_measured`; see `cf.tl.predict`. The fit's `key`,
@@ -142,6 +147,9 @@ def pull(
     - `obs["source_time"]`: float64, shape (n_rows,). Its time.
     - `obs["weight"]`: float64, shape (n_rows,). `1 / n_rows`, times the growth
       since the cell's own time where the fit has it.
+    - `obsm["cf_state_se"]`: float32, shape (n_rows, d). Standard error of each state, by an
+      ensemble.
+    - `obs["weight_se"]`: float64, shape (n_rows,). The same of each weight.
     - `uns["cf_prediction"]`: dict. As of `cf.tl.push`.
 
     Raises
@@ -188,15 +196,23 @@ def _moved(
     fitted.observed.require_reached(times, extrapolate=extrapolate)
     asked.require_room(len(rows))
     context = fitted.features(condition, rows)
+
+    def reached(flow: FittedDynamics) -> FloatArray:
+        """States and weights at the target time, side by side."""
+        moved = follow(flow, fitted.x[rows], starts, np.array([at]), context=context)
+        weight = moved.weights(np.full(len(rows), 1.0 / len(rows)))[0]
+        return np.column_stack([moved.x[0], weight])
+
     with naming_cells(adata.obs_names[rows]):
-        reached = follow(fitted.flow, fitted.x[rows], starts, np.array([at]), context=context)
-    x = reached.x[0]
+        found = reached(fitted.flow)
+        sure = spread_of(fitted.flow, reached)
+    x = found[:, :-1]
     about: dict[str, Any] = {"time": at, "direction": direction}
     about |= about_extrapolation(fitted.observed, times, x, fitted.x)
     if condition is not None and context is not None:
         about |= about_condition(fitted, context[0])
-    obs = {"weight": reached.weights(np.full(len(rows), 1.0 / len(rows)))[0]}
-    moved = moved_cells(adata, fitted, asked, x, rows, obs, about)
+    obs = {"weight": found[:, -1]}
+    moved = moved_cells(adata, fitted, asked, x, rows, obs, about, sure=sure)
     fitted.observed.warn(times, about.get("growth"))
     return moved
 

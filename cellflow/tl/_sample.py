@@ -46,6 +46,8 @@ def sample(
     No measured cell is moved and no velocity is used. This checks the score independently of the
     velocity.
 
+    Of an ensemble, the mean score is used.
+
     Parameters
     ----------
     adata

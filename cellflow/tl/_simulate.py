@@ -48,6 +48,9 @@ def simulate(
     Each cell is moved forward from its own time, and backward before it, as by
     `cf.tl.trajectories`, which writes the trajectories of all cells into `adata` instead.
 
+    Of an ensemble, paths follow the mean field; `cf.tl.push` has standard errors of the
+    states at one time.
+
     Parameters
     ----------
     adata

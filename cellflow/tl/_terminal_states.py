@@ -43,6 +43,9 @@ def terminal_states(
     those of the median cell. Such cells are joined with their neighbours; groups with enough cells
     are terminal states, `"T1"` the largest. Pass the column to `cf.tl.fates` as `groupby`.
 
+    Of an ensemble, the mean field is used; `cf.tl.fates` says how sure the probabilities of the
+    states are.
+
     Parameters
     ----------
     adata

@@ -50,6 +50,9 @@ def trajectories(
     inferred starts at the nearest step of the solver. With conditions, each cell keeps its own.
     `cf.tl.simulate` returns trajectories of chosen cells instead.
 
+    Of an ensemble, paths follow the mean field; `cf.tl.push` has standard errors of the
+    states at one time.
+
     Parameters
     ----------
     adata

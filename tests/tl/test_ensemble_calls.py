@@ -1,4 +1,4 @@
-"""Velocities and growth of an ensemble: standard errors, and intervals of genes and groups."""
+"""Velocities, growth and states by an ensemble: standard errors, intervals of genes and groups."""
 
 import anndata as ad
 import numpy as np
@@ -7,7 +7,10 @@ import pytest
 
 import cellflow as cf
 from cellflow.adapter.fitted import read_fitted
+from cellflow.analysis.following import follow
 from cellflow.analysis.members import confidence
+from cellflow.analysis.prediction import predict as predict_cells
+from cellflow.core._random import stream
 from cellflow.core._spread import Spread, running_spread, spread
 from cellflow.errors import InputError
 from conftest import quick_recipe
@@ -109,6 +112,42 @@ def test_growth_of_groups_has_intervals_over_samples(sure, by_time):
         assert row["ci_high"] == pytest.approx(high, abs=1e-5)
 
 
+@pytest.mark.parametrize("direction", ["push", "pull"])
+def test_states_of_moved_cells(sure, direction):
+    rows = [1, 2] if direction == "push" else [80, 81]
+    moved = getattr(cf.tl, direction)(sure, rows, time=12)
+
+    def reached(flow, fit):
+        start = fit.starts[rows]
+        found = follow(flow, fit.x[rows], start, np.array([12.0]))
+        return np.column_stack([found.x[0], found.weights(np.full(2, 0.5))[0]])
+
+    found = asked(sure, reached)
+    assert (found.se[:, :-1] > 0).all()
+    np.testing.assert_allclose(moved.obsm["cf_state_se"], found.se[:, :-1], atol=1e-4)
+    np.testing.assert_allclose(moved.obs["weight_se"], found.se[:, -1], atol=1e-5)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"n_obs": 6}, {"n_obs": 6, "stochastic": True}])
+def test_predictions_by_members_are_of_the_same_cells_and_noise(sure, arguments):
+    found = cf.tl.predict(sure, time=30, **arguments)
+    assert (found.obsm["cf_state_se"] > 0).all()
+    fitted = read_fitted(sure, "cellflow")
+    noise = {"seed": 0, "keys": fitted.noise_keys} if "stochastic" in arguments else {}
+    each = [
+        predict_cells(
+            member, fitted.cells.snapshots(), 30.0,
+            n_obs=arguments.get("n_obs"), rng=stream(0), **noise,
+        )
+        for member in fitted.flow.members
+    ]  # fmt: skip
+    for one in each:
+        names = sure.obs_names.to_numpy()[one.origin]
+        np.testing.assert_array_equal(found.obs["source_cell"], names)
+    se = spread(np.stack([one.x for one in each])).se
+    np.testing.assert_allclose(found.obsm["cf_state_se"], se, atol=1e-4)
+
+
 @pytest.mark.parametrize("form", ["h5ad", "zarr"])
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 def test_files_keep_them_and_a_new_fit_removes_them(sure, form, tmp_path):
@@ -147,6 +186,8 @@ def test_single_flows_write_nothing_new(fitted_as, frozen):
     cf.tl.growth(adata, taus=[1.0])
     assert not any(name.endswith(("_se", "_members", "_confidence")) for name in adata.obsm)
     assert not any(name.endswith(("_se", "_confidence")) for name in adata.obs)
+    assert "cf_state_se" not in cf.tl.push(adata, [1], time=12).obsm
+    assert "weight_se" not in cf.tl.predict(adata, time=30).obs
     with frozen(adata):
         with pytest.raises(InputError, match=r"single flow.*n_members=5"):
             cf.get.velocity(adata, interval=0.9)
