@@ -11,13 +11,14 @@ import numpy as np
 from cellflow.core._neighbors import paired_squares
 from cellflow.core._numbers import as_count, as_number
 from cellflow.core._settings import guarded
-from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._typing import FloatArray
 from cellflow.core.plans import EdgePlan, Plan, mixed
 from cellflow.core.population import Population
 from cellflow.couplings._leading import Led, led
 from cellflow.couplings.auto import Auto
 from cellflow.couplings.base import Coupling
 from cellflow.couplings.independent import Independent
+from cellflow.couplings.unbalanced import Unbalanced
 from cellflow.errors import InputError, InputTypeError
 from cellflow.transport.clones import Mates, Shared, inside_clones, shared_clones
 
@@ -51,7 +52,10 @@ class Lineage:
        shared by chance more likely than by descent.
     4. What is left of both populations is coupled by `coupling`, from the expected positions.
 
-    The mass that leaves and reaches cells is as with `coupling` alone. Cells without a barcode, and
+    The mass that leaves and reaches cells is as with `coupling` alone, if that keeps the weights of
+    cells. If it relaxes them (`Unbalanced`), clones may grow and shrink: a clone's plan has the
+    geometric mean of its masses at both ends, and only what all clones together lack at one end
+    is left for step 4. Cells without a barcode, and
     clones that occur at one end only, take part in steps 2 and 4. A cell of several clones has its
     mass split evenly among those that occur at both ends. Without such clones, the plan is that of
     `coupling`.
@@ -140,8 +144,8 @@ class Lineage:
         x = source.x.astype(np.float64) - centre
         y = target.x.astype(np.float64) - centre
         known = led(x, y, shared, inside_clones(x, y, shared), self.n_neighbors)
-        mates = self._trusted(source, target, known, y, shared)
-        plan = self._with_rest(source, target, known.x, centre, mates)
+        mates, left = self._trusted(source, target, known, y, shared)
+        plan = self._with_rest(source, target, known.x, centre, mates, left)
         found = Clonal(len(shared), float(mates.mass.sum()), known.n_neighbors)
         logger.info(
             "couplings.Lineage: %d clones at both ends, %.3g of the mass inside of them, %d cells"
@@ -152,13 +156,29 @@ class Lineage:
 
     def _trusted(
         self, source: Population, target: Population, known: Led, y: FloatArray, shared: Shared
-    ) -> Mates:
-        """Pairs inside clones whose cost from the expected positions is not too large."""
-        mates = inside_clones(known.x, y, shared)
+    ) -> tuple[Mates, tuple[FloatArray, FloatArray]]:
+        """Pairs inside clones whose cost from the expected positions is not too large.
+
+        And the weights of the cells of both populations that are left for other pairs.
+        """
+        grows = isinstance(self.coupling, Unbalanced)
+        mates = inside_clones(known.x, y, shared, grows=grows)
         unit = _mean_cost(known.x, y, source.weight, target.weight)
         limit = self.strength * unit if unit > 0 else np.inf
         near = paired_squares(known.x, y, mates.i, mates.j) <= limit
-        return Mates(mates.i[near], mates.j[near], mates.mass[near])
+        trusted = Mates(mates.i[near], mates.j[near], mates.mass[near])
+        left = []
+        for weight, rows, those in (
+            (source.weight, mates.i, shared.source), (target.weight, mates.j, shared.target)
+        ):  # fmt: skip
+            used = np.bincount(rows[near], trusted.mass, len(weight))
+            if grows:
+                every = np.bincount(rows, mates.mass, len(weight))
+                own = np.asarray(those.sum(axis=1))[:, 0]
+                part = min(mass.sum() for mass in shared.masses) / own.sum()
+                used = part * own * used / np.where(every > 0, every, 1.0)
+            left.append(np.where(weight - used > _NOTHING * weight, weight - used, 0.0))
+        return trusted, (left[0], left[1])
 
     def _with_rest(
         self,
@@ -167,6 +187,7 @@ class Lineage:
         expected: FloatArray,
         centre: FloatArray,
         mates: Mates,
+        left_over: tuple[FloatArray, FloatArray],
     ) -> Plan:
         """Couple what is left of both populations, and add the pairs inside clones."""
         shape = (len(source), len(target))
@@ -176,14 +197,12 @@ class Lineage:
             costs = paired_squares(source.x, target.x, mates.i, mates.j)
             cost = float(mates.mass @ costs) / inside
             plans.append(EdgePlan(shape, *mates, cost, total=inside))
-        if inside >= 1.0 - _NOTHING:
+        rest_share = float(left_over[0].sum())
+        if rest_share <= _NOTHING:
             return plans[0]
-        left = replace(
-            source, x=expected + centre, weight=_left(source.weight, mates.i, mates.mass)
-        )
-        there = replace(target, weight=_left(target.weight, mates.j, mates.mass))
-        rest = self.coupling(left, there)
-        shares = np.array([1.0] * len(plans) + [1.0 - inside])
+        left = replace(source, x=expected + centre, weight=left_over[0])
+        rest = self.coupling(left, replace(target, weight=left_over[1]))
+        shares = np.array([1.0] * len(plans) + [rest_share])
         masses = shares * [*(plan.total for plan in plans), rest.total]
         costs = np.array([*(plan.cost for plan in plans), _cost(rest, source, left, target)])
         gap = rest.gap
@@ -208,12 +227,6 @@ def _shared(source: Population, target: Population) -> Shared | None:
         raise InputError(msg)
     shared = shared_clones(source.lineage, target.lineage, source.weight, target.weight)
     return shared if len(shared) else None
-
-
-def _left(weight: FloatArray, rows: IntArray, mass: FloatArray) -> FloatArray:
-    """Weights less the mass of pairs; nothing where rounding alone is left."""
-    left = weight - np.bincount(rows, mass, len(weight))
-    return np.where(left > _NOTHING * weight, left, 0.0)
 
 
 def _cost(plan: Plan, source: Population, expected: Population, target: Population) -> float:

@@ -82,11 +82,13 @@ def _masses(clones: csr_matrix, weight: FloatArray, columns: IntArray) -> csc_ma
     return own.tocsc()
 
 
-def inside_clones(x: FloatArray, y: FloatArray, shared: Shared) -> Mates:
-    """Couple each clone with itself by optimal transport, as far as its masses allow.
+def inside_clones(x: FloatArray, y: FloatArray, shared: Shared, *, grows: bool = False) -> Mates:
+    r"""Couple each clone with itself by optimal transport, as far as its masses allow.
 
     A clone has the smaller one of its masses at both ends as mass of its plan. Of the larger one,
-    the same share of every cell is left over.
+    the same share of every cell is left over. Where clones may grow, the mass of a plan is
+    proportional to :math:`\sqrt{a_c b_c}`, with the masses :math:`a_c, b_c` of the clone at both
+    ends, and only what all clones together lack at one end is left over at the other.
 
     Parameters
     ----------
@@ -94,6 +96,8 @@ def inside_clones(x: FloatArray, y: FloatArray, shared: Shared) -> Mates:
         Positions, shapes `(n, d)` and `(m, d)`.
     shared
         The clones, at least one.
+    grows
+        Whether masses of clones may differ between both ends.
 
     Examples
     --------
@@ -106,12 +110,19 @@ def inside_clones(x: FloatArray, y: FloatArray, shared: Shared) -> Mates:
     >>> inside_clones(np.zeros((2, 1)), np.zeros((2, 1)), shared).mass
     array([0.1, 0.1])
     """
-    i, j, mass = (np.concatenate(part) for part in zip(*_plans(x, y, shared), strict=True))
+    i, j, mass = (
+        np.concatenate(part) for part in zip(*_plans(x, y, shared, grows=grows), strict=True)
+    )
     return Mates(i.astype(np.int64), j.astype(np.int64), mass)
 
 
-def _plans(x: FloatArray, y: FloatArray, shared: Shared) -> Iterator[Mates]:
+def _plans(x: FloatArray, y: FloatArray, shared: Shared, *, grows: bool) -> Iterator[Mates]:
     """The plan of each clone."""
+    at_both = np.stack(shared.masses)
+    masses = at_both.min(axis=0)
+    if grows:
+        totals = at_both.sum(axis=1)
+        masses = totals.min() * np.sqrt(at_both.prod(axis=0) / totals.prod())
     own = shared.source
     their = shared.target
     for c in range(len(shared)):
@@ -119,9 +130,8 @@ def _plans(x: FloatArray, y: FloatArray, shared: Shared) -> Iterator[Mates]:
         j = their.indices[their.indptr[c] : their.indptr[c + 1]]
         a = own.data[own.indptr[c] : own.indptr[c + 1]]
         b = their.data[their.indptr[c] : their.indptr[c + 1]]
-        mass = min(a.sum(), b.sum())
         k, m, part = _coupled(x[i], y[j], a / a.sum(), b / b.sum())
-        yield Mates(i[k], j[m], mass * part)
+        yield Mates(i[k], j[m], masses[c] * part)
 
 
 def _coupled(x: FloatArray, y: FloatArray, a: FloatArray, b: FloatArray) -> Mates:

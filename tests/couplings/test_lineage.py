@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from cellflow.recipes import fm, ot_cfm, sb_cfm, uot_cfm
 
-from cellflow.core.plans import EdgePlan, MixedPlan
+from cellflow.core.plans import EdgePlan, MixedPlan, log_factors
 from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import (
     Auto,
@@ -101,13 +101,36 @@ def test_the_cost_is_that_of_the_positions(name):
 def test_clones_keep_the_mass_that_they_have_at_both_ends(name):
     source, target = clouds()
     plan, found = Lineage(INNER[name], strength=np.inf).explained(source, target)
-    own = np.minimum(source.weight @ source.lineage, target.weight @ target.lineage)
+    early = source.weight @ source.lineage
+    late = target.weight @ target.lineage
+    own = np.minimum(early, late)
+    if name == "Unbalanced":
+        both = own > 0
+        masses = np.array([early[both].sum(), late[both].sum()])
+        own = np.sqrt(early * late) * masses.min() / np.sqrt(masses.prod())
     assert found.n_clones == (own > 0).sum() > 5
     assert found.inside == pytest.approx(own.sum())
     inside = dense(plan)[shared(source, target)].sum()
     assert inside >= own.sum() - 1e-9
     plain = dense(INNER[name](source, target))[shared(source, target)].sum()
     assert inside > plain + 0.1
+
+
+@pytest.mark.parametrize("barcoded", [1.0, 0.6])
+def test_a_clone_that_grows_keeps_to_itself_and_grows(barcoded):
+    """Clone A triples, B does not, far apart; of the later cells some have no barcode."""
+    rng = np.random.default_rng(0)
+    kinds = [np.repeat([0, 1], [50, 50]), np.repeat([0, 1], [150, 50])]
+    ends = []
+    for t, kind in enumerate(kinds):
+        x = np.column_stack([6.0 * kind, 0.3 * rng.normal(size=len(kind))])
+        known = np.where(rng.random(len(kind)) < (barcoded if t else 1.0), kind, -1)
+        ends.append(Population(x, float(t), lineage=barcodes(known, 2)))
+    plan = Lineage(Unbalanced(0.3))(*ends)
+    assert dense(plan)[kinds[0] == 1][:, kinds[1] == 0].sum() < 0.02
+    early, late = log_factors(plan, *ends)
+    factor = [np.exp(late[kinds[1] == k].mean() - early[kinds[0] == k].mean()) for k in (0, 1)]
+    np.testing.assert_allclose(factor, [0.75 / 0.5, 0.25 / 0.5], rtol=0.15)
 
 
 def test_without_shared_clones_the_plan_is_the_inner_one():
