@@ -1,7 +1,7 @@
 """Conditions compared by sample where the truth is known: coverage, level, power.
 
     python benchmarks/compare.py --out compare.jsonl [--parts null cells speed growth lost]
-    [--seeds 100] [--samples 4] [--cells 40] [--table]
+    [--seeds 100] [--samples 4] [--cells 40] [--populations] [--table]
 
 Every seed is a fresh experiment with a fork (`cellflow.synthetic.GrowingFork`): samples of two
 conditions at the times 1, 2, 3, each shifted as a whole (standard deviation .1 in each of two
@@ -20,8 +20,9 @@ p-values of at most .05 by permutation, `rejected_t` by Student's t: the level w
 else the power. Of distances, p-values are by the F distribution. `diverged` is the share of the
 sets in which the populations are said to diverge, `in_time` that in which they are said to do so by
 the first snapshot after they truly have, or by the one behind it, `too_early` before that.
-`cells_p` and `cells_q` are the shares of the reference cells with p or q of at most .05, `cells_any`
-the share of the sets with any q of that size.
+`cells_p` and `cells_q` are the shares of the reference cells with p or q of at most .05,
+`cells_any` the share of the sets with any q of that size. With `--populations`, distances and times
+of divergence alone are computed, which needs no plan.
 Rows are appended to --out, and what is there is not computed again; `--table` only prints.
 """
 
@@ -35,7 +36,9 @@ import numpy as np
 import pandas as pd
 
 import records
-from cellflow.analysis.comparison import Asked, Block, Compared, Course, Effect, Groups, compare
+from cellflow.analysis.comparison import Asked, Block, Course, Divergence, Effect, Groups, compare
+from cellflow.analysis.comparison.cells import Differences
+from cellflow.analysis.comparison.divergence import divergence
 from cellflow.core.frame import Frame
 from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Unbalanced
@@ -55,6 +58,8 @@ SYSTEMS = {
     "lost": (GrowingFork(), GrowingFork(lost="B")),
 }
 LABELS = ("A", "B", "trunk")
+#: Columns that rows of populations alone do not have.
+COLUMNS = ("true", "effect", "low", "high", "p_t", "cells_p", "cells_q", "cells_any", "seconds")
 
 
 def drawn(part: str, seed: int, n_samples: int, n_cells: int) -> tuple[Course, np.ndarray, Groups]:
@@ -152,12 +157,19 @@ def measured(part: str, seed: int, n_samples: int, n_cells: int) -> list[Row]:
         # Of two fates, one says it all.
         if e.fate != "B"
     ]
-    return rows + [about | row for row in of_populations(part, found, seconds)]
+    rows += [about | row for row in of_populations(part, found.divergence)]
+    return [*rows, about | of_cells(found.cells, seconds)]
 
 
-def of_populations(part: str, found: Compared, seconds: float) -> list[Row]:
-    """Rows of distances, of the divergence and of single cells."""
-    at = found.divergence
+def parted(part: str, seed: int, n_samples: int, n_cells: int) -> list[Row]:
+    """Rows of the populations of one experiment alone."""
+    course, _, _ = drawn(part, seed, n_samples, n_cells)
+    about = {"part": part, "seed": seed, "samples": n_samples, "cells": n_cells}
+    return [about | row for row in of_populations(part, divergence(course))]
+
+
+def of_populations(part: str, at: Divergence) -> list[Row]:
+    """Rows of distances and of the divergence."""
     rows: list[Row] = [
         {"quantity": "distance", "group": "all", "fate": "", "time": float(t), "p": float(p)}
         for t, p in zip(at.times, at.p, strict=True)
@@ -171,23 +183,26 @@ def of_populations(part: str, found: Compared, seconds: float) -> list[Row]:
             "last_equal": at.last_equal,
             "too_early": bool(at.first <= last),
             "in_time": bool(last < at.first <= last + 2.0),
-            "seconds": seconds,
-        }
-    )
-    known = np.isfinite(found.cells.p)
-    rows.append(
-        {
-            "quantity": "cells",
-            "cells_p": float((found.cells.p[known] <= 0.05).mean()),
-            "cells_q": float((found.cells.q[known] <= 0.05).mean()),
-            "cells_any": bool((found.cells.q[known] <= 0.05).any()),
         }
     )
     return rows
 
 
+def of_cells(found: Differences, seconds: float) -> Row:
+    """The row of single cells."""
+    known = np.isfinite(found.p)
+    return {
+        "quantity": "cells",
+        "cells_p": float((found.p[known] <= 0.05).mean()),
+        "cells_q": float((found.q[known] <= 0.05).mean()),
+        "cells_any": bool((found.q[known] <= 0.05).any()),
+        "seconds": seconds,
+    }
+
+
 def tables(rows: pd.DataFrame) -> None:
     """Print coverage, level and power."""
+    rows = rows.reindex(columns=sorted({*rows.columns, *COLUMNS}))
     rows = rows.assign(
         covered=((rows["low"] <= rows["true"]) & (rows["true"] <= rows["high"])).where(
             rows["low"].notna() & rows["true"].notna()
@@ -223,13 +238,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--cells", type=int, default=40)
+    parser.add_argument("--populations", action="store_true")
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     kept = records.Records(args.out, ("part", "seed", "samples", "cells"))
     for seed in range(0 if args.table else args.seeds):
         for part in args.parts:
             if (part, seed, args.samples, args.cells) not in kept:
-                kept.add(*measured(part, seed, args.samples, args.cells))
+                rows = parted if args.populations else measured
+                kept.add(*rows(part, seed, args.samples, args.cells))
     tables(kept.frame())
 
 
