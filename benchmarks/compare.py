@@ -180,7 +180,7 @@ def of_populations(part: str, at: Divergence) -> list[Row]:
         {
             "quantity": "divergence",
             "first": at.first,
-            "last_equal": at.last_equal,
+            "last_before": at.last_before,
             "too_early": bool(at.first <= last),
             "in_time": bool(last < at.first <= last + 2.0),
         }

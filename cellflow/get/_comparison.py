@@ -53,7 +53,7 @@ def comparison(
       lengths in the representation by time, rates by time. Distances are energy distances in model
       coordinates: between two samples of one condition, and of two conditions. The effect of
       `"divergence"` is the first time at which the populations have diverged;
-    - `low`, `high`: interval of the effect; of `"divergence"`, the last time at which the
+    - `low`, `high`: interval of the effect; of `"divergence"`, the last time up to which the
       populations have not diverged (NaN for none), and the first at which they have;
     - `p`, `p_t`: p-values by permutation and by Student's t; of distances, by an F distribution; of
       `"divergence"`, that they diverge at all;

@@ -10,7 +10,7 @@ import numpy as np
 
 from cellflow.adapter.columns import read_labels
 from cellflow.adapter.fitted import Fitted
-from cellflow.analysis.comparison import SHARED, Block, Course, Groups
+from cellflow.analysis.comparison import ALL, SHARED, Block, Course, Groups
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.population import Population
 from cellflow.couplings import Coupling
@@ -178,6 +178,12 @@ def groups_of(adata: AnnData, groupby: str | None) -> Groups:
     names = sorted(known)
     if isinstance(column.dtype, pd.CategoricalDtype):
         names = [str(c) for c in column.cat.categories if str(c) in known]
+    if ALL in names:
+        msg = (
+            f"adata.obs[{groupby!r}] has a group named {ALL!r}, which stands for all cells in the"
+            " result. Expected another name: rename it."
+        )
+        raise InputError(msg)
     number = {name: k for k, name in enumerate(names)}
     code = np.array([number.get(label, -1) for label in labels.tolist()], dtype=np.int64)
     return Groups(tuple(names), code)

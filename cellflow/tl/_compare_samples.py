@@ -122,8 +122,10 @@ def _require_one_of_the_others(fitted: Fitted, condition_key: str, compared: Boo
 
 def _name(value: object) -> str:
     """A condition as text; 1 and 1.0 are the same."""
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return f"{value:g}" if number else str(value)
+    if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+        return str(value)
+    exact = float(value)
+    return str(int(exact)) if exact.is_integer() else repr(exact)
 
 
 def _categories(column: pd.Series, some: BoolArray) -> tuple[list[str], IntArray]:

@@ -85,7 +85,7 @@ def _of_divergence(compared: CourseOf, result: Compared) -> Iterator[dict[str, A
         "reference_value": np.nan,
         "condition_value": np.nan,
         "effect": found.first,
-        "low": found.last_equal,
+        "low": found.last_before,
         "high": found.first,
         "p": float(found.adjusted[-1]),
         "n_reference": counts[0],
@@ -133,9 +133,14 @@ def _said(result: Compared, name: str) -> str:
     """When one condition diverges."""
     found = result.divergence
     if np.isnan(found.first):
-        return f"{name} is at no time farther from the reference than samples are from each other."
-    before = "before" if np.isnan(found.last_equal) else f"after {found.last_equal:g}, until"
-    return f"{name} diverges {before} {found.first:g} (level {ALPHA:g})."
+        return (
+            f"{name} is at no time shown to be farther from the reference than samples are from"
+            " each other."
+        )
+    line = f"{name} differs from the reference at {found.first:g} (level {ALPHA:g})"
+    if np.isnan(found.last_before):
+        return f"{line}, the first time that can be compared."
+    return f"{line}, and is not shown to differ up to {found.last_before:g}."
 
 
 def of_cells(

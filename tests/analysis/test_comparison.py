@@ -14,6 +14,7 @@ from cellflow.analysis.comparison.divergence import divergence, first_diverged, 
 from cellflow.analysis.comparison.fates import fates, rates
 from cellflow.analysis.comparison.resampling import (
     adjusted,
+    debiased,
     inference,
     p_values,
     resampling,
@@ -320,7 +321,7 @@ def test_the_populations_diverge_in_the_interval_in_which_they_part():
     )
     same, parted = divergence(made), divergence(replace(made, blocks=late))
     assert np.isnan(same.first)
-    assert (parted.last_equal, parted.first) == (1.0, 2.0)
+    assert (parted.last_before, parted.first) == (1.0, 2.0)
     assert (parted.distance[2:] > 1.0).all()
 
 
@@ -341,3 +342,34 @@ def test_times_are_tested_from_the_last_one_back():
     assert first == 2
     assert first_diverged(np.array([0.9, 0.9]))[1] == 2
     assert first_diverged(np.array([0.01, 0.9]))[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("n", "spread"), [((2, 8), (0.6, 0.15)), ((2, 8), (0.15, 0.6)), ((3, 3), (0.3, 0.3))]
+)
+def test_the_level_of_divergence_holds_in_unequal_designs(n, spread):
+    """Conditions with other numbers of samples, which vary by other amounts."""
+    found = []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        kinds = np.repeat([0, 1], n)
+        blocks = [
+            Block(Population(rng.normal(size=(20, 2)) + spread[c] * rng.normal(size=2), 0.0), u, 0)
+            for u, c in enumerate(kinds)
+        ]
+        made = Course(tuple(blocks), np.zeros(1), kinds, np.zeros(1, dtype=bool), Exact())
+        found.append(divergence(made).p[0] <= 0.05)
+    assert np.mean(found) <= 0.09
+
+
+def test_the_bias_of_few_samples_is_taken_off():
+    """The square of a mean of n values is too large by their variance divided by n."""
+    made = design((4, 6), times=1)
+    resampled = resampling(made, 9, np.random.default_rng(0))
+    values = np.random.default_rng(1).normal(size=10)
+    kept = resampled.counts.astype(float)
+    square = ((kept @ values / kept.sum(axis=-1)) ** 2)[..., None]
+    found = debiased(square, resampled)[:, 0, 0, 0]
+    for x, value in zip((values[:4], values[4:]), found, strict=True):
+        assert value == pytest.approx(x.mean() ** 2 - x.var(ddof=1) / len(x))
+    np.testing.assert_array_equal(debiased(square, resampled)[:, :, 1:], square[:, :, 1:])

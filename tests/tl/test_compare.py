@@ -53,7 +53,7 @@ def test_a_lost_fate_is_found_with_its_size(adata):
     assert (parted["low"], parted["effect"], parted["high"]) == (1.0, 2.0, 2.0)
     assert set(table["quantity"]) == {"speed", "fate", "distance", "divergence"}
     assert "no cell grows in this fit" in table.attrs["words"]
-    assert "treated diverges after 1, until 2" in table.attrs["words"]
+    assert "treated differs from the reference at 2" in table.attrs["words"]
 
 
 def test_growth_is_compared_where_cells_grow():
@@ -266,3 +266,18 @@ def test_the_fit_must_have_the_condition_and_the_samples(frozen):
     one = fit(adata.copy(), sample_key=None)
     with frozen(one), pytest.raises(InputError, match=r"sample_key=None.*by='cell'"):
         cf.tl.compare(one, "condition")
+
+
+def test_doses_keep_their_exact_values():
+    adata = simulated(n_samples=2)
+    adata.obs["dose"] = np.where(adata.obs["condition"] == "control", 1234567.0, 1234568.5)
+    fit(adata, condition_key="dose")
+    cf.tl.compare(adata, "dose", n_perm=20)
+    table = cf.get.comparison(adata)
+    assert (table["reference"].iloc[0], table["condition"].iloc[0]) == ("1234567", "1234568.5")
+
+
+def test_a_group_cannot_be_called_all(adata, frozen):
+    adata.obs["kind"] = np.where(adata.obs["cell_type"] == "A", "all", "other")
+    with frozen(adata), pytest.raises(InputError, match="group named 'all'"):
+        cf.tl.compare(adata, "condition", groupby="kind")

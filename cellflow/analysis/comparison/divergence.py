@@ -9,17 +9,22 @@ one time, let :math:`A` and :math:`B` be the samples of the two conditions. The 
 
 is zero on average where samples of both conditions vary about the same point, however much.
 
-Its size is judged by the variation between samples of one condition at one time. The contrast
-:math:`u` of the two means and the other directions :math:`r_1, ..., r_m` of the samples of that
-time are orthonormal; without a difference, :math:`u^T G u` and :math:`r_j^T G r_j` with the Gram
-matrix :math:`G` of the samples have the same mean :math:`\operatorname{tr} \Sigma`, with the
-covariance :math:`\Sigma` of the samples. The :math:`r_j` of all times are pooled. For Gaussian
-variation, the ratio of :math:`u^T G u` to the mean of the :math:`r_j^T G r_j` is roughly that of an
-F distribution with :math:`\nu` and :math:`m \nu` degrees of freedom,
-:math:`\nu = (\operatorname{tr} \Sigma)^2 / \operatorname{tr} \Sigma^2` (Box, 1954). Of
-:math:`\Sigma`, the matrices :math:`R^T G R` of the times are taken, :math:`R = (r_1, ..., r_m)`.
-With few samples this makes :math:`\nu` too small rather than too large, and the test conservative;
-an unbiased :math:`\nu` rejects too often, because the F distribution is too short in the tail.
+Its size is judged by the variation between samples of either condition. Let :math:`u` be the
+contrast of the two means, of length one, and :math:`G` the Gram matrix of the samples. Without a
+difference, :math:`u^T G u` has the mean
+
+.. math::  m = \alpha \operatorname{tr} \Sigma_A + \beta \operatorname{tr} \Sigma_B, \qquad
+           \alpha = \frac{1 / n_A}{1 / n_A + 1 / n_B}, \quad \beta = 1 - \alpha
+
+with the covariances :math:`\Sigma` of the samples of the conditions, cells being samples of a
+population included. Their traces are estimated from the residuals of each condition, pooled over
+the times; they may differ, and so may the numbers of samples and of cells. The ratio of
+:math:`u^T G u` to the estimate of :math:`m` is roughly that of an F distribution (Box, 1954), with
+:math:`\nu = m^2 / \operatorname{tr} (\alpha \Sigma_A + \beta \Sigma_B)^2` degrees of freedom, and
+those of Satterthwaite, times :math:`\nu`. Of :math:`\Sigma`, Gram matrices of the residuals are
+taken. With few samples this makes :math:`\nu` too small rather than too large, and the test
+conservative; an unbiased :math:`\nu` rejects too often, because the F distribution is too short in
+the tail.
 """
 
 from __future__ import annotations
@@ -29,7 +34,6 @@ from typing import NamedTuple
 import numpy as np
 
 from cellflow.analysis.comparison.course import Course
-from cellflow.analysis.comparison.design import SHARED
 from cellflow.core._neighbors import squared_distances
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Population
@@ -48,7 +52,7 @@ class Divergence(NamedTuple):
     within: FloatArray  # mean energy distance of two samples of one condition
     p: FloatArray
     adjusted: FloatArray  # of "not diverged at any time up to this one"
-    last_equal: float  # last time before divergence; NaN for none
+    last_before: float  # last time without a shown difference before it; NaN for none
     first: float  # first time at which the populations have diverged; NaN for none
 
 
@@ -70,23 +74,19 @@ def divergence(course: Course) -> Divergence:
     """Test at each time that is not shared whether the conditions differ, and find the first."""
     design = course.design
     numbers = [k for k in range(len(course.times)) if not course.shared[k]]
-    contrasts = []
-    residuals = []
     distance = []
     within = []
+    parts = []
     for k in numbers:
         blocks = design.at(k)
         kind = design.condition[design.unit[blocks]]
         energy = sample_distances([course.blocks[b].population for b in blocks])
-        gram = -0.5 * energy
-        contrast, others = _directions(kind)
-        contrasts.append(float(contrast @ gram @ contrast))
-        residuals.append(others.T @ gram @ others)
+        parts.append(_decomposed(-0.5 * energy, kind))
         distance.append(_excess(energy, kind))
         within.append(_within(energy, kind))
     # A sample that is measured at several times counts once.
-    n_free = int((design.condition != SHARED).sum()) - 2
-    p = _tested(np.array(contrasts), residuals, n_free)
+    free = [int((design.condition == c).sum()) - 1 for c in (0, 1)]
+    p = _tested(parts, free)
     adjusted, at = first_diverged(p)
     times = course.times[numbers]
     before = course.times[course.times < times[at]] if at < len(times) else np.empty(0)
@@ -119,28 +119,50 @@ def first_diverged(p: FloatArray, alpha: float = ALPHA) -> tuple[FloatArray, int
     return found, int(kept[-1]) + 1 if len(kept) else 0
 
 
-def _directions(kind: np.ndarray) -> tuple[FloatArray, FloatArray]:
-    """The contrast of the means of two kinds `(n,)`, and an orthonormal basis of the rest."""
-    n = len(kind)
-    means = np.stack([(kind == c) / max((kind == c).sum(), 1) for c in (0, 1)], axis=1)
-    contrast = means[:, 1] - means[:, 0]
-    basis = np.linalg.qr(np.concatenate([means, np.eye(n)], axis=1))[0]
-    return contrast / np.linalg.norm(contrast), basis[:, 2:n]
+class _Parts(NamedTuple):
+    """Of one time: the contrast, and of the residuals their traces, squares and degrees."""
+
+    contrast: float
+    share: FloatArray  # of either condition in the variance of the contrast, `(2,)`
+    trace: FloatArray  # `(2,)`
+    square: float  # trace of the square of the covariance of the contrast
+    degrees: FloatArray  # `(2,)`
 
 
-def _tested(contrasts: FloatArray, residuals: list[FloatArray], n_free: int) -> FloatArray:
+def _decomposed(gram: FloatArray, kind: np.ndarray) -> _Parts:
+    count = np.array([(kind == c).sum() for c in (0, 1)])
+    u = np.where(kind == 1, 1.0 / count[1], -1.0 / count[0])
+    u /= np.linalg.norm(u)
+    share = (1.0 / count) / (1.0 / count).sum()
+    centre = [
+        np.diag(1.0 * (kind == c)) - np.outer(kind == c, kind == c) / count[c] for c in (0, 1)
+    ]
+    degrees = count - 1.0
+    inner = [[centre[a] @ gram @ centre[b] for b in (0, 1)] for a in (0, 1)]
+    scale = share / degrees
+    square = sum(
+        float(scale[a] * scale[b] * (inner[a][b] ** 2).sum()) for a in (0, 1) for b in (0, 1)
+    )
+    trace = np.array([np.trace(inner[c][c]) for c in (0, 1)])
+    return _Parts(float(u @ gram @ u), share, trace, square, degrees)
+
+
+def _tested(parts: list[_Parts], free: list[int]) -> FloatArray:
     """p-values of the contrasts `(t,)`; see the top of this module."""
     from scipy.stats import f as fisher
 
-    inner = np.concatenate([np.diag(r) for r in residuals])
-    mean = float(inner.mean())
-    if mean <= 0:
-        return np.where(contrasts > 0, 0.0, 1.0)
-    trace = np.array([np.trace(r) for r in residuals])
-    square = np.array([(r**2).sum() for r in residuals])
-    spread = max(1.0, float(trace.mean() ** 2 / square.mean()))
-    found = fisher.sf(contrasts / mean, spread, spread * min(len(inner), n_free))
-    return np.asarray(found, dtype=np.float64)
+    degrees = np.sum([part.degrees for part in parts], axis=0)
+    sigma = np.sum([part.trace for part in parts], axis=0) / degrees
+    degrees = np.minimum(degrees, free)
+    terms = np.array([part.share * sigma for part in parts])
+    mean = terms.sum(axis=1)
+    contrast = np.array([part.contrast for part in parts])
+    if not (mean > 0).all():
+        return np.where(contrast > 0, 0.0, 1.0)
+    own = [(part.share * part.trace / part.degrees).sum() for part in parts]
+    spread = max(1.0, float(np.mean(own) ** 2 / np.mean([part.square for part in parts])))
+    below = spread * mean**2 / (terms**2 / degrees).sum(axis=1)
+    return np.asarray(fisher.sf(contrast / mean, spread, below), dtype=np.float64)
 
 
 def _excess(energy: FloatArray, kind: np.ndarray) -> float:
