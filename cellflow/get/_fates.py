@@ -51,8 +51,9 @@ def fates(
         Origins, which `cf.tl.ancestors` wrote; cells count by their weights.
     interval
         Level of the intervals of an ensemble's probabilities, such as 0.9; None for no intervals.
-        That of a group is made of the means of each member: it is the interval of the mean of these
-        cells, much smaller than that of one cell. Intervals are cut at 0 and 1.
+        That of a group is made of the means of each member, and is of the mean of these cells. Cut
+        at 0 and 1; where all members agree, it has no width. Do not read the interval of one cell
+        as that of its true probability: without `stochastic`, every member answers nearly 0 or 1.
     key
         `key_added` of the fit.
 
