@@ -84,6 +84,10 @@ def compare(
     Positions are those that were measured: a fit with a `sample_key` removes the offsets of its
     samples, and what is left would say too little about how much samples differ.
 
+    The length of a mean velocity is too large by its variance, more so for fewer samples. Where one
+    condition has many more samples than the other, its speeds seem lower than they are beside those
+    of the other, and intervals of speeds cover less than they say.
+
     Effects are those under the assumption of the fit about growth. Balanced plans move mass
     between cell types wherever their shares differ between samples, which makes speeds uncertain;
     a fit with `growth="learn"` does not.

@@ -14,7 +14,6 @@ from cellflow.analysis.comparison.divergence import divergence, first_diverged, 
 from cellflow.analysis.comparison.fates import fates, rates
 from cellflow.analysis.comparison.resampling import (
     adjusted,
-    debiased,
     inference,
     p_values,
     resampling,
@@ -360,16 +359,3 @@ def test_the_level_of_divergence_holds_in_unequal_designs(n, spread):
         made = Course(tuple(blocks), np.zeros(1), kinds, np.zeros(1, dtype=bool), Exact())
         found.append(divergence(made).p[0] <= 0.05)
     assert np.mean(found) <= 0.09
-
-
-def test_the_bias_of_few_samples_is_taken_off():
-    """The square of a mean of n values is too large by their variance divided by n."""
-    made = design((4, 6), times=1)
-    resampled = resampling(made, 9, np.random.default_rng(0))
-    values = np.random.default_rng(1).normal(size=10)
-    kept = resampled.counts.astype(float)
-    square = ((kept @ values / kept.sum(axis=-1)) ** 2)[..., None]
-    found = debiased(square, resampled)[:, 0, 0, 0]
-    for x, value in zip((values[:4], values[4:]), found, strict=True):
-        assert value == pytest.approx(x.mean() ** 2 - x.var(ddof=1) / len(x))
-    np.testing.assert_array_equal(debiased(square, resampled)[:, :, 1:], square[:, :, 1:])

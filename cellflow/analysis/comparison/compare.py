@@ -14,7 +14,6 @@ from cellflow.analysis.comparison.fates import fates, rates
 from cellflow.analysis.comparison.resampling import (
     Resampling,
     adjusted,
-    debiased,
     inference,
     resampling,
 )
@@ -145,9 +144,7 @@ def compare(
     ]
     names = [(ALL, ""), *((name, "") for name in groups.names)]
     by_interval = [speeds(p, resampled, groups) for p in parts]
-    families = list(
-        _over_time("speed", course, [debiased(v, resampled) for v in by_interval], names)
-    )
+    families = list(_over_time("speed", course, by_interval, names))
     if asked.grows and groups.names:
         found = [rates(course, between, resampled, groups) for between in course.intervals]
         families += _over_time("growth", course, found, names[1:])

@@ -32,7 +32,6 @@ __all__ = [
     "Resampling",
     "Rows",
     "adjusted",
-    "debiased",
     "inference",
     "p_values",
     "resampling",
@@ -138,29 +137,6 @@ def variance(without: FloatArray, group: IntArray) -> tuple[FloatArray, FloatArr
     with np.errstate(invalid="ignore", divide="ignore"):
         degrees = np.where(squares > 0, total**2 / squares - 2.0, np.inf)
     return total, np.maximum(degrees, 1.0)
-
-
-def debiased(values: FloatArray, resampled: Resampling) -> FloatArray:
-    r"""Values with the bias of few samples taken off (jackknife).
-
-    What is not linear in the means over samples, as the length of a mean velocity, is biased by
-    about :math:`c / n`. Subtracted is the sum over the groups of
-    :math:`(n - 1) (\bar\theta_{-} - \theta)` (Quenouille, 1956).
-
-    Parameters
-    ----------
-    values
-        As for `inference`, shape `(2, l, 1 + m, q)`; only values with all samples change.
-    resampled
-        The labellings.
-    """
-    found = values.copy()
-    change = values[:, :, 1:] - values[:, :, :1]
-    for number in np.unique(resampled.group):
-        mine = (resampled.group == number).astype(np.float64)
-        n = np.maximum(mine.sum(axis=1), 1.0)
-        found[:, :, 0] -= np.einsum("lm,clmq->clq", mine * ((n - 1.0) / n)[:, None], change)
-    return found
 
 
 class Inference(NamedTuple):
