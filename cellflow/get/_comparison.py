@@ -53,8 +53,8 @@ def comparison(
       lengths in the representation by time, rates by time. Distances are energy distances in model
       coordinates: between two samples of one condition, and of two conditions. The effect of
       `"divergence"` is the first time at which the populations have diverged;
-    - `low`, `high`: interval of the effect; of `"divergence"`, the last time up to which the
-      populations have not diverged (NaN for none), and the first at which they have;
+    - `low`, `high`: interval of the effect; of `"divergence"`, the last time up to which no
+      difference is shown (NaN for none), and the first at which one is;
     - `p`, `p_t`: p-values by permutation and by Student's t; of distances, by an F distribution; of
       `"divergence"`, that they diverge at all;
     - `q`: `p` adjusted for the false discovery rate among the effects of one quantity over all
