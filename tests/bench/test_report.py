@@ -558,12 +558,15 @@ def test_a_file_in_between_changes_nothing(suffix, tmp_path, adata, page):
 
 
 def test_nothing_else_changes(tmp_path, adata, frozen):
-    before, filters = dict(mpl.rcParams), mpl.get_backend()
+    def figures():
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        return pyplot.get_fignums() if pyplot else []
+
+    before, filters, there = dict(mpl.rcParams), mpl.get_backend(), figures()
     with frozen(adata):
         report(adata, tmp_path / "a.html", cluster_key="kind")
     assert (dict(mpl.rcParams), mpl.get_backend()) == (before, filters)
-    if "matplotlib.pyplot" in sys.modules:
-        assert not sys.modules["matplotlib.pyplot"].get_fignums()
+    assert figures() == there
     assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
 
 
