@@ -43,7 +43,7 @@ import pandas as pd
 
 import records
 import sets
-from cellflow.evaluation import clones_measures
+from cellflow.evaluation.clones import measures as of_clones
 
 FILE = sets.DATA / "larry_cospar" / "test_adata_preprocessed.h5ad"
 #: Principal components.
@@ -153,7 +153,7 @@ def by_clones(cells: Cells, rows: np.ndarray) -> np.ndarray:
 def bias(shares: np.ndarray, types: list[str], missing: float = np.nan) -> np.ndarray:
     """Neutrophils among neutrophils and monocytes `(n,)`, of shares `(n, n_types)`."""
     first, second = (types.index(name) for name in PAIR)
-    return clones_measures.bias_of(shares, (first, second), missing)
+    return of_clones.bias_of(shares, (first, second), missing)
 
 
 def measures(found: np.ndarray, counts: np.ndarray, types: list[str], common: np.ndarray) -> Row:
@@ -163,10 +163,10 @@ def measures(found: np.ndarray, counts: np.ndarray, types: list[str], common: np
     """
     first, second = (types.index(name) for name in PAIR)
     each = np.arange(len(found))
-    truth = clones_measures.Truth(counts, (first, second), common, each)
+    truth = of_clones.Truth(counts, (first, second), common, each)
     ones = np.ones((1, len(found)))
     return {
-        name: float(clones_measures.MEASURES[name].value(found, truth, ones)[0])
+        name: float(of_clones.MEASURES[name].value(found, truth, ones)[0])
         for name in ("r", "auroc", "accuracy")
     }
 

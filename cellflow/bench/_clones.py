@@ -17,9 +17,9 @@ from cellflow.errors import InputError, InputWarning
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from cellflow.evaluation.clones import ClonalCells
-    from cellflow.evaluation.clones_benchmark import ClonalBenchmark
-    from cellflow.evaluation.clones_run import Setting
+    from cellflow.evaluation.clones.benchmark import ClonalBenchmark
+    from cellflow.evaluation.clones.cells import ClonalCells
+    from cellflow.evaluation.clones.run import Setting
 
 __all__ = ["clonal_cells", "known_until", "settings_of", "warn_of_few"]
 
@@ -35,7 +35,7 @@ def clonal_cells(adata: AnnData, cells: Cells, cluster_key: str) -> ClonalCells:
     InputError
         One time only, no label at the last time, or a single one.
     """
-    from cellflow.evaluation.clones import ClonalCells
+    from cellflow.evaluation.clones.cells import ClonalCells
 
     labels = read_labels(adata, cluster_key)
     snapshots = cells.snapshots()
@@ -96,7 +96,7 @@ def settings_of(
     """
     from cellflow.evaluation.arguments import several
     from cellflow.evaluation.assumptions import as_growth
-    from cellflow.evaluation.clones_run import Setting
+    from cellflow.evaluation.clones.run import Setting
     from cellflow.model.recipes import DEFAULT, by_name
 
     given = [by_name(m) for m in several(DEFAULT if methods is None else methods)]

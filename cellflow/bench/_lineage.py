@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from cellflow.evaluation.clones_benchmark import ClonalBenchmark
+    from cellflow.evaluation.clones.benchmark import ClonalBenchmark
     from cellflow.model.recipes import Recipe
 
 __all__ = ["lineage"]
@@ -198,8 +198,8 @@ def lineage(
     >>> print(table.attrs["verdict"])  # doctest: +SKIP
     """
     check_arguments(lineage, locals())
-    from cellflow.evaluation.clones_benchmark import judge_by_clones, pair_of
-    from cellflow.evaluation.clones_words import verdict
+    from cellflow.evaluation.clones.benchmark import judge_by_clones, pair_of
+    from cellflow.evaluation.clones.words import verdict
 
     keys = Keys(key_added)
     reading = Reading(

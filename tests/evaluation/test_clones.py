@@ -9,17 +9,17 @@ from cellflow.core.population import Population, Snapshots
 from cellflow.couplings import Entropic, Exact, Lineage
 from cellflow.errors import InputError
 from cellflow.evaluation.assumptions import Assumption
-from cellflow.evaluation.clones import ClonalCells, folds_of
-from cellflow.evaluation.clones_choice import choose_strength
-from cellflow.evaluation.clones_fates import (
+from cellflow.evaluation.clones.cells import ClonalCells, folds_of
+from cellflow.evaluation.clones.choice import choose_strength
+from cellflow.evaluation.clones.fates import (
     clones_of_neighbours,
     majority,
     nearest_labels,
     of_neighbours,
     plan_fates,
 )
-from cellflow.evaluation.clones_halves import halves, with_halves
-from cellflow.evaluation.clones_measures import (
+from cellflow.evaluation.clones.halves import halves, with_halves
+from cellflow.evaluation.clones.measures import (
     MEASURES,
     Truth,
     accuracy,
@@ -30,9 +30,9 @@ from cellflow.evaluation.clones_measures import (
     draws,
     shrunk,
 )
-from cellflow.evaluation.clones_plans import chance, precision, shared_of
-from cellflow.evaluation.clones_run import Folds, Setting, predicted, prepared
-from cellflow.evaluation.clones_scores import Method, Scorer
+from cellflow.evaluation.clones.plans import chance, precision, shared_of
+from cellflow.evaluation.clones.run import Folds, Setting, predicted, prepared
+from cellflow.evaluation.clones.scores import Method, Scorer
 from cellflow.model.recipes import ot_cfm
 
 NAMES = ("left", "right")
@@ -373,7 +373,7 @@ def test_precision_is_the_same_for_all_kinds_of_plans(monkeypatch):
     shared = shared_of(cells, 0)
     expected = precision(cells, edges, shared)
     np.testing.assert_allclose(precision(cells, plan, shared), expected, rtol=1e-6)
-    monkeypatch.setattr("cellflow.evaluation.clones_plans._CHUNK", 30)  # two clones at once
+    monkeypatch.setattr("cellflow.evaluation.clones.plans._CHUNK", 30)  # two clones at once
     np.testing.assert_allclose(precision(cells, plan, shared), expected, rtol=1e-6)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cellflow.evaluation.clones_benchmark import ClonalBenchmark
-from cellflow.evaluation.clones_measures import MEASURES
-from cellflow.evaluation.clones_run import CHANCE, LABELS
-from cellflow.evaluation.clones_scores import ALL, Difference, Method, Score
+from cellflow.evaluation.clones.benchmark import ClonalBenchmark
+from cellflow.evaluation.clones.measures import MEASURES
+from cellflow.evaluation.clones.run import CHANCE, LABELS
+from cellflow.evaluation.clones.scores import ALL, Difference, Method, Score
 from cellflow.evaluation.verdict import Outcome
 
 __all__ = ["outcome_of", "verdict"]

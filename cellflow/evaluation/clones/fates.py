@@ -12,7 +12,7 @@ from cellflow.core._neighbors import nearest
 from cellflow.core._typing import BoolArray, FloatArray
 from cellflow.core.plans import Plan
 from cellflow.core.population import Snapshots
-from cellflow.evaluation.clones import ClonalCells
+from cellflow.evaluation.clones.cells import ClonalCells
 
 if TYPE_CHECKING:
     from cellflow.model.base import FittedDynamics

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.evaluation.clones_measures import Truth
-from cellflow.evaluation.clones_scores import Method, Score, Scorer, mean_known
+from cellflow.evaluation.clones.measures import Truth
+from cellflow.evaluation.clones.scores import Method, Score, Scorer, mean_known
 
 __all__ = ["HALF", "halves", "with_halves"]
 

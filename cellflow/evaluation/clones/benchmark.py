@@ -13,10 +13,10 @@ from cellflow.core._progress import is_shown
 from cellflow.core._random import stream
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, closest
-from cellflow.evaluation.clones import ClonalCells, folds_of
-from cellflow.evaluation.clones_halves import with_halves
-from cellflow.evaluation.clones_measures import Truth
-from cellflow.evaluation.clones_run import (
+from cellflow.evaluation.clones.cells import ClonalCells, folds_of
+from cellflow.evaluation.clones.halves import with_halves
+from cellflow.evaluation.clones.measures import Truth
+from cellflow.evaluation.clones.run import (
     CHANCE,
     CLONES,
     LABELS,
@@ -28,7 +28,7 @@ from cellflow.evaluation.clones_run import (
     predicted,
     prepared,
 )
-from cellflow.evaluation.clones_scores import (
+from cellflow.evaluation.clones.scores import (
     ALL,
     Difference,
     Method,

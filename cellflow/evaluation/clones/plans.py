@@ -9,7 +9,7 @@ import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans import EdgePlan, Plan
-from cellflow.evaluation.clones import ClonalCells
+from cellflow.evaluation.clones.cells import ClonalCells
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.evaluation.clones_measures import MEASURES, Truth, draws
+from cellflow.evaluation.clones.measures import MEASURES, Truth, draws
 
 __all__ = [
     "ALL",

@@ -11,15 +11,15 @@ import numpy as np
 from cellflow.core._typing import BoolArray, FloatArray, IntArray
 from cellflow.core.population import Snapshots
 from cellflow.evaluation.assumptions import Assumption, Growth
-from cellflow.evaluation.clones import ClonalCells, Observations
-from cellflow.evaluation.clones_choice import (
+from cellflow.evaluation.clones.cells import ClonalCells, Observations
+from cellflow.evaluation.clones.choice import (
     Strength,
     choose_strength,
     plans_of,
     strength_of,
     with_clones,
 )
-from cellflow.evaluation.clones_fates import (
+from cellflow.evaluation.clones.fates import (
     clones_of_neighbours,
     flow_fates,
     majority,
@@ -27,8 +27,8 @@ from cellflow.evaluation.clones_fates import (
     of_neighbours,
     plan_fates,
 )
-from cellflow.evaluation.clones_plans import Shared, chance, precision, shared_of
-from cellflow.evaluation.clones_scores import Method
+from cellflow.evaluation.clones.plans import Shared, chance, precision, shared_of
+from cellflow.evaluation.clones.scores import Method
 from cellflow.evaluation.growth import choose_growth
 from cellflow.model.fitting import couple, fit
 from cellflow.model.recipes import Recipe

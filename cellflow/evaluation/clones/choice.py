@@ -13,9 +13,9 @@ from cellflow.core.plans import Plan
 from cellflow.core.population import Snapshots
 from cellflow.couplings import Lineage
 from cellflow.evaluation.assumptions import Assumption
-from cellflow.evaluation.clones import ClonalCells
-from cellflow.evaluation.clones_fates import of_neighbours, plan_fates
-from cellflow.evaluation.clones_measures import Truth, calibrated_brier
+from cellflow.evaluation.clones.cells import ClonalCells
+from cellflow.evaluation.clones.fates import of_neighbours, plan_fates
+from cellflow.evaluation.clones.measures import Truth, calibrated_brier
 from cellflow.model.fitting import couple
 from cellflow.model.recipes import Recipe
 from cellflow.paths import Linear

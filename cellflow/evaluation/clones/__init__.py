@@ -1,0 +1,1 @@
+"""Fates and couplings judged by clones that were kept out."""
