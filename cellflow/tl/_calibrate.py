@@ -117,7 +117,7 @@ def calibrate(
     - `obsm["cf_fate_sets"]`: bool, shape (n_obs, n_labels). By clones only: which fates, undecided
       left out, are in the set of the cell: those with a calibrated probability of at least
       `threshold`. The set has the fate of a cell of a new clone with probability :math:`1 -
-      \alpha`, on average over cells, whatever the probabilities are worth (split-conformal, with
+      \alpha`, on average over clones, whatever the probabilities are worth (split-conformal, with
       clones as units; cross-conformal for the calibration). Cells later than the end have none.
     - `uns["cellflow"]["calibration"]`: dict. `by`, `names` of the fates, `method`, `offsets`,
       `table` and `errors` (see `cf.get.calibration`), `words`; by clones, `lineage_key`,

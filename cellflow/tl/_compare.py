@@ -139,8 +139,9 @@ def compare(
     - `obsm["cf_compare_difference"]`: float64, shape (n_obs, n_compared). Length of the difference
       of the local mean velocities at each cell, one column for each condition but the reference.
       NaN at the last time, and where one condition has no cells.
-    - `obsm["cf_compare_p"]`: float64, shape (n_obs, n_compared). Its p-value by permutation. A cell
-      has that of the nearest of up to 500 reference cells of its time.
+    - `obsm["cf_compare_p"]`: float64, shape (n_obs, n_compared). Its p-value by permutation,
+      among the statistics of all reference cells of its interval. A cell has that of the nearest of
+      up to 500 reference cells of its time.
     - `obsm["cf_compare_q"]`: float64, shape (n_obs, n_compared). The same, adjusted for the false
       discovery rate among all reference cells (Benjamini and Hochberg).
 
