@@ -232,7 +232,7 @@ def test_offsets_are_chosen_where_they_help():
 
 
 def test_outcomes_are_those_of_later_relatives():
-    """Two clones, cells of three times; a cell of the end is nobody's predecessor."""
+    """Two clones, cells of three times; cells of the end are outcomes and have none themselves."""
     lineage = sp.csr_matrix(
         np.array([[1, 0], [0, 1], [1, 0], [1, 0], [1, 0], [0, 1], [0, 0], [0, 0]], dtype=float)
     )

@@ -10,7 +10,7 @@ from scipy import stats
 
 from cellflow.analysis.comparison import ALL, Asked, Block, Course, Groups, compare
 from cellflow.analysis.comparison.design import SHARED, Design, labellings, left_out
-from cellflow.analysis.comparison.divergence import divergence, first_diverged, sample_distances
+from cellflow.analysis.comparison.divergence import divergence, energy_distances, first_diverged
 from cellflow.analysis.comparison.fates import fates, rates
 from cellflow.analysis.comparison.resampling import (
     adjusted,
@@ -307,7 +307,7 @@ def test_units_of_time_and_length_only_scale_effects():
 def test_distances_of_samples_are_energy_distances():
     rng = np.random.default_rng(0)
     a, b = (Population(rng.normal(size=(n, 3)), 0.0) for n in (20, 30))
-    assert sample_distances([a, b])[0, 1] == pytest.approx(energy_distance(a.x, b.x))
+    assert energy_distances([a, b])[0, 1] == pytest.approx(energy_distance(a.x, b.x))
 
 
 def test_the_populations_diverge_in_the_interval_in_which_they_part():

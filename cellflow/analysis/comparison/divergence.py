@@ -38,7 +38,7 @@ from cellflow.core._neighbors import squared_distances
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Population
 
-__all__ = ["ALPHA", "Divergence", "divergence", "first_diverged", "sample_distances"]
+__all__ = ["ALPHA", "Divergence", "divergence", "energy_distances", "first_diverged"]
 
 #: Level of the test whether the populations have diverged.
 ALPHA = 0.05
@@ -56,7 +56,7 @@ class Divergence(NamedTuple):
     first: float  # first time at which the populations have diverged; NaN for none
 
 
-def sample_distances(populations: list[Population]) -> FloatArray:
+def energy_distances(populations: list[Population]) -> FloatArray:
     """Energy distances of samples, shape `(k, k)`: twice the mean distance less those within."""
     n = len(populations)
     mean = np.zeros((n, n))
@@ -80,7 +80,7 @@ def divergence(course: Course) -> Divergence:
     for k in numbers:
         blocks = design.at(k)
         kind = design.condition[design.unit[blocks]]
-        energy = sample_distances([course.blocks[b].population for b in blocks])
+        energy = energy_distances([course.blocks[b].population for b in blocks])
         parts.append(_decomposed(-0.5 * energy, kind))
         distance.append(_excess(energy, kind))
         within.append(_within(energy, kind))
