@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cellflow.core.population import Clock
 from cellflow.errors import InputError
 from cellflow.fields import Builder, NoiseConditional
+from cellflow.fields.held import Held
 from cellflow.fields.ladder import Ladder, Moments
 from cellflow.fields.stacked import Mean, stacked
 
@@ -126,6 +127,20 @@ class Dynamics(nn.Module):
         about = {"along": self.along, "unit": self.unit, "sigma": self.sigma}
         made = Dynamics(velocity, score, heads=rest, **about)  # type: ignore[arg-type]
         return made.train(self.training)
+
+    def held(self, functions: Tensor, response: Tensor) -> Dynamics:
+        """The same without what would change some functions of the state; see `Held`.
+
+        Rates stay as they are: they are evaluated at the states that are reached.
+        """
+        vectors = {"velocity", "score"} & set(self.heads)
+        known = {name: Held(self.heads[name], functions, response) for name in vectors}
+        return self.with_networks(self.heads | known)
+
+    @property
+    def noise(self) -> Callable[[Tensor], Tensor] | None:
+        """What is left of the noise of a diffusion, `(n, d) -> (n, d)`; None for all of it."""
+        return self.velocity.rest if isinstance(self.velocity, Held) else None
 
     @property
     def heads(self) -> dict[str, nn.Module]:

@@ -22,15 +22,15 @@ from cellflow.errors import ModelFileError
 from cellflow.fields.dynamics import Dynamics
 from cellflow.fields.stacked import member_of
 from cellflow.model import state, storage
+from cellflow.model.derivatives import Derivatives
 from cellflow.model.networks import Networks
-from cellflow.model.queries import Queries
 from cellflow.training import History
 
 __all__ = ["Ensemble", "Flow"]
 
 
 @dataclass(frozen=True, eq=False)
-class Flow(Queries):
+class Flow(Derivatives):
     """A fitted dynamics: what `fit` returns and every query is made to.
 
     Positions and velocities that go in and come out are in data coordinates, times in the

@@ -185,6 +185,7 @@ class Queries(FittedDynamics):
                         keys=np.insert(names, 2, (1 - direction) // 2, axis=1),
                         along=self.dynamics.rates,
                         context=None if features is None else features[rows],
+                        through=self.dynamics.noise,
                         device=self.device,
                     )
                     parts.append((side, replace(part, source=rows, x=self.frame.to_data(part.x))))

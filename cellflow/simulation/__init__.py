@@ -1,6 +1,7 @@
 """Solvers: ODE, SDE, Langevin dynamics, densities along a flow."""
 
 from cellflow.simulation._solution import require_few_steps
+from cellflow.simulation.adjoint import Value, sensitivity
 from cellflow.simulation.divergence import Divergence, Exact, Hutchinson
 from cellflow.simulation.langevin import annealed_langevin, denoise, langevin
 from cellflow.simulation.likelihood import log_likelihood, push_with_log_prob
@@ -15,6 +16,7 @@ __all__ = [
     "Method",
     "Scheme",
     "Trajectories",
+    "Value",
     "annealed_langevin",
     "denoise",
     "integrate",
@@ -23,4 +25,5 @@ __all__ = [
     "log_likelihood",
     "push_with_log_prob",
     "require_few_steps",
+    "sensitivity",
 ]

@@ -16,7 +16,7 @@ from cellflow.core._typing import RandomState
 from cellflow.errors import InputError
 from cellflow.simulation._solution import System, shaped
 
-__all__ = ["Divergence", "Exact", "Hutchinson", "density_system"]
+__all__ = ["Divergence", "Exact", "Hutchinson", "density_system", "products"]
 
 
 class Divergence(Protocol):
@@ -91,9 +91,8 @@ def density_system(field: Callable[[Tensor, Tensor], Tensor], probes: Tensor) ->
         with torch.enable_grad():
             state = x.detach().requires_grad_()
             velocity = shaped(field(t, state), state.shape, "field")
-            products = _products(velocity, state, probes)
             divergence = sum(
-                ((row * probe).sum(dim=1) for row, probe in products),
+                ((row * probe).sum(dim=1) for row, probe in products(velocity, state, probes)),
                 start=torch.zeros_like(state[:, 0]),
             )
         return velocity.detach(), -divergence
@@ -101,7 +100,7 @@ def density_system(field: Callable[[Tensor, Tensor], Tensor], probes: Tensor) ->
     return system
 
 
-def _products(velocity: Tensor, state: Tensor, probes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def products(velocity: Tensor, state: Tensor, probes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Products of each probe with the Jacobian, and the probe."""
     for k, probe in enumerate(probes):
         keep = k < len(probes) - 1

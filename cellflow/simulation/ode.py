@@ -212,12 +212,12 @@ class Solver:
                 # torchdiffeq rounds times to the precision of the states: distances from t0 keep
                 # their digits.
                 reached = torch.from_numpy(np.concatenate([[0.0], times[side] - t0])).to(x.device)
-                solved = self._one_way(system, start, t0, reached)
+                solved = self.one_way(system, start, t0, reached)
                 for place, part in zip(out, solved, strict=True):
                     place[torch.from_numpy(side.copy())] = part[1:]
         return out
 
-    def _one_way(
+    def one_way(
         self, system: System, start: tuple[Tensor, ...], t0: float, distances: Tensor
     ) -> tuple[Tensor, ...]:
         """States and quantities at distances from `t0`, the first of them zero."""

@@ -41,6 +41,7 @@ def integrate_sde(
     scheme: Scheme = "heun",
     keys: Sequence[Key] | np.ndarray | None = None,
     context: FloatArray | None = None,
+    through: Callable[[Tensor], Tensor] | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Trajectories:
@@ -78,6 +79,8 @@ def integrate_sde(
         array `(n, m)` of them; `(0,), (1,), ...` by default.
     context
         Features of each cell, shape `(n, c)`.
+    through
+        Linear map of the noise, `(n, d) -> (n, d)`; the identity by default.
     device, dtype
         Where and in which precision states are computed.
 
@@ -123,6 +126,7 @@ def integrate_sde(
     with torch.no_grad():
         for chunk, n in Rows.of(x, context).to(device, dtype).padded():
             noise = normal_steps(seed, keys[done : done + n], len(chunk), len(ends) - 1, x.shape[1])
+            noise = noise if through is None else map(through, noise)
             bound = [chunk.bound(rate) for rate in rates.values()]
             field = chunk.bound(drift)
             states = march(field, chunk.x, t0, ends, noise, sigma=sigma, scheme=scheme, rates=bound)
