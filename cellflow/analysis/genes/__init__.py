@@ -1,0 +1,1 @@
+"""From the dynamics to genes: trends, drivers, perturbations, regulation."""
