@@ -126,10 +126,10 @@ def _require_decodable(fitted: Fitted, found: Genes, argument: str) -> None:
     if len(bad) == 0:
         return
     r2 = np.zeros(len(decoder.genes)) if decoder.gene_r2 is None else decoder.gene_r2
-    named = ", ".join(f"{decoder.genes[g]!r} (R2 {r2[g]:.2f})" for g in bad[:5])
+    named = ", ".join(f"{str(decoder.genes[g])!r} (R2 {r2[g]:.2f})" for g in bad[:5])
     msg = (
-        f"{argument}= holds {len(bad)} genes that cannot be decoded from"
-        f" {fitted.cells.use_rep!r}: {named}. Expected genes with a held-out R2 of at least"
+        f"{argument}= holds genes that cannot be decoded from {fitted.cells.use_rep!r},"
+        f" {len(bad)} in all: {named}. Expected genes with a held-out R2 of at least"
         f" {MIN_R2:g}; adata.var[{fitted.keys.gene_r2!r}] has that of all. Leave them out, or fit"
         " on a representation with more dimensions."
     )
