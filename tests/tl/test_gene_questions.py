@@ -77,7 +77,7 @@ def test_without_fates_or_labels_nothing_is_asked(labelled):
         fate_question(labelled, fit)
     cf.tl.fates(labelled)
     stored = labelled.obsm["lineages_fwd"]
-    stored[labelled.obs["hours"].to_numpy() < 48, 0] = 0.0
+    stored[labelled.obs["hours"].to_numpy() != 48, 0] = 0.0
     with pytest.raises(InputError, match="no cell before the end"):
         fate_question(labelled, fit).number("lower")
     labelled.obs["cell_type"] = "lower"
