@@ -86,6 +86,7 @@ class Derivatives(Queries):
         end: float,
         value: Value,
         *,
+        step: float | None = None,
         context: FloatArray | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         r"""What becomes of cells, and how it depends on where they start.
@@ -100,6 +101,8 @@ class Derivatives(Queries):
             `(x_end, along) -> (n, k)`: functions of the states at the end, in data coordinates
             (float64), and of the quantities along the paths by name, each `(n,)` (`"log_weight"` of
             a flow with growth); differentiable by torch.
+        step
+            Of the solver, in units of time; `FittedDynamics.step` by default.
         context
             Features of the cells' conditions, shape `(n, c)` or `(c,)`.
 
@@ -136,7 +139,7 @@ class Derivatives(Queries):
                 as_number("t0", t0),
                 as_number("end", end),
                 in_data,
-                step=self.step,
+                step=self.step if step is None else step,
                 along=self.dynamics.rates,
                 context=self._features(context, len(z)),
                 device=self.device,
