@@ -46,7 +46,7 @@ OTHERS = {
         # The interval of another metric.
         "estimate",
     },
-    "synthetic": {"Experiment", "System", "truth"},
+    "synthetic": {"Experiment", "System", "circuits", "truth"},
 }
 
 COUPLINGS = {
@@ -108,6 +108,7 @@ METRICS = {
 SYSTEMS = {
     "Bifurcation": synthetic.Bifurcation(),
     "BranchingTree": synthetic.BranchingTree(n_dims=2),
+    "Circuit": synthetic.circuits(4, 2),
     "GaussianToGaussian": synthetic.GaussianToGaussian(),
     "GeneCircuit": synthetic.GeneCircuit(),
     "GrowingCircuit": synthetic.GrowingCircuit(),

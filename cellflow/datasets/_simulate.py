@@ -31,7 +31,7 @@ _BY_NAME: dict[str, Any] = {
         synthetic, name
     )
     for name in synthetic.__all__
-    if name not in {"Experiment", "System", "truth"}
+    if name not in {"Circuit", "Experiment", "System", "truth"}
 }
 
 
@@ -51,9 +51,9 @@ def simulate(
     name
         `"gaussian_to_gaussian"`, `"ornstein_uhlenbeck"`, `"rotation"`, `"bifurcation"`,
         `"two_well"`, `"gene_circuit"` (with noise), `"toggle_switch"`, `"growing_circuit"`,
-        `"growing_fork"`, `"growing_gaussian"` (with proliferation) or `"branching_tree"`; or a
-        system of `cellflow.synthetic`, for other constants; or an `Experiment` there, for
-        conditions, samples and barcodes.
+        `"growing_fork"`, `"growing_gaussian"`, `"circuits"` (with proliferation) or
+        `"branching_tree"`; or a system of `cellflow.synthetic`, for other constants; or an
+        `Experiment` there, for conditions, samples and barcodes.
     n_obs
         Cells per snapshot; of an experiment, cells per sample.
     times
@@ -63,7 +63,8 @@ def simulate(
 
     Returns
     -------
-    An AnnData with `n_obs` cells per time. Its fields are
+    An AnnData with `n_obs` cells per time. Its variables are `x0`, `x1`, ..., or the genes of a
+    circuit. Its fields are
 
     - `X`: float64, shape (n_rows, d). Positions.
     - `obsm["X_state"]`: float64, shape (n_rows, d). The same; pass `use_rep="X_state"`.
@@ -127,7 +128,7 @@ def simulate(
     adata = ad.AnnData(
         x,
         obs=pd.DataFrame(index=[f"cell{i}" for i in range(len(x))]),
-        var=pd.DataFrame(index=[f"x{k}" for k in range(x.shape[1])]),
+        var=pd.DataFrame(index=getattr(system, "genes", [f"x{k}" for k in range(x.shape[1])])),
         obsm={"X_state": x.copy()},
     )
     for key in parts[0]:

@@ -12,7 +12,8 @@ some of
 - `log_density(t, x)`, shape `(n,)`: the log-density of the population.
 
 What a system does not know, it does not have. Snapshots are independent draws, as destructive
-measurements are. An `Experiment` takes samples of several systems, one for each condition.
+measurements are. `circuits` draws systems whose regulation and knock-outs are known. An
+`Experiment` takes samples of several systems, one for each condition.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from cellflow.core._typing import FloatArray
 from cellflow.synthetic.base import System
 from cellflow.synthetic.bifurcation import Bifurcation
 from cellflow.synthetic.branching_tree import BranchingTree
+from cellflow.synthetic.circuit import Circuit, circuits
 from cellflow.synthetic.experiment import Experiment
 from cellflow.synthetic.gaussian import GaussianToGaussian
 from cellflow.synthetic.gene_circuit import GeneCircuit
@@ -36,6 +38,7 @@ from cellflow.synthetic.two_well import TwoWell
 __all__ = [
     "Bifurcation",
     "BranchingTree",
+    "Circuit",
     "Experiment",
     "GaussianToGaussian",
     "GeneCircuit",
@@ -47,6 +50,7 @@ __all__ = [
     "System",
     "ToggleSwitch",
     "TwoWell",
+    "circuits",
     "truth",
 ]
 

@@ -18,6 +18,7 @@ def test_every_system_has_a_name():
     assert NAMES == [
         "bifurcation",
         "branching_tree",
+        "circuits",
         "gaussian_to_gaussian",
         "gene_circuit",
         "growing_circuit",

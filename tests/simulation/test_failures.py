@@ -204,7 +204,7 @@ def test_a_flow_gives_partial_trajectories_in_data_coordinates(exploding):
 SYSTEMS = {
     name: getattr(cf.synthetic, name)
     for name in cf.synthetic.__all__
-    if name not in {"System", "truth"}
+    if name not in {"Circuit", "System", "truth"}
 } | {"Experiment": lambda: cf.synthetic.Experiment({"control": cf.synthetic.GrowingFork()})}
 
 
