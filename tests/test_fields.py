@@ -70,7 +70,8 @@ def fits():
     fated.obs["clone"] = fated.obs["half"] + (np.arange(90) % 9).astype(str)
     cf.tl.fates(fated, "half")
     sure = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, n_members=2, copy=True)
-    made = dict.fromkeys(("fates", "ancestors", "predict", "pull", "push", "velocity"), sure)
+    with_errors = ("fates", "ancestors", "potential", "predict", "pull", "push", "velocity")
+    made = dict.fromkeys(with_errors, sure)
     made |= {"generate": generating, "growth": growing, "calibrate": fated}
     made["compare"] = cf.tl.flow(
         adata, "hours", method=quick_recipe(), condition_key="arm", copy=True
@@ -94,6 +95,7 @@ CALLS = {
     ],
     "growth": [lambda a: cf.tl.growth(a)],
     "log_density": [lambda a: cf.tl.log_density(a, source="gmm")],
+    "potential": [lambda a: cf.tl.potential(a)],
     "predict": [
         lambda a: cf.tl.predict(a, time=30.0),
         lambda a: cf.tl.predict(a, time=30.0, n_obs=7, stochastic=True),

@@ -238,6 +238,7 @@ FIT = {
     "comparison": _optional(
         _group(table=_TABLE, words=_TEXT, conditions=_NAMES, reference=_TEXT, condition_key=_TEXT)
     ),
+    "potential": _optional(_group(table=_TABLE, words=_TEXT, unexplained=_NUMBER)),
     "made_for": _optional(Entry("a group of hashes", _is_hashes)),
     "samples": _optional(SAMPLES),
 }

@@ -10,6 +10,7 @@ from cellflow.tl._flow import flow
 from cellflow.tl._generate import generate
 from cellflow.tl._growth import growth
 from cellflow.tl._log_density import log_density
+from cellflow.tl._potential import potential
 from cellflow.tl._predict import predict
 from cellflow.tl._push import pull, push
 from cellflow.tl._refine import refine
@@ -32,6 +33,7 @@ __all__ = [
     "generate",
     "growth",
     "log_density",
+    "potential",
     "predict",
     "pull",
     "push",
