@@ -438,6 +438,8 @@ def functions(family: str) -> dict[str, ast.FunctionDef]:
 
 #: What is asked of the literature's data, not of the caller's.
 ON_NO_ANNDATA = {("bench", "literature")}
+#: What is about two things of one kind: regulators and targets.
+TWO_SUBJECTS = {("tl", "jacobian")}
 ON_ANNDATA = [
     (family, name, definition)
     for family in ("bench", "get", "pl", "pp", "tl")
@@ -452,7 +454,7 @@ def unlike_the_others(family: str, definition: ast.FunctionDef) -> Iterator[str]
     named = {a.arg for a in definition.args.kwonlyargs}
     if positional[0] != "adata":
         yield "`adata` is not the first argument"
-    if len(positional) > 2:
+    if len(positional) > 2 + ((family, definition.name) in TWO_SUBJECTS):
         yield "more than two positional arguments"
     if definition.args.vararg or definition.args.kwarg:
         yield "passes arguments through"

@@ -70,8 +70,8 @@ def fits():
     fated.obs["clone"] = fated.obs["half"] + (np.arange(90) % 9).astype(str)
     cf.tl.fates(fated, "half")
     sure = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, n_members=2, copy=True)
-    with_errors = ("fates", "ancestors", "potential", "predict", "pull", "push", "velocity")
-    made = dict.fromkeys(with_errors, sure)
+    made = dict.fromkeys(("fates", "ancestors", "predict", "pull", "push", "velocity"), sure)
+    made["divergence"] = sure
     made |= {"generate": generating, "growth": growing, "calibrate": fated}
     made["compare"] = cf.tl.flow(
         adata, "hours", method=quick_recipe(), condition_key="arm", copy=True
@@ -85,8 +85,10 @@ CALLS = {
     "ancestors": [lambda a: cf.tl.ancestors(a, "side")],
     "calibrate": [lambda a: cf.tl.calibrate(a, lineage_key="clone")],
     "compare": [lambda a: cf.tl.compare(a, "arm", by="cell", n_perm=20)],
+    "curl": [lambda a: cf.tl.curl(a)],
     "density": [lambda a: cf.tl.density(a, "hours", method="gmm")],
     "diagnose": [lambda a: cf.tl.diagnose(a, n_cells=20)],
+    "divergence": [lambda a: cf.tl.divergence(a)],
     "fates": [lambda a: cf.tl.fates(a, "side")],
     "flow": [lambda a: cf.tl.flow(a, "hours", method=quick_recipe())],
     "generate": [
@@ -94,8 +96,8 @@ CALLS = {
         lambda a: cf.tl.generate(a, time=12.0, n_obs=5, return_log_prob=True),
     ],
     "growth": [lambda a: cf.tl.growth(a)],
+    "jacobian": [lambda a: cf.tl.jacobian(a, ["gene1", "gene2"])],
     "log_density": [lambda a: cf.tl.log_density(a, source="gmm")],
-    "potential": [lambda a: cf.tl.potential(a)],
     "predict": [
         lambda a: cf.tl.predict(a, time=30.0),
         lambda a: cf.tl.predict(a, time=30.0, n_obs=7, stochastic=True),

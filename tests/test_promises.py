@@ -65,12 +65,14 @@ def everything_but_densities(adata):
     cf.pp.check(adata, "hours")
     cf.tl.flow(adata, "hours", method=QUICK, score=True)
     cf.tl.velocity(adata, basis="umap")
-    cf.tl.potential(adata)
     cf.tl.trajectories(adata, n_times=3)
     cf.tl.trajectories(adata, n_times=3, stochastic=True, n_rep=2)
     cf.tl.fates(adata, "hours", absorb=[12])
     cf.tl.fates(adata, "hours", stochastic=True, n_rep=2)
     cf.tl.ancestors(adata, "hours")
+    cf.tl.jacobian(adata, ["gene1"], groupby="hours")
+    cf.tl.divergence(adata)
+    cf.tl.curl(adata)
     results = [
         cf.tl.predict(adata, time=30.0),
         cf.tl.push(adata, ["cell1"], time=30.0),
@@ -147,6 +149,9 @@ CALLS = {
     "tl.density": lambda a, **kw: cf.tl.density(a, kw.pop("time_key", "hours"), method="gmm", **kw),
     "tl.diagnose": lambda a, **kw: cf.tl.diagnose(a, n_cells=20, **kw),
     "tl.growth": cf.tl.growth,
+    "tl.curl": cf.tl.curl,
+    "tl.divergence": cf.tl.divergence,
+    "tl.jacobian": lambda a, **kw: cf.tl.jacobian(a, **({"regulators": ["gene1"]} | kw)),
     "tl.compare": lambda a, **kw: cf.tl.compare(
         a, **({"condition_key": "half", "by": "cell", "n_perm": 20} | kw)
     ),
@@ -156,7 +161,6 @@ CALLS = {
         a, **({"at": 0.0, "max_speed": 100.0} | kw)
     ),
     "tl.trajectories": lambda a, **kw: cf.tl.trajectories(a, **({"n_times": 3} | kw)),
-    "tl.potential": cf.tl.potential,
     "tl.predict": lambda a, **kw: cf.tl.predict(a, **({"time": 30.0} | kw)),
     "tl.push": lambda a, **kw: cf.tl.push(a, **({"time": 48.0} | kw)),
     "tl.pull": lambda a, **kw: cf.tl.pull(a, **({"time": 0.0} | kw)),
@@ -175,8 +179,8 @@ CALLS = {
     ),
     "get.fates": cf.get.fates,
     "get.flow": cf.get.flow,
+    "get.jacobian": cf.get.jacobian,
     "get.growth": lambda a, **kw: cf.get.growth(a, **({"groupby": "hours"} | kw)),
-    "get.potential": cf.get.potential,
     "get.samples": cf.get.samples,
     "get.transition_matrix": cf.get.transition_matrix,
     "get.trajectories": cf.get.trajectories,
@@ -231,12 +235,14 @@ def untouched(adata):
 
 AFTER_A_FIT = [
     "tl.age",
+    "tl.curl",
+    "tl.divergence",
+    "tl.jacobian",
     "tl.ancestors",
     "tl.fates",
     "tl.compare",
     "tl.diagnose",
     "tl.log_density",
-    "tl.potential",
     "tl.velocity",
     "tl.trajectories",
     "tl.predict",
@@ -310,6 +316,7 @@ FAILURES = {
                 "get.comparison",
                 "get.diagnosis",
                 "get.flow",
+                "get.jacobian",
                 "tl.calibrate",
                 "tl.generate",
             ),

@@ -28,10 +28,12 @@ _SURE = {
     ("obsm", "velocity_se"),
     ("obs", "velocity_confidence"),
     ("obs", "growth_se"),
-    ("obs", "potential_se"),
     ("obsm", "growth_members"),
     ("obsm", "state_se"),
+    ("obs", "divergence_se"),
 }
+#: What describes the field at each cell.
+_FIELD = {("obs", "divergence"), ("obs", "curl")}
 
 
 @dataclass(frozen=True)
@@ -140,11 +142,6 @@ class Keys:
         return self.own("age")
 
     @property
-    def potential(self) -> str:
-        """`obs`: potential of the velocity at each cell."""
-        return self.own("potential")
-
-    @property
     def growth(self) -> str:
         """`obs`: growth rate of each cell at its own time."""
         return self.own("growth")
@@ -233,7 +230,7 @@ class Keys:
         arrows = self.velocity("")
         if slot == "obsm" and key.startswith(arrows):
             return len(key) > len(arrows)
-        if (slot, key) in {(where, self.own(name)) for where, name in _SURE}:
+        if (slot, key) in {(where, self.own(name)) for where, name in _SURE | _FIELD}:
             return True
         return (slot, key) in {
             *(("obs", name) for name in (self.time, self.time_inferred)),
@@ -241,7 +238,6 @@ class Keys:
             ("obs", self.out_of_distribution),
             ("obs", self.out_of_distribution_p),
             ("obs", self.age),
-            ("obs", self.potential),
             *(("obs", name) for name in (self.growth, self.growth_low, self.growth_high)),
             ("obs", self.snapshot_log_density),
             ("obsm", self.trajectory),

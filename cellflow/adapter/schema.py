@@ -238,7 +238,8 @@ FIT = {
     "comparison": _optional(
         _group(table=_TABLE, words=_TEXT, conditions=_NAMES, reference=_TEXT, condition_key=_TEXT)
     ),
-    "potential": _optional(_group(table=_TABLE, words=_TEXT, unexplained=_NUMBER)),
+    "jacobian": _optional(_group(table=_TABLE, words=_TEXT, of=_TEXT, by=_TEXT)),
+    "curl": _optional(_group(share=_NUMBER, words=_TEXT)),
     "made_for": _optional(Entry("a group of hashes", _is_hashes)),
     "samples": _optional(SAMPLES),
 }

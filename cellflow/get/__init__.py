@@ -7,7 +7,7 @@ from cellflow.get._diagnosis import diagnosis
 from cellflow.get._fates import fates
 from cellflow.get._flow import flow
 from cellflow.get._growth import growth
-from cellflow.get._potential import potential
+from cellflow.get._jacobian import jacobian
 from cellflow.get._samples import samples
 from cellflow.get._trajectories import trajectories, trajectory_samples
 from cellflow.get._transition_matrix import transition_matrix
@@ -21,7 +21,7 @@ __all__ = [
     "fates",
     "flow",
     "growth",
-    "potential",
+    "jacobian",
     "samples",
     "trajectories",
     "trajectory_samples",

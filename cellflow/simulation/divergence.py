@@ -16,7 +16,10 @@ from cellflow.core._typing import RandomState
 from cellflow.errors import InputError
 from cellflow.simulation._solution import System, shaped
 
-__all__ = ["Divergence", "Exact", "Hutchinson", "density_system", "products"]
+__all__ = ["Divergence", "Exact", "Hutchinson", "chosen", "density_system", "products"]
+
+#: Up to this many dimensions, the divergence is exact.
+_EXACT_DIMS = 100
 
 
 class Divergence(Protocol):
@@ -74,6 +77,11 @@ class Hutchinson:
         ]
         signs = 2.0 * np.stack(drawn, axis=1)[:, row.reshape(-1)] - 1.0
         return torch.from_numpy(signs / np.sqrt(self.n_probes)).to(x)
+
+
+def chosen(n_dims: int) -> Divergence:
+    """The rule for fields of so many dimensions: exact up to 100, else estimated."""
+    return Exact() if n_dims <= _EXACT_DIMS else Hutchinson()
 
 
 def density_system(field: Callable[[Tensor, Tensor], Tensor], probes: Tensor) -> System:

@@ -14,7 +14,7 @@ from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, IntegrationError
 from cellflow.simulation._solution import System
-from cellflow.simulation.divergence import Divergence, Exact, Hutchinson, density_system
+from cellflow.simulation.divergence import Divergence, chosen, density_system
 from cellflow.simulation.ode import Solver
 from cellflow.simulation.trajectories import Trajectories
 
@@ -23,8 +23,6 @@ __all__ = ["log_likelihood", "push_with_log_prob"]
 #: Rows of a chunk: a backward pass for each dimension makes a row expensive, and a chunk is filled
 #: up for a few cells too.
 _CHUNK = 256
-#: Above this many dimensions the trace is estimated by default.
-_EXACT_DIMS = 100
 
 
 @guarded
@@ -172,7 +170,7 @@ def _solved(
         msg = f"x has shape {x.shape}; expected (n, d)."
         raise InputError(msg)
     if divergence is None:
-        divergence = Exact() if x.shape[1] <= _EXACT_DIMS else Hutchinson()
+        divergence = chosen(x.shape[1])
 
     def system(chunk: Rows) -> System:
         return density_system(chunk.bound(field), divergence.probes(chunk.x))

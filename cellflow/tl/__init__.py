@@ -3,14 +3,16 @@
 from cellflow.tl._age import age
 from cellflow.tl._calibrate import calibrate
 from cellflow.tl._compare import compare
+from cellflow.tl._curl import curl
 from cellflow.tl._density import density
 from cellflow.tl._diagnose import diagnose
+from cellflow.tl._divergence import divergence
 from cellflow.tl._fates import ancestors, fates
 from cellflow.tl._flow import flow
 from cellflow.tl._generate import generate
 from cellflow.tl._growth import growth
+from cellflow.tl._jacobian import jacobian
 from cellflow.tl._log_density import log_density
-from cellflow.tl._potential import potential
 from cellflow.tl._predict import predict
 from cellflow.tl._push import pull, push
 from cellflow.tl._refine import refine
@@ -26,14 +28,16 @@ __all__ = [
     "ancestors",
     "calibrate",
     "compare",
+    "curl",
     "density",
     "diagnose",
+    "divergence",
     "fates",
     "flow",
     "generate",
     "growth",
+    "jacobian",
     "log_density",
-    "potential",
     "predict",
     "pull",
     "push",

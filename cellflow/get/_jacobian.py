@@ -1,0 +1,95 @@
+"""How genes depend on genes, as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.read import require_anndata
+from cellflow.adapter.record import record_of
+from cellflow.core._arguments import check_arguments
+from cellflow.core._settings import guarded
+from cellflow.errors import MissingKeyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["jacobian"]
+
+
+@guarded
+def jacobian(adata: AnnData, *, wide: bool = False, key: str = DEFAULT) -> pd.DataFrame:
+    """Return how target genes, or growth, depend on regulators, which `cf.tl.jacobian` wrote.
+
+    Parameters
+    ----------
+    adata
+        Cells with such a result.
+    wide
+        Return `value` alone, as a matrix of regulators by targets.
+    key
+        `key_added` of the fit.
+
+    Returns
+    -------
+    One row for each group of cells, regulator and target, in the order that was asked for, with the
+    columns
+
+    - `group` (`"all"` without groups), `regulator`, `target` (`"growth"` for the growth rate);
+    - `value`: change of the target's velocity, expression per unit of time, for one unit of
+      expression of the regulator; of growth, of the rate per unit of time. NaN where the regulator
+      does not vary among the cells;
+    - `scaled`: the same in standard deviations of both genes over all cells, or of the regulator
+      for growth;
+    - `se`, `low`, `high`: standard error and interval, over the cells that might have been
+      measured; `p`, `q`: p-value that the value is zero (Student's t), and adjusted for the false
+      discovery rate among all rows. NaN of a single flow; an ensemble has them (`n_members=` of
+      `cf.tl.flow`);
+    - `response`: `"alone"` or `"covariance"`, see `cf.tl.jacobian`;
+    - `n_cells`: in the group.
+
+    With `wide`, regulators by targets; with several groups, (group, regulator) by targets.
+    `.attrs["words"]` says what was computed.
+
+    Raises
+    ------
+    MissingKeyError
+        No fit under this key, or no result of `cf.tl.jacobian`.
+
+    See Also
+    --------
+    cellflow.tl.jacobian
+
+    Examples
+    --------
+    >>> table = cf.get.jacobian(adata)  # doctest: +SKIP
+    >>> table.query("q < 0.1").nlargest(20, "scaled")  # doctest: +SKIP
+    """
+    check_arguments(jacobian, locals())
+    require_anndata(adata)
+    keys = Keys(key)
+    record = record_of(adata, keys)
+    if "jacobian" not in record:
+        msg = (
+            f"adata.uns[{key!r}] has no dependence of genes on genes. Expected one: call"
+            f" cf.tl.jacobian(adata, regulators, targets{keys.argument})."
+        )
+        raise MissingKeyError(msg)
+    about = record["jacobian"]
+    stored: pd.DataFrame = about["table"]
+    table = stored.reset_index(drop=True)
+    for name in ("group", "regulator", "target", "response"):
+        table[name] = table[name].astype(object)
+    if wide:
+        table = _wide(table)
+    table.attrs["words"] = str(about["words"])
+    return table
+
+
+def _wide(table: pd.DataFrame) -> pd.DataFrame:
+    """Values as a matrix, in the order of the rows."""
+    rows = ["group", "regulator"] if table["group"].nunique() > 1 else ["regulator"]
+    matrix = table.set_index([*rows, "target"])["value"].unstack("target")
+    matrix = matrix.loc[list(dict.fromkeys(table.set_index(rows).index))]
+    return matrix[list(dict.fromkeys(table["target"]))]

@@ -1,0 +1,261 @@
+"""Mean derivatives of a fit as a table of regulators and targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from cellflow.adapter.fitted import Fitted
+from cellflow.adapter.genes import gene_values
+from cellflow.analysis.comparison.resampling import adjusted
+from cellflow.analysis.genes.regulation import By, Cells, Quantity, derivatives
+from cellflow.analysis.genes.response import Kind, covariance_of, kinds_of, responses
+from cellflow.analysis.members import spread_of
+from cellflow.core._spread import Spread
+from cellflow.core._typing import FloatArray
+from cellflow.core._warn import warn
+from cellflow.errors import InputError, InputWarning
+from cellflow.tl._groups import Groups
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from cellflow.adapter.decoding import Genes
+    from cellflow.core.decoder import Decoder
+    from cellflow.model.base import FittedDynamics
+    from cellflow.model.derivatives import Derivatives
+
+__all__ = ["Asked", "regulation_of"]
+
+#: Name of the group of all cells, and the target of a growth rate.
+_ALL = "all"
+_GROWTH = "growth"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Arguments of `cf.tl.jacobian`."""
+
+    of: str
+    by: By
+    groupby: str | None
+    sigma: float | None
+    response: Kind
+    level: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Mapped:
+    """Mean derivatives of all groups in terms of genes.
+
+    Parameters
+    ----------
+    loadings
+        Of the targets, shape `(t, d)`; of growth, the number one, `(1, 1)`.
+    response
+        Changes of the state for one unit of each regulator, by group, `(n_groups, r, d)`.
+    """
+
+    loadings: FloatArray
+    response: FloatArray
+
+    def __call__(self, mean: FloatArray) -> FloatArray:
+        """From `(n_groups, k, d)` to `(n_groups, r, t)`."""
+        return np.asarray(np.einsum("tk,gkd,grd->grt", self.loadings, mean, self.response))
+
+
+def regulation_of(
+    adata: AnnData, fitted: Fitted, sources: Genes, ends: Genes | None, asked: Asked
+) -> dict[str, Any]:
+    """The table, the words about it, and what was chosen."""
+    names, cells = _grouped(adata, fitted, asked)
+    of = _quantity(adata, fitted, cells, asked)
+    sigma = (fitted.flow.sigma if asked.sigma is None else asked.sigma) if of == "drift" else None
+    regulators = _decoder(sources)
+    every = cast("Decoder", fitted.flow.decoder).loadings
+    changes = [
+        responses(
+            regulators.loadings,
+            kind=asked.response,
+            covariance=covariance_of(cells.x[cells.rows(g)], cells.weight[cells.rows(g)]),
+            all_loadings=every,
+        )
+        for g in range(cells.n_groups)
+    ]
+    to_genes = _Mapped(
+        np.ones((1, 1)) if ends is None else _decoder(ends).loadings, np.stack(changes)
+    )
+
+    def ask(flow: FittedDynamics) -> FloatArray:
+        known = cast("Derivatives", flow)  # of a fit, every member is a Flow
+        return to_genes(derivatives(known, cells, of, asked.by, sigma=sigma))
+
+    values = ask(fitted.flow)
+    kinds = kinds_of(regulators.loadings, every, asked.response)
+    scale = _scale(adata, fitted, sources, ends)
+    table = _table(values, spread_of(fitted.flow, ask), scale, asked.level)
+    labels = [_GROWTH] if ends is None else _decoder(ends).genes.tolist()
+    counts = [len(cells.rows(g)) for g in range(cells.n_groups)]
+    table = _named(table, names, regulators.genes.tolist(), labels, kinds, counts)
+    words = _words(fitted, cells, of, asked, kinds, sigma)
+    return {"table": table, "words": words, "of": of, "by": asked.by, "sigma": sigma}
+
+
+def _decoder(genes: Genes) -> Decoder:
+    assert genes.decoder is not None, "seen_genes returns genes that can be decoded"
+    return genes.decoder
+
+
+def _grouped(adata: AnnData, fitted: Fitted, asked: Asked) -> tuple[list[str], Cells]:
+    """Names of the groups, and the cells in them; groups that are too small are left out."""
+    read = fitted.cells
+    weight = np.ones(adata.n_obs) if read.weight is None else read.weight
+    weight = np.where(read.timed, weight, 0.0)
+    if asked.groupby is None:
+        of_cells = np.full(adata.n_obs, _ALL, dtype=object)
+    else:
+        of_cells = Groups.read(adata, asked.groupby).of_cells
+    names = sorted(set(of_cells[of_cells != ""]))
+    counts = {name: int(((of_cells == name) & (weight > 0)).sum()) for name in names}
+    least = fitted.x.shape[1] + 2 if asked.by == "regression" else 2
+    kept = [name for name in names if counts[name] >= least]
+    small = {name: counts[name] for name in names if name not in kept}
+    if small:
+        _say_small(small, least, asked, any_left=bool(kept))
+    number = {name: g for g, name in enumerate(kept)}
+    group = np.array([number.get(name, -1) for name in of_cells])
+    cells = Cells(fitted.x, fitted.times, weight, group, len(kept), read.context)
+    return kept, cells
+
+
+def _say_small(small: dict[str, int], least: int, asked: Asked, *, any_left: bool) -> None:
+    """Warn of groups with too few cells; raise where no other is left."""
+    listed = ", ".join(f"{name!r} ({n})" for name, n in list(small.items())[:5])
+    msg = (
+        f"{len(small)} groups have fewer than {least} cells with a time, which by={asked.by!r}"
+        f" needs: {listed}."
+    )
+    remedy = "Expected larger groups, or by='derivative'."
+    if not any_left:
+        msg = f"{msg} {remedy}"
+        raise InputError(msg)
+    warn(f"{msg} They are left out. {remedy}", InputWarning)
+
+
+def _quantity(adata: AnnData, fitted: Fitted, cells: Cells, asked: Asked) -> Quantity:
+    """What the derivative is of."""
+    if asked.sigma is not None and asked.of in {"velocity", "growth"}:
+        msg = (
+            f"sigma={asked.sigma:g} with of={asked.of!r}, which has no diffusion. Expected"
+            " sigma=None, or of='drift'."
+        )
+        raise InputError(msg)
+    if asked.of in {"velocity", "growth"}:
+        return cast("Quantity", asked.of)
+    has_score = "score" in fitted.flow.heads
+    if has_score or (asked.by == "regression" and _are_whole(adata, fitted, cells)):
+        return "drift"
+    if asked.of == "auto" and asked.sigma is None:
+        return "velocity"
+    msg = (
+        f"of={asked.of!r} with a drift, but the fit in adata.uns[{fitted.keys.uns!r}] has no score."
+        " Without one, the drift needs by='regression' over whole snapshots: all cells of the fit,"
+        " and groups that divide no time. Expected a fit with score=True, or of='velocity'."
+    )
+    raise InputError(msg)
+
+
+def _are_whole(adata: AnnData, fitted: Fitted, cells: Cells) -> bool:
+    """Whether each group consists of whole snapshots, of one condition or all."""
+    if int(fitted.params.get("n_obs", -1)) != adata.n_obs:
+        return False
+    used = cells.weight > 0
+    columns = [cells.times[used, None]]
+    if cells.context is not None:
+        columns.append(cells.context[used])
+    snapshots = np.unique(np.hstack(columns), axis=0, return_inverse=True)[1].reshape(-1)
+    both = np.unique(np.column_stack([snapshots, cells.group[used]]), axis=0)
+    return bool(len(both) == snapshots.max() + 1)
+
+
+def _scale(adata: AnnData, fitted: Fitted, sources: Genes, ends: Genes | None) -> FloatArray:
+    """Standard deviation of each regulator by that of each target, `(r, t)`."""
+    own = gene_values(adata, fitted, sources.columns).std(axis=0)
+    if ends is None:
+        return np.asarray(own[:, None])
+    other = gene_values(adata, fitted, ends.columns).std(axis=0)
+    return np.asarray(own[:, None] / np.where(other > 0, other, np.nan))
+
+
+def _table(
+    values: FloatArray, sure: Spread | None, scale: FloatArray, level: float
+) -> pd.DataFrame:
+    """Values `(n_groups, r, t)` and what an ensemble says of them, one row each."""
+    import pandas as pd
+    from scipy.stats import t
+
+    columns = {"value": values, "scaled": values * scale}
+    unknown = np.full(values.shape, np.nan)
+    columns |= dict.fromkeys(("se", "low", "high", "p"), unknown)
+    if sure is not None:
+        columns["se"] = sure.se
+        centred = Spread(values, sure.se, sure.degrees)
+        low, high = centred.interval(level)
+        columns |= {"low": low, "high": high}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            columns["p"] = 2.0 * t.sf(np.abs(values) / sure.se, sure.degrees)
+    table = pd.DataFrame({name: column.ravel() for name, column in columns.items()})
+    return table.assign(q=adjusted(table["p"].to_numpy()))
+
+
+def _named(
+    table: pd.DataFrame,
+    groups: list[str],
+    regulators: list[str],
+    targets: list[str],
+    kinds: np.ndarray,
+    counts: list[int],
+) -> pd.DataFrame:
+    """The table with the names of its rows."""
+    r = len(regulators)
+    t = len(targets)
+    named = table.assign(
+        group=np.repeat(np.array(groups, dtype=object), r * t),
+        regulator=np.tile(np.repeat(np.array(regulators, dtype=object), t), len(groups)),
+        target=np.tile(np.array(targets, dtype=object), len(groups) * r),
+        response=np.tile(np.repeat(kinds.astype(object), t), len(groups)),
+        n_cells=np.repeat(counts, r * t),
+    )
+    first = ["group", "regulator", "target"]
+    return named[[*first, *table.columns, "response", "n_cells"]]
+
+
+def _words(
+    fitted: Fitted, cells: Cells, of: Quantity, asked: Asked, kinds: np.ndarray, sigma: float | None
+) -> str:
+    """What was computed, in sentences."""
+    named = {"drift": "the drift of single cells", "velocity": "the velocity of the population"}
+    what = named.get(of, "the growth rate")
+    how = "regression on the state" if asked.by == "regression" else "mean derivative"
+    words = [f"Of {what}, by {how}, per unit of expression of each regulator."]
+    if sigma is not None:
+        source = "its score" if "score" in fitted.flow.heads else "integration by parts"
+        words.append(
+            f"The drift is by {source}, with sigma={sigma:g} in model coordinates, an assumption."
+        )
+    together = int((kinds == "covariance").sum())
+    if together:
+        words.append(
+            f"Of {together} of {len(kinds)} regulators, values are effects of the regulator and all"
+            " that varies with it (response 'covariance')."
+        )
+    alone = [g for g in range(cells.n_groups) if len(np.unique(cells.times[cells.rows(g)])) == 1]
+    if of != "growth" and (alone or asked.by == "derivative"):
+        words.append(
+            "At one time velocities are close to a gradient: regulators and targets are hardly"
+            " distinguished."
+        )
+    return " ".join(words)
