@@ -47,7 +47,7 @@ from cellflow.synthetic import Experiment, GrowingFork
 Row = dict[str, Any]
 
 TIMES = (1.0, 2.0, 3.0)
-#: Strength of the marginals, as for `coverage.py`: smaller ones read movement as growth.
+#: Strength of the marginals, as for `intervals.py`: smaller ones read movement as growth.
 TAU = 3.0
 #: By part, the control and the treated system.
 SYSTEMS = {

@@ -70,8 +70,9 @@ def fits():
     fated.obs["clone"] = fated.obs["half"] + (np.arange(90) % 9).astype(str)
     cf.tl.fates(fated, "half")
     sure = cf.tl.flow(adata, "hours", method=quick_recipe(), score=True, n_members=2, copy=True)
-    made = dict.fromkeys(("fates", "ancestors", "predict", "pull", "push", "velocity"), sure)
-    made["divergence"] = sure
+    with_errors = ("fates", "ancestors", "divergence", "potential", "predict")
+    with_errors += ("pull", "push", "velocity")
+    made = dict.fromkeys(with_errors, sure)
     made |= {"generate": generating, "growth": growing, "calibrate": fated}
     made["compare"] = cf.tl.flow(
         adata, "hours", method=quick_recipe(), condition_key="arm", copy=True
@@ -98,6 +99,7 @@ CALLS = {
     "growth": [lambda a: cf.tl.growth(a)],
     "jacobian": [lambda a: cf.tl.jacobian(a, ["gene1", "gene2"])],
     "log_density": [lambda a: cf.tl.log_density(a, source="gmm")],
+    "potential": [lambda a: cf.tl.potential(a)],
     "predict": [
         lambda a: cf.tl.predict(a, time=30.0),
         lambda a: cf.tl.predict(a, time=30.0, n_obs=7, stochastic=True),

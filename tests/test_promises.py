@@ -65,6 +65,7 @@ def everything_but_densities(adata):
     cf.pp.check(adata, "hours")
     cf.tl.flow(adata, "hours", method=QUICK, score=True)
     cf.tl.velocity(adata, basis="umap")
+    cf.tl.potential(adata)
     cf.tl.trajectories(adata, n_times=3)
     cf.tl.trajectories(adata, n_times=3, stochastic=True, n_rep=2)
     cf.tl.fates(adata, "hours", absorb=[12])
@@ -161,6 +162,7 @@ CALLS = {
         a, **({"at": 0.0, "max_speed": 100.0} | kw)
     ),
     "tl.trajectories": lambda a, **kw: cf.tl.trajectories(a, **({"n_times": 3} | kw)),
+    "tl.potential": cf.tl.potential,
     "tl.predict": lambda a, **kw: cf.tl.predict(a, **({"time": 30.0} | kw)),
     "tl.push": lambda a, **kw: cf.tl.push(a, **({"time": 48.0} | kw)),
     "tl.pull": lambda a, **kw: cf.tl.pull(a, **({"time": 0.0} | kw)),
@@ -181,6 +183,7 @@ CALLS = {
     "get.flow": cf.get.flow,
     "get.jacobian": cf.get.jacobian,
     "get.growth": lambda a, **kw: cf.get.growth(a, **({"groupby": "hours"} | kw)),
+    "get.potential": cf.get.potential,
     "get.samples": cf.get.samples,
     "get.transition_matrix": cf.get.transition_matrix,
     "get.trajectories": cf.get.trajectories,
@@ -243,6 +246,7 @@ AFTER_A_FIT = [
     "tl.compare",
     "tl.diagnose",
     "tl.log_density",
+    "tl.potential",
     "tl.velocity",
     "tl.trajectories",
     "tl.predict",

@@ -28,6 +28,7 @@ _SURE = {
     ("obsm", "velocity_se"),
     ("obs", "velocity_confidence"),
     ("obs", "growth_se"),
+    ("obs", "potential_se"),
     ("obsm", "growth_members"),
     ("obsm", "state_se"),
     ("obs", "divergence_se"),
@@ -142,6 +143,11 @@ class Keys:
         return self.own("age")
 
     @property
+    def potential(self) -> str:
+        """`obs`: potential of the velocity at each cell."""
+        return self.own("potential")
+
+    @property
     def growth(self) -> str:
         """`obs`: growth rate of each cell at its own time."""
         return self.own("growth")
@@ -238,6 +244,7 @@ class Keys:
             ("obs", self.out_of_distribution),
             ("obs", self.out_of_distribution_p),
             ("obs", self.age),
+            ("obs", self.potential),
             *(("obs", name) for name in (self.growth, self.growth_low, self.growth_high)),
             ("obs", self.snapshot_log_density),
             ("obsm", self.trajectory),

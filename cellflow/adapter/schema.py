@@ -240,6 +240,7 @@ FIT = {
     ),
     "jacobian": _optional(_group(table=_TABLE, words=_TEXT, of=_TEXT, by=_TEXT)),
     "curl": _optional(_group(share=_NUMBER, words=_TEXT)),
+    "potential": _optional(_group(table=_TABLE, words=_TEXT, unexplained=_NUMBER)),
     "made_for": _optional(Entry("a group of hashes", _is_hashes)),
     "samples": _optional(SAMPLES),
 }

@@ -8,6 +8,7 @@ from cellflow.get._fates import fates
 from cellflow.get._flow import flow
 from cellflow.get._growth import growth
 from cellflow.get._jacobian import jacobian
+from cellflow.get._potential import potential
 from cellflow.get._samples import samples
 from cellflow.get._trajectories import trajectories, trajectory_samples
 from cellflow.get._transition_matrix import transition_matrix
@@ -22,6 +23,7 @@ __all__ = [
     "flow",
     "growth",
     "jacobian",
+    "potential",
     "samples",
     "trajectories",
     "trajectory_samples",

@@ -13,6 +13,7 @@ from cellflow.tl._generate import generate
 from cellflow.tl._growth import growth
 from cellflow.tl._jacobian import jacobian
 from cellflow.tl._log_density import log_density
+from cellflow.tl._potential import potential
 from cellflow.tl._predict import predict
 from cellflow.tl._push import pull, push
 from cellflow.tl._refine import refine
@@ -38,6 +39,7 @@ __all__ = [
     "growth",
     "jacobian",
     "log_density",
+    "potential",
     "predict",
     "pull",
     "push",

@@ -20,14 +20,13 @@ from cellflow.adapter.write import Staged, target_of, write
 from cellflow.analysis.members import spread_of
 from cellflow.analysis.velocity import project
 from cellflow.core._arguments import check_arguments
-from cellflow.core._numbers import as_number
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.core._version import __version__
-from cellflow.errors import InputError
 from cellflow.tl._directions import padded, sure_columns, sure_places
 from cellflow.tl._other_tools import has_foreign_expression, warn_of_other_tools
 from cellflow.tl._velocity_genes import chosen_genes, gene_layers, gene_marks
+from cellflow.tl._width import moved_by, width_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -150,7 +149,7 @@ def velocity(
     fitted = read_fitted(adata, key)
     keys = fitted.keys
     fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
-    width = _width(fitted, kind, sigma)
+    width = width_of(fitted, kind, sigma)
     embeddings = _embeddings(adata, fitted, basis)
     chosen = chosen_genes(adata, fitted, genes)
     with_expression = chosen.decoder is not None and (
@@ -212,10 +211,7 @@ def _places(
 
 def _latent(fitted: Fitted, flow: FittedDynamics, width: float | None) -> FloatArray:
     """Velocity by a flow in the representation, or with a width the drift, `(n_obs, d)`."""
-    context = fitted.cells.context
-    if width is None:
-        return flow.velocity(fitted.x, fitted.times, context=context)
-    return flow.drift(fitted.x, fitted.times, sigma=width, context=context)
+    return moved_by(flow, fitted.x, fitted.times, width, fitted.cells.context)
 
 
 def _arrows(
@@ -226,32 +222,6 @@ def _arrows(
     arrows = np.zeros(xy.shape)
     arrows[:, first:] = project(x, velocity, xy[:, first:], n_neighbors=n_neighbors)
     return arrows
-
-
-def _width(fitted: Fitted, kind: str, sigma: float | None) -> float | None:
-    """The diffusion of the drift; None for the flow, which has none."""
-    if kind not in ("flow", "drift"):
-        msg = (
-            f"kind={kind!r}; expected 'flow' (how the population moves) or 'drift' (how single"
-            " cells move)."
-        )
-        raise InputError(msg)
-    if kind == "flow":
-        if sigma is not None:
-            msg = (
-                f"sigma={sigma!r} with kind='flow', which has no diffusion; expected sigma=None,"
-                " or kind='drift'."
-            )
-            raise InputError(msg)
-        return None
-    if "score" not in fitted.flow.heads:
-        msg = (
-            f"kind='drift', but the fit in adata.uns[{fitted.keys.uns!r}] (method"
-            f" {fitted.params['method']!r}) has no score. Expected a fit by cf.tl.flow with"
-            " score=True, or with method='sf2m'."
-        )
-        raise InputError(msg)
-    return fitted.flow.sigma if sigma is None else as_number("sigma", sigma, above=0.0)
 
 
 def _params(

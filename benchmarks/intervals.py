@@ -1,6 +1,6 @@
 """Intervals of ensembles where the truth is known, and how often they cover it.
 
-    python benchmarks/coverage.py --out coverage.jsonl [--parts velocities growth fates samples
+    python benchmarks/intervals.py --out intervals.jsonl [--parts velocities growth fates samples
     shared speed] [--seeds 100] [--members 5] [--cells 200] [--steps 400] [--table]
 
 Every seed is a fresh data set and a fresh ensemble, trained for fewer steps than by default.
