@@ -73,7 +73,7 @@ def fits():
     with_errors = ("fates", "ancestors", "divergence", "potential", "predict")
     with_errors += ("pull", "push", "velocity")
     made = dict.fromkeys(with_errors, sure)
-    made |= {"generate": generating, "growth": growing, "calibrate": fated}
+    made |= {"generate": generating, "growth": growing, "calibrate": fated, "drivers": fated}
     made["compare"] = cf.tl.flow(
         adata, "hours", method=quick_recipe(), condition_key="arm", copy=True
     )
@@ -90,6 +90,7 @@ CALLS = {
     "density": [lambda a: cf.tl.density(a, "hours", method="gmm")],
     "diagnose": [lambda a: cf.tl.diagnose(a, n_cells=20)],
     "divergence": [lambda a: cf.tl.divergence(a)],
+    "drivers": [lambda a: cf.tl.drivers(a, "a", window=(0, 12))],
     "fates": [lambda a: cf.tl.fates(a, "side")],
     "flow": [lambda a: cf.tl.flow(a, "hours", method=quick_recipe())],
     "generate": [

@@ -84,6 +84,7 @@ def everything_but_densities(adata):
     ]
     cf.tl.flow(adata, "hours", method=GENERATOR, key_added="noise")
     calibrated = with_clones(adata.copy())
+    cf.tl.drivers(calibrated, "a", window=(0, 12))
     cf.tl.calibrate(calibrated, lineage_key="clone")
     halves = adata.copy()
     halves.obs["half"] = np.arange(adata.n_obs) % 2
@@ -92,7 +93,7 @@ def everything_but_densities(adata):
         cf.tl.translate(halves, "half", source=0, target=1, method=QUICK),
     ]
     results += [cf.get.flow(adata), cf.get.velocity(adata, ["gene1"])]
-    return [*results, cf.get.calibration(calibrated)]
+    return [*results, cf.get.calibration(calibrated), cf.get.drivers(calibrated)]
 
 
 def with_clones(adata):
@@ -149,6 +150,7 @@ CALLS = {
     "tl.fates": lambda a, **kw: cf.tl.fates(a, **({"groupby": "hours"} | kw)),
     "tl.density": lambda a, **kw: cf.tl.density(a, kw.pop("time_key", "hours"), method="gmm", **kw),
     "tl.diagnose": lambda a, **kw: cf.tl.diagnose(a, n_cells=20, **kw),
+    "tl.drivers": lambda a, **kw: cf.tl.drivers(a, **({"fate": "a", "window": (0, 12)} | kw)),
     "tl.growth": cf.tl.growth,
     "tl.curl": cf.tl.curl,
     "tl.divergence": cf.tl.divergence,
@@ -175,6 +177,7 @@ CALLS = {
     "get.comparison": cf.get.comparison,
     "get.density": cf.get.density,
     "get.diagnosis": cf.get.diagnosis,
+    "get.drivers": cf.get.drivers,
     "tl.generate": lambda a, **kw: cf.tl.generate(a, **({"time": 12.0, "n_obs": 5} | kw)),
     "tl.translate": lambda a, **kw: cf.tl.translate(
         a, "hours", source=0.0, target=12.0, method=QUICK, **kw
@@ -245,6 +248,7 @@ AFTER_A_FIT = [
     "tl.fates",
     "tl.compare",
     "tl.diagnose",
+    "tl.drivers",
     "tl.log_density",
     "tl.potential",
     "tl.velocity",
@@ -319,6 +323,7 @@ FAILURES = {
                 "get.calibration",
                 "get.comparison",
                 "get.diagnosis",
+                "get.drivers",
                 "get.flow",
                 "get.jacobian",
                 "tl.calibrate",

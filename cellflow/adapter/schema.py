@@ -156,6 +156,13 @@ def _is_diagnosis_table(value: Any) -> bool:
     return is_group(value) and len({np.shape(column) for column in value.values()}) <= 1
 
 
+def _is_drivers(value: Any) -> bool:
+    return _is_group_of_groups(value) and all(
+        {"fate", "words", "table"} <= set(entry) and _is_table(entry["table"])
+        for entry in value.values()
+    )
+
+
 _TEXT = Entry("text", _is_text)
 _COUNT = Entry("a whole number of at least 1", _is_count)
 _NUMBER = Entry("a number", is_number)
@@ -241,6 +248,7 @@ FIT = {
     "jacobian": _optional(_group(table=_TABLE, words=_TEXT, of=_TEXT, by=_TEXT)),
     "curl": _optional(_group(share=_NUMBER, words=_TEXT)),
     "potential": _optional(_group(table=_TABLE, words=_TEXT, unexplained=_NUMBER)),
+    "drivers": _optional(Entry("groups by fate, with a table and words", _is_drivers)),
     "made_for": _optional(Entry("a group of hashes", _is_hashes)),
     "samples": _optional(SAMPLES),
 }

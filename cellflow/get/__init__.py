@@ -4,6 +4,7 @@ from cellflow.get._calibration import calibration
 from cellflow.get._comparison import comparison
 from cellflow.get._density import density
 from cellflow.get._diagnosis import diagnosis
+from cellflow.get._drivers import drivers
 from cellflow.get._fates import fates
 from cellflow.get._flow import flow
 from cellflow.get._growth import growth
@@ -19,6 +20,7 @@ __all__ = [
     "comparison",
     "density",
     "diagnosis",
+    "drivers",
     "fates",
     "flow",
     "growth",

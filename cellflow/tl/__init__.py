@@ -7,6 +7,7 @@ from cellflow.tl._curl import curl
 from cellflow.tl._density import density
 from cellflow.tl._diagnose import diagnose
 from cellflow.tl._divergence import divergence
+from cellflow.tl._drivers import drivers
 from cellflow.tl._fates import ancestors, fates
 from cellflow.tl._flow import flow
 from cellflow.tl._generate import generate
@@ -33,6 +34,7 @@ __all__ = [
     "density",
     "diagnose",
     "divergence",
+    "drivers",
     "fates",
     "flow",
     "generate",

@@ -102,6 +102,7 @@ def write_fates(
     )
     if not asked.backward:
         record.pop("calibration", None)
+        record.pop("drivers", None)
     staged["uns"] = staged.get("uns", {}) | {fitted.keys.uns: record}
     write(target, staged, remove=stale)
     return target if copy else None

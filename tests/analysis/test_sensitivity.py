@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import expm
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from cellflow.analysis.genes.discriminant import Discriminant
+from cellflow.analysis.genes.classifier import Classifier
 from cellflow.analysis.genes.sensitivity import fate_sensitivity, sensitivities
 from cellflow.errors import InputError
 from cellflow.simulation import sensitivity
@@ -44,28 +43,39 @@ def two_or_three(n_labels=2, seed=0):
     return cells_of(x, time, np.concatenate([np.full(60, None), late]))
 
 
-def test_the_classifier_is_linear_discriminant_analysis():
-    """With many cells for each dimension the shrinkage hardly matters."""
+def test_the_classifier_finds_the_true_log_odds():
+    """Normal classes of one covariance have linear log-odds, known in closed form."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(6000, 2)) * [1.0, 3.0] + np.repeat([[0, 0], [2, 1], [0, 6]], 2000, axis=0)
-    code = np.repeat([0, 2, 5], 2000)
-    ours = Discriminant.fitted(x, code, np.ones(6000))
-    theirs = LinearDiscriminantAnalysis(solver="lsqr").fit(x, code)
-    logs = theirs.predict_log_proba(x[::100])
+    means = np.array([[0.0, 0.0], [2.0, 1.0], [0.0, 6.0]])
+    sd = np.array([1.0, 3.0])
+    x = rng.normal(size=(30_000, 2)) * sd + np.repeat(means, 10_000, axis=0)
+    ours = Classifier.fitted(x, np.repeat([0, 2, 5], 10_000), np.ones(len(x)))
+    some = x[::1000]
+    logs = -0.5 * (((some[:, None] - means) / sd) ** 2).sum(axis=2)
+    logs -= np.log(np.exp(logs).sum(axis=1, keepdims=True))
     expected = logs - np.log1p(-np.exp(logs))
-    found = ours.log_odds(torch.from_numpy(x[::100]), np.array([0, 2, 5])).numpy()
-    np.testing.assert_allclose(found, expected, rtol=0.03, atol=0.15)
+    found = ours.log_odds(torch.from_numpy(some), np.array([0, 2, 5])).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.15)
+
+
+def test_labels_that_are_separated_have_finite_log_odds():
+    x = np.repeat([[0.0, 0.0], [100.0, 0.0]], 50, axis=0)
+    found = Classifier.fitted(x, np.repeat([0, 1], 50), np.ones(100))
+    odds = found.log_odds(torch.from_numpy(x), np.array([1])).numpy()
+    assert 2.0 < odds.max() < 10.0
 
 
 def test_weights_are_numbers_of_cells():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 2))
     code = np.repeat([0, 1], 20)
-    weight = rng.integers(1, 4, 40)
-    ours = Discriminant.fitted(x, code, weight.astype(float))
-    twice = Discriminant.fitted(x, code, 2.5 * weight)
-    np.testing.assert_allclose(twice.slope, ours.slope)
-    np.testing.assert_allclose(twice.intercept, ours.intercept)
+    weight = np.tile([1, 2, 1, 0], 10) + 1.0
+    once = Classifier.fitted(x, code, weight)
+    scaled = Classifier.fitted(x, code, 2.5 * weight)
+    np.testing.assert_allclose(scaled.slope, once.slope, rtol=1e-6)
+    order = rng.permutation(40)
+    mixed = Classifier.fitted(x[order], code[order], weight[order])
+    np.testing.assert_allclose(mixed.slope, once.slope, rtol=1e-4)
 
 
 def test_a_linear_system_has_its_closed_form():
@@ -73,7 +83,7 @@ def test_a_linear_system_has_its_closed_form():
     cells, targets = two_or_three()
     found = fate_sensitivity(Linear(), cells, targets, np.arange(60))
     there = cells.measured == 2.0
-    classes = Discriminant.fitted(cells.x[there], targets.code[there], cells.weight[there])
+    classes = Classifier.fitted(cells.x[there], targets.code[there], cells.weight[there])
     slope = classes.slope[0] - classes.slope[1]
     for rows, ahead in ((slice(0, 30), 2.0), (slice(30, 60), 1.5)):
         expected = expm(MATRIX * ahead).T @ slope

@@ -28,6 +28,7 @@ CALLS: dict[str, tuple[Callable, ...]] = {
     "check": (cf.pp.check,),
     "compare": (cf.tl.compare,),
     "diagnose": (cf.tl.diagnose,),
+    "drivers": (cf.tl.drivers,),
     "fates": (cf.tl.fates,),
     "fit": (cf.tl.flow,),
     "generate": (cf.tl.generate,),
@@ -47,7 +48,7 @@ OPTIONS = (
     "n_obs",
 )
 #: Options of the command line alone.
-OWN = {"as_given", "backward", "file", "json", "literature", "out", "report", "seed"}
+OWN = {"as_given", "backward", "file", "json", "literature", "out", "report", "seed", "top"}
 
 #: Options whose default is chosen when the command runs.
 AT_RUN = {"dims", "growth", "key_added", "protocol", "seeds", "time_key"}
@@ -259,6 +260,27 @@ def test_growth_prints_the_table_and_what_was_assumed(
     assert said["assumptions"] == table.attrs["assumptions"]
     assert run(*asked) == 0
     assert "rates are relative" in capsys.readouterr().out
+
+
+def test_drivers_prints_the_first_genes_and_writes_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = make_cells()
+    cells.obs["type"] = np.where(cells.obsm["X_pca"][:, 2] > 0, "a", "b")
+    cf.tl.flow(cells, "hours", method=quick_recipe())
+    cf.tl.fates(cells, "type")
+    cells.write_h5ad(tmp_path / "fates.h5ad")
+    out = tmp_path / "out.h5ad"
+    asked = ["drivers", tmp_path / "fates.h5ad", "--fate", "a", "--window", 0, 12, "--top", 3]
+    capsys.readouterr()
+    assert run(*asked, "--out", out, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    table = cf.get.drivers(ad.read_h5ad(out), "a")
+    assert len(table) == cells.n_vars
+    assert [row["gene"] for row in said["table"]] == table["gene"].tolist()[:3]
+    assert said["words"] == table.attrs["words"]["a"]
+    assert run(*asked) == 0
+    assert "in all cells of the times 0 (" in capsys.readouterr().out
 
 
 def test_compare_prints_the_effects_and_says_by_what(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cellflow.analysis.fates.cells import FateCells, Targets
-from cellflow.analysis.genes.discriminant import Discriminant
+from cellflow.analysis.genes.classifier import Classifier
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, naming_cells
 
@@ -73,7 +73,7 @@ class Sensitivity:
         return np.asarray(np.divide(slope, size, out=np.zeros_like(slope), where=size > 0))
 
 
-def end_classifier(cells: FateCells, targets: Targets) -> Discriminant:
+def end_classifier(cells: FateCells, targets: Targets) -> Classifier:
     """The smooth classifier of the states at the end, by the labelled cells measured there.
 
     Raises
@@ -90,7 +90,7 @@ def end_classifier(cells: FateCells, targets: Targets) -> Discriminant:
             " which cells decide."
         )
         raise InputError(msg)
-    return Discriminant.fitted(cells.x[rows], targets.code[rows], cells.weight[rows])
+    return Classifier.fitted(cells.x[rows], targets.code[rows], cells.weight[rows])
 
 
 def fate_sensitivity(
@@ -102,7 +102,7 @@ def fate_sensitivity(
 ) -> FloatArray:
     r"""Gradients of the log-odds of fates by the states of some cells, :math:`(n, k, d)`.
 
-    The cells are moved to the end; the log-odds there are those of a linear discriminant of the
+    The cells are moved to the end; the log-odds there are those of a logistic regression on the
     labelled cells; one adjoint pass gives their gradient by where a cell starts.
 
     Parameters
@@ -174,7 +174,7 @@ def sensitivities(
     return Sensitivity(fates, values[:, :k], gradients[:, :k], values[:, k], gradients[:, k])
 
 
-def _require_known(classifier: Discriminant, targets: Targets, fates: IntArray) -> None:
+def _require_known(classifier: Classifier, targets: Targets, fates: IntArray) -> None:
     """Require fates of which cells were measured at the end."""
     missing = np.setdiff1d(fates, classifier.codes)
     if len(missing):

@@ -1,0 +1,172 @@
+"""p-values of the parts of a driver, and the parts together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellflow.analysis.comparison.resampling import adjusted
+from cellflow.analysis.genes.latent_effects import Effect
+from cellflow.analysis.genes.nulls import (
+    FEW,
+    comparable,
+    moderated,
+    p_of_chance,
+    p_of_directions,
+    scale_among,
+)
+from cellflow.core._spread import spread
+from cellflow.core._typing import BoolArray, FloatArray, IntArray
+
+__all__ = ["Against", "Combined", "Part", "combined", "scored"]
+
+#: Smallest p-value that is distinguished.
+_SMALLEST = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of a driver, each of shape `(g,)`.
+
+    Parameters
+    ----------
+    value, se
+        The effect, and its standard error.
+    p, q
+        Its p-value, and that adjusted for the false discovery rate; NaN for genes that have none.
+    z
+        The normal quantile of the p-value, with the sign of the effect; 0 where it has none.
+    """
+
+    value: FloatArray
+    se: FloatArray
+    p: FloatArray
+    q: FloatArray
+    z: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Against:
+    """What a gene is compared with.
+
+    Parameters
+    ----------
+    features
+        Of the genes, by which they are comparable, shape `(g, f)`.
+    n_dims
+        Of the state.
+    name
+        `"genes"`, or `"directions"` where too few genes can be decoded.
+    """
+
+    features: FloatArray
+    n_dims: int
+    name: str
+
+    @classmethod
+    def of(
+        cls, features: FloatArray, kinds: np.ndarray, decodable: BoolArray, n_dims: int
+    ) -> Against:
+        """Genes of another kind of response are not comparable, as far as there are others."""
+        other = 10.0 * len(features) * (kinds == "alone")
+        name = "genes" if decodable.sum() >= FEW else "directions"
+        return cls(np.column_stack([features, other]), n_dims, name)
+
+    def p(self, effect: Effect, rows: IntArray) -> FloatArray:
+        """p-values of some genes, `(m,)`."""
+        from scipy.stats import norm
+
+        value = effect.value[rows]
+        if self.name == "directions":
+            noise = np.broadcast_to(effect.noise, effect.value.shape)[rows]
+            return p_of_directions(value, effect.most[rows], self.n_dims, noise)
+        scale = scale_among(value, comparable(self.features[rows]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = 2.0 * norm.sf(np.abs(value) / scale)
+        return np.where(value == 0.0, 1.0, p)
+
+
+def scored(effect: Effect, against: Against, degrees: float, *, decodable: BoolArray) -> Part:
+    """Test an effect against comparable genes, and against zero; the larger p-value counts.
+
+    Parameters
+    ----------
+    effect
+        Of each gene.
+    against
+        What it is compared with.
+    degrees
+        Of freedom between members of an ensemble.
+    decodable
+        Genes that can have one; others have no p-value. Of these, one that is constant has p = 1.
+    """
+    from scipy.stats import norm
+
+    variances = _variances(effect, degrees, against.n_dims)
+    se = np.sqrt(np.sum([variance for variance, _ in variances], axis=0))
+    p = np.where(decodable, 1.0, np.nan)
+    rows: IntArray = np.flatnonzero(decodable & np.isfinite(effect.value))
+    chance = p_of_chance(effect.value[rows], [(v[rows], d) for v, d in variances])
+    p[rows] = np.maximum(against.p(effect, rows), chance)
+    z = np.zeros(len(p))
+    z[rows] = np.sign(effect.value[rows]) * norm.isf(0.5 * np.maximum(p[rows], _SMALLEST))
+    value = np.where(decodable, effect.value, np.nan)
+    return Part(value, np.where(decodable, se, np.nan), p, adjusted(p), z)
+
+
+def _variances(effect: Effect, degrees: float, n_dims: int) -> list[tuple[FloatArray, float]]:
+    """Variances by cells or samples, and between members, with their degrees of freedom."""
+    if effect.samples is None:
+        found = [(effect.cells, max(effect.n_cells - 1.0, 1.0))]
+    else:
+        known = np.isfinite(effect.samples)
+        n = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, effect.samples, 0.0).sum(axis=0) / n
+        off = np.where(known, effect.samples - mean, 0.0)
+        variance = (off**2).sum(axis=0) / np.maximum(n - 1, 1) / n
+        # With one sample nothing is known about the others.
+        variance = np.where(n > 1, variance, np.inf)
+        freedom = len(effect.samples) - 1.0
+        found = [moderated(variance, freedom, np.inf)]
+    if len(effect.members):
+        between = spread(effect.members).se ** 2
+        # The members differ by one vector of the state each, whatever the number of genes.
+        found.append(moderated(between, degrees, degrees * n_dims))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Combined:
+    """The parts of drivers together, each of shape `(g,)`.
+
+    Parameters
+    ----------
+    score
+        Median of their z-values.
+    p, q
+        Its p-value, and that adjusted for the false discovery rate.
+    rank
+        By the size of the score; 1 is the largest, and equal ones share the better rank.
+    """
+
+    score: FloatArray
+    p: FloatArray
+    q: FloatArray
+    rank: IntArray
+
+
+def combined(parts: Sequence[Part]) -> Combined:
+    """Median of the z-values of the parts.
+
+    A part that a gene does not have counts as zero, so that two parts at least have to agree. The
+    p-value is that of a normal law: right where the parts agree completely, and too large
+    otherwise.
+    """
+    from scipy.stats import norm, rankdata
+
+    score = np.asarray(np.median([part.z for part in parts], axis=0))
+    p = 2.0 * norm.sf(np.abs(score))
+    rank = np.asarray(rankdata(-np.round(np.abs(score), 12), method="min"), dtype=np.int64)
+    return Combined(score, p, adjusted(p), rank)

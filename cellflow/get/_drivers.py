@@ -1,0 +1,105 @@
+"""Drivers of fates as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.read import require_anndata
+from cellflow.adapter.record import record_of
+from cellflow.core._arguments import check_arguments
+from cellflow.core._settings import guarded
+from cellflow.errors import InputError, MissingKeyError, closest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["drivers"]
+
+
+@guarded
+def drivers(adata: AnnData, fate: str | None = None, *, key: str = DEFAULT) -> pd.DataFrame:
+    """Return the drivers of fates, which `cf.tl.drivers` found, as a table.
+
+    Parameters
+    ----------
+    adata
+        Cells with drivers.
+    fate
+        A fate that `cf.tl.drivers` was called for; by default all of them.
+    key
+        `key_added` of the fit.
+
+    Returns
+    -------
+    One row for each fate and gene, those of a fate by their rank, with the columns
+
+    - `fate`, `gene`;
+    - `rank`, `score`, `p`, `q`: of the three parts together. The score is the median of their
+      z-values, with signs; ranks are by its size. `q` is adjusted for the false discovery rate;
+    - `association`: partial rank correlation with the probability of the fate, given the time;
+    - `sensitivity`: change of the log-odds of the fate for one standard deviation of the gene;
+    - `velocity`: in standard deviations per unit of time, by which the gene rises faster in cells
+      of this fate than in others;
+    - of each of these `_se`, `_p` and `_q`: standard error (over cells or samples, and over the
+      members of an ensemble), p-value and adjusted p-value, see `cf.tl.drivers`. Genes that the
+      representation cannot decode have an association only;
+    - `marker`, `marker_rank`: rank correlation with the label of the cells of the end, and its
+      rank: whether an association with the end alone would have found the gene;
+    - `r2`: share of the gene's variance that is decoded, on cells kept out; `leverage`: how much of
+      a change of this gene alone the representation can express, from 0 to 1;
+    - `response`: what changes with the gene in its sensitivity, `"covariance"` or `"alone"`;
+    - `mean`, `sd`: of the expression in the window; the deviation is that within its times.
+
+    `.attrs["words"]` says, by fate, what was compared.
+
+    Raises
+    ------
+    MissingKeyError
+        No fit under this key, or no drivers.
+    InputError
+        A fate without drivers.
+
+    See Also
+    --------
+    cellflow.tl.drivers
+
+    Examples
+    --------
+    >>> cf.tl.drivers(adata, "Monocyte")  # doctest: +SKIP
+    >>> table = cf.get.drivers(adata, "Monocyte")  # doctest: +SKIP
+    >>> table.query("q < 0.05 and marker_rank > 100")  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    check_arguments(drivers, locals())
+    require_anndata(adata)
+    keys = Keys(key)
+    record = record_of(adata, keys)
+    again = f"cf.tl.drivers(adata, fate{keys.argument})"
+    if "drivers" not in record:
+        msg = f"adata.uns[{key!r}] has no drivers. Expected: call {again}."
+        raise MissingKeyError(msg)
+    found = {str(entry["fate"]): entry for entry in record["drivers"].values()}
+    if fate is not None and fate not in found:
+        known = sorted(found)
+        msg = (
+            f"fate={fate!r} has no drivers in adata.uns[{key!r}]; expected one of"
+            f" {known}{closest(fate, known)}, or call {again}."
+        )
+        raise InputError(msg)
+    names = sorted(found) if fate is None else [fate]
+    table = pd.concat([_rows(name, found[name]) for name in names], ignore_index=True)
+    table.attrs["words"] = {name: str(found[name]["words"]) for name in names}
+    return table
+
+
+def _rows(fate: str, entry: Mapping[str, Any]) -> pd.DataFrame:
+    """The table of a fate, as it was before a file."""
+    table: pd.DataFrame = entry["table"].reset_index(drop=True)
+    table.insert(0, "fate", fate)
+    for name in ("fate", "gene", "response"):
+        table[name] = table[name].astype(object)
+    return table
