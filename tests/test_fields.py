@@ -121,6 +121,7 @@ CALLS = {
     "translate": [
         lambda a: cf.tl.translate(a, "arm", source="a", target="b", method=quick_recipe())
     ],
+    "trends": [lambda a: cf.tl.trends(a, ["gene3"], n_times=3)],
     "velocity": [
         lambda a: cf.tl.velocity(a, basis="umap"),
         lambda a: cf.tl.velocity(a, basis="umap", genes=["gene3"]),

@@ -74,6 +74,7 @@ def everything_but_densities(adata):
     cf.tl.jacobian(adata, ["gene1"], groupby="hours")
     cf.tl.divergence(adata)
     cf.tl.curl(adata)
+    cf.tl.trends(adata, ["gene1"], n_times=3)
     results = [
         cf.tl.predict(adata, time=30.0),
         cf.tl.push(adata, ["cell1"], time=30.0),
@@ -94,6 +95,7 @@ def everything_but_densities(adata):
     ]
     results += [cf.get.flow(adata), cf.get.velocity(adata, ["gene1"])]
     return [*results, cf.get.calibration(calibrated), cf.get.drivers(calibrated)]
+    return [*results, cf.get.calibration(calibrated), cf.get.trends(adata)]
 
 
 def with_clones(adata):
@@ -165,6 +167,8 @@ CALLS = {
     ),
     "tl.trajectories": lambda a, **kw: cf.tl.trajectories(a, **({"n_times": 3} | kw)),
     "tl.potential": cf.tl.potential,
+    "tl.trends": lambda a, **kw: cf.tl.trends(a, **({"genes": ["gene1"], "n_times": 3} | kw)),
+    "get.trends": cf.get.trends,
     "tl.predict": lambda a, **kw: cf.tl.predict(a, **({"time": 30.0} | kw)),
     "tl.push": lambda a, **kw: cf.tl.push(a, **({"time": 48.0} | kw)),
     "tl.pull": lambda a, **kw: cf.tl.pull(a, **({"time": 0.0} | kw)),
@@ -259,6 +263,7 @@ AFTER_A_FIT = [
     "tl.refine",
     "tl.sample",
     "tl.terminal_states",
+    "tl.trends",
     "get.transition_matrix",
     "get.velocity",
 ]
@@ -326,6 +331,7 @@ FAILURES = {
                 "get.drivers",
                 "get.flow",
                 "get.jacobian",
+                "get.trends",
                 "tl.calibrate",
                 "tl.generate",
             ),
@@ -346,7 +352,7 @@ FAILURES = {
     ),
     "no such gene": (
         untouched,
-        ["tl.velocity", "get.velocity"],
+        ["tl.trends", "tl.velocity", "get.velocity"],
         {"genes": ["GENE1"]},
         "var_names",
         "GENE1",

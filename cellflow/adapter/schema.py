@@ -249,6 +249,16 @@ FIT = {
     "curl": _optional(_group(share=_NUMBER, words=_TEXT)),
     "potential": _optional(_group(table=_TABLE, words=_TEXT, unexplained=_NUMBER)),
     "drivers": _optional(Entry("groups by fate, with a table and words", _is_drivers)),
+    "trends": _optional(
+        _group(
+            table=_TABLE,
+            words=_TEXT,
+            differences=_optional(_TABLE),
+            parting=_optional(_TABLE),
+            fates=_NAMES,
+            conditions=_NAMES,
+        )
+    ),
     "made_for": _optional(Entry("a group of hashes", _is_hashes)),
     "samples": _optional(SAMPLES),
 }

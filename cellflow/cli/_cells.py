@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Call",
+    "as_conditions",
     "as_genes",
     "changed",
     "of_a_time",
@@ -94,6 +95,18 @@ def as_genes(names: list[str] | None, adata: AnnData, key: str | None = None) ->
         decoder = get.flow(adata, key=key).decoder
         return [] if decoder is None else adata.var_names.isin(decoder.genes[decoder.decodable])
     return names
+
+
+def as_conditions(words: list[str] | None, adata: AnnData, key: str) -> Any:
+    """Conditions as `cf.tl.trends` takes them: a list of values of one column, or one condition."""
+    from cellflow.adapter.fitted import read_fitted
+
+    if words is None:
+        return None
+    fitted = read_fitted(adata, key)
+    if any("=" in word for word in words):
+        return _as_condition(words, fitted)
+    return [_as_condition([word], fitted) for word in words]
 
 
 def _as_condition(words: list[str] | None, fitted: Fitted) -> Any:

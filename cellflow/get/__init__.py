@@ -13,6 +13,7 @@ from cellflow.get._potential import potential
 from cellflow.get._samples import samples
 from cellflow.get._trajectories import trajectories, trajectory_samples
 from cellflow.get._transition_matrix import transition_matrix
+from cellflow.get._trends import trends
 from cellflow.get._velocity import velocity
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "trajectories",
     "trajectory_samples",
     "transition_matrix",
+    "trends",
     "velocity",
 ]

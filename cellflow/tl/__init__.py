@@ -23,6 +23,7 @@ from cellflow.tl._simulate import simulate
 from cellflow.tl._terminal_states import terminal_states
 from cellflow.tl._trajectories import trajectories
 from cellflow.tl._translate import translate
+from cellflow.tl._trends import trends
 from cellflow.tl._velocity import velocity
 
 __all__ = [
@@ -51,5 +52,6 @@ __all__ = [
     "terminal_states",
     "trajectories",
     "translate",
+    "trends",
     "velocity",
 ]

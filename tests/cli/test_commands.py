@@ -35,6 +35,7 @@ CALLS: dict[str, tuple[Callable, ...]] = {
     "growth": (cf.tl.growth, cf.get.growth),
     "predict": (cf.tl.predict,),
     "translate": (cf.tl.translate,),
+    "trends": (cf.tl.trends, cf.get.trends),
 }
 #: What a call may read or write, and a command has to let choose.
 OPTIONS = (

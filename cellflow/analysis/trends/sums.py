@@ -1,0 +1,113 @@
+"""Sums over paths that means and variances of genes are made of, without cells by genes by times.
+
+Expression is linear in the state, so the mean and the variance of any gene over the paths follow
+from the mean `(d,)` and the covariance `(d, d)` of the states at each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from cellflow.analysis.trends.paths import Stretch
+from cellflow.core._typing import FloatArray, IntArray
+
+__all__ = ["Sums"]
+
+#: Genes that are multiplied together.
+_GENES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Sums over the cells of one snapshot at the times at which they stand for the population.
+
+    Parameters
+    ----------
+    total
+        Mass of all cells, shape `(T,)`.
+    weight, square, off
+        Sum of the masses of each trend, of their squares, and of those that lead to where no cell
+        was measured, shape `(T, c)`.
+    x, xx
+        Mass times position, and times its square, about the origin, shapes `(T, c, d)` and
+        `(T, c, d, d)`; the second has no entries where no spread is asked for.
+    e, ee
+        Mass times the residual of the decoder, and times its square, shape `(T, c, g)`; no entries
+        where no spread is asked for.
+    """
+
+    total: FloatArray
+    weight: FloatArray
+    square: FloatArray
+    off: FloatArray
+    x: FloatArray
+    xx: FloatArray
+    e: FloatArray
+    ee: FloatArray
+
+    @classmethod
+    def zeros(cls, n_times: int, n_trends: int, d: int, g: int) -> Self:
+        """Of no cells; without genes (`g = 0`) no spread is asked for."""
+        small = (n_times, n_trends)
+        square = d if g else 0
+        return cls(
+            np.zeros(n_times),
+            np.zeros(small),
+            np.zeros(small),
+            np.zeros(small),
+            np.zeros((*small, d)),
+            np.zeros((*small, square, square)),
+            np.zeros((*small, g)),
+            np.zeros((*small, g)),
+        )
+
+    def add(
+        self, stretch: Stretch, part: FloatArray, residual: FloatArray | None, origin: FloatArray
+    ) -> None:
+        """Add some cells: their part in each trend `(n, c)`, and their residuals `(n, g)`."""
+        at = stretch.at
+        self.total[at] += stretch.mass.sum(axis=1)
+        weight = stretch.mass[:, :, None] * part  # (m, n, c)
+        self.weight[at] += weight.sum(axis=1)
+        self.square[at] += (weight**2).sum(axis=1)
+        self.off[at] += np.einsum("mnc,mn->mc", weight, stretch.off)
+        for place, k in enumerate(at.tolist()):
+            here = stretch.states[place] - origin
+            self.x[k] += weight[place].T @ here
+            if residual is not None:
+                for c in range(part.shape[1]):
+                    self.xx[k, c] += (here * weight[place, :, c, None]).T @ here
+        if residual is not None:
+            self._add_residuals(at, weight, residual)
+
+    def _add_residuals(self, at: IntArray, weight: FloatArray, residual: FloatArray) -> None:
+        m, n, c = weight.shape
+        rows = weight.transpose(0, 2, 1).reshape(m * c, n)
+        for first in range(0, residual.shape[1], _GENES):
+            genes = slice(first, first + _GENES)
+            e = residual[:, genes].astype(np.float64)
+            self.e[at, :, genes] += (rows @ e).reshape(m, c, -1)
+            self.ee[at, :, genes] += (rows @ e**2).reshape(m, c, -1)
+
+    def scaled(self, share: FloatArray) -> Self:
+        """The same for a share of the population at each time, `(T,)`, that all cells stand for."""
+        factor = np.divide(share, self.total, out=np.zeros_like(share), where=self.total > 0)
+
+        def times(values: FloatArray, factor: FloatArray) -> FloatArray:
+            return values * factor.reshape(-1, *[1] * (values.ndim - 1))
+
+        return type(self)(
+            share,
+            times(self.weight, factor),
+            times(self.square, factor**2),
+            *(times(v, factor) for v in (self.off, self.x, self.xx, self.e, self.ee)),
+        )
+
+    def __add__(self, other: Sums) -> Sums:
+        """Sums over the cells of both."""
+        return Sums(
+            *(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__)
+        )

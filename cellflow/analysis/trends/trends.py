@@ -1,0 +1,173 @@
+"""Expression over time: means over paths, their spread, and what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from cellflow.analysis.trends.sums import Sums
+from cellflow.core._typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from cellflow.analysis.trends.paths import Stretch
+    from cellflow.core.decoder import Decoder
+    from cellflow.core.population import Snapshots
+
+__all__ = ["Parts", "Trends", "measured", "residuals", "trends"]
+
+#: Part of each cell in each trend, from 0 to 1, of some rows with some contexts:
+#: `(rows, context) -> (n, c)`.
+Parts: TypeAlias = "Callable[[IntArray, FloatArray | None], FloatArray]"
+
+
+@dataclass(frozen=True, eq=False)
+class Trends:
+    """Trends of genes.
+
+    Parameters
+    ----------
+    mean
+        Mean expression, decoded from the states, shape `(c, T, g)`; NaN where no mass is.
+    sd
+        Standard deviation between single cells, shape `(c, T, g)`; None where it was not asked for.
+    share
+        Share of the population that each trend is of, shape `(c, T)`.
+    n_eff
+        Effective number of cells, shape `(c, T)`.
+    off
+        Share of the trend's mass that leads to where no cell was measured, shape `(c, T)`.
+    """
+
+    mean: FloatArray
+    sd: FloatArray | None
+    share: FloatArray
+    n_eff: FloatArray
+    off: FloatArray
+
+
+def trends(
+    paths: Iterable[Stretch],
+    n_times: int,
+    parts: Parts,
+    decoder: Decoder,
+    residual: FloatArray | None = None,
+) -> Trends:
+    r"""Mean expression over paths at each time, and its spread between cells.
+
+    With the masses :math:`m_i(t)` of the paths, and the part :math:`p_i` of each in a trend (the
+    probability of a fate, say), a trend is the mean of the decoded expression with the weights
+    :math:`m_i(t)\, p_i`. The variance between single cells is that of the decoded states, plus that
+    of the residuals of the same cells, with the same weights.
+
+    Parameters
+    ----------
+    paths
+        See `stretches`.
+    n_times
+        Times of the grid.
+    parts
+        Part of cells in each trend.
+    decoder
+        Of the genes.
+    residual
+        Of the decoder, for all cells by their rows, shape `(n, g)`; see `residuals`. None where no
+        standard deviations are asked for.
+
+    References
+    ----------
+    Kish, Survey Sampling, 1965 (the effective number of cells).
+    """
+    sums: dict[int, Sums] = {}
+    share: dict[int, FloatArray] = {}
+    origin = None
+    for stretch in paths:
+        part = parts(stretch.rows, stretch.context)
+        origin = stretch.x.mean(axis=0) if origin is None else origin
+        if stretch.source not in sums:
+            n_genes = 0 if residual is None else residual.shape[1]
+            sums[stretch.source] = Sums.zeros(n_times, part.shape[1], len(origin), n_genes)
+            share[stretch.source] = np.zeros(n_times)
+            share[stretch.source][stretch.at] = stretch.share
+        own = None if residual is None else residual[stretch.rows]
+        sums[stretch.source].add(stretch, part, own, origin)
+    whole = reduce(add, (sums[k].scaled(share[k]) for k in sums))
+    return _made(whole, np.asarray(origin), decoder, spread=residual is not None)
+
+
+def _made(sums: Sums, origin: FloatArray, decoder: Decoder, *, spread: bool) -> Trends:
+    """Means and variances from sums."""
+    weight = sums.weight
+
+    def mean(values: FloatArray) -> FloatArray:
+        """Of a sum over masses, with the trend first; NaN without mass."""
+        total = weight.reshape(*weight.shape, *[1] * (values.ndim - 2))
+        empty = np.full_like(values, np.nan)
+        return np.divide(values, total, out=empty, where=total > 0).swapaxes(0, 1)
+
+    x = mean(sums.x)
+    sd = None
+    if spread:
+        covariance = mean(sums.xx) - x[..., None] * x[..., None, :]
+        variance = mean(sums.ee) - mean(sums.e) ** 2 + _decoded_variance(covariance, decoder)
+        sd = np.sqrt(np.maximum(variance, 0.0))
+    n_eff = np.zeros_like(weight)
+    np.divide(weight**2, sums.square, out=n_eff, where=weight > 0)
+    share = np.zeros_like(weight)
+    np.divide(weight, sums.total[:, None], out=share, where=sums.total[:, None] > 0)
+    decoded = decoder.mean + (x + origin) @ decoder.loadings.T
+    return Trends(decoded, sd, share.T, n_eff.T, np.nan_to_num(mean(sums.off)))
+
+
+def _decoded_variance(covariance: FloatArray, decoder: Decoder) -> FloatArray:
+    r"""Variances :math:`W_g^T S W_g` of genes, `(c, T, g)`, from covariances `(c, T, d, d)`."""
+    found = np.empty((*covariance.shape[:2], len(decoder.genes)))
+    for place in np.ndindex(*covariance.shape[:2]):
+        found[place] = ((decoder.loadings @ covariance[place]) * decoder.loadings).sum(axis=1)
+    return found
+
+
+def residuals(x: FloatArray, expression: FloatArray, decoder: Decoder) -> FloatArray:
+    """What the decoder leaves of the expression of cells, float32, shape `(n, g)`.
+
+    Each gene's are scaled to the size that they have on cells kept out of the regression, by the
+    held-out R2; they are not made smaller.
+
+    Parameters
+    ----------
+    x
+        Positions, shape `(n, d)`.
+    expression
+        Shape `(n, g)`.
+    decoder
+        Of these genes.
+    """
+    found = (expression - decoder.positions(x)).astype(np.float32)
+    if decoder.gene_r2 is None:
+        return found
+    kept_out = (1.0 - decoder.gene_r2) * np.var(expression, axis=0, dtype=np.float64)
+    own = np.mean(np.square(found, dtype=np.float64), axis=0)
+    ratio = np.divide(kept_out, own, out=np.ones_like(own), where=own > 0)
+    return np.asarray(found * np.sqrt(np.maximum(ratio, 1.0)), dtype=np.float32)
+
+
+def measured(
+    snapshots: Snapshots, grid: FloatArray, parts: Parts, expression: FloatArray
+) -> FloatArray:
+    """Weighted mean of the measured cells at the times of snapshots, `(c, T, g)`; else NaN."""
+    found = None
+    for population in snapshots.populations:
+        part = parts(population.index, population.context) * population.weight[:, None]
+        if found is None:
+            found = np.full((part.shape[1], len(grid), expression.shape[1]), np.nan)
+        total = part.sum(axis=0)
+        sums = part.T @ np.asarray(expression[population.index], dtype=np.float64)
+        mean = np.divide(
+            sums, total[:, None], out=np.full_like(sums, np.nan), where=total[:, None] > 0
+        )
+        found[:, grid == population.time] = mean[:, None]
+    return np.asarray(found)

@@ -1,0 +1,117 @@
+"""Trends of genes as tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.read import require_anndata
+from cellflow.adapter.record import record_of
+from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import shown
+from cellflow.core._settings import guarded
+from cellflow.errors import InputError, MissingKeyError, closest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["trends"]
+
+#: Tables there are, and their entries in the record.
+_TABLES = {"trends": "table", "differences": "differences", "parting": "parting"}
+
+
+@guarded
+def trends(
+    adata: AnnData,
+    *,
+    table: Literal["trends", "differences", "parting"] = "trends",
+    key: str = DEFAULT,
+) -> pd.DataFrame:
+    """Return the trends of genes that `cf.tl.trends` wrote, how they differ, or when they part.
+
+    Parameters
+    ----------
+    adata
+        Cells with trends.
+    table
+        `"trends"`; `"differences"` between fates, groups or conditions at each time; or
+        `"parting"`, the times from which they differ.
+    key
+        `key_added` of the fit.
+
+    Returns
+    -------
+    Of trends, one row for each gene, fate, group, condition and time, with the columns
+
+    - `gene`, `fate`, `group`, `condition` (`"all"` where cells are not divided), `time`;
+    - `mean`: mean expression; `se`, `low`, `high`: its standard error and interval by an ensemble,
+      NaN of a single flow;
+    - `sd`: standard deviation between single cells: that of the decoded paths and that of the
+      decoder's residuals, as large as on cells kept out of it;
+    - `measured`: at the times of snapshots, the mean of the measured expression of the same cells,
+      with the same weights; else NaN. With both `start` and `groupby`, it is NaN at other times
+      than the start;
+    - `share`: share of the population at that time;
+    - `n_eff`: effective number of cells; `off_data`: share of the mass whose paths lead to where no
+      cell was measured; `supported`: whether both allow a value, else it is NaN;
+    - `r2`: share of the gene's variance that is decoded, on held-out cells.
+
+    Of differences, one row for each pair, gene and time: `gene`; `by`, what the pair differs in
+    (`"fate"`, `"group"` or `"condition"`), `a` and `b`; the other two of `fate`, `group` and
+    `condition`, which both share; `time`, `difference` (`a` less `b`), `se`, `low`, `high`,
+    `supported`. Errors are of the differences within members.
+
+    Of parting, one row for each pair and gene: the same names, and
+
+    - `time`: the first time from which the interval of the difference excludes zero up to the last
+      time with support; NaN where there is none, and of a single flow, which has no intervals.
+      Times are tested from the last to the first, which keeps the level over all times of one
+      gene; it is not corrected for the number of genes;
+    - `low`, `high`: interval of that time, by the members; NaN where some member shows no parting;
+    - `last_time`, `last_difference`: the last time with support, and the difference there.
+
+    `.attrs["words"]` says what was computed.
+
+    Raises
+    ------
+    MissingKeyError
+        No fit under this key, no trends, or one trend only, which differs from none.
+    InputError
+        No such table.
+
+    See Also
+    --------
+    cellflow.tl.trends
+
+    Examples
+    --------
+    >>> cf.tl.trends(adata, ["GATA1"], fate=["Ery", "Mono"])  # doctest: +SKIP
+    >>> cf.get.trends(adata, table="parting")  # doctest: +SKIP
+    """
+    check_arguments(trends, locals())
+    require_anndata(adata)
+    if table not in _TABLES:
+        known = list(_TABLES)
+        msg = f"table={shown(table)}; expected one of {known}{closest(table, known)}."
+        raise InputError(msg)
+    keys = Keys(key)
+    record = record_of(adata, keys)
+    if "trends" not in record:
+        msg = (
+            f"adata has no trends of the fit in adata.uns[{key!r}]. Expected: call"
+            f" cf.tl.trends(adata, genes{keys.argument})."
+        )
+        raise MissingKeyError(msg)
+    about = record["trends"]
+    if _TABLES[table] not in about:
+        msg = (
+            f"table={table!r}, but adata.uns[{key!r}]['trends'] has one trend of each gene."
+            " Expected several to compare: call cf.tl.trends with several fates, groups or"
+            " conditions."
+        )
+        raise MissingKeyError(msg)
+    found: pd.DataFrame = about[_TABLES[table]].copy()
+    found.attrs["words"] = str(about["words"])
+    return found
