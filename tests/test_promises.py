@@ -94,8 +94,8 @@ def everything_but_densities(adata):
         cf.tl.translate(halves, "half", source=0, target=1, method=QUICK),
     ]
     results += [cf.get.flow(adata), cf.get.velocity(adata, ["gene1"])]
-    return [*results, cf.get.calibration(calibrated), cf.get.drivers(calibrated)]
-    return [*results, cf.get.calibration(calibrated), cf.get.trends(adata)]
+    results += [cf.get.drivers(calibrated), cf.get.trends(adata)]
+    return [*results, cf.get.calibration(calibrated)]
 
 
 def with_clones(adata):
