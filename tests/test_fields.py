@@ -105,6 +105,7 @@ CALLS = {
         lambda a: cf.tl.predict(a, time=30.0),
         lambda a: cf.tl.predict(a, time=30.0, n_obs=7, stochastic=True),
     ],
+    "pseudotime": [lambda a: cf.tl.pseudotime(a, n_times=3)],
     "pull": [lambda a: cf.tl.pull(a, [80], time=12.0)],
     "push": [lambda a: cf.tl.push(a, [3], time=12.0)],
     "refine": [lambda a: cf.tl.refine(a, a[:30].copy(), time=0.0, check=False)],

@@ -66,6 +66,7 @@ def everything_but_densities(adata):
     cf.tl.flow(adata, "hours", method=QUICK, score=True)
     cf.tl.velocity(adata, basis="umap")
     cf.tl.potential(adata)
+    cf.tl.pseudotime(adata, n_times=3)
     cf.tl.trajectories(adata, n_times=3)
     cf.tl.trajectories(adata, n_times=3, stochastic=True, n_rep=2)
     cf.tl.fates(adata, "hours", absorb=[12])
@@ -169,6 +170,7 @@ CALLS = {
     "tl.potential": cf.tl.potential,
     "tl.trends": lambda a, **kw: cf.tl.trends(a, **({"genes": ["gene1"], "n_times": 3} | kw)),
     "get.trends": cf.get.trends,
+    "tl.pseudotime": cf.tl.pseudotime,
     "tl.predict": lambda a, **kw: cf.tl.predict(a, **({"time": 30.0} | kw)),
     "tl.push": lambda a, **kw: cf.tl.push(a, **({"time": 48.0} | kw)),
     "tl.pull": lambda a, **kw: cf.tl.pull(a, **({"time": 0.0} | kw)),
@@ -255,6 +257,7 @@ AFTER_A_FIT = [
     "tl.drivers",
     "tl.log_density",
     "tl.potential",
+    "tl.pseudotime",
     "tl.velocity",
     "tl.trajectories",
     "tl.predict",
@@ -344,7 +347,7 @@ FAILURES = {
     ),
     "no such cell": (
         untouched,
-        ["tl.age", "tl.push", "tl.pull", "tl.simulate"],
+        ["tl.age", "tl.potential", "tl.pseudotime", "tl.push", "tl.pull", "tl.simulate"],
         {"cells": ["Cell1"]},
         "obs_names",
         "Cell1",

@@ -20,18 +20,10 @@ Kind: TypeAlias = Literal["fit", "densities", "benchmark", "choice", "clones"]
 
 #: Where an ensemble says how sure it is, beside its answers.
 _SURE = {
-    ("obsm", "fates_se"),
-    ("obsm", "fates_members"),
-    ("obsm", "fate_mass_members"),
-    ("obsm", "ancestors_se"),
-    ("obsm", "ancestors_members"),
-    ("obsm", "velocity_se"),
+    *(("obsm", f"{of}_se") for of in ("fates", "ancestors", "velocity", "state")),
+    *(("obsm", f"{of}_members") for of in ("fates", "fate_mass", "ancestors", "growth")),
+    *(("obs", f"{of}_se") for of in ("growth", "potential", "divergence")),
     ("obs", "velocity_confidence"),
-    ("obs", "growth_se"),
-    ("obs", "potential_se"),
-    ("obsm", "growth_members"),
-    ("obsm", "state_se"),
-    ("obs", "divergence_se"),
 }
 #: What describes the field at each cell.
 _FIELD = {("obs", "divergence"), ("obs", "curl")}
@@ -143,6 +135,12 @@ class Keys:
         return self.own("age")
 
     @property
+    def pseudotimes(self) -> tuple[str, ...]:
+        """`obs`: rank of the time of each cell; most likely time, its interval, uniqueness."""
+        parts = ("", "_mode", "_low", "_high", "_unique")
+        return tuple(self.own(f"pseudotime{part}") for part in parts)
+
+    @property
     def potential(self) -> str:
         """`obs`: potential of the velocity at each cell."""
         return self.own("potential")
@@ -243,8 +241,7 @@ class Keys:
             ("obs", self.log_density),
             ("obs", self.out_of_distribution),
             ("obs", self.out_of_distribution_p),
-            ("obs", self.age),
-            ("obs", self.potential),
+            *(("obs", name) for name in (self.age, self.potential, *self.pseudotimes)),
             *(("obs", name) for name in (self.growth, self.growth_low, self.growth_high)),
             ("obs", self.snapshot_log_density),
             ("obsm", self.trajectory),

@@ -1,4 +1,4 @@
-"""The time at which a cell would be typical."""
+"""The times at which a cell would be typical."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cellflow.core.population import Snapshots
     from cellflow.model.base import FittedDynamics
 
-__all__ = ["Course"]
+__all__ = ["Course", "Posterior"]
 
 #: States whose times a cell takes the mean of: 30 of each of the two snapshots that a time lies
 #: between.
@@ -82,6 +82,24 @@ class Course:
         the distance to the farthest of them, estimate :math:`p(t \mid x)`. A measured cell is not
         compared with itself, nor with the states that it was moved to. NaN where no state is left.
         """
+        kernel, rows = self._votes(x)
+        total = kernel.sum(axis=1)
+        found: FloatArray = np.full(len(kernel), np.nan)
+        np.divide((kernel * self.times[rows]).sum(axis=1), total, where=total > 0, out=found)
+        return found
+
+    def posterior(self, x: FloatArray) -> Posterior:
+        """How likely each time of the grid is given the position; see `typical_time`."""
+        grid, number = np.unique(self.times, return_inverse=True)
+        kernel, rows = self._votes(x)
+        votes = np.zeros((len(kernel), len(grid)))
+        np.add.at(votes, (np.arange(len(kernel))[:, None], number.reshape(-1)[rows]), kernel)
+        # The states of a time have its interval as their total weight.
+        density = votes / np.bincount(number.reshape(-1), self.weight)
+        return Posterior.of(grid, density)
+
+    def _votes(self, x: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Kernel weights and numbers of the states near each position, shape `(k, m)`."""
         x = np.asarray(x, dtype=np.float32)
         own = _own(self.measured, x)
         per_origin = int(np.bincount(self.origin).max())
@@ -93,11 +111,75 @@ class Course:
         distance = np.take_along_axis(distance, order, axis=1)
         width = np.where(np.isfinite(distance), distance, 0.0).max(axis=1, keepdims=True) / 2.0
         relative = distance / np.where(width > 0, width, 1.0)
-        kernel = np.exp(-0.5 * relative**2) * self.weight[rows]
-        total = kernel.sum(axis=1)
-        found: FloatArray = np.full(len(x), np.nan)
-        np.divide((kernel * self.times[rows]).sum(axis=1), total, where=total > 0, out=found)
-        return found
+        return np.exp(-0.5 * relative**2) * self.weight[rows], rows
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    r"""How likely times are given the positions of cells, before anything else is known.
+
+    Every instant of the course is equally likely beforehand, so that :math:`p(t \mid x)` is
+    proportional to the density :math:`p_t(x)` of the population at the position.
+
+    Parameters
+    ----------
+    times
+        The grid, increasing, shape `(T,)`.
+    density
+        :math:`p(t \mid x)`, of integral one over time, shape `(k, T)`; NaN for a cell that nothing
+        is near to.
+    """
+
+    times: FloatArray
+    density: FloatArray
+
+    @classmethod
+    def of(cls, times: FloatArray, density: FloatArray) -> Posterior:
+        """Normalise densities `(k, T)` over time."""
+        total = (density * _intervals(times)).sum(axis=1, keepdims=True)
+        normal: FloatArray = np.full(density.shape, np.nan)
+        np.divide(density, total, where=total > 0, out=normal)
+        return cls(times, normal)
+
+    @property
+    def known(self) -> np.ndarray:
+        """Cells that some state is near to, shape `(k,)`."""
+        return np.asarray(np.isfinite(self.density).all(axis=1))
+
+    def most_likely(self) -> FloatArray:
+        r"""The time of the grid with the largest density, :math:`\arg\max_t p_t(x)`, `(k,)`."""
+        best = self.times[np.argmax(np.nan_to_num(self.density), axis=1)]
+        return np.where(self.known, best, np.nan)
+
+    def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
+        """Ends of the central interval of a level, extended to the most likely time, `(k,)`."""
+        mass = np.nan_to_num(self.density) * _intervals(self.times)
+        below = np.pad(np.cumsum(mass, axis=1), ((0, 0), (1, 0)))
+        between = 0.5 * (self.times[1:] + self.times[:-1])
+        ends = np.concatenate([self.times[:1], between, self.times[-1:]])
+        shares = np.array([0.5 - level / 2, 0.5 + level / 2])
+        low, high = np.array([np.interp(shares, row, ends) for row in below]).T
+        # Of a cell of the first time, the central interval would begin after it.
+        likely = self.most_likely()
+        return np.minimum(low, likely), np.maximum(high, likely)
+
+    def uniqueness(self) -> FloatArray:
+        r"""How well the position tells the time, from 0 (not at all) to 1 (exactly), `(k,)`.
+
+        :math:`1 - e^{H} / T` with the entropy :math:`H = -\int p(t \mid x) \log p(t \mid x)\, dt`
+        and the length :math:`T` of the course: :math:`e^{H}` is the length of time that the cell
+        may be of.
+        """
+        length = self.times[-1] - self.times[0]
+        mass = self.density * _intervals(self.times)
+        logs = np.log(np.where(self.density > 0, self.density, 1.0))
+        return np.asarray(1.0 - np.exp(-(mass * logs).sum(axis=1)) / length)
+
+
+def _intervals(times: FloatArray) -> FloatArray:
+    """Length of the time that is nearest to each of the grid, shape `(T,)`."""
+    gaps = np.pad(np.diff(times), 1)
+    return np.asarray(0.5 * (gaps[1:] + gaps[:-1]))
 
 
 def _states(

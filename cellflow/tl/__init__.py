@@ -16,6 +16,7 @@ from cellflow.tl._jacobian import jacobian
 from cellflow.tl._log_density import log_density
 from cellflow.tl._potential import potential
 from cellflow.tl._predict import predict
+from cellflow.tl._pseudotime import pseudotime
 from cellflow.tl._push import pull, push
 from cellflow.tl._refine import refine
 from cellflow.tl._sample import sample
@@ -44,6 +45,7 @@ __all__ = [
     "log_density",
     "potential",
     "predict",
+    "pseudotime",
     "pull",
     "push",
     "refine",

@@ -10,25 +10,20 @@ import numpy as np
 from cellflow.adapter.fitted import read_fitted
 from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.places import require_free
-from cellflow.adapter.reference import reference_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.store import amended
 from cellflow.adapter.units import Time
 from cellflow.adapter.write import target_of, write
-from cellflow.analysis.age import Course
 from cellflow.core._arguments import check_arguments
 from cellflow.core._progress import is_shown
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.tl._times import time_grid
+from cellflow.tl._course import course_of, grid_of, parts_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = ["age"]
-
-#: Cells whose ages are computed together.
-_CHUNK = 2000
 
 
 @guarded
@@ -92,6 +87,10 @@ def age(
     IntegrationError
         A state that is not finite.
 
+    See Also
+    --------
+    cellflow.tl.pseudotime
+
     References
     ----------
     The estimate is a kernel regression: Nadaraya, On estimating regression, Theory of Probability &
@@ -109,16 +108,11 @@ def age(
     place = ("obs", fitted.keys.age)
     require_free(adata, fitted.keys, [place], overwrite=overwrite)
     rows = np.arange(adata.n_obs) if cells is None else cell_rows(adata, cells)
-    grid = time_grid(fitted, times, n_times, least=3)
-    if times is None:
-        grid = np.union1d(grid, fitted.flow.times)
-    fitted.observed.require(grid, "the density")
+    grid = grid_of(fitted, times, n_times)
     target = target_of(adata, copy=copy)
-    reference, _ = reference_cells(adata, fitted)
-    course = Course.of(fitted.flow, reference, grid)
+    course = course_of(adata, fitted, grid)
     ages = np.full(adata.n_obs, np.nan)
-    parts = np.array_split(rows, np.arange(_CHUNK, len(rows), _CHUNK))
-    for part in tqdm(parts, desc="age", unit="part", disable=not is_shown(progress)):
+    for part in tqdm(parts_of(rows), desc="age", unit="part", disable=not is_shown(progress)):
         ages[part] = course.typical_time(fitted.x[part])
     write(
         target,

@@ -114,3 +114,69 @@ def test_what_cannot_be_asked():
     conditional.n_context = 2
     with pytest.raises(InputError, match="conditional on 2 context features"):
         Course.of(conditional, snapshots, np.array([0.0, 1.0]))
+
+
+# The posterior of the time --------------------------------------------------------------------
+
+
+def test_the_most_likely_time_of_states_far_apart():
+    """Populations that do not overlap: every cell is of its own time, and of no other."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2)) + np.repeat([0.0, 50.0, 100.0], 100)[:, None]
+    time = np.repeat([0.0, 1.0, 5.0], 100)
+    course = Course.of(Still(), Snapshots.from_arrays(x, time), np.array([0.0, 1.0, 5.0]))
+    known = course.posterior(x + 1e-3)
+    np.testing.assert_array_equal(known.most_likely(), time)
+    low, high = known.interval(0.9)
+    assert (low <= time).all()
+    assert (time <= high).all()
+    # The length of the interval that is nearest to each time, of 5 in all.
+    length = np.repeat([0.5, 2.5, 2.0], 100)
+    np.testing.assert_allclose(known.uniqueness(), 1 - length / 5, atol=1e-9)
+    # Central intervals, which the first and the last time extend to their own side.
+    central = np.repeat([0.95, 0.9, 0.95], 100) * length
+    np.testing.assert_allclose(high - low, central, atol=1e-9)
+
+
+def test_where_nothing_moves_no_time_is_more_likely():
+    rng = np.random.default_rng(0)
+    snapshots = Snapshots.from_arrays(rng.normal(size=(2000, 2)), np.repeat([0.0, 4.0], 1000))
+    grid = np.linspace(0.0, 4.0, 5)
+    known = Course.of(Still(), snapshots, grid).posterior(rng.normal(size=(200, 2)))
+    assert known.uniqueness().mean() < 0.15
+    low, high = known.interval(0.8)
+    assert 2.9 < (high - low).mean() < 3.8
+
+
+def test_a_state_that_comes_twice_is_not_unique():
+    """Cells that return: two separate times, with everything between them unlikely."""
+    rng = np.random.default_rng(0)
+    places = np.array([0.0, 50.0, 0.0])
+    x = rng.normal(size=(300, 2)) + np.repeat(places, 100)[:, None]
+    grid = np.array([0.0, 1.0, 2.0])
+    course = Course.of(Still(), Snapshots.from_arrays(x, np.repeat(grid, 100)), grid)
+    known = course.posterior(rng.normal(size=(50, 2)))
+    low, high = known.interval(0.9)
+    assert (high - low).mean() > 1.5
+    assert known.density[:, 1].max() < 0.01
+
+
+def test_intervals_cover_the_true_time():
+    system = Bifurcation()
+    rng = np.random.default_rng(1)
+    snapshots = system.sample(300, [0.0, 1.0, 2.0, 3.0], rng)
+    asked = system.sample(10, np.sort(rng.uniform(0.0, 3.0, 40)), rng)
+    truth = np.repeat(asked.times, 10)
+    grid = np.union1d(np.linspace(0.0, 3.0, 11), snapshots.times)
+    x = np.concatenate([p.x for p in asked.populations])
+    low, high = Course.of(Truth(system), snapshots, grid).posterior(x).interval(0.9)
+    covered = ((low <= truth) & (truth <= high)).mean()
+    assert 0.84 < covered < 0.97
+
+
+def test_density_integrates_to_one_and_is_unknown_where_nothing_is_near():
+    grid = np.array([0.0, 1.0])
+    course = Course.of(Still(), Snapshots.from_arrays(np.zeros((1, 2)), np.zeros(1)), grid)
+    known = course.posterior(np.zeros((1, 2)))
+    for found in (known.most_likely(), *known.interval(0.9), known.uniqueness()):
+        assert np.isnan(found).all()
