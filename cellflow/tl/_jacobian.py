@@ -69,7 +69,7 @@ def jacobian(
       `by="derivative"`, have no direction for that reason. The regression compares cells of all
       times of a group, under the assumption that regulation is the same at all of them.
     - The velocity of a population that diffuses contains its spreading, which the drift of single
-      cells does not. The drift depends on the diffusion `sigma`, which is an assumption.
+      cells does not. The drift depends on the diffusion `sigma`.
 
     Parameters
     ----------
@@ -90,7 +90,9 @@ def jacobian(
     groupby
         Column of `obs` with groups of cells to average over, each by itself; all cells by default.
     sigma
-        Diffusion of the drift per square root of time, in model coordinates; see `cf.tl.velocity`.
+        Diffusion of the drift per square root of time, in model coordinates. By default that with
+        which the drift depends least on time, zero where no spreading is found: regulation is the
+        same at all times, but the spreading of a population is not.
     response
         What changes with a regulator: `"covariance"`, the mean difference between cells of the
         group that differ in it; `"alone"`, the regulator, while other genes stay as they are as far
@@ -134,19 +136,21 @@ def jacobian(
 
     Notes
     -----
-    Cells without a time are left out. On simulated circuits of 3 to 10 genes, the regression of the
-    drift recovers regulation with an area under the precision-recall curve of .86 to 1, mean
-    derivatives of the velocity with .56 to 1 (.66 of ten genes), of the drift with .56 to 1 (.72),
-    the regression of the velocity with .48 to .95 (.64), and correlation of genes with .38 to 1
-    (.38). Signs of true regulators were right in all. The result hardly depends on
-    `sigma` within a factor of two; with a fifth of it, it is that of the velocity.
+    Cells without a time are left out. With at least four times, the regression has a linear trend
+    in time, so that what follows the time alone is no regulator.
+
+    On seven simulated circuits of 3 to 10 genes, the area under the precision-recall curve of the
+    regulation was .95 on average by regression of the drift, .83 of the velocity, and by mean
+    derivatives .78 and .72; with the diffusion that `cf.tl.velocity` assumes, .89. The estimated
+    `sigma` was .70 to .96 of the true one. All signs of true regulators were right.
 
     References
     ----------
-    Stein, Estimation of the mean of a multivariate normal distribution, Annals of Statistics 1981;
-    Matsumoto et al., SCODE, Bioinformatics 2017 (regression of rates on expression); Qiu et al.,
-    Mapping transcriptomic vector fields of single cells, Cell 2022 (Jacobians of velocity fields);
-    Weinreb et al., Fundamental limits on dynamic inference from single-cell snapshots, PNAS 2018.
+    Guan et al., Identifying drift, diffusion, and causal structure from temporal snapshots, 2024,
+    arXiv 2410.22729 (what populations that are not at rest determine); Matsumoto et al., SCODE,
+    Bioinformatics 2017 (regression of rates on expression); Qiu et al., Mapping transcriptomic
+    vector fields of single cells, Cell 2022 (Jacobians of velocity fields); Weinreb et al.,
+    Fundamental limits on dynamic inference from single-cell snapshots, PNAS 2018.
 
     Examples
     --------

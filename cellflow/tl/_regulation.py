@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from cellflow.adapter.fitted import Fitted
 from cellflow.adapter.genes import gene_values
 from cellflow.analysis.comparison.resampling import adjusted
-from cellflow.analysis.genes.regulation import By, Cells, Quantity, derivatives
+from cellflow.analysis.genes.regulation import By, Cells, Quantity, derivatives, diffusion
 from cellflow.analysis.genes.response import Kind, covariance_of, kinds_of, responses
 from cellflow.analysis.members import spread_of
 from cellflow.core._spread import Spread
@@ -72,8 +72,7 @@ def regulation_of(
 ) -> dict[str, Any]:
     """The table, the words about it, and what was chosen."""
     names, cells = _grouped(adata, fitted, asked)
-    of = _quantity(adata, fitted, cells, asked)
-    sigma = (fitted.flow.sigma if asked.sigma is None else asked.sigma) if of == "drift" else None
+    of = _quantity(fitted, cells, asked)
     regulators = _decoder(sources)
     every = cast("Decoder", fitted.flow.decoder).loadings
     changes = [
@@ -91,7 +90,7 @@ def regulation_of(
 
     def ask(flow: FittedDynamics) -> FloatArray:
         known = cast("Derivatives", flow)  # of a fit, every member is a Flow
-        return to_genes(derivatives(known, cells, of, asked.by, sigma=sigma))
+        return to_genes(derivatives(known, cells, of, asked.by, sigma=asked.sigma))
 
     values = ask(fitted.flow)
     kinds = kinds_of(regulators.loadings, every, asked.response)
@@ -100,7 +99,10 @@ def regulation_of(
     labels = [_GROWTH] if ends is None else _decoder(ends).genes.tolist()
     counts = [len(cells.rows(g)) for g in range(cells.n_groups)]
     table = _named(table, names, regulators.genes.tolist(), labels, kinds, counts)
-    words = _words(fitted, cells, of, asked, kinds, sigma)
+    sigma = asked.sigma
+    if of == "drift" and sigma is None:
+        sigma = diffusion(fitted.flow, cells)
+    words = _words(cells, of, asked, kinds, sigma)
     return {"table": table, "words": words, "of": of, "by": asked.by, "sigma": sigma}
 
 
@@ -128,7 +130,7 @@ def _grouped(adata: AnnData, fitted: Fitted, asked: Asked) -> tuple[list[str], C
     number = {name: g for g, name in enumerate(kept)}
     group = np.array([number.get(name, -1) for name in of_cells])
     cells = Cells(fitted.x, fitted.times, weight, group, len(kept), read.context)
-    return kept, cells
+    return kept, replace(cells, are_whole=_are_whole(adata, fitted, cells))
 
 
 def _say_small(small: dict[str, int], least: int, asked: Asked, *, any_left: bool) -> None:
@@ -145,7 +147,7 @@ def _say_small(small: dict[str, int], least: int, asked: Asked, *, any_left: boo
     warn(f"{msg} They are left out. {remedy}", InputWarning)
 
 
-def _quantity(adata: AnnData, fitted: Fitted, cells: Cells, asked: Asked) -> Quantity:
+def _quantity(fitted: Fitted, cells: Cells, asked: Asked) -> Quantity:
     """What the derivative is of."""
     if asked.sigma is not None and asked.of in {"velocity", "growth"}:
         msg = (
@@ -155,30 +157,35 @@ def _quantity(adata: AnnData, fitted: Fitted, cells: Cells, asked: Asked) -> Qua
         raise InputError(msg)
     if asked.of in {"velocity", "growth"}:
         return cast("Quantity", asked.of)
+    spreads = asked.sigma is not None or len(np.unique(cells.times[cells.weight > 0])) > 1
     has_score = "score" in fitted.flow.heads
-    if has_score or (asked.by == "regression" and _are_whole(adata, fitted, cells)):
+    if spreads and (has_score or (asked.by == "regression" and cells.are_whole)):
         return "drift"
     if asked.of == "auto" and asked.sigma is None:
         return "velocity"
+    if not spreads:
+        msg = (
+            "of='drift' of cells of a single time, which do not show how a population spreads."
+            " Expected cells of several times, or sigma=, the diffusion in model coordinates."
+        )
+        raise InputError(msg)
     msg = (
         f"of={asked.of!r} with a drift, but the fit in adata.uns[{fitted.keys.uns!r}] has no score."
         " Without one, the drift needs by='regression' over whole snapshots: all cells of the fit,"
-        " and groups that divide no time. Expected a fit with score=True, or of='velocity'."
+        " more of each time than dimensions, and groups that divide no time. Expected a fit with"
+        " score=True, or of='velocity'."
     )
     raise InputError(msg)
 
 
 def _are_whole(adata: AnnData, fitted: Fitted, cells: Cells) -> bool:
-    """Whether each group consists of whole snapshots, of one condition or all."""
+    """Whether the cells are whole snapshots, large enough, and each in one group."""
     if int(fitted.params.get("n_obs", -1)) != adata.n_obs:
         return False
-    used = cells.weight > 0
-    columns = [cells.times[used, None]]
-    if cells.context is not None:
-        columns.append(cells.context[used])
-    snapshots = np.unique(np.hstack(columns), axis=0, return_inverse=True)[1].reshape(-1)
-    both = np.unique(np.column_stack([snapshots, cells.group[used]]), axis=0)
-    return bool(len(both) == snapshots.max() + 1)
+    return all(
+        len(rows) > fitted.x.shape[1] + 1 and len(np.unique(cells.group[rows])) == 1
+        for rows in cells.snapshots
+    )
 
 
 def _scale(adata: AnnData, fitted: Fitted, sources: Genes, ends: Genes | None) -> FloatArray:
@@ -233,18 +240,19 @@ def _named(
     return named[[*first, *table.columns, "response", "n_cells"]]
 
 
-def _words(
-    fitted: Fitted, cells: Cells, of: Quantity, asked: Asked, kinds: np.ndarray, sigma: float | None
-) -> str:
+def _words(cells: Cells, of: Quantity, asked: Asked, kinds: np.ndarray, sigma: float | None) -> str:
     """What was computed, in sentences."""
     named = {"drift": "the drift of single cells", "velocity": "the velocity of the population"}
     what = named.get(of, "the growth rate")
     how = "regression on the state" if asked.by == "regression" else "mean derivative"
     words = [f"Of {what}, by {how}, per unit of expression of each regulator."]
-    if sigma is not None:
-        source = "its score" if "score" in fitted.flow.heads else "integration by parts"
+    if of == "drift":
+        source = "as given" if asked.sigma is not None else "with which it depends least on time"
+        is_normal = cells.are_whole and asked.by == "regression"
+        score = "the score of normal populations" if is_normal else "the score of the fit"
         words.append(
-            f"The drift is by {source}, with sigma={sigma:g} in model coordinates, an assumption."
+            f"The drift is that of a diffusion of {sigma:.3g} in model coordinates, {source}, by"
+            f" {score}."
         )
     together = int((kinds == "covariance").sum())
     if together:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cellflow import recipes
-from cellflow.analysis.genes.regulation import Cells, derivatives
+from cellflow.analysis.genes.regulation import Cells, derivatives, diffusion
 from cellflow.analysis.rotation import rotation
 from cellflow.core.population import Population, Snapshots
 from cellflow.fields.dynamics import Dynamics
@@ -102,8 +102,6 @@ def test_the_drift_adds_the_diffusion_times_the_score(base, cells, by):
     half = 0.5 * (0.4 * flow.frame.scale) ** 2
     found = derivatives(flow, cells, "drift", by, sigma=0.4)
     np.testing.assert_allclose(found, np.stack([MATRIX + half[:, None] * score] * 2), atol=1e-4)
-    own = derivatives(flow, cells, "drift", by)
-    np.testing.assert_allclose(own, derivatives(flow, cells, "drift", by, sigma=SIGMA))
 
 
 def test_without_a_score_the_drift_of_whole_snapshots_is_that_of_the_exact_score(base):
@@ -120,8 +118,94 @@ def test_without_a_score_the_drift_of_whole_snapshots_is_that_of_the_exact_score
     drift = x @ MATRIX.T + half * score
     centred = x - x.mean(axis=0)
     expected = drift.T @ centred @ np.linalg.inv(centred.T @ centred)
-    found = derivatives(flow, cells_of(x, times), "drift", "regression")[0]
+    cells = replace(cells_of(x, times), are_whole=True)
+    found = derivatives(flow, cells, "drift", "regression", sigma=SIGMA)[0]
     np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
+
+
+class Diffusing(nn.Module):
+    """Velocity of a normal population that follows `dX = A X dt + sigma dW`."""
+
+    def __init__(self, means, covariances):
+        super().__init__()
+        inverse = np.linalg.inv(covariances)
+        self.means = nn.Parameter(torch.as_tensor(means, dtype=torch.float32))
+        self.inverse = nn.Parameter(torch.as_tensor(inverse, dtype=torch.float32))
+
+    def forward(self, t, x):
+        at = torch.as_tensor(t).long()
+        off = torch.einsum("nij,nj->ni", self.inverse[at], x - self.means[at])
+        return x @ torch.as_tensor(MATRIX, dtype=x.dtype).T + 0.5 * SIGMA**2 * off
+
+
+def diffused(n_times):
+    """Cells with the exact mean and covariance of a linear diffusion at each time."""
+    from scipy.linalg import expm
+
+    rng = np.random.default_rng(9)
+    step = 0.001
+    moved = expm(step * MATRIX)
+    mean = np.array([1.0, -1.0, 0.5])
+    covariance = np.diag([0.05, 0.2, 0.1])
+    means, covariances, x = [], [], []
+    for _ in range(n_times):
+        z = rng.normal(size=(60, 3))
+        z = z - z.mean(axis=0)
+        root = np.linalg.cholesky(z.T @ z / 60)
+        x.append(mean + z @ np.linalg.inv(root).T @ np.linalg.cholesky(covariance).T)
+        means.append(mean)
+        covariances.append(covariance)
+        for _ in range(1000):
+            mean = moved @ mean
+            covariance = moved @ (covariance + step * SIGMA**2 * np.eye(3)) @ moved.T
+    times = np.repeat(np.arange(float(n_times)), 60)
+    return np.concatenate(x), times, Diffusing(np.array(means), np.array(covariances))
+
+
+@pytest.mark.parametrize("n_times", [2, 3, 5])
+def test_a_linear_diffusion_is_found_with_its_sigma(base, n_times):
+    """Its drift is the same at all times; the spreading that the velocity has is not."""
+    x, times, network = diffused(n_times)
+    frame = replace(base.frame, shift=np.zeros(3), scale=np.ones(3))
+    flow = replace(base, frame=frame, dynamics=Dynamics(network))
+    cells = replace(cells_of(x, times), are_whole=True)
+    assert diffusion(flow, cells) == pytest.approx(SIGMA, rel=1e-3)
+    drift = derivatives(flow, cells, "drift", "regression")[0]
+    np.testing.assert_allclose(drift, MATRIX, atol=3e-3)
+    velocity = derivatives(flow, cells, "velocity", "regression")[0]
+    assert np.abs(velocity - MATRIX).max() > 0.1
+    scaled = replace(frame, scale=np.full(3, 2.0))
+    other = replace(base, frame=scaled, dynamics=Dynamics(Scaled(network)))
+    assert diffusion(other, cells) == pytest.approx(SIGMA / 2.0, rel=1e-3)
+
+
+class Scaled(nn.Module):
+    """A field in coordinates half as large."""
+
+    def __init__(self, field):
+        super().__init__()
+        self.field = field
+
+    def forward(self, t, x):
+        return self.field(t, 2.0 * x) / 2.0
+
+
+def test_without_spreading_there_is_no_diffusion(base, cells):
+    whole = replace(cells, are_whole=True)
+    assert diffusion(flow_of(base), whole) == pytest.approx(0.0, abs=2e-3)
+    one = replace(whole, times=np.zeros(300))
+    assert diffusion(flow_of(base), one) == 0.0
+
+
+def test_a_trend_in_time_is_no_regulation(base):
+    """With four times and more, velocities that only rise with time depend on no gene."""
+    x, times, _ = diffused(5)
+    flow = flow_of(base, drift=1.0)
+    found = derivatives(flow, cells_of(x, times), "velocity", "regression")[0]
+    np.testing.assert_allclose(found, MATRIX, atol=1e-4)
+    late = cells_of(x[times > 1], times[times > 1])
+    found = derivatives(flow, late, "velocity", "regression")[0]
+    assert np.abs(found - MATRIX).max() > 0.1
 
 
 def test_both_averages_agree_for_a_curved_field_of_a_normal_population(base):

@@ -112,6 +112,10 @@ def test_the_drift_takes_the_spreading_away(linear):
     assert (record["of"], record["sigma"]) == ("drift", 0.5)
     expected = velocity.to_numpy() - 0.125 * np.linalg.inv(np.cov(linear.X.T, bias=True))
     np.testing.assert_allclose(cf.get.jacobian(linear, wide=True), expected, rtol=1e-4, atol=1e-5)
+    cf.tl.jacobian(linear, GENES)
+    record = linear.uns["cellflow"]["jacobian"]
+    assert record["of"] == "drift"
+    assert 0.0 <= record["sigma"] < 0.1
     cf.tl.jacobian(linear, GENES, groupby="day")
     assert linear.uns["cellflow"]["jacobian"]["of"] == "drift"
     cf.tl.jacobian(linear, GENES, groupby="kind")
@@ -172,21 +176,19 @@ def test_the_drift_of_a_score_is_for_any_group_and_derivative(fitted_as):
     for by in ("regression", "derivative"):
         cf.tl.jacobian(adata, ["gene1"], groupby="half", by=by)
         assert adata.uns["cellflow"]["jacobian"]["of"] == "drift"
-    assert "its score" in adata.uns["cellflow"]["jacobian"]["words"]
+    assert "by the score of the fit" in adata.uns["cellflow"]["jacobian"]["words"]
 
 
 def test_conditions_enter_with_their_cells(fitted_as):
     adata = fitted_as("conditions")
     cf.tl.jacobian(adata, ["gene1"], groupby="drug")
     assert adata.uns["cellflow"]["jacobian"]["of"] == "drift"
-    found = cf.get.jacobian(adata).set_index("group")["value"]
     some = adata[adata.obs["drug"] == "some"].copy()
     cf.tl.jacobian(some, ["gene1"], of="velocity")
     cf.tl.jacobian(adata, ["gene1"], of="velocity", groupby="drug")
     again = cf.get.jacobian(adata).set_index("group")["value"]
     assert again["some"] == pytest.approx(cf.get.jacobian(some)["value"][0], rel=1e-6)
     assert not np.isclose(again["some"], again["none"])
-    assert (found < again).all()
 
 
 @pytest.mark.parametrize(
