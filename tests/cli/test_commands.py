@@ -284,6 +284,24 @@ def test_drivers_prints_the_first_genes_and_writes_all(
     assert "in all cells of the times 0 (" in capsys.readouterr().out
 
 
+def test_trends_prints_them_at_the_snapshots_and_when_they_part(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.h5ad"
+    asked = ["trends", files / "moves.h5ad", "--genes", "gene3", "gene1", "--key", "mine"]
+    asked += ["--n-times", 5, "--min-cells", 5]
+    assert run(*asked, "--condition", "a", "b", "--out", out, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    table = cf.get.trends(ad.read_h5ad(out), key="mine")
+    assert [row["condition"] for row in said["table"]] == table["condition"].tolist()
+    np.testing.assert_allclose([row["mean"] for row in said["table"]], table["mean"], atol=1e-5)
+    assert [row["gene"] for row in said["parting"]] == ["gene3", "gene1"]
+    assert run(*asked, "--condition", "drug=b") == 0
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^ *gene[13] ", printed, re.MULTILINE)) == 6
+    assert "A single flow has no standard errors" in printed
+
+
 def test_compare_prints_the_effects_and_says_by_what(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
