@@ -83,7 +83,8 @@ def jacobian(
         `"drift"`: of the mean motion of single cells (see `cf.tl.velocity`), of a fit with a score,
         or without one by regression, if groups are of whole snapshots. `"velocity"`: of the
         population. `"auto"`: the drift where it can be had, else the velocity. `"growth"`: of the
-        growth rate, which shows genes that drive division; of a fit with growth.
+        growth rate, which shows genes that drive division; of a fit with growth. Cells are compared
+        within snapshots, because rates are relative where sizes of populations are not known.
     by
         `"regression"`: slope of a linear regression on the state, over the cells of a group.
         `"derivative"`: mean of the exact derivatives of the networks at these cells.
@@ -97,7 +98,7 @@ def jacobian(
         What changes with a regulator: `"covariance"`, the mean difference between cells of the
         group that differ in it; `"alone"`, the regulator, while other genes stay as they are as far
         as the representation can; `"auto"`, `"alone"` for genes that it resolves (leverage of at
-        least 0.9), else `"covariance"`.
+        least 0.9), else `"covariance"`; for growth always `"covariance"`.
     level
         Of the intervals of an ensemble.
     extrapolate
@@ -142,7 +143,9 @@ def jacobian(
     On seven simulated circuits of 3 to 10 genes, the area under the precision-recall curve of the
     regulation was .95 on average by regression of the drift, .83 of the velocity, and by mean
     derivatives .78 and .72; with the diffusion that `cf.tl.velocity` assumes, .89. The estimated
-    `sigma` was .70 to .96 of the true one. All signs of true regulators were right.
+    `sigma` was .70 to .96 of the true one. All signs of true regulators were right. For the genes
+    that make cells divide it was .86 by the default, .37 with the response `"alone"` (.59 without
+    regard to snapshots), and .31 by mean derivatives, on seven circuits with one such gene each.
 
     References
     ----------

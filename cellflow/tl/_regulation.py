@@ -10,8 +10,15 @@ import numpy as np
 from cellflow.adapter.fitted import Fitted
 from cellflow.adapter.genes import gene_values
 from cellflow.analysis.comparison.resampling import adjusted
-from cellflow.analysis.genes.regulation import By, Cells, Quantity, derivatives, diffusion
-from cellflow.analysis.genes.response import Kind, covariance_of, kinds_of, responses
+from cellflow.analysis.genes.regulation import (
+    By,
+    Cells,
+    Quantity,
+    derivatives,
+    diffusion,
+    variation,
+)
+from cellflow.analysis.genes.response import Kind, kinds_of, responses
 from cellflow.analysis.members import spread_of
 from cellflow.core._spread import Spread
 from cellflow.core._typing import FloatArray
@@ -75,14 +82,17 @@ def regulation_of(
     of = _quantity(fitted, cells, asked)
     regulators = _decoder(sources)
     every = cast("Decoder", fitted.flow.decoder).loadings
+    kind: Kind = asked.response
+    if of == "growth" and kind == "auto":
+        kind = "covariance"
     changes = [
         responses(
             regulators.loadings,
-            kind=asked.response,
-            covariance=covariance_of(cells.x[cells.rows(g)], cells.weight[cells.rows(g)]),
+            kind=kind,
+            covariance=covariance,
             all_loadings=every,
         )
-        for g in range(cells.n_groups)
+        for covariance in variation(cells, of)
     ]
     to_genes = _Mapped(
         np.ones((1, 1)) if ends is None else _decoder(ends).loadings, np.stack(changes)
@@ -93,7 +103,7 @@ def regulation_of(
         return to_genes(derivatives(known, cells, of, asked.by, sigma=asked.sigma))
 
     values = ask(fitted.flow)
-    kinds = kinds_of(regulators.loadings, every, asked.response)
+    kinds = kinds_of(regulators.loadings, every, kind)
     scale = _scale(adata, fitted, sources, ends)
     table = _table(values, spread_of(fitted.flow, ask), scale, asked.level)
     labels = [_GROWTH] if ends is None else _decoder(ends).genes.tolist()

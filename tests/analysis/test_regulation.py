@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cellflow import recipes
-from cellflow.analysis.genes.regulation import Cells, derivatives, diffusion
+from cellflow.analysis.genes.regulation import Cells, derivatives, diffusion, variation
 from cellflow.analysis.rotation import rotation
 from cellflow.core.population import Population, Snapshots
 from cellflow.fields.dynamics import Dynamics
@@ -206,6 +206,28 @@ def test_a_trend_in_time_is_no_regulation(base):
     late = cells_of(x[times > 1], times[times > 1])
     found = derivatives(flow, late, "velocity", "regression")[0]
     assert np.abs(found - MATRIX).max() > 0.1
+
+
+def test_variation_is_around_the_trend_and_for_growth_within_snapshots():
+    x, times, _ = diffused(5)
+    cells = cells_of(x, times)
+    line = np.column_stack([np.ones(len(x)), times])
+    rest = x - line @ np.linalg.lstsq(line, x, rcond=None)[0]
+    np.testing.assert_allclose(variation(cells, "drift")[0], rest.T @ rest / len(x), atol=1e-9)
+    within = np.mean([np.cov(x[times == t].T, bias=True) for t in range(5)], axis=0)
+    np.testing.assert_allclose(variation(cells, "growth")[0], within, atol=1e-9)
+    early = cells_of(x[times < 3], times[times < 3])
+    whole = np.cov(early.x.T, bias=True)
+    np.testing.assert_allclose(variation(early, "drift")[0], whole, atol=1e-9)
+
+
+def test_growth_that_differs_between_snapshots_alone_depends_on_no_gene(base):
+    x, times, _ = diffused(3)
+    flow = flow_of(base, rate=0.0 * RATE)
+    heads = {"growth": Linear(np.zeros((1, 3)), drift=1.0)}
+    grown = Dynamics(flow.dynamics.velocity, heads=heads, along={"growth": "log_weight"})
+    found = derivatives(replace(flow, dynamics=grown), cells_of(x, times), "growth", "regression")
+    np.testing.assert_allclose(found, 0.0, atol=1e-6)
 
 
 def test_both_averages_agree_for_a_curved_field_of_a_normal_population(base):

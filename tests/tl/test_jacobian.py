@@ -85,11 +85,20 @@ def test_of_genes_that_are_coordinates_it_is_the_matrix(linear, by):
 def test_targets_are_the_regulators_by_default_and_growth_has_one(linear):
     cf.tl.jacobian(linear, GENES, of="velocity")
     np.testing.assert_allclose(cf.get.jacobian(linear, wide=True).T, MATRIX, atol=1e-5)
-    cf.tl.jacobian(linear, GENES, of="growth")
+    cf.tl.jacobian(linear, GENES, of="growth", response="alone")
     table = cf.get.jacobian(linear)
     assert set(table["target"]) == {"growth"}
     np.testing.assert_allclose(table["value"], [0.1, 0.0, -0.2], atol=1e-6)
     np.testing.assert_allclose(table["scaled"], table["value"] * linear.X.std(axis=0), rtol=1e-5)
+
+
+def test_growth_is_compared_within_snapshots(linear):
+    cf.tl.jacobian(linear, GENES, of="growth")
+    table = cf.get.jacobian(linear)
+    assert set(table["response"]) == {"covariance"}
+    x = linear.X - linear.to_df().groupby(linear.obs["day"].to_numpy()).transform("mean").to_numpy()
+    rate = x @ [0.1, 0.0, -0.2]
+    np.testing.assert_allclose(table["value"], x.T @ rate / (x**2).sum(axis=0), rtol=1e-4)
 
 
 def test_with_covariance_it_is_the_slope_on_the_regulator_alone(linear):

@@ -10,6 +10,9 @@ Transport pairs the cells of two snapshots without crossing, so at a fixed time 
 close to a gradient, and its Jacobian close to a symmetric matrix: it cannot tell a regulator from
 its target. How velocities change along the course of time can. The regression sees both.
 
+Rates of growth are regressed within snapshots, because where the sizes of populations are not known
+they are relative to the growth of the whole at each time.
+
 The velocity of a population that diffuses contains its spreading,
 :math:`v = b - \tfrac{\sigma^2}{2} \nabla \log p_t` with the drift :math:`b` of single cells. The
 drift is the same function of the state at all times, the spreading is not; that determines
@@ -36,7 +39,7 @@ from cellflow.core._typing import FloatArray, IntArray
 if TYPE_CHECKING:
     from cellflow.model.derivatives import Derivatives
 
-__all__ = ["By", "Cells", "Quantity", "derivatives", "diffusion"]
+__all__ = ["By", "Cells", "Quantity", "derivatives", "diffusion", "variation"]
 
 Quantity: TypeAlias = Literal["velocity", "drift", "growth"]
 By: TypeAlias = Literal["regression", "derivative"]
@@ -134,11 +137,30 @@ def derivatives(
         return mean
     if of == "growth":
         rate = flow.head("growth", cells.x, cells.times, context=cells.context)
-        return _slopes(rate[:, None], cells)
+        return _slopes(rate[:, None], cells, of)
     values = flow.velocity(cells.x, cells.times, context=cells.context)
     if of == "drift":
         values = values + half * _score(flow, cells)
-    return _slopes(values, cells)
+    return _slopes(values, cells, of)
+
+
+def variation(cells: Cells, of: Quantity) -> FloatArray:
+    """Covariance of the state among the cells that a regression compares, `(n_groups, d, d)`.
+
+    Of growth within snapshots; else around the trend in time, where there is one.
+    """
+    d = cells.x.shape[1]
+    found = []
+    for group in range(cells.n_groups):
+        rows = cells.rows(group)
+        known = _predictors(cells, rows, of)
+        covariance = (known * cells.shares(rows)[:, None]).T @ known
+        state = covariance[:d, :d]
+        if known.shape[1] > d:
+            across = covariance[:d, d]
+            state = state - np.outer(across, across) / covariance[d, d]
+        found.append(state)
+    return np.stack(found)
 
 
 def diffusion(flow: Derivatives, cells: Cells) -> float:
@@ -166,7 +188,7 @@ def diffusion(flow: Derivatives, cells: Cells) -> float:
     score = _score(flow, cells)[used] * scale
     share = cells.shares(used)
     both = np.hstack([velocity, score])
-    known = _predictors(cells, used)
+    known = _predictors(cells, used, "velocity")
     centred = both - share @ both
     rest = centred - known @ (_inverse(known, share) @ (known * share[:, None]).T @ centred)
     moved = rest[:, : velocity.shape[1]]
@@ -190,18 +212,33 @@ def _score(flow: Derivatives, cells: Cells) -> FloatArray:
     return found
 
 
-def _predictors(cells: Cells, rows: IntArray) -> FloatArray:
+def _predictors(cells: Cells, rows: IntArray, of: Quantity) -> FloatArray:
     """What a regression is on, centred: the state, and time where there are enough times."""
     share = cells.shares(rows)
     found = cells.x[rows]
-    if len(np.unique(cells.times[rows])) >= _TREND:
+    if of == "growth":
+        found = _within_snapshots(cells, rows)
+    elif len(np.unique(cells.times[rows])) >= _TREND:
         found = np.column_stack([found, cells.times[rows]])
     centred = found - share @ found
-    flat = share @ centred**2 <= _FLAT * (share @ found**2)
+    size = np.concatenate([cells.x[rows], cells.times[rows, None]], axis=1)[:, : found.shape[1]]
+    flat = share @ centred**2 <= _FLAT * (share @ size**2)
     return np.where(flat, 0.0, centred)
 
 
-def _slopes(values: FloatArray, cells: Cells) -> FloatArray:
+def _within_snapshots(cells: Cells, rows: IntArray) -> FloatArray:
+    """Positions of some cells less their mean at the same time and condition, `(m, d)`."""
+    found = np.zeros(cells.x.shape)
+    chosen = np.zeros(len(found), dtype=bool)
+    chosen[rows] = True
+    for snapshot in cells.snapshots:
+        some = snapshot[chosen[snapshot]]
+        if len(some):
+            found[some] = cells.x[some] - cells.shares(some) @ cells.x[some]
+    return found[rows]
+
+
+def _slopes(values: FloatArray, cells: Cells, of: Quantity) -> FloatArray:
     """Slopes of values `(n, k)` on positions, by least squares in each group, `(n_groups, k, d)`.
 
     Zero along directions in which the cells of a group do not vary.
@@ -211,7 +248,7 @@ def _slopes(values: FloatArray, cells: Cells) -> FloatArray:
     for group in range(cells.n_groups):
         rows = cells.rows(group)
         share = cells.shares(rows)
-        known = _predictors(cells, rows)
+        known = _predictors(cells, rows, of)
         together = (values[rows] * share[:, None]).T @ known
         found.append((together @ _inverse(known, share))[:, :d])
     return np.stack(found)
