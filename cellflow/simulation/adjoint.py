@@ -18,6 +18,9 @@ from cellflow.simulation.ode import Solver, grid
 
 __all__ = ["Value", "sensitivity"]
 
+#: Rows of the largest chunk; the smallest has one more than `_SMALLEST`.
+_LARGEST = 1024
+_SMALLEST = 31
 #: Functions `(x_end (n, d), along) -> (n, k)` of the states at the end and of the quantities along
 #: the paths, `(n,)` by name.
 Value: TypeAlias = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
@@ -75,7 +78,7 @@ def sensitivity(
     solver = Solver(step)
     ends = grid(torch.tensor([0.0, end - t0], dtype=torch.float64), step) if end != t0 else None
     found = []
-    for chunk, n in Rows.of(x, context).to(device, dtype).padded():
+    for chunk, n in Rows.of(x, context).to(device, dtype).padded(_width(len(x))):
         velocity = chunk.bound(field)
         bound = {name: chunk.bound(rate) for name, rate in rates.items()}
         path = _Path(solver, _system(velocity, bound), t0, ends, list(bound))
@@ -83,6 +86,11 @@ def sensitivity(
     values, gradients = (np.concatenate(parts) for parts in zip(*found, strict=True))
     _require_finite(gradients, t0)
     return values, gradients
+
+
+def _width(n: int) -> int:
+    """Rows of a chunk: a power of two, so that few cells do not take the time of many."""
+    return min(_LARGEST, 1 << max(_SMALLEST, n - 1).bit_length())
 
 
 def _system(velocity: Callable[..., Tensor], rates: Mapping[str, Rate]) -> System:

@@ -128,7 +128,7 @@ def test_at_its_end_a_cell_depends_on_itself(growing):
 
 
 def test_a_value_of_another_shape_is_refused(growing):
-    with pytest.raises(InputError, match=r"expected \(1024, k\)"):
+    with pytest.raises(InputError, match=r"expected \(32, k\)"):
         growing.sensitivity(np.zeros((2, 2)), 0.0, 1.0, lambda x, along: x[:, 0])
 
 
