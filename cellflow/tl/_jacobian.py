@@ -140,12 +140,22 @@ def jacobian(
     Cells without a time are left out. With at least four times, the regression has a linear trend
     in time, so that what follows the time alone is no regulator.
 
-    On seven simulated circuits of 3 to 10 genes, the area under the precision-recall curve of the
-    regulation was .95 on average by regression of the drift, .83 of the velocity, and by mean
-    derivatives .78 and .72; with the diffusion that `cf.tl.velocity` assumes, .89. The estimated
-    `sigma` was .70 to .96 of the true one. All signs of true regulators were right. For the genes
-    that make cells divide it was .86 by the default, .37 with the response `"alone"` (.59 without
-    regard to snapshots), and .31 by mean derivatives, on seven circuits with one such gene each.
+    On eleven simulated circuits of 3 to 10 genes, the area under the precision-recall curve of the
+    regulation, ranked by `scaled`, was .90 on average by regression of the drift, .80 of the
+    velocity, .68 by mean derivatives of the velocity, and .80 by regression of the drift with the
+    diffusion that `cf.tl.velocity` assumes. On the four of them that took no part in these choices
+    it was .73, .72, .54 and .54: two genes that repress each other, and a gene and its only
+    regulator, are nearly collinear. The estimated `sigma` was .70 to .96 of the true one. Of the
+    true regulators, 98 % or more had the right sign; their sizes were .3 to .9 of the true ones.
+    For the genes that make cells divide, the area was .86 by `scaled`, .37 with the response
+    `"alone"` (.59 without regard to snapshots), and .31 by mean derivatives, on seven circuits with
+    one such gene each.
+
+    Standard errors are right for what the same procedure gives with other cells (on a circuit of
+    6 genes, intervals of 90 % had the mean over data sets in 91 %). That is not zero where there is
+    no regulation, because circuits are not linear and transport is not the true motion: of pairs
+    without regulation, a third had `p` below .1. So rank by `scaled`; a small `p` says that
+    the value is not one of the measured cells only, not that there is regulation.
 
     References
     ----------

@@ -302,3 +302,23 @@ def test_the_divergence_of_an_ensemble_has_standard_errors(fitted_as):
     np.testing.assert_allclose(adata.obs["cf_divergence_se"], own.se, atol=1e-4)
     assert adata.obs["cf_time_inferred"].sum() == 3
     assert np.isfinite(adata.obs["cf_divergence"]).all()
+
+
+def test_in_a_ring_of_repressors_each_represses_the_next_more_than_the_one_before():
+    ring = cf.synthetic.GeneCircuit(
+        regulation=((0.0, 0.0, -8.0), (-8.0, 0.0, 0.0), (0.0, -8.0, 0.0)),
+        basal=(3.0, 3.0, 3.0),
+        start=(0.6, 0.4, 0.2),
+    )
+    adata = cf.datasets.simulate(ring, n_obs=300)
+    method = cf.recipes.ot_cfm(training=Training(steps=500, batch_size=256))
+    cf.tl.flow(adata, "time", use_rep="X_state", method=method)
+    cf.tl.jacobian(adata, adata.var_names)
+    found = cf.get.jacobian(adata, wide=True).to_numpy().T
+    represses = np.array(ring.regulation) < 0
+    others = ~represses & ~np.eye(3, dtype=bool)
+    assert (found[represses] < 0).all()
+    assert found[represses].mean() < 1.15 * found[others].mean()
+    assert (np.diag(found) < 0).all()
+    sigma = adata.uns["cellflow"]["jacobian"]["sigma"] * cf.get.flow(adata).frame.scale[0]
+    assert 0.5 * ring.sigma < sigma < 1.2 * ring.sigma
