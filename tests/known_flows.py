@@ -16,7 +16,7 @@ class Known:
         self.path, self.grown, self.noise = path, grown, noise
         self.clock = Clock(*span, span[1] - span[0], span[1] - span[0])
 
-    def simulate(self, x, t0, times, *, context=None):
+    def simulate(self, x, t0, times, *, step=None, context=None):
         return self._moved(x, t0, times, self.path)
 
     def diffuse(self, x, t0, times, *, random_state, step, keys, replicate, context=None):

@@ -74,6 +74,7 @@ def fits():
     with_errors += ("pull", "push", "velocity")
     made = dict.fromkeys(with_errors, sure)
     made |= {"generate": generating, "growth": growing, "calibrate": fated, "drivers": fated}
+    made["perturb"] = fated
     made["compare"] = cf.tl.flow(
         adata, "hours", method=quick_recipe(), condition_key="arm", copy=True
     )
@@ -101,6 +102,7 @@ CALLS = {
     "jacobian": [lambda a: cf.tl.jacobian(a, ["gene1", "gene2"])],
     "log_density": [lambda a: cf.tl.log_density(a, source="gmm")],
     "potential": [lambda a: cf.tl.potential(a)],
+    "perturb": [lambda a: cf.tl.perturb(a, {"gene1": "-1sd"}, n_null=2)],
     "predict": [
         lambda a: cf.tl.predict(a, time=30.0),
         lambda a: cf.tl.predict(a, time=30.0, n_obs=7, stochastic=True),

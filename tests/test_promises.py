@@ -87,6 +87,7 @@ def everything_but_densities(adata):
     cf.tl.flow(adata, "hours", method=GENERATOR, key_added="noise")
     calibrated = with_clones(adata.copy())
     cf.tl.drivers(calibrated, "a", window=(0, 12))
+    cf.tl.perturb(calibrated, {"gene1": "+1sd"}, n_null=2)
     cf.tl.calibrate(calibrated, lineage_key="clone")
     halves = adata.copy()
     halves.obs["half"] = np.arange(adata.n_obs) % 2
@@ -95,7 +96,7 @@ def everything_but_densities(adata):
         cf.tl.translate(halves, "half", source=0, target=1, method=QUICK),
     ]
     results += [cf.get.flow(adata), cf.get.velocity(adata, ["gene1"])]
-    results += [cf.get.drivers(calibrated), cf.get.trends(adata)]
+    results += [cf.get.drivers(calibrated), cf.get.trends(adata), cf.get.perturbation(calibrated)]
     return [*results, cf.get.calibration(calibrated)]
 
 
@@ -161,6 +162,7 @@ CALLS = {
     "tl.compare": lambda a, **kw: cf.tl.compare(
         a, **({"condition_key": "half", "by": "cell", "n_perm": 20} | kw)
     ),
+    "tl.perturb": lambda a, **kw: cf.tl.perturb(a, **({"edits": {"gene1": 0.0}, "n_null": 0} | kw)),
     "tl.log_density": lambda a, **kw: cf.tl.log_density(a, source="gmm", **kw),
     "tl.velocity": cf.tl.velocity,
     "tl.terminal_states": lambda a, **kw: cf.tl.terminal_states(
@@ -191,6 +193,7 @@ CALLS = {
     "get.fates": cf.get.fates,
     "get.flow": cf.get.flow,
     "get.jacobian": cf.get.jacobian,
+    "get.perturbation": cf.get.perturbation,
     "get.growth": lambda a, **kw: cf.get.growth(a, **({"groupby": "hours"} | kw)),
     "get.potential": cf.get.potential,
     "get.samples": cf.get.samples,
@@ -256,6 +259,7 @@ AFTER_A_FIT = [
     "tl.diagnose",
     "tl.drivers",
     "tl.log_density",
+    "tl.perturb",
     "tl.potential",
     "tl.pseudotime",
     "tl.velocity",
@@ -334,6 +338,7 @@ FAILURES = {
                 "get.drivers",
                 "get.flow",
                 "get.jacobian",
+                "get.perturbation",
                 "get.trends",
                 "tl.calibrate",
                 "tl.generate",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cellflow.core.population import Clock
 from cellflow.errors import InputError
 from cellflow.fields import Builder, NoiseConditional
-from cellflow.fields.held import Held
+from cellflow.fields.held import Held, HeldByRow, Numbered
 from cellflow.fields.ladder import Ladder, Moments
 from cellflow.fields.stacked import Mean, stacked
 
@@ -136,6 +136,12 @@ class Dynamics(nn.Module):
         vectors = {"velocity", "score"} & set(self.heads)
         known = {name: Held(self.heads[name], functions, response) for name in vectors}
         return self.with_networks(self.heads | known)
+
+    def held_by_row(self, functions: Tensor, response: Tensor) -> Dynamics:
+        """As `held`, with the functions of each row by its number; the score is left out."""
+        rates = {name: Numbered(head) for name, head in self.heads.items() if name != "score"}
+        velocity = HeldByRow(self.velocity, functions, response)
+        return self.with_networks(rates | {"velocity": velocity})
 
     @property
     def noise(self) -> Callable[[Tensor], Tensor] | None:

@@ -1,14 +1,15 @@
-"""A field in which some linear functions of the state stay as they are."""
+"""Fields in which some linear functions of the state stay as they are."""
 
 from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from cellflow.fields.ladder import Ladder
 
-__all__ = ["Held"]
+__all__ = ["Held", "HeldByRow", "Numbered"]
 
 
 class Held(nn.Module):
@@ -54,3 +55,45 @@ class Held(nn.Module):
         """Vectors `(n, d)` without the part that changes the functions."""
         functions = self.functions.to(vectors)
         return vectors - vectors @ functions.mT @ self.response.to(vectors).mT
+
+
+class Numbered(nn.Module):
+    """A network whose rows have a number as their last feature, which it does not look at."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, t: Tensor, x: Tensor, context: Tensor) -> Tensor:
+        """Evaluate the network with the other features, if there are any."""
+        features = context[:, :-1]
+        value: Tensor = self.network(t, x, features) if features.shape[1] else self.network(t, x)
+        return value
+
+
+class HeldByRow(nn.Module):
+    """Several `Held` at once: the last feature of a row is the number of its functions.
+
+    Parameters
+    ----------
+    network
+        Returns vectors `(n, d)`.
+    functions, response
+        Shape `(m, k, d)` and `(m, d, k)`.
+    """
+
+    functions: Tensor
+    response: Tensor
+
+    def __init__(self, network: nn.Module, functions: Tensor, response: Tensor) -> None:
+        super().__init__()
+        self.network = Numbered(network)
+        self.register_buffer("functions", functions)
+        self.register_buffer("response", response)
+
+    def forward(self, t: Tensor, x: Tensor, context: Tensor) -> Tensor:
+        """Evaluate the network, and take away from each row what would change its functions."""
+        vectors: Tensor = self.network(t, x, context)
+        number = context[:, -1].long()
+        change = torch.einsum("nkd,nd->nk", self.functions.to(vectors)[number], vectors)
+        return vectors - torch.einsum("ndk,nk->nd", self.response.to(vectors)[number], change)

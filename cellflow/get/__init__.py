@@ -9,6 +9,7 @@ from cellflow.get._fates import fates
 from cellflow.get._flow import flow
 from cellflow.get._growth import growth
 from cellflow.get._jacobian import jacobian
+from cellflow.get._perturbation import perturbation
 from cellflow.get._potential import potential
 from cellflow.get._samples import samples
 from cellflow.get._trajectories import trajectories, trajectory_samples
@@ -26,6 +27,7 @@ __all__ = [
     "flow",
     "growth",
     "jacobian",
+    "perturbation",
     "potential",
     "samples",
     "trajectories",

@@ -223,10 +223,32 @@ class Derivatives(Queries):
                 " their own responses only."
             )
             raise InputError(msg)
-        maps = (functions * self.frame.scale, response / self.frame.scale[:, None])
-        tensors = (torch.from_numpy(matrix).to(self.device) for matrix in maps)
         flow = cast("Any", self)  # a dataclass
-        return cast("Self", replace(flow, dynamics=self.dynamics.held(*tensors)))
+        dynamics = self.dynamics.held(*self._maps(functions, response))
+        return cast("Self", replace(flow, dynamics=dynamics))
+
+    def held_by_row(self, functions: FloatArray, response: FloatArray) -> Self:
+        """Many flows with functions held, for cells of all of them in one call.
+
+        Parameters
+        ----------
+        functions, response
+            As of `held`, of `m` of them: shapes `(m, k, d)` and `(m, d, k)`.
+
+        Returns
+        -------
+        A flow whose cells have one more feature of context, the last: the number of the functions
+        that are held, from 0 to `m - 1`. It has no score.
+        """
+        flow = cast("Any", self)  # a dataclass
+        dynamics = self.dynamics.held_by_row(*self._maps(functions, response))
+        return cast("Self", replace(flow, dynamics=dynamics, n_context=self.n_context + 1))
+
+    def _maps(self, functions: FloatArray, response: FloatArray) -> tuple[Tensor, Tensor]:
+        """Functions of the state and responses to them, in model coordinates."""
+        into = torch.from_numpy(np.asarray(functions * self.frame.scale, dtype=np.float64))
+        out = torch.from_numpy(np.asarray(response / self.frame.scale[:, None], dtype=np.float64))
+        return into.to(self.device), out.to(self.device)
 
     def _differentiated(
         self,

@@ -14,6 +14,7 @@ from cellflow.tl._generate import generate
 from cellflow.tl._growth import growth
 from cellflow.tl._jacobian import jacobian
 from cellflow.tl._log_density import log_density
+from cellflow.tl._perturb import perturb
 from cellflow.tl._potential import potential
 from cellflow.tl._predict import predict
 from cellflow.tl._pseudotime import pseudotime
@@ -43,6 +44,7 @@ __all__ = [
     "growth",
     "jacobian",
     "log_density",
+    "perturb",
     "potential",
     "predict",
     "pseudotime",

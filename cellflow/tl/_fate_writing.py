@@ -101,8 +101,8 @@ def write_fates(
         adata, fitted.keys, places, {asked.entry: about}, made_for=made_for, outdated=stale
     )
     if not asked.backward:
-        record.pop("calibration", None)
-        record.pop("drivers", None)
+        for entry in ("calibration", "drivers", "perturbations", "screen"):
+            record.pop(entry, None)
     staged["uns"] = staged.get("uns", {}) | {fitted.keys.uns: record}
     write(target, staged, remove=stale)
     return target if copy else None

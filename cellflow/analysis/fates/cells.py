@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -56,6 +56,12 @@ class FateCells:
         mixed = self.keys[rows].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return np.sort(rows[np.argsort(mixed, kind="stable")[:n]])
 
+    def of(self, rows: IntArray) -> FateCells:
+        """Some of the cells, by their rows."""
+        kept = ("x", "start", "measured", "weight", "keys")
+        parts = {name: getattr(self, name)[rows] for name in kept}
+        return FateCells(**parts, context=self.features(rows))
+
     def features(self, rows: IntArray) -> FloatArray | None:
         """Features of some cells."""
         return None if self.context is None else self.context[rows]
@@ -93,6 +99,10 @@ class Targets:
         """1 forward in time, -1 backward."""
         return -1.0 if self.backward else 1.0
 
+    def of(self, rows: IntArray) -> Targets:
+        """The same fates, with the labels of some of the cells."""
+        return replace(self, code=self.code[rows], labelled=self.labelled[rows])
+
     def ahead(self, start: FloatArray) -> np.ndarray:
         """Time from each start to the end; negative for cells beyond it."""
         return np.asarray(self.sign * (self.at - start))
@@ -129,8 +139,10 @@ class Region:
         return shares, worth
 
 
-def region(cells: FateCells, targets: Targets, time: float) -> Region:
-    """The classifier of states at a time, by the cells measured then.
+def region(
+    cells: FateCells, targets: Targets, time: float, unseen: FloatArray | None = None
+) -> Region:
+    """The classifier of states at a time, by the cells measured then; see `Votes` for `unseen`.
 
     Raises
     ------
@@ -146,13 +158,14 @@ def region(cells: FateCells, targets: Targets, time: float) -> Region:
     # A label that is no fate votes as one more label, which nothing is absorbed by.
     other = targets.labelled[rows] & (targets.code[rows] < 0)
     code = np.where(other, len(targets.names), targets.code[rows])
-    votes = Votes.fitted(
-        cells.x[rows], code, len(targets.names) + 1, cells.weight[rows] / cells.weight[rows].mean()
-    )
+    weight = cells.weight[rows] / cells.weight[rows].mean()
+    votes = Votes.fitted(cells.x[rows], code, len(targets.names) + 1, weight, unseen)
     return Region(votes, rows)
 
 
-def regions(cells: FateCells, targets: Targets) -> dict[float, Region]:
+def regions(
+    cells: FateCells, targets: Targets, unseen: FloatArray | None = None
+) -> dict[float, Region]:
     """The classifiers at all times at which a path may end."""
     times = [*targets.stops.tolist(), targets.at]
-    return {time: region(cells, targets, time) for time in times}
+    return {time: region(cells, targets, time, unseen) for time in times}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cellflow.model.base import FittedDynamics
     from cellflow.simulation import Trajectories
 
-__all__ = ["Ended", "Route", "followed", "grid_of", "tasks"]
+__all__ = ["Ended", "Route", "ended", "followed", "grid_of", "moved", "tasks"]
 
 #: Paths that are followed together.
 _PATHS = 20_480
@@ -47,6 +47,8 @@ class Route:
         Of diffusions; None for the flow.
     grid
         Times of which the states are kept, in the order of the motion.
+    step
+        Of the solver of the flow, in units of time; `FittedDynamics.step` by default.
     """
 
     flow: FittedDynamics
@@ -55,6 +57,7 @@ class Route:
     regions: Mapping[float, Region]
     noise: Noise | None
     grid: FloatArray
+    step: float | None = None
 
     def between(self, times: FloatArray, start: float) -> FloatArray:
         """Those of some times that lie after a start, in the order of the motion."""
@@ -62,7 +65,7 @@ class Route:
 
     def without_grid(self) -> Route:
         """The same, of which no states are kept."""
-        return Route(self.flow, self.cells, self.targets, self.regions, self.noise, self.grid[:0])
+        return replace(self, grid=self.grid[:0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,29 +130,31 @@ def followed(route: Route, rows: IntArray, replicates: range) -> Ended:
     replicates
         Numbers of the paths of each; one for the flow.
     """
+    return ended(route, moved(route, rows, replicates))
+
+
+def moved(route: Route, rows: IntArray, replicates: range) -> Trajectories:
+    """States of the paths of cells of one start at all times that matter; `source` has the rows."""
     start = float(route.cells.start[rows[0]])
     stops = route.between(route.targets.stops, start)
     grid = route.between(route.grid, start)
-    ahead = np.unique(np.concatenate([stops, grid, [route.targets.at]]))
+    times = np.unique(np.concatenate([stops, grid, [route.targets.at]]))
     with naming_cells(rows):
-        moved = _moved(route, rows, start, ahead, replicates)
-    source = rows[moved.source]
-    kept = [np.searchsorted(ahead, time) for time in grid]
-    x = np.concatenate([route.cells.x[source][None], moved.x[kept]]).astype(np.float32)
-    ended = _ended(route, source, moved, start, ahead)
-    return Ended(source, *ended, np.append(start, grid), x)
+        found = _moved(route, rows, start, times, replicates)
+    return replace(found, source=rows[found.source])
 
 
 def _moved(
     route: Route, rows: IntArray, start: float, times: FloatArray, replicates: range
 ) -> Trajectories:
-    """States of all paths at some times, after the start; `source` has places in `rows`."""
+    """The same; `source` has places in `rows`."""
     cells = route.cells
     if route.noise is None:
-        return route.flow.simulate(cells.x[rows], start, times, context=cells.features(rows))
+        features = cells.features(rows)
+        return route.flow.simulate(cells.x[rows], start, times, step=route.step, context=features)
     place = np.repeat(np.arange(len(rows)), len(replicates))
     again = rows[place]
-    moved = route.flow.diffuse(
+    found = route.flow.diffuse(
         cells.x[again],
         start,
         times,
@@ -159,13 +164,24 @@ def _moved(
         replicate=np.tile(np.asarray(replicates), len(rows)),
         context=cells.features(again),
     )
-    return type(moved)(moved.times, moved.x, moved.along, place)
+    return replace(found, source=place)
+
+
+def ended(route: Route, moved: Trajectories) -> Ended:
+    """Fates at the ends of paths that `moved` returned, perhaps of a route to other regions."""
+    source = moved.source
+    start = float(route.cells.start[source[0]])
+    grid = route.between(route.grid, start)
+    kept = [np.searchsorted(moved.times, time) for time in grid]
+    x = np.concatenate([route.cells.x[source][None], moved.x[kept]]).astype(np.float32)
+    return Ended(source, *_ended(route, moved, start), np.append(start, grid), x)
 
 
 def _ended(
-    route: Route, source: IntArray, moved: Trajectories, start: float, times: FloatArray
+    route: Route, moved: Trajectories, start: float
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Shares, what they are worth, logarithms of masses, and times at which paths end."""
+    source = moved.source
     n = len(source)
     n_labels = len(route.targets.names)
     shares = np.zeros((n, n_labels + 1))
@@ -180,7 +196,7 @@ def _ended(
             absorbed = _labels_at_start(route, source, stop)
             growth = np.zeros(n)
         else:
-            k = int(np.searchsorted(times, stop))
+            k = int(np.searchsorted(moved.times, stop))
             absorbed = np.full(n, -1)
             absorbed[walking] = _entered(route, moved.x[k, walking], stop)
             growth = moved.log_weight[k]
@@ -191,7 +207,7 @@ def _ended(
         alive[caught] = False
     walking = np.flatnonzero(alive)
     if len(walking):
-        last = int(np.searchsorted(times, route.targets.at))
+        last = int(np.searchsorted(moved.times, route.targets.at))
         found, worth[walking] = route.regions[route.targets.at].votes(moved.x[last, walking])
         shares[walking, :n_labels] = found[:, :n_labels]
         shares[walking, n_labels] = found[:, n_labels:].sum(axis=1)

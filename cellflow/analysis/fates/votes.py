@@ -45,6 +45,10 @@ class Votes:
     k
         Number of neighbours. By `fitted`, that of 5, 10, 20 and 40 with the best mean log score of
         the cells with a label, each left out in turn.
+    limit
+        Mean distance to the five nearest cells above which a state is undecided.
+    unseen
+        Orthonormal directions in which differences do not count, shape `(u, d)`, or None.
 
     References
     ----------
@@ -58,30 +62,37 @@ class Votes:
     weight: FloatArray
     k: int
     limit: float
+    unseen: FloatArray | None = None
 
     @classmethod
     def fitted(
-        cls, x: FloatArray, code: IntArray, n_labels: int, weight: FloatArray | None = None
+        cls,
+        x: FloatArray,
+        code: IntArray,
+        n_labels: int,
+        weight: FloatArray | None = None,
+        unseen: FloatArray | None = None,
     ) -> Votes:
         """Choose the number of neighbours, and the limit, from the cells."""
-        x = np.asarray(x, dtype=np.float64)
+        x = _seen(x, unseen)
         weight = np.ones(len(x)) if weight is None else weight
         most = max(min(max(_CANDIDATES), len(x) - 1), 1)
         distance, rows = _others(x, np.arange(len(x)), most)
         near = distance[:, :_NEAR].mean(axis=1) if len(x) > 1 else np.zeros(1)
         limit = float(np.quantile(near, 1.0 - _ALPHA))
-        start = cls(x, code, n_labels, weight, 1, limit)
+        start = cls(x, code, n_labels, weight, 1, limit, unseen)
         some = np.flatnonzero(code >= 0)
         some = some[np.unique(np.linspace(0, len(some) - 1, min(_COMPARED, len(some))).astype(int))]
         tried = [k for k in _CANDIDATES if k <= most] or [most]
         scores = [start._log_score(some, distance[some, :k], rows[some, :k]) for k in tried]
-        return cls(x, code, n_labels, weight, tried[int(np.argmax(scores))], limit)
+        return cls(x, code, n_labels, weight, tried[int(np.argmax(scores))], limit, unseen)
 
     def __call__(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Shares of the votes `(n, n_labels + 1)`, the last undecided; votes they are worth `(n,)`.
 
         Votes of unequal weights are worth as many equal ones as their effective number (Kish).
         """
+        x = _seen(x, self.unseen)
         found, rows = nearest(self.x, x, min(max(self.k, _NEAR), len(self.x)))
         near = found[:, :_NEAR].mean(axis=1)
         shares, worth = self._counted(found[:, : self.k], rows[:, : self.k])
@@ -126,6 +137,12 @@ def sd_of_votes(shares: FloatArray, worth: FloatArray) -> FloatArray:
     # Shares may be above one by rounding.
     variance = shares * (1.0 - shares) / (worth[:, None] + 1.0)
     return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
+
+
+def _seen(x: FloatArray, unseen: FloatArray | None) -> FloatArray:
+    """Positions without what lies along some directions."""
+    x = np.asarray(x, dtype=np.float64)
+    return x if unseen is None else x - x @ unseen.T @ unseen
 
 
 def _others(x: FloatArray, rows: IntArray, k: int) -> tuple[FloatArray, IntArray]:
