@@ -50,9 +50,12 @@ def trends(
       NaN of a single flow;
     - `sd`: standard deviation between single cells: that of the decoded paths and that of the
       decoder's residuals, as large as on cells kept out of it;
+    - `decoded`: mean of what the states alone are decoded to. Where it differs from `measured`, the
+      representation does not see all of the gene;
     - `measured`: at the times of snapshots, the mean of the measured expression of the same cells,
-      with the same weights; else NaN. With both `start` and `groupby`, it is NaN at other times
-      than the start;
+      with the same weights; else NaN. Without `start`, `mean` is the same there; with `start`, it
+      says where the paths lead away from the cells. With both `start` and `groupby`, it is NaN at
+      other times than the start;
     - `share`: share of the population at that time;
     - `n_eff`: effective number of cells; `off_data`: share of the mass whose paths lead to where no
       cell was measured; `supported`: whether both allow a value, else it is NaN;

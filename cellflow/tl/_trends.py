@@ -62,19 +62,21 @@ def trends(
     the first, moved forward, and those of the second, moved backward, weighted by closeness in
     time. So errors of the motion do not add up, and cells that enter the population later count
     from then on. With the weight :math:`m_i(t)` of a moved cell (its own, times the growth of the
-    fit), its probability :math:`p_i` of a fate, and its position :math:`x_i(t)`, the trend of a
-    gene with the loadings :math:`w` is
+    fit), its probability :math:`p_i` of a fate, its measured expression :math:`y_i`, its position
+    :math:`x_i(t)`, and the loadings :math:`w` of the gene, the trend is
 
-    .. math:: \frac{\sum_i m_i(t)\, p_i\, [\, \bar y + w^T x_i(t) \,]}{\sum_i m_i(t)\, p_i}
+    .. math::
+        \frac{\sum_i m_i(t)\, p_i\, [\, y_i + w^T (x_i(t) - x_i) \,]}{\sum_i m_i(t)\, p_i}
 
-    Any gene that can be decoded has a trend, also one that the representation was not made of. At
-    the time of a snapshot it is the mean of the cells' decoded expression: that of the measured
-    expression where the representation sees all of the gene, and drawn towards the gene's mean
-    elsewhere. `measured` beside it says by how much.
+    At the time of a snapshot it is the mean of the measured cells, for every gene; between two, the
+    motion says how it changes. Any gene that can be decoded has a trend, also one that the
+    representation was not made of. What the states alone are decoded to is `decoded` in the table.
 
     Of an ensemble, each member is asked with the half of the cells that it was fitted on. So
     standard errors cover both the fit and the cells that happened to be measured, and where samples
-    are known, the samples. Differences are taken within members.
+    are known, the samples. Differences are taken within members. They do not cover what happens
+    between two snapshots and leaves no sign in either: of populations that were left out of a fit,
+    intervals contain fewer means than they say.
 
     Parameters
     ----------

@@ -115,10 +115,13 @@ def found(
             part = kinds.parts(flow, stored[k])
             if k == 0:
                 residual = residuals(fitted.x, expression, asked.decoder)
-                whole = joined(list(_each(flow, parts[0], kinds, part, asked, residual)))
+                whole = joined(
+                    list(_each(flow, parts[0], kinds, part, asked, expression, residual))
+                )
                 seen = _measured(snapshots, kinds, part, asked, expression)
             else:
-                means.append(joined(list(_each(flow, parts[k], kinds, part, asked))).mean)
+                each = _each(flow, parts[k], kinds, part, asked, expression)
+                means.append(joined(list(each)).mean)
     supported = (whole.n_eff >= asked.min_cells) & (whole.off <= _OFF)
     members = np.stack(means) if means else None
     return Found(whole, seen, supported, members, degrees_of(fitted.flow))
@@ -151,13 +154,14 @@ def _each(
     kinds: Kinds,
     parts: Parts,
     asked: Asked,
+    expression: FloatArray,
     residual: FloatArray | None = None,
 ) -> Iterator[Trends]:
     """Trends of each condition; with residuals, their spread and where paths lead."""
     for cells, _ in _apart(snapshots, kinds):
         clouds = None if residual is None else clouds_of(cells)
         paths = stretches(flow, cells, asked.grid, start=asked.start, clouds=clouds)
-        yield trends(paths, len(asked.grid), parts, asked.decoder, residual)
+        yield trends(paths, len(asked.grid), parts, expression, asked.decoder, residual)
 
 
 def joined(each: list[Trends]) -> Trends:
@@ -165,6 +169,7 @@ def joined(each: list[Trends]) -> Trends:
     spreads = [found.sd for found in each if found.sd is not None]
     return Trends(
         np.concatenate([found.mean for found in each]),
+        np.concatenate([found.decoded for found in each]),
         np.concatenate(spreads) if spreads else None,
         *(
             np.concatenate([getattr(found, name) for found in each])

@@ -50,6 +50,7 @@ def table_of(found: Found, kinds: Kinds, asked: Asked) -> pd.DataFrame:
     columns = {"mean": np.where(ok, found.trends.mean, np.nan)}
     columns |= {k: np.where(ok, v, np.nan) for k, v in _intervals(sure, asked, wide).items()}
     columns["sd"] = np.where(ok, np.asarray(found.trends.sd), np.nan)
+    columns["decoded"] = np.where(ok, found.trends.decoded, np.nan)
     columns["measured"] = found.measured
     beside = {"share": found.trends.share, "n_eff": found.trends.n_eff}
     beside |= {"off_data": found.trends.off, "supported": found.supported}

@@ -36,9 +36,18 @@ def all_cells(rows, context):
     return np.ones((len(rows), 1))
 
 
-def run(flow, snapshots, parts=all_cells, *, residual=None, clouds=None, **how):
+def decoded(snapshots):
+    """Expression of all cells that is linear in their positions, by their rows."""
+    x = np.concatenate([p.x for p in snapshots.populations])
+    rows = np.concatenate([p.index for p in snapshots.populations])
+    made = decoder()
+    return made.mean + x[np.argsort(rows)] @ made.loadings.T
+
+
+def run(flow, snapshots, parts=all_cells, *, expression=None, residual=None, clouds=None, **how):
     paths = stretches(flow, snapshots, GRID, clouds=clouds, **how)
-    return found_trends(paths, len(GRID), parts, decoder(), residual)
+    expression = decoded(snapshots) if expression is None else expression
+    return found_trends(paths, len(GRID), parts, expression, decoder(), residual)
 
 
 # Means --------------------------------------------------------------------------------------------
@@ -59,15 +68,20 @@ def test_at_the_time_of_a_snapshot_a_trend_is_its_weighted_mean_whatever_the_flo
     wrong = Known(
         lambda x, t0, t: x * (1.0 + 5.0 * abs(t - t0)), lambda x, t0, t: x[:, 0] * (t - t0)
     )
-    found = run(wrong, snapshots)
-    made = decoder()
-    expression = made.mean + x @ made.loadings.T
+    # One gene is linear in the positions, one is not, and one has nothing to do with them.
+    expression = decoded(snapshots)
+    expression[:, 1] = np.exp(x[:, 0])
+    expression[:, 2] = np.random.default_rng(5).normal(size=len(x))
+    found = run(wrong, snapshots, expression=expression)
+    states = decoded(snapshots)
     seen = measured(snapshots, GRID, all_cells, expression)
     for t in (0.0, 1.0, 3.0):
         here = time == t
         mean = np.average(expression[here], axis=0, weights=weight[here])
         np.testing.assert_allclose(found.mean[0, t == GRID][0], mean, atol=1e-12)
         np.testing.assert_allclose(seen[0, t == GRID][0], mean, atol=1e-12)
+        latent = np.average(states[here], axis=0, weights=weight[here])
+        np.testing.assert_allclose(found.decoded[0, t == GRID][0], latent, atol=1e-12)
     assert np.isnan(seen[0, ~np.isin(GRID, [0.0, 1.0, 3.0])]).all()
 
 
@@ -124,7 +138,7 @@ def test_cells_in_parts_give_the_same(monkeypatch):
     expected = run(MOVING, snapshots, residual=residual, clouds=clouds_of(snapshots))
     monkeypatch.setattr("cellflow.analysis.trends.paths._CHUNK", 7)
     found = run(MOVING, snapshots, residual=residual, clouds=clouds_of(snapshots))
-    for name in ("mean", "sd", "share", "n_eff", "off"):
+    for name in ("mean", "decoded", "sd", "share", "n_eff", "off"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-12)
 
 
@@ -137,7 +151,7 @@ def test_the_spread_is_that_of_the_states_and_that_of_the_residuals():
     noise = np.array([0.0, 0.7, 1.5])
     expression = made.mean + x @ made.loadings.T
     expression += noise * np.random.default_rng(3).normal(size=expression.shape)
-    found = run(MOVING, snapshots, residual=residuals(x, expression, made))
+    found = run(MOVING, snapshots, expression=expression, residual=residuals(x, expression, made))
     for t in (0.0, 1.0, 3.0):
         here = time == t
         share = weight[here] / weight[here].sum()

@@ -79,6 +79,21 @@ def test_at_snapshots_trends_are_the_means_of_the_cells(fitted_as):
     assert "A single flow has no standard errors" in table.attrs["words"]
 
 
+def test_a_gene_that_is_seen_in_part_has_its_measured_means(cells):
+    cells.X = cells.X.toarray()
+    time = cells.obs["hours"].to_numpy()
+    cells.X[:, 7] += np.random.default_rng(1).normal(size=cells.n_obs) + (time == 12)
+    cf.tl.flow(cells, "hours", method=quick_recipe())
+    table = trends(cells, ["gene7"])
+    assert 0.1 < table["r2"].iloc[0] < 0.9
+    there = table[table["measured"].notna()]
+    np.testing.assert_allclose(there["mean"], there["measured"], rtol=1e-6)
+    assert (there["decoded"] - there["measured"]).abs().max() > 0.2
+    # The residuals of the cells are part of the spread between cells.
+    sd = [cells.X[time == t, 7].std() for t in (0.0, 12.0, 48.0)]
+    np.testing.assert_allclose(there["sd"], sd, rtol=0.25)
+
+
 def test_standard_errors_are_those_of_the_cells_that_might_have_been_measured(sure):
     """At a snapshot nothing is moved: its error is that of a mean over its cells."""
     genes = [f"gene{k}" for k in range(12)]

@@ -32,7 +32,10 @@ class Trends:
     Parameters
     ----------
     mean
-        Mean expression, decoded from the states, shape `(c, T, g)`; NaN where no mass is.
+        Mean expression, shape `(c, T, g)`: the measured expression of the moved cells, plus the
+        change that their motion is decoded to. NaN where no mass is.
+    decoded
+        Mean of what the states alone are decoded to, shape `(c, T, g)`.
     sd
         Standard deviation between single cells, shape `(c, T, g)`; None where it was not asked for.
     share
@@ -44,6 +47,7 @@ class Trends:
     """
 
     mean: FloatArray
+    decoded: FloatArray
     sd: FloatArray | None
     share: FloatArray
     n_eff: FloatArray
@@ -54,15 +58,22 @@ def trends(
     paths: Iterable[Stretch],
     n_times: int,
     parts: Parts,
+    expression: FloatArray,
     decoder: Decoder,
     residual: FloatArray | None = None,
 ) -> Trends:
     r"""Mean expression over paths at each time, and its spread between cells.
 
-    With the masses :math:`m_i(t)` of the paths, and the part :math:`p_i` of each in a trend (the
-    probability of a fate, say), a trend is the mean of the decoded expression with the weights
-    :math:`m_i(t)\, p_i`. The variance between single cells is that of the decoded states, plus that
-    of the residuals of the same cells, with the same weights.
+    With the masses :math:`m_i(t)` of the paths, the part :math:`p_i` of each in a trend (the
+    probability of a fate, say), and the decoder's loadings :math:`W`, the mean is
+
+    .. math::
+        \frac{\sum_i m_i(t)\, p_i\, [\, y_i + W (x_i(t) - x_i) \,]}{\sum_i m_i(t)\, p_i}
+
+    A moved cell keeps what its measured expression :math:`y_i` differs by from what its position
+    decodes to. So the trend at the time of a snapshot is the mean of its cells for every gene,
+    however much of the gene the decoder sees. The variance between single cells is that of the
+    decoded states, plus that of the residuals of the same cells, with the same weights.
 
     Parameters
     ----------
@@ -72,16 +83,19 @@ def trends(
         Times of the grid.
     parts
         Part of cells in each trend.
+    expression
+        Of all cells, by their rows, shape `(n, g)`.
     decoder
-        Of the genes.
+        Of these genes.
     residual
-        Of the decoder, for all cells by their rows, shape `(n, g)`; see `residuals`. None where no
-        standard deviations are asked for.
+        Of the decoder, in the same rows, shape `(n, g)`; see `residuals`. None where no standard
+        deviations are asked for.
 
     References
     ----------
     Kish, Survey Sampling, 1965 (the effective number of cells).
     """
+    spread = residual is not None
     sums: dict[int, Sums] = {}
     share: dict[int, FloatArray] = {}
     origin = None
@@ -89,14 +103,14 @@ def trends(
         part = parts(stretch.rows, stretch.context)
         origin = stretch.x.mean(axis=0) if origin is None else origin
         if stretch.source not in sums:
-            n_genes = 0 if residual is None else residual.shape[1]
-            sums[stretch.source] = Sums.zeros(n_times, part.shape[1], len(origin), n_genes)
+            size = (part.shape[1], len(origin), expression.shape[1])
+            sums[stretch.source] = Sums.zeros(n_times, *size, spread=spread)
             share[stretch.source] = np.zeros(n_times)
             share[stretch.source][stretch.at] = stretch.share
         own = None if residual is None else residual[stretch.rows]
-        sums[stretch.source].add(stretch, part, own, origin)
+        sums[stretch.source].add(stretch, part, expression[stretch.rows], own, origin)
     whole = reduce(add, (sums[k].scaled(share[k]) for k in sums))
-    return _made(whole, np.asarray(origin), decoder, spread=residual is not None)
+    return _made(whole, np.asarray(origin), decoder, spread=spread)
 
 
 def _made(sums: Sums, origin: FloatArray, decoder: Decoder, *, spread: bool) -> Trends:
@@ -110,17 +124,19 @@ def _made(sums: Sums, origin: FloatArray, decoder: Decoder, *, spread: bool) -> 
         return np.divide(values, total, out=empty, where=total > 0).swapaxes(0, 1)
 
     x = mean(sums.x)
+    decoded = decoder.mean + (x + origin) @ decoder.loadings.T
+    moved = mean(sums.y) + mean(sums.move) @ decoder.loadings.T
     sd = None
     if spread:
         covariance = mean(sums.xx) - x[..., None] * x[..., None, :]
-        variance = mean(sums.ee) - mean(sums.e) ** 2 + _decoded_variance(covariance, decoder)
-        sd = np.sqrt(np.maximum(variance, 0.0))
+        # A cell's residual does not change on its way.
+        variance = np.maximum(mean(sums.ee) - (moved - decoded) ** 2, 0.0)
+        sd = np.sqrt(variance + np.maximum(_decoded_variance(covariance, decoder), 0.0))
     n_eff = np.zeros_like(weight)
     np.divide(weight**2, sums.square, out=n_eff, where=weight > 0)
     share = np.zeros_like(weight)
     np.divide(weight, sums.total[:, None], out=share, where=sums.total[:, None] > 0)
-    decoded = decoder.mean + (x + origin) @ decoder.loadings.T
-    return Trends(decoded, sd, share.T, n_eff.T, np.nan_to_num(mean(sums.off)))
+    return Trends(moved, decoded, sd, share.T, n_eff.T, np.nan_to_num(mean(sums.off)))
 
 
 def _decoded_variance(covariance: FloatArray, decoder: Decoder) -> FloatArray:
