@@ -40,8 +40,8 @@ def jacobian(adata: AnnData, *, wide: bool = False, key: str = DEFAULT) -> pd.Da
     - `value`: change of the target's velocity, expression per unit of time, for one unit of
       expression of the regulator; of growth, of the rate per unit of time. NaN where the regulator
       does not vary among the cells;
-    - `scaled`: the same in standard deviations of both genes over all cells, or of the regulator
-      for growth;
+    - `scaled`: the same in standard deviations of both genes over all cells; for growth, for one
+      standard deviation of the regulator within snapshots;
     - `se`, `low`, `high`: standard error and interval, over the cells that might have been
       measured; `p`, `q`: p-value that the value is zero (Student's t), and adjusted for the false
       discovery rate among all rows. NaN of a single flow; an ensemble has them (`n_members=` of

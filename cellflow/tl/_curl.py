@@ -14,6 +14,7 @@ from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import shown
 from cellflow.core._settings import guarded
 from cellflow.errors import InputError, closest
+from cellflow.tl._regulation import require_few_dims
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -25,8 +26,6 @@ logger = logging.getLogger("cellflow")
 #: Entry of the fit's record.
 _ENTRY = "curl"
 _KINDS = ("share", "signed")
-#: Most dimensions whose Jacobians fit into memory.
-_MOST_DIMS = 400
 
 
 @guarded
@@ -147,9 +146,4 @@ def _require_kind(kind: object, n_dims: int) -> None:
             " Expected kind='share'."
         )
         raise InputError(msg)
-    if n_dims > _MOST_DIMS:
-        msg = (
-            f"The fit has {n_dims} dimensions, and the Jacobians of a few cells would take"
-            f" gigabytes. Expected at most {_MOST_DIMS}."
-        )
-        raise InputError(msg)
+    require_few_dims(n_dims)

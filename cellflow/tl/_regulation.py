@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from cellflow.adapter.fitted import Fitted
-from cellflow.adapter.genes import gene_values
-from cellflow.analysis.comparison.resampling import adjusted
 from cellflow.analysis.genes.regulation import (
     By,
     Cells,
@@ -20,14 +18,13 @@ from cellflow.analysis.genes.regulation import (
 )
 from cellflow.analysis.genes.response import Kind, kinds_of, responses
 from cellflow.analysis.members import spread_of
-from cellflow.core._spread import Spread
 from cellflow.core._typing import FloatArray
 from cellflow.core._warn import warn
 from cellflow.errors import InputError, InputWarning
 from cellflow.tl._groups import Groups
+from cellflow.tl._regulation_table import named, scale_of, table_of
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
     from cellflow.adapter.decoding import Genes
@@ -35,11 +32,13 @@ if TYPE_CHECKING:
     from cellflow.model.base import FittedDynamics
     from cellflow.model.derivatives import Derivatives
 
-__all__ = ["Asked", "regulation_of"]
+__all__ = ["Asked", "regulation_of", "require_few_dims"]
 
 #: Name of the group of all cells, and the target of a growth rate.
 _ALL = "all"
 _GROWTH = "growth"
+#: Most dimensions whose Jacobians, of some cells at once, fit into memory.
+_MOST_DIMS = 400
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,8 @@ def regulation_of(
     adata: AnnData, fitted: Fitted, sources: Genes, ends: Genes | None, asked: Asked
 ) -> dict[str, Any]:
     """The table, the words about it, and what was chosen."""
+    if asked.by == "derivative":
+        require_few_dims(fitted.x.shape[1])
     names, cells = _grouped(adata, fitted, asked)
     of = _quantity(fitted, cells, asked)
     regulators = _decoder(sources)
@@ -104,16 +105,26 @@ def regulation_of(
 
     values = ask(fitted.flow)
     kinds = kinds_of(regulators.loadings, every, kind)
-    scale = _scale(adata, fitted, sources, ends)
-    table = _table(values, spread_of(fitted.flow, ask), scale, asked.level)
+    scale = scale_of(adata, fitted, cells, sources, ends)
+    table = table_of(values, spread_of(fitted.flow, ask), scale, asked.level)
     labels = [_GROWTH] if ends is None else _decoder(ends).genes.tolist()
     counts = [len(cells.rows(g)) for g in range(cells.n_groups)]
-    table = _named(table, names, regulators.genes.tolist(), labels, kinds, counts)
+    table = named(table, names, regulators.genes.tolist(), labels, kinds, counts)
     sigma = asked.sigma
     if of == "drift" and sigma is None:
         sigma = diffusion(fitted.flow, cells)
     words = _words(cells, of, asked, kinds, sigma)
     return {"table": table, "words": words, "of": of, "by": asked.by, "sigma": sigma}
+
+
+def require_few_dims(n_dims: int) -> None:
+    """Refuse Jacobians that would take gigabytes."""
+    if n_dims > _MOST_DIMS:
+        msg = (
+            f"The fit has {n_dims} dimensions, and the Jacobians of a few cells would take"
+            f" gigabytes. Expected at most {_MOST_DIMS}."
+        )
+        raise InputError(msg)
 
 
 def _decoder(genes: Genes) -> Decoder:
@@ -196,58 +207,6 @@ def _are_whole(adata: AnnData, fitted: Fitted, cells: Cells) -> bool:
         len(rows) > fitted.x.shape[1] + 1 and len(np.unique(cells.group[rows])) == 1
         for rows in cells.snapshots
     )
-
-
-def _scale(adata: AnnData, fitted: Fitted, sources: Genes, ends: Genes | None) -> FloatArray:
-    """Standard deviation of each regulator by that of each target, `(r, t)`."""
-    own = gene_values(adata, fitted, sources.columns).std(axis=0)
-    if ends is None:
-        return np.asarray(own[:, None])
-    other = gene_values(adata, fitted, ends.columns).std(axis=0)
-    return np.asarray(own[:, None] / np.where(other > 0, other, np.nan))
-
-
-def _table(
-    values: FloatArray, sure: Spread | None, scale: FloatArray, level: float
-) -> pd.DataFrame:
-    """Values `(n_groups, r, t)` and what an ensemble says of them, one row each."""
-    import pandas as pd
-    from scipy.stats import t
-
-    columns = {"value": values, "scaled": values * scale}
-    unknown = np.full(values.shape, np.nan)
-    columns |= dict.fromkeys(("se", "low", "high", "p"), unknown)
-    if sure is not None:
-        columns["se"] = sure.se
-        centred = Spread(values, sure.se, sure.degrees)
-        low, high = centred.interval(level)
-        columns |= {"low": low, "high": high}
-        with np.errstate(divide="ignore", invalid="ignore"):
-            columns["p"] = 2.0 * t.sf(np.abs(values) / sure.se, sure.degrees)
-    table = pd.DataFrame({name: column.ravel() for name, column in columns.items()})
-    return table.assign(q=adjusted(table["p"].to_numpy()))
-
-
-def _named(
-    table: pd.DataFrame,
-    groups: list[str],
-    regulators: list[str],
-    targets: list[str],
-    kinds: np.ndarray,
-    counts: list[int],
-) -> pd.DataFrame:
-    """The table with the names of its rows."""
-    r = len(regulators)
-    t = len(targets)
-    named = table.assign(
-        group=np.repeat(np.array(groups, dtype=object), r * t),
-        regulator=np.tile(np.repeat(np.array(regulators, dtype=object), t), len(groups)),
-        target=np.tile(np.array(targets, dtype=object), len(groups) * r),
-        response=np.tile(np.repeat(kinds.astype(object), t), len(groups)),
-        n_cells=np.repeat(counts, r * t),
-    )
-    first = ["group", "regulator", "target"]
-    return named[[*first, *table.columns, "response", "n_cells"]]
 
 
 def _words(cells: Cells, of: Quantity, asked: Asked, kinds: np.ndarray, sigma: float | None) -> str:

@@ -39,7 +39,7 @@ from cellflow.core._typing import FloatArray, IntArray
 if TYPE_CHECKING:
     from cellflow.model.derivatives import Derivatives
 
-__all__ = ["By", "Cells", "Quantity", "derivatives", "diffusion", "variation"]
+__all__ = ["By", "Cells", "Quantity", "derivatives", "diffusion", "variation", "within_snapshots"]
 
 Quantity: TypeAlias = Literal["velocity", "drift", "growth"]
 By: TypeAlias = Literal["regression", "derivative"]
@@ -163,6 +163,18 @@ def variation(cells: Cells, of: Quantity) -> FloatArray:
     return np.stack(found)
 
 
+def within_snapshots(values: FloatArray, cells: Cells, rows: IntArray) -> FloatArray:
+    """Values `(n, k)` of some cells less their mean at the same time and condition, `(m, k)`."""
+    found = np.zeros(values.shape)
+    chosen = np.zeros(len(values), dtype=bool)
+    chosen[rows] = True
+    for snapshot in cells.snapshots:
+        some = snapshot[chosen[snapshot]]
+        if len(some):
+            found[some] = values[some] - cells.shares(some) @ values[some]
+    return found[rows]
+
+
 def diffusion(flow: Derivatives, cells: Cells) -> float:
     r"""The diffusion with which the drift depends least on time.
 
@@ -217,25 +229,13 @@ def _predictors(cells: Cells, rows: IntArray, of: Quantity) -> FloatArray:
     share = cells.shares(rows)
     found = cells.x[rows]
     if of == "growth":
-        found = _within_snapshots(cells, rows)
+        found = within_snapshots(cells.x, cells, rows)
     elif len(np.unique(cells.times[rows])) >= _TREND:
         found = np.column_stack([found, cells.times[rows]])
     centred = found - share @ found
     size = np.concatenate([cells.x[rows], cells.times[rows, None]], axis=1)[:, : found.shape[1]]
     flat = share @ centred**2 <= _FLAT * (share @ size**2)
     return np.where(flat, 0.0, centred)
-
-
-def _within_snapshots(cells: Cells, rows: IntArray) -> FloatArray:
-    """Positions of some cells less their mean at the same time and condition, `(m, d)`."""
-    found = np.zeros(cells.x.shape)
-    chosen = np.zeros(len(found), dtype=bool)
-    chosen[rows] = True
-    for snapshot in cells.snapshots:
-        some = snapshot[chosen[snapshot]]
-        if len(some):
-            found[some] = cells.x[some] - cells.shares(some) @ cells.x[some]
-    return found[rows]
 
 
 def _slopes(values: FloatArray, cells: Cells, of: Quantity) -> FloatArray:
