@@ -70,12 +70,12 @@ def drivers(
 
     Fates are smooth functions of the state, and so is what the representation sees of a gene. They
     correlate without any relation, and a permutation of cells would make nearly every gene
-    significant. So p-values compare a gene with others of similar mean, variance and decodability:
-    with how the parts of the 200 most similar genes spread (a robust scale, which drivers hardly
-    change while they are a minority). With fewer than 100 decodable genes there is no such
-    comparison, and a gene is compared with itself in random directions of the state. In either
-    case the part also has to differ from zero by its standard error (over cells or samples, and
-    over the members of an ensemble); of both p-values the larger is taken.
+    significant. So p-values compare a gene with itself in random directions of the state. How
+    directions of genes are spread is taken from the 200 genes that are nearest in mean, variance
+    and decodability, by a median, which drivers hardly change while they are a minority; with fewer
+    than 100 decodable genes, from all of them. See `cellflow.analysis.genes.nulls`. The part also
+    has to differ from zero by its standard error (over cells or samples, and over the members of an
+    ensemble); of both p-values the larger is taken.
 
     The `score` is the median of the z-values of the three parts with their signs, and genes are
     ranked by its size: at least two parts have to agree. A positive one is of genes that favour the

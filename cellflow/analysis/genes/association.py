@@ -55,7 +55,8 @@ class Stratum:
         size = np.abs(values).max(axis=0, initial=0.0)
         step = np.where(size > 0, size * _ROUNDING, 1.0)
         found = rankdata(np.round(values / step), axis=0) / len(values)
-        return np.asarray(found - self.weight @ found / self.weight.sum())
+        centred = found - self.weight @ found / self.weight.sum()
+        return np.where(np.ptp(found, axis=0) > 0, centred, 0.0)
 
 
 def strata_of(

@@ -195,14 +195,17 @@ def drivers(
 
 def _of_cells(question: DriverQuestion, found: Association, *, replicated: bool) -> Effect:
     """Associations with what is known about their errors."""
+    seen = np.minimum(np.linalg.norm(found.latent, axis=1), 1.0)
+    linear = min(float(np.linalg.norm(found.fate_latent)), 1.0)
     return Effect(
         found.value,
         found.members,
         found.cells_se**2,
         sum(stratum.effective for stratum in question.strata()),
-        np.linalg.norm(found.latent, axis=1) * np.linalg.norm(found.fate_latent),
+        seen * linear,
         samples=found.samples if replicated else None,
-        noise=found.cells_se,
+        # What is left of both, beside their linear parts, correlates by chance.
+        noise=found.cells_se * np.sqrt((1.0 - seen**2) * (1.0 - linear**2)),
     )
 
 

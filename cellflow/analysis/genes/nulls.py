@@ -1,27 +1,31 @@
 r"""p-values of genes against comparable genes, against random directions, and against chance.
 
 Fates are smooth functions of the state, and so are genes, as far as the representation sees them.
-Two smooth functions of few coordinates correlate, with or without a relation, and every gene would
-be significant by a permutation of the cells. So a gene is compared with what would take its place:
+Two smooth functions of few coordinates correlate, with or without a relation, and nearly every gene
+would be significant by a permutation of the cells. So a gene is compared with what would take its
+place: itself in another direction of the state. All statistics :math:`T` are linear in the
+direction of the gene in the whitened state, and have a largest possible size :math:`m` (which
+depends on how much of the gene the representation sees). In a random direction of :math:`d`
+dimensions,
 
-- **comparable genes**: those nearest to it in mean expression, variance and decodability. Their
-  statistics have the scale :math:`s = 1.4826\,\mathrm{median}\,|T|`, which genes that do drive
-  hardly widen while they are a minority, and :math:`z = T / s` is compared with a normal law;
-- **random directions**, where there are too few genes: the gene keeps its own values and how much
-  of it the representation sees, but its direction in the whitened latent space is uniform on the
-  sphere. A statistic of largest possible size :math:`m` then is :math:`m \cos\theta`, with
-  :math:`\cos^2\theta \sim \mathrm{Beta}(\tfrac12, \tfrac{d-1}2)`.
+.. math:: \frac{T^2}{m^2} = \cos^2\theta \sim \mathrm{Beta}\bigl(\tfrac12, \tfrac{d-1}2\bigr)
+
+Directions of genes are not uniform: most genes vary along the first components, and so do most
+fates. So :math:`d` is estimated, as the dimension at which the median of :math:`T^2 / m^2` among
+comparable genes, those nearest in mean expression, variance and decodability, is that of the law.
+Genes that do drive hardly change a median while they are a minority. Where there are too few genes
+all of them are taken, and :math:`d` is at most that of the state.
 
 A statistic also has to differ from zero by its standard error; of both p-values the larger counts
 (intersection-union test).
 
 References
 ----------
-Efron, Large-scale simultaneous hypothesis testing: the choice of a null hypothesis, JASA 2004;
-Goeman and Buehlmann, Analyzing gene expression data in terms of gene sets, Bioinformatics 2007
-(competitive tests); Smyth, Linear models and empirical Bayes methods for assessing differential
-expression, 2004 (moderated variances); Berger, Multiparameter hypothesis testing and acceptance
-sampling, Technometrics 1982 (the larger p-value).
+Efron, Large-scale simultaneous hypothesis testing: the choice of a null hypothesis, JASA 2004 (a
+null estimated from the bulk); Goeman and Buehlmann, Analyzing gene expression data in terms of gene
+sets, Bioinformatics 2007 (competitive tests); Smyth, Linear models and empirical Bayes methods for
+assessing differential expression, 2004 (moderated variances); Berger, Multiparameter hypothesis
+testing and acceptance sampling, Technometrics 1982 (the larger p-value).
 """
 
 from __future__ import annotations
@@ -31,16 +35,16 @@ import numpy as np
 from cellflow.core._neighbors import nearest
 from cellflow.core._typing import FloatArray, IntArray
 
-__all__ = ["FEW", "comparable", "moderated", "p_of_chance", "p_of_directions", "scale_among"]
+__all__ = ["FEW", "comparable", "dimension_at", "moderated", "p_of_chance", "p_of_directions"]
 
-#: Genes below which their own spread says too little about comparable genes.
+#: Genes below which all of them are compared with each other, whatever their expression.
 FEW = 100
-#: Comparable genes of a gene; the scale is known to 6 % then.
+#: Comparable genes of a gene.
 _COMPARABLE = 200
-#: Ratio of the standard deviation of a normal law to its median absolute value.
-_NORMAL = 1.4826
-#: Angles by which a law on the sphere is represented.
-_ANGLES = 512
+#: Dimensions at which the median of the law is tabulated.
+_DIMENSIONS = 400
+#: Dimensions and degrees of freedom that are as good as infinitely many.
+_LARGEST = 1e6
 #: Genes from which variances are moderated.
 _MODERATED = 10
 
@@ -59,13 +63,28 @@ def comparable(features: FloatArray) -> IntArray:
     return nearest(ranks, ranks, min(_COMPARABLE, len(features)))[1]
 
 
-def scale_among(values: FloatArray, others: IntArray) -> FloatArray:
-    """Robust scale of the statistics of the comparable genes of each, `(g,)`, about zero."""
-    return np.asarray(_NORMAL * np.nanmedian(np.abs(values)[others], axis=1))
+def dimension_at(median: FloatArray) -> FloatArray:
+    """Dimension, above 1, at which squared cosines of random directions have a median, `(g,)`.
+
+    Examples
+    --------
+    >>> dimension_at(np.array([0.5])).round(2)  # in two dimensions, of angles up to 45 degrees
+    array([2.])
+    """
+    from scipy.stats import beta
+
+    beyond = np.geomspace(1e-2, _LARGEST, _DIMENSIONS)
+    known = beta.median(0.5, 0.5 * beyond)
+    # Between tabulated ones logarithms are nearly linear; larger medians have fewer dimensions.
+    sought = np.log(np.clip(median, known[-1], known[0]))
+    return 1.0 + np.exp(np.interp(-sought, -np.log(known), np.log(beyond)))
 
 
 def p_of_directions(
-    value: FloatArray, most: FloatArray, n_dims: int, noise: FloatArray | float = 0.0
+    value: FloatArray,
+    most: FloatArray,
+    n_dims: FloatArray | float,
+    noise: FloatArray | float = 0.0,
 ) -> FloatArray:
     """p-values `(g,)` of statistics that are `most` times the cosine of a random direction.
 
@@ -76,24 +95,17 @@ def p_of_directions(
     most
         The largest value that a direction can give, shape `(g,)`.
     n_dims
-        Dimension of the space of directions.
+        Dimension of the space of directions, above 1, `(g,)` or one.
     noise
-        Standard deviation of what does not depend on the direction, `(g,)` or one.
+        Standard deviation of a part that does not depend on the direction, `(g,)` or one. The law
+        is that of a cosine with the variance of both.
     """
-    from scipy.stats import beta, norm
+    from scipy.stats import beta
 
-    size = np.abs(value)
-    if not np.any(noise):
-        if n_dims == 1:
-            return np.where(size <= most, 1.0, 0.0)
-        square = np.divide(size, most, out=np.full(len(size), np.inf), where=most > 0) ** 2
-        return np.asarray(beta.sf(np.minimum(square, 1.0), 0.5, 0.5 * (n_dims - 1)))
-    levels = (np.arange(_ANGLES) + 0.5) / _ANGLES
-    cosine = np.ones(_ANGLES) if n_dims == 1 else np.sqrt(beta.ppf(levels, 0.5, 0.5 * (n_dims - 1)))
-    centre = most[:, None] * cosine
-    width = np.broadcast_to(noise, value.shape)[:, None]
-    above = norm.sf((size[:, None] - centre) / width) + norm.cdf((-size[:, None] - centre) / width)
-    return np.asarray(above.mean(axis=1))
+    beyond = np.asarray(n_dims, dtype=np.float64) - 1.0
+    size = np.square(most) + (beyond + 1.0) * np.square(noise)
+    cosine = np.divide(np.square(value), size, out=np.zeros(len(value)), where=size > 0)
+    return np.asarray(beta.sf(np.minimum(cosine, 1.0), 0.5, 0.5 * beyond))
 
 
 def p_of_chance(value: FloatArray, variances: list[tuple[FloatArray, float]]) -> FloatArray:
@@ -145,8 +157,8 @@ def moderated(variance: FloatArray, degrees: float, most: float) -> tuple[FloatA
         return variance, degrees
     logs = np.log(variance[known]) - digamma(0.5 * degrees) + np.log(0.5 * degrees)
     excess = float(logs.var(ddof=1) - polygamma(1, 0.5 * degrees))
-    prior = 2.0 * _inverse_trigamma(excess) if excess > 0 else np.inf
-    prior = min(prior, max(most - degrees, 0.0))
+    prior = 2.0 * _inverse_trigamma(excess) if excess > 0 else _LARGEST
+    prior = min(prior, max(most - degrees, 0.0), _LARGEST)
     if prior == 0.0:
         return variance, degrees
     common = float(np.exp(logs.mean() + digamma(0.5 * prior) - np.log(0.5 * prior)))

@@ -12,10 +12,10 @@ from cellflow.analysis.genes.latent_effects import Effect
 from cellflow.analysis.genes.nulls import (
     FEW,
     comparable,
+    dimension_at,
     moderated,
     p_of_chance,
     p_of_directions,
-    scale_among,
 )
 from cellflow.core._spread import spread
 from cellflow.core._typing import BoolArray, FloatArray, IntArray
@@ -58,7 +58,7 @@ class Against:
     n_dims
         Of the state.
     name
-        `"genes"`, or `"directions"` where too few genes can be decoded.
+        `"genes"`, comparable ones, or `"directions"` where too few genes can be decoded.
     """
 
     features: FloatArray
@@ -76,16 +76,21 @@ class Against:
 
     def p(self, effect: Effect, rows: IntArray) -> FloatArray:
         """p-values of some genes, `(m,)`."""
-        from scipy.stats import norm
-
+        if len(rows) == 0:
+            return np.zeros(0)
         value = effect.value[rows]
-        if self.name == "directions":
-            noise = np.broadcast_to(effect.noise, effect.value.shape)[rows]
-            return p_of_directions(value, effect.most[rows], self.n_dims, noise)
-        scale = scale_among(value, comparable(self.features[rows]))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            p = 2.0 * norm.sf(np.abs(value) / scale)
-        return np.where(value == 0.0, 1.0, p)
+        most = effect.most[rows]
+        noise = np.broadcast_to(effect.noise, effect.value.shape)[rows]
+        cosine = np.divide(
+            np.square(value), np.square(most), out=np.ones_like(value), where=most > 0
+        )
+        cosine = np.minimum(cosine, 1.0)
+        if self.name == "genes":
+            middle = np.median(cosine[comparable(self.features[rows])], axis=1)
+            dims = dimension_at(middle)
+        else:
+            dims = np.minimum(dimension_at(np.median(cosine, keepdims=True)), self.n_dims)
+        return np.where(value == 0.0, 1.0, p_of_directions(value, most, dims, noise))
 
 
 def scored(effect: Effect, against: Against, degrees: float, *, decodable: BoolArray) -> Part:
@@ -104,11 +109,15 @@ def scored(effect: Effect, against: Against, degrees: float, *, decodable: BoolA
     """
     from scipy.stats import norm
 
-    variances = _variances(effect, degrees, against.n_dims)
+    variances = _variances(effect, degrees)
     se = np.sqrt(np.sum([variance for variance, _ in variances], axis=0))
+    # Members differ by one vector of the state each, whatever the number of genes.
+    most = degrees * against.n_dims
+    limits = [np.inf, most][: len(variances)]
+    drawn = [moderated(v, d, limit) for (v, d), limit in zip(variances, limits, strict=True)]
     p = np.where(decodable, 1.0, np.nan)
     rows: IntArray = np.flatnonzero(decodable & np.isfinite(effect.value))
-    chance = p_of_chance(effect.value[rows], [(v[rows], d) for v, d in variances])
+    chance = p_of_chance(effect.value[rows], [(v[rows], d) for v, d in drawn])
     p[rows] = np.maximum(against.p(effect, rows), chance)
     z = np.zeros(len(p))
     z[rows] = np.sign(effect.value[rows]) * norm.isf(0.5 * np.maximum(p[rows], _SMALLEST))
@@ -116,24 +125,19 @@ def scored(effect: Effect, against: Against, degrees: float, *, decodable: BoolA
     return Part(value, np.where(decodable, se, np.nan), p, adjusted(p), z)
 
 
-def _variances(effect: Effect, degrees: float, n_dims: int) -> list[tuple[FloatArray, float]]:
-    """Variances by cells or samples, and between members, with their degrees of freedom."""
-    if effect.samples is None:
-        found = [(effect.cells, max(effect.n_cells - 1.0, 1.0))]
-    else:
+def _variances(effect: Effect, degrees: float) -> list[tuple[FloatArray, float]]:
+    """Variances by cells or samples, then between members, with their degrees of freedom."""
+    found = [(effect.cells, max(effect.n_cells - 1.0, 1.0))]
+    if effect.samples is not None:
         known = np.isfinite(effect.samples)
-        n = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, effect.samples, 0.0).sum(axis=0) / n
+        n = known.sum(axis=0)
+        mean = np.where(known, effect.samples, 0.0).sum(axis=0) / np.maximum(n, 1)
         off = np.where(known, effect.samples - mean, 0.0)
-        variance = (off**2).sum(axis=0) / np.maximum(n - 1, 1) / n
+        variance = (off**2).sum(axis=0) / np.maximum(n - 1, 1) / np.maximum(n, 1)
         # With one sample nothing is known about the others.
-        variance = np.where(n > 1, variance, np.inf)
-        freedom = len(effect.samples) - 1.0
-        found = [moderated(variance, freedom, np.inf)]
+        found = [(np.where(n > 1, variance, np.inf), len(effect.samples) - 1.0)]
     if len(effect.members):
-        between = spread(effect.members).se ** 2
-        # The members differ by one vector of the state each, whatever the number of genes.
-        found.append(moderated(between, degrees, degrees * n_dims))
+        found.append((spread(effect.members).se ** 2, degrees))
     return found
 
 
