@@ -50,7 +50,9 @@ def curl(
 
     Little rotation in a fit is no evidence that there is none in the cells. Optimal transport pairs
     snapshots without rotation, and velocities at one time that come from it are close to a gradient
-    by construction; cells that circulate within a population at rest do not show in snapshots.
+    by construction; cells that circulate within a population at rest do not show in snapshots. Of
+    simulated cells that turn by 45 degrees between snapshots (`cf.datasets.simulate("rotation")`),
+    fits find a share of .46 instead of 1, and .4 of the angular velocity.
 
     Parameters
     ----------
