@@ -52,7 +52,7 @@ def curl(
     snapshots without rotation, and velocities at one time that come from it are close to a gradient
     by construction; cells that circulate within a population at rest do not show in snapshots. Of
     simulated cells that turn by 45 degrees between snapshots (`cf.datasets.simulate("rotation")`),
-    fits find a share of .46 instead of 1, and .4 of the angular velocity.
+    the default method finds a share of .46 instead of 1, and .4 of the angular velocity.
 
     Parameters
     ----------
