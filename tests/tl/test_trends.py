@@ -107,6 +107,28 @@ def test_standard_errors_are_those_of_the_cells_that_might_have_been_measured(su
     np.testing.assert_allclose(t, 2.92, rtol=1e-3)  # Student's t of two pairs, two-sided 90 %
 
 
+@pytest.mark.parametrize("align", [True, False])
+def test_where_samples_are_known_standard_errors_are_those_of_samples(align):
+    """Also where the fit has removed the offsets by which samples differ."""
+    rng = np.random.default_rng(0)
+    adata = make_cells(360)
+    adata.obs["mouse"] = [f"m{h:g}_{k % 6}" for k, h in enumerate(adata.obs["hours"])]
+    names, code = np.unique(adata.obs["mouse"], return_inverse=True)
+    offsets = 0.35 * rng.normal(size=(len(names), 4))[code]
+    adata.obsm["X_pca"] = (adata.obsm["X_pca"] + offsets).astype(np.float32)
+    adata.X = (adata.X.toarray() + offsets @ adata.varm["PCs"].T).astype(np.float32)
+    cf.tl.flow(
+        adata, "hours", method=quick_recipe(), n_members=6, sample_key="mouse", align_samples=align
+    )
+    assert np.any(adata.uns["cellflow"]["samples"]["offsets"]) == align
+    table = trends(adata, list(adata.var_names), times=[0, 12, 48])
+    means = pd.DataFrame(adata.X, columns=adata.var_names).groupby(adata.obs["mouse"].to_numpy())
+    time = means.first().index.str.extract(r"m(\d+)_")[0].to_numpy()
+    expected = means.mean().groupby(time).var().to_numpy().mean() / 6
+    assert 0.4 < (table["se"] ** 2).mean() / expected < 2.0
+    assert (table["sd"] ** 2).mean() / 120 < 0.3 * expected  # cells as replicates would say this
+
+
 def test_fates_add_up_to_all_cells_by_their_shares(adata):
     names = list(adata.uns["cellflow"]["fates"]["names"])
     each = trends(adata, fate=names, min_cells=1)
