@@ -439,7 +439,7 @@ def functions(family: str) -> dict[str, ast.FunctionDef]:
 #: What is asked of the literature's data, not of the caller's.
 ON_NO_ANNDATA = {("bench", "literature")}
 #: What is about two things of one kind: regulators and targets.
-TWO_SUBJECTS = {("tl", "jacobian")}
+TWO_SUBJECTS = {("tl", "jacobian"), ("tl", "least_action_path")}
 ON_ANNDATA = [
     (family, name, definition)
     for family in ("bench", "get", "pl", "pp", "tl")

@@ -100,6 +100,7 @@ CALLS = {
     ],
     "growth": [lambda a: cf.tl.growth(a)],
     "jacobian": [lambda a: cf.tl.jacobian(a, ["gene1", "gene2"])],
+    "least_action_path": [lambda a: cf.tl.least_action_path(a, 0, 80, n_steps=5)],
     "log_density": [lambda a: cf.tl.log_density(a, source="gmm")],
     "potential": [lambda a: cf.tl.potential(a)],
     "perturb": [lambda a: cf.tl.perturb(a, {"gene1": "-1sd"}, n_null=2)],

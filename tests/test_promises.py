@@ -66,6 +66,7 @@ def everything_but_densities(adata):
     cf.tl.flow(adata, "hours", method=QUICK, score=True)
     cf.tl.velocity(adata, basis="umap")
     cf.tl.potential(adata)
+    cf.tl.least_action_path(adata, 0, 80, n_steps=5)
     cf.tl.pseudotime(adata, n_times=3)
     cf.tl.trajectories(adata, n_times=3)
     cf.tl.trajectories(adata, n_times=3, stochastic=True, n_rep=2)
@@ -163,6 +164,9 @@ CALLS = {
         a, **({"condition_key": "half", "by": "cell", "n_perm": 20} | kw)
     ),
     "tl.perturb": lambda a, **kw: cf.tl.perturb(a, **({"edits": {"gene1": 0.0}, "n_null": 0} | kw)),
+    "tl.least_action_path": lambda a, **kw: cf.tl.least_action_path(
+        a, **({"source": 0, "target": 80, "n_steps": 5} | kw)
+    ),
     "tl.log_density": lambda a, **kw: cf.tl.log_density(a, source="gmm", **kw),
     "tl.velocity": cf.tl.velocity,
     "tl.terminal_states": lambda a, **kw: cf.tl.terminal_states(
@@ -195,6 +199,7 @@ CALLS = {
     "get.jacobian": cf.get.jacobian,
     "get.perturbation": cf.get.perturbation,
     "get.growth": lambda a, **kw: cf.get.growth(a, **({"groupby": "hours"} | kw)),
+    "get.least_action_path": cf.get.least_action_path,
     "get.potential": cf.get.potential,
     "get.samples": cf.get.samples,
     "get.transition_matrix": cf.get.transition_matrix,
@@ -260,6 +265,7 @@ AFTER_A_FIT = [
     "tl.drivers",
     "tl.log_density",
     "tl.perturb",
+    "tl.least_action_path",
     "tl.potential",
     "tl.pseudotime",
     "tl.velocity",

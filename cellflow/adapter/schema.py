@@ -197,6 +197,7 @@ _OPTIONAL_NUMBERS = (
 )
 
 _COLUMN = Entry("a number for each time", _is_column)
+_MATRIX = Entry("a row of numbers for each time", _is_matrix)
 
 SAMPLES = _group(
     names=_NAMES,
@@ -247,6 +248,7 @@ FIT = {
     ),
     "jacobian": _optional(_group(table=_TABLE, words=_TEXT, of=_TEXT, by=_TEXT)),
     "curl": _optional(_group(share=_NUMBER, words=_TEXT)),
+    "least_action": _optional(_group(times=_TIMES, path=_MATRIX, action=_COLUMN, words=_TEXT)),
     "potential": _optional(_group(table=_TABLE, words=_TEXT, unexplained=_NUMBER)),
     "drivers": _optional(Entry("groups by fate, with a table and words", _is_drivers)),
     "trends": _optional(

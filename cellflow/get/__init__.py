@@ -9,6 +9,7 @@ from cellflow.get._fates import fates
 from cellflow.get._flow import flow
 from cellflow.get._growth import growth
 from cellflow.get._jacobian import jacobian
+from cellflow.get._least_action_path import least_action_path
 from cellflow.get._perturbation import perturbation
 from cellflow.get._potential import potential
 from cellflow.get._samples import samples
@@ -27,6 +28,7 @@ __all__ = [
     "flow",
     "growth",
     "jacobian",
+    "least_action_path",
     "perturbation",
     "potential",
     "samples",

@@ -1,6 +1,7 @@
-"""Solvers: ODE, SDE, Langevin dynamics, densities along a flow."""
+"""Solvers: ODE, SDE, paths of least action, Langevin dynamics, densities along a flow."""
 
 from cellflow.simulation._solution import require_few_steps
+from cellflow.simulation.action import ActionPath, action_along, least_action
 from cellflow.simulation.adjoint import Value, sensitivity
 from cellflow.simulation.divergence import Divergence, Exact, Hutchinson
 from cellflow.simulation.langevin import annealed_langevin, denoise, langevin
@@ -10,6 +11,7 @@ from cellflow.simulation.sde import Scheme, integrate_sde
 from cellflow.simulation.trajectories import Trajectories
 
 __all__ = [
+    "ActionPath",
     "Divergence",
     "Exact",
     "Hutchinson",
@@ -17,11 +19,13 @@ __all__ = [
     "Scheme",
     "Trajectories",
     "Value",
+    "action_along",
     "annealed_langevin",
     "denoise",
     "integrate",
     "integrate_sde",
     "langevin",
+    "least_action",
     "log_likelihood",
     "push_with_log_prob",
     "require_few_steps",

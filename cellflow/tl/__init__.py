@@ -13,6 +13,7 @@ from cellflow.tl._flow import flow
 from cellflow.tl._generate import generate
 from cellflow.tl._growth import growth
 from cellflow.tl._jacobian import jacobian
+from cellflow.tl._least_action_path import least_action_path
 from cellflow.tl._log_density import log_density
 from cellflow.tl._perturb import perturb
 from cellflow.tl._potential import potential
@@ -43,6 +44,7 @@ __all__ = [
     "generate",
     "growth",
     "jacobian",
+    "least_action_path",
     "log_density",
     "perturb",
     "potential",
