@@ -74,7 +74,7 @@ def fits():
     with_errors += ("pull", "push", "velocity")
     made = dict.fromkeys(with_errors, sure)
     made |= {"generate": generating, "growth": growing, "calibrate": fated, "drivers": fated}
-    made["perturb"] = fated
+    made |= {"perturb": fated, "screen": fated}
     made["compare"] = cf.tl.flow(
         adata, "hours", method=quick_recipe(), condition_key="arm", copy=True
     )
@@ -113,6 +113,7 @@ CALLS = {
     "push": [lambda a: cf.tl.push(a, [3], time=12.0)],
     "refine": [lambda a: cf.tl.refine(a, a[:30].copy(), time=0.0, check=False)],
     "sample": [lambda a: cf.tl.sample(a, time=12.0, n_obs=5, n_steps=1)],
+    "screen": [lambda a: cf.tl.screen(a, to="-1sd", n_simulated=2)],
     "simulate": [
         lambda a: cf.tl.simulate(a, [3, 4], n_times=3),
         lambda a: cf.tl.simulate(a, [3, 4], n_times=3, stochastic=True, n_rep=2),

@@ -89,6 +89,7 @@ def everything_but_densities(adata):
     calibrated = with_clones(adata.copy())
     cf.tl.drivers(calibrated, "a", window=(0, 12))
     cf.tl.perturb(calibrated, {"gene1": "+1sd"}, n_null=2)
+    cf.tl.screen(calibrated, to="-1sd", n_simulated=2)
     cf.tl.calibrate(calibrated, lineage_key="clone")
     halves = adata.copy()
     halves.obs["half"] = np.arange(adata.n_obs) % 2
@@ -98,6 +99,7 @@ def everything_but_densities(adata):
     ]
     results += [cf.get.flow(adata), cf.get.velocity(adata, ["gene1"])]
     results += [cf.get.drivers(calibrated), cf.get.trends(adata), cf.get.perturbation(calibrated)]
+    results.append(cf.get.screen(calibrated))
     return [*results, cf.get.calibration(calibrated)]
 
 
@@ -167,6 +169,7 @@ CALLS = {
     "tl.least_action_path": lambda a, **kw: cf.tl.least_action_path(
         a, **({"source": 0, "target": 80, "n_steps": 5} | kw)
     ),
+    "tl.screen": lambda a, **kw: cf.tl.screen(a, **({"n_simulated": 0} | kw)),
     "tl.log_density": lambda a, **kw: cf.tl.log_density(a, source="gmm", **kw),
     "tl.velocity": cf.tl.velocity,
     "tl.terminal_states": lambda a, **kw: cf.tl.terminal_states(
@@ -202,6 +205,7 @@ CALLS = {
     "get.least_action_path": cf.get.least_action_path,
     "get.potential": cf.get.potential,
     "get.samples": cf.get.samples,
+    "get.screen": cf.get.screen,
     "get.transition_matrix": cf.get.transition_matrix,
     "get.trajectories": cf.get.trajectories,
     "get.trajectory_samples": cf.get.trajectory_samples,
@@ -266,6 +270,7 @@ AFTER_A_FIT = [
     "tl.log_density",
     "tl.perturb",
     "tl.least_action_path",
+    "tl.screen",
     "tl.potential",
     "tl.pseudotime",
     "tl.velocity",
@@ -345,6 +350,7 @@ FAILURES = {
                 "get.flow",
                 "get.jacobian",
                 "get.perturbation",
+                "get.screen",
                 "get.trends",
                 "tl.calibrate",
                 "tl.generate",
@@ -366,7 +372,7 @@ FAILURES = {
     ),
     "no such gene": (
         untouched,
-        ["tl.trends", "tl.velocity", "get.velocity"],
+        ["tl.screen", "tl.trends", "tl.velocity", "get.velocity"],
         {"genes": ["GENE1"]},
         "var_names",
         "GENE1",

@@ -13,6 +13,7 @@ from cellflow.get._least_action_path import least_action_path
 from cellflow.get._perturbation import perturbation
 from cellflow.get._potential import potential
 from cellflow.get._samples import samples
+from cellflow.get._screen import screen
 from cellflow.get._trajectories import trajectories, trajectory_samples
 from cellflow.get._transition_matrix import transition_matrix
 from cellflow.get._trends import trends
@@ -32,6 +33,7 @@ __all__ = [
     "perturbation",
     "potential",
     "samples",
+    "screen",
     "trajectories",
     "trajectory_samples",
     "transition_matrix",

@@ -22,6 +22,7 @@ from cellflow.tl._pseudotime import pseudotime
 from cellflow.tl._push import pull, push
 from cellflow.tl._refine import refine
 from cellflow.tl._sample import sample
+from cellflow.tl._screen import screen
 from cellflow.tl._simulate import simulate
 from cellflow.tl._terminal_states import terminal_states
 from cellflow.tl._trajectories import trajectories
@@ -54,6 +55,7 @@ __all__ = [
     "push",
     "refine",
     "sample",
+    "screen",
     "simulate",
     "terminal_states",
     "trajectories",

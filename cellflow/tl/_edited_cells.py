@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "edited_cells",
     "floors",
+    "places",
     "question_until",
     "refined",
     "require_score",
@@ -161,6 +162,12 @@ def seen_among(
     rows = np.flatnonzero((fitted.cells.time == time) & (question.cells.weight > 0))
     weight = question.cells.weight[rows]
     return Seen.among(genes.decoder, full.loadings, fitted.x[rows], weight, kind)
+
+
+def places(adata: AnnData, seen: Seen, columns: IntArray) -> IntArray:
+    """Numbers of some columns among the genes that can be decoded."""
+    place = {str(gene): k for k, gene in enumerate(seen.decoder.genes)}
+    return np.array([place[str(adata.var_names[c])] for c in columns], dtype=np.int64)
 
 
 def floors(adata: AnnData, fitted: Fitted, columns: IntArray) -> FloatArray:

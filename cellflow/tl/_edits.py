@@ -41,17 +41,17 @@ class Wanted:
     def __str__(self) -> str:
         return f"{self.level:g}" if self.level is not None else f"{self.shift:+g}sd"
 
-    def of(self, decoded: FloatArray, sd: float, floor: float) -> FloatArray:
-        """Expression of cells afterwards, shape `(n,)`.
+    def of(self, decoded: FloatArray, sd: FloatArray, floor: FloatArray) -> FloatArray:
+        """Expression of cells afterwards, shape `(n, g)`.
 
         Parameters
         ----------
         decoded
-            Before, shape `(n,)`.
+            Before, shape `(n, g)`.
         sd
-            Of the gene.
+            Of the genes, shape `(g,)`.
         floor
-            What a shift does not bring expression below.
+            What a shift does not bring expression below, shape `(g,)`.
         """
         if self.level is not None:
             return np.full(decoded.shape, self.level)

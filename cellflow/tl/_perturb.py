@@ -25,6 +25,7 @@ from cellflow.errors import InputError, naming_cells
 from cellflow.tl._edited_cells import (
     edited_cells,
     floors,
+    places,
     question_until,
     refined,
     require_score,
@@ -181,7 +182,7 @@ def perturb(
     rows = edited_cells(adata, fitted, question, cells, time, max_cells)
     at = float(question.cells.start[rows[0]])
     seen = seen_among(adata, fitted, question, at, response)
-    genes = _places(adata, seen, columns)
+    genes = places(adata, seen, columns)
     edit = _edit(adata, fitted, seen, genes, wanted, columns, fitted.x[rows])
     if refine:
         require_score(fitted)
@@ -218,12 +219,6 @@ def _name(name: str | None, wanted: Mapping[str, Wanted]) -> str:
     return name
 
 
-def _places(adata: AnnData, seen: Seen, columns: IntArray) -> IntArray:
-    """Numbers of some columns among the genes that can be decoded."""
-    place = {str(gene): k for k, gene in enumerate(seen.decoder.genes)}
-    return np.array([place[str(adata.var_names[c])] for c in columns], dtype=np.int64)
-
-
 def _edit(
     adata: AnnData,
     fitted: Fitted,
@@ -245,7 +240,7 @@ def _edit(
                 " the layer of the fit. Expected a value of at least 0."
             )
             raise InputError(msg)
-        values[:, k] = value.of(decoded[:, k], float(chosen.sd[k]), float(floor[k]))
+        values[:, [k]] = value.of(decoded[:, [k]], chosen.sd[[k]], floor[[k]])
     return chosen.edit(values)
 
 

@@ -12,10 +12,12 @@ from cellflow import recipes
 from cellflow.analysis.genes.arrivals import Arrived, seen_regions
 from cellflow.analysis.genes.edit import Edit
 from cellflow.analysis.genes.effects import effects
+from cellflow.analysis.genes.first_order import first_order
 from cellflow.analysis.genes.manifold import Manifold
 from cellflow.analysis.genes.matching import Alike, rank_p
 from cellflow.analysis.genes.perturbation import Perturbation, null_of, perturbed, supported
 from cellflow.analysis.genes.seen import Seen
+from cellflow.analysis.genes.sensitivity import end_classifier
 from cellflow.analysis.trajectories import Noise
 from cellflow.core.decoder import Decoder
 from cellflow.core.population import Population, Snapshots
@@ -266,3 +268,42 @@ def test_random_genes_are_edited_by_as_much(linear, cells):
     found = null_of(asked, seen, np.array([2]), edit, 99)
     assert found.n == 5
     np.testing.assert_array_equal(found.share, 1.0)
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_edits_have_their_effects_of_first_order(linear, cells, hold):
+    """The first gene is changed by no other, so that nothing is neglected where it is held."""
+    every, targets = cells
+    small = np.where(np.arange(360) < 120, 0.01, 1.0)  # what a gene is held against
+    every = replace(every, x=every.x * np.column_stack([small, np.ones((360, 2))]))
+    matrix = np.array([[-0.6, 0.0, 0.0], [0.5, -0.2, 0.1], [0.3, 0.3, -0.1]])
+    heads = {"growth": linear.dynamics.heads["growth"]}
+    made = Dynamics(Linear(matrix), heads=heads, along={"growth": "log_weight"})
+    flow = replace(linear, dynamics=made)
+    names = np.array(["a", "b", "c"])
+    decoder = Decoder(np.zeros(3), np.eye(3), names, "loadings", 1.0, np.ones(3))
+    seen = Seen.among(decoder, np.eye(3), every.x[:120], np.ones(120), "alone")
+    asked = asked_of(flow, (every, targets), hold=hold, n=60)
+    question = asked.question
+    fates = np.array([0, 1])
+    found = first_order(asked, seen, lambda before: before + 0.02, fates)
+    effect = found.log_odds.value.reshape(2, 3)[:, 0]
+    first = np.eye(3)[:1]
+    edit = Edit(np.zeros(1), first, first.T, question.x[:, :1] + 0.02)
+    free = question.moved(flow, question.x)[0]
+    edited = asked.moved(flow, question, edit, edit.applied(question.x))[0]
+    end = edited.x[-1].copy()
+    if hold:
+        end[:, 0] = free.x[-1][:, 0]  # a held gene does not decide
+    classifier = end_classifier(every, targets)
+
+    def odds(x, log_weight):
+        values = classifier.log_odds(torch.from_numpy(x), fates).numpy()
+        mass = np.exp(log_weight)
+        share = mass @ (1 / (1 + np.exp(-values))) / mass.sum()
+        return np.log(share / (1 - share))
+
+    exact = odds(end, edited.log_weight[-1]) - odds(free.x[-1], free.log_weight[-1])
+    np.testing.assert_allclose(effect, exact, rtol=0.02)
+    np.testing.assert_allclose(effect.sum(), 0.0, atol=1e-6)
+    assert np.isnan(found.log_odds.se).all()

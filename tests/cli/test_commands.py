@@ -33,7 +33,9 @@ CALLS: dict[str, tuple[Callable, ...]] = {
     "fit": (cf.tl.flow,),
     "generate": (cf.tl.generate,),
     "growth": (cf.tl.growth, cf.get.growth),
+    "perturb": (cf.tl.perturb,),
     "predict": (cf.tl.predict,),
+    "screen": (cf.tl.screen,),
     "translate": (cf.tl.translate,),
     "trends": (cf.tl.trends, cf.get.trends),
 }
@@ -52,7 +54,7 @@ OPTIONS = (
 OWN = {"as_given", "backward", "file", "json", "literature", "out", "report", "seed", "top"}
 
 #: Options whose default is chosen when the command runs.
-AT_RUN = {"dims", "growth", "key_added", "protocol", "seeds", "time_key"}
+AT_RUN = {"dims", "growth", "key_added", "protocol", "seeds", "time_key", "to"}
 
 
 def command(name: str) -> Command:
@@ -282,6 +284,54 @@ def test_drivers_prints_the_first_genes_and_writes_all(
     assert said["words"] == table.attrs["words"]["a"]
     assert run(*asked) == 0
     assert "in all cells of the times 0 (" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def fates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with fates of two types."""
+    cells = make_cells()
+    cells.obs["type"] = np.where(cells.obsm["X_pca"][:, 2] > 0, "a", "b")
+    cf.tl.flow(cells, "hours", method=quick_recipe())
+    cf.tl.fates(cells, "type")
+    path = tmp_path_factory.mktemp("fates") / "fates.h5ad"
+    cells.write_h5ad(path)
+    return path
+
+
+def test_perturb_prints_the_effects_of_the_edits(
+    fates: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.h5ad"
+    asked = ["perturb", fates, "--edits", "gene1=+1sd", "gene2=-0.5sd", "--n-null", 2]
+    capsys.readouterr()
+    assert run(*asked, "--no-hold", "--time", 12, "--out", out, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    table = cf.get.perturbation(ad.read_h5ad(out))
+    assert table["perturbation"].unique().tolist() == ["gene1=+1sd, gene2=-0.5sd"]
+    np.testing.assert_allclose([row["effect"] for row in said["table"]], table["effect"], atol=1e-5)
+    assert "edited at the start only" in said["words"]
+    assert run("perturb", out, "--edits", "gene3=0", "--n-null", 0) == 0
+    assert "gene3=0 (mean" in capsys.readouterr().out
+    for wrong in ("gene1", "=2", "gene1="):
+        assert run("perturb", fates, "--edits", wrong) == 2
+        assert "give GENE=VALUE" in capsys.readouterr().err
+    assert run("perturb", fates, "--edits", "gene1=0", "gene1=1") == 2
+    assert "more than once" in capsys.readouterr().err
+
+
+def test_screen_prints_the_first_genes_and_writes_all(
+    fates: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.h5ad"
+    asked = ["screen", fates, "--to", "-1sd", "--n-simulated", 2, "--top", 3]
+    capsys.readouterr()
+    assert run(*asked, "--out", out, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    table = cf.get.screen(ad.read_h5ad(out))
+    assert len(table) == 24
+    assert [row["gene"] for row in said["table"]] == table["gene"].tolist()[:3]
+    assert run(*asked, "--fate", "a", "--genes", "gene1", "gene2") == 0
+    assert "2 genes edited to -1sd one by one, held" in capsys.readouterr().out
 
 
 def test_trends_prints_them_at_the_snapshots_and_when_they_part(

@@ -39,6 +39,26 @@ class Alike:
         order = np.argsort(distance, kind="stable")[:n]
         return np.asarray(order[np.isfinite(distance[order])])
 
+    def ranks_of(self, size: FloatArray, n: int) -> FloatArray:
+        """p-value of each gene among the `n` most alike it, by some sizes `(q, g)`, shape `(q, g)`.
+
+        The gene itself counts too. NaN where there is no other gene, or a size is not known.
+        """
+        from scipy.spatial import cKDTree
+        from scipy.stats import rankdata
+
+        ranks = rankdata(self.traits, axis=0)
+        k = min(n + 1, len(ranks))
+        if k == 1:
+            return np.full(size.shape, np.nan)
+        _, rows = cKDTree(ranks).query(ranks, np.arange(1, k + 1), p=1)
+        # The gene is among them itself, unless more than `n` others have the same ranks.
+        others = size[:, rows]
+        own = rows == np.arange(len(ranks))[:, None]
+        larger = ~(others < size[:, :, None] * (1.0 - _EQUAL)) & ~own
+        p = (1 + larger.sum(axis=2)) / (1 + (~own).sum(axis=1))
+        return np.where(np.isnan(size), np.nan, p)
+
     def sets(self, genes: IntArray, n: int) -> IntArray:
         """`n` sets of genes alike some, or as many as there are, shape `(m, len(genes))`.
 

@@ -22,15 +22,22 @@ from cellflow.core._typing import FloatArray, IntArray
 if TYPE_CHECKING:
     from cellflow.model.flow import Flow
 
-__all__ = ["Null", "Perturbation", "Support", "null_of", "perturbed", "supported"]
+__all__ = [
+    "Null",
+    "Perturbation",
+    "Support",
+    "null_of",
+    "perturbed",
+    "supported",
+]
 
 #: Cells that random genes are tried on, and cells of a time that vote on where these arrive.
 _FEW = 100
 _VOTERS = 1000
-#: Steps per mean interval of these simulations, a rank of which is all that is asked.
-_STEPS_PER_UNIT = 8
+#: Steps per mean interval where many edits are simulated.
+STEPS_PER_UNIT = 8
 #: Paths that are followed together.
-_PATHS = 20_480
+PATHS = 20_480
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +218,7 @@ def null_of(
         Progress over the sets.
     """
     few = asked.few
-    step = asked.flow.clock.unit / _STEPS_PER_UNIT
+    step = asked.flow.clock.unit / STEPS_PER_UNIT
     question = replace(few.question, grid=np.zeros(0), step=step)
     part = edit.some(np.flatnonzero(np.isin(asked.rows, few.rows)))
     size = (part.value - part.decoded(question.x)) / seen.sd[genes]
@@ -220,7 +227,7 @@ def null_of(
         alike = seen.only(others)
         edits.append(alike.edit(alike.decoded(question.x) + size * alike.sd))
     unchanged = question.moved(asked.one, question.x)
-    width = max(1, _PATHS // (len(question) * (1 if asked.noise is None else asked.noise.n_rep)))
+    width = max(1, PATHS // (len(question) * (1 if asked.noise is None else asked.noise.n_rep)))
     chunks = [edits[k : k + width] for k in range(0, len(edits), width)]
     changes = []
     for some in watch(chunks, len(chunks)):
