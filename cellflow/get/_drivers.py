@@ -38,7 +38,9 @@ def drivers(adata: AnnData, fate: str | None = None, *, key: str = DEFAULT) -> p
 
     - `fate`, `gene`;
     - `rank`, `score`, `p`, `q`: of the three parts together. The score is the median of their
-      z-values, with signs; ranks are by its size. `q` is adjusted for the false discovery rate;
+      values, with signs, each relative to its typical size among the genes; ranks are by its size.
+      `p` is by the median of the z-values of their p-values, and `q` is `p` adjusted for the false
+      discovery rate;
     - `association`: partial rank correlation with the probability of the fate, given the time;
     - `sensitivity`: change of the log-odds of the fate for one standard deviation of the gene;
     - `velocity`: in standard deviations per unit of time, by which the gene rises faster in cells

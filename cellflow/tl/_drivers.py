@@ -61,25 +61,27 @@ def drivers(
       `sample_key`, cells are compared within samples, and samples are the replicates;
     - `sensitivity`: by how much the log-odds of the fate change if the gene is raised by one
       standard deviation, by one adjoint pass through the simulation to the end, where a logistic
-      regression on the labelled cells is the classifier. What else changes with a gene is said by
-      `response`;
+      regression on the labelled cells is the classifier. What the representation does not see of
+      the gene changes nothing, and what else changes with it is said by `response`;
     - `velocity`: how much faster the gene rises in cells of this fate than in the others, in its
       standard deviations per unit of time.
 
-    Standard deviations are those within a time; of sensitivity and velocity, of the decoded gene.
+    Standard deviations are those of the measured expression within a time.
 
     Fates are smooth functions of the state, and so is what the representation sees of a gene. They
     correlate without any relation, and a permutation of cells would make nearly every gene
     significant. So p-values compare a gene with itself in random directions of the state. How
-    directions of genes are spread is taken from the 200 genes that are nearest in mean, variance
-    and decodability, by a median, which drivers hardly change while they are a minority; with fewer
-    than 100 decodable genes, from all of them. See `cellflow.analysis.genes.nulls`. The part also
-    has to differ from zero by its standard error (over cells or samples, and over the members of an
-    ensemble); of both p-values the larger is taken.
+    directions of genes are spread is taken from the 200 genes that are nearest in mean and
+    variance, by a median, which drivers hardly change while they are a minority; with fewer than
+    100 decodable genes, from all of them. See `cellflow.analysis.genes.nulls`. So a small p-value
+    says "more than a comparable gene", and where a fate is the main difference between cells, few
+    genes have one. The part also has to differ from zero by its standard error (over cells or
+    samples, and over the members of an ensemble); of both p-values the larger is taken.
 
-    The `score` is the median of the z-values of the three parts with their signs, and genes are
-    ranked by its size: at least two parts have to agree. A positive one is of genes that favour the
-    fate. A marker in the making has a velocity, but hardly an association before.
+    The `score` is the median of the three parts with their signs, each relative to its typical size
+    among the genes, and genes are ranked by its size: at least two parts have to agree. A positive
+    one is of genes that favour the fate. A marker in the making has a velocity, but hardly an
+    association before. `p` is by the median of the parts' z-values: that at least two are there.
 
     Snapshots show what precedes a fate, not what causes it. A gene that varies together with a
     driver cannot be separated from it, unless the representation resolves both (see `leverage`).
@@ -142,11 +144,13 @@ def drivers(
     References
     ----------
     Lange et al., CellRank for directed single-cell fate mapping, Nature Methods 2022 (correlation
-    with fate probabilities); Efron, Large-scale simultaneous hypothesis testing: the choice of a
-    null hypothesis, JASA 2004; Smyth, Linear models and empirical Bayes methods for assessing
-    differential expression, 2004; Squair et al., Confronting false discoveries in single-cell
-    differential expression, Nature Communications 2021 (samples as replicates); Griewank and
-    Walther, Evaluating Derivatives, 2008 (the adjoint method).
+    with fate probabilities); Griewank and Walther, Evaluating Derivatives, 2008 (the adjoint
+    method); Efron, Large-scale simultaneous hypothesis testing: the choice of a null hypothesis,
+    JASA 2004; Smyth, Linear models and empirical Bayes methods for assessing differential
+    expression, 2004 (variances between members or samples); Benjamini and Heller, Screening for
+    partial conjunction hypotheses, Biometrics 2008 (two of three parts); Squair et al., Confronting
+    false discoveries in single-cell differential expression, Nature Communications 2021 (samples as
+    replicates).
 
     Examples
     --------

@@ -53,9 +53,9 @@ def words_of(fate: str, chosen: Window, found: Drivers) -> str:
     times = ", ".join(
         f"{time:g} ({n})" for time, n in zip(chosen.times, chosen.n_cells, strict=True)
     )
-    against = "random directions of the state"
+    against = "random directions like those of all genes"
     if found.against == "genes":
-        against = "genes of similar mean, variance and decodability"
+        against = "random directions like those of genes of similar mean and variance"
     replicates = "Cells are the replicates, which says nothing about other samples."
     if found.n_samples:
         replicates = f"{found.n_samples} samples are the replicates of associations."

@@ -113,6 +113,30 @@ def test_sensitivities_with_the_covariance_are_regressions_of_the_log_odds():
     np.testing.assert_allclose(found.parts[1].value, expected, rtol=1e-5)
 
 
+def test_what_is_not_seen_of_a_gene_changes_nothing():
+    """With noise, a sensitivity is the slope of a regression on the measured gene."""
+    asked = question()
+    loadings = np.random.default_rng(2).normal(size=(30, D))
+    genes = genes_of(asked.cells, loadings, noise=2.0)
+    found = drivers(asked, genes, response="covariance")
+    exact = drivers(asked, genes_of(asked.cells, loadings), response="covariance")
+    y = genes.expression(slice(None))
+    measured = np.sqrt(np.mean([y[rows].var(axis=0) for rows in by_time(asked.cells)], axis=0))
+    clean = asked.cells.x @ loadings.T
+    seen = np.sqrt(np.mean([clean[rows].var(axis=0) for rows in by_time(asked.cells)], axis=0))
+    for part, without in zip(found.parts[1:], exact.parts[1:], strict=True):
+        expected = without.value * np.minimum(seen / measured, 1.0)
+        np.testing.assert_allclose(part.value, expected, rtol=1e-7)
+        np.testing.assert_allclose(part.p, without.p, atol=1e-7)
+    odds = log_odds(asked.cells, asked.targets, Linear())
+    slopes = []
+    for rows in by_time(asked.cells):
+        off = y[rows] - y[rows].mean(axis=0)
+        slopes.append(off.T @ odds[rows] / len(rows) / y[rows].std(axis=0))
+    gap = found.parts[1].value - np.mean(slopes, axis=0)
+    assert np.abs(gap).max() < 4.0 * odds.std() / np.sqrt(2 * N_EARLY)
+
+
 def test_sensitivities_alone_are_those_of_coordinates():
     asked = question()
     found = drivers(asked, genes_of(asked.cells, np.eye(D)), response="auto")

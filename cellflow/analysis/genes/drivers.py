@@ -170,8 +170,8 @@ def drivers(
     )
     n_samples = len(found.samples) if question.sample is not None else 0
     association = _of_cells(question, found, replicated=n_samples > 1)
-    sensitivity, velocity, kinds = latent_effects(question, genes, response, max_cells)
-    features = np.column_stack([found.mean, found.sd, np.where(genes.decodable, genes.r2, 0.0)])
+    sensitivity, velocity, kinds = latent_effects(question, genes, found.sd, response, max_cells)
+    features = np.column_stack([found.mean, found.sd])
     against = Against.of(features, kinds, genes.decodable, question.cells.x.shape[1])
     every = np.ones(len(kinds), dtype=bool)
     parts = (

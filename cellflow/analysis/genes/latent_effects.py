@@ -63,6 +63,8 @@ class _AtTime:
     ----------
     rows, share
         The cells, and how much they count among those of the window.
+    sd
+        Standard deviation of each decoded gene, shape `(g,)`; zero for those that do not vary.
     change
         Change of the state for one standard deviation of each gene, shape `(g, d)`.
     per_sd
@@ -73,6 +75,7 @@ class _AtTime:
 
     rows: IntArray
     share: float
+    sd: FloatArray
     change: FloatArray
     per_sd: FloatArray
     root: FloatArray
@@ -99,32 +102,45 @@ class _Sum:
         self.cells += share**2 * np.einsum("gi,ij,gj->g", maps, covariance, maps)
         self.share += share
 
-    def effect(self, varies: np.ndarray) -> Effect:
-        """The weighted mean over the times; NaN for genes that do not vary."""
-        if self.share == 0.0:
-            varies = np.zeros(len(varies), dtype=bool)
+    def effect(self, seen: FloatArray) -> Effect:
+        """The weighted mean over the times, times the seen part of each gene; NaN for none."""
         share = max(self.share, np.finfo(np.float64).tiny)
-        known = np.where(varies, 1.0, np.nan)
+        known = np.where((seen > 0) & (self.share > 0), seen, np.nan)
         return Effect(
             known * self.value / share,
             known * self.members / share,
-            known * self.cells / share**2,
+            known**2 * self.cells / share**2,
             self.n_cells,
             known * self.most / share,
         )
 
 
 def latent_effects(
-    question: DriverQuestion, genes: DriverGenes, kind: Kind, max_cells: int
+    question: DriverQuestion, genes: DriverGenes, sd: FloatArray, kind: Kind, max_cells: int
 ) -> tuple[Effect, Effect, np.ndarray]:
     r"""Sensitivity of the fate to each gene, velocity of the gene along it, and the response used.
 
     With the gradient :math:`G` of the log-odds of the fate by the state, averaged over the cells of
     a time, the change :math:`u` of the state for one unit of the gene, and its standard deviation
     :math:`\sigma = \sqrt{w^\top S w}` among these cells, as the representation sees it, the
-    sensitivity is :math:`\sigma\, G \cdot u`. With the mean velocity of the cells by the
+    sensitivity is :math:`\rho\, \sigma\, G \cdot u`. With the mean velocity of the cells by the
     probability of the fate less that by the probability of the others, :math:`D`, the velocity is
-    :math:`w \cdot D / \sigma`. Both are means over the times, weighted by their cells.
+    :math:`\rho\, w \cdot D / \sigma`. Both are means over the times, weighted by their cells.
+
+    :math:`\rho`, at most 1, is the ratio of :math:`\sigma` to the measured standard deviation. So
+    velocities are in units of the latter, and a sensitivity is that for one measured deviation, of
+    which only the part :math:`\rho` is seen: the slope of a regression on the measured gene.
+
+    Parameters
+    ----------
+    question, genes
+        The fate and the cells; the genes.
+    sd
+        Standard deviation of the measured expression within the times, shape `(g,)`.
+    kind
+        See `cellflow.analysis.genes.response`.
+    max_cells
+        Cells whose sensitivities are computed.
 
     Returns
     -------
@@ -134,10 +150,10 @@ def latent_effects(
     flows = [question.flow, *question.flow.members]
     sensitivity = _Sum(len(flows) - 1, n_genes)
     velocity = _Sum(len(flows) - 1, n_genes)
-    varies = np.zeros(n_genes, dtype=bool)
+    decoded = np.zeros(n_genes)
     at_end = question.fate in end_classifier(question.cells, question.targets).codes
     for at in _times(question, genes, kind):
-        varies |= (at.per_sd != 0).any(axis=1)
+        decoded += at.share * at.sd**2
         if at_end:
             some = question.cells.some(at.rows, max(1, round(at.share * max_cells)))
             gradients, covariance, effective = _gradients(question, flows, some)
@@ -152,7 +168,9 @@ def latent_effects(
             velocity.most += at.share * own * np.linalg.norm(at.inverse_root @ moves[0])
             velocity.n_cells += effective
     kinds = kinds_of(genes.loadings, genes.all_loadings, kind)
-    return sensitivity.effect(varies), velocity.effect(varies), kinds
+    seen = np.divide(np.sqrt(decoded), sd, out=np.zeros(n_genes), where=sd > 0)
+    seen = np.minimum(seen, 1.0)
+    return sensitivity.effect(seen), velocity.effect(seen), kinds
 
 
 def _times(question: DriverQuestion, genes: DriverGenes, kind: Kind) -> Iterator[_AtTime]:
@@ -178,7 +196,7 @@ def _times(question: DriverQuestion, genes: DriverGenes, kind: Kind) -> Iterator
         )
         root, inverse = _roots(covariance)
         share = len(rows) / len(question.rows)
-        yield _AtTime(rows, share, change, per_sd, root, inverse)
+        yield _AtTime(rows, share, sd, change, per_sd, root, inverse)
 
 
 def _gradients(

@@ -12,8 +12,10 @@ dimensions,
 
 Directions of genes are not uniform: most genes vary along the first components, and so do most
 fates. So :math:`d` is estimated, as the dimension at which the median of :math:`T^2 / m^2` among
-comparable genes, those nearest in mean expression, variance and decodability, is that of the law.
-Genes that do drive hardly change a median while they are a minority. Where there are too few genes
+comparable genes, those nearest in mean expression and variance, is that of the law. How much of a
+gene the representation sees is in :math:`m` already, and is not matched: the genes of a large
+programme are decoded alike, and would be compared with themselves. Genes that do drive hardly
+change a median while they are a minority. Where there are too few genes
 all of them are taken, and :math:`d` is at most that of the state.
 
 A statistic also has to differ from zero by its standard error; of both p-values the larger counts

@@ -148,9 +148,9 @@ class Combined:
     Parameters
     ----------
     score
-        Median of their z-values.
+        Median of their effects, each relative to its typical size among the genes.
     p, q
-        Its p-value, and that adjusted for the false discovery rate.
+        p-value, and that adjusted for the false discovery rate.
     rank
         By the size of the score; 1 is the largest, and equal ones share the better rank.
     """
@@ -162,15 +162,29 @@ class Combined:
 
 
 def combined(parts: Sequence[Part]) -> Combined:
-    """Median of the z-values of the parts.
+    """Medians of the parts: of their effects for the score and the rank, of their z-values for p.
 
-    A part that a gene does not have counts as zero, so that two parts at least have to agree. The
-    p-value is that of a normal law: right where the parts agree completely, and too large
-    otherwise.
+    A part that a gene does not have counts as zero, so that two parts at least have to agree, in
+    their sign too. The p-value is that of the partial conjunction, that at least two parts are not
+    zero: right where parts depend on each other completely, and too large otherwise. Genes with one
+    part have none.
+
+    References
+    ----------
+    Benjamini and Heller, Screening for partial conjunction hypotheses, Biometrics 2008.
     """
     from scipy.stats import norm, rankdata
 
-    score = np.asarray(np.median([part.z for part in parts], axis=0))
-    p = 2.0 * norm.sf(np.abs(score))
+    score = np.asarray(np.median([_relative(part.value) for part in parts], axis=0))
+    z = np.median([part.z for part in parts], axis=0)
+    several = np.sum([np.isfinite(part.p) for part in parts], axis=0) > 1
+    p = np.where(several, 2.0 * norm.sf(np.abs(z)), np.nan)
     rank = np.asarray(rankdata(-np.round(np.abs(score), 12), method="min"), dtype=np.int64)
     return Combined(score, p, adjusted(p), rank)
+
+
+def _relative(value: FloatArray) -> FloatArray:
+    """Effects relative to their median size, zero where there is none."""
+    size = np.abs(value[np.isfinite(value) & (value != 0.0)])
+    typical = float(np.median(size)) if len(size) else 1.0
+    return np.asarray(np.nan_to_num(value / typical))
