@@ -95,10 +95,25 @@ def fate_question(adata: AnnData, fitted: Fitted) -> FateQuestion:
         np.asarray(labels != "", dtype=bool),
         _absorbing(about, names),
     )
+    cells = fate_cells(fitted)
+    _require_same_labels(cells, targets, stored, fitted.keys.argument)
     noise = Noise(int(about["n_rep"]), int(about["random_state"]), fitted.noise_keys)
-    return FateQuestion(
-        fate_cells(fitted), targets, noise if bool(about["stochastic"]) else None, stored
-    )
+    return FateQuestion(cells, targets, noise if bool(about["stochastic"]) else None, stored)
+
+
+def _require_same_labels(
+    cells: FateCells, targets: Targets, stored: StoredFates, argument: str
+) -> None:
+    """Require that a labelled cell of the end has the fate of its label."""
+    there = np.flatnonzero((cells.measured == targets.at) & (targets.code >= 0))
+    other = there[stored.probability[there, targets.code[there]] < 1.0]
+    if len(other):
+        msg = (
+            f"adata.obs[{stored.about['groupby']!r}] has changed since cf.tl.fates was called:"
+            f" {len(other)} cells of the end have another label than then. Call"
+            f" cf.tl.fates(adata, ...{argument}) again."
+        )
+        raise InputError(msg)
 
 
 def _absorbing(about: Mapping[str, Any], names: tuple[str, ...]) -> dict[int, np.ndarray]:

@@ -26,6 +26,7 @@ from cellflow.core._typing import FloatArray, RandomState
 from cellflow.core._warn import warn
 from cellflow.errors import InputWarning, naming_cells
 from cellflow.tl._fate_targets import UNDECIDED, Absorb, fate_cells, other_fits, read_targets
+from cellflow.tl._trends_asked import ALL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,11 +102,18 @@ def write_fates(
         adata, fitted.keys, places, {asked.entry: about}, made_for=made_for, outdated=stale
     )
     if not asked.backward:
-        for entry in ("calibration", "drivers", "perturbations", "screen"):
-            record.pop(entry, None)
+        _forget(record)
     staged["uns"] = staged.get("uns", {}) | {fitted.keys.uns: record}
     write(target, staged, remove=stale)
     return target if copy else None
+
+
+def _forget(record: dict[str, Any]) -> None:
+    """Remove what was computed of older fates from the record of the fit."""
+    for entry in ("calibration", "drivers", "perturbations", "screen"):
+        record.pop(entry, None)
+    if "trends" in record and list(record["trends"]["fates"]) != [ALL]:
+        del record["trends"]
 
 
 def _found(

@@ -83,3 +83,23 @@ def test_without_fates_or_labels_nothing_is_asked(labelled):
     labelled.obs["cell_type"] = "lower"
     with pytest.raises(InputError, match=r"no cell of \['up/per'\]"):
         fate_question(labelled, fit)
+
+
+def test_labels_that_have_changed_are_noticed(labelled):
+    cf.tl.fates(labelled)
+    fit = read_fitted(labelled, "cellflow")
+    labelled.obs["cell_type"] = np.where(labelled.obsm["X_pca"][:, 1] > 0, "up/per", "lower")
+    with pytest.raises(InputError, match="has changed since"):
+        fate_question(labelled, fit)
+
+
+def test_trends_by_fate_go_with_the_fates_and_others_stay(labelled):
+    genes = labelled.var_names[labelled.var["cf_gene_r2"] >= 0.1][:1].tolist()
+    cf.tl.fates(labelled)
+    cf.tl.trends(labelled, genes, fate="lower", n_times=3)
+    cf.tl.fates(labelled)
+    with pytest.raises(MissingKeyError, match=r"cf\.tl\.trends"):
+        cf.get.trends(labelled)
+    cf.tl.trends(labelled, genes, n_times=3)
+    cf.tl.fates(labelled)
+    assert len(cf.get.trends(labelled))
