@@ -187,7 +187,7 @@ def _stored(adata: AnnData, fitted: Fitted, kinds: Kinds) -> list[FloatArray | N
     stored = kinds.question.stored
     width = len(stored.names)
     name = fitted.keys.members("fates")
-    of_this_fit = list(map(str, np.ravel(stored.about["ensemble"]))) == [fitted.keys.uns]
+    of_this_fit = list(map(str, np.ravel(stored.about.get("ensemble", [])))) == [fitted.keys.uns]
     if not n or not of_this_fit or np.shape(adata.obsm.get(name)) != (adata.n_obs, n * width):
         return [stored.probability, *none]
     each = np.asarray(adata.obsm[name], dtype=np.float64).reshape(adata.n_obs, n, width)

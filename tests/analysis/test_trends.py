@@ -200,6 +200,11 @@ def test_times_outside_the_snapshots_have_no_mass():
     assert (found.n_eff[0, outside] == 0).all()
     assert np.isnan(found.mean[0, outside]).all()
     assert np.isfinite(found.mean[0, ~outside]).all()
+    nowhere, x, *_ = cloud(times=(4.0, 5.0))
+    found = run(MOVING, nowhere, residual=np.zeros((len(x), 3)))
+    assert found.mean.shape == found.sd.shape == (1, len(GRID), 3)
+    assert np.isnan(found.mean).all()
+    np.testing.assert_array_equal(found.n_eff, 0.0)
 
 
 # Parting ------------------------------------------------------------------------------------------

@@ -109,8 +109,14 @@ def trends(
             share[stretch.source][stretch.at] = stretch.share
         own = None if residual is None else residual[stretch.rows]
         sums[stretch.source].add(stretch, part, expression[stretch.rows], own, origin)
+    if origin is None:
+        # No snapshot is near any of the times.
+        n_trends = parts(np.zeros(0, dtype=np.int64), None).shape[1]
+        origin = np.zeros(decoder.loadings.shape[1])
+        size = (n_trends, len(origin), expression.shape[1])
+        return _made(Sums.zeros(n_times, *size, spread=spread), origin, decoder, spread=spread)
     whole = reduce(add, (sums[k].scaled(share[k]) for k in sums))
-    return _made(whole, np.asarray(origin), decoder, spread=spread)
+    return _made(whole, origin, decoder, spread=spread)
 
 
 def _made(sums: Sums, origin: FloatArray, decoder: Decoder, *, spread: bool) -> Trends:
