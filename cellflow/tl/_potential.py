@@ -69,11 +69,15 @@ def potential(
     snapshot can be compared, and so can the unexplained shares of several times. With `time`, all
     cells form one population, in the velocity of that time.
 
+    The share is that of the fitted velocity. Optimal transport moves populations without rotating
+    them, so that fits by it are close to gradients by themselves: a large share is a finding, a
+    small one says that the landscape shows the fit, not that cells have a landscape.
+
     A fitted quadratic potential gives the part of `U` that is known in closed form; the rest
     follows from integrals of the velocity along the edges between nearest neighbours. A gradient
-    field is recovered exactly. On 3,000 cells of systems of 2 to 30 dimensions in which half of the
-    velocity is a rotation, the unexplained share is .47 to .55; of rotations it is .93 to 1, and of
-    gradients below .001.
+    field is recovered exactly. On 3,000 cells in 2 to 30 dimensions, the unexplained share is .45
+    to .50 where half of the velocity is a rotation, .92 to .99 of a rotation, and below .001 of a
+    gradient. On 10^5 cells of one time it takes a minute, nearly all of it for the neighbours.
 
     Parameters
     ----------
@@ -117,7 +121,8 @@ def potential(
     and of an ensemble
 
     - `obs["cf_potential_se"]`: float64, shape (n_obs,). Standard error of the potential, relative
-      to the mean of its component.
+      to the mean of its component. On eight simulated data sets, intervals of 90 % contained the
+      true potential of 90 % of the cells.
 
     Raises
     ------

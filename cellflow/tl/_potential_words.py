@@ -66,10 +66,12 @@ def record_of(
     share = float("nan")
     if len(known):
         share = float(np.average(known["unexplained"], weights=known["n_cells"]))
-    words = (
-        f"Potential of {len(table)} populations by themselves: {share:.2f} of the squared velocity"
-        " is no gradient, as a mean over cells."
+    known_share = (
+        f"{share:.2f} of the squared velocity is no gradient, as a mean over cells"
+        if len(known)
+        else "the share of the velocity that is no gradient is not known, of so few cells"
     )
+    words = f"Potential of {len(table)} populations by themselves: {known_share}."
     parted = int((table["n_components"] > 1).sum())
     if parted:
         words += (

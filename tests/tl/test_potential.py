@@ -2,7 +2,9 @@
 
 import logging
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 import cellflow as cf
@@ -113,6 +115,26 @@ def test_components_are_said(fitted, caplog):
         cf.tl.potential(fitted, n_neighbors=1)
     assert (cf.get.potential(fitted)["n_components"] > 1).all()
     assert "falls apart" in caplog.text
+
+
+def test_a_cell_that_is_alone_has_no_potential(fitted):
+    late = np.flatnonzero(fitted.obs["hours"] == 48.0)
+    cf.tl.potential(fitted, cells=np.append(0, late))
+    assert np.isnan(fitted.obs["cf_potential"].iloc[0])
+    assert fitted.obs["cf_potential"].iloc[late].notna().all()
+    table = cf.get.potential(fitted)
+    assert table["n_components"].tolist() == [0, 1]
+    assert np.isnan(table["unexplained"].iloc[0])
+    assert table.attrs["unexplained"] == table["unexplained"].iloc[1]
+
+
+def test_two_cells_have_no_known_share_and_are_stored(fitted, tmp_path):
+    cf.tl.potential(fitted, cells=[0, 1])
+    assert np.isnan(cf.get.potential(fitted).attrs["unexplained"])
+    assert "not known" in cf.get.potential(fitted).attrs["words"]
+    fitted.write_h5ad(tmp_path / "two.h5ad")
+    again = ad.read_h5ad(tmp_path / "two.h5ad")
+    pd.testing.assert_frame_equal(cf.get.potential(again), cf.get.potential(fitted))
 
 
 @pytest.mark.parametrize(
