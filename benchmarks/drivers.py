@@ -89,17 +89,26 @@ def null(n_seeds: int) -> pd.DataFrame:
     rows = []
     for seed in range(n_seeds):
         adata = with_fates(branching(seed), seed)
-        cf.tl.drivers(adata, "up")
-        table = cf.get.drivers(adata, "up").set_index("gene")
-        table = table[(adata.var["marker"] == 0)[table.index]]
-        table["naive_p"] = naive(adata, table)
-        table["naive_q"] = adjusted(table["naive_p"])
-        for part in (*PARTS, "", "naive"):
-            p = table[f"{part}_p" if part else "p"].dropna()
-            q = table[f"{part}_q" if part else "q"].dropna()
-            shares = {f"p < {level}": (p < level).mean() for level in (0.5, 0.05, 0.01, 0.001)}
-            rows.append({"part": part or "score", **shares, "q < .1": (q < 0.1).sum()})
-    return pd.DataFrame(rows).groupby("part", sort=False).mean().reset_index()
+        for window in (None, (0.0, 1.0)):
+            cf.tl.drivers(adata, "up", window=window)
+            table = cf.get.drivers(adata, "up").set_index("gene")
+            table = table[(adata.var["marker"] == 0)[table.index]]
+            table["naive_p"] = naive(adata, table)
+            table["naive_q"] = adjusted(table["naive_p"])
+            rows += [{"window": window or "default"} | row for row in shares(table)]
+    found = pd.DataFrame(rows).astype({"window": str})
+    return found.groupby(["window", "part"], sort=False).mean().reset_index()
+
+
+def shares(table: pd.DataFrame) -> list[dict[str, object]]:
+    """How many p-values of each part are small."""
+    rows = []
+    for part in (*PARTS, "", "naive"):
+        p = table[f"{part}_p" if part else "p"].dropna()
+        q = table[f"{part}_q" if part else "q"].dropna()
+        small = {f"p < {level}": (p < level).mean() for level in (0.5, 0.05, 0.01, 0.001)}
+        rows.append({"part": part or "score", **small, "q < .1": (q < 0.1).sum()})
+    return rows
 
 
 def naive(adata: ad.AnnData, table: pd.DataFrame) -> np.ndarray:

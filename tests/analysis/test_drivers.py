@@ -33,18 +33,21 @@ class Linear:
     """`dx/dt = A x`; members have matrices of their own."""
 
     n_context = 0
+    step = 0.05
 
     def __init__(self, matrix=MATRIX, members=()):
         self.matrix = matrix
         self.members = tuple(Linear(other) for other in members)
+        self.degrees = len(members) / 2
 
     def velocity(self, x, t, *, context=None):
         return x @ self.matrix.T
 
     def sensitivity(self, x, t0, end, value, *, context=None):
         matrix = torch.as_tensor(self.matrix.T)
-        step = {"step": 0.02, "dtype": torch.float64}
-        return sensitivity(lambda t, x: x @ matrix, x, t0, end, value, **step)
+        return sensitivity(
+            lambda t, x: x @ matrix, x, t0, end, value, step=self.step, dtype=torch.float64
+        )
 
 
 def question(seed=0, flow=None, d=D):
@@ -303,6 +306,7 @@ def test_p_values_where_nothing_drives(n_genes):
     for seed in range(12):
         rng = np.random.default_rng(100 + seed)
         flow = Linear(rng.normal(size=(8, 8)) / 3.0)
+        flow.step = 0.25
         asked = question(seed, flow, d=8)
         genes = genes_of(asked.cells, rng.normal(size=(n_genes, 8)), noise=1.0, seed=seed)
         found = drivers(asked, genes, max_cells=200)
@@ -316,3 +320,28 @@ def test_p_values_where_nothing_drives(n_genes):
     assert rates.pop("naive") > 0.5
     assert max(rates.values()) < 0.08, rates
     assert rates["sensitivity"] > 0.01
+
+
+def test_a_gene_that_differs_between_conditions_alone_has_no_part():
+    """All cells of one condition rise in one coordinate, and have the fate more often."""
+    asked = question()
+    treated = np.arange(len(asked.cells.x)) % 2 == 0
+    asked.cells.x[:, 3] = np.clip(asked.cells.x[:, 3], -1.5, 1.5) + 4.0 * treated
+    context = treated[:, None].astype(float)
+
+    class Treated(Linear):
+        def velocity(self, x, t, *, context=None):
+            rise = np.outer(x[:, 3] > 2.0, [0.0, 0.0, 0.0, 5.0])
+            return rise + x @ np.diag([0.5, 0.2, 0.2, 0.0])
+
+    p = np.clip(asked.probability * 0.4 + 0.5 * treated[:, None], 0.0, 1.0)
+    cells = replace(asked.cells, context=context)
+    asked = replace(asked, flow=Treated(), cells=cells, probability=p)
+    found = drivers(asked, genes_of(cells, np.eye(D)))
+    one = replace(asked, cells=replace(cells, context=None))
+    pooled = drivers(one, genes_of(cells, np.eye(D)))
+    size = np.abs(found.parts[2].value)
+    assert size[3] == pytest.approx(0.0, abs=1e-9)
+    assert size[:3].max() > 0.05
+    assert np.abs(pooled.parts[2].value[3]) > 1.0
+    assert np.abs(found.parts[0].value[3]) < np.abs(pooled.parts[0].value[3]) / 2.0

@@ -253,3 +253,14 @@ def test_a_fate_without_drivers_is_named(fated):
     cf.tl.drivers(fated, "c", window=(0, 12))
     with pytest.raises(InputError, match=r"fate='C' has no drivers .*expected one of \['c'\]"):
         cf.get.drivers(fated, "C")
+
+
+def test_fates_of_single_fits_may_be_asked_of_an_ensemble():
+    """Of fates of several fits, of which some have no members, the flow's members still count."""
+    adata = with_fates(dense(make_cells()), n_members=2)
+    cf.tl.flow(adata, "hours", method=quick_recipe(), key_added="single", random_state=1)
+    cf.tl.fates(adata, "type", ensemble=["single"])
+    cf.tl.drivers(adata, "c", window=(0, 12))
+    table = cf.get.drivers(adata)
+    assert np.isfinite(table[[*(f"{part}_p" for part in PARTS), "score", "p"]]).all(axis=None)
+    assert (table["rank"] >= 1).all()

@@ -18,6 +18,7 @@ from cellflow.analysis.genes.association import (
 from cellflow.analysis.genes.latent_effects import Effect, latent_effects
 from cellflow.analysis.genes.response import Kind
 from cellflow.analysis.genes.scoring import Against, Combined, Part, combined, scored
+from cellflow.analysis.members import degrees_of
 from cellflow.core._typing import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class DriverQuestion:
     sample
         Number of the sample of each cell, shape `(n,)`, where samples are the replicates.
     degrees
-        Of freedom between the members.
+        Of freedom between the members that the probabilities are of.
     """
 
     flow: FittedDynamics
@@ -64,10 +65,10 @@ class DriverQuestion:
         """Weights of the cells of the window, shape `(m,)`."""
         return self.cells.weight[self.rows]
 
-    def strata(self) -> list[Stratum]:
+    def strata(self, *, by_sample: bool = True) -> list[Stratum]:
         """Cells of the window that are compared with each other."""
         kinds = self._kinds(self.rows)
-        sample = None if self.sample is None else self.sample[self.rows]
+        sample = self.sample[self.rows] if by_sample and self.sample is not None else None
         return strata_of(self.rows, kinds, self.weight, sample)
 
     def terminal(self) -> list[Stratum]:
@@ -174,10 +175,11 @@ def drivers(
     features = np.column_stack([found.mean, found.sd])
     against = Against.of(features, kinds, genes.decodable, question.cells.x.shape[1])
     every = np.ones(len(kinds), dtype=bool)
+    between = degrees_of(question.flow)
     parts = (
         scored(association, against, question.degrees, decodable=every),
-        scored(sensitivity, against, question.degrees, decodable=genes.decodable),
-        scored(velocity, against, question.degrees, decodable=genes.decodable),
+        scored(sensitivity, against, between, decodable=genes.decodable),
+        scored(velocity, against, between, decodable=genes.decodable),
     )
     marker = _marker(question, genes)
     return Drivers(

@@ -56,8 +56,8 @@ class Effect:
 
 
 @dataclass(frozen=True, eq=False)
-class _AtTime:
-    """Genes and cells of one time of the window.
+class _Stratum:
+    """Genes, and cells of one time and condition of the window.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class _AtTime:
 
 
 class _Sum:
-    """An effect, summed over the times of a window."""
+    """An effect, summed over the strata of a window."""
 
     def __init__(self, n_members: int, n_genes: int) -> None:
         self.value = np.zeros(n_genes)
@@ -96,14 +96,14 @@ class _Sum:
     def add(
         self, share: float, maps: FloatArray, vectors: FloatArray, covariance: FloatArray
     ) -> None:
-        """Add `maps @ vector` of one time, by the flow and its members `(1 + k, d)`."""
+        """Add `maps @ vector` of one stratum, by the flow and its members `(1 + k, d)`."""
         self.value += share * (maps @ vectors[0])
         self.members += share * (vectors[1:] @ maps.T)
         self.cells += share**2 * np.einsum("gi,ij,gj->g", maps, covariance, maps)
         self.share += share
 
     def effect(self, seen: FloatArray) -> Effect:
-        """The weighted mean over the times, times the seen part of each gene; NaN for none."""
+        """The weighted mean over the strata, times the seen part of each gene; NaN for none."""
         share = max(self.share, np.finfo(np.float64).tiny)
         known = np.where((seen > 0) & (self.share > 0), seen, np.nan)
         return Effect(
@@ -121,11 +121,12 @@ def latent_effects(
     r"""Sensitivity of the fate to each gene, velocity of the gene along it, and the response used.
 
     With the gradient :math:`G` of the log-odds of the fate by the state, averaged over the cells of
-    a time, the change :math:`u` of the state for one unit of the gene, and its standard deviation
-    :math:`\sigma = \sqrt{w^\top S w}` among these cells, as the representation sees it, the
-    sensitivity is :math:`\rho\, \sigma\, G \cdot u`. With the mean velocity of the cells by the
-    probability of the fate less that by the probability of the others, :math:`D`, the velocity is
-    :math:`\rho\, w \cdot D / \sigma`. Both are means over the times, weighted by their cells.
+    one time and condition, the change :math:`u` of the state for one unit of the gene, and its
+    standard deviation :math:`\sigma = \sqrt{w^\top S w}` among these cells, as the representation
+    sees it, the sensitivity is :math:`\rho\, \sigma\, G \cdot u`. With the mean velocity of the
+    cells by the probability of the fate less that by the probability of the others, :math:`D`, the
+    velocity is :math:`\rho\, w \cdot D / \sigma`. Both are means over times and conditions,
+    weighted by their cells.
 
     :math:`\rho`, at most 1, is the ratio of :math:`\sigma` to the measured standard deviation. So
     velocities are in units of the latter, and a sensitivity is that for one measured deviation, of
@@ -152,7 +153,7 @@ def latent_effects(
     velocity = _Sum(len(flows) - 1, n_genes)
     decoded = np.zeros(n_genes)
     at_end = question.fate in end_classifier(question.cells, question.targets).codes
-    for at in _times(question, genes, kind):
+    for at in _strata(question, genes, kind):
         decoded += at.share * at.sd**2
         if at_end:
             some = question.cells.some(at.rows, max(1, round(at.share * max_cells)))
@@ -173,13 +174,14 @@ def latent_effects(
     return sensitivity.effect(seen), velocity.effect(seen), kinds
 
 
-def _times(question: DriverQuestion, genes: DriverGenes, kind: Kind) -> Iterator[_AtTime]:
-    """Genes and cells by time."""
-    start = question.cells.start[question.rows]
+def _strata(question: DriverQuestion, genes: DriverGenes, kind: Kind) -> Iterator[_Stratum]:
+    """Genes and cells by time and condition; samples of one condition are taken together."""
+    found = question.strata(by_sample=False)
+    n = sum(len(stratum.rows) for stratum in found)
     loadings = np.where(genes.decodable[:, None], genes.loadings, 0.0)
-    for time in np.unique(start):
-        rows = question.rows[start == time]
-        covariance = covariance_of(question.cells.x[rows], question.cells.weight[rows])
+    for stratum in found:
+        rows = stratum.rows
+        covariance = covariance_of(question.cells.x[rows], stratum.weight)
         variance = np.einsum("gi,ij,gj->g", loadings, covariance, loadings)
         largest = np.trace(covariance) * (loadings**2).sum(axis=1)
         varies = variance > _ROUNDING * largest
@@ -195,8 +197,8 @@ def _times(question: DriverQuestion, genes: DriverGenes, kind: Kind) -> Iterator
             loadings, sd[:, None], out=np.zeros_like(loadings), where=varies[:, None]
         )
         root, inverse = _roots(covariance)
-        share = len(rows) / len(question.rows)
-        yield _AtTime(rows, share, sd, change, per_sd, root, inverse)
+        share = len(rows) / n
+        yield _Stratum(rows, share, sd, change, per_sd, root, inverse)
 
 
 def _gradients(
