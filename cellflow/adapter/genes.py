@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellflow.adapter.decoding import Genes, asked_genes
-from cellflow.adapter.expression import expression
+from cellflow.adapter.expression import expression, expression_at
 from cellflow.adapter.fitted import Fitted
 from cellflow.adapter.reading import Reading
+from cellflow.adapter.same_unit import require_same_unit
 from cellflow.adapter.selection import Selection, gene_columns
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.decoder import MIN_R2, require_room
@@ -87,25 +89,34 @@ def gene_values(adata: AnnData, fitted: Fitted, columns: IntArray) -> FloatArray
     MissingKeyError
         The layer is gone.
     InputError
-        It is no longer there, is not finite, or the result would take more than 2 GB.
+        It is no longer there, is not finite, is in another unit than at the fit, or the result
+        would take more than 2 GB.
     """
-    import scipy.sparse as sp
-
     require_room(adata.n_obs, len(columns), "Pass fewer genes, or fewer cells.", bytes_per_value=8)
-    rows = expression(adata, Reading.of_params(fitted.params).layer)
+    layer = Reading.of_params(fitted.params).layer
+    rows = expression(adata, layer)
     if rows is None:
         msg = "adata.X is None. Expected the expression that the fit was made with."
         raise InputError(msg)
     values = np.empty((adata.n_obs, len(columns)))
-    for start in range(0, adata.n_obs, _BLOCK):
-        block = rows[slice(start, min(start + _BLOCK, adata.n_obs))]
-        chosen = block[:, columns]
-        values[start : start + _BLOCK] = chosen.toarray() if sp.issparse(chosen) else chosen
+    for part in _parts(adata.n_obs):
+        values[part] = _dense(rows[part][:, columns])
     if not np.isfinite(values).all():
         bad = adata.var_names[columns[~np.isfinite(values).all(axis=0)]][:5].tolist()
         msg = f"Expression of {bad} is not finite. Expected finite numbers: fill the gaps."
         raise InputError(msg)
+    found = asked_genes(adata, fitted.flow.decoder, columns, fitted.keys.uns)
+    if found.decoder is not None:
+        require_same_unit(found.decoder, fitted.x, values, expression_at(layer))
     return values
+
+
+def _parts(n: int) -> Iterator[slice]:
+    return (slice(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK))
+
+
+def _dense(block: Any) -> FloatArray:
+    return np.asarray(block.toarray() if hasattr(block, "toarray") else block)
 
 
 def _require_once(adata: AnnData, genes: Selection, argument: str) -> None:

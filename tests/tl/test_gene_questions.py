@@ -103,3 +103,18 @@ def test_trends_by_fate_go_with_the_fates_and_others_stay(labelled):
     cf.tl.trends(labelled, genes, n_times=3)
     cf.tl.fates(labelled)
     assert len(cf.get.trends(labelled))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda y: (y - y.mean(0)) / y.std(0), np.expm1, lambda y: y * 5]
+)
+def test_expression_in_another_unit_than_at_the_fit_is_refused(fitted, change):
+    fit = read_fitted(fitted, "cellflow")
+    columns = seen_genes(fitted, fit).columns
+    before = gene_values(fitted, fit, columns)
+    some = fitted[::3].copy()
+    gene_values(some, read_fitted(some, "cellflow"), columns)
+    fitted.X = change(np.asarray(fitted.X.todense()) if hasattr(fitted.X, "todense") else fitted.X)
+    assert np.isfinite(before).all()
+    with pytest.raises(InputError, match="is not the expression that the fit was made with"):
+        gene_values(fitted, fit, columns)
