@@ -88,7 +88,7 @@ class Circuit:
     #: Step of the simulation.
     _DT: ClassVar[float] = 0.04
     #: Cells that are followed for each cell that is drawn.
-    _SPARE: ClassVar[int] = 5
+    _SPARE: ClassVar[int] = 10
     #: Slope of the rate of division by the expression of a gene, at half of its largest rate.
     _STEEPNESS: ClassVar[float] = 10.0
 

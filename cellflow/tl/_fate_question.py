@@ -43,27 +43,26 @@ class FateQuestion:
     stored: StoredFates
 
     def number(self, fate: str) -> int:
-        """Number of a fate among `targets.names`.
+        """Column of a fate.
 
         Raises
         ------
         InputError
-            No such fate, or one that no cell before the end has a stored probability of.
+            No such fate, or one that no cell before the end has a probability of.
         """
         names = list(self.targets.names)
         if fate not in names:
             msg = f"fate={fate!r}; expected one of {names}{closest(fate, names)}."
             raise InputError(msg)
+        column = names.index(fate)
         before = self.targets.ahead(self.cells.start) > 0
-        # Of another end, labels may be asked for that the stored fates do not have.
-        known = [k for k, name in enumerate(self.stored.names) if name == fate]
-        if known and not (self.stored.probability[before][:, known] > 0).any():
+        if not (self.stored.probability[before, column] > 0).any():
             msg = (
                 f"fate={fate!r}: no cell before the end, time {self.targets.at:g}, reaches it by"
                 " this fit. Expected a fate with ancestors; see cf.get.fates."
             )
             raise InputError(msg)
-        return names.index(fate)
+        return column
 
 
 def fate_question(adata: AnnData, fitted: Fitted) -> FateQuestion:

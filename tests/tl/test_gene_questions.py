@@ -118,15 +118,3 @@ def test_expression_in_another_unit_than_at_the_fit_is_refused(fitted, change):
     assert np.isfinite(before).all()
     with pytest.raises(InputError, match="is not the expression that the fit was made with"):
         gene_values(fitted, fit, columns)
-
-
-def test_labels_of_another_end_are_fates_there(labelled):
-    from cellflow.tl._edited_cells import question_until
-
-    cf.tl.fates(labelled)
-    hours = labelled.obs["hours"].to_numpy()
-    labelled.obs.loc[hours == 12, "cell_type"] = "early"
-    question = question_until(labelled, read_fitted(labelled, "cellflow"), 12)
-    assert question.targets.names[question.number("early")] == "early"
-    with pytest.raises(InputError, match="fate='lower'"):
-        question.number("lower")
