@@ -39,6 +39,8 @@ logger = logging.getLogger("cellflow")
 
 #: Entry of the fit's record.
 _ENTRY = "least_action"
+#: Steps of a path; the optimiser keeps a matrix of their square.
+_MOST_STEPS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,8 @@ def least_action_path(
 
     The path is optimised from the straight line and from those along the velocity, forward from the
     source and backward from the target. It is never worse than the straight line. It may be a local
-    minimum, and it knows nothing of densities: where no cells are, the velocity is extrapolated.
+    minimum, and it knows nothing of densities or growth: where no cells are, the velocity is
+    extrapolated.
 
     Of an ensemble, the path of the mean velocity is written, and the least action of each member,
     with a standard error.
@@ -105,7 +108,7 @@ def least_action_path(
     condition
         Required for a fit with conditions: a value for each column of `condition_key`.
     n_steps
-        Steps of the path.
+        Steps of the path, 2 to 1,000.
     kind
         `"drift"`: the mean motion of single cells, which a score gives; by default where there is
         one. `"flow"`: the velocity of the population, which contains its spreading.
@@ -169,7 +172,9 @@ def least_action_path(
     fitted.observed.require_reached(
         np.array([ends.source.time, ends.target.time]), extrapolate=extrapolate
     )
-    asked = _asked(fitted, ends, as_count("n_steps", n_steps, least=2), kind, sigma, context)
+    asked = _asked(
+        fitted, ends, as_count("n_steps", n_steps, least=2, most=_MOST_STEPS), kind, sigma, context
+    )
     require_free(adata, fitted.keys, [], overwrite=False)
     copied = target_of(adata, copy=copy)
     record = _record(fitted, ends, asked)

@@ -118,6 +118,12 @@ def _row(adata: AnnData, state: object, argument: str) -> int:
             " groupby=, a column of adata.obs; or pass a position."
         )
         raise InputError(msg)
+    if is_integer(state) and not 0 <= state < adata.n_obs:
+        msg = (
+            f"{argument}={state} is no row of adata. Expected 0 to {adata.n_obs - 1}, the name of a"
+            " cell, or with groupby= that of a group."
+        )
+        raise InputError(msg)
     return int(cell_rows(adata, [state])[0])  # type: ignore[list-item] # a name or a number
 
 

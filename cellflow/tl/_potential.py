@@ -122,7 +122,7 @@ def potential(
 
     - `obs["cf_potential_se"]`: float64, shape (n_obs,). Standard error of the potential, relative
       to the mean of its component. On eight simulated data sets, intervals of 90 % contained the
-      true potential of 90 % of the cells.
+      true potential of 89 % of the cells.
 
     Raises
     ------
