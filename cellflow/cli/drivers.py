@@ -29,7 +29,7 @@ _SAME = [
         type=click.Choice(["auto", "covariance", "alone"]),
         default="auto",
     ),
-    option("--max-cells", "Cells whose sensitivities are computed.", "N", type=int, default=2000),
+    option("--max-cells", "Cells whose sensitivities are computed.", "N", type=int, default=1000),
     shared.KEY,
 ]  # fmt: skip
 #: Columns of the table that is printed.

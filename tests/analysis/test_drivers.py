@@ -19,6 +19,7 @@ from cellflow.analysis.genes.nulls import (
     p_of_chance,
     p_of_directions,
 )
+from cellflow.core.population import Clock
 from cellflow.simulation import sensitivity
 from known_flows import cells_of
 
@@ -33,7 +34,7 @@ class Linear:
     """`dx/dt = A x`; members have matrices of their own."""
 
     n_context = 0
-    step = 0.05
+    clock = Clock(0.0, 2.0, 0.25, 0.25)
 
     def __init__(self, matrix=MATRIX, members=()):
         self.matrix = matrix
@@ -43,10 +44,10 @@ class Linear:
     def velocity(self, x, t, *, context=None):
         return x @ self.matrix.T
 
-    def sensitivity(self, x, t0, end, value, *, context=None):
+    def sensitivity(self, x, t0, end, value, *, context=None, step=None):
         matrix = torch.as_tensor(self.matrix.T)
         return sensitivity(
-            lambda t, x: x @ matrix, x, t0, end, value, step=self.step, dtype=torch.float64
+            lambda t, x: x @ matrix, x, t0, end, value, step=step, dtype=torch.float64
         )
 
 
@@ -306,7 +307,7 @@ def test_p_values_where_nothing_drives(n_genes):
     for seed in range(12):
         rng = np.random.default_rng(100 + seed)
         flow = Linear(rng.normal(size=(8, 8)) / 3.0)
-        flow.step = 0.25
+        flow.clock = Clock(0.0, 2.0, 1.25, 1.25)
         asked = question(seed, flow, d=8)
         genes = genes_of(asked.cells, rng.normal(size=(n_genes, 8)), noise=1.0, seed=seed)
         found = drivers(asked, genes, max_cells=200)

@@ -22,11 +22,11 @@ class Linear:
     def __init__(self, *, grows=False):
         self.along = {"log_weight": lambda t, x: x @ torch.as_tensor(RATE)} if grows else None
 
-    def sensitivity(self, x, t0, end, value, *, context=None):
+    def sensitivity(self, x, t0, end, value, *, context=None, step=None):
         return sensitivity(
             lambda t, x: x @ torch.as_tensor(MATRIX.T),
             *(x, t0, end, value),
-            step=0.01,
+            step=0.05,
             along=self.along,
             dtype=torch.float64,
         )

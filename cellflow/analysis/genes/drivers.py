@@ -149,7 +149,7 @@ class Drivers:
 
 
 def drivers(
-    question: DriverQuestion, genes: DriverGenes, *, response: Kind = "auto", max_cells: int = 2000
+    question: DriverQuestion, genes: DriverGenes, *, response: Kind = "auto", max_cells: int = 1000
 ) -> Drivers:
     """Find the genes that drive a fate; see `cf.tl.drivers`.
 
