@@ -11,10 +11,10 @@ from cellflow.adapter.decoding import Genes, asked_genes
 from cellflow.adapter.expression import expression, expression_at
 from cellflow.adapter.fitted import Fitted
 from cellflow.adapter.reading import Reading
-from cellflow.adapter.same_unit import require_same_unit
-from cellflow.adapter.selection import Selection, gene_columns
+from cellflow.adapter.same_unit import require_same_unit, well_decoded
+from cellflow.adapter.selection import Selection, gene_columns, shared_genes
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.core.decoder import MIN_R2, require_room
+from cellflow.core.decoder import MIN_R2, Expression, require_room
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,16 +98,26 @@ def gene_values(adata: AnnData, fitted: Fitted, columns: IntArray) -> FloatArray
     if rows is None:
         msg = "adata.X is None. Expected the expression that the fit was made with."
         raise InputError(msg)
-    values = np.empty((adata.n_obs, len(columns)))
-    for part in _parts(adata.n_obs):
-        values[part] = _dense(rows[part][:, columns])
+    values = _values(rows, columns, adata.n_obs)
     if not np.isfinite(values).all():
         bad = adata.var_names[columns[~np.isfinite(values).all(axis=0)]][:5].tolist()
         msg = f"Expression of {bad} is not finite. Expected finite numbers: fill the gaps."
         raise InputError(msg)
-    found = asked_genes(adata, fitted.flow.decoder, columns, fitted.keys.uns)
-    if found.decoder is not None:
-        require_same_unit(found.decoder, fitted.x, values, expression_at(layer))
+    decoder = fitted.flow.decoder
+    if decoder is not None:
+        shared, place = shared_genes(adata, decoder.genes)
+        known = decoder.only(place)
+        good = well_decoded(known)
+        measured = _values(rows, shared[good], adata.n_obs)
+        require_same_unit(known.only(good), fitted.x, measured, expression_at(layer))
+    return values
+
+
+def _values(rows: Expression, columns: IntArray, n: int) -> FloatArray:
+    """Some columns of expression as a dense array."""
+    values = np.empty((n, len(columns)))
+    for part in _parts(n):
+        values[part] = _dense(rows[part][:, columns])
     return values
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from cellflow.core._typing import FloatArray
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.decoder import Decoder
 from cellflow.errors import InputError
 
-__all__ = ["require_same_unit"]
+__all__ = ["require_same_unit", "well_decoded"]
 
-#: Cells from which the unit is checked.
-_FEW = 20
-#: Genes that are decoded together.
-_GENES = 256
+#: Cells and genes from which the unit is checked, the least held-out R2 of these genes, and how
+#: many are looked at.
+_FEW_CELLS = 20
+_FEW_GENES = 10
+_WELL = 0.5
+_MOST = 100
 #: Relative size of a variance that is rounding.
 _ROUNDING = 1e-10
 #: A slope that differs from one by this factor and by so many standard errors is another unit.
@@ -21,17 +23,25 @@ _FACTOR = 2.0
 _ERRORS = 4.0
 
 
+def well_decoded(decoder: Decoder) -> IntArray:
+    """Genes whose unit can be checked: the best decoded, where there are enough."""
+    r2 = np.zeros(len(decoder.genes)) if decoder.gene_r2 is None else decoder.gene_r2
+    best = np.argsort(-r2, kind="stable")[:_MOST]
+    good = best[r2[best] >= _WELL]
+    return good if len(good) >= _FEW_GENES else good[:0]
+
+
 def require_same_unit(decoder: Decoder, x: FloatArray, values: FloatArray, where: str) -> None:
     """Refuse expression that was scaled or transformed after the fit.
 
     A decoder is a regression: over its cells, the slope of measured on decoded expression is about
     one, and the means are equal. Other cells may differ somewhat. If, of most genes, the slope is
-    far from one or the means are a standard deviation apart, the unit is another.
+    far from one or the means are, the unit is another.
 
     Parameters
     ----------
     decoder
-        Of the genes.
+        Of well decoded genes.
     x
         Positions of the cells, shape `(n, d)`.
     values
@@ -44,19 +54,16 @@ def require_same_unit(decoder: Decoder, x: FloatArray, values: FloatArray, where
     InputError
         Another unit.
     """
-    good = np.flatnonzero(decoder.decodable)
-    if len(values) < _FEW or len(good) == 0:
+    if len(values) < _FEW_CELLS or len(decoder.genes) == 0:
         return
-    parts = [good[start : start + _GENES] for start in range(0, len(good), _GENES)]
-    each = [_compared(decoder.only(part).positions(x), values[:, part]) for part in parts]
-    mean, expected, slope, differs = (np.concatenate(column) for column in zip(*each, strict=True))
+    mean, expected, slope, differs = _compared(decoder.positions(x), values)
     if differs.mean() <= 0.5:
         return
     g = int(np.flatnonzero(differs)[0])
     msg = (
-        f"{where} is not the expression that the fit was made with: {str(decoder.genes[good[g]])!r}"
-        f" has the mean {mean[g]:.3g}, decoded {expected[g]:.3g}, and changes by {slope[g]:.3g} for"
-        " one unit of what is decoded. Expected the same unit: put the expression of the fit back"
+        f"{where} is not the expression that the fit was made with: {str(decoder.genes[g])!r} has"
+        f" the mean {mean[g]:.3g}, decoded {expected[g]:.3g}, and changes by {slope[g]:.3g} for one"
+        " unit of what is decoded. Expected the same unit: put the expression of the fit back"
         " (keep scaled values in a layer), or fit again with cf.tl.flow."
     )
     raise InputError(msg)
