@@ -56,6 +56,12 @@ class Edit:
         """The edit of some of the cells."""
         return Edit(self.mean, self.loadings, self.response, self.value[rows])
 
+    @property
+    def nothing(self) -> Edit:
+        """An edit of as many genes that changes no cell, and holds nothing."""
+        parts = (self.mean, self.loadings, self.response, self.value)
+        return Edit(*(np.zeros_like(part) for part in parts))
+
     def held(self, flow: Flow) -> Flow:
         """The dynamics in which the genes keep their values."""
-        return flow.held(self.loadings, self.response)
+        return flow.held(self.loadings, self.response) if self.loadings.any() else flow
