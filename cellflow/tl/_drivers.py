@@ -138,7 +138,7 @@ def drivers(
 
     Notes
     -----
-    What can be told apart depends on the dimensions of the representation: of random genes, five in
+    What can be separated depends on the dimensions of the representation: of random genes, five in
     a thousand have a squared cosine of three quarters with a direction of seven dimensions. Among
     thousands of genes such agreement is no discovery.
 

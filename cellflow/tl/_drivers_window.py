@@ -101,6 +101,7 @@ def read_window(
         sample=fitted.cells.sample,
         degrees=degrees,
     )
+    _require_strata(question)
     return Window(question, times[enough], counts[enough], window is not None)
 
 
@@ -180,6 +181,21 @@ def _require_cells(
         f"No time has {_LEAST} cells whose commitment to a fate lies ahead, numbers by time:"
         f" {found}. Cells are committed where they are first seen; pass window=(first, last), some"
         f" of the times {every}, to compare them anyway."
+    )
+    raise InputError(msg)
+
+
+def _require_strata(question: DriverQuestion) -> None:
+    """Require cells that can be compared within a time, a condition and a sample."""
+    if question.strata():
+        return
+    within = ["time"]
+    within += ["condition"] * (question.cells.context is not None)
+    within += ["sample"] * (question.sample is not None)
+    msg = (
+        f"No five cells of the window are of one {' and '.join(within)}, within which they are"
+        " compared. Expected more cells: pass another window=, or fit without sample_key= or"
+        " condition_key=."
     )
     raise InputError(msg)
 

@@ -289,12 +289,15 @@ def test_the_dimension_is_estimated_from_comparable_genes():
     directions[narrow, 3:] = 0.0
     cosine = (directions[:, 0] / np.linalg.norm(directions, axis=1)) ** 2
     cosine[:60] = 0.99
-    others = comparable(features)
+    others = comparable(features, np.zeros(2000))
     dims = dimension_at(np.median(cosine[others], axis=1))
     assert np.median(dims[narrow]) == pytest.approx(3.0, rel=0.1)
     assert np.median(dims[~narrow]) == pytest.approx(50.0, rel=0.2)
-    twice = comparable(np.vstack([features, features[:1]]))
+    twice = comparable(np.vstack([features, features[:1]]), np.zeros(2001))
     np.testing.assert_array_equal(np.sort(twice[0]), np.sort(twice[-1]))
+    kind = np.arange(2000) % 4 == 0
+    apart = comparable(features, kind)
+    assert (kind[apart] == kind[:, None]).all()
 
 
 @pytest.mark.parametrize("n_genes", [400, 60])

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 import cellflow as cf
-from cellflow.errors import InputError, MissingKeyError
+from cellflow.errors import InputError, InputWarning, MissingKeyError
 from conftest import make_cells, quick_recipe
 
 pytestmark = pytest.mark.usefixtures("long_steps")
@@ -264,3 +264,26 @@ def test_fates_of_single_fits_may_be_asked_of_an_ensemble():
     table = cf.get.drivers(adata)
     assert np.isfinite(table[[*(f"{part}_p" for part in PARTS), "score", "p"]]).all(axis=None)
     assert (table["rank"] >= 1).all()
+
+
+def test_samples_of_few_cells_are_refused(frozen):
+    adata = dense(make_cells())
+    adata.obs["mouse"] = np.tile([f"m{k}" for k in range(10)], 9)
+    with pytest.warns(InputWarning):  # of the fit, which finds the samples small too
+        with_fates(adata, sample_key="mouse", align_samples=False)
+    message = r"No five cells of the window are of one time and sample.*without sample_key="
+    with frozen(adata), pytest.raises(InputError, match=message):
+        cf.tl.drivers(adata, "c", window=(0, 12))
+
+
+def test_few_labelled_cells_of_the_end_give_no_marker(fated):
+    late = np.flatnonzero(fated.obs["hours"] == 48)
+    kinds = fated.obs["type"].iloc[late].to_numpy()
+    kept = [late[kinds == kind][k] for kind in ("a/b", "c") for k in range(2)]
+    fated.obs["few"] = np.where(np.isin(np.arange(90), kept), fated.obs["type"], None)
+    with pytest.warns(InputWarning, match="of the mass is undecided"):
+        cf.tl.fates(fated, "few")
+    fated.obsm["lineages_fwd"][:60] = [0.3, 0.7, 0.0]
+    fated.obsm["lineages_fwd"][:60:2] = [0.7, 0.3, 0.0]
+    cf.tl.drivers(fated, "c", window=(0, 12))
+    assert cf.get.drivers(fated)["marker"].isna().all()

@@ -214,6 +214,8 @@ def _of_cells(question: DriverQuestion, found: Association, *, replicated: bool)
 def _marker(question: DriverQuestion, genes: DriverGenes) -> FloatArray:
     """Rank correlation of each gene with the label of the terminal cells."""
     strata = question.terminal()
+    if not strata:
+        return np.full(len(genes.loadings), np.nan)
     own = (question.targets.code == question.fate).astype(np.float64)[:, None]
     none = np.zeros((len(own), 1))
     return associations(strata, own, none, genes.expression, len(genes.loadings)).value

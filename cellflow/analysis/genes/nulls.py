@@ -51,17 +51,22 @@ _LARGEST = 1e6
 _MODERATED = 10
 
 
-def comparable(features: FloatArray) -> IntArray:
+def comparable(features: FloatArray, kind: np.ndarray) -> IntArray:
     """Rows of the genes nearest to each in the ranks of some features, itself included, `(g, k)`.
 
     Parameters
     ----------
     features
         Shape `(g, f)`.
+    kind
+        Of each gene, shape `(g,)`; those of another kind are taken where there are too few.
     """
     from scipy.stats import rankdata
 
     ranks = rankdata(features, axis=0) / max(len(features), 1)
+    _, number = np.unique(kind, return_inverse=True)
+    # Ranks differ by at most 1.
+    ranks = np.column_stack([ranks, 10.0 * number.reshape(-1)])
     return nearest(ranks, ranks, min(_COMPARABLE, len(features)))[1]
 
 

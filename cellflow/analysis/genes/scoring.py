@@ -55,6 +55,8 @@ class Against:
     ----------
     features
         Of the genes, by which they are comparable, shape `(g, f)`.
+    kind
+        Of their responses; genes of another kind are not comparable, shape `(g,)`.
     n_dims
         Of the state.
     name
@@ -62,6 +64,7 @@ class Against:
     """
 
     features: FloatArray
+    kind: np.ndarray
     n_dims: int
     name: str
 
@@ -69,10 +72,9 @@ class Against:
     def of(
         cls, features: FloatArray, kinds: np.ndarray, decodable: BoolArray, n_dims: int
     ) -> Against:
-        """Genes of another kind of response are not comparable, as far as there are others."""
-        other = 10.0 * len(features) * (kinds == "alone")
+        """Compare with comparable genes where enough can be decoded."""
         name = "genes" if decodable.sum() >= FEW else "directions"
-        return cls(np.column_stack([features, other]), n_dims, name)
+        return cls(features, kinds, n_dims, name)
 
     def p(self, effect: Effect, rows: IntArray) -> FloatArray:
         """p-values of some genes, `(m,)`."""
@@ -86,7 +88,7 @@ class Against:
         )
         cosine = np.minimum(cosine, 1.0)
         if self.name == "genes":
-            middle = np.median(cosine[comparable(self.features[rows])], axis=1)
+            middle = np.median(cosine[comparable(self.features[rows], self.kind[rows])], axis=1)
             dims = dimension_at(middle)
         else:
             dims = np.minimum(dimension_at(np.median(cosine, keepdims=True)), self.n_dims)
