@@ -216,9 +216,13 @@ def _words(cells: Cells, of: Quantity, asked: Asked, kinds: np.ndarray, sigma: f
     how = "regression on the state" if asked.by == "regression" else "mean derivative"
     words = [f"Of {what}, by {how}, per unit of expression of each regulator."]
     if of == "drift":
-        source = "as given" if asked.sigma is not None else "with which it depends least on time"
+        normal = "the score of normal populations"
+        source = "as given"
+        if asked.sigma is None:
+            source = "with which it depends least on time"
+            source += f" (by {normal})" if cells.are_whole and asked.by == "derivative" else ""
         is_normal = cells.are_whole and asked.by == "regression"
-        score = "the score of normal populations" if is_normal else "the score of the fit"
+        score = normal if is_normal else "the score of the fit"
         words.append(
             f"The drift is that of a diffusion of {sigma:.3g} in model coordinates, {source}, by"
             f" {score}."
