@@ -20,7 +20,7 @@ from cellflow.core._numbers import as_count, as_number
 from cellflow.core._progress import is_shown
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.errors import InputError, naming_cells
+from cellflow.errors import InputError, closest, naming_cells
 from cellflow.tl._edited_cells import edited_cells, floors, places, question_until, seen_among
 from cellflow.tl._edits import Wanted, read_value
 
@@ -126,7 +126,9 @@ def screen(
     are those of diffusions, and do not know of absorbing groups.
 
     p-values are those between the members of an ensemble, with the sampling of the cells added. Of
-    a single flow there are none, and `q` is made of `p_matched`.
+    a single flow there are none, and `q` is made of `p_matched`. They do not contain errors that
+    all members share: a gene that only follows another may look like a cause. Intervals of effects
+    of first order do not contain what a large edit does beyond the first order either.
 
     References
     ----------
@@ -176,8 +178,13 @@ def _fates(question: FateQuestion, fate: str | None) -> IntArray:
     if fate is None:
         return known
     names = list(targets.names)
-    # The question of `cf.tl.fates` knows which fates are reached; those of `until` may be others.
-    number = question.number(fate)
+    if targets.at == float(question.stored.about["at"]):
+        number = question.number(fate)
+    elif fate in names:  # which fates are reached until another end is not known yet
+        number = names.index(fate)
+    else:
+        msg = f"fate={fate!r}; expected one of {names}{closest(fate, names)}."
+        raise InputError(msg)
     if number not in known:
         ends = [names[k] for k in known]
         msg = (

@@ -140,8 +140,24 @@ def test_unusable_requests_are_refused(fated, frozen, given, kind, words):
         cf.tl.screen(fated, **given)
 
 
+def test_another_end_has_fates_of_its_own(fated, frozen):
+    labels = fated.obs["kind"].astype(object)
+    labels[(fated.obs["hours"] == 12) & (labels == "upper")] = "early"
+    fated.obs["kind"] = labels
+    cf.tl.fates(fated, "kind")
+    cf.tl.screen(fated, until=12, fate="early", n_simulated=1, to="-1sd")
+    assert set(cf.get.screen(fated)["fate"]) == {"early"}
+    with frozen(fated), pytest.raises(InputError, match="did you mean 'early'"):
+        cf.tl.screen(fated, until=12, fate="eraly")
+    with frozen(fated), pytest.raises(InputError, match="fate='early'"):
+        cf.tl.screen(fated, fate="early")
+
+
 def test_a_fate_that_no_cell_reaches_is_refused_by_name(fated, frozen):
-    fated.obsm["lineages_fwd"][:, 1] = 0.0
+    p = fated.obsm["lineages_fwd"].copy()
+    column = list(fated.uns["cellflow"]["fates"]["names"]).index("upper")
+    p[fated.obs["hours"].to_numpy() != 48, column] = 0.0
+    fated.obsm["lineages_fwd"] = p
     with frozen(fated), pytest.raises(InputError, match="reaches it"):
         cf.tl.screen(fated, fate="upper")
     cf.tl.screen(fated, fate="lower", n_simulated=0)
