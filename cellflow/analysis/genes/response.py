@@ -63,7 +63,7 @@ def covariance_of(x: FloatArray, weight: FloatArray | None = None) -> FloatArray
     return np.asarray((centred * share[:, None]).T @ centred)
 
 
-def leverage(loadings: FloatArray) -> FloatArray:
+def leverage(loadings: FloatArray, all_loadings: FloatArray | None = None) -> FloatArray:
     r"""How much of a change of each gene alone the representation can express, `(g,)`.
 
     The diagonal of the projection :math:`W (W^\top W)^{-1} W^\top`, from 0 to 1: asked to change by
@@ -73,14 +73,17 @@ def leverage(loadings: FloatArray) -> FloatArray:
     Parameters
     ----------
     loadings
-        Of all genes, shape `(g, d)`.
+        Of the genes, shape `(g, d)`.
+    all_loadings
+        Of all genes of the decoder, shape `(n_genes, d)`; these genes by default.
 
     References
     ----------
     Hoaglin and Welsch, The hat matrix in regression and ANOVA, The American Statistician 1978.
     """
     loadings = np.asarray(loadings, dtype=np.float64)
-    return np.asarray(np.einsum("gi,ij,gj->g", loadings, _precision(loadings), loadings))
+    precision = _precision(loadings if all_loadings is None else all_loadings)
+    return np.asarray(np.einsum("gi,ij,gj->g", loadings, precision, loadings))
 
 
 def kinds_of(loadings: FloatArray, all_loadings: FloatArray, kind: Kind) -> np.ndarray:
@@ -97,9 +100,7 @@ def kinds_of(loadings: FloatArray, all_loadings: FloatArray, kind: Kind) -> np.n
         raise InputError(msg)
     if kind != "auto":
         return np.full(len(loadings), kind)
-    loadings = np.asarray(loadings, dtype=np.float64)
-    own = np.einsum("gi,ij,gj->g", loadings, _precision(all_loadings), loadings)
-    return np.where(own >= RESOLVED, "alone", "covariance")
+    return np.where(leverage(loadings, all_loadings) >= RESOLVED, "alone", "covariance")
 
 
 def responses(

@@ -87,11 +87,7 @@ class Seen:
     @property
     def leverage(self) -> FloatArray:
         """How much of a change of each gene alone the representation can express, `(g,)`."""
-        loadings = self.decoder.loadings
-        if len(loadings) == len(self.all_loadings):
-            return leverage(self.all_loadings)
-        precision = np.linalg.pinv(self.all_loadings.T @ self.all_loadings, hermitian=True)
-        return np.asarray(np.einsum("gi,ij,gj->g", loadings, precision, loadings))
+        return leverage(self.decoder.loadings, self.all_loadings)
 
     @property
     def kinds(self) -> np.ndarray:
