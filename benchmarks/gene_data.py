@@ -122,9 +122,45 @@ def myoblasts() -> Any:
 
 
 #: What is known of genes of muscle differentiation.
-MYOBLAST_GENES: dict[str, str] = {}
+MYOBLAST_GENES = {
+    "ACTC1": "actin of forming muscle: Bains et al., Mol. Cell. Biol. 1984",
+    "ACVR2A": "receptor of myostatin: Lee et al., PNAS 2005",
+    "CDKN1A": "exit of the cell cycle: Halevy et al., Science 1995",
+    "CDKN1C": "exit of the cell cycle: Zhang et al., Genes Dev. 1999",
+    "DES": "filament of muscle: Li et al., J. Cell Biol. 1997",
+    "ENO3": "enolase of muscle: Feo et al., Mol. Cell. Biol. 1995",
+    "ITGA6": "division or differentiation: Sastry et al., J. Cell Biol. 1996",
+    "KLHL41": "myofibrils: Gupta et al., Am. J. Hum. Genet. 2013",
+    "MACF1": "nuclei of the fibre: Ghasemizadeh et al., eLife 2021",
+    "MEF2C": "regulator: Molkentin et al., Cell 1995",
+    "MURC": "regulator: Tagawa et al., Am. J. Physiol. Cell Physiol. 2008",
+    "MYBPH": "myosin binding: Welikson, Fischman, J. Cell Sci. 2002",
+    "MYH3": "embryonic myosin: Schiaffino et al., Skeletal Muscle 2015",
+    "MYL4": "embryonic myosin: Barton, Buckingham, Biochem. J. 1985",
+    "OBSL1": "cytoskeleton of the sarcomere: Geisler et al., Genomics 2007",
+    "RAPSN": "synapse of muscle: Gautam et al., Nature 1995",
+    "RASSF4": "rhabdomyosarcoma: Crose et al., J. Clin. Invest. 2014",
+    "SGCA": "membrane of muscle: Roberds et al., Cell 1994",
+    "TNNC1": "slow troponin: Gahlmann et al., J. Mol. Biol. 1988",
+    "TNNI1": "slow troponin: Hastings et al., J. Biol. Chem. 1991",
+    "TNNT1": "slow troponin: Johnston et al., Am. J. Hum. Genet. 2000",
+    "TNNT2": "troponin of forming muscle: Toyota, Shimada, J. Cell Biol. 1981",
+    "TTN": "sarcomere: Fürst, Osborn, Weber, J. Cell Biol. 1989",
+}
 #: What is known of genes of neutrophils and monocytes.
-LARRY_GENES: dict[str, str] = {}
+LARRY_GENES = {
+    "Cebpe": "neutrophils: Yamanaka et al., PNAS 1997",
+    "Csf1r": "monocytes: Dai et al., Blood 2002",
+    "Gfi1": "neutrophils: Karsunky et al., Nature Genetics 2002",
+    "Irf8": "monocytes: Kurotaki et al., Blood 2013",
+    "Klf4": "monocytes: Feinberg et al., EMBO J. 2007",
+    "S100a4": "macrophages: Österreicher et al., PNAS 2011",
+    "S100a8": "neutrophils: Lagasse, Weissman, Blood 1992",
+    "S100a9": "neutrophils: Lagasse, Weissman, Blood 1992",
+    "Sirpa": "myeloid cells: Adams et al., J. Immunol. 1998",
+    "Vcan": "classical monocytes: Villani et al., Science 2017",
+    "Wfdc17": "macrophages: Karlstetter et al., J. Immunol. 2010",
+}
 
 
 def larry() -> Any | None:

@@ -187,34 +187,34 @@ def held_out(adata: Any) -> pd.DataFrame:
     cf.tl.trends(adata, list(PREDICTED), fate=[BRANCH, SISTER], times=[at], level=LEVEL)
     trends = cf.get.trends(adata).set_index(["gene", "fate"])
     means = gene_data.worm_means(HELD_OUT, list(PREDICTED))
-    neighbours = neighbouring(adata, at)
     rows = {}
     for gene in PREDICTED:
         for fate in (BRANCH, SISTER):
             found = trends.loc[(gene, fate)]
             measured = means["mean"].loc[fate, gene]
+            se = means["se"].loc[fate, gene]
+            difference = found["mean"] - measured
+            sides = neighbouring(adata, gene, fate, at)
             rows[f"{gene} in {fate}"] = {
                 "predicted": f"{found['mean']:.2f} [{found['low']:.2f}, {found['high']:.2f}]",
-                "measured": f"{measured:.2f} ± {means['se'].loc[fate, gene]:.2f}",
+                "measured": f"{measured:.2f} ± {se:.2f}",
                 "inside": "yes" if found["low"] <= measured <= found["high"] else "no",
-                "bins before and after": neighbours(gene, fate),
+                "difference / se of both": f"{difference / np.hypot(found['se'], se):+.1f}",
+                "bins before and after": ", ".join(f"{value:.2f}" for value in sides),
+                "line between them": f"{np.interp(at, sides.index, sides):.2f}",
                 "effective cells": f"{found['n_eff']:.0f}",
                 "R2": f"{found['r2']:.2f}",
             }
     return pd.DataFrame(rows).T
 
 
-def neighbouring(adata: Any, at: float) -> Callable[[str, str], str]:
-    """Measured means of a type in the bins beside a time."""
+def neighbouring(adata: Any, gene: str, fate: str, at: float) -> pd.Series:
+    """Measured means of a gene in a type in the bins beside a time, by their times."""
     minutes = adata.obs["minutes"].to_numpy()
+    own = (adata.obs["cell_type"] == fate).to_numpy()
+    values = adata[:, gene].X.toarray().ravel()
     sides = (minutes[minutes < at].max(), minutes[minutes > at].min())
-
-    def means(gene: str, fate: str) -> str:
-        own = (adata.obs["cell_type"] == fate).to_numpy()
-        values = adata[:, gene].X.toarray().ravel()
-        return ", ".join(f"{values[own & (minutes == t)].mean():.2f}" for t in sides)
-
-    return means
+    return pd.Series({t: values[own & (minutes == t)].mean() for t in sides})
 
 
 def myoblasts(seed: int) -> None:
