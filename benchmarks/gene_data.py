@@ -153,11 +153,18 @@ MYOBLAST_GENES = {
 }
 #: What is known of genes of neutrophils and monocytes.
 LARRY_GENES = {
+    "Camp": "granules: Gallo et al., J. Biol. Chem. 1997",
     "Cebpe": "neutrophils: Yamanaka et al., PNAS 1997",
     "Csf1r": "monocytes: Dai et al., Blood 2002",
+    "Elane": "granules: Horwitz et al., Nature Genetics 1999",
+    "F13a1": "monocytes: Henriksson et al., J. Clin. Invest. 1985",
+    "Fcnb": "granules: Rørvig et al., J. Leukoc. Biol. 2009",
     "Gfi1": "neutrophils: Karsunky et al., Nature Genetics 2002",
     "Irf8": "monocytes: Kurotaki et al., Blood 2013",
     "Klf4": "monocytes: Feinberg et al., EMBO J. 2007",
+    "Mpo": "granules: Aratani et al., Infect. Immun. 1999",
+    "Ngp": "granules: Moscinski, Hill, J. Biol. Chem. 1995",
+    "Prtn3": "granules: Campanelli et al., J. Exp. Med. 1990",
     "S100a4": "macrophages: Österreicher et al., PNAS 2011",
     "S100a8": "neutrophils: Lagasse, Weissman, Blood 1992",
     "S100a9": "neutrophils: Lagasse, Weissman, Blood 1992",

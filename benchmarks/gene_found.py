@@ -150,14 +150,17 @@ def known_drivers(adata: Any, fate: str, known: Mapping[str, str]) -> pd.DataFra
 def shown_row(table: pd.DataFrame, gene: str) -> dict[str, Any]:
     """What is printed of a gene."""
     row = table.loc[gene]
-    ranked = row["rank"] == row["rank"]
+    seen = row["sensitivity"] == row["sensitivity"]
+    ranks = {
+        "rank": f"{row['rank']:.0f} of {len(table)}",
+        "q": f"{row['q']:.2f}",
+        "score": f"{row['score']:+.1f}",
+        "sensitivity": f"{row['sensitivity']:+.2f} ({row['sensitivity_q']:.2f})",
+        "velocity": f"{row['velocity']:+.4f} ({row['velocity_q']:.2f})",
+    }
     return {
-        "rank": f"{row['rank']:.0f} of {len(table)}" if ranked else "",
-        "q": f"{row['q']:.1e}" if ranked else "",
-        "score": f"{row['score']:+.2f}" if ranked else "",
-        "association": f"{row['association']:+.2f} ({row['association_q']:.0e})",
-        "sensitivity": f"{row['sensitivity']:+.2f} ({row['sensitivity_q']:.0e})",
-        "velocity": f"{row['velocity']:+.4f} ({row['velocity_q']:.0e})",
+        **(ranks if seen else dict.fromkeys(ranks, "")),
+        "association": f"{row['association']:+.2f} ({row['association_q']:.2f})",
         "R2": f"{row['r2']:.2f}",
         "rank by the label of the end": f"{row['marker_rank']:.0f}",
     }
