@@ -33,7 +33,7 @@ def screen(adata: AnnData, fate: str | None = None, *, key: str = DEFAULT) -> pd
 
     Returns
     -------
-    One row for each gene and fate, the smallest q-values first, with the columns
+    One row for each gene and fate, the smallest q- and p-values first, with the columns
 
     - `gene`, `fate`;
     - `effect_pp`: change of the share of the fate in percentage points; `se`, `low`, `high`, its

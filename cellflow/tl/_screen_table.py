@@ -52,8 +52,8 @@ def screen_table(
             columns[name][:, gene] = each[fates]
         supported[:, gene] = result.support
         simulated[:, gene] = True
-    size = np.where(found.size > 0, found.size, np.nan)
-    relative = np.abs(found.log_odds.value.reshape(shape)) / size
+    change = np.where(found.size > 0, found.size, np.nan)
+    relative = np.abs(found.log_odds.value.reshape(shape)) / change
     columns["p_matched"] = Alike(seen.traits).ranks_of(relative, _ALIKE)
     tested = columns["p_matched"] if np.isnan(columns["p"]).all() else columns["p"]
     columns["q"] = adjusted(tested.ravel()).reshape(shape)
@@ -67,7 +67,8 @@ def screen_table(
     order = ["effect_pp", "se", "low", "high", "log_odds", "p", "p_matched", "q"]
     for name in [*order, *(name for name in columns if name not in order)]:
         table[name] = columns[name].ravel()
-    rows = np.lexsort((-table["effect_pp"].abs().to_numpy(), table["q"].to_numpy()))
+    size = -table["effect_pp"].abs().to_numpy()
+    rows = np.lexsort((size, tested.ravel(), table["q"].to_numpy()))
     return table.iloc[rows].reset_index(drop=True)
 
 
@@ -83,7 +84,9 @@ def _of_first_order(
         return np.asarray(points)
 
     low, high = odds.interval(level)
-    slope = (found.share * (1.0 - found.share))[:, None]
+    # The slope of the share at what it has become.
+    after = expit(start + odds.value.reshape(shape))
+    slope = after * (1.0 - after)
     return {
         "effect_pp": moved(odds.value),
         "se": 100.0 * slope * odds.se.reshape(shape),

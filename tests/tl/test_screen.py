@@ -163,3 +163,18 @@ def test_a_fate_that_no_cell_reaches_is_refused_by_name(fated, frozen):
     cf.tl.screen(fated, fate="lower", n_simulated=0)
     with pytest.raises(InputError, match="did you mean 'lower'"):
         cf.get.screen(fated, "lowe")
+
+
+def test_errors_of_shares_are_those_of_log_odds_where_the_share_is():
+    """In the limit of small errors, an interval of the log-odds is one of the share."""
+    from cellflow.analysis.genes.effects import Estimate
+    from cellflow.analysis.genes.first_order import FirstOrder
+    from cellflow.tl._screen_table import _of_first_order
+
+    odds = Estimate(np.array([0.0, 2.0, -3.0]), np.full(3, 1e-4), np.full(3, 1e6))
+    found = FirstOrder(np.array([0.3]), odds, np.ones(3))
+    columns = _of_first_order(found, (1, 3), 0.9)
+    np.testing.assert_allclose(
+        columns["high"] - columns["low"], 2 * 1.6448536 * columns["se"], rtol=1e-4
+    )
+    np.testing.assert_allclose(columns["effect_pp"][0, 0], 0.0, atol=1e-12)
