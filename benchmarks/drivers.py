@@ -2,6 +2,7 @@
 
     python benchmarks/drivers.py --part null         # false positives without any driver
     python benchmarks/drivers.py --part power        # drivers that are found, beside markers
+    python benchmarks/drivers.py --part null --members 6    # by an ensemble
 
 How long they take is a part of `genes.py`.
 
@@ -20,6 +21,7 @@ first program (`power`). Markers load on that axis only.
 from __future__ import annotations
 
 import argparse
+from itertools import product
 
 import anndata as ad
 import numpy as np
@@ -77,18 +79,18 @@ def branching(
     return adata
 
 
-def with_fates(adata: ad.AnnData, seed: int = 0) -> ad.AnnData:
+def with_fates(adata: ad.AnnData, seed: int, n_members: int) -> ad.AnnData:
     """A fit by the default method, and its fates."""
-    cf.tl.flow(adata, "time", random_state=seed)
+    cf.tl.flow(adata, "time", random_state=seed, n_members=n_members)
     cf.tl.fates(adata, "kind")
     return adata
 
 
-def null(n_seeds: int) -> pd.DataFrame:
+def null(n_seeds: int, n_members: int) -> pd.DataFrame:
     """False positives of genes that have nothing to do with a fate that chance decides."""
     rows = []
     for seed in range(n_seeds):
-        adata = with_fates(branching(seed), seed)
+        adata = with_fates(branching(seed), seed, n_members)
         for window in (None, (0.0, 1.0)):
             cf.tl.drivers(adata, "up", window=window)
             table = cf.get.drivers(adata, "up").set_index("gene")
@@ -103,11 +105,18 @@ def null(n_seeds: int) -> pd.DataFrame:
 def shares(table: pd.DataFrame) -> list[dict[str, object]]:
     """How many p-values of each part are small."""
     rows = []
-    for part in (*PARTS, "", "naive"):
-        p = table[f"{part}_p" if part else "p"].dropna()
-        q = table[f"{part}_q" if part else "q"].dropna()
+    for part, end in [*product((*PARTS, ""), ("", "_matched")), ("naive", "")]:
+        p = table[f"{part}_p{end}" if part else f"p{end}"].dropna()
+        q = table[f"{part}_q{end}" if part else f"q{end}"].dropna()
         small = {f"p < {level}": (p < level).mean() for level in (0.5, 0.05, 0.01, 0.001)}
-        rows.append({"part": part or "score", **small, "q < .1": (q < 0.1).sum()})
+        rows.append(
+            {
+                "part": (part or "score") + end.replace("_", ", "),
+                **small,
+                "q < .1": (q < 0.1).sum(),
+                "any": (q < 0.1).any(),
+            }
+        )
     return rows
 
 
@@ -125,11 +134,11 @@ def adjusted(p: pd.Series) -> np.ndarray:
     return false_discovery_control(p.to_numpy())
 
 
-def power(n_seeds: int) -> pd.DataFrame:
+def power(n_seeds: int, n_members: int) -> pd.DataFrame:
     """Genes of the program that drives, beside markers of the end."""
     rows = []
     for seed in range(n_seeds):
-        adata = with_fates(branching(seed, driven=True), seed)
+        adata = with_fates(branching(seed, driven=True), seed, n_members)
         cf.tl.drivers(adata, "up")
         table = cf.get.drivers(adata, "up").set_index("gene")
         true = (adata.var["driver"].abs() > 0.5)[table.index].to_numpy()
@@ -138,13 +147,16 @@ def power(n_seeds: int) -> pd.DataFrame:
             size = table[part].abs().fillna(0.0).to_numpy()
             q = {"score": "q", "marker": None}.get(part, f"{part}_q")
             called = np.zeros(len(table), bool) if q is None else (table[q] < 0.1).to_numpy()
+            more = called if q is None else (table[f"{q}_matched"] < 0.1).to_numpy()
             rows.append(
                 {
                     "part": part,
                     "area": average_precision_score(true, size),
                     **first(size, true, marker),
-                    "called": called.sum(),
-                    "of these drivers": (called & true).sum(),
+                    "q < .1": called.sum(),
+                    "drivers": (called & true).sum(),
+                    "q_matched < .1": more.sum(),
+                    "drivers matched": (more & true).sum(),
                 }
             )
     return pd.DataFrame(rows).groupby("part", sort=False).mean().reset_index()
@@ -165,8 +177,9 @@ def main() -> None:
     )
     parser.add_argument("--part", choices=PARTS_OF_THE_BENCHMARK, required=True)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--members", type=int, default=1, help="of an ensemble")
     given = parser.parse_args()
-    table = PARTS_OF_THE_BENCHMARK[given.part](given.seeds)
+    table = PARTS_OF_THE_BENCHMARK[given.part](given.seeds, given.members)
     print(table.to_string(index=False, float_format="{:.3f}".format))
 
 

@@ -33,7 +33,7 @@ _SAME = [
     shared.KEY,
 ]  # fmt: skip
 #: Columns of the table that is printed.
-_SHOWN = ["gene", "rank", "score", "q", "association", "sensitivity", "velocity", "marker_rank"]
+_SHOWN = ["gene", "rank", "score", "q", "q_matched", "association", "sensitivity", "velocity"]
 
 
 def _run(options: Mapping[str, Any]) -> Result:
@@ -50,7 +50,9 @@ def _run(options: Mapping[str, Any]) -> Result:
         "table": json.loads(top.to_json(orient="records", double_precision=6)),
         "seed": options["seed"],
     }
-    lines = top[[*_SHOWN, "r2"]].to_string(index=False, na_rep="", float_format="{:.3g}".format)
+    lines = top[[*_SHOWN, "marker_rank", "r2"]].to_string(
+        index=False, na_rep="", float_format="{:.3g}".format
+    )
     wrote = f"wrote {options['out']}: " if options["out"] else ""
     return Result(values, f"{wrote}{adata.n_obs:,} cells", f"{lines}\n\n{words}")
 

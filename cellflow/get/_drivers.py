@@ -37,16 +37,17 @@ def drivers(adata: AnnData, fate: str | None = None, *, key: str = DEFAULT) -> p
     One row for each fate and gene, those of a fate by their rank, with the columns
 
     - `fate`, `gene`;
-    - `rank`, `score`, `p`, `q`: of the three parts together. The score is the median of their
-      values, with signs, each relative to its typical size among the genes; ranks are by its size.
-      `p` is by the median of the z-values of their p-values, and `q` is `p` adjusted for the false
-      discovery rate;
+    - `rank`, `score`: the score is the median of the three parts, with signs, each shrunk by its
+      standard error and relative to its typical size among the genes; ranks are by its size;
+    - `p`, `q`: that at least two parts are there by more than sampling; `p_matched`, `q_matched`:
+      and by more than in genes of similar mean and variance. `q` is adjusted for the false
+      discovery rate among the genes that have a `p`;
     - `association`: partial rank correlation with the probability of the fate, given the time;
     - `sensitivity`: change of the log-odds of the fate for one standard deviation of the gene;
     - `velocity`: in standard deviations per unit of time, by which the gene rises faster in cells
       of this fate than in others;
-    - of each of these `_se`, `_p` and `_q`: standard error (over cells or samples, and over the
-      members of an ensemble), p-value and adjusted p-value, see `cf.tl.drivers`. Genes that the
+    - of each of these `_se`, the standard error (over cells or samples, and over the members of an
+      ensemble), `_p`, `_q`, `_p_matched` and `_q_matched`, see `cf.tl.drivers`. Genes that the
       representation cannot decode have an association only;
     - `marker`, `marker_rank`: rank correlation with the label of the cells of the end, and its
       rank: whether an association with the end alone would have found the gene;

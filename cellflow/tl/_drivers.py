@@ -68,20 +68,25 @@ def drivers(
 
     Standard deviations are those of the measured expression within a time.
 
-    Fates are smooth functions of the state, and so is what the representation sees of a gene. They
-    correlate without any relation, and a permutation of cells would make nearly every gene
-    significant. So p-values compare a gene with itself in random directions of the state. How
-    directions of genes are spread is taken from the 200 genes that are nearest in mean and
-    variance, by a median, which drivers hardly change while they are a minority; with fewer than
-    100 decodable genes, from all of them. See `cellflow.analysis.genes.nulls`. So a small p-value
-    says "more than a comparable gene", and where a fate is the main difference between cells, few
-    genes have one. The part also has to differ from zero by its standard error (over cells or
-    samples, and over the members of an ensemble); of both p-values the larger is taken.
+    Two p-values answer two questions, each with a q-value over all genes that have it:
 
-    The `score` is the median of the three parts with their signs, each relative to its typical size
-    among the genes, and genes are ranked by its size: at least two parts have to agree. A positive
-    one is of genes that favour the fate. A marker in the making has a velocity, but hardly an
-    association before. `p` is by the median of the parts' z-values: that at least two are there.
+    - `p`: does the gene go with the fate by more than sampling? Of an ensemble, the part has to
+      differ from zero by its standard error, over cells or samples and between the members. A
+      single flow does not know its own error. Its fates are smooth in the state, and so is what
+      the representation sees of a gene: they correlate without any relation, and a permutation of
+      cells would make nearly every gene significant. So the part has to be larger than for a fate
+      of random direction in the state. Programmes of genes come as a whole.
+    - `p_matched`: and by more than genes like it? It is compared with itself in other directions of
+      the state, spread as those of the 200 genes that are nearest in mean and variance (by a
+      median, which drivers hardly change while they are a minority; with fewer than 100 decodable
+      genes, of all of them). Where a whole programme goes with the fate, few genes or none stand
+      out: it is the stricter question.
+
+    The `score` is the median of the three parts with their signs, each shrunk by its standard error
+    and relative to its typical size among the genes, and genes are ranked by its size: at least two
+    parts have to agree. A positive one is of genes that favour the fate. A marker in the making has
+    a velocity, but hardly an association before. `p` and `p_matched` of the score say that at least
+    two parts are there: twice the second smallest. See `cellflow.analysis.genes.nulls`.
 
     Snapshots show what precedes a fate, not what causes it. A gene that varies together with a
     driver cannot be separated from it, unless the representation resolves both (see `leverage`).
@@ -138,10 +143,6 @@ def drivers(
 
     Notes
     -----
-    What can be separated depends on the dimensions of the representation: of random genes, five in
-    a thousand have a squared cosine of three quarters with a direction of seven dimensions. Among
-    thousands of genes such agreement is no discovery.
-
     Fates of an absorbing group that is not measured at the end have no sensitivity. With fates of
     diffusions, the sensitivity is that of the flow.
 

@@ -12,13 +12,16 @@ from cellflow.analysis.genes.association import associations, strata_of
 from cellflow.analysis.genes.classifier import Classifier
 from cellflow.analysis.genes.contrast import contrast
 from cellflow.analysis.genes.drivers import DriverGenes, DriverQuestion, drivers
+from cellflow.analysis.genes.latent_effects import latent_effects
 from cellflow.analysis.genes.nulls import (
     comparable,
     dimension_at,
     moderated,
     p_of_chance,
     p_of_directions,
+    spread_of_directions,
 )
+from cellflow.analysis.genes.scoring import Part, PValues, against_of, combined, scored
 from cellflow.core.population import Clock
 from cellflow.simulation import sensitivity
 from known_flows import cells_of
@@ -131,7 +134,6 @@ def test_what_is_not_seen_of_a_gene_changes_nothing():
     for part, without in zip(found.parts[1:], exact.parts[1:], strict=True):
         expected = without.value * np.minimum(seen / measured, 1.0)
         np.testing.assert_allclose(part.value, expected, rtol=1e-7)
-        np.testing.assert_allclose(part.p, without.p, atol=1e-7)
     odds = log_odds(asked.cells, asked.targets, Linear())
     slopes = []
     for rows in by_time(asked.cells):
@@ -316,8 +318,8 @@ def test_p_values_where_nothing_drives(n_genes):
         found = drivers(asked, genes, max_cells=200)
         assert found.against == ("genes" if n_genes == 400 else "directions")
         for name, part in zip(small, found.parts, strict=False):
-            small[name].append((part.p < 0.05).mean())
-        small["score"].append((found.together.p < 0.05).mean())
+            small[name].append((part.matched.p < 0.05).mean())
+        small["score"].append((found.together.matched.p < 0.05).mean())
         z = np.arctanh(found.parts[0].value) * np.sqrt(2 * N_EARLY - 3)
         small["naive"].append((np.abs(z) > 1.96).mean())
     rates = {name: np.mean(values) for name, values in small.items()}
@@ -349,3 +351,48 @@ def test_a_gene_that_differs_between_conditions_alone_has_no_part():
     assert size[:3].max() > 0.05
     assert np.abs(pooled.parts[2].value[3]) > 1.0
     assert np.abs(found.parts[0].value[3]) < np.abs(pooled.parts[0].value[3]) / 2.0
+
+
+def test_p_values_of_an_ensemble_where_nothing_moves():
+    """Velocities that are errors of the fit alone: members differ as their mean does from zero."""
+    rates = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        error = 0.1 * rng.normal(size=(D, D))
+        halves = [0.1 * rng.normal(size=(D, D)) for _ in range(3)]
+        members = [error + sign * half for half in halves for sign in (1.0, -1.0)]
+        asked = question(seed % 4, Linear(error, members))
+        asked = replace(asked, probability=np.tile(asked.probability, 7), degrees=3.0)
+        genes = genes_of(asked.cells, rng.normal(size=(40, D)))
+        _, velocity, _ = latent_effects(asked, genes, np.ones(40), "auto", 20)
+        decodable = np.ones(40, dtype=bool)
+        against = against_of(np.zeros((40, 2)), np.zeros(40), decodable, rng.normal(size=(40, D)))
+        rates.append((scored(velocity, against, 3.0, decodable=decodable).zero.p < 0.1).mean())
+    assert np.mean(rates) == pytest.approx(0.1, abs=0.06)
+
+
+def test_directions_of_genes_have_an_effective_number():
+    assert spread_of_directions(np.eye(5)) == pytest.approx(5.0)
+    assert spread_of_directions(np.tile([[0.5, 0.5]], (9, 1))) == pytest.approx(1.0, abs=0.02)
+    uneven = spread_of_directions(np.diag([3.0, 1.0, 1.0]))
+    assert uneven == pytest.approx(11.0**2 / (81.0 + 2.0))
+
+
+def test_two_parts_have_to_be_there():
+    n = 5
+    sure = np.full(n, 1e-6)
+    none = np.full(n, 0.5)
+    effects = [np.full(n, 2.0), np.full(n, 2.0), np.full(n, -2.0)]
+
+    def part(p, value):
+        tested = PValues.of(p, np.sign(value))
+        return Part(value, 0.1 * np.abs(value), tested, tested)
+
+    agreeing = combined([part(sure, effects[0]), part(sure, effects[1]), part(none, effects[2])])
+    np.testing.assert_allclose(agreeing.zero.p, 2e-6, rtol=1e-6)
+    alone = combined([part(sure, effects[0]), part(none, effects[1]), part(none, effects[0])])
+    assert (alone.zero.p == 1.0).all()
+    opposed = combined([part(sure, effects[0]), part(none, effects[0]), part(sure, effects[2])])
+    assert (opposed.zero.p > 0.5).all()
+    unseen = [part(np.full(n, np.nan), np.full(n, np.nan))] * 2
+    assert np.isnan(combined([part(sure, effects[0]), *unseen]).zero.p).all()

@@ -17,7 +17,7 @@ from cellflow.analysis.genes.association import (
 )
 from cellflow.analysis.genes.latent_effects import Effect, latent_effects
 from cellflow.analysis.genes.response import Kind
-from cellflow.analysis.genes.scoring import Against, Combined, Part, combined, scored
+from cellflow.analysis.genes.scoring import Combined, Part, against_of, combined, scored
 from cellflow.analysis.members import degrees_of
 from cellflow.core._typing import BoolArray, FloatArray, IntArray
 
@@ -173,7 +173,7 @@ def drivers(
     association = _of_cells(question, found, replicated=n_samples > 1)
     sensitivity, velocity, kinds = latent_effects(question, genes, found.sd, response, max_cells)
     features = np.column_stack([found.mean, found.sd])
-    against = Against.of(features, kinds, genes.decodable, question.cells.x.shape[1])
+    against = against_of(features, kinds, genes.decodable, found.latent)
     every = np.ones(len(kinds), dtype=bool)
     between = degrees_of(question.flow)
     parts = (

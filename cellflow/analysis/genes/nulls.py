@@ -18,8 +18,11 @@ programme are decoded alike, and would be compared with themselves. Genes that d
 change a median while they are a minority. Where there are too few genes
 all of them are taken, and :math:`d` is at most that of the state.
 
-A statistic also has to differ from zero by its standard error; of both p-values the larger counts
-(intersection-union test).
+That is a strict question: where a whole programme goes with the fate, its genes are like each
+other, and none stands out. The other question is whether a statistic differs from zero by more than
+its standard error, over cells or samples and between members of an ensemble. A single flow does not
+know its own error. There, the statistic has to be larger than in a random direction, with the
+effective number of dimensions in which genes vary, whatever the fate.
 
 References
 ----------
@@ -37,7 +40,15 @@ import numpy as np
 from cellflow.core._neighbors import nearest
 from cellflow.core._typing import FloatArray, IntArray
 
-__all__ = ["FEW", "comparable", "dimension_at", "moderated", "p_of_chance", "p_of_directions"]
+__all__ = [
+    "FEW",
+    "comparable",
+    "dimension_at",
+    "moderated",
+    "p_of_chance",
+    "p_of_directions",
+    "spread_of_directions",
+]
 
 #: Genes below which all of them are compared with each other, whatever their expression.
 FEW = 100
@@ -47,6 +58,8 @@ _COMPARABLE = 200
 _DIMENSIONS = 400
 #: Dimensions and degrees of freedom that are as good as infinitely many.
 _LARGEST = 1e6
+#: A number of dimensions is above 1 by so much.
+_ROUNDING = 1e-2
 #: Genes from which variances are moderated.
 _MODERATED = 10
 
@@ -85,6 +98,31 @@ def dimension_at(median: FloatArray) -> FloatArray:
     # Between tabulated ones logarithms are nearly linear; larger medians have fewer dimensions.
     sought = np.log(np.clip(median, known[-1], known[0]))
     return 1.0 + np.exp(np.interp(-sought, -np.log(known), np.log(beyond)))
+
+
+def spread_of_directions(latent: FloatArray) -> float:
+    r"""Effective number of dimensions in which genes vary, above 1.
+
+    With the second moment :math:`M` of their correlations with the whitened state,
+    :math:`(\mathrm{tr} M)^2 / \mathrm{tr} M^2`: all dimensions where genes are spread alike, one
+    where all follow a single direction. A fate of any such direction correlates with a gene as if
+    there were so many independent cells.
+
+    Parameters
+    ----------
+    latent
+        Correlations, shape `(g, d)`.
+
+    References
+    ----------
+    Dutilleul, Modifying the t test for assessing the correlation between two spatial processes,
+    Biometrics 1993 (effective numbers of smooth fields).
+    """
+    moment = latent.T @ latent
+    square = float((moment**2).sum())
+    if square == 0.0:
+        return 1.0 + _ROUNDING
+    return max(float(np.trace(moment)) ** 2 / square, 1.0 + _ROUNDING)
 
 
 def p_of_directions(
