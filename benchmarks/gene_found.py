@@ -153,14 +153,16 @@ def shown_row(table: pd.DataFrame, gene: str) -> dict[str, Any]:
     seen = row["sensitivity"] == row["sensitivity"]
     ranks = {
         "rank": f"{row['rank']:.0f} of {len(table)}",
-        "q": f"{row['q']:.2f}",
+        "q": f"{row['q']:.3f}",
+        "q beside like genes": f"{row['q_matched']:.2f}",
         "score": f"{row['score']:+.1f}",
-        "sensitivity": f"{row['sensitivity']:+.2f} ({row['sensitivity_q']:.2f})",
-        "velocity": f"{row['velocity']:+.4f} ({row['velocity_q']:.2f})",
+        "sensitivity": f"{row['sensitivity']:+.2f} ({row['sensitivity_q']:.3f})",
+        "velocity": f"{row['velocity']:+.4f} ({row['velocity_q']:.3f})",
     }
+    own = f"{row['association']:+.2f} ({row['association_q']:.3f})"
     return {
         **(ranks if seen else dict.fromkeys(ranks, "")),
-        "association": f"{row['association']:+.2f} ({row['association_q']:.2f})",
+        "association": own,
         "R2": f"{row['r2']:.2f}",
         "rank by the label of the end": f"{row['marker_rank']:.0f}",
     }
@@ -177,7 +179,9 @@ def top(adata: Any, fate: str, known: Mapping[str, str]) -> None:
     also = [gene for gene in first if table.loc[gene, "marker_rank"] <= N_TOP]
     print(
         f"\nAn association with the label of the end alone has {len(also)} of them in its first"
-        f" ten: {', '.join(also) or 'none'}. Genes with q < 0.1: {(table['q'] < 0.1).sum()}."
+        f" ten: {', '.join(also) or 'none'}. Genes with q < 0.1: {(table['q'] < 0.1).sum()} of"
+        f" {table['q'].notna().sum()} that can be decoded; beside like genes:"
+        f" {(table['q_matched'] < 0.1).sum()}."
     )
 
 
