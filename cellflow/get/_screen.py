@@ -42,7 +42,7 @@ def screen(adata: AnnData, fate: str | None = None, *, key: str = DEFAULT) -> pd
     - `p_matched`: share of genes alike in expression, R2 and leverage with an effect of first order
       as large, per standard deviation of the change;
     - `q`: `p` adjusted for the false discovery rate among all genes and fates (Benjamini and
-      Hochberg); of a single flow, `p_matched`;
+      Hochberg); NaN of a single flow;
     - `simulated`: whether the effect was simulated, or is that of first order;
     - `on_manifold`: share of the states along the simulated paths that lie where cells were
       measured, see `cf.get.perturbation`; NaN of others;

@@ -20,7 +20,7 @@ from cellflow.core._numbers import as_count, as_number
 from cellflow.core._progress import is_shown
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.errors import InputError, closest, naming_cells
+from cellflow.errors import InputError, naming_cells
 from cellflow.tl._edited_cells import edited_cells, floors, places, question_until, seen_among
 from cellflow.tl._edits import Wanted, read_value
 
@@ -63,8 +63,13 @@ def screen(
     Each gene is edited as by `cf.tl.perturb`. First, the effects of all genes on the log-odds of
     fates are found to first order in the change of the gene, from the gradients of the log-odds
     along the paths of the cells (see Notes), by a smooth classifier of the labels at the end. Then
-    the genes with the largest ones are simulated. False discovery rates are those among all genes
-    and fates.
+    the genes with the largest ones are simulated, where a change of more than three standard
+    deviations of the decoded gene counts as one of three. False discovery rates are those among all
+    genes and fates.
+
+    A knock-out of a gene that is expressed in all cells, or is decoded in small part, is such a
+    large change (`change_sd`), and its effect an extrapolation. `to="-1sd"` asks all genes the same
+    question within the data.
 
     Parameters
     ----------
@@ -126,7 +131,7 @@ def screen(
     are those of diffusions, and do not know of absorbing groups.
 
     p-values are those between the members of an ensemble, with the sampling of the cells added. Of
-    a single flow there are none, and `q` is made of `p_matched`. They do not contain errors that
+    a single flow there are none, and `q` is NaN. They do not contain errors that
     all members share: a gene that only follows another may look like a cause. Intervals of effects
     of first order do not contain what a large edit does beyond the first order either.
 
@@ -177,16 +182,9 @@ def _fates(question: FateQuestion, fate: str | None) -> IntArray:
     known = np.unique(targets.code[there & (targets.code >= 0)])
     if fate is None:
         return known
-    names = list(targets.names)
-    if targets.at == float(question.stored.about["at"]):
-        number = question.number(fate)
-    elif fate in names:  # which fates are reached until another end is not known yet
-        number = names.index(fate)
-    else:
-        msg = f"fate={fate!r}; expected one of {names}{closest(fate, names)}."
-        raise InputError(msg)
+    number = question.number(fate)
     if number not in known:
-        ends = [names[k] for k in known]
+        ends = [targets.names[k] for k in known]
         msg = (
             f"fate={fate!r}: no cell of the end, time {targets.at:g}, has it. Expected one of"
             f" {ends}: effects of first order are those on labels of the end."
@@ -225,7 +223,7 @@ def _result(
 
     from cellflow.analysis.genes.first_order import first_order
     from cellflow.analysis.genes.simulated import simulated
-    from cellflow.tl._screen_table import screen_table, words_of
+    from cellflow.tl._screen_table import FAR, screen_table, words_of
 
     def watch(parts: Iterable[Any], n: int) -> Iterable[Any]:
         bar: Iterable[Any] = tqdm(parts, total=n, desc="screen", disable=not is_shown(progress))
@@ -233,6 +231,9 @@ def _result(
 
     found = first_order(asked, seen, value, fates, watch=watch)
     sizes = np.abs(found.log_odds.value).reshape(len(fates), -1).max(axis=0)
+    # An effect of first order of a change that few cells show is an extrapolation: it counts as
+    # that of the largest change that they do show.
+    sizes *= FAR / np.maximum(found.size, FAR)
     largest = np.argsort(-np.nan_to_num(sizes), kind="stable")[: given["n_simulated"]]
     x = asked.question.x
     edits = []

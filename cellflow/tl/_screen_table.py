@@ -18,10 +18,12 @@ from cellflow.core._typing import FloatArray, IntArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["screen_table", "words_of"]
+__all__ = ["FAR", "screen_table", "words_of"]
 
 #: Genes that each is compared with.
 _ALIKE = 99
+#: Change of a gene, in its standard deviations, that few cells show.
+FAR = 3.0
 #: Level of false discoveries that the words count by.
 _ALPHA = 0.1
 
@@ -35,7 +37,7 @@ def screen_table(
     results: Sequence[Simulated],
     level: float,
 ) -> pd.DataFrame:
-    """One row for each gene and fate, the smallest q-values first."""
+    """One row for each gene and fate, the smallest p-values first."""
     import pandas as pd
 
     shape = (len(fates), len(seen.decoder.genes))
@@ -55,8 +57,10 @@ def screen_table(
     change = np.where(found.size > 0, found.size, np.nan)
     relative = np.abs(found.log_odds.value.reshape(shape)) / change
     columns["p_matched"] = Alike(seen.traits).ranks_of(relative, _ALIKE)
-    tested = columns["p_matched"] if np.isnan(columns["p"]).all() else columns["p"]
-    columns["q"] = adjusted(tested.ravel()).reshape(shape)
+    is_sure = not np.isnan(columns["p"]).all()
+    columns["q"] = np.full(shape, np.nan)
+    if is_sure:
+        columns["q"] = adjusted(columns["p"].ravel()).reshape(shape)
     columns |= {"simulated": simulated, "on_manifold": supported}
     of_genes = {"change_sd": found.size, "r2": seen.r2, "leverage": seen.leverage}
     of_genes |= {"response": seen.kinds.astype(object)}
@@ -68,7 +72,7 @@ def screen_table(
     for name in [*order, *(name for name in columns if name not in order)]:
         table[name] = columns[name].ravel()
     size = -table["effect_pp"].abs().to_numpy()
-    rows = np.lexsort((size, tested.ravel(), table["q"].to_numpy()))
+    rows = np.lexsort((size, table["p" if is_sure else "p_matched"].to_numpy()))
     return table.iloc[rows].reset_index(drop=True)
 
 
@@ -110,13 +114,20 @@ def words_of(table: pd.DataFrame, given: Mapping[str, Any], *, sure: bool) -> st
     else:
         simulated = given["n_simulated"]
     words.append(f"{simulated} were simulated; of the others, effects are those of first order.")
-    if not sure:
+    if sure:
+        found = table[table["q"] <= _ALPHA]
+        words.append(f"{found['gene'].nunique()} genes have a q-value of at most {_ALPHA:g}.")
+    else:
         words.append(
-            "A single flow gives no intervals; q-values are those of ranks among genes alike. Fit"
-            " with n_members= for intervals."
+            "A single flow gives no intervals and no q-values; p_matched ranks genes among genes"
+            " alike. Fit with n_members= for more."
         )
-    found = table[table["q"] <= _ALPHA]
-    words.append(f"{found['gene'].nunique()} genes have a q-value of at most {_ALPHA:g}.")
+    large = table[table["change_sd"] > FAR]["gene"].nunique()
+    if large:
+        words.append(
+            f"{large:,} genes are changed by more than {FAR:g} of their standard deviations, where"
+            " there are few cells or none: to='-1sd' asks within the data."
+        )
     far = table[table["simulated"] & (table["on_manifold"] < 0.5)]["gene"].nunique()
     if far:
         words.append(
