@@ -12,6 +12,8 @@ LEAST = 5.0
 NONE = 1.0
 #: Level of q.
 Q = 0.1
+#: Least mean support of a knock-out that counts as supported; chosen on development circuits.
+SUPPORTED = 1 / 3
 #: Genes at the top that are searched for confounders.
 TOP = 3
 #: Parts whose scores make the mean.
@@ -38,7 +40,12 @@ def knock_outs(rows: pd.DataFrame) -> pd.DataFrame:
     ]
     pairs = pd.concat(parts)
     table = {}
-    chosen = {"all": pairs, "answered": pairs[pairs["effect"].notna()]}
+    answered = pairs["effect"].notna()
+    chosen = {
+        "all": pairs,
+        "answered": pairs[answered],
+        "supported": pairs[answered & (pairs["support"] >= SUPPORTED)],
+    }
     for name, of in chosen.items():
         strong = of[of["true"].abs() >= LEAST]
         held = ((of["low"] <= of["true"]) & (of["true"] <= of["high"])).astype(float)
