@@ -75,7 +75,8 @@ def drivers(
       single flow does not know its own error. Its fates are smooth in the state, and so is what
       the representation sees of a gene: they correlate without any relation, and a permutation of
       cells would make nearly every gene significant. So the part has to be larger than for a fate
-      of random direction in the state. Programmes of genes come as a whole.
+      of any direction in which genes vary, which is cautious: fit with `n_members` for this
+      question. Programmes of genes come as a whole.
     - `p_matched`: and by more than genes like it? It is compared with itself in other directions of
       the state, spread as those of the 200 genes that are nearest in mean and variance (by a
       median, which drivers hardly change while they are a minority; with fewer than 100 decodable

@@ -175,7 +175,7 @@ def p_of_chance(value: FloatArray, variances: list[tuple[FloatArray, float]]) ->
     return np.asarray(np.where(total > 0, p, np.where(value == 0, 1.0, 0.0)))
 
 
-def moderated(variance: FloatArray, degrees: float, most: float) -> tuple[FloatArray, float]:
+def moderated(variance: FloatArray, degrees: float) -> tuple[FloatArray, float]:
     r"""Variances of few degrees of freedom, drawn towards their common value.
 
     If true variances of genes are :math:`s_0^2` times an inverse :math:`\chi^2` of :math:`d_0`
@@ -188,8 +188,6 @@ def moderated(variance: FloatArray, degrees: float, most: float) -> tuple[FloatA
         Of each gene, shape `(g,)`; NaN and zeros take no part.
     degrees
         Of freedom of each.
-    most
-        Degrees of freedom of the result, at most: genes are not independent of each other.
 
     Returns
     -------
@@ -203,9 +201,7 @@ def moderated(variance: FloatArray, degrees: float, most: float) -> tuple[FloatA
     logs = np.log(variance[known]) - digamma(0.5 * degrees) + np.log(0.5 * degrees)
     excess = float(logs.var(ddof=1) - polygamma(1, 0.5 * degrees))
     prior = 2.0 * _inverse_trigamma(excess) if excess > 0 else _LARGEST
-    prior = min(prior, max(most - degrees, 0.0), _LARGEST)
-    if prior == 0.0:
-        return variance, degrees
+    prior = min(prior, _LARGEST)
     common = float(np.exp(logs.mean() + digamma(0.5 * prior) - np.log(0.5 * prior)))
     drawn = (prior * common + degrees * variance) / (prior + degrees)
     return np.where(np.isnan(variance), np.nan, drawn), degrees + prior

@@ -163,17 +163,18 @@ def scored(effect: Effect, against: Against, degrees: float, *, decodable: BoolA
     """
     variances = _variances(effect, degrees)
     se = np.sqrt(np.sum([variance for variance, _ in variances], axis=0))
-    # Members differ by one vector of the state each, whatever the number of genes.
-    most = degrees * against.n_dims
-    limits = [np.inf, most][: len(variances)]
-    drawn = [moderated(v, d, limit) for (v, d), limit in zip(variances, limits, strict=True)]
+    tested = variances
+    if effect.samples is not None:
+        # Not those between members: they differ by a vector of the state each, which all genes
+        # share, so that many genes say no more about its size than one.
+        tested = [moderated(*variances[0]), *variances[1:]]
     zero = np.where(decodable, 1.0, np.nan)
     matched = zero.copy()
     rows: IntArray = np.flatnonzero(decodable & np.isfinite(effect.value))
-    zero[rows] = p_of_chance(effect.value[rows], [(v[rows], d) for v, d in drawn])
+    zero[rows] = p_of_chance(effect.value[rows], [(v[rows], d) for v, d in tested])
+    matched[rows] = np.maximum(zero[rows], against.matched(effect, rows))
     if len(effect.members) == 0:
         zero[rows] = np.maximum(zero[rows], against.of_single_flow(effect, rows))
-    matched[rows] = np.maximum(zero[rows], against.matched(effect, rows))
     sign = np.sign(effect.value)
     return Part(
         np.where(decodable, effect.value, np.nan),
