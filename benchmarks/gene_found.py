@@ -14,6 +14,8 @@ import records
 from cellflow.analysis.members import spread_of
 
 N_MEMBERS = 5
+#: Of the worm, where errors of five members left no power to the p-values of two parts together.
+N_WORM_MEMBERS = 10
 LEVEL = 0.9
 N_TOP = 10
 #: Strength of the marginals for the worm. Numbers of sequenced cells of sisters differ threefold
@@ -36,7 +38,7 @@ def fitted_worm(seed: int, without: int | None = None) -> Any | None:
     if adata is None:
         return None
     recipe = cf.recipes.curved_cfm().with_growth(Unbalanced(TAU))
-    how = {"method": recipe, "n_members": N_MEMBERS, "random_state": seed, "progress": False}
+    how = {"method": recipe, "n_members": N_WORM_MEMBERS, "random_state": seed, "progress": False}
     cf.tl.flow(adata, "minutes", **how)
     cf.tl.fates(adata, "cell_type", progress=False)
     return adata

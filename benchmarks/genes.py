@@ -8,7 +8,7 @@
   genes, and a Jacobian of 50 by 50 genes. `--members 5` asks an ensemble. Run it on an idle
   machine, one thread.
 - worm: neurons ASG and AWA of the worm with their mothers (`gene_data.LINEAGE`), an ensemble of
-  five members. Whether velocities of late genes are positive before these rise; where known genes
+  ten members. Whether velocities of late genes are positive before these rise; where known genes
   are among the drivers of a branch; trends of a fit without one bin beside the means of that bin.
 - myoblasts, larry: the ten genes of first rank, with references, and which of them an association
   with the label of the end alone finds.
