@@ -185,6 +185,7 @@ class Derivatives(Queries):
             )
         return values, gradients / self.frame.scale
 
+    @guarded
     def held(self, functions: FloatArray, response: FloatArray) -> Self:
         r"""The same flow, in which some linear functions of the state stay as they are.
 
@@ -227,6 +228,7 @@ class Derivatives(Queries):
         dynamics = self.dynamics.held(*self._maps(functions, response))
         return cast("Self", replace(flow, dynamics=dynamics))
 
+    @guarded
     def held_by_row(self, functions: FloatArray, response: FloatArray) -> Self:
         """Many flows with functions held, for cells of all of them in one call.
 

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from cellflow.core._settings import guarded
+
 __all__ = ["ActionPath", "Drift", "action_along", "least_action"]
 
 #: `(t (m,), x (m, d)) -> (m, d)`, differentiable by torch.
@@ -47,6 +49,7 @@ class ActionPath:
         return float(self.action[-1])
 
 
+@guarded
 def action_along(drift: Drift, times: Tensor, x: Tensor, sigma: float) -> Tensor:
     r"""Freidlin-Wentzell action of a path from its start up to each time.
 
@@ -77,6 +80,7 @@ def action_along(drift: Drift, times: Tensor, x: Tensor, sigma: float) -> Tensor
     return torch.cat([torch.zeros_like(times[:1]), each.cumsum(dim=0)])
 
 
+@guarded
 def least_action(
     drift: Drift, times: Tensor, starts: Iterable[Tensor], *, sigma: float
 ) -> ActionPath:

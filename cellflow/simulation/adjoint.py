@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cellflow.core._numbers import as_array, as_number
 from cellflow.core._rows import Rows
+from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, IntegrationError
 from cellflow.simulation._solution import Rate, System, require_few_steps, shaped
@@ -26,6 +27,7 @@ _SMALLEST = 31
 Value: TypeAlias = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 
 
+@guarded
 def sensitivity(
     field: Callable[..., Tensor],
     x: FloatArray,
