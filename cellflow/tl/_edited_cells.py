@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from cellflow.analysis.genes.response import Kind
 from cellflow.analysis.genes.seen import Seen
 from cellflow.core._numbers import shown
 from cellflow.core._typing import FloatArray, IntArray
-from cellflow.errors import InputError
+from cellflow.core._warn import warn
+from cellflow.errors import InputError, InputWarning
+from cellflow.tl._edits import Wanted
 from cellflow.tl._fate_question import FateQuestion, fate_question
 from cellflow.tl._fate_targets import read_targets
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from cellflow.analysis.genes.edit import Edit
 
 __all__ = [
+    "edit_of",
     "edited_cells",
     "floors",
     "places",
@@ -32,6 +36,7 @@ __all__ = [
     "refined",
     "require_score",
     "seen_among",
+    "warn_of_centred",
 ]
 
 #: Genes whose measured expression is read together.
@@ -177,6 +182,62 @@ def floors(adata: AnnData, fitted: Fitted, columns: IntArray) -> FloatArray:
         for start in range(0, len(columns), _GENES)
     ]
     return np.where(np.concatenate(least) >= 0, 0.0, -np.inf)
+
+
+def edit_of(
+    adata: AnnData,
+    fitted: Fitted,
+    seen: Seen,
+    genes: IntArray,
+    wanted: Mapping[str, Wanted],
+    columns: IntArray,
+    x: FloatArray,
+) -> Edit:
+    """Values of the edited genes in cells `(n, d)`.
+
+    Raises
+    ------
+    InputError
+        A value that the gene cannot have, or a shift of one that does not vary.
+
+    Warns
+    -----
+    InputWarning
+        The value 0 where expression is centred.
+    """
+    floor = floors(adata, fitted, columns)
+    chosen = seen.only(genes)
+    decoded = chosen.decoded(x)
+    values = np.empty(decoded.shape)
+    for k, (gene, value) in enumerate(wanted.items()):
+        if value.level is not None and value.level < floor[k]:
+            msg = (
+                f"edits[{gene!r}]={value.level:g}: expression of {gene!r} is never below zero in"
+                " the layer of the fit. Expected a value of at least 0."
+            )
+            raise InputError(msg)
+        if value.shift is not None and not chosen.varies[k]:
+            msg = (
+                f"edits[{gene!r}]={str(value)!r}: {gene!r} does not vary among the cells of that"
+                " time, so that a shift in standard deviations is none. Expected a number."
+            )
+            raise InputError(msg)
+        if value.level == 0.0:
+            warn_of_centred([gene], floor[[k]])
+        values[:, [k]] = value.of(decoded[:, [k]], chosen.sd[[k]], floor[[k]])
+    return chosen.edit(values)
+
+
+def warn_of_centred(genes: Sequence[str], floor: FloatArray) -> None:
+    """Warn of genes that get the value 0, where 0 is not absence."""
+    centred = [gene for gene, least in zip(genes, floor.tolist(), strict=True) if least < 0]
+    if centred:
+        msg = (
+            f"{len(centred)} genes (first: {centred[0]!r}) get the expression 0.0, and some cell is"
+            " measured below that: in centred or scaled expression, 0 is the mean, not absence."
+            " Expected a layer in which 0 is absence (layer= of cf.tl.flow), or another value."
+        )
+        warn(msg, InputWarning)
 
 
 def require_score(fitted: Fitted) -> None:

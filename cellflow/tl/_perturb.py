@@ -20,11 +20,11 @@ from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_count, as_number, shown
 from cellflow.core._progress import is_shown
 from cellflow.core._settings import guarded
-from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._typing import IntArray
 from cellflow.errors import InputError, naming_cells
 from cellflow.tl._edited_cells import (
+    edit_of,
     edited_cells,
-    floors,
     places,
     question_until,
     refined,
@@ -147,6 +147,11 @@ def perturb(
     IntegrationError
         A state that is not finite.
 
+    Warns
+    -----
+    InputWarning
+        The value 0 where some cell is measured below it: 0 is no absence there.
+
     See Also
     --------
     cellflow.get.perturbation, cellflow.tl.screen, cellflow.tl.fates
@@ -183,7 +188,7 @@ def perturb(
     at = float(question.cells.start[rows[0]])
     seen = seen_among(adata, fitted, question, at, response)
     genes = places(adata, seen, columns)
-    edit = _edit(adata, fitted, seen, genes, wanted, columns, fitted.x[rows])
+    edit = edit_of(adata, fitted, seen, genes, wanted, columns, fitted.x[rows])
     if refine:
         require_score(fitted)
     target = target_of(adata, copy=copy)
@@ -199,7 +204,9 @@ def perturb(
             asked, fitted, seen, genes, edit, list(wanted.values()), given, progress=progress
         )
     logger.info(result["words"])
-    every = dict(record_of(adata, fitted.keys).get(_ENTRY, {})) | {called: result}
+    every = dict(record_of(adata, fitted.keys).get(_ENTRY, {}))
+    every.pop(called, None)  # the newest is the last
+    every[called] = result
     record = amended(adata, fitted.keys, [], {_ENTRY: every})
     write(target, {"uns": {fitted.keys.uns: record}})
     return target if copy else None
@@ -217,31 +224,6 @@ def _name(name: str | None, wanted: Mapping[str, Wanted]) -> str:
         )
         raise InputError(msg)
     return name
-
-
-def _edit(
-    adata: AnnData,
-    fitted: Fitted,
-    seen: Seen,
-    genes: IntArray,
-    wanted: Mapping[str, Wanted],
-    columns: IntArray,
-    x: FloatArray,
-) -> Edit:
-    """Values of the edited genes in cells `(n, d)`."""
-    floor = floors(adata, fitted, columns)
-    chosen = seen.only(genes)
-    decoded = chosen.decoded(x)
-    values = np.empty(decoded.shape)
-    for k, (gene, value) in enumerate(wanted.items()):
-        if value.level is not None and value.level < floor[k]:
-            msg = (
-                f"edits[{gene!r}]={value.level:g}: expression of {gene!r} is never below zero in"
-                " the layer of the fit. Expected a value of at least 0."
-            )
-            raise InputError(msg)
-        values[:, [k]] = value.of(decoded[:, [k]], chosen.sd[[k]], floor[[k]])
-    return chosen.edit(values)
 
 
 def _result(

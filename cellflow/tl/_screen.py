@@ -21,7 +21,14 @@ from cellflow.core._progress import is_shown
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, naming_cells
-from cellflow.tl._edited_cells import edited_cells, floors, places, question_until, seen_among
+from cellflow.tl._edited_cells import (
+    edited_cells,
+    floors,
+    places,
+    question_until,
+    seen_among,
+    warn_of_centred,
+)
 from cellflow.tl._edits import Wanted, read_value
 
 if TYPE_CHECKING:
@@ -115,6 +122,11 @@ def screen(
     IntegrationError
         A state that is not finite.
 
+    Warns
+    -----
+    InputWarning
+        The value 0 where some cell is measured below it: 0 is no absence there.
+
     See Also
     --------
     cellflow.get.screen, cellflow.tl.perturb, cellflow.tl.drivers
@@ -197,7 +209,7 @@ def _value(
     adata: AnnData, fitted: Fitted, seen: Seen, wanted: Wanted, columns: IntArray
 ) -> Callable[[FloatArray], FloatArray]:
     """Expression after the edit, from that before, each `(n, g)`."""
-    lowers = (wanted.level if wanted.level is not None else wanted.shift or 0.0) < 0
+    lowers = (wanted.level if wanted.level is not None else wanted.shift or 0.0) <= 0
     floor = floors(adata, fitted, columns) if lowers else np.full(len(columns), -np.inf)
     if wanted.level is not None and (wanted.level < floor).any():
         first = str(seen.decoder.genes[np.flatnonzero(wanted.level < floor)[0]])
@@ -206,6 +218,8 @@ def _value(
             " fit. Expected a value of at least 0, or a shift such as '-1sd'."
         )
         raise InputError(msg)
+    if wanted.level == 0.0:
+        warn_of_centred(seen.decoder.genes.tolist(), floor)
     return lambda before: wanted.of(before, seen.sd, floor)
 
 

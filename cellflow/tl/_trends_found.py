@@ -123,6 +123,8 @@ def found(
                 each = _each(flow, parts[k], kinds, part, asked, expression)
                 means.append(joined(list(each)).mean)
     supported = (whole.n_eff >= asked.min_cells) & (whole.off <= _OFF)
+    if kinds.question is not None:  # cells after the end have no fate
+        supported &= asked.grid <= kinds.question.targets.at
     members = np.stack(means) if means else None
     return Found(whole, seen, supported, members, degrees_of(fitted.flow))
 

@@ -196,7 +196,8 @@ def _sentences(found: Found, kinds: Kinds, asked: Asked, fitted: Fitted) -> Iter
     if masked:
         yield (
             f"{masked} of {found.supported.size} times have no support: fewer than"
-            f" {asked.min_cells} effective cells, or paths that lead to where no cell was measured."
+            f" {asked.min_cells} effective cells, paths that lead to where no cell was measured, or"
+            " times after the end of the fates."
         )
     if found.members is None:
         yield "A single flow has no standard errors, and no time of parting."

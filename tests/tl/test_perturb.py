@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import cellflow as cf
-from cellflow.errors import InputError, InputTypeError, MissingKeyError
+from cellflow.errors import InputError, InputTypeError, InputWarning, MissingKeyError
 from conftest import quick_recipe
 
 pytestmark = [
@@ -99,7 +99,8 @@ def test_several_are_kept_and_one_of_the_same_name_is_replaced(fated):
     for edits in ({"gene1": 0.0}, {"gene2": "+1sd"}, {"gene1": 0.0}):
         cf.tl.perturb(fated, edits, n_null=0)
     table = cf.get.perturbation(fated)
-    assert list(table["perturbation"].unique()) == ["gene1=0", "gene2=+1sd"]
+    # The newest is the last.
+    assert list(table["perturbation"].unique()) == ["gene2=+1sd", "gene1=0"]
     assert len(cf.get.perturbation(fated, "gene2=+1sd")) == 4
     cf.tl.fates(fated, "kind")
     with pytest.raises(MissingKeyError, match="no perturbation"):
@@ -204,3 +205,14 @@ def test_without_fates_or_a_score(fitted, fitted_as, frozen):
         cf.get.perturbation(plain, "gene2=0")
     with pytest.raises(InputError, match="did you mean 'genes'"):
         cf.get.perturbation(plain, table="gene")
+
+
+def test_absence_in_centred_expression_is_doubted(fitted_as):
+    adata = fitted_as("score")
+    adata.obs["kind"] = np.where(adata.obsm["X_pca"][:, 2] > 0, "upper", "lower")
+    expression = adata.to_df().to_numpy()
+    adata.layers["centred"] = expression - expression.mean(axis=0)
+    cf.tl.flow(adata, "hours", layer="centred", method=quick_recipe(), overwrite=True)
+    cf.tl.fates(adata, "kind")
+    with pytest.warns(InputWarning, match="not absence"):
+        cf.tl.perturb(adata, {"gene1": 0.0}, n_null=0)

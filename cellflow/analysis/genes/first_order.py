@@ -147,9 +147,10 @@ def _estimate(each: FloatArray, parts: FloatArray, degrees: float) -> Estimate:
     """As of `effects`: between members, and between cells, of which each gives a part."""
     n = len(parts)
     between = spread(each, degrees).se ** 2
-    of_cells = parts.var(axis=0, ddof=1) * n
+    # A single cell says nothing about others.
+    of_cells = parts.var(axis=0, ddof=1) * n if n > 1 else np.zeros(between.shape)
     total = between + of_cells
-    split = between**2 / degrees + of_cells**2 / (n - 1)
+    split = between**2 / degrees + of_cells**2 / max(n - 1, 1)
     freedom = np.divide(total**2, split, out=np.full(total.shape, degrees), where=split > 0)
     return Estimate(each.mean(axis=0), np.sqrt(total), freedom)
 

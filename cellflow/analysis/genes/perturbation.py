@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,7 @@ from cellflow.analysis.genes.seen import Seen
 from cellflow.analysis.members import degrees_of
 from cellflow.analysis.trajectories import Noise
 from cellflow.core._typing import FloatArray, IntArray
+from cellflow.errors import InputError
 
 if TYPE_CHECKING:
     from cellflow.model.flow import Flow
@@ -193,6 +195,21 @@ class Null:
     n: int
 
 
+def _alike(seen: Seen, genes: IntArray, edit: Edit, x: FloatArray, n: int) -> list[Edit]:
+    """The same change of random genes, where all of them vary and can be set; see `null_of`."""
+    if not seen.varies[genes].all():
+        return []
+    size = (edit.value - edit.decoded(x)) / seen.sd[genes]
+    found = []
+    for others in Alike(seen.traits).sets(genes, n):
+        alike = seen.only(others)
+        if not alike.varies.all():
+            continue
+        with suppress(InputError):  # genes that are decoded alike
+            found.append(alike.edit(alike.decoded(x) + size * alike.sd))
+    return found
+
+
 def null_of(
     asked: Perturbation,
     seen: Seen,
@@ -226,11 +243,7 @@ def null_of(
     step = asked.flow.clock.unit / STEPS_PER_UNIT
     question = replace(few.question, grid=np.zeros(0), step=step)
     part = edit.some(np.flatnonzero(np.isin(asked.rows, few.rows)))
-    size = (part.value - part.decoded(question.x)) / seen.sd[genes]
-    edits = [part]
-    for others in Alike(seen.traits).sets(genes, n):
-        alike = seen.only(others)
-        edits.append(alike.edit(alike.decoded(question.x) + size * alike.sd))
+    edits = [part, *_alike(seen, genes, part, question.x, n)]
     unchanged = question.moved(asked.one, question.x)
     width = max(1, PATHS // (len(question) * (1 if asked.noise is None else asked.noise.n_rep)))
     chunks = [edits[k : k + width] for k in range(0, len(edits), width)]

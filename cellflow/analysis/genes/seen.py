@@ -15,10 +15,13 @@ from cellflow.analysis.genes.response import (
     leverage,
     responses,
 )
-from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core._typing import BoolArray, FloatArray, IntArray
 from cellflow.core.decoder import Decoder
 
 __all__ = ["Seen"]
+
+#: Relative size of a variance that is rounding.
+_ROUNDING = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,13 @@ class Seen:
         loadings = self.decoder.loadings
         variance = np.einsum("gi,ij,gj->g", loadings, self.covariance, loadings)
         return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
+
+    @property
+    def varies(self) -> BoolArray:
+        """Whether each gene varies among the cells, but for rounding, shape `(g,)`."""
+        loadings = self.decoder.loadings
+        largest = np.trace(self.covariance) * np.square(loadings).sum(axis=1)
+        return np.asarray(np.square(self.sd) > _ROUNDING * largest)
 
     @property
     def level(self) -> FloatArray:
