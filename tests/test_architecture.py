@@ -43,7 +43,8 @@ ON_ANNDATA_FOLDERS = {
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cellflow"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+#: What the examples of docstrings are run with is no part of the package.
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "conftest.py")
 #: Entries at the top of the package, folders and files.
 ENTRIES = sorted({path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES})
 
