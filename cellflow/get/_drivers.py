@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cellflow.adapter.keys import DEFAULT, Keys
-from cellflow.adapter.read import require_anndata
-from cellflow.adapter.record import record_of
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.stored_genes import read_drivers
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
-from cellflow.errors import InputError, MissingKeyError, closest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,34 +72,5 @@ def drivers(adata: AnnData, fate: str | None = None, *, key: str = DEFAULT) -> p
     >>> table = cf.get.drivers(adata, "Monocyte")  # doctest: +SKIP
     >>> table.query("q < 0.05 and marker_rank > 100")  # doctest: +SKIP
     """
-    import pandas as pd
-
     check_arguments(drivers, locals())
-    require_anndata(adata)
-    keys = Keys(key)
-    record = record_of(adata, keys)
-    again = f"cf.tl.drivers(adata, fate{keys.argument})"
-    if "drivers" not in record:
-        msg = f"adata.uns[{key!r}] has no drivers. Expected: call {again}."
-        raise MissingKeyError(msg)
-    found = {str(entry["fate"]): entry for entry in record["drivers"].values()}
-    if fate is not None and fate not in found:
-        known = sorted(found)
-        msg = (
-            f"fate={fate!r} has no drivers in adata.uns[{key!r}]; expected one of"
-            f" {known}{closest(fate, known)}, or call {again}."
-        )
-        raise InputError(msg)
-    names = sorted(found) if fate is None else [fate]
-    table = pd.concat([_rows(name, found[name]) for name in names], ignore_index=True)
-    table.attrs["words"] = {name: str(found[name]["words"]) for name in names}
-    return table
-
-
-def _rows(fate: str, entry: Mapping[str, Any]) -> pd.DataFrame:
-    """The table of a fate, as it was before a file."""
-    table: pd.DataFrame = entry["table"].reset_index(drop=True)
-    table.insert(0, "fate", fate)
-    for name in ("fate", "gene", "response"):
-        table[name] = table[name].astype(object)
-    return table
+    return read_drivers(adata, key, fate)

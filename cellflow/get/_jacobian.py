@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellflow.adapter.keys import DEFAULT, Keys
-from cellflow.adapter.read import require_anndata
-from cellflow.adapter.record import record_of
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.stored_genes import read_jacobian, wide_jacobian
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
-from cellflow.errors import MissingKeyError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,29 +65,5 @@ def jacobian(adata: AnnData, *, wide: bool = False, key: str = DEFAULT) -> pd.Da
     >>> table.query("q < 0.1").nlargest(20, "scaled")  # doctest: +SKIP
     """
     check_arguments(jacobian, locals())
-    require_anndata(adata)
-    keys = Keys(key)
-    record = record_of(adata, keys)
-    if "jacobian" not in record:
-        msg = (
-            f"adata.uns[{key!r}] has no dependence of genes on genes. Expected one: call"
-            f" cf.tl.jacobian(adata, regulators, targets{keys.argument})."
-        )
-        raise MissingKeyError(msg)
-    about = record["jacobian"]
-    stored: pd.DataFrame = about["table"]
-    table = stored.reset_index(drop=True)
-    for name in ("group", "regulator", "target", "response"):
-        table[name] = table[name].astype(object)
-    if wide:
-        table = _wide(table)
-    table.attrs["words"] = str(about["words"])
-    return table
-
-
-def _wide(table: pd.DataFrame) -> pd.DataFrame:
-    """Values as a matrix, in the order of the rows."""
-    rows = ["group", "regulator"] if table["group"].nunique() > 1 else ["regulator"]
-    matrix = table.set_index([*rows, "target"])["value"].unstack("target")
-    matrix = matrix.loc[list(dict.fromkeys(table.set_index(rows).index))]
-    return matrix[list(dict.fromkeys(table["target"]))]
+    table = read_jacobian(adata, key)
+    return wide_jacobian(table) if wide else table

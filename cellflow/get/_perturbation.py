@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from cellflow.adapter.keys import DEFAULT, Keys
-from cellflow.adapter.read import require_anndata
-from cellflow.adapter.record import record_of
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.stored_genes import read_perturbations
 from cellflow.core._arguments import check_arguments
-from cellflow.core._numbers import shown
 from cellflow.core._settings import guarded
-from cellflow.errors import InputError, MissingKeyError, closest
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
 __all__ = ["perturbation"]
-
-#: Tables there are, and the entry of the record of each.
-_TABLES = {"effects": "table", "genes": "genes", "support": "support"}
 
 
 @guarded
@@ -86,29 +80,4 @@ def perturbation(
     >>> cf.get.perturbation(adata, "GATA1=0")  # doctest: +SKIP
     """
     check_arguments(perturbation, locals())
-    require_anndata(adata)
-    if table not in _TABLES:
-        known = list(_TABLES)
-        msg = f"table={shown(table)}; expected one of {known}{closest(table, known)}."
-        raise InputError(msg)
-    keys = Keys(key)
-    every = dict(record_of(adata, keys).get("perturbations", {}))
-    if not every:
-        msg = (
-            f"adata has no perturbation of the fit in adata.uns[{key!r}]. Expected one: call"
-            f" cf.tl.perturb(adata, ...{keys.argument})."
-        )
-        raise MissingKeyError(msg)
-    if name is not None and name not in every:
-        names = list(every)
-        msg = f"name={name!r}; expected one of {names}{closest(name, names)}."
-        raise MissingKeyError(msg)
-    import pandas as pd
-
-    chosen = list(every) if name is None else [name]
-    parts = [every[one][_TABLES[table]].copy() for one in chosen]
-    for one, part in zip(chosen, parts, strict=True):
-        part.insert(0, "perturbation", one)
-    found: pd.DataFrame = pd.concat(parts, ignore_index=True)
-    found.attrs["words"] = {one: str(every[one]["words"]) for one in chosen}
-    return found
+    return read_perturbations(adata, key, name, table)

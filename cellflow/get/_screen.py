@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellflow.adapter.keys import DEFAULT, Keys
-from cellflow.adapter.read import require_anndata
-from cellflow.adapter.record import record_of
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.stored_genes import read_screen
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
-from cellflow.errors import InputError, MissingKeyError, closest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,20 +66,4 @@ def screen(adata: AnnData, fate: str | None = None, *, key: str = DEFAULT) -> pd
     >>> cf.get.screen(adata, "Neutrophil").head()  # doctest: +SKIP
     """
     check_arguments(screen, locals())
-    require_anndata(adata)
-    record = record_of(adata, Keys(key))
-    if "screen" not in record:
-        msg = (
-            f"adata has no screen of the fit in adata.uns[{key!r}]. Expected one: call"
-            f" cf.tl.screen(adata{Keys(key).argument})."
-        )
-        raise MissingKeyError(msg)
-    found: pd.DataFrame = record["screen"]["table"].copy()
-    if fate is not None:
-        known = sorted(set(found["fate"].astype(str)))
-        if fate not in known:
-            msg = f"fate={fate!r}; expected one of {known}{closest(fate, known)}."
-            raise InputError(msg)
-        found = found[found["fate"] == fate].reset_index(drop=True)
-    found.attrs["words"] = str(record["screen"]["words"])
-    return found
+    return read_screen(adata, key, fate)

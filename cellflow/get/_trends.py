@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from cellflow.adapter.keys import DEFAULT, Keys
-from cellflow.adapter.read import require_anndata
-from cellflow.adapter.record import record_of
+from cellflow.adapter.keys import DEFAULT
+from cellflow.adapter.stored_genes import read_trends
 from cellflow.core._arguments import check_arguments
-from cellflow.core._numbers import shown
 from cellflow.core._settings import guarded
-from cellflow.errors import InputError, MissingKeyError, closest
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
 __all__ = ["trends"]
-
-#: Tables there are, and their entries in the record.
-_TABLES = {"trends": "table", "differences": "differences", "parting": "parting"}
 
 
 @guarded
@@ -94,27 +88,4 @@ def trends(
     >>> cf.get.trends(adata, table="parting")  # doctest: +SKIP
     """
     check_arguments(trends, locals())
-    require_anndata(adata)
-    if table not in _TABLES:
-        known = list(_TABLES)
-        msg = f"table={shown(table)}; expected one of {known}{closest(table, known)}."
-        raise InputError(msg)
-    keys = Keys(key)
-    record = record_of(adata, keys)
-    if "trends" not in record:
-        msg = (
-            f"adata has no trends of the fit in adata.uns[{key!r}]. Expected: call"
-            f" cf.tl.trends(adata, genes{keys.argument})."
-        )
-        raise MissingKeyError(msg)
-    about = record["trends"]
-    if _TABLES[table] not in about:
-        msg = (
-            f"table={table!r}, but adata.uns[{key!r}]['trends'] has one trend of each gene."
-            " Expected several to compare: call cf.tl.trends with several fates, groups or"
-            " conditions."
-        )
-        raise MissingKeyError(msg)
-    found: pd.DataFrame = about[_TABLES[table]].copy()
-    found.attrs["words"] = str(about["words"])
-    return found
+    return read_trends(adata, key, table)
