@@ -1,7 +1,15 @@
-"""Data sets: one in the package, published ones to download, and simulated ones."""
+"""Data sets: two in the package, published ones to download, and simulated ones."""
 
 from cellflow.datasets._published import cite, embryoid_body, larry, multi
-from cellflow.datasets._shipped import myoblasts
+from cellflow.datasets._shipped import myoblasts, simulated_progenitors
 from cellflow.datasets._simulate import simulate
 
-__all__ = ["cite", "embryoid_body", "larry", "multi", "myoblasts", "simulate"]
+__all__ = [
+    "cite",
+    "embryoid_body",
+    "larry",
+    "multi",
+    "myoblasts",
+    "simulate",
+    "simulated_progenitors",
+]

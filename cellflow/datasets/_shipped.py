@@ -1,4 +1,4 @@
-"""A data set that is part of the package."""
+"""Data sets that are part of the package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cellflow.errors import InputError, MissingDataError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["myoblasts"]
+__all__ = ["myoblasts", "simulated_progenitors"]
 
 
 @guarded
@@ -62,6 +62,58 @@ def myoblasts() -> AnnData:
     # Half precision holds three digits, but shows more: 40.1 comes back as 40.09375.
     adata.X = three_digits(adata.X.astype(np.float64)).astype(np.float32)
     return adata
+
+
+@guarded
+def simulated_progenitors() -> AnnData:
+    """**Simulated** progenitors that become the cell types A, B and C over four days.
+
+    1,500 cells x 400 genes, raw counts; 300 cells on each of the days 0 to 4. Ships with the
+    package. The law is `cellflow.synthetic.Circuit`: a gene R1 and a gene R2 repress each other,
+    and so do R3 and R4 where R1 is on. Cells with R2 become A, the others B (R3) or C (R4), by way
+    of BC. R2 switches on D1, which makes cells divide, so that the share of A rises although no
+    cell changes its type. T1 and T2 follow R3 and R1 without any effect; C1 and C2 follow time
+    alone. Other genes follow one of these nine or none. Counts are negative binomial. Cells were
+    followed and divided one by one from 120 founders, and a random part was taken on each day.
+
+    Returns
+    -------
+    An AnnData of cells by genes. Its fields are
+
+    - `X`: float32, shape (n_obs, n_vars). Counts, sparse.
+    - `obs["day"]`: float64, shape (n_obs,). 0, 1, 2, 3 or 4.
+    - `obs["cell_type"]`: category, shape (n_obs,). By the regulators that are on: progenitor, A,
+      BC, B, C.
+    - `obs["clone"]`: category, shape (n_obs,). The founder's barcode; missing in a fifth of the
+      cells.
+    - `obs["culture_size"]`: float64, shape (n_obs,). Cells in the culture on that day, relative to
+      day 0.
+    - `obs["fate_true"]`: category, shape (n_obs,). What the cell becomes by day 4, in one
+      simulation from its state.
+    - `obs["growth_true"]`: float64, shape (n_obs,). Rate of division per day.
+    - `obsm["fates_true"]`: float32, shape (n_obs, 3). Shares of A, B and C among the descendants on
+      day 4, by 100 simulations.
+    - `obsm["state_true"]`: float32, shape (n_obs, 9). State of the nine genes, about 0 to 1.
+    - `var["role"]`: category, shape (n_vars,). What the gene does.
+    - `var["follows"]`: category, shape (n_vars,). The gene whose state it follows.
+    - `uns["simulation"]`: dict. `system`, `words` and `seed`.
+
+    Raises
+    ------
+    MissingDataError
+        The file is not where the package was installed.
+    InputError
+        The file is not the one that was shipped.
+
+    Examples
+    --------
+    >>> adata = simulated_progenitors()
+    >>> adata.obs["cell_type"][adata.obs["day"] == 4].value_counts().to_dict()
+    {'A': 224, 'B': 39, 'C': 32, 'BC': 3, 'progenitor': 2}
+    """
+    import anndata as ad
+
+    return ad.read_h5ad(_verify(_folder("progenitors") / "progenitors.h5ad"))
 
 
 def three_digits(x: FloatArray) -> FloatArray:

@@ -1,4 +1,5 @@
 import hashlib
+import importlib
 import shutil
 import socket
 import sys
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 import cellflow.datasets._shipped as module
-from cellflow.datasets import myoblasts
+from cellflow.datasets import myoblasts, simulated_progenitors
 from cellflow.errors import InputError, MissingDataError
 
-FOLDER = Path(__file__).parents[2] / "data" / "myoblasts"
+DATA = Path(__file__).parents[2] / "data"
+FOLDER = DATA / "myoblasts"
 SOURCE = Path(__file__).parents[3] / "shared" / "data" / "hsmm_myoblast" / "hsmm_fpkm.h5ad"
 
 
@@ -49,9 +51,10 @@ def test_plain_anndata_reads_it():
     np.testing.assert_allclose(ad.read_h5ad(file).X, myoblasts().X, rtol=2**-11, atol=1e-7)
 
 
-def test_checksum_is_that_of_the_file():
-    digest, name = (FOLDER / "SHA256SUMS").read_text().split()
-    assert digest == hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()
+@pytest.mark.parametrize("folder", ["myoblasts", "progenitors"])
+def test_checksum_is_that_of_the_file(folder):
+    digest, name = (DATA / folder / "SHA256SUMS").read_text().split()
+    assert digest == hashlib.sha256((DATA / folder / name).read_bytes()).hexdigest()
 
 
 def test_a_damaged_file_is_refused(tmp_path):
@@ -69,14 +72,89 @@ def test_an_installation_without_data_says_so():
         module._folder("nothing_of_this_name")
 
 
+@pytest.fixture
+def making(monkeypatch):
+    """The script that made a data set."""
+
+    def of(folder):
+        monkeypatch.syspath_prepend(DATA / folder)
+        monkeypatch.delitem(sys.modules, "make", raising=False)
+        return importlib.import_module("make")
+
+    return of
+
+
+def test_simulated_progenitors_are_counts_of_a_growing_course():
+    adata = simulated_progenitors()
+    assert adata.shape == (1500, 400)
+    counts = adata.X.toarray()
+    assert (counts == np.round(counts)).all()
+    assert counts.min() == 0
+    assert adata.obs["day"].value_counts().to_dict() == dict.fromkeys(
+        [0.0, 1.0, 2.0, 3.0, 4.0], 300
+    )
+    assert "Simulated, not measured" in adata.uns["simulation"]["words"]
+    assert (DATA / "progenitors" / "progenitors.h5ad").stat().st_size < 1_000_000
+    # A grows, the others do not: its share rises, and the culture grows by its divisions.
+    by_type = adata.obs.groupby("cell_type", observed=True)["growth_true"].mean()
+    assert by_type["A"] > 5 * by_type[["B", "C"]].max()
+    size = adata.obs.groupby("day")["culture_size"].first()
+    rate = adata.obs.groupby("day")["growth_true"].mean()
+    grown = np.diff(np.log(size.to_numpy()))
+    np.testing.assert_allclose(grown, (rate.to_numpy()[1:] + rate.to_numpy()[:-1]) / 2, atol=0.06)
+
+
+def test_types_of_the_simulated_progenitors_never_change_back():
+    """Cells of a final type keep it, so that the rise of A is growth."""
+    obs = simulated_progenitors().obs
+    final = obs[obs["cell_type"].isin(["A", "B", "C"])]
+    kept = final["cell_type"].astype(str) == final["fate_true"].astype(str)
+    assert kept.groupby(final["cell_type"].astype(str)).mean().min() > 0.97
+    assert (obs["fate_true"][obs["cell_type"] == "BC"] != "A").mean() > 0.95
+
+
+def test_true_fates_of_the_simulated_progenitors_are_probabilities_of_the_fate():
+    adata = simulated_progenitors()
+    fates = adata.obsm["fates_true"]
+    np.testing.assert_allclose(fates.sum(axis=1), 1, rtol=1e-5)
+    early = (adata.obs["day"] < 3).to_numpy()
+    band = np.digitize(fates[early, 0], [0.2, 0.5, 0.8])
+    observed = (adata.obs["fate_true"][early] == "A").groupby(band).mean()
+    # Descendants are counted with their divisions, so shares of A lie above the odds of one cell.
+    assert observed.is_monotonic_increasing
+    assert observed[0] < 0.12
+    assert observed[3] > 0.8
+
+
+def test_clones_of_the_simulated_progenitors_share_their_fates():
+    obs = simulated_progenitors().obs
+    assert 0.77 < obs["clone"].notna().mean() < 0.83
+    assert obs["clone"].nunique() == 120
+    known = obs.dropna(subset="clone")
+    largest = known.groupby("clone", observed=True)["fate_true"].agg(
+        lambda fates: fates.value_counts(normalize=True).max()
+    )
+    shuffled = known["fate_true"].sample(frac=1, random_state=0).to_numpy()
+    by_chance = known.assign(fate_true=shuffled).groupby("clone", observed=True)["fate_true"]
+    by_chance = by_chance.agg(lambda fates: fates.value_counts(normalize=True).max())
+    assert largest.mean() > by_chance.mean() + 0.05
+
+
+def test_simulated_progenitors_are_made_by_their_script(making):
+    ours = simulated_progenitors()
+    again = making("progenitors").simulated()
+    np.testing.assert_allclose(again.obsm["state_true"], ours.obsm["state_true"], atol=1e-5)
+    assert again.obs["fate_true"].astype(str).equals(ours.obs["fate_true"].astype(str))
+    # The last digit of a machine may change single draws.
+    assert ((again.X - ours.X).toarray() != 0).mean() < 1e-3
+    assert again.var_names.equals(ours.var_names)
+
+
 @pytest.mark.skipif(
     not SOURCE.exists(), reason="the full table of HSMMSingleCell is not beside the repository"
 )
-def test_is_made_from_the_full_table(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    monkeypatch.delitem(sys.modules, "make", raising=False)
-    import make
-
+def test_is_made_from_the_full_table(making):
+    make = making("myoblasts")
     full = ad.read_h5ad(SOURCE)
     ours = myoblasts()
     assert make.reduced(full).var_names.equals(ours.var_names)
