@@ -128,7 +128,7 @@ CALLS = {
     ],
     "trends": [lambda a: cf.tl.trends(a, ["gene3"], n_times=3)],
     "velocity": [
-        lambda a: cf.tl.velocity(a, basis="umap"),
+        lambda a: cf.tl.velocity(a, basis="umap", genes="all"),
         lambda a: cf.tl.velocity(a, basis="umap", genes=["gene3"]),
     ],
 }

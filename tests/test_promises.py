@@ -64,7 +64,7 @@ def reported(adata, **arguments):
 def everything_but_densities(adata):
     cf.pp.check(adata, "hours")
     cf.tl.flow(adata, "hours", method=QUICK, score=True)
-    cf.tl.velocity(adata, basis="umap")
+    cf.tl.velocity(adata, basis="umap", genes="all")
     cf.tl.potential(adata)
     cf.tl.least_action_path(adata, 0, 80, n_steps=5)
     cf.tl.pseudotime(adata, n_times=3)
@@ -598,7 +598,7 @@ def test_P8_P12_good_data_give_no_warning_and_global_state_is_untouched(cells):
 #: Per-cell results, by the names of the cells.
 PER_CELL = {
     "velocity": lambda a: cf.tl.velocity(a, copy=True).obsm["velocity_pca"],
-    "velocity of genes": lambda a: cf.tl.velocity(a, copy=True).layers["velocity"],
+    "velocity of genes": lambda a: cf.tl.velocity(a, genes="all", copy=True).layers["velocity"],
     "trajectories": lambda a: cf.tl.trajectories(a, n_times=3, copy=True).obsm["cf_trajectory"],
     "push": lambda a: cf.tl.push(a, np.arange(a.n_obs), time=48.0).X,
 }

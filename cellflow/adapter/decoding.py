@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["Genes", "asked_genes", "examine_decoder", "fitted_decoder", "has_expression", "marked"]
+__all__ = [
+    "Genes",
+    "asked_genes",
+    "examine_decoder",
+    "fitted_decoder",
+    "has_expression",
+    "marked",
+    "means_all",
+]
 
 logger = logging.getLogger("cellflow")
 
@@ -129,8 +137,8 @@ def asked_genes(
     decoder
         Of the fit, or None.
     genes
-        Names, positions or a mask, returned in their order, each once; by default all that `adata`
-        and the fit share.
+        Names, positions or a mask, returned in their order, each once. By default, or `"all"`, all
+        that `adata` and the fit share; with `"all"` there have to be some.
     key
         Where the fit is.
 
@@ -156,7 +164,8 @@ def asked_genes(
             " expression in adata.X when it was made; fit again with it."
         )
         raise InputError(msg)
-    named = None if genes is None else gene_columns(adata, genes)
+    is_all = genes is None or means_all(adata, genes)
+    named = None if is_all else gene_columns(adata, genes)  # type: ignore[arg-type] # not None here
     if named is not None and len(named) == 0:  # a mask of none
         return none
     columns, positions = shared_genes(adata, decoder.genes)
@@ -179,6 +188,11 @@ def asked_genes(
         )
         raise InputError(msg)
     return Genes(chosen, decoder.only(place[chosen]))
+
+
+def means_all(adata: AnnData, genes: Selection | None) -> bool:
+    """Whether all genes are asked for by the word `"all"`, which is no gene of `adata`."""
+    return isinstance(genes, str) and genes == "all" and "all" not in adata.var_names
 
 
 def _is_empty(genes: object) -> bool:

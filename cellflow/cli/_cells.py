@@ -83,10 +83,12 @@ def wrote(options: Mapping[str, Any], adata: AnnData, **more: Any) -> Result:
 
 
 def as_genes(names: list[str] | None, adata: AnnData, key: str | None = None) -> Any:
-    """Genes as `cf.tl` takes them: names, a mask, none, or None for all.
+    """Genes as `cf.tl` takes them: names, a mask, `"all"`, none, or None for the default.
 
     `key` is that of the fit whose representation says which genes are decodable.
     """
+    if names == ["all"]:
+        return "all"
     if names == ["none"] and "none" not in adata.var_names:
         return []
     if names == ["decodable"] and "decodable" not in adata.var_names and key is not None:

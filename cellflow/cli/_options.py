@@ -103,8 +103,8 @@ CONDITION = option(
 )
 GENES = option(
     "--genes",
-    "Genes to write: names, `decodable` for those that the representation can decode, or `none`;"
-    " all by default.",
+    "Genes to write: names, `decodable` for those that the representation can decode, `all` or"
+    " `none`; all by default.",
     "NAME",
     several=True,
 )

@@ -36,7 +36,13 @@ annotate = Command(
         shared.FILE,
         option("--basis", "Embedding for the velocities; umap by default, if present.", "NAME"),
         option("--n-times", "Points of each trajectory.", "N", type=int, default=50),
-        shared.GENES,
+        option(
+            "--genes",
+            "Genes to write layers of: names, `decodable` for those that the representation can"
+            " decode, or `all`; none by default.",
+            "NAME",
+            several=True,
+        ),
         *_BOTH,
         shared.OUT,
     ],

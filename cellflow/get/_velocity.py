@@ -49,7 +49,8 @@ def velocity(
         Cells with a fit.
     genes
         Names, positions or a mask; the columns are in this order. By default all genes that can be
-        decoded from the representation, those with a held-out R2 of at least 0.1.
+        decoded from the representation, those with a held-out R2 of at least 0.1; `"all"` takes the
+        others, too.
     interval
         Level of the intervals of an ensemble's velocities, such as 0.9; None for no intervals. The
         members' velocities are decoded one by one. What the decoding misses is not in them.

@@ -59,7 +59,7 @@ def push(
         bound.
     genes
         Genes to decode: names, positions or a mask; the result has them in this order. All by
-        default, none with `[]`.
+        default or with `"all"`, none with `[]`.
     key
         `key_added` of the fit.
 

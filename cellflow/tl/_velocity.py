@@ -25,7 +25,12 @@ from cellflow.core._typing import FloatArray
 from cellflow.core._version import __version__
 from cellflow.tl._directions import padded, sure_columns, sure_places
 from cellflow.tl._other_tools import has_foreign_expression, warn_of_other_tools
-from cellflow.tl._velocity_genes import chosen_genes, gene_layers, gene_marks
+from cellflow.tl._velocity_genes import (
+    chosen_genes,
+    gene_layers,
+    gene_marks,
+    outdated_layers,
+)
 from cellflow.tl._width import moved_by, width_of
 
 if TYPE_CHECKING:
@@ -61,9 +66,11 @@ def velocity(
         the neighbours that it moves towards (see `cellflow.analysis.velocity.project`). Column 0 of
         a diffusion map is the stationary state; its arrows are zero.
     genes
-        Genes to write velocities of: names, positions or a mask, such as `adata.var["cf_gene_r2"]
-        >= 0.1`. All by default, if a layer takes at most 2 GB. For chosen genes the layers are
-        sparse; with `[]` no layers are written. `cf.get.velocity` returns any genes as a table.
+        Genes to write velocities of. None by default: a layer takes as much space as dense
+        expression, and `cf.get.velocity` computes any genes when they are asked for. Names,
+        positions or a mask, such as `adata.var["cf_gene_r2"] >= 0.1`, give sparse layers of these
+        genes; `"all"` gives dense layers of all genes, of at most 2 GB each. scVelo's velocity
+        graph needs the layers, its stream plot does not.
     kind
         `"flow"`: the velocity :math:`v` of the probability flow, by which the population moves.
         `cf.tl.push`, `cf.tl.predict` and the hold-out use it. `"drift"`: the mean motion of single
@@ -93,6 +100,11 @@ def velocity(
     - `obsm["velocity_pca"]`: float32, shape (n_obs, n_pcs). Velocity in the representation; zero in
       dimensions that the fit does not use.
     - `obsm["velocity_umap"]`: float64, shape (n_obs, n_umap). Arrows in the embedding.
+    - `uns["velocity_params"]`: dict. How the velocities were computed, as scVelo reads it, the
+      `kind`, and `sigma` of a drift.
+
+    with `genes`, too,
+
     - `layers["velocity"]`: float32, shape (n_obs, n_vars). Velocity of the genes; zero for genes
       that the fit does not have or that were not chosen.
     - `layers["Ms"]`: float32, shape (n_obs, n_vars). Decoded expression, of the same genes. It is
@@ -100,8 +112,6 @@ def velocity(
     - `var["velocity_genes"]`: bool, shape (n_vars,). Whether a gene was chosen and can be decoded:
       its held-out R2 is at least 0.1.
     - `var["cf_gene_r2"]`: float64, shape (n_vars,). That R2; NaN where it is not known.
-    - `uns["velocity_params"]`: dict. How the velocities were computed, as scVelo reads it, the
-      `kind`, and `sigma` of a drift.
 
     and of an ensemble (`n_members=` of `cf.tl.flow`), whose mean these are,
 
@@ -110,6 +120,9 @@ def velocity(
     - `obs["cf_velocity_confidence"]`: float64, shape (n_obs,). How well the direction is known: the
       expected cosine between the velocity and the true one, :math:`\sqrt{\max(0, 1 - s_\perp^2 /
       \|v\|^2)}` with the standard error :math:`s_\perp` across it.
+
+    Layers of an earlier call stay while the velocities are the same. If they are not (another
+    `kind`, for example), a call without `genes` removes them.
 
     With another `key`, all of these names begin with it. Velocities are never NaN, because other
     tools drop every gene then.
@@ -169,19 +182,21 @@ def velocity(
     }
     made_for = {keys.velocity(n): rows_hash(positions[n], v) for n, v in vectors.items()}
     states = fitted.x if with_expression else None
-    layers = gene_layers(chosen, latent, states, adata.shape, keys, is_sparse=genes is not None)
+    layers = gene_layers(adata, genes, chosen, latent, states, keys)
     params = _params(adata, fitted, list(embeddings), kind, width)
     fitted.observed.warn(fitted.times)
     # Before the writing: where warnings are errors, nothing is written.
     warn_of_other_tools(adata, keys, places, with_velocity=bool(layers))
-    record = amended(adata, keys, places, {}, made_for=made_for)
+    name = keys.velocity(fitted.basis)
+    stale = outdated_layers(adata, keys, name, made_for[name]) - set(places)
+    record = amended(adata, keys, places, {}, made_for=made_for, outdated=stale)
     vectors[fitted.basis] = padded(adata, fitted, latent)
     sure = spread_of(fitted.flow, lambda flow: _latent(fitted, flow, width))
     staged: Staged = sure_columns(adata, fitted, latent, sure)
     staged["obsm"] |= {keys.velocity(name): v for name, v in vectors.items()}
-    uns = {keys.uns: record, keys.velocity_params: params}
-    staged |= {"layers": layers, "var": marks, "uns": uns}
-    write(target, staged)
+    staged |= {"layers": layers, "var": marks}
+    staged["uns"] = {keys.uns: record, keys.velocity_params: params}
+    write(target, staged, remove=stale)
     return target if copy else None
 
 

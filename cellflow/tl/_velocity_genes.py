@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow.adapter.decoding import Genes, asked_genes
+from cellflow.adapter.decoding import Genes, asked_genes, means_all
 from cellflow.adapter.fitted import Fitted
 from cellflow.adapter.keys import Keys
+from cellflow.adapter.places import written
+from cellflow.adapter.record import record_of
 from cellflow.adapter.selection import Selection, shared_genes
 from cellflow.analysis.gene_layers import dense_layers, sparse_layers
 from cellflow.core._typing import FloatArray, IntArray
@@ -17,7 +19,7 @@ from cellflow.core.decoder import MIN_R2, require_room
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["chosen_genes", "gene_layers", "gene_marks"]
+__all__ = ["chosen_genes", "gene_layers", "gene_marks", "outdated_layers"]
 
 #: Bytes of a value in one of two sparse layers: the value, and half of a column number, since both
 #: layers share the column numbers.
@@ -26,19 +28,21 @@ _SPARSE = 6
 
 def chosen_genes(adata: AnnData, fitted: Fitted, genes: Selection | None) -> Genes:
     """Genes to write, each once, in the order of `adata`; layers above 2 GB are refused."""
+    if genes is None:
+        return Genes(np.zeros(0, dtype=np.int64), None)
     asked = asked_genes(adata, fitted.flow.decoder, genes, fitted.keys.uns)
     if asked.decoder is None:
         return asked
     columns, first = np.unique(asked.columns, return_index=True)
-    remedy = "Pass genes=[...] for some of them, or genes=[] for none."
+    remedy = "Pass genes=[...] for some of them, or genes=None for none."
     r2 = fitted.keys.gene_r2
-    if genes is not None:
+    if not means_all(adata, genes):
         require_room(adata.n_obs, len(columns), remedy, bytes_per_value=_SPARSE)
     else:
         if r2 in adata.var:
             remedy = (
                 f"Pass genes=adata.var[{r2!r}] >= {MIN_R2:g} for those that can be decoded,"
-                " genes=[...] for others, or genes=[] for none."
+                " genes=[...] for others, or genes=None for none."
             )
         require_room(adata.n_obs, adata.n_vars, remedy)
     return Genes(columns, asked.decoder.only(first))
@@ -67,17 +71,40 @@ def _spread(adata: AnnData, columns: IntArray, values: np.ndarray, *, fill: obje
 
 
 def gene_layers(
+    adata: AnnData,
+    genes: Selection | None,
     chosen: Genes,
     velocity: FloatArray,
     states: FloatArray | None,
-    shape: tuple[int, int],
     keys: Keys,
-    *,
-    is_sparse: bool,
 ) -> dict[str, Any]:
-    """Layers by name: velocity of the genes, and with `states` their expression."""
+    """Layers by name: velocity of the genes, and with `states` their expression.
+
+    They are dense where all genes were asked for, else sparse.
+    """
     if chosen.decoder is None:
         return {}
-    decode = sparse_layers if is_sparse else dense_layers
-    layers = decode(chosen.decoder, velocity, states, chosen.columns, shape)
+    decode = dense_layers if means_all(adata, genes) else sparse_layers
+    layers = decode(chosen.decoder, velocity, states, chosen.columns, adata.shape)
     return dict(zip((keys.velocity(), keys.expression), layers, strict=False))
+
+
+def outdated_layers(
+    adata: AnnData, keys: Keys, name: str, made_for: np.ndarray
+) -> set[tuple[str, str]]:
+    """Layers of an earlier call, and their mark, that other velocities were decoded to.
+
+    Parameters
+    ----------
+    adata, keys
+        With a fit, and where it is.
+    name
+        Key in `obsm` of the velocities in the representation.
+    made_for
+        Hashes of the new ones; see `cellflow.adapter.hashes.rows_hash`.
+    """
+    before = record_of(adata, keys).get("made_for", {}).get(name)
+    if before is not None and np.isin(made_for, np.asarray(before)).all():
+        return set()
+    layers = {("layers", keys.velocity()), ("layers", keys.expression)}
+    return (layers | {("var", keys.velocity_genes)}) & written(adata, keys)

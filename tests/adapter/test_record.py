@@ -22,7 +22,7 @@ from conftest import make_cells, quick_recipe
 @pytest.fixture(scope="module")
 def _complete(fitted_as):
     adata = fitted_as("default")
-    cf.tl.velocity(adata, basis="umap")
+    cf.tl.velocity(adata, basis="umap", genes="all")
     cf.tl.trajectories(adata, n_times=3)
     cf.tl.density(adata, "hours", method="gmm")
     cf.tl.diagnose(adata, n_cells=10)

@@ -27,7 +27,7 @@ pytestmark = [
 def adata() -> ad.AnnData:
     worm = prepared()
     cf.tl.flow(worm, time_key="time", use_rep="X_pca")
-    cf.tl.velocity(worm, basis="umap")
+    cf.tl.velocity(worm, basis="umap", genes="all")
     return worm
 
 

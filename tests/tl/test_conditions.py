@@ -45,7 +45,7 @@ def conditional(_conditional):
 
 
 def test_each_cell_moves_in_its_own_condition(conditional):
-    cf.tl.velocity(conditional)
+    cf.tl.velocity(conditional, genes="all")
     along = conditional.obsm["velocity_pca"][:, 1]
     sign = conditional.obs["drug"].map(MOVE).to_numpy(dtype=float)
     later = conditional.obs["hours"].to_numpy() > 0

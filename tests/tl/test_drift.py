@@ -39,8 +39,8 @@ def test_the_drift_is_the_velocity_and_half_the_score(resting):
 
 
 def test_kinds_of_velocity_are_written_and_told_apart(fitted):
-    plain = cf.tl.velocity(fitted, copy=True)
-    drift = cf.tl.velocity(fitted, kind="drift", copy=True)
+    plain = cf.tl.velocity(fitted, genes="all", copy=True)
+    drift = cf.tl.velocity(fitted, kind="drift", genes="all", copy=True)
     wide = cf.tl.velocity(fitted, kind="drift", sigma=2.0, copy=True)
     assert plain.uns["velocity_params"]["kind"] == "flow"
     assert "sigma" not in plain.uns["velocity_params"]

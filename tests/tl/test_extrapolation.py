@@ -235,7 +235,7 @@ def _late(fitted, shift):
 
 OWN_TIMES = {
     "velocity": lambda a, **how: cf.tl.velocity(a, **how),
-    "velocity without genes": lambda a, **how: cf.tl.velocity(a, genes=[], **how),
+    "velocity of genes": lambda a, **how: cf.tl.velocity(a, genes="all", **how),
     "get.velocity": lambda a, **how: cf.get.velocity(a, **how),
     "trajectories": lambda a, **how: cf.tl.simulate(a, times=[0.0, 48.0], cells=[1, 80], **how),
     "pull": lambda a, **how: cf.tl.pull(a, [80], time=40.0, **how),

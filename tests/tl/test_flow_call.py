@@ -152,12 +152,14 @@ def test_without_expression_there_is_no_decoder(cells):
         cf.get.velocity(bare)
     with pytest.raises(InputError, match="has no decoder"):
         cf.tl.velocity(bare, genes=["gene1"])
+    with pytest.raises(InputError, match=r"genes='all', but the fit .* has no decoder"):
+        cf.tl.velocity(bare, genes="all")
 
 
 def test_two_fits_live_side_by_side(fitted):
     before = latent(fitted)
     cf.tl.flow(fitted, "hours", key_added="second", random_state=5, **QUICK)
-    cf.tl.velocity(fitted, basis="umap", key="second")
+    cf.tl.velocity(fitted, basis="umap", genes="all", key="second")
     cf.tl.trajectories(fitted, n_times=3, key="second")
     assert {"second_time", "second_time_inferred"} < set(fitted.obs)
     assert {"second_velocity_pca", "second_velocity_umap", "second_trajectory"} < set(fitted.obsm)
@@ -167,7 +169,7 @@ def test_two_fits_live_side_by_side(fitted):
 
 
 def test_a_refit_removes_what_the_old_fit_computed(fitted):
-    cf.tl.velocity(fitted, basis="umap")
+    cf.tl.velocity(fitted, basis="umap", genes="all")
     cf.tl.trajectories(fitted, n_times=3)
     fitted.obsm["velocity_other"] = np.zeros((90, 2))
     cf.tl.flow(fitted, "hours", random_state=1, **QUICK)

@@ -105,7 +105,7 @@ def test_a_fit_says_how_well_each_gene_is_decoded(masked, caplog):
 
 
 def test_velocity_genes_are_those_that_can_be_decoded(masked):
-    cf.tl.velocity(masked)
+    cf.tl.velocity(masked, genes="all")
     assert masked.var["velocity_genes"].tolist() == [True] * 32 + [False] * 8
     assert (masked.layers["velocity"][:, OTHER] != 0).all()
     flat = masked.var["cf_gene_r2"].to_numpy() == 0
@@ -143,13 +143,13 @@ def test_a_fit_of_0_1_0_has_no_r2_and_answers_without(masked, monkeypatch):
     monkeypatch.setattr("cellflow.adapter.store._checksum", lambda *_: record["checksum"])
     later = cf.tl.predict(masked, time=1.5)
     assert later.var["cf_gene_r2"].isna().all()
-    cf.tl.velocity(masked)
+    cf.tl.velocity(masked, genes="all")
     assert masked.var["velocity_genes"].tolist() == (decoder.loadings != 0).any(axis=1).tolist()
     assert "gene_r2" not in cf.get.velocity(masked).attrs
 
 
 def test_a_refit_without_expression_leaves_no_marks_behind(masked):
-    cf.tl.velocity(masked)
+    cf.tl.velocity(masked, genes="all")
     del masked.X, masked.layers["velocity"], masked.layers["Ms"]
     cf.tl.flow(masked, "time", method=i_cfm(training=BRIEF))
     assert not {"cf_gene_r2", "velocity_genes"} & set(masked.var)
@@ -212,7 +212,7 @@ def test_layers_that_are_too_large_name_a_remedy_that_works(masked, monkeypatch,
         frozen(masked),
         pytest.raises(InputError, match=r"genes=adata\.var\['cf_gene_r2'\] >= 0\.1") as said,
     ):
-        cf.tl.velocity(masked)
+        cf.tl.velocity(masked, genes="all")
     assert_arguments_exist(str(said.value), cf.tl.velocity)
     monkeypatch.setattr(decoder_module, "_LIMIT", 6 * 150 * 32)
     cf.tl.velocity(masked, genes=masked.var["cf_gene_r2"] >= 0.1)
@@ -289,6 +289,11 @@ def test_the_command_line_annotates_genes(masked, tmp_path):
         == 0
     )
     assert ad.read_h5ad(after).layers["velocity"].nnz == 150 * 32
+    assert main(["annotate", str(before), "--n-times", "2", "--out", str(after)]) == 0
+    assert not ad.read_h5ad(after).layers
+    words = ["annotate", str(before), "--n-times", "2", "--out", str(after), "--genes", "all"]
+    assert main(words) == 0
+    assert ad.read_h5ad(after).layers["velocity"].shape == (150, 40)
 
 
 def test_the_command_line_refuses_what_is_too_large_and_names_what_helps(
@@ -303,6 +308,8 @@ def test_the_command_line_refuses_what_is_too_large_and_names_what_helps(
         str(tmp_path / "out.h5ad"),
         "--n-times",
         "2",
+        "--genes",
+        "all",
     ]
     assert main(arguments) == 4
     assert "genes=" in capsys.readouterr().err
@@ -311,7 +318,7 @@ def test_the_command_line_refuses_what_is_too_large_and_names_what_helps(
 # What they take -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("genes", [None, slice(0, 1500), slice(0, 100), "all", "noise"])
+@pytest.mark.parametrize("genes", ["all", slice(0, 1500), slice(0, 100), slice(None), "noise"])
 def test_memory_of_velocities_is_what_is_guarded(genes):
     """At most two and a half times the layer of the limit, which includes the expression."""
     n, g = 900, 3000
@@ -330,10 +337,10 @@ def test_memory_of_velocities_is_what_is_guarded(genes):
     )
     adata.obsm["X_pca"] = x
     cf.tl.flow(adata, "time", method=i_cfm(training=BRIEF))
-    chosen = (
-        None if genes is None else np.arange(g)[slice(None) if isinstance(genes, str) else genes]
-    )
-    guarded = n * g * 4 if chosen is None else n * len(chosen) * 6
+    chosen = genes
+    if genes != "all":
+        chosen = np.arange(g)[slice(None) if genes == "noise" else genes]
+    guarded = n * g * 4 if genes == "all" else n * len(chosen) * 6
     cf.tl.velocity(adata, genes=[0], copy=True)  # what is imported at the first call
     tracemalloc.start()
     try:
@@ -403,7 +410,7 @@ QUESTIONS = {
         cf.tl.push(a, [3, 7], time=1.5)
     ),
     "velocity": lambda a: (lambda r: pd.DataFrame(r.layers["velocity"], columns=r.var_names))(
-        cf.tl.velocity(a, copy=True)
+        cf.tl.velocity(a, genes="all", copy=True)
     ),
     "get.velocity": cf.get.velocity,
 }
@@ -469,6 +476,7 @@ def _graph(adata):
 BESIDE = {
     "nothing": (lambda a: None, {}, None, True),
     "Ms": (_ms, {}, r"layers\['Ms'\] was not written by cellflow", False),
+    "Ms, and no genes by default": (_ms, {"genes": None}, None, False),
     "Ms, to be replaced": (_ms, {"overwrite": True}, None, True),
     "Ms, and no genes": (_ms, {"genes": []}, None, False),
     "Ms, and some genes": (_ms, {"genes": [1, 2]}, r"layers\['Ms'\] was not written", False),
@@ -479,7 +487,7 @@ BESIDE = {
         False,
     ),
     "Ms and velocity, to be replaced": (_foreign, {"overwrite": True}, None, True),
-    "our own": (cf.tl.velocity, {}, None, True),
+    "our own": (lambda a: cf.tl.velocity(a, genes="all"), {}, None, True),
     "a graph of other velocities": (_graph, {}, r"uns\['velocity_graph'\] stay", True),
     "a graph in obsp": (
         lambda a: a.obsp.update(velocity_graph=sp.eye(a.n_obs, format="csr")),
@@ -505,7 +513,12 @@ BESIDE = {
         r"layers\['variance_velocity'\] stay",
         True,
     ),
-    "a graph of our velocities": (lambda a: (cf.tl.velocity(a), _graph(a)), {}, None, True),
+    "a graph of our velocities": (
+        lambda a: (cf.tl.velocity(a, genes="all"), _graph(a)),
+        {},
+        None,
+        True,
+    ),
     "another key": (_ms, {"key": "second"}, None, False),
 }
 
@@ -513,6 +526,7 @@ BESIDE = {
 @pytest.mark.parametrize("case", BESIDE)
 def test_results_of_another_tool_beside_our_velocity_are_replaced_or_told(masked, case, frozen):
     before, arguments, words, ours = BESIDE[case]
+    arguments = {"genes": "all"} | arguments
     if "key" in arguments:
         cf.tl.flow(masked, "time", method=i_cfm(training=BRIEF), key_added=arguments["key"])
     before(masked)

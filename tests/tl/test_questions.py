@@ -35,7 +35,7 @@ CONTAINERS = {
 
 QUESTIONS = {
     "velocity": lambda a: cf.tl.velocity(a, basis="umap", copy=True).obsm["velocity_umap"],
-    "velocity of genes": lambda a: cf.tl.velocity(a, copy=True).layers["velocity"],
+    "velocity of genes": lambda a: cf.tl.velocity(a, genes="all", copy=True).layers["velocity"],
     "trajectories": lambda a: cf.tl.trajectories(a, n_times=3, copy=True).obsm["cf_trajectory"],
     "paths": lambda a: cf.tl.simulate(a, n_times=3, cells=["cell5"]).X,
     "predict": lambda a: cf.tl.predict(a, time=30.0).X,
@@ -62,11 +62,11 @@ def test_files_give_one_answer(fitted, question, tmp_path):
 
 @pytest.mark.parametrize("mode", ["r", "r+"])
 def test_backed_files_are_annotated_in_memory(fitted, mode, tmp_path):
-    expected = cf.tl.velocity(fitted, basis="umap", copy=True)
+    expected = cf.tl.velocity(fitted, basis="umap", genes="all", copy=True)
     fitted.write_h5ad(tmp_path / "a.h5ad")
     content = (tmp_path / "a.h5ad").read_bytes()
     backed = ad.read_h5ad(tmp_path / "a.h5ad", backed=mode)
-    cf.tl.velocity(backed, basis="umap")
+    cf.tl.velocity(backed, basis="umap", genes="all")
     np.testing.assert_array_equal(backed.obsm["velocity_umap"], expected.obsm["velocity_umap"])
     np.testing.assert_array_equal(backed.layers["velocity"], expected.layers["velocity"])
     assert cf.tl.predict(backed, time=30.0).n_obs == cf.tl.predict(fitted, time=30.0).n_obs
@@ -79,7 +79,7 @@ def test_backed_files_are_annotated_in_memory(fitted, mode, tmp_path):
 
 def test_velocities_of_the_representation_the_genes_and_the_picture(fitted):
     x, names = fitted.X.copy(), fitted.obs_names.copy()
-    cf.tl.velocity(fitted, basis="umap")
+    cf.tl.velocity(fitted, basis="umap", genes="all")
     flow = cf.get.flow(fitted)
     expected = flow.velocity(fitted.obsm["X_pca"], fitted.obs["cf_time"].to_numpy())
     np.testing.assert_allclose(fitted.obsm["velocity_pca"], expected, rtol=1e-6)
@@ -125,7 +125,7 @@ def test_unused_dimensions_do_not_move(fitted):
 
 @pytest.mark.parametrize("genes", [["gene7", "gene2"], [7, 2], np.isin(np.arange(12), [2, 7])])
 def test_some_genes(fitted, genes):
-    everything = cf.tl.velocity(fitted, copy=True).layers
+    everything = cf.tl.velocity(fitted, genes="all", copy=True).layers
     cf.tl.velocity(fitted, genes=genes)
     for name in ("velocity", "Ms"):
         assert sp.issparse(fitted.layers[name])
@@ -136,10 +136,32 @@ def test_some_genes(fitted, genes):
     assert np.flatnonzero(fitted.var["velocity_genes"]).tolist() == [2, 7]
 
 
-def test_no_genes(fitted):
-    cf.tl.velocity(fitted, genes=[])
+@pytest.mark.parametrize("arguments", [{}, {"genes": None}, {"genes": []}])
+def test_no_genes_is_the_default(fitted, arguments):
+    before = fitted.var.copy()
+    cf.tl.velocity(fitted, **arguments)
     assert not fitted.layers
+    assert fitted.var.equals(before)
     assert "velocity_pca" in fitted.obsm
+
+
+def test_layers_stay_with_the_velocities_that_they_were_decoded_from(fitted):
+    cf.tl.flow(fitted, "hours", method=quick_recipe(), score=True)
+    cf.tl.velocity(fitted, genes="all")
+    layer = fitted.layers["velocity"].copy()
+    cf.tl.velocity(fitted, basis="umap")
+    np.testing.assert_array_equal(fitted.layers["velocity"], layer)
+    cf.tl.velocity(fitted, kind="drift")
+    assert not fitted.layers
+    assert "velocity_genes" not in fitted.var
+    assert not any("layers" in place for place in fitted.uns["cellflow"]["written"])
+
+
+def test_a_gene_may_be_called_all(fitted):
+    fitted.var_names = ["all", *fitted.var_names[1:]]
+    cf.tl.flow(fitted, "hours", method=quick_recipe())
+    cf.tl.velocity(fitted, genes="all")
+    assert np.flatnonzero(fitted.var["velocity_genes"]).tolist() == [0]
 
 
 def test_layers_that_are_too_large(fitted, monkeypatch, frozen):
@@ -148,7 +170,7 @@ def test_layers_that_are_too_large(fitted, monkeypatch, frozen):
         frozen(fitted),
         pytest.raises(InputError, match=r"90 cells by 12 genes take .* genes=\[\.\.\.\]"),
     ):
-        cf.tl.velocity(fitted)
+        cf.tl.velocity(fitted, genes="all")
     cf.tl.velocity(fitted, genes=["gene1"])
 
 
@@ -156,15 +178,15 @@ def test_velocities_of_another_tool_stay_unless_told(fitted, frozen):
     fitted.layers["velocity"] = np.ones(fitted.shape)
     fitted.layers["Ms"] = np.ones(fitted.shape)
     with frozen(fitted), pytest.raises(InputError, match=r"adata\.layers\['velocity'\] exists"):
-        cf.tl.velocity(fitted)
-    cf.tl.velocity(fitted, overwrite=True)
+        cf.tl.velocity(fitted, genes="all")
+    cf.tl.velocity(fitted, genes="all", overwrite=True)
     # Ms is replaced too: tools that pair it with velocity would mix units.
     assert (fitted.layers["velocity"] != 1).any()
     np.testing.assert_allclose(fitted.layers["Ms"], fitted.X.toarray(), atol=1e-4)
 
 
 def test_velocity_table(fitted):
-    cf.tl.velocity(fitted)
+    cf.tl.velocity(fitted, genes="all")
     table = cf.get.velocity(fitted)
     assert (table.index.equals(fitted.obs_names), table.columns.equals(fitted.var_names)) == (
         True,
@@ -426,8 +448,8 @@ def test_another_representation_of_the_same_cells_is_refused(fitted, frozen):
 
 def test_a_subset_of_genes_and_cells_may_ask(fitted):
     part = fitted[5:60, ["gene7", "gene1"]].copy()
-    cf.tl.velocity(part)
-    cf.tl.velocity(fitted)
+    cf.tl.velocity(part, genes="all")
+    cf.tl.velocity(fitted, genes="all")
     np.testing.assert_array_equal(
         part.layers["velocity"], fitted.layers["velocity"][5:60][:, [7, 1]]
     )
