@@ -193,9 +193,9 @@ def lineage(
     Examples
     --------
     >>> table = cf.bench.lineage(
-    ...     adata, "day", lineage_key="X_clone", cluster_key="cell_type", strength=[0.3, 1, 3]
-    ... )  # doctest: +SKIP
-    >>> print(table.attrs["verdict"])  # doctest: +SKIP
+    ...     adata, "hours", lineage_key="clone", cluster_key="cell_type", n_splits=2
+    ... )
+    >>> verdict = table.attrs["verdict"]
     """
     check_arguments(lineage, locals())
     from cellflow.evaluation.clones.benchmark import judge_by_clones, pair_of

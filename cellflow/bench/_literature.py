@@ -138,7 +138,8 @@ def literature(
 
     Examples
     --------
-    >>> cf.bench.literature("eb", methods="ot-cfm")  # doctest: +SKIP
+    >>> # Downloads the cells, and fits them for minutes.
+    >>> table = cf.bench.literature("eb", methods="ot-cfm")  # doctest: +SKIP
     """
     check_arguments(literature, locals())
     from cellflow.evaluation import hold_out

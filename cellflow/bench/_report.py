@@ -73,7 +73,9 @@ def report(
 
     Examples
     --------
-    >>> cf.bench.report(adata, "report.html", cluster_key="cell_type")  # doctest: +SKIP
+    >>> table = cf.bench.holdout(adata, "hours", methods="ot-cfm", times=24)
+    >>> cf.bench.report(adata, "report.html", cluster_key="cell_type").name
+    'report.html'
     """
     check_arguments(report, locals())
     from cellflow.report.contents import read_contents

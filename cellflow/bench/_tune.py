@@ -111,8 +111,8 @@ def tune(
 
     Examples
     --------
-    >>> table = cf.bench.tune(adata, "day", n_dims=[5, 20], budget="5min")  # doctest: +SKIP
-    >>> recipe = cf.recipes.from_description(table.attrs["recipe"])  # doctest: +SKIP
+    >>> table = cf.bench.tune(adata, "hours", n_dims=[3, 5], budget="5min")
+    >>> recipe = cf.recipes.from_description(table.attrs["recipe"])
     """
     check_arguments(tune, locals())
     from cellflow.evaluation.candidates import as_seconds, candidates

@@ -88,6 +88,7 @@ def embryoid_body(*, path: str | os.PathLike[str] | None = None) -> AnnData:
 
     Examples
     --------
+    >>> # A download, unless path= names the file.
     >>> adata = cf.datasets.embryoid_body()  # doctest: +SKIP
     """
     check_arguments(embryoid_body, locals())
@@ -152,6 +153,7 @@ def cite(*, path: str | os.PathLike[str] | None = None) -> AnnData:
 
     Examples
     --------
+    >>> # A download, unless path= names the file.
     >>> adata = cf.datasets.cite()  # doctest: +SKIP
     """
     check_arguments(cite, locals())
@@ -175,6 +177,7 @@ def multi(*, path: str | os.PathLike[str] | None = None) -> AnnData:
 
     Examples
     --------
+    >>> # A download, unless path= names the file.
     >>> adata = cf.datasets.multi()  # doctest: +SKIP
     """
     check_arguments(multi, locals())
@@ -213,6 +216,7 @@ def larry(*, path: str | os.PathLike[str] | None = None) -> AnnData:
 
     Examples
     --------
+    >>> # A download, unless path= names the file.
     >>> adata = cf.datasets.larry()  # doctest: +SKIP
     """
     check_arguments(larry, locals())

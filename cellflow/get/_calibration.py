@@ -60,8 +60,10 @@ def calibration(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
 
     Examples
     --------
-    >>> table = cf.get.calibration(adata)  # doctest: +SKIP
-    >>> table.attrs["temperature"], table.attrs["words"]  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.tl.calibrate(adata, lineage_key="clone")
+    >>> table = cf.get.calibration(adata)
+    >>> words = table.attrs["words"]
     """
     check_arguments(calibration, locals())
     require_anndata(adata)

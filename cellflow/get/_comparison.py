@@ -81,8 +81,9 @@ def comparison(
 
     Examples
     --------
-    >>> cf.tl.compare(adata, "drug", groupby="cell_type")  # doctest: +SKIP
-    >>> cf.get.comparison(adata).query("quantity == 'fate' and q < 0.05")  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", condition_key="drug", sample_key="dish", shared_until=0)
+    >>> cf.tl.compare(adata, "drug", groupby="cell_type")
+    >>> found = cf.get.comparison(adata).query("quantity == 'fate' and q < 0.05")
     """
     check_arguments(comparison, locals())
     require_anndata(adata)

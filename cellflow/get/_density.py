@@ -50,8 +50,10 @@ def density(adata: AnnData, *, key: str = DEFAULT) -> dict[float, Density]:
 
     Examples
     --------
-    >>> densities = cf.get.density(adata)  # doctest: +SKIP
-    >>> densities[3.0].log_prob(other.obsm["X_pca"])  # doctest: +SKIP
+    >>> cf.tl.density(adata, "hours", n_dims=3)
+    >>> densities = cf.get.density(adata)
+    >>> densities[24.0].log_prob(adata.obsm["X_pca"][:, :3]).shape
+    (160,)
     """
     check_arguments(density, locals())
     require_anndata(adata)

@@ -68,9 +68,10 @@ def drivers(adata: AnnData, fate: str | None = None, *, key: str = DEFAULT) -> p
 
     Examples
     --------
-    >>> cf.tl.drivers(adata, "Monocyte")  # doctest: +SKIP
-    >>> table = cf.get.drivers(adata, "Monocyte")  # doctest: +SKIP
-    >>> table.query("q < 0.05 and marker_rank > 100")  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.tl.drivers(adata, "myotube")
+    >>> table = cf.get.drivers(adata, "myotube")
+    >>> found = table.query("q < 0.05 and marker_rank > 100")
     """
     check_arguments(drivers, locals())
     return read_drivers(adata, key, fate)

@@ -68,8 +68,12 @@ def fates(
 
     Examples
     --------
-    >>> cf.get.fates(adata, groupby="cell_type")  # doctest: +SKIP
-    >>> cf.get.fates(adata, groupby="cell_type", interval=0.9)  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", n_members=2)
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.get.fates(adata, groupby="cell_type").columns.tolist()
+    ['group', 'fate', 'n_cells', 'probability', 'sd', 'commitment_time']
+    >>> cf.get.fates(adata, groupby="cell_type", interval=0.9).columns.tolist()
+    ['group', 'fate', 'n_cells', 'probability', 'sd', 'se', 'low', 'high', 'commitment_time']
     """
     check_arguments(fates, locals())
     return fate_table(adata, key, groupby=groupby, backward=backward, interval=interval)

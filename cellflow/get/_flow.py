@@ -52,7 +52,10 @@ def flow(
 
     Examples
     --------
-    >>> cf.get.flow(adata).save("model")  # doctest: +SKIP
+    >>> flow = cf.get.flow(adata)
+    >>> flow.heads
+    ('velocity', 'score')
+    >>> flow.save("model")
     """
     check_arguments(flow, locals())
     require_anndata(adata)

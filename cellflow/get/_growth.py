@@ -73,9 +73,13 @@ def growth(
 
     Examples
     --------
-    >>> cf.tl.growth(adata)  # doctest: +SKIP
-    >>> cf.get.growth(adata, "cell_type")  # doctest: +SKIP
-    >>> cf.get.growth(adata, "cell_type", interval=0.9)  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", growth="learn", n_members=2)
+    >>> cf.tl.growth(adata)
+    >>> cf.get.growth(adata, "cell_type").columns.tolist()
+    ['group', 'n_cells', 'growth', 'low', 'high', 'doubling_time', 'fastest', 'slowest']
+    >>> cf.get.growth(adata, "cell_type", interval=0.9).columns.tolist()
+    ['group', 'n_cells', 'growth', 'low', 'high', 'doubling_time', 'fastest', 'slowest',
+     'se', 'ci_low', 'ci_high']
     """
     check_arguments(growth, locals())
     require_anndata(adata)

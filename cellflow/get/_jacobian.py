@@ -61,8 +61,8 @@ def jacobian(adata: AnnData, *, wide: bool = False, key: str = DEFAULT) -> pd.Da
 
     Examples
     --------
-    >>> table = cf.get.jacobian(adata)  # doctest: +SKIP
-    >>> table.query("q < 0.1").nlargest(20, "scaled")  # doctest: +SKIP
+    >>> cf.tl.jacobian(adata, ["TNNT2", "MYH3", "ENO3"])
+    >>> strongest = cf.get.jacobian(adata).query("q < 0.1").nlargest(20, "scaled")
     """
     check_arguments(jacobian, locals())
     table = read_jacobian(adata, key)

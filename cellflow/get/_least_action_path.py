@@ -82,8 +82,9 @@ def least_action_path(
 
     Examples
     --------
-    >>> path = cf.get.least_action_path(adata, ["GATA1", "SPI1"])  # doctest: +SKIP
-    >>> path.plot(x="time", y=["GATA1", "SPI1"])  # doctest: +SKIP
+    >>> cf.tl.least_action_path(adata, "myoblast", "myotube", groupby="cell_type", n_steps=10)
+    >>> path = cf.get.least_action_path(adata, ["TNNT2", "MYH3"])
+    >>> ax = path.plot(x="time", y=["TNNT2", "MYH3"])
     """
     check_arguments(least_action_path, locals())
     require_anndata(adata)

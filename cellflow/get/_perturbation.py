@@ -76,8 +76,10 @@ def perturbation(
 
     Examples
     --------
-    >>> cf.tl.perturb(adata, {"GATA1": 0.0})  # doctest: +SKIP
-    >>> cf.get.perturbation(adata, "GATA1=0")  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.tl.perturb(adata, {"MYH3": 0.0}, n_null=5)
+    >>> cf.get.perturbation(adata, "MYH3=0")["quantity"].unique().tolist()
+    ['fate', 'undecided', 'mass']
     """
     check_arguments(perturbation, locals())
     return read_perturbations(adata, key, name, table)

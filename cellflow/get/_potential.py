@@ -52,8 +52,9 @@ def potential(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
 
     Examples
     --------
-    >>> cf.tl.potential(adata)  # doctest: +SKIP
-    >>> cf.get.potential(adata).attrs["unexplained"]  # doctest: +SKIP
+    >>> cf.tl.potential(adata)
+    >>> table = cf.get.potential(adata)
+    >>> unexplained = table.attrs["unexplained"]
     """
     check_arguments(potential, locals())
     require_anndata(adata)

@@ -66,8 +66,9 @@ def samples(adata: AnnData, *, key: str = DEFAULT) -> pd.DataFrame:
 
     Examples
     --------
-    >>> cf.tl.flow(adata, "day", sample_key="mouse")  # doctest: +SKIP
-    >>> cf.get.samples(adata)  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", sample_key="dish")
+    >>> cf.get.samples(adata).columns.tolist()
+    ['time', 'n_samples', 'n_cells', 'between', 'step', 'share', 'between_aligned', 'step_aligned']
     """
     check_arguments(samples, locals())
     import pandas as pd

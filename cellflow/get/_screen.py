@@ -62,8 +62,9 @@ def screen(adata: AnnData, fate: str | None = None, *, key: str = DEFAULT) -> pd
 
     Examples
     --------
-    >>> cf.tl.screen(adata)  # doctest: +SKIP
-    >>> cf.get.screen(adata, "Neutrophil").head()  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.tl.screen(adata, fate="myotube", n_simulated=5)
+    >>> first = cf.get.screen(adata, "myotube").head()
     """
     check_arguments(screen, locals())
     return read_screen(adata, key, fate)

@@ -50,8 +50,9 @@ def trajectories(adata: AnnData, *, key: str = DEFAULT) -> FloatArray:
 
     Examples
     --------
-    >>> cf.tl.trajectories(adata)  # doctest: +SKIP
-    >>> cf.get.trajectories(adata).shape  # doctest: +SKIP
+    >>> cf.tl.trajectories(adata, n_times=20)
+    >>> cf.get.trajectories(adata).shape
+    (160, 20, 5)
     """
     check_arguments(trajectories, locals())
     return _paths(adata, key, samples=False)
@@ -80,8 +81,10 @@ def trajectory_samples(adata: AnnData, *, key: str = DEFAULT) -> FloatArray:
 
     Examples
     --------
-    >>> cf.tl.trajectories(adata, stochastic=True, n_rep=20)  # doctest: +SKIP
-    >>> cf.get.trajectory_samples(adata).std(axis=1)  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", score=True)
+    >>> cf.tl.trajectories(adata, n_times=5, stochastic=True, n_rep=5)
+    >>> cf.get.trajectory_samples(adata).std(axis=1).shape
+    (160, 5, 5)
     """
     check_arguments(trajectory_samples, locals())
     return _paths(adata, key, samples=True)

@@ -84,8 +84,10 @@ def trends(
 
     Examples
     --------
-    >>> cf.tl.trends(adata, ["GATA1"], fate=["Ery", "Mono"])  # doctest: +SKIP
-    >>> cf.get.trends(adata, table="parting")  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.tl.trends(adata, ["TNNT2", "MYH3"], fate=["myotube", "myoblast"])
+    >>> cf.get.trends(adata, table="parting")[["gene", "a", "b"]].shape
+    (2, 3)
     """
     check_arguments(trends, locals())
     return read_trends(adata, key, table)

@@ -86,8 +86,10 @@ def velocity(
 
     Examples
     --------
-    >>> cf.get.velocity(adata, ["SOX2", "GATA1"])  # doctest: +SKIP
-    >>> cf.get.velocity(adata, ["SOX2"], interval=0.9)["low"]  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", n_members=2)
+    >>> cf.get.velocity(adata, ["TNNT2", "MYH3"]).shape
+    (160, 2)
+    >>> low = cf.get.velocity(adata, ["TNNT2"], interval=0.9)["low"]
     """
     check_arguments(velocity, locals())
     import pandas as pd

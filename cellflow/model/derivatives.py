@@ -64,8 +64,9 @@ class Derivatives(Queries):
 
         Examples
         --------
-        >>> flow.jacobian(x, 2.0).shape  # doctest: +SKIP
-        (500, 30, 30)
+        >>> flow = cf.get.flow(adata)
+        >>> flow.jacobian(adata.obsm["X_pca"], 24.0).shape
+        (160, 5, 5)
         """
         if head not in self.heads:
             msg = f"head={head!r}: the fit has {list(self.heads)}. Expected one of them."
@@ -103,8 +104,9 @@ class Derivatives(Queries):
 
         Examples
         --------
-        >>> flow.divergence(x, 2.0).shape  # doctest: +SKIP
-        (500,)
+        >>> flow = cf.get.flow(adata)
+        >>> flow.divergence(adata.obsm["X_pca"], 24.0).shape
+        (160,)
         """
         rule = chosen(self.n_dims)
 
@@ -162,7 +164,11 @@ class Derivatives(Queries):
 
         Examples
         --------
-        >>> end, gradient = flow.sensitivity(x, 0.0, 2.0, lambda x, along: x)  # doctest: +SKIP
+        >>> flow = cf.get.flow(adata)
+        >>> x = adata.obsm["X_pca"][:10]
+        >>> end, gradient = flow.sensitivity(x, 0.0, 24.0, lambda x, along: x)
+        >>> gradient.shape
+        (10, 5, 5)
         """
         z = self._in_model(x)
         scale = torch.from_numpy(self.frame.scale).to(self.device)

@@ -130,8 +130,8 @@ def growth_scores(
 
     Examples
     --------
-    >>> cf.pp.growth_scores(adata, "day")  # doctest: +SKIP
-    >>> cf.tl.flow(adata, "day", growth="auto")  # doctest: +SKIP
+    >>> cf.pp.growth_scores(adata, "hours")
+    >>> cf.tl.flow(adata, "hours", growth="auto")
     """
     check_arguments(growth_scores, locals())
     from cellflow.analysis.growth_prior import BIRTH, DEATH, mean_z_score

@@ -98,8 +98,8 @@ def age(
 
     Examples
     --------
-    >>> cf.tl.age(adata)  # doctest: +SKIP
-    >>> adata.obs["cf_age"] - adata.obs["cf_time"]  # doctest: +SKIP
+    >>> cf.tl.age(adata)
+    >>> ahead = adata.obs["cf_age"] - adata.obs["cf_time"]
     """
     check_arguments(age, locals())
     from tqdm import tqdm

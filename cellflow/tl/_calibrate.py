@@ -156,9 +156,10 @@ def calibrate(
 
     Examples
     --------
-    >>> cf.tl.fates(adata, "cell_type")  # doctest: +SKIP
-    >>> cf.tl.calibrate(adata, lineage_key="X_clone")  # doctest: +SKIP
-    >>> cf.get.calibration(adata)  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.tl.calibrate(adata, lineage_key="clone")
+    >>> cf.get.calibration(adata).columns.tolist()
+    ['stage', 'fate', 'bin', 'n_cells', 'n_clones', 'predicted', 'observed', 'low', 'high']
     """
     check_arguments(calibrate, locals())
     require_anndata(adata)

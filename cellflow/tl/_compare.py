@@ -176,9 +176,10 @@ def compare(
 
     Examples
     --------
-    >>> cf.tl.flow(adata, "day", condition_key="drug", sample_key="mouse")  # doctest: +SKIP
-    >>> cf.tl.compare(adata, "drug", groupby="cell_type")  # doctest: +SKIP
-    >>> cf.get.comparison(adata)  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", condition_key="drug", sample_key="dish", shared_until=0)
+    >>> cf.tl.compare(adata, "drug")
+    >>> cf.get.comparison(adata)["quantity"].unique().tolist()
+    ['speed', 'distance', 'divergence']
     """
     check_arguments(compare, locals())
     seed = as_seed(random_state)

@@ -111,8 +111,8 @@ def curl(
 
     Examples
     --------
-    >>> cf.tl.curl(adata)  # doctest: +SKIP
-    >>> adata.uns["cellflow"]["curl"]["share"]  # doctest: +SKIP
+    >>> cf.tl.curl(adata)
+    >>> share = adata.uns["cellflow"]["curl"]["share"]
     """
     check_arguments(curl, locals())
     from cellflow.analysis.rotation import rotation

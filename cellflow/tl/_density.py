@@ -103,7 +103,9 @@ def density(
 
     Examples
     --------
-    >>> cf.tl.density(adata, "day", n_dims=5)  # doctest: +SKIP
+    >>> cf.tl.density(adata, "hours", n_dims=3)
+    >>> sorted(cf.get.density(adata))
+    [0.0, 24.0, 48.0, 72.0]
     """
     check_arguments(density, locals())
     keys = Keys(key_added)

@@ -146,8 +146,9 @@ def diagnose(
 
     Examples
     --------
-    >>> cf.tl.diagnose(adata, cluster_key="cell_type")  # doctest: +SKIP
-    >>> cf.get.diagnosis(adata)  # doctest: +SKIP
+    >>> cf.tl.diagnose(adata, n_cells=40)
+    >>> table = cf.get.diagnosis(adata)
+    >>> verdict = table.attrs["verdict"]
     """
     check_arguments(diagnose, locals())
     fitted = read_fitted(adata, key)

@@ -160,9 +160,9 @@ def drivers(
 
     Examples
     --------
-    >>> cf.tl.fates(adata, "cell_type")  # doctest: +SKIP
-    >>> cf.tl.drivers(adata, "Monocyte")  # doctest: +SKIP
-    >>> cf.get.drivers(adata, "Monocyte").query("q < 0.05")  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.tl.drivers(adata, "myotube")
+    >>> found = cf.get.drivers(adata, "myotube").query("q < 0.05")
     """
     check_arguments(drivers, locals())
     from cellflow.analysis.genes.drivers import drivers as find_drivers

@@ -148,8 +148,12 @@ def fates(
 
     Examples
     --------
-    >>> cf.tl.fates(adata, "cell_type")  # doctest: +SKIP
-    >>> cf.get.fates(adata, groupby="cell_type")  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> adata.obsm["lineages_fwd"].shape
+    (160, 4)
+    >>> table = cf.get.fates(adata, groupby="cell_type")
+    >>> table.columns.tolist()
+    ['group', 'fate', 'n_cells', 'probability', 'sd', 'commitment_time']
     """
     check_arguments(fates, locals())
     as_count("n_rep", n_rep)
@@ -224,8 +228,10 @@ def ancestors(
 
     Examples
     --------
-    >>> cf.tl.ancestors(adata, "cell_type")  # doctest: +SKIP
-    >>> cf.get.fates(adata, backward=True)  # doctest: +SKIP
+    >>> cf.tl.ancestors(adata, "cell_type")
+    >>> table = cf.get.fates(adata, backward=True)
+    >>> table.columns.tolist()
+    ['cell', 'fate', 'probability', 'sd', 'entropy']
     """
     check_arguments(ancestors, locals())
     as_count("n_rep", n_rep)

@@ -230,8 +230,10 @@ def flow(
 
     Examples
     --------
-    >>> cf.tl.flow(adata, "day")  # doctest: +SKIP
-    >>> cf.tl.velocity(adata, basis="umap")  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours")
+    >>> cf.tl.velocity(adata, basis="umap")
+    >>> adata.obsm["velocity_umap"].shape
+    (160, 2)
     """
     check_arguments(flow, locals())
     from cellflow.model.fitting import fit

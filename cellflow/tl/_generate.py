@@ -119,8 +119,10 @@ def generate(
 
     Examples
     --------
-    >>> cf.tl.flow(adata, "day", method="fm", condition_key="drug")  # doctest: +SKIP
-    >>> made = cf.tl.generate(adata, time=3, n_obs=200, condition="dmso")  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", method="fm", condition_key="drug")
+    >>> made = cf.tl.generate(adata, time=24, n_obs=50, condition="dmso")
+    >>> made.n_obs
+    50
     """
     check_arguments(generate, locals())
     fitted = read_fitted(adata, key, generating=True)

@@ -138,9 +138,10 @@ def growth(
 
     Examples
     --------
-    >>> cf.tl.flow(adata, "day", growth="learn")  # doctest: +SKIP
-    >>> cf.tl.growth(adata)  # doctest: +SKIP
-    >>> cf.get.growth(adata, "cell_type")  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", growth="learn")
+    >>> cf.tl.growth(adata)
+    >>> cf.get.growth(adata, "cell_type")["group"].tolist()
+    ['mesenchymal', 'myoblast', 'myotube']
     """
     check_arguments(growth, locals())
     as_count("n_neighbors", n_neighbors)

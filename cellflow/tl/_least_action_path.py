@@ -162,8 +162,9 @@ def least_action_path(
 
     Examples
     --------
-    >>> cf.tl.least_action_path(adata, "HSC", "Ery", groupby="cell_type")  # doctest: +SKIP
-    >>> cf.get.least_action_path(adata, genes=["GATA1", "SPI1"])  # doctest: +SKIP
+    >>> cf.tl.least_action_path(adata, "myoblast", "myotube", groupby="cell_type", n_steps=10)
+    >>> cf.get.least_action_path(adata, ["TNNT2", "MYH3"]).columns.tolist()
+    ['time', 'action', 'TNNT2', 'MYH3']
     """
     check_arguments(least_action_path, locals())
     fitted = read_fitted(adata, key)

@@ -124,8 +124,9 @@ def log_density(
 
     Examples
     --------
-    >>> cf.tl.log_density(adata)  # doctest: +SKIP
-    >>> adata.obs[["cf_log_density", "cf_ood"]]  # doctest: +SKIP
+    >>> cf.tl.log_density(adata)
+    >>> adata.obs[["cf_log_density", "cf_ood"]].shape
+    (160, 2)
     """
     check_arguments(log_density, locals())
     fitted = read_fitted(adata, key)

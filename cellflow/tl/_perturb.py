@@ -171,9 +171,9 @@ def perturb(
 
     Examples
     --------
-    >>> cf.tl.fates(adata, "cell_type")  # doctest: +SKIP
-    >>> cf.tl.perturb(adata, {"GATA1": 0.0, "SPI1": "+2sd"})  # doctest: +SKIP
-    >>> cf.get.perturbation(adata)  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.tl.perturb(adata, {"MYH3": 0.0, "TNNT2": "+2sd"}, n_null=5)
+    >>> effects = cf.get.perturbation(adata)
     """
     check_arguments(perturb, locals())
     wanted = read_edits(edits)

@@ -152,8 +152,9 @@ def potential(
 
     Examples
     --------
-    >>> cf.tl.potential(adata)  # doctest: +SKIP
-    >>> cf.get.potential(adata)[["time", "unexplained"]]  # doctest: +SKIP
+    >>> cf.tl.potential(adata)
+    >>> cf.get.potential(adata)[["time", "unexplained"]].shape
+    (4, 2)
     """
     check_arguments(potential, locals())
     as_count("n_neighbors", n_neighbors)

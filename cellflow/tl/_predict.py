@@ -125,7 +125,9 @@ def predict(
 
     Examples
     --------
-    >>> later = cf.tl.predict(adata, time="day 5", n_obs=1000)  # doctest: +SKIP
+    >>> later = cf.tl.predict(adata, time="36 hours", n_obs=100)
+    >>> later.n_obs
+    100
     """
     check_arguments(predict, locals())
     fitted = read_fitted(adata, key)

@@ -106,8 +106,10 @@ def push(
 
     Examples
     --------
-    >>> mask = adata.obs["cell_type"] == "progenitor"  # doctest: +SKIP
-    >>> later = cf.tl.push(adata, mask, time="day 5")  # doctest: +SKIP
+    >>> cells = adata.obs["hours"] == 0
+    >>> later = cf.tl.push(adata, cells, time="day 2")
+    >>> later.n_obs
+    40
     """
     check_arguments(push, locals())
     return _moved(adata, cells, time, condition, genes, key, "push", extrapolate=extrapolate)
@@ -170,7 +172,9 @@ def pull(
 
     Examples
     --------
-    >>> earlier = cf.tl.pull(adata, ["cell7"], time=0)  # doctest: +SKIP
+    >>> earlier = cf.tl.pull(adata, ["T72_CT_A01"], time=0)
+    >>> earlier.n_obs
+    1
     """
     check_arguments(pull, locals())
     return _moved(adata, cells, time, condition, genes, key, "pull", extrapolate=extrapolate)

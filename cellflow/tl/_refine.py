@@ -105,8 +105,11 @@ def refine(
 
     Examples
     --------
-    >>> later = cf.tl.predict(adata, time="day 5")  # doctest: +SKIP
-    >>> refined = cf.tl.refine(adata, later)  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", score=True)
+    >>> later = cf.tl.predict(adata, time=36)
+    >>> refined = cf.tl.refine(adata, later)
+    >>> refined.shape == later.shape
+    True
     """
     check_arguments(refine, locals())
     from cellflow.analysis.refinement import noise_carried

@@ -93,7 +93,10 @@ def sample(
 
     Examples
     --------
-    >>> drawn = cf.tl.sample(adata, time=24, n_obs=500)  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", score=True)
+    >>> drawn = cf.tl.sample(adata, time=24, n_obs=100)
+    >>> drawn.n_obs
+    100
     """
     check_arguments(sample, locals())
     import pandas as pd

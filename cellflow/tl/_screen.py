@@ -154,8 +154,9 @@ def screen(
 
     Examples
     --------
-    >>> cf.tl.screen(adata, fate="Neutrophil")  # doctest: +SKIP
-    >>> cf.get.screen(adata).query("q < 0.1")  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.tl.screen(adata, fate="myotube", n_simulated=5)
+    >>> strong = cf.get.screen(adata).query("q < 0.1")
     """
     check_arguments(screen, locals())
     wanted = read_value("to", to)

@@ -101,7 +101,9 @@ def simulate(
 
     Examples
     --------
-    >>> paths = cf.tl.simulate(adata, ["cell7"], times=[0, 24, 48])  # doctest: +SKIP
+    >>> paths = cf.tl.simulate(adata, ["T0_CT_A01"], times=[0, 24, 48])
+    >>> paths.n_obs
+    3
     """
     check_arguments(simulate, locals())
     fitted = read_fitted(adata, key)

@@ -87,8 +87,8 @@ def terminal_states(
 
     Examples
     --------
-    >>> cf.tl.terminal_states(adata)  # doctest: +SKIP
-    >>> cf.tl.fates(adata, "cf_terminal")  # doctest: +SKIP
+    >>> cf.tl.terminal_states(adata, max_speed=2.0)
+    >>> cf.tl.fates(adata, "cf_terminal")
     """
     check_arguments(terminal_states, locals())
     import pandas as pd

@@ -120,8 +120,9 @@ def trajectories(
 
     Examples
     --------
-    >>> cf.tl.trajectories(adata, n_times=20)  # doctest: +SKIP
-    >>> states = cf.get.trajectories(adata)  # doctest: +SKIP
+    >>> cf.tl.trajectories(adata, n_times=20)
+    >>> cf.get.trajectories(adata).shape
+    (160, 20, 5)
     """
     check_arguments(trajectories, locals())
     fitted = read_fitted(adata, key)

@@ -145,8 +145,11 @@ def translate(
 
     Examples
     --------
-    >>> ill = cf.tl.translate(adata, "state", source="healthy", target="ill")  # doctest: +SKIP
-    >>> ill.uns["cf_translation"]["c2st"]  # doctest: +SKIP
+    >>> treated = cf.tl.translate(adata, "drug", source="dmso", target="inhibitor")
+    >>> sorted(treated.uns["cf_translation"])
+    ['c2st', 'c2st_standard_error', 'cellflow_version', 'displacement', 'displacement_null',
+     'displacement_others', 'key', 'method', 'n_source', 'n_target', 'others', 'random_state',
+     'round_trip', 'source', 'target', 'use_rep', 'w1_after', 'w1_before', 'w1_floor']
     """
     check_arguments(translate, locals())
     from cellflow.model.fitting import fit

@@ -155,9 +155,9 @@ def trends(
 
     Examples
     --------
-    >>> cf.tl.fates(adata, "cell_type")  # doctest: +SKIP
-    >>> cf.tl.trends(adata, ["GATA1", "SPI1"], fate=["Ery", "Mono"])  # doctest: +SKIP
-    >>> cf.get.trends(adata).query("gene == 'GATA1' and supported")  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> cf.tl.trends(adata, ["TNNT2", "MYH3"], fate=["myotube", "myoblast"])
+    >>> table = cf.get.trends(adata).query("gene == 'MYH3' and supported")
     """
     check_arguments(trends, locals())
     as_count("min_cells", min_cells)

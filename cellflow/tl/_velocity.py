@@ -155,8 +155,8 @@ def velocity(
 
     Examples
     --------
-    >>> cf.tl.velocity(adata, basis="umap")  # doctest: +SKIP
-    >>> cf.pl.stream(adata, basis="umap")  # doctest: +SKIP
+    >>> cf.tl.velocity(adata, basis="umap")
+    >>> ax = cf.pl.stream(adata, basis="umap")
     """
     check_arguments(velocity, locals())
     fitted = read_fitted(adata, key)
