@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -103,7 +104,8 @@ def _holdout(options: Mapping[str, Any]) -> Result:
     if options["out"] is not None:
         write_h5ad(adata, options["out"])
     if options["report"] is not None:
-        bench.report(adata, options["report"], key=key, cluster_key=cluster_key)
+        title = f"Held-out report: {Path(options['file']).name}"
+        bench.report(adata, options["report"], key=key, cluster_key=cluster_key, title=title)
     about = "; ".join(dict.fromkeys(table["representation"]))
     return _result(table, table[list(LISTED)], about, seeds)
 

@@ -32,6 +32,7 @@ from cellflow.evaluation.names import (
     FLOOR,
     MIXTURE,
     NEXT,
+    NO_NETWORK,
     OBSERVED,
     OWN_PATH,
     PREVIOUS,
@@ -143,7 +144,7 @@ class OwnPath(Judged):
 
     def run(self) -> Outcome:
         """Couple, move the pairs along their paths, and score."""
-        return self._without_model(f"{self.method.name}, no network", self._predicted)
+        return self._without_model(f"{self.method.name}{NO_NETWORK}", self._predicted)
 
     def _predicted(self) -> tuple[Population, float]:
         rest = self.fold.rest

@@ -8,8 +8,10 @@ __all__ = [
     "BASELINES",
     "DEFAULT_PROTOCOL",
     "FLOOR",
+    "MEANING",
     "MIXTURE",
     "NEXT",
+    "NO_NETWORK",
     "OBSERVED",
     "OWN_PATH",
     "PREVIOUS",
@@ -35,8 +37,22 @@ STRAIGHT = "OT interpolation"
 RANDOM = "random pairing"
 #: The paths of each recipe that are not straight, without a network.
 OWN_PATH = "own path"
+#: What follows the name of a recipe in the row of its own paths.
+NO_NETWORK = ", no network"
 #: Rows without a model, in the order of the table.
 BASELINES = (PREVIOUS, NEXT, MIXTURE, STRAIGHT, RANDOM, OWN_PATH)
+#: What the rows without a model are, for readers of a table.
+MEANING = {
+    PREVIOUS: "The real cells of the last snapshot before the hidden one, unmoved.",
+    NEXT: "The real cells of the first snapshot after the hidden one, unmoved.",
+    MIXTURE: "The cells of both neighbouring snapshots, unmoved, weighted by closeness in time.",
+    STRAIGHT: (
+        "Cells on straight lines along the exact optimal transport between the two neighbouring"
+        " snapshots, without any model; the reference of the verdict."
+    ),
+    RANDOM: "Cells on straight lines between randomly paired cells of the neighbouring snapshots.",
+    NO_NETWORK: "The curved paths of a method between paired cells, without its network.",
+}
 #: One half of the held-out cells beside the other half.
 FLOOR = "noise floor"
 #: The held-out cells, among the clouds.

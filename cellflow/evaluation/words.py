@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cellflow.evaluation.names import STRAIGHT
 from cellflow.evaluation.verdict import Change, Verdict
 
-__all__ = ["sentence"]
+__all__ = ["headline", "sentence", "sentences"]
 
 _ENDS = {
     "better": "{} is better.",
@@ -18,10 +18,26 @@ _ENDS = {
     "undecided": "{} is not better beyond what chance explains.",
     "contradictory": "the measures contradict each other, so {} is not better.",
 }
+_HEADLINES = {
+    "better": "{} is better than interpolation without a model.",
+    "worse": "{} is worse than interpolation without a model.",
+    "undecided": "{} is not better than interpolation without a model beyond what chance explains.",
+    "contradictory": "Some measures say that {} is better, others that it is worse.",
+}
 _DISTANCES = {"w1": "W1", "energy": "the energy distance"}
 
 
+def headline(verdict: Verdict) -> str:
+    """Say the outcome of a verdict in one short sentence; nothing of one that is not judged."""
+    return _HEADLINES.get(verdict.outcome, "").format(verdict.method)
+
+
 def sentence(verdict: Verdict) -> str:
+    """Say a verdict in words, in one line; see `sentences`."""
+    return " ".join(sentences(verdict))
+
+
+def sentences(verdict: Verdict) -> list[str]:
     """Say a verdict in words: what is nearer, what is farther, by how much, and what follows.
 
     Parameters
@@ -30,7 +46,7 @@ def sentence(verdict: Verdict) -> str:
         By the protocol of `cf.tl.predict` where the method has it; P1 then is a second sentence.
     """
     if verdict.outcome == "unjudged":
-        return f"{verdict.method} could not be judged: {verdict.reason}."
+        return [f"{verdict.method} could not be judged: {verdict.reason}."]
     n = verdict.n_times
     failed = f" ({verdict.n_failed} failed)" if verdict.n_failed else ""
     times = f"{n} held-out time{'s' * (n > 1)}{failed}"
@@ -41,9 +57,9 @@ def sentence(verdict: Verdict) -> str:
     said = f"{head}: {_facts(verdict.changes)}: {_end(verdict, 'it')}{_units(verdict)}"
     beside = verdict.beside
     if beside is None or beside.outcome == "unjudged":
-        return said
+        return [said]
     how = "which moves the cells of the snapshot before alone"
-    return f"{said} By {beside.protocol}, {how}, {_facts(beside.changes)}: {_end(beside, 'that')}"
+    return [said, f"By {beside.protocol}, {how}, {_facts(beside.changes)}: {_end(beside, 'that')}"]
 
 
 def _units(verdict: Verdict) -> str:

@@ -39,6 +39,7 @@ __all__ = [
     "ot_cfm",
     "sb_cfm",
     "sf2m",
+    "summary",
     "unknown_networks",
     "uot_cfm",
     "vp_cfm",
@@ -248,3 +249,15 @@ def by_name(method: str | Recipe, *, scale: Scale | None = None) -> Recipe:
             raise InputError(msg)
         method = _METHODS[name]()
     return method if scale is None else replace(method, scale=scale)
+
+
+def summary(method: str) -> str:
+    """What a method is, in one sentence; empty for a name that is not here.
+
+    Examples
+    --------
+    >>> summary("ot-cfm")
+    'Flow matching along straight paths between cells paired by optimal transport.'
+    """
+    recipe = _METHODS.get(method)
+    return (recipe.__doc__ or "").splitlines()[0] if recipe is not None else ""

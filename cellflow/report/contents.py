@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cellflow.adapter.bases import find_basis
@@ -11,6 +12,7 @@ from cellflow.adapter.read import require_anndata
 from cellflow.report.held import Held
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 __all__ = ["Contents", "read_contents"]
@@ -37,6 +39,8 @@ class Contents:
         Key in `adata.obsm` of the embedding to draw on; None for no such picture.
     cluster_key
         Column of `adata.obs` with cell types, or None.
+    answers
+        Tables of the fit, where they are stored: `"fates"`, `"growth"`, `"comparison"`.
     """
 
     adata: AnnData
@@ -45,6 +49,7 @@ class Contents:
     fit_key: str
     embedding: str | None
     cluster_key: str | None
+    answers: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def read_contents(

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from cellflow.core._text import clean
 
-__all__ = ["Markup", "definitions", "document", "element", "figure", "table"]
+__all__ = [
+    "Markup",
+    "contents",
+    "definitions",
+    "document",
+    "element",
+    "figure",
+    "heading",
+    "stacked",
+    "table",
+]
 
-#: Width of one inch of a picture.
+#: Width of one inch of a picture, in letters of the page (rem).
 _REM = 6.05
+#: A picture is not shown smaller than this share of its size: letters of 8 points stay legible.
+_SMALLEST = 0.85
 #: Text of more characters is broken into lines.
 _LONG = 36
 _STYLE = """
-:root { --ink: #262626; --soft: #6b6b6b; --line: #e3e3e3; --paper: #ffffff; --wash: #f7f7f5;
-  --blue: #0072b2; --orange: #d55e00; --green: #00795a; }
+:root { --ink: #262626; --soft: #565656; --line: #e3e3e3; --paper: #ffffff; --wash: #f7f7f5;
+  --blue: #0072b2; --orange: #b34700; --green: #00795a; }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.55;
   font: 400 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial,
   sans-serif; }
-main { max-width: 66rem; margin: 0 auto; padding: 3rem 1.5rem 4rem; }
+main { max-width: 74rem; margin: 0 auto; padding: 3rem 1.5rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; font-weight: 650; margin: 0 0 .3rem;
   letter-spacing: -.01em; }
 h2 { font-size: 1.25rem; font-weight: 650; margin: 3.2rem 0 .4rem; padding-top: 1.1rem;
@@ -30,7 +43,9 @@ h3 { font-size: 1rem; font-weight: 650; margin: 1.8rem 0 .4rem; }
 p { margin: .5rem 0; max-width: 46rem; }
 .soft, figcaption, dd { color: var(--soft); }
 .verdict { margin: .7rem 0; padding: .9rem 1.25rem; background: var(--wash);
-  border-left: 5px solid var(--soft); font-size: 1.12rem; max-width: none; }
+  border-left: 5px solid var(--soft); }
+.verdict b { font-size: 1.2rem; }
+.verdict p { max-width: 60rem; }
 .verdict.better { border-color: var(--green); }
 .verdict.worse, .verdict.contradictory { border-color: var(--orange); }
 .interval { padding: .1rem 0 .1rem .9rem; border-left: 3px solid var(--soft); }
@@ -42,15 +57,20 @@ p { margin: .5rem 0; max-width: 46rem; }
 .tile span { color: var(--soft); font-size: .85rem; line-height: 1.35; display: block;
   margin-top: .15rem; }
 figure { margin: 1.2rem 0 1.6rem; break-inside: avoid; }
-figure img { display: block; width: 100%; height: auto; }
+.picture { overflow-x: auto; }
+.picture img { display: block; width: 100%; height: auto; }
+nav { margin: 1.4rem 0; font-size: .95rem; }
+nav ol { margin: .3rem 0; padding-left: 1.4rem; columns: 2 16rem; }
+nav a { color: var(--ink); }
 figcaption { font-size: .88rem; max-width: 46rem; margin-top: .4rem; }
-.scroll { overflow-x: auto; margin: .8rem 0; }
+.scroll { overflow-x: auto; margin: .8rem 0; max-width: 100%; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums;
   width: 100%; }
 th, td { padding: .32rem .55rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; vertical-align: bottom; border-bottom: 1.5px solid var(--ink); }
 th:first-child, td:first-child, .text { text-align: left; }
+td small { display: block; font-size: 1em; color: var(--soft); }
 td.long { white-space: normal; min-width: 12rem; text-align: left; }
 tr { break-inside: avoid; }
 tr.group td { font-weight: 650; padding-top: 1rem; border-bottom: 1px solid var(--ink); }
@@ -75,6 +95,10 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
 """
 
 
+#: A heading of `heading`: its anchor and its title.
+_HEADING = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>')
+
+
 class Markup(str):
     """Text that is HTML already, and goes into a page as it is."""
 
@@ -94,12 +118,32 @@ def _escaped(text: str) -> str:
 
 
 def figure(png: str, caption: str, *, alt: str, inches: float) -> Markup:
-    """A picture, given as base64, with its caption; letters have one size at every width."""
-    width = f"max-width: {_REM * inches:.1f}rem"
+    """A picture, given as base64, with its caption; on a narrow screen it scrolls in its frame."""
+    width = _REM * inches
+    style = f"max-width: {width:.1f}rem; min-width: {_SMALLEST * width:.1f}rem"
     image = Markup(
-        f'<img alt="{_escaped(alt)}" style="{width}" src="data:image/png;base64,{_escaped(png)}">'
+        f'<img alt="{_escaped(alt)}" style="{style}" src="data:image/png;base64,{_escaped(png)}">'
     )
-    return element("figure", image, element("figcaption", caption))
+    frame = element("div", image, class_="picture", tabindex="0")
+    return element("figure", frame, element("figcaption", caption))
+
+
+def heading(title: str) -> Markup:
+    """The title of a section, which the list of contents links to."""
+    return element("h2", title, id=_anchor(title))
+
+
+def contents(parts: Iterable[Markup]) -> Markup:
+    """A list of links to the headings among the parts of a page."""
+    links = (
+        element("li", element("a", Markup(title), href=f"#{anchor}"))
+        for anchor, title in _HEADING.findall("".join(p for p in parts if p.startswith("<h2 ")))
+    )
+    return element("nav", element("b", "Contents"), element("ol", *links))
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def table(
@@ -125,12 +169,23 @@ def table(
             body.append(element("tr", heading, class_="group"))
         else:
             cells = [
-                element("td", said, **({"class_": "long"} if len(said) > _LONG else column))
+                element("td", said, **({"class_": "long"} if _is_long(said) else column))
                 for said, column in zip(cells, columns, strict=True)
             ]
             body.append(element("tr", *cells, class_=kind))
     top = element("thead", element("tr", *heads))
     return element("div", element("table", top, element("tbody", *body)), class_="scroll")
+
+
+def _is_long(said: str) -> bool:
+    return len(said) > _LONG and not isinstance(said, Markup)
+
+
+def stacked(said: str) -> Markup:
+    """A number with its interval in brackets below it, so that columns stay narrow."""
+    value, _, interval = said.partition(" (")
+    small = element("small", f"({interval}") if interval else Markup("")
+    return Markup(f"{_escaped(value)} {small}".rstrip())
 
 
 def definitions(pairs: Sequence[tuple[str, str]]) -> Markup:

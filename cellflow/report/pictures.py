@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 INK = "#262626"
-SOFT = "#8a8a8a"
+SOFT = "#565656"
 FAINT = "#dcdcdc"
 #: Hidden cells.
 BLUE = "#0072b2"

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import unicodedata
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 
@@ -23,14 +24,19 @@ from cellflow.couplings import Exact
 from cellflow.errors import InputError, MissingKeyError, OutputError
 from cellflow.metrics import nearest_transitions, plan_transitions
 from cellflow.report import pictures as _pictures
+from cellflow.report.contents import read_contents
 from cellflow.report.held import Held
 from cellflow.report.judging import verdicts
 from cellflow.report.markup import definitions, document, element
 from cellflow.report.markup import figure as page_figure
 from cellflow.report.markup import table as page_table
+from cellflow.report.sections.comparison import comparison
+from cellflow.report.sections.fates import fates
+from cellflow.report.sections.growth import growth
 from conftest import make_cells, quick_recipe
 
 N, D = 40, 3
+OF_PAGE = {"basis": None, "cluster_key": None}
 NASTY = '<script>alert("x")</script> & co'
 
 
@@ -242,7 +248,7 @@ class Tags(HTMLParser):
 
 def cells_of(page, heading):
     """Rows of the first table after a heading, as lists of text."""
-    after = page[page.index(f">{heading}<") :]
+    after = page[page.rindex(f">{heading}<") :]
     body = after[: after.index("</table>")]
     return [
         [html.unescape(re.sub("<[^>]+>", "", c)) for c in re.findall(r"<t[dh].*?</t[dh]>", row)]
@@ -255,7 +261,8 @@ def test_one_file_that_needs_nothing_else(page):
     assert not re.search(r"https?://|//[a-z]+\.|@import|url\(", page)
     assert {tag for tag, _ in tags.found} & {"script", "link", "iframe", "object", "base"} == set()
     for tag, attributes in tags.found:
-        assert not {"href", "srcset", "action"} & set(attributes)
+        assert not {"srcset", "action"} & set(attributes)
+        assert attributes.get("href", "#").startswith("#")  # the contents, in the page itself
         if "src" in attributes:
             assert (tag, attributes["src"][:22]) == ("img", "data:image/png;base64,")
             assert attributes["alt"]
@@ -320,8 +327,58 @@ def test_whatever_users_wrote_is_text(page):
 
 def verdicts_of(page):
     """Class and text of every verdict."""
-    found = re.findall(r'<p class="verdict ?([^"]*)">(.*?)</p>', page)
-    return [(outcome, html.unescape(said)) for outcome, said in found]
+    found = re.findall(r'<(?:div|p) class="verdict ?([^"]*)">(.*?)</(?:div|p)>(?!<p>)', page)
+    return [
+        (outcome, " ".join(html.unescape(re.sub("</?[bp]>", " ", said)).split()))
+        for outcome, said in found
+    ]
+
+
+def test_the_contents_link_to_every_section(page):
+    titles = re.findall(r'<h2 id="([^"]+)">([^<]+)</h2>', page)
+    links = re.findall(r'<li><a href="#([^"]+)">([^<]+)</a></li>', page)
+    assert links == titles
+    assert len(dict(titles)) == len(titles) > 5
+
+
+def test_every_row_of_the_table_is_explained(page, adata):
+    explained = set(re.findall(r"<dt>([^<]+)</dt>", page))
+    named = set(adata.uns["cf_holdout"]["table"]["method"]) - {NASTY}
+    assert named <= explained
+
+
+def test_answers_of_the_fit_have_sections_where_they_are_stored(adata):
+    def said(section, **answers):
+        found = section(replace(read_contents(adata, "cf_holdout", "", **OF_PAGE), answers=answers))
+        return "".join(found)
+
+    assert said(fates) == said(growth) == said(comparison) == ""
+    of_fates = pd.DataFrame(
+        {"group": ["a", "a", "b", "b"], "fate": ["x", "<y>"] * 2, "n_cells": [3, 3, 4, 4]}
+    ).assign(probability=[0.25, 0.75, 1.0, 0.0], low=0.0, high=1.0)
+    page = said(fates, fates=of_fates)
+    assert cells_of(page, "What the cells become") == [
+        ["group", "cells", "x", "<y>"],
+        ["a", "3", "0.25 (0.00 to 1.00)", "0.75 (0.00 to 1.00)"],
+        ["b", "4", "1.00 (0.00 to 1.00)", "0.00 (0.00 to 1.00)"],
+    ]
+    of_growth = pd.DataFrame(
+        {"group": ["a"], "n_cells": [9], "growth": [0.5], "low": [0.25], "high": [0.75]}
+    ).assign(doubling_time=np.log(2) / 0.5)
+    of_growth.attrs["assumptions"] = "masses are known"
+    page = said(growth, growth=of_growth)
+    assert cells_of(page, "How fast the cells grow")[1] == [
+        *("a", "9", "0.500 (0.250 to 0.750)", "1.386"),
+    ]
+    assert "Assumed: masses are known" in page
+    effects = {"quantity": "fate", "group": "all", "fate": "x", "time": np.nan, "reference": "dmso"}
+    effects |= {"condition": "drug", "reference_value": 0.2, "condition_value": 0.5, "effect": 0.3}
+    effects |= {"low": 0.1, "high": 0.5, "p": 0.01, "q": 0.02, "unit": "sample"}
+    page = said(comparison, comparison=pd.DataFrame([effects]))
+    assert cells_of(page, "Whether conditions differ")[1] == [
+        *("fate", "all", "x", "all", "drug with dmso", "0.200", "0.500"),
+        *("0.300 (0.100 to 0.500)", "0.0100", "0.0200", "sample"),
+    ]
 
 
 def test_the_verdict_has_the_colour_of_what_it_says(page, adata):
@@ -329,7 +386,8 @@ def test_the_verdict_has_the_colour_of_what_it_says(page, adata):
     expected = verdicts(adata, Held.of(adata, "cf_holdout"), "kind")
     assert [outcome, nothing] == [found.outcome for found in expected] == ["undecided", "unjudged"]
     assert said.startswith(
-        "ot-cfm (two-sided) compared with OT interpolation without a model, over 2 held-out times:"
+        "ot-cfm is not better than interpolation without a model beyond what chance explains."
+        " ot-cfm (two-sided) compared with OT interpolation without a model, over 2 held-out times:"
         " W1 is 12.5 %"
     )
     assert reason == f"{NASTY} could not be judged: no fit gave a prediction (failed: {NASTY})."
@@ -423,7 +481,7 @@ def test_mass_between_types_is_shown_with_its_baseline(page, adata):
 
 def lineages_of(page):
     """Text of the section."""
-    after = page[page.index(">Cell types from snapshot to snapshot<") :]
+    after = page[page.rindex(">Cell types from snapshot to snapshot<") :]
     return html.unescape(re.sub("<[^>]+>", " ", after[: after.index("Is the prediction as wide")]))
 
 
@@ -489,7 +547,7 @@ def test_from_the_benchmark_to_the_page(tmp_path):
     )
     page = report(cells, tmp_path / "a.html", cluster_key="kind").read_text()
     assert page.count("<img") == 6
-    assert table.attrs["verdict"] in "".join(Tags(page).text)
+    assert table.attrs["verdict"] in verdicts_of(page)[0][1]
     shown = {(row[0], row[1]): row for row in cells_of(page, "The table")[2:]}
     assert len(shown) == len(table)
     for _, row in table.iterrows():

@@ -14,7 +14,7 @@ from cellflow.report import pictures
 from cellflow.report.clouds import Cloud
 from cellflow.report.contents import Contents
 from cellflow.report.held import Held
-from cellflow.report.markup import Markup, element, table
+from cellflow.report.markup import Markup, element, heading, table
 from cellflow.report.pictures import INK, ORANGE, SOFT, Letters
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def calibration(contents: Contents) -> Iterator[Markup]:
     panels = {title: coverage for title, coverage in found.items() if coverage is not None}
     if not panels:
         return
-    yield element("h2", "Is the prediction as wide as the cells are?")
+    yield heading("Is the prediction as wide as the cells are?")
     yield element(
         "p",
         "The central half of the predicted cells should span the central half of the hidden ones,"
@@ -103,7 +103,7 @@ def _drawn(panels: Mapping[str, _Coverage], caption: str) -> Markup:
     """Draw coverage over level; the diagonal is a calibrated prediction."""
     letters = Letters.of(*panels)
     width = pictures.WIDTH / max(len(panels), 3)
-    drawing = pictures.blank(width * len(panels), width + 0.35)
+    drawing = pictures.blank(width * len(panels), width + 0.6)
     axes = pictures.axes_in_a_row(drawing, len(panels), share_x=True, share_y=True)
     for k, (ax, (title, coverage)) in enumerate(zip(axes, panels.items(), strict=True)):
         _draw_panel(ax, coverage)
@@ -111,8 +111,14 @@ def _drawn(panels: Mapping[str, _Coverage], caption: str) -> Markup:
         pictures.framed(ax, "bottom", "left", ticks=2)
         if k == 0:
             ax.set_ylabel("hidden cells inside, %", fontsize=8.5, color=SOFT)
-            place = {"loc": "upper left", "borderaxespad": 0.2}
-            ax.legend(frameon=False, fontsize=7.5, labelcolor=INK, **place)
+    drawing.legend(
+        *axes[0].get_legend_handles_labels(),
+        loc="outside lower right",
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=INK,
+        ncols=2,
+    )
     drawing.supxlabel("central interval of the prediction, %", fontsize=8.5, color=SOFT)
     alt = "Coverage of central intervals over their level"
     return pictures.finished(drawing, letters, caption, alt=alt)

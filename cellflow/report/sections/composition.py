@@ -14,7 +14,7 @@ from cellflow.report import pictures
 from cellflow.report.celltypes import types_of_clouds
 from cellflow.report.clouds import NO_REFERENCE
 from cellflow.report.contents import Contents
-from cellflow.report.markup import Markup, element, table
+from cellflow.report.markup import Markup, element, heading, table
 from cellflow.report.pictures import BLUE, INK, ORANGE, SOFT, Letters
 
 __all__ = ["composition"]
@@ -44,7 +44,7 @@ def composition(contents: Contents) -> Iterator[Markup]:
     if cluster_key is None:
         return
     held = contents.held
-    yield element("h2", "Cell types")
+    yield heading("Cell types")
     names = held.drawn(1)
     if not names:
         yield element("p", "No method gave a prediction whose cell types are known.")

@@ -11,7 +11,7 @@ from cellflow.evaluation.names import FLOOR, STRAIGHT
 from cellflow.report import pictures
 from cellflow.report.contents import Contents
 from cellflow.report.held import Held
-from cellflow.report.markup import Markup, element
+from cellflow.report.markup import Markup, element, heading
 from cellflow.report.pictures import INK, ORANGE, SOFT, Letters
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ __all__ = ["distances"]
 
 _CAPTION = (
     "W1 at equal numbers of cells, mean over seeds. Bars: 95 % interval of the difference to OT"
-    " interpolation, over splits of the hidden cells. Orange: models. Black: no model."
+    " interpolation, over splits of the hidden cells. Orange: models. Black: no model. No"
+    " bar where OT interpolation is as near as the noise floor."
 )
 
 
@@ -47,7 +48,7 @@ class _Panel(NamedTuple):
 def distances(contents: Contents) -> Iterator[Markup]:
     """The picture of distances at equal numbers of cells."""
     held = contents.held
-    yield element("h2", "How far from the hidden cells")
+    yield heading("How far from the hidden cells")
     yield element(
         "p",
         "Left is better. Every row has the same number of cells. The dashed line is interpolation"

@@ -14,7 +14,7 @@ from cellflow.report import pictures
 from cellflow.report.contents import Contents
 from cellflow.report.format import number
 from cellflow.report.held import Held
-from cellflow.report.markup import Markup, element, table
+from cellflow.report.markup import Markup, element, heading, table
 from cellflow.report.moves import Moves, read_moves
 from cellflow.report.pictures import FAINT, INK, SOFT, Letters
 
@@ -36,7 +36,7 @@ def lineages(contents: Contents) -> Iterator[Markup]:
         return
     moves = read_moves(contents.adata, contents.held, contents.cluster_key, contents.fit_key)
     known = [found for found in moves.intervals if found is not None]
-    yield element("h2", "Cell types from snapshot to snapshot")
+    yield heading("Cell types from snapshot to snapshot")
     yield element(
         "p",
         "A transport plan says which early cells become which late ones. A plan that conserves"

@@ -17,7 +17,7 @@ from cellflow.report import pictures
 from cellflow.report.clouds import NO_REFERENCE
 from cellflow.report.contents import Contents
 from cellflow.report.held import Held
-from cellflow.report.markup import Markup, element
+from cellflow.report.markup import Markup, element, heading
 from cellflow.report.pictures import BLUE, FAINT, ORANGE, SOFT, Letters
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class _Panel(NamedTuple):
 def maps(contents: Contents) -> Iterator[Markup]:
     """Real against predicted cells, in the first two dimensions and on an embedding."""
     held = contents.held
-    yield element("h2", "Predicted and real cells")
+    yield heading("Predicted and real cells")
     if not held.drawn(_DRAWN):
         yield element("p", "No method gave a prediction that could be drawn.")
         return

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cellflow.evaluation.metric import METRICS
-from cellflow.evaluation.names import FLOOR, STRAIGHT
+from cellflow.evaluation.names import FLOOR, MEANING, NO_NETWORK
 from cellflow.evaluation.table import COMPOSITION
+from cellflow.model import recipes
 from cellflow.report.contents import Contents
 from cellflow.report.format import digits, number, with_interval
 from cellflow.report.held import Held
-from cellflow.report.markup import Markup, definitions, element, table
+from cellflow.report.markup import Markup, definitions, element, heading, stacked, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,11 +62,6 @@ _MORE = (
         FLOOR,
         "One half of the hidden cells against the other half: the least distance to be expected.",
     ),
-    (
-        STRAIGHT,
-        "Cells on straight lines along the exact optimal transport between the two neighbouring"
-        " snapshots, without any model; the reference of the verdict.",
-    ),
 )
 
 
@@ -83,20 +79,29 @@ def numbers(contents: Contents) -> Iterator[Markup]:
         n_half = int(summary["n_half"].max())
         rows.append(("group", [f"Hidden: {held.at(time)} ({n:,} cells; equal n: {n_half:,})"]))
         for _, row in summary.iterrows():
-            values = [with_interval(row, column, decimals[column]) for column, _, _ in shown]
+            values = [stacked(with_interval(row, c, decimals[c])) for c, _, _ in shown]
             rows.append((str(row["kind"]), [row["method"], row["protocol"], *values]))
-    yield element("h2", "The table")
+    yield heading("The table")
     n_seeds = held.table["seed"].nunique()
     if n_seeds > 1:
         yield element("p", f"Means over {n_seeds} seeds; the single rows stand below.")
     yield table(["method", "protocol", *(heading for _, heading, _ in shown)], rows, text=(0, 1))
     yield element("h3", "What the numbers mean")
-    yield definitions([*_MORE, *((heading, said) for _, heading, said in shown)])
+    yield definitions([*_rows(held), *_MORE, *((title, said) for _, title, said in shown)])
     notes = list(_notes(held))
     if notes:
         yield element("h3", "Notes")
         yield definitions(notes)
     yield _every_row(held.table)
+
+
+def _rows(held: Held) -> Iterator[tuple[str, str]]:
+    """What each method and each row without a model is."""
+    for name in dict.fromkeys(held.table["method"]):
+        row = NO_NETWORK if name.endswith(NO_NETWORK) else name
+        said = recipes.summary(name) or MEANING.get(row, "")
+        if said:
+            yield name, said
 
 
 def _notes(held: Held) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from importlib import metadata
 from cellflow.core._version import __version__
 from cellflow.report.contents import Contents
 from cellflow.report.format import plain
-from cellflow.report.markup import Markup, definitions, element
+from cellflow.report.markup import Markup, definitions, element, heading
 
 __all__ = ["reproduction"]
 
@@ -20,7 +20,7 @@ _PACKAGES = ("numpy", "scipy", "pandas", "anndata", "scanpy", "torch", "POT", "n
 def reproduction(contents: Contents) -> Iterator[Markup]:
     """Parameters of the benchmark, and versions."""
     params = contents.held.params
-    yield element("h2", "To do it again")
+    yield heading("To do it again")
     yield element("h3", f"Parameters of the benchmark (adata.uns[{contents.key!r}])")
     yield definitions([(name, plain(value)) for name, value in sorted(params.items())])
     versions = [

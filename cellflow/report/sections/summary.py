@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cellflow.adapter.representation import LEAKY, seen_by
 from cellflow.evaluation.names import FLOOR, STRAIGHT
-from cellflow.evaluation.words import sentence
+from cellflow.evaluation.words import headline, sentences
 from cellflow.report.contents import Contents
 from cellflow.report.held import Held
 from cellflow.report.judging import verdicts
@@ -46,7 +46,9 @@ def _verdict(contents: Contents) -> Iterator[Markup]:
         yield element("p", _BY_W1.format(version=held.version), class_="soft")
         return
     for verdict in verdicts(contents.adata, held, contents.cluster_key):
-        yield element("p", sentence(verdict), class_=f"verdict {verdict.outcome}")
+        said = [element("p", part) for part in sentences(verdict)]
+        head = element("b", headline(verdict))
+        yield element("div", head, *said, class_=f"verdict {verdict.outcome}")
     if LEAKY in set(held.table["representation"]):
         yield element("p", seen_by(str(held.params["use_rep"])), class_="verdict")
 

@@ -15,7 +15,7 @@ from cellflow.core._typing import FloatArray
 from cellflow.report import pictures
 from cellflow.report.contents import Contents
 from cellflow.report.format import plain
-from cellflow.report.markup import Markup, definitions, element, table
+from cellflow.report.markup import Markup, definitions, element, heading, table
 from cellflow.report.pictures import BLUE, INK, ORANGE, SOFT, Letters
 
 __all__ = ["training"]
@@ -36,7 +36,7 @@ def training(contents: Contents) -> Iterator[Markup]:
     if not isinstance(fit_key, str) or kind_of(contents.adata, fit_key) != "fit":
         return
     record = record_of(contents.adata, Keys(fit_key))
-    yield element("h2", "The fit to all snapshots")
+    yield heading("The fit to all snapshots")
     yield element(
         "p",
         f"In adata.uns[{fit_key!r}] there is a fit that has seen every snapshot, the hidden ones of"
