@@ -28,7 +28,8 @@ def digits(columns: Sequence[pd.Series]) -> int:
 def number(value: Any, decimals: int) -> str:
     """One number; a dash where there is none."""
     given = float(value)
-    return f"{given:,.{decimals}f}" if math.isfinite(given) else "–"
+    # Adding zero removes the sign of a rounded zero.
+    return f"{round(given, decimals) + 0.0:,.{decimals}f}" if math.isfinite(given) else "–"
 
 
 def with_interval(row: pd.Series, column: str, decimals: int) -> str:

@@ -113,11 +113,11 @@ def _drawn(panels: Mapping[str, _Coverage], caption: str) -> Markup:
             ax.set_ylabel("hidden cells inside, %", fontsize=8.5, color=SOFT)
     drawing.legend(
         *axes[0].get_legend_handles_labels(),
-        loc="outside lower right",
+        loc="outside upper left",
         frameon=False,
         fontsize=8.5,
         labelcolor=INK,
-        ncols=2,
+        ncols=min(2, len(panels)),
     )
     drawing.supxlabel("central interval of the prediction, %", fontsize=8.5, color=SOFT)
     alt = "Coverage of central intervals over their level"

@@ -11,8 +11,8 @@ from cellflow.core._text import drawable
 from cellflow.core._typing import FloatArray
 from cellflow.report import pictures
 from cellflow.report.contents import Contents
-from cellflow.report.format import plain, with_interval
-from cellflow.report.markup import Markup, element, heading, table
+from cellflow.report.format import with_interval
+from cellflow.report.markup import Markup, element, heading, stacked, table
 from cellflow.report.pictures import INK, SOFT, Letters
 
 if TYPE_CHECKING:
@@ -47,11 +47,13 @@ def fates(contents: Contents) -> Iterator[Markup]:
         columns={"low": "probability_low", "high": "probability_high"}
     ).groupby("group", sort=False):
         by_fate = part.set_index("fate")
-        said = [with_interval(by_fate.loc[name], "probability", 2) for name in names]
+        said = [stacked(with_interval(by_fate.loc[n], "probability", 2)) for n in names]
         rows.append(("", [str(group), f"{by_fate['n_cells'].iloc[0]:,}", *said]))
     yield table(["group", "cells", *names], rows)
-    asked = {name: found.attrs[name] for name in ("groupby", "at") if name in found.attrs}
-    yield element("p", f"Groups of the end: {plain(asked)}.", class_="soft")
+    if "groupby" in found.attrs:
+        at = contents.held.at(float(found.attrs["at"]))
+        words = f"The fates are the groups of {found.attrs['groupby']} at {at}."
+        yield element("p", words, class_="soft")
 
 
 def _drawn(found: pd.DataFrame) -> Markup:
