@@ -68,7 +68,8 @@ table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabu
   width: 100%; }
 th, td { padding: .32rem .55rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
-th { white-space: normal; overflow-wrap: anywhere; font-weight: 600; vertical-align: bottom; border-bottom: 1.5px solid var(--ink); }
+th { white-space: normal; overflow-wrap: anywhere; }
+th { font-weight: 600; vertical-align: bottom; border-bottom: 1.5px solid var(--ink); }
 th:first-child, td:first-child, .text { text-align: left; }
 td small { display: block; font-size: 1em; color: var(--soft); }
 td.long { white-space: normal; min-width: 12rem; text-align: left; }
@@ -83,7 +84,8 @@ details { margin: 1rem 0; } summary { cursor: pointer; font-weight: 600; font-si
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   color: var(--soft); font-size: .85rem; }
 @media (max-width: 40rem) {
-  main { padding: 1.5rem 1rem 3rem; } dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; }
+  main { padding: 1.5rem 1rem 3rem; }
+  dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; }
   th { overflow-wrap: normal; }
 }
 @media print {
