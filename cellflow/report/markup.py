@@ -68,7 +68,7 @@ table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabu
   width: 100%; }
 th, td { padding: .32rem .55rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
-th { white-space: normal; overflow-wrap: anywhere; }
+th { white-space: normal; }
 th { font-weight: 600; vertical-align: bottom; border-bottom: 1.5px solid var(--ink); }
 th:first-child, td:first-child, .text { text-align: left; }
 td small { display: block; font-size: 1em; color: var(--soft); }
@@ -86,7 +86,6 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
 @media (max-width: 40rem) {
   main { padding: 1.5rem 1rem 3rem; }
   dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; }
-  th { overflow-wrap: normal; }
 }
 @media print {
   @page { size: A4; margin: 16mm 14mm; }

@@ -358,9 +358,12 @@ def test_answers_of_the_fit_have_sections_where_they_are_stored(adata):
     ).assign(probability=[0.25, 0.75, 1.0, 0.0], low=0.0, high=1.0)
     page = said(fates, fates=of_fates)
     assert cells_of(page, "What the cells become") == [
-        ["group", "cells", "x", "<y>"],
-        ["a", "3", "0.25 (0.00 to 1.00)", "0.75 (0.00 to 1.00)"],
-        ["b", "4", "1.00 (0.00 to 1.00)", "0.00 (0.00 to 1.00)"],
+        ["fate", "probability"],
+        ["a (3 cells)"],
+        ["<y>", "0.75 (0.00 to 1.00)"],
+        ["x", "0.25 (0.00 to 1.00)"],
+        ["b (4 cells)"],
+        ["x", "1.00 (0.00 to 1.00)"],
     ]
     of_growth = pd.DataFrame(
         {"group": ["a"], "n_cells": [9], "growth": [0.5], "low": [0.25], "high": [0.75]}

@@ -12,7 +12,7 @@ from cellflow.core._typing import FloatArray
 from cellflow.report import pictures
 from cellflow.report.contents import Contents
 from cellflow.report.format import with_interval
-from cellflow.report.markup import Markup, element, heading, stacked, table
+from cellflow.report.markup import Markup, element, heading, table
 from cellflow.report.pictures import INK, SOFT, Letters
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["fates"]
 
 #: Squares of the picture along one side; the table has all of them.
 _MOST = 24
-#: A smaller probability is not written into its square.
+#: A smaller probability is not written, neither into its square nor into the table.
 _WRITTEN = 0.05
 _ABOUT = (
     "The probability that the descendants of a cell end in each group of the last snapshot, by the"
@@ -41,19 +41,21 @@ def fates(contents: Contents) -> Iterator[Markup]:
     yield heading("What the cells become")
     yield element("p", _ABOUT + (_INTERVAL if "low" in found else ""))
     yield _drawn(found)
-    names = list(dict.fromkeys(found["fate"]))
-    rows = []
-    for group, part in found.rename(
-        columns={"low": "probability_low", "high": "probability_high"}
-    ).groupby("group", sort=False):
-        by_fate = part.set_index("fate")
-        said = [stacked(with_interval(by_fate.loc[n], "probability", 2)) for n in names]
-        rows.append(("", [str(group), f"{by_fate['n_cells'].iloc[0]:,}", *said]))
-    yield table(["group", "cells", *names], rows)
+    yield table(("fate", "probability"), list(_rows(found)))
     if "groupby" in found.attrs:
         at = contents.held.at(float(found.attrs["at"]))
         words = f"The fates are the groups of {found.attrs['groupby']} at {at}."
         yield element("p", words, class_="soft")
+
+
+def _rows(found: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
+    """The fates of each group, the most likely first, without those that are hardly likely."""
+    shown = found.rename(columns={"low": "probability_low", "high": "probability_high"})
+    for group, part in shown.groupby("group", sort=False):
+        kept = part[part["probability"] >= _WRITTEN].sort_values("probability", ascending=False)
+        yield "group", [f"{group} ({part['n_cells'].iloc[0]:,} cells)"]
+        for _, row in kept.iterrows():
+            yield "", [str(row["fate"]), with_interval(row, "probability", 2)]
 
 
 def _drawn(found: pd.DataFrame) -> Markup:
