@@ -12,7 +12,9 @@ from cellflow.adapter.components import Plane
 from cellflow.core._text import drawable, font_families
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, InputTypeError
-from cellflow.pl._colours import Groups, Values
+from cellflow.pl._colours import MAP, Groups, Values
+from cellflow.pl._layout import bar_beside, is_fixed
+from cellflow.pl._points import FAINT
 from cellflow.pl._read import PlottedFit
 
 if TYPE_CHECKING:
@@ -28,20 +30,18 @@ __all__ = [
     "canvas",
     "colour_bar",
     "embedding_axes",
+    "largest",
     "legend",
     "legend_width",
     "map_size",
-    "paint",
+    "rows_of",
     "scatter",
     "time_bar",
 ]
 
 INK = "#262626"
-FAINT = "#dcdcdc"
 OBSERVED = "#0072b2"
 PREDICTED = "#d55e00"
-#: Perceptually uniform, and readable without colour vision (of matplotlib).
-MAP = "viridis"
 #: Names in one column of a legend.
 _ROWS = 18
 #: Longest name, in characters, that leaves space for a second column.
@@ -53,7 +53,7 @@ _ROW = 0.19
 #: Width of a colour bar with its numbers, in inches.
 _BAR = 1.2
 #: Most ticks of a colour bar; more would overlap.
-_MAX_TICKS = 12
+_MAX_TICKS = 10
 
 
 @contextmanager
@@ -163,46 +163,22 @@ def scatter(
     )
 
 
-def paint(
-    ax: Axes, xy: FloatArray, colours: Values | Groups, *, fitted: PlottedFit, alpha: float
-) -> None:
-    """Draw cells at `xy` `(n, 2)` in their colours, with a colour bar or a legend beside them."""
-    if isinstance(colours, Groups):
-        hidden = _paint_groups(ax, xy, colours, alpha)
-        legend(ax, title=colours.name, more=hidden)
-        return
-    known = np.isfinite(colours.values)
-    scatter(ax, xy[~known], color=FAINT, alpha=alpha, zorder=0)
-    drawn = scatter(ax, xy[known], values=colours.values[known], alpha=alpha)
-    if colours.is_time:
-        time_bar(ax, drawn, fitted)
-    else:
-        colour_bar(ax, drawn, colours.name)
+def rows_of(ax: Axes) -> int:
+    """Names in one column of a legend beside an Axes."""
+    return max(_ROWS, int(ax.get_window_extent().height / ax.figure.dpi / _ROW) - 1)
 
 
-def _paint_groups(ax: Axes, xy: FloatArray, colours: Groups, alpha: float) -> int:
-    """Draw groups; the legend names the largest. Return the number of the others."""
-    codes = colours.codes
-    sizes = colours.sizes
-    named = _named(colours)
-    for code in named[sizes[named] > 0]:
-        shade = colours.shades[code]
-        name = drawable(colours.names[code])
-        scatter(ax, xy[codes == code], color=shade, alpha=alpha, label=name)
-    others = (codes >= 0) & ~np.isin(codes, named)
-    if others.any():
-        scatter(ax, xy[others], color=np.asarray(colours.shades)[codes[others]], alpha=alpha)
-    if (codes < 0).any():
-        scatter(ax, xy[codes < 0], color=FAINT, alpha=alpha, label="not given", zorder=0)
-    return int((sizes > 0).sum() - (sizes[named] > 0).sum())
+def largest(ax: Axes, colours: Groups) -> IntArray:
+    """Groups that the legend names: the largest, in three columns where names are short."""
+    return _named(colours, rows_of(ax))
 
 
-def _named(colours: Groups) -> IntArray:
-    """Groups that the legend names: the largest, in two columns where names are short."""
-    largest = np.argsort(-colours.sizes, kind="stable")
-    short = all(len(colours.names[code]) <= _SHORT for code in largest[: 2 * _ROWS])
+def _named(colours: Groups, rows: int = _ROWS) -> IntArray:
+    by_size = np.argsort(-colours.sizes, kind="stable")
+    short = all(len(colours.names[code]) <= _SHORT for code in by_size[: 3 * rows])
+    most = (3 if short else 2) * rows
     # One row is for the number of the others.
-    return np.sort(largest[: (2 if short else 1) * _ROWS - 1])
+    return np.sort(by_size if len(by_size) <= most else by_size[: most - 1])
 
 
 def legend_width(names: Sequence[str]) -> float:
@@ -223,15 +199,12 @@ def colour_bar(ax: Axes, drawn: Any, label: str, ticks: Sequence[float] = ()) ->
     """Draw a narrow colour bar beside the data."""
     from matplotlib.cm import ScalarMappable
 
+    place: dict[str, Any] = {"ax": ax, "shrink": 0.5, "aspect": 20, "pad": 0.02}
+    place |= {"anchor": (0.0, 0.95)}
+    if is_fixed(ax):
+        place = {"cax": bar_beside(ax)}
     # The bar is opaque, although the cells are transparent.
-    bar = ax.figure.colorbar(
-        ScalarMappable(drawn.norm, drawn.cmap),
-        ax=ax,
-        shrink=0.5,
-        aspect=20,
-        pad=0.02,
-        anchor=(0.0, 0.95),
-    )
+    bar = ax.figure.colorbar(ScalarMappable(drawn.norm, drawn.cmap), **place)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2, labelsize=8)
     bar.set_label(drawable(label), fontsize=9, fontfamily=font_families([label])[0])
@@ -241,9 +214,19 @@ def colour_bar(ax: Axes, drawn: Any, label: str, ticks: Sequence[float] = ()) ->
 
 def time_bar(ax: Axes, drawn: Any, fitted: PlottedFit) -> None:
     """Draw a colour bar of time beside the data, with ticks at the times of the snapshots."""
-    ticks = fitted.snapshots.tolist()
+    times = fitted.snapshots.tolist()
     label = f"{fitted.time_key} ({fitted.unit})" if fitted.unit else fitted.time_key
-    colour_bar(ax, drawn, label, ticks if len(ticks) <= _MAX_TICKS else ())
+    colour_bar(ax, drawn, label, _apart(times))
+
+
+def _apart(times: Sequence[float]) -> list[float]:
+    """Times without those whose numbers would overlap on a colour bar; the last one is kept."""
+    least = (times[-1] - times[0]) / _MAX_TICKS
+    kept = [times[-1]]
+    for time in reversed(times[:-1]):
+        if kept[-1] - time >= least and (time == times[0] or time - times[0] >= least):
+            kept.append(time)
+    return kept[::-1]
 
 
 def legend(ax: Axes, *, title: str | None = None, x: float = 1.02, more: int = 0) -> None:
@@ -267,7 +250,7 @@ def legend(ax: Axes, *, title: str | None = None, x: float = 1.02, more: int = 0
         title=None if title is None else drawable(title),
         title_fontproperties={"size": 9, "family": families},
         alignment="left",
-        ncols=1 + (len(labels) - 1) // _ROWS,
+        ncols=1 + (len(labels) - 1) // rows_of(ax),
     )
     for handle in box.legend_handles:
         if handle is not None and hasattr(handle, "set_sizes"):

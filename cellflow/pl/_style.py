@@ -1,0 +1,132 @@
+"""How maps look, as one value: colours of each panel, size of dots, titles, place of the legend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from cellflow.core._numbers import as_number
+from cellflow.errors import InputError, InputTypeError
+from cellflow.pl._colours import Groups, Values, read_colours
+from cellflow.pl._palettes import Palette
+from cellflow.pl._read import PlottedFit
+
+__all__ = ["LegendLoc", "Style", "read_style", "style_of"]
+
+#: Where the names of the groups are written.
+LegendLoc: TypeAlias = Literal["right margin", "on data", "none"]
+_LEGENDS = ("right margin", "on data", "none")
+
+#: Area of all dots together, in square points, as in scanpy.
+_AREA = 120_000.0
+#: Smallest and largest area of a dot that is chosen for the user, in square points.
+_SMALLEST = 0.2
+_LARGEST = 45.0
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """How a map looks.
+
+    Parameters
+    ----------
+    colours
+        Of each panel.
+    titles
+        Of each panel; empty for none.
+    size
+        Area of a dot in square points, the same in every panel.
+    legend_loc
+        Place of the names of groups; `"none"` leaves out colour bars too.
+    several
+        Whether a list was asked for, so that a list of Axes is returned.
+    """
+
+    colours: tuple[Values | Groups, ...]
+    titles: tuple[str, ...]
+    size: float
+    legend_loc: LegendLoc
+    several: bool
+
+
+def read_style(
+    fitted: PlottedFit,
+    *,
+    color: str | Sequence[str] | None,
+    palette: Palette = None,
+    size: float | None = None,
+    title: str | Sequence[str] | None = None,
+    legend_loc: LegendLoc = "right margin",
+) -> Style:
+    """Read and check the arguments of a map that is coloured by columns or genes.
+
+    Raises
+    ------
+    MissingKeyError
+        There is no such column or gene.
+    InputError
+        No colour at all, another place of the legend, a size that is not positive, titles of
+        another number than colours; see `read_colours`.
+    """
+    several = not (color is None or isinstance(color, str))
+    names = list(color) if several and color is not None else [color]
+    if not names:
+        msg = "color=[] names no panel; expected a column of adata.obs or a gene, or several."
+        raise InputError(msg)
+    colours = [read_colours(fitted.adata, name, fitted, palette) for name in names]
+    return style_of(
+        fitted, colours, size=size, title=title, legend_loc=legend_loc, several=several
+    )
+
+
+def style_of(
+    fitted: PlottedFit,
+    colours: Sequence[Values | Groups],
+    *,
+    size: float | None = None,
+    title: str | Sequence[str] | None = None,
+    legend_loc: LegendLoc = "right margin",
+    several: bool = False,
+) -> Style:
+    """Check the arguments of a map whose colours are known; see `read_style`."""
+    if legend_loc not in _LEGENDS:
+        msg = f"legend_loc={legend_loc!r}; expected one of {list(_LEGENDS)}."
+        raise InputError(msg)
+    n = max(fitted.adata.n_obs, 1)
+    chosen = float(np.clip(_AREA / n, _SMALLEST, _LARGEST))
+    area = chosen if size is None else as_number("size", size, above=0.0)
+    titles = _titles(title, colours, legend_loc, several=several)
+    return Style(tuple(colours), titles, area, legend_loc, several)
+
+
+def _titles(
+    title: str | Sequence[str] | None,
+    colours: Sequence[Values | Groups],
+    legend_loc: LegendLoc,
+    *,
+    several: bool,
+) -> tuple[str, ...]:
+    """Titles of the panels; by default the names of the colours that nothing else names."""
+    if title is None:
+        named = {"right margin": False, "on data": True, "none": True}[legend_loc]
+        return tuple(
+            colour.name if several or (named and _is_unnamed(colour, legend_loc)) else ""
+            for colour in colours
+        )
+    if isinstance(title, str) and len(colours) == 1:
+        return (title,)
+    if isinstance(title, str) or not all(isinstance(text, str) for text in title):
+        msg = f"title={title!r}; expected a list of {len(colours)} texts, one for each panel."
+        raise InputTypeError(msg)
+    if len(title) != len(colours):
+        msg = f"title= has {len(title)} texts for {len(colours)} panels; expected one for each."
+        raise InputError(msg)
+    return tuple(title)
+
+
+def _is_unnamed(colour: Values | Groups, legend_loc: LegendLoc) -> bool:
+    """Whether no legend and no colour bar says what the colours are."""
+    return legend_loc == "none" or isinstance(colour, Groups)
