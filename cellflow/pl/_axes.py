@@ -175,6 +175,7 @@ def largest(ax: Axes, colours: Groups) -> IntArray:
 
 def _named(colours: Groups, rows: int = _ROWS) -> IntArray:
     by_size = np.argsort(-colours.sizes, kind="stable")
+    by_size = by_size[colours.sizes[by_size] > 0]
     short = all(len(colours.names[code]) <= _SHORT for code in by_size[: 3 * rows])
     most = (3 if short else 2) * rows
     # One row is for the number of the others.

@@ -9,9 +9,11 @@ import numpy as np
 
 from cellflow.adapter.components import Components
 from cellflow.core._typing import FloatArray
-from cellflow.errors import InputError
-from cellflow.pl._axes import MAP, canvas, colour_bar, embedding_axes, map_size, scatter
+from cellflow.pl._colours import MAP, Values
+from cellflow.pl._maps import draw_maps
+from cellflow.pl._palettes import Palette, colormap_of
 from cellflow.pl._read import PlottedFit
+from cellflow.pl._style import LegendLoc, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,21 +29,19 @@ def fates_map(
     basis: str,
     components: Components,
     backward: bool,
+    palette: Palette = None,
+    size: float | None = None,
+    title: str | Sequence[str] | None = None,
+    legend_loc: LegendLoc = "right margin",
     ax: Axes | None,
 ) -> Axes | list[Axes]:
     """Draw the probability of each fate in `names`, `(n, n_names)`, from 0 to 1."""
-    if ax is not None and len(names) > 1:
-        msg = f"ax= is one Axes for {len(names)} fates. Expected one fate= with it, or no ax=."
-        raise InputError(msg)
     _, positions, plane = fitted.coordinates(basis, components)
-    xy = plane.of(positions)
     what = "origin" if backward else "fate"
-    made = []
-    for name, values in zip(names, np.asarray(probability).T, strict=True):
-        with canvas(ax, **map_size(xy)) as drawn_on:
-            drawn = scatter(drawn_on, xy, values=values, cmap=MAP)
-            drawn.set_clim(0.0, 1.0)
-            colour_bar(drawn_on, drawn, f"probability of the {what} {name}")
-            embedding_axes(drawn_on, plane)
-        made.append(drawn_on)
-    return made[0] if len(made) == 1 else made
+    cmap = colormap_of(palette, MAP)
+    colours = [
+        Values(f"probability of the {what} {name}", values, cmap=cmap, limits=(0.0, 1.0))
+        for name, values in zip(names, np.asarray(probability, dtype=np.float64).T, strict=True)
+    ]
+    style = style_of(fitted, colours, size=size, title=title, legend_loc=legend_loc)
+    return draw_maps(fitted, plane.of(positions), plane, style, ax=ax)

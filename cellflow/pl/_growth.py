@@ -10,8 +10,11 @@ from cellflow.adapter.components import Components
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
 from cellflow.errors import InputError, MissingKeyError
-from cellflow.pl._axes import FAINT, canvas, colour_bar, embedding_axes, map_size, scatter
+from cellflow.pl._colours import Values
+from cellflow.pl._maps import draw_maps
+from cellflow.pl._palettes import Palette, colormap_of
 from cellflow.pl._read import PlottedFit
+from cellflow.pl._style import LegendLoc, style_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -32,9 +35,13 @@ def growth(
     basis: str = "umap",
     components: Components = None,
     show: Literal["rate", "low", "high"] = "rate",
+    palette: Palette = None,
+    size: float | None = None,
+    title: str | None = None,
+    legend_loc: LegendLoc = "right margin",
     key: str = "cellflow",
     ax: Axes | None = None,
-) -> Axes:
+) -> Axes | list[Axes]:
     """Draw the growth rate of each cell on an embedding, in diverging colours around zero.
 
     Parameters
@@ -48,7 +55,9 @@ def growth(
     show
         The rate of the fit, or the smallest or largest under the assumptions that were tried. The
         colours of all three have the same scale, so that figures can be compared.
-    key, ax
+    palette
+        A diverging colormap of matplotlib.
+    size, title, legend_loc, key, ax
         See `cf.pl.stream`.
 
     Returns
@@ -88,20 +97,15 @@ def growth(
         raise MissingKeyError(msg)
     rates = {what: adata.obs[name].to_numpy(dtype=np.float64) for what, name in names.items()}
     values = rates[show]
-    known = np.isfinite(values)
-    if not known.any():
+    if not np.isfinite(values).any():
         msg = f"adata.obs[{names[show]!r}] holds no finite rate; expected those of cf.tl.growth."
         raise InputError(msg)
     every = np.abs(np.concatenate(list(rates.values())))
     end = float(np.percentile(every[np.isfinite(every)], _END)) or 1.0
     _, positions, plane = fitted.coordinates(basis, components)
-    xy = plane.of(positions)
     what = {"rate": "growth rate", "low": "smallest growth rate", "high": "largest growth rate"}
     per = f" per {fitted.unit.removesuffix('s')}" if fitted.unit else " per unit of time"
-    with canvas(ax, **map_size(xy)) as ax:
-        scatter(ax, xy[~known], color=FAINT, zorder=0)
-        drawn = scatter(ax, xy[known], values=values[known], cmap=_MAP)
-        drawn.set_clim(-end, end)
-        colour_bar(ax, drawn, what[show] + per)
-        embedding_axes(ax, plane)
-    return ax
+    cmap = colormap_of(palette, _MAP)
+    colours = [Values(what[show] + per, values, cmap=cmap, limits=(-end, end))]
+    style = style_of(fitted, colours, size=size, title=title, legend_loc=legend_loc)
+    return draw_maps(fitted, plane.of(positions), plane, style, ax=ax)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,16 +88,16 @@ def draw_image(
         Red, green and blue of each cell, shape `(n, 3)`, or with `norm` and `cmap` a number,
         shape `(n, 1)`.
     """
-    width, height = ax.get_window_extent().size * (_PIXELS / ax.figure.dpi)
+    extent = ax.get_window_extent()
     across, up = box[1] - box[0]
-    scale = min(width / across, height / up)
+    scale = min(extent.width / across, extent.height / up) * _PIXELS / ax.figure.dpi
     shape = (max(int(np.ceil(up * scale)), 1), max(int(np.ceil(across * scale)), 1))
     mean = binned(xy, values, box, shape)
     empty = np.isnan(mean[..., 0])
     if norm is None:
         shown = np.concatenate([mean, np.full((*shape, 1), alpha)], axis=-1)
         shown[empty] = 0.0
-        more = {}
+        more: dict[str, Any] = {}
     else:
         shown = np.ma.masked_array(mean[..., 0], empty)
         more = {"norm": norm, "cmap": cmap, "alpha": alpha}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -90,12 +90,14 @@ def _free(
     while not chosen.any():  # the area is full: below it
         tried = tried - [0.0, inside[1, 1] - inside[0, 1]]
         chosen = _are_free(tried, taken, apart)
-    return tried[np.argmax(chosen)]
+    place: FloatArray = tried[np.argmax(chosen)]
+    return place
 
 
 def _are_free(tried: FloatArray, taken: FloatArray, apart: FloatArray) -> np.ndarray:
     distance = np.abs(tried[:, None] - taken[None])
-    return (distance >= apart[None] - 1e-9).any(axis=2).all(axis=1)
+    apart_in_one = np.any(distance >= apart[None] - 1e-9, axis=2)
+    return np.asarray(np.all(apart_in_one, axis=1))
 
 
 def write_labels(ax: Axes, anchors: FloatArray, names: Sequence[str], sizes: IntArray) -> None:
@@ -111,14 +113,14 @@ def write_labels(ax: Axes, anchors: FloatArray, names: Sequence[str], sizes: Int
     if not len(shown):
         return
     font = _LARGE if len(shown) <= _FEW else _SMALL
-    words = [drawable(names[k]) for k in shown]
+    words = [drawable(names[k]) for k in shown.tolist()]
     outline = [withStroke(linewidth=2.5, foreground="white")]
     texts = [
         ax.text(
-            *anchors[k],
+            anchors[k, 0],
+            anchors[k, 1],
             word,
             fontsize=font,
-            fontweight="medium",
             fontfamily=font_families([word])[0],
             ha="center",
             va="center",
@@ -139,7 +141,7 @@ def _place(ax: Axes, texts: Sequence[Text], anchors: FloatArray) -> None:
     pixels = ax.transData.transform(anchors)
     centres = separated(pixels, boxes, area)
     places = ax.transData.inverted().transform(centres)
-    line = {"color": "#262626", "lw": 0.6, "zorder": 5, "solid_capstyle": "round"}
+    line: dict[str, Any] = {"color": "#262626", "lw": 0.6, "zorder": 5, "solid_capstyle": "round"}
     moved = np.linalg.norm(centres - pixels, axis=1)
     for k, text in enumerate(texts):
         text.set_position(places[k])

@@ -25,9 +25,7 @@ _BAR_WIDTH = 0.12
 _BAR_HEIGHT = 2.2
 
 
-def new_maps(
-    n: int, columns: int, width: float, height: float, *, figure: Figure
-) -> list[Axes]:
+def new_maps(n: int, columns: int, width: float, height: float, *, figure: Figure) -> list[Axes]:
     """Add `n` Axes to a figure, each `width` times `height` inches, `columns` in a row."""
     rows = -(-n // columns)
     figure.set_size_inches(width * columns, height * rows)
@@ -45,10 +43,12 @@ def is_fixed(ax: Axes) -> bool:
 
 def bar_beside(ax: Axes) -> Axes:
     """Axes for a colour bar beside a map of a fixed size."""
-    width, height = ax.get_window_extent().size / ax.figure.dpi
+    extent = ax.get_window_extent()
+    width = extent.width / ax.figure.dpi
+    height = extent.height / ax.figure.dpi
     tall = min(0.5, _BAR_HEIGHT / height)
     place = (1.0 + _BAR_GAP / width, 0.97 - tall, _BAR_WIDTH / width, tall)
-    made: Any = ax.inset_axes(place)
+    made: Axes = ax.inset_axes(place)
     return made
 
 
@@ -91,4 +91,4 @@ def _around(ax: Axes) -> FloatArray:
     place = ax.get_position(original=True).transformed(figure.transSubfigure)
     assert drawn is not None
     over = (place.x0 - drawn.x0, place.y0 - drawn.y0, drawn.x1 - place.x1, drawn.y1 - place.y1)
-    return np.array(over) / figure.dpi
+    return np.array([inches / figure.dpi for inches in over])

@@ -63,7 +63,7 @@ def draw_maps(
 
     Returns
     -------
-    The Axes, or a list of them where the style was asked for with a list.
+    The Axes, or a list of them for several panels.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def draw_maps(
         if style.legend_loc == "on data":
             _label(axes, cells, style.colours)
     remember_colours(fitted.adata, style.colours)
-    return axes if style.several else axes[0]
+    return axes if len(axes) > 1 else axes[0]
 
 
 @contextmanager
@@ -136,8 +136,7 @@ def paint(
         named = largest(ax, colours)
         draw_groups(ax, cells, colours, named)
         if legend_loc == "right margin":
-            sizes = colours.sizes
-            hidden = int((sizes > 0).sum() - (sizes[named] > 0).sum())
+            hidden = int((colours.sizes > 0).sum()) - len(named)
             legend(ax, title=colours.name, more=hidden)
         return
     drawn = draw_values(ax, cells, colours)

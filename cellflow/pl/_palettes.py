@@ -83,7 +83,7 @@ def hexes(shades: Shades) -> list[str]:
     """Colours as scanpy stores them."""
     from matplotlib.colors import to_hex
 
-    return [to_hex(shade, keep_alpha=shade[3] < 1.0) for shade in shades]
+    return [to_hex(tuple(shade), keep_alpha=shade[3] < 1.0) for shade in shades]  # type: ignore[arg-type]
 
 
 def _default(n: int) -> Shades:

@@ -89,8 +89,8 @@ def draw_values(ax: Axes, cells: Cells, colours: Values) -> ScalarMappable:
     shown = values[known]
     norm = Normalize(*(colours.limits or (shown.min(), shown.max())))
     if cells.as_image:
-        look = {"alpha": cells.alpha, "zorder": 1, "norm": norm, "cmap": colours.cmap}
-        return draw_image(ax, cells.xy[known], shown[:, None], cells.box, **look)
+        look: dict[str, Any] = {"alpha": cells.alpha, "norm": norm, "cmap": colours.cmap}
+        return draw_image(ax, cells.xy[known], shown[:, None], cells.box, zorder=1, **look)
     return _dots(ax, cells, known, zorder=1, c=shown, norm=norm, cmap=colours.cmap)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +11,12 @@ from cellflow.adapter.components import Components
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_number
 from cellflow.core._settings import guarded
-from cellflow.core._typing import FloatArray
-from cellflow.errors import InputError, MissingKeyError, closest
-from cellflow.pl._axes import INK, beside, canvas, embedding_axes, map_size, paint
-from cellflow.pl._colours import read_colours
+from cellflow.pl._arrows import Arrows, read_arrows
+from cellflow.pl._axes import INK
+from cellflow.pl._maps import draw_maps
+from cellflow.pl._palettes import Palette
 from cellflow.pl._read import PlottedFit
+from cellflow.pl._style import LegendLoc, read_style
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -32,12 +34,16 @@ def stream(
     *,
     basis: str = "umap",
     components: Components = None,
-    color: str | None = None,
+    color: str | Sequence[str] | None = None,
+    palette: Palette = None,
+    size: float | None = None,
+    title: str | Sequence[str] | None = None,
+    legend_loc: LegendLoc = "right margin",
     density: float = 1.2,
     smoothing: float = 1.0,
     key: str = "cellflow",
     ax: Axes | None = None,
-) -> Axes:
+) -> Axes | list[Axes]:
     """Draw the velocities as streamlines over the cells.
 
     Streamlines are drawn where there are cells, thicker where cells move faster. They show the
@@ -56,9 +62,24 @@ def stream(
         first two by default. Component 1 of a diffusion map is column 1 of `obsm["X_diffmap"]`:
         column 0 is its stationary state.
     color
-        A column of `obs` or a gene; the time of the snapshots by default. Categories take the
-        colours in `uns["{color}_colors"]`, a list in their order or a dictionary. The legend names
-        the 35 largest, or 17 where names are long.
+        A column of `obs` or a gene, or several, each with a panel; the time of the snapshots by
+        default. Cells without a value are drawn in grey, below the others. Which cell covers which
+        depends on their names, not on their order.
+    palette
+        Colours of categories: a colormap of matplotlib, `"okabe_ito"` (eight colours for all
+        readers), a list in the order of the categories, or a dictionary. By default those in
+        `uns["{color}_colors"]`, else scanpy's default palettes of 20, 28 or 102 colours; these, and
+        those of `palette`, are written to `uns["{color}_colors"]`, unless `adata` is a view. For
+        numbers, a colormap.
+    size
+        Area of a dot in square points; by default 120,000 divided by the number of cells, as in
+        scanpy, between 0.2 and 30. From 200,000 cells on the cells are an image, each pixel with
+        the mean colour of its cells.
+    title
+        Of the panel, or a list with one text for each.
+    legend_loc
+        `"right margin"`, `"on data"` (names of categories at the medians of their cells), or
+        `"none"`. A legend in the margin names the largest categories, at least 36.
     density
         Closeness of streamlines.
     smoothing
@@ -66,18 +87,23 @@ def stream(
     key
         `key_added` of the fit.
     ax
-        Axes to draw on; those of a new figure by default.
+        Axes to draw on, for one panel. By default those of a new figure, which is as large as the
+        legends need; the map keeps its size.
 
     Returns
     -------
-    The Axes.
+    The Axes, or a list of them for several panels.
 
     Raises
     ------
     InputError
         No fit, no embedding, no velocities or other ones than for this embedding, no such
-        components, column or gene, colours that are none, or a number that is not positive. No
-        figure is made then.
+        components, column or gene, colours that are none, a number that is not positive, or `ax`
+        for several panels. No figure is made then.
+
+    See Also
+    --------
+    cellflow.pl.grid, cellflow.pl.quiver, cellflow.tl.velocity
 
     References
     ----------
@@ -90,75 +116,37 @@ def stream(
     >>> cf.pl.stream(adata, basis="umap", color="hours")  # doctest: +SKIP
     """
     check_arguments(stream, locals())
-    from cellflow.analysis.embedding import on_grid
-
     fitted = PlottedFit(adata, key)
     density = as_number("density", density, above=0.0, most=_DENSEST)
     smoothing = as_number("smoothing", smoothing, above=0.0)
-    if basis is None:
-        msg = "basis=None; expected the name of an embedding, such as 'umap'."
-        raise InputError(msg)
-    basis, positions, plane = fitted.coordinates(basis, components)
-    arrows = plane.of(_arrows(fitted, basis, positions))
-    xy = plane.of(positions)
-    colours = read_colours(adata, color, fitted)
+    arrows = read_arrows(fitted, basis, components)
+    style = read_style(
+        fitted, color=color, palette=palette, size=size, title=title, legend_loc=legend_loc
+    )
 
-    with canvas(ax, **map_size(xy, **beside(colours))) as ax:
-        paint(ax, xy, colours, fitted=fitted, alpha=0.55)
-        gx, gy, field = on_grid(xy, arrows, smoothing=smoothing)
-        speed = np.linalg.norm(field, axis=2)
-        fast = np.nanpercentile(speed, 95) if np.isfinite(speed).any() else 0.0
-        if fast > 0:
-            ax.streamplot(
-                gx,
-                gy,
-                np.ma.masked_invalid(field[..., 0]),
-                np.ma.masked_invalid(field[..., 1]),
-                density=density,
-                color=INK,
-                linewidth=0.4 + 1.0 * np.nan_to_num(np.minimum(speed / fast, 1.0)),
-                arrowsize=0.9,
-                arrowstyle="-|>",
-                minlength=0.08,
-                zorder=3,
-            )
-        embedding_axes(ax, plane)
-    return ax
+    def over(ax: Axes, _: int) -> None:
+        _streamlines(ax, arrows, density, smoothing)
+
+    return draw_maps(fitted, arrows.xy, arrows.plane, style, ax=ax, alpha=0.6, over=over)
 
 
-def _arrows(fitted: PlottedFit, basis: str, positions: FloatArray) -> FloatArray:
-    """Velocities of the cells in the columns that they have positions in, `(n, d)`."""
-    key = fitted.keys.velocity(basis)
-    compute = fitted.velocity_call(basis)
-    if key not in fitted.adata.obsm:
-        known = list(map(str, fitted.adata.obsm))
-        hint = closest(key, known)
-        msg = f"No {key!r} in adata.obsm; found {known}{hint}. Compute it: {compute}."
-        raise MissingKeyError(msg)
-    found = fitted.adata.obsm[key]
-    where = f"adata.obsm[{key!r}]"
-    width = positions.shape[1]
-    shape = tuple(getattr(found, "shape", ()))
-    if len(shape) != 2 or shape[1] < width:
-        msg = (
-            f"{where} has shape {shape}; expected {positions.shape}, an arrow for each cell."
-            f" Compute it again: {compute}."
+def _streamlines(ax: Axes, arrows: Arrows, density: float, smoothing: float) -> None:
+    from cellflow.analysis.embedding import on_grid
+
+    gx, gy, field = on_grid(arrows.xy, arrows.velocity, smoothing=smoothing)
+    speed = np.linalg.norm(field, axis=2)
+    fast = np.nanpercentile(speed, 95) if np.isfinite(speed).any() else 0.0
+    if fast > 0:
+        ax.streamplot(
+            gx,
+            gy,
+            np.ma.masked_invalid(field[..., 0]),
+            np.ma.masked_invalid(field[..., 1]),
+            density=density,
+            color=INK,
+            linewidth=0.4 + 1.0 * np.nan_to_num(np.minimum(speed / fast, 1.0)),
+            arrowsize=0.9,
+            arrowstyle="-|>",
+            minlength=0.08,
+            zorder=3,
         )
-        raise InputError(msg)
-    arrows = np.asarray(found.toarray() if hasattr(found, "toarray") else found)
-    if arrows.dtype.kind not in "fiu":
-        msg = (
-            f"{where} has dtype {arrows.dtype}; expected real numbers. Compute it again: {compute}."
-        )
-        raise InputError(msg)
-    # The velocity in the model's own representation is as wide as that, also where the model uses
-    # fewer dimensions.
-    arrows = arrows[:, :width].astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(arrows).all(axis=1))
-    if len(bad):
-        cell = fitted.adata.obs_names[bad[0]]
-        found = f"{where} is not finite for {len(bad)} cells (first: {cell!r})"
-        msg = f"{found}; expected finite arrows. Compute it again: {compute}."
-        raise InputError(msg)
-    fitted.require_made_for(basis, positions, arrows)
-    return arrows

@@ -24,7 +24,7 @@ _LEGENDS = ("right margin", "on data", "none")
 _AREA = 120_000.0
 #: Smallest and largest area of a dot that is chosen for the user, in square points.
 _SMALLEST = 0.2
-_LARGEST = 45.0
+_LARGEST = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +41,12 @@ class Style:
         Area of a dot in square points, the same in every panel.
     legend_loc
         Place of the names of groups; `"none"` leaves out colour bars too.
-    several
-        Whether a list was asked for, so that a list of Axes is returned.
     """
 
     colours: tuple[Values | Groups, ...]
     titles: tuple[str, ...]
     size: float
     legend_loc: LegendLoc
-    several: bool
 
 
 def read_style(
@@ -71,15 +68,12 @@ def read_style(
         No colour at all, another place of the legend, a size that is not positive, titles of
         another number than colours; see `read_colours`.
     """
-    several = not (color is None or isinstance(color, str))
-    names = list(color) if several and color is not None else [color]
+    names = [color] if color is None or isinstance(color, str) else list(color)
     if not names:
         msg = "color=[] names no panel; expected a column of adata.obs or a gene, or several."
         raise InputError(msg)
     colours = [read_colours(fitted.adata, name, fitted, palette) for name in names]
-    return style_of(
-        fitted, colours, size=size, title=title, legend_loc=legend_loc, several=several
-    )
+    return style_of(fitted, colours, size=size, title=title, legend_loc=legend_loc)
 
 
 def style_of(
@@ -89,7 +83,6 @@ def style_of(
     size: float | None = None,
     title: str | Sequence[str] | None = None,
     legend_loc: LegendLoc = "right margin",
-    several: bool = False,
 ) -> Style:
     """Check the arguments of a map whose colours are known; see `read_style`."""
     if legend_loc not in _LEGENDS:
@@ -98,24 +91,16 @@ def style_of(
     n = max(fitted.adata.n_obs, 1)
     chosen = float(np.clip(_AREA / n, _SMALLEST, _LARGEST))
     area = chosen if size is None else as_number("size", size, above=0.0)
-    titles = _titles(title, colours, legend_loc, several=several)
-    return Style(tuple(colours), titles, area, legend_loc, several)
+    titles = _titles(title, colours, legend_loc)
+    return Style(tuple(colours), titles, area, legend_loc)
 
 
 def _titles(
-    title: str | Sequence[str] | None,
-    colours: Sequence[Values | Groups],
-    legend_loc: LegendLoc,
-    *,
-    several: bool,
+    title: str | Sequence[str] | None, colours: Sequence[Values | Groups], legend_loc: LegendLoc
 ) -> tuple[str, ...]:
     """Titles of the panels; by default the names of the colours that nothing else names."""
     if title is None:
-        named = {"right margin": False, "on data": True, "none": True}[legend_loc]
-        return tuple(
-            colour.name if several or (named and _is_unnamed(colour, legend_loc)) else ""
-            for colour in colours
-        )
+        return tuple(colour.name if _is_unnamed(colour, legend_loc) else "" for colour in colours)
     if isinstance(title, str) and len(colours) == 1:
         return (title,)
     if isinstance(title, str) or not all(isinstance(text, str) for text in title):
@@ -128,5 +113,5 @@ def _titles(
 
 
 def _is_unnamed(colour: Values | Groups, legend_loc: LegendLoc) -> bool:
-    """Whether no legend and no colour bar says what the colours are."""
-    return legend_loc == "none" or isinstance(colour, Groups)
+    """Whether there is no legend and no colour bar that says what the colours are."""
+    return legend_loc == "none" or (legend_loc == "on data" and isinstance(colour, Groups))
