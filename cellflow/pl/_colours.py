@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["MAP", "Groups", "Values", "numbers_of", "read_colours"]
+__all__ = ["MAP", "Groups", "Values", "groups_of", "numbers_of", "read_colours"]
 
 #: Perceptually uniform, and readable without colour vision (of matplotlib).
 MAP = "viridis"
@@ -99,7 +99,7 @@ def read_colours(
     column = settle(column_of(adata, color, "color"))
     where = f"adata.obs[{color!r}]"
     if _is_kind(column):
-        return _groups(adata, color, column, palette)
+        return groups_of(adata, color, palette)
     return _finite(Values(color, numbers_of(column, where), cmap=cmap), where)
 
 
@@ -150,7 +150,12 @@ def _expression_of(adata: AnnData, gene: str) -> FloatArray:
     return np.concatenate(blocks)
 
 
-def _groups(adata: AnnData, color: str, column: pd.Series, palette: Palette) -> Groups:
+def groups_of(adata: AnnData, color: str, palette: Palette = None) -> Groups:
+    """Read a column of `obs` as groups with their colours; see `read_colours`.
+
+    `remember_colours` of `cellflow.pl._maps` writes the colours to `uns`.
+    """
+    column = settle(column_of(adata, color, "color"))
     try:
         groups = column.astype("category").cat
     except (TypeError, ValueError) as cause:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -89,9 +90,18 @@ def draw_values(ax: Axes, cells: Cells, colours: Values) -> ScalarMappable:
     shown = values[known]
     norm = Normalize(*(colours.limits or (shown.min(), shown.max())))
     if cells.as_image:
-        look: dict[str, Any] = {"alpha": cells.alpha, "norm": norm, "cmap": colours.cmap}
-        return draw_image(ax, cells.xy[known], shown[:, None], cells.box, zorder=1, **look)
-    return _dots(ax, cells, known, zorder=1, c=shown, norm=norm, cmap=colours.cmap)
+        return draw_image(
+            ax,
+            cells.xy[known],
+            shown[:, None],
+            cells.box,
+            alpha=cells.alpha,
+            zorder=1,
+            norm=norm,
+            cmap=colours.cmap,
+        )
+    look = {"zorder": 1, "c": shown, "norm": norm, "cmap": colours.cmap}
+    return _dots(ax, cells, np.flatnonzero(known), look)
 
 
 def draw_groups(ax: Axes, cells: Cells, colours: Groups, named: IntArray) -> None:
@@ -119,7 +129,7 @@ def _draw_shades(
     from matplotlib.colors import to_rgba_array
 
     if not cells.as_image:
-        _dots(ax, cells, rows, zorder=zorder, color=shades, label=label)
+        _dots(ax, cells, rows, {"zorder": zorder, "color": shades, "label": label})
         return
     rgb = np.broadcast_to(to_rgba_array(shades)[:, :3], (len(rows), 3))
     draw_image(ax, cells.xy[rows], rgb, cells.box, alpha=cells.alpha, zorder=zorder)
@@ -127,7 +137,7 @@ def _draw_shades(
         ax.scatter([], [], color=shades, linewidths=0, label=label)
 
 
-def _dots(ax: Axes, cells: Cells, rows: IntArray, **look: Any) -> PathCollection:
+def _dots(ax: Axes, cells: Cells, rows: IntArray, look: Mapping[str, Any]) -> PathCollection:
     """Draw dots; in a vector file they are an image."""
     return ax.scatter(
         cells.xy[rows, 0],
