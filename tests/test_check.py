@@ -100,3 +100,28 @@ def test_no_expression_is_fine(cells):
 def test_what_is_no_anndata():
     table = cf.pp.check(np.zeros((3, 2)), "hours")
     assert table.loc[0, "found"] == "is of type ndarray"
+
+
+def test_the_table_is_shown_in_full(cells, monkeypatch):
+    """Every word is in the text and in the HTML; pandas cuts sentences off at 50 characters."""
+    monkeypatch.setenv("COLUMNS", "160")  # wide enough for no word to be broken
+    cells.obsm["X_pca"][4, 1] = np.nan
+    cells.obs["a_column_with_a_long_name"] = 1.0
+    table = cf.pp.check(cells, "hours", weight_key="none")
+    words = " ".join(table.to_numpy().ravel()).split()
+    assert len(words) > 20
+    for text in (repr(table), str(table)):
+        assert set(words) <= set(text.split())
+        assert "..." not in text
+    html = table._repr_html_()
+    assert "<script" not in html
+    shown = html.replace("&#x27;", "'").replace("<", " <").replace(">", "> ").split()
+    assert set(words) <= set(shown)
+
+
+def test_an_empty_table_says_so_and_a_part_is_a_table_of_pandas(cells):
+    table = cf.pp.check(cells, "hours")
+    assert repr(table) == "No errors, warnings or notes."
+    assert "No errors" in table._repr_html_()
+    assert "Columns: [key, found]" in repr(table[["key", "found"]])
+    assert "<table" in table[["key"]]._repr_html_()

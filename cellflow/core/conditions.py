@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from cellflow.core._columns import Category, Measure, column_of, from_state, of_cells
+from cellflow.core._display import Compact
 from cellflow.core._numbers import shown
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.population import Population
@@ -23,8 +24,8 @@ __all__ = ["Category", "Condition", "Conditions", "Measure", "scaled_time", "sha
 Condition: TypeAlias = "str | float | bool | Mapping[str, str | float | bool]"
 
 
-@dataclass(frozen=True)
-class Conditions:
+@dataclass(frozen=True, repr=False)
+class Conditions(Compact):
     """The columns that make a condition, each encoded by itself.
 
     Because columns are encoded one by one, a combination of values that no cell had can still be

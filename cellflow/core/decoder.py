@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._moments import FOLDS, RIDGES, Expression, Moments, folds_of, moments
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError
@@ -35,8 +36,8 @@ _CONSTANT = 1e-6
 _LIMIT = 2 * 1024**3
 
 
-@dataclass(frozen=True, eq=False)
-class Decoder:
+@dataclass(frozen=True, eq=False, repr=False)
+class Decoder(Compact):
     r"""The affine map :math:`y = m + W x` from latent positions to expression.
 
     Velocities follow by :math:`\dot y = W \dot x`.

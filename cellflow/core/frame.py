@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._typing import FloatArray
 from cellflow.core.population import Snapshots
 from cellflow.errors import InputError, closest
@@ -16,8 +17,8 @@ __all__ = ["Frame", "Scale"]
 Scale = Literal["joint", "each", "none"]
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
+@dataclass(frozen=True, eq=False, repr=False)
+class Frame(Compact):
     r"""The affine map :math:`z = (x - m) / s` from data to model coordinates.
 
     Velocities transform as :math:`\dot z = \dot x / s`, scores as :math:`\nabla_z \log p = s

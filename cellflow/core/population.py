@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._numbers import as_array, as_number, as_weights
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, InputTypeError
@@ -22,8 +23,8 @@ __all__ = ["Clock", "Pairs", "Population", "Snapshots"]
 _BESIDE = ("context", "growth", "sample", "lineage", "removed")
 
 
-@dataclass(frozen=True, eq=False)
-class Population:
+@dataclass(frozen=True, eq=False, repr=False)
+class Population(Compact):
     """The cells of one snapshot: a weighted point cloud at one time.
 
     Parameters
@@ -153,8 +154,8 @@ class Clock:
         return 0.5 / float(np.sqrt(self.median_gap))
 
 
-@dataclass(frozen=True, eq=False)
-class Snapshots:
+@dataclass(frozen=True, eq=False, repr=False)
+class Snapshots(Compact):
     """Populations at strictly increasing times, all of one dimension.
 
     Raises
@@ -255,9 +256,8 @@ class Snapshots:
             )
             raise InputError(msg)
         gaps = np.diff(self.times)
-        return Clock(
-            float(self.times[0]), float(self.times[-1]), float(gaps.mean()), float(np.median(gaps))
-        )
+        span = (float(self.times[0]), float(self.times[-1]))
+        return Clock(*span, float(gaps.mean()), float(np.median(gaps)))
 
     def at(self, time: float) -> Population:
         """Return the population measured at `time`."""
@@ -283,8 +283,8 @@ def _rows(values: Any, rows: IntArray) -> Any:
     return None if values is None else values[rows]
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pairs(Compact):
     """Ends of paths, row by row; each row has its own interval."""
 
     x0: Tensor  # starts, `(n, d)`

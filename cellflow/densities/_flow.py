@@ -111,6 +111,11 @@ class NormalizingFlow(nn.Module):
         #: What training did: `step`, `nll`, `val_nll` (nats, standardised coordinates).
         self.history: dict[str, FloatArray] = {}
 
+    def __repr__(self) -> str:
+        n = sum(p.numel() for p in self.parameters())
+        beside = f", {self.n_context} context features" if self.n_context else ""
+        return f"{type(self).__name__}({self.dim} dimensions{beside}, {n:,} parameters)"
+
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the network."""

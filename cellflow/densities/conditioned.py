@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._typing import FloatArray
 from cellflow.densities.base import Density, State
 from cellflow.errors import InputError
@@ -13,8 +14,8 @@ from cellflow.errors import InputError
 __all__ = ["Conditioned"]
 
 
-@dataclass(frozen=True, eq=False)
-class Conditioned:
+@dataclass(frozen=True, eq=False, repr=False)
+class Conditioned(Compact):
     """Fix the context of a conditional density: takes a density and is a density.
 
     Parameters

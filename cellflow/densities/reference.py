@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._neighbors import squared_distances
 from cellflow.core._numbers import as_count
 from cellflow.core._random import stream, systematic
@@ -28,8 +29,8 @@ _LEFT_OUT = 500
 _BANDWIDTHS = (0.02, 2.0)
 
 
-@dataclass(frozen=True, eq=False)
-class GaussianMixture:
+@dataclass(frozen=True, eq=False, repr=False)
+class GaussianMixture(Compact):
     """A mixture of `k` normal distributions.
 
     Parameters
@@ -94,8 +95,8 @@ class GaussianMixture:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class KernelDensity:
+@dataclass(frozen=True, eq=False, repr=False)
+class KernelDensity(Compact):
     """A normal distribution around each cell, all of one covariance.
 
     Parameters

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from cellflow.analysis.sample_offsets import sample_offsets
+from cellflow.core._display import Compact
 from cellflow.core._numbers import as_number
 from cellflow.core.population import Population, Snapshots
 from cellflow.errors import InputError
@@ -19,8 +20,8 @@ from cellflow.evaluation.tasks import digest
 __all__ = ["Fold", "aligned_around", "inner_times"]
 
 
-@dataclass(frozen=True, eq=False)
-class Fold:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fold(Compact):
     """A snapshot to be predicted from the others.
 
     Parameters

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from cellflow.core._deprecated import Renamed, accepts
+from cellflow.core._display import Compact
 from cellflow.core._numbers import ROUNDS, as_count
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
@@ -38,8 +39,8 @@ __all__ = ["HeldOut", "hold_out"]
 _Task: TypeAlias = Baseline | Model | OwnPath
 
 
-@dataclass(frozen=True, eq=False)
-class HeldOut:
+@dataclass(frozen=True, eq=False, repr=False)
+class HeldOut(Compact):
     """All rows of a hold-out, and the clouds for pictures.
 
     Parameters

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._numbers import as_weights
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
@@ -15,8 +16,8 @@ from cellflow.errors import InputError
 __all__ = ["Composition", "composition_error"]
 
 
-@dataclass(frozen=True, eq=False)
-class Composition:
+@dataclass(frozen=True, eq=False, repr=False)
+class Composition(Compact):
     """Shares of labels in two populations.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from cellflow.core._clouds import Statistic, Two, two_clouds
+from cellflow.core._display import Compact
 from cellflow.core._numbers import ROUNDS, as_count, as_number
 from cellflow.core._random import as_seed, stream
 from cellflow.core._settings import guarded
@@ -30,8 +31,8 @@ _TILE = 2**21
 _N_PROJECTIONS = 100
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Compact):
     """A metric of two populations, with a bootstrap interval and the sizes of the samples.
 
     Parameters

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._neighbors import nearest
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
@@ -30,8 +31,8 @@ __all__ = [
 Labels: TypeAlias = "Sequence[object] | np.ndarray"
 
 
-@dataclass(frozen=True, eq=False)
-class Transitions:
+@dataclass(frozen=True, eq=False, repr=False)
+class Transitions(Compact):
     """Mass that goes from each type to each type.
 
     Parameters

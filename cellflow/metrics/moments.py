@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellflow.core._clouds import two_clouds
+from cellflow.core._display import Compact
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.metrics._statistics import mean_distance, spread_ratio
@@ -79,8 +80,8 @@ def variance_ratio(
     return spread_ratio(two_clouds(x, y, x_weight, y_weight)).value
 
 
-@dataclass(frozen=True, eq=False)
-class MomentErrors:
+@dataclass(frozen=True, eq=False, repr=False)
+class MomentErrors(Compact):
     """Errors of the means and variances of genes.
 
     Parameters

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._settings import guarded
 from cellflow.core._threads import torch_threads
 from cellflow.core.conditions import scaled_time
@@ -47,16 +48,17 @@ class PreparedPath(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
-class Coupled:
+@dataclass(frozen=True, eq=False, repr=False)
+class Coupled(Compact):
     """The plans between snapshots, shared by fits with other seeds, paths or networks."""
 
     plans: Sequence[Plan]  # one per interval
-    summaries: Mapping[str, Mapping[str, Any]]  # what a fit records of each
+    summaries: Mapping[str, Mapping[str, Any]] = field(repr=False)  # what a fit records of each
     coupling: Mapping[str, Any]  # description of the coupling that solved them
     frame: Frame  # the model coordinates that they were solved in
     clock: Clock  # of the snapshots
-    paths: tuple[PreparedPath, ...] = ()  # prepared on these plans, shared by the same fits
+    # Prepared on these plans, shared by the same fits.
+    paths: tuple[PreparedPath, ...] = field(default=(), repr=False)
 
     def seconds(self, recipe: Recipe) -> float:
         """Seconds that the plans and the preparation of the path of a recipe took."""

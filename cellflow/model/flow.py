@@ -24,12 +24,13 @@ from cellflow.fields.stacked import member_of
 from cellflow.model import state, storage
 from cellflow.model.derivatives import Derivatives
 from cellflow.model.networks import Networks
+from cellflow.model.summary import summary
 from cellflow.training import History
 
 __all__ = ["Ensemble", "Flow"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Flow(Derivatives):
     """A fitted dynamics: what `fit` returns and every query is made to.
 
@@ -64,6 +65,12 @@ class Flow(Derivatives):
     decoder: Decoder | None = None
     n_context: int = 0
     generates: bool = False
+
+    def __repr__(self) -> str:
+        return summary(self).text()
+
+    def _repr_html_(self) -> str:
+        return summary(self).html()
 
     def with_decoder(self, decoder: Decoder | None) -> Flow:
         """Return the same flow with another decoder."""
@@ -136,7 +143,7 @@ class Flow(Derivatives):
         return cls.from_state(*storage.load(folder), fields=fields)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ensemble(Flow):
     """Flows fitted on halves of the cells, which say how sure an answer is.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from cellflow.core._display import Compact
 from cellflow.core._warn import warn
 from cellflow.core.frame import Scale
 from cellflow.core.population import Clock
@@ -35,8 +36,8 @@ _RATE = partial(MLP, out_dim=1)
 _ABSENT: Any = object()
 
 
-@dataclass(frozen=True)
-class Head:
+@dataclass(frozen=True, repr=False)
+class Head(Compact):
     """One network of a method, and what it is trained by.
 
     Parameters
@@ -58,8 +59,8 @@ class Head:
     along: str | None = None
 
 
-@dataclass(frozen=True, init=False)
-class Recipe:
+@dataclass(frozen=True, init=False, repr=False)
+class Recipe(Compact):
     """A method without data.
 
     Parameters

@@ -23,6 +23,7 @@ from cellflow.fields.dynamics import Dynamics, averaged, joined
 from cellflow.fields.ladder import Ladder, Moments
 from cellflow.model.description import current, generates
 from cellflow.model.networks import Network, Networks
+from cellflow.training import History
 
 if TYPE_CHECKING:
     from cellflow.model.flow import Flow
@@ -138,10 +139,10 @@ def _arguments(stored: Stored, own: Networks) -> dict[str, Any]:
         "times": times,
         "recipe": recipe,
         "plans": {name: stored.mapping(f"plans.{name}", plan) for name, plan in plans.items()},
-        "history": {
-            name: stored.array(_HISTORY + name, (len(found),), finite=False)
+        "history": History(
+            (name, stored.array(_HISTORY + name, (len(found),), finite=False))
             for name, found in histories.items()
-        },
+        ),
         "seed": stored.count("seed", stored.value("seed")),
         "threads": stored.count("threads", stored.value("threads"), least=1),
         "seconds": stored.number("seconds", stored.value("seconds"), least=0.0),

@@ -8,6 +8,7 @@ from typing import Any, Literal, NoReturn, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor
 
+from cellflow.core._display import Compact
 from cellflow.core._numbers import as_number
 from cellflow.core.population import Clock, Pairs
 from cellflow.errors import InputError, InputTypeError
@@ -182,8 +183,8 @@ def unprepared(path: Path) -> NoReturn:
     raise InputError(msg)
 
 
-@dataclass(frozen=True, eq=False)
-class PathSample:
+@dataclass(frozen=True, eq=False, repr=False)
+class PathSample(Compact):
     """Points on paths and what is regressed on there.
 
     Parameters

@@ -41,7 +41,8 @@ def check(
 ) -> pd.DataFrame:
     """List the errors, warnings and notes that `cf.tl.flow` would give for the same arguments.
 
-    Nothing is changed or raised.
+    Nothing is changed or raised. The table prints, and a notebook shows it, in full: its sentences
+    are wrapped and not cut off.
 
     Parameters
     ----------
@@ -57,9 +58,12 @@ def check(
 
     Examples
     --------
-    >>> cf.pp.check(adata, "day")  # doctest: +SKIP
+    >>> cf.pp.check(adata, "hours")
+    No errors, warnings or notes.
+    >>> cf.pp.check(adata, "hours", use_rep="X_umap")["severity"].tolist()
+    ['error']
     """
-    import pandas as pd
+    from cellflow.pp._findings import COLUMNS, Findings
 
     findings: list[Finding] = [] if mass_key is None else [_unused(mass_key)]
     reading = Reading(
@@ -85,10 +89,7 @@ def check(
         read = examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep)
         name, x = settle(read, again=True)
         findings += examine_decoder(adata, x, name, layer)
-    return pd.DataFrame(
-        [asdict(p) for p in by_severity(findings)],
-        columns=["severity", "key", "found", "expected", "remedy"],
-    )
+    return Findings([asdict(p) for p in by_severity(findings)], columns=COLUMNS)
 
 
 def _listed(examination: Examination[T], findings: list[Finding]) -> T:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from cellflow.core._display import Compact
 from cellflow.core._settings import guarded
 
 __all__ = ["ActionPath", "Drift", "action_along", "least_action"]
@@ -22,8 +23,8 @@ _ITERATIONS = 2000
 _TOLERANCE = 1e-4
 
 
-@dataclass(frozen=True, eq=False)
-class ActionPath:
+@dataclass(frozen=True, eq=False, repr=False)
+class ActionPath(Compact):
     """A path and its action.
 
     Parameters

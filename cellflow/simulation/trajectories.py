@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._typing import FloatArray, IntArray
 
 __all__ = ["Trajectories", "joined"]
 
 
-@dataclass(frozen=True, eq=False)
-class Trajectories:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trajectories(Compact):
     """Cells moved through time.
 
     Parameters

@@ -147,8 +147,7 @@ def diagnose(
     Examples
     --------
     >>> cf.tl.diagnose(adata, n_cells=40)
-    >>> table = cf.get.diagnosis(adata)
-    >>> verdict = table.attrs["verdict"]
+    >>> verdict = cf.get.diagnosis(adata).attrs["verdict"]
     """
     check_arguments(diagnose, locals())
     fitted = read_fitted(adata, key)

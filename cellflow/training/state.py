@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,23 @@ from cellflow.core._typing import FloatArray
 
 __all__ = ["History", "State"]
 
-#: What training did: arrays by name.
-History: TypeAlias = "dict[str, FloatArray]"
 _RECORD = "record."
+
+
+class History(dict[str, FloatArray]):
+    """What training did: arrays by name, which show the length and the last value of each.
+
+    Examples
+    --------
+    >>> History(step=np.array([50.0, 100.0]), loss=np.array([1.5, 0.8]))
+    History of 2 records: step=100, loss=0.8
+    """
+
+    def __repr__(self) -> str:
+        order = sorted(self, key=lambda name: (name != "step", name != "loss", name))
+        last = ", ".join(f"{name}={self[name][-1]:.4g}" for name in order if len(self[name]))
+        said = f"History of {len(self.get('step', ()))} records: {last}"
+        return textwrap.fill(said, 96, subsequent_indent="    ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +84,7 @@ class State:
 
     def history(self) -> History:
         """Arrays of the records; with validation also `best_step` and `best_val_loss`."""
-        history = {name: np.array(values) for name, values in self.records.items()}
+        history = History({name: np.array(values) for name, values in self.records.items()})
         if "val_loss" in history:
             history["best_step"] = np.array([float(self.best_step)])
             history["best_val_loss"] = np.array([self.best_loss])

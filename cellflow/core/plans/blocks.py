@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans.base import AliasTable, Plan, Side
 from cellflow.core.plans.mixed import MixedPlan
@@ -17,8 +18,8 @@ from cellflow.errors import CouplingError
 __all__ = ["BlockPlan"]
 
 
-@dataclass(frozen=True, eq=False)
-class BlockPlan:
+@dataclass(frozen=True, eq=False, repr=False)
+class BlockPlan(Compact):
     """Plans of groups of cells, side by side: what leaves a group stays in it.
 
     Parameters

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans.base import AliasTable, Side, conditional_mean
 from cellflow.errors import CouplingError
@@ -14,8 +15,8 @@ from cellflow.errors import CouplingError
 __all__ = ["EdgePlan"]
 
 
-@dataclass(frozen=True, eq=False)
-class EdgePlan:
+@dataclass(frozen=True, eq=False, repr=False)
+class EdgePlan(Compact):
     """A sparse plan: edges with mass.
 
     Parameters

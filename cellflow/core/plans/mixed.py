@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans.base import AliasTable, Plan, Side
 from cellflow.core.plans.edges import EdgePlan
@@ -16,8 +17,8 @@ from cellflow.errors import CouplingError
 __all__ = ["MixedPlan", "mixed"]
 
 
-@dataclass(frozen=True, eq=False)
-class MixedPlan:
+@dataclass(frozen=True, eq=False, repr=False)
+class MixedPlan(Compact):
     r"""A weighted sum of plans, :math:`\pi = \sum_k s_k \pi_k`.
 
     Parameters

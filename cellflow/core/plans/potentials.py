@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._kernel import Kernel, column_sums
 from cellflow.core._neighbors import squared_distances
 from cellflow.core._typing import FloatArray, IntArray
@@ -48,8 +49,8 @@ class _Read(NamedTuple):
     targets: IntArray
 
 
-@dataclass(frozen=True, eq=False)
-class PotentialPlan:
+@dataclass(frozen=True, eq=False, repr=False)
+class PotentialPlan(Compact):
     r"""An entropic plan, held by its potentials; its rows are computed when they are needed.
 
     .. math:: \pi_{ij} = a_i b_j \exp\bigl((f_i + g_j - |x_i - y_j|^2) / \varepsilon\bigr)

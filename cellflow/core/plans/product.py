@@ -7,14 +7,15 @@ from functools import cached_property
 
 import numpy as np
 
+from cellflow.core._display import Compact
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.core.plans.base import AliasTable, Side
 
 __all__ = ["ProductPlan"]
 
 
-@dataclass(frozen=True, eq=False)
-class ProductPlan:
+@dataclass(frozen=True, eq=False, repr=False)
+class ProductPlan(Compact):
     r"""The product of two marginals: every source cell may become every target cell.
 
     .. math:: \pi_{ij} = r_i c_j / T, \qquad \sum_i r_i = \sum_j c_j = T
