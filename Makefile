@@ -11,7 +11,7 @@ SOURCES := pyproject.toml constraints.txt
 # Workers take tests from each other at the end, so that both finish together.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 25
 
-.PHONY: demo test test-all lint dev interop notebook wheel clean
+.PHONY: demo test test-all lint dev interop notebook docs docs-check wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cellflow demo --out demo
@@ -35,6 +35,14 @@ interop: .venv-interop/.installed
 notebook: $(VENV)/.installed-test
 	$(BIN)/jupyter execute --inplace tutorials/*.ipynb
 
+# Into docs/_build/html. Tutorials are shown as they were executed, pictures as they are stored: no data is needed.
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --jobs 2 --builder html docs docs/_build/html
+
+# The same pages in a headless browser, at 1280 and 400 pixels; needs Debian's chromium and chromium-driver.
+docs-check: docs
+	$(BIN)/python docs/check.py
+
 wheel: $(VENV)/.installed-dev
 	rm -rf dist && $(BIN)/python -m build --wheel
 
@@ -51,10 +59,13 @@ $(VENV)/.installed-test: $(VENV)/.installed
 $(VENV)/.installed-dev: $(VENV)/.installed-test
 	$(PIP) --editable '.[dev]' && touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --editable '.[docs]' && touch $@
+
 .venv-interop/.installed: $(SOURCES)
 	$(PYTHON) -m venv .venv-interop
 	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'numpy<2.3' --editable '.[test,interop]' && touch $@
 
 clean:
-	rm -rf demo dist .venv .venv-interop
+	rm -rf demo dist docs/_build docs/api docs/tutorials .venv .venv-interop

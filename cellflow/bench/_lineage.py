@@ -98,7 +98,7 @@ def lineage(
         Column of `adata.obs` with labels. Those of the last time are the fates; a missing label is
         none, so that types which are still undecided are best set to missing.
     methods
-        Names of recipes, or `cellflow.recipes.Recipe`s; the default method alone, if None.
+        Names of recipes, or `cellflow.recipes.Recipe` objects; the default method alone, if None.
     strength
         How far barcodes are trusted, see `couplings.Lineage`; `inf` trusts all. None takes that of
         `Recipe.with_lineage`, or of a method whose coupling is a `Lineage` already. Of several,

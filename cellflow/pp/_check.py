@@ -46,8 +46,9 @@ def check(
 
     Parameters
     ----------
-    adata, time_key, use_rep, n_dims, weight_key, mass_key, growth_key, sample_key,
-    align_samples, lineage_key, force_rep, layer
+    adata, time_key, use_rep, n_dims, weight_key, mass_key, growth_key
+        As for `cf.tl.flow`.
+    sample_key, align_samples, lineage_key, force_rep, layer
         As for `cf.tl.flow`.
 
     Returns
