@@ -28,6 +28,7 @@ extensions = [
     "api_pages",
     "citations",
     "code_links",
+    "command_help",
     "docstrings",
     "mathml",
     "notebooks",
