@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from html import escape
-from unicodedata import normalize
 
 from docutils import nodes
 from docutils.utils.math import latex2mathml, toplevel_code
@@ -15,30 +14,51 @@ LOGGER = logging.getLogger(__name__)
 
 #: Commands that the writer of docutils does not have, as ones that it has.
 _SAME = {"dots": r"\ldots", "big": r"\bigl", "Big": r"\Bigl", "bigg": r"\biggl"}
-#: Accents as characters: the writer puts an index below an accented letter, not beside it.
-_MARKS = {"dot": "\u0307", "hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
-_ACCENT = re.compile(rf"\\({'|'.join(_MARKS)})(?:\s+|\{{)([A-Za-z])\}}?")
+#: Accents. The writer puts an index below an accented letter, not beside it, so that each stands
+#: behind one letter until the rest is written.
+_MARKS = {"dot": "˙", "hat": "^", "bar": "‾", "tilde": "~"}
+_ACCENT = re.compile(rf"\\({'|'.join(_MARKS)})\s*\{{?(\\[a-z]+|(?<=[\s{{])[A-Za-z])\}}?")
+_FIRST = 0xAC00  # Hangul: letters to the writer, and in none of our formulas
 #: Bars have no space at their sides, as delimiters do.
 _BAR = re.compile(r"<mo[^>]*>([|‖])</mo>")
 _KNOWN = re.compile(rf"\\({'|'.join(_SAME)})(?![A-Za-z])")
+
+#: A name such as "log" before a letter: a thin space between them.
+_FUNCTION = re.compile(r"(<mo>&ApplyFunction;</mo>)(?=\s*<m(?:i|sub|sup))")
 
 
 def _has_lines(text: str) -> bool:
     return "\\\\" in toplevel_code(text)
 
 
+def _kept(found: re.Match[str], accented: list[str]) -> str:
+    """Keep an accented letter, and return the one that stands for it."""
+    mark = f'<mo stretchy="false">{_MARKS[found[1]]}</mo>'
+    letter = re.search(r"<mi.*</mi>", str(latex2mathml.tex2mathml(found[2])))
+    if letter is None:
+        msg = f"{found[0]} is not an accent on one letter"
+        raise ValueError(msg)
+    accented.append(f'<mover accent="true">{letter[0]}{mark}</mover>')
+    return chr(_FIRST + len(accented) - 1)
+
+
 def _mathml(node: nodes.Element, *, block: bool) -> str:
     """The formula of a node; one that cannot be written is a warning, which ends the build."""
     text = _KNOWN.sub(lambda found: _SAME[found[1]], node.astext().strip())
-    text = _ACCENT.sub(lambda found: normalize("NFC", found[2] + _MARKS[found[1]]), text)
-    # Several lines outside of an environment are aligned at "&".
-    source = f"\\begin{{align*}}{text}\\end{{align*}}" if _has_lines(text) else text
+    accented: list[str] = []
     try:
+        text = _ACCENT.sub(lambda found: _kept(found, accented), text)
+        # Several lines outside of an environment are aligned at "&".
+        source = f"\\begin{{align*}}{text}\\end{{align*}}" if _has_lines(text) else text
         tree = latex2mathml.tex2mathml(source, as_block=block)
     except (SyntaxError, ValueError, KeyError, IndexError) as error:
         LOGGER.warning("formula %r: %s", text, error, location=node)
         return f"<code>{escape(text)}</code>"
-    return _BAR.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', str(tree))
+    written = _BAR.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', str(tree))
+    written = _FUNCTION.sub(r'\1<mspace width="0.17em"/>', written)
+    for number, letter in enumerate(accented):
+        written = written.replace(f"<mi>{chr(_FIRST + number)}</mi>", letter)
+    return written
 
 
 def visit_inline(writer: object, node: nodes.math) -> None:
