@@ -158,6 +158,7 @@ def served(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/"
     finally:
         server.shutdown()
+        server.server_close()
 
 
 def look(page: Browser, address: str, name: str, pictures: Path | None) -> tuple[list[str], Any]:

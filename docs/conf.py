@@ -30,6 +30,7 @@ extensions = [
     "code_links",
     "command_help",
     "docstrings",
+    "gallery_page",
     "mathml",
     "notebooks",
     "type_names",
