@@ -74,7 +74,7 @@ def simulated_progenitors() -> AnnData:
     of BC. R2 switches on D1, which makes cells divide, so that the share of A rises although no
     cell changes its type. T1 and T2 follow R3 and R1 without any effect; C1 and C2 follow time
     alone. Other genes follow one of these nine or none. Counts are negative binomial. Cells were
-    followed and divided one by one from 120 founders, and a random part was taken on each day.
+    followed and divided one by one from 300 founders, and a random part was taken on each day.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def simulated_progenitors() -> AnnData:
     --------
     >>> adata = simulated_progenitors()
     >>> adata.obs["cell_type"][adata.obs["day"] == 4].value_counts().to_dict()
-    {'A': 224, 'B': 39, 'C': 32, 'BC': 3, 'progenitor': 2}
+    {'A': 231, 'C': 36, 'B': 32, 'BC': 1, 'progenitor': 0}
     """
     import anndata as ad
 

@@ -20,10 +20,10 @@ DAYS = (0.0, 1.0, 2.0, 3.0, 4.0)
 #: Cells that are taken from the culture on each day.
 N_TAKEN = 300
 #: Founders, each with a barcode of its own, and their cells on day 0.
-N_CLONES = 120
-CELLS_PER_CLONE = 25
+N_CLONES = 300
+CELLS_PER_CLONE = 10
 #: Share of the variance of the states on day 0 that is between clones.
-HERITABILITY = 0.7
+HERITABILITY = 0.95
 #: Share of the cells in which the barcode is found.
 FOUND = 0.8
 #: Step of the simulation, in days.

@@ -129,7 +129,7 @@ def test_true_fates_of_the_simulated_progenitors_are_probabilities_of_the_fate()
 def test_clones_of_the_simulated_progenitors_share_their_fates():
     obs = simulated_progenitors().obs
     assert 0.77 < obs["clone"].notna().mean() < 0.83
-    assert obs["clone"].nunique() == 120
+    assert obs["clone"].nunique() > 290
     known = obs.dropna(subset="clone")
     largest = known.groupby("clone", observed=True)["fate_true"].agg(
         lambda fates: fates.value_counts(normalize=True).max()
