@@ -443,6 +443,8 @@ ON_NO_ANNDATA = {("bench", "literature")}
 TWO_SUBJECTS = {("tl", "jacobian"), ("tl", "least_action_path")}
 #: What a figure returns: its Axes, a list of them where there are several panels.
 AXES = {"Axes", "list[Axes]", "Axes | list[Axes]"}
+#: Other figures: with the table that is drawn, and a moving one or its file.
+AXES |= {"tuple[Axes, pd.DataFrame]", "FuncAnimation | Path"}
 ON_ANNDATA = [
     (family, name, definition)
     for family in ("bench", "get", "pl", "pp", "tl")

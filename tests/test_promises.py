@@ -203,6 +203,7 @@ CALLS = {
     "get.perturbation": cf.get.perturbation,
     "get.growth": lambda a, **kw: cf.get.growth(a, **({"groupby": "hours"} | kw)),
     "get.least_action_path": cf.get.least_action_path,
+    "get.plan": lambda a, **kw: cf.get.plan(a, **({"groupby": "hours"} | kw)),
     "get.potential": cf.get.potential,
     "get.samples": cf.get.samples,
     "get.screen": cf.get.screen,

@@ -137,8 +137,10 @@ def growth_of(adata: AnnData, key: str, time: FloatArray | None) -> Examination[
     return growth
 
 
-def read_labels(adata: AnnData, cluster_key: str) -> np.ndarray:
-    """Return the type of every cell as text, shape `(n_obs,)`; None where it has none.
+def read_labels(adata: AnnData, key: str, argument: str = "cluster_key") -> np.ndarray:
+    """Return the label of every cell as text, shape `(n_obs,)`; None where it has none.
+
+    `argument` is what messages call the column.
 
     Raises
     ------
@@ -147,11 +149,11 @@ def read_labels(adata: AnnData, cluster_key: str) -> np.ndarray:
     InputError
         A column of numbers with fractions, without any value, or two columns of that name.
     """
-    return settle(_labels(adata, cluster_key))
+    return settle(_labels(adata, key, argument))
 
 
-def _labels(adata: AnnData, key: str) -> Examination[np.ndarray | None]:
-    column = yield from column_of(adata, key, "cluster_key")
+def _labels(adata: AnnData, key: str, argument: str) -> Examination[np.ndarray | None]:
+    column = yield from column_of(adata, key, argument)
     if column is None:
         return None
     import pandas as pd
@@ -159,11 +161,11 @@ def _labels(adata: AnnData, key: str) -> Examination[np.ndarray | None]:
     where = f"adata.obs[{key!r}]"
     values = column.dropna()
     if len(values) == 0:
-        remedy = "Fill it, or pass another cluster_key=."
+        remedy = f"Fill it, or pass another {argument}=."
         yield Finding(where, "holds no value for any cell", "types of the cells", remedy)
         return None
     if pd.api.types.is_float_dtype(column) and (values % 1 != 0).any():
-        remedy = "Pass another cluster_key=, or make groups of it with pandas.cut."
+        remedy = f"Pass another {argument}=, or make groups of it with pandas.cut."
         yield Finding(where, "holds numbers with fractions", "types of the cells", remedy)
         return None
     labels = column.astype(str).to_numpy(dtype=object)

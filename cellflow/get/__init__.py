@@ -11,6 +11,7 @@ from cellflow.get._growth import growth
 from cellflow.get._jacobian import jacobian
 from cellflow.get._least_action_path import least_action_path
 from cellflow.get._perturbation import perturbation
+from cellflow.get._plan import plan
 from cellflow.get._potential import potential
 from cellflow.get._samples import samples
 from cellflow.get._screen import screen
@@ -31,6 +32,7 @@ __all__ = [
     "jacobian",
     "least_action_path",
     "perturbation",
+    "plan",
     "potential",
     "samples",
     "screen",

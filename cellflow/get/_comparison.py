@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cellflow.adapter.comparison_record import comparison_record
 from cellflow.adapter.keys import DEFAULT, Keys
-from cellflow.adapter.places import written
 from cellflow.adapter.read import require_anndata
-from cellflow.adapter.record import record_of
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import shown
 from cellflow.core._settings import guarded
-from cellflow.errors import InputError, MissingKeyError, closest
+from cellflow.errors import InputError, closest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,19 +90,7 @@ def comparison(
         msg = f"table={shown(table)}; expected one of {list(_TABLES)}{closest(table, _TABLES)}."
         raise InputError(msg)
     keys = Keys(key)
-    record = record_of(adata, keys)
-    missing = [
-        name
-        for name in (keys.compared("difference"), keys.compared("p"), keys.compared("q"))
-        if ("obsm", name) not in written(adata, keys) or name not in adata.obsm
-    ]
-    if "comparison" not in record or missing:
-        msg = (
-            f"adata has no comparison of the fit in adata.uns[{key!r}]. Expected one: call"
-            f" cf.tl.compare(adata, ...{keys.argument})."
-        )
-        raise MissingKeyError(msg)
-    about = record["comparison"]
+    about = comparison_record(adata, key)
     effects: pd.DataFrame = about["table"]
     found = effects.copy() if table == "effects" else _cells(adata, keys, about)
     found.attrs["words"] = str(about["words"])

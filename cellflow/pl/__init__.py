@@ -1,10 +1,27 @@
 """Figures: functions that draw on an Axes and return it."""
 
+from cellflow.pl._animation import animation
+from cellflow.pl._calibration import calibration
+from cellflow.pl._comparison import comparison
 from cellflow.pl._fates import fates
 from cellflow.pl._growth import growth
+from cellflow.pl._holdout import holdout
 from cellflow.pl._loss import loss
+from cellflow.pl._plan import plan
 from cellflow.pl._population import population
 from cellflow.pl._stream import stream
 from cellflow.pl._trajectories import trajectories
 
-__all__ = ["fates", "growth", "loss", "population", "stream", "trajectories"]
+__all__ = [
+    "animation",
+    "calibration",
+    "comparison",
+    "fates",
+    "growth",
+    "holdout",
+    "loss",
+    "plan",
+    "population",
+    "stream",
+    "trajectories",
+]

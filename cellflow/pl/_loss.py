@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
+from cellflow.core._text import drawable
 from cellflow.pl._axes import INK, OBSERVED, PREDICTED, canvas, legend
 from cellflow.pl._read import PlottedFit
 
@@ -17,10 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["loss"]
 
+#: Losses of single heads in the history.
+_HEAD = "loss_"
+#: Colours of heads (Okabe and Ito), and line styles, which differ in grey as well.
+_SHADES = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_LINES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+
 
 @guarded
 def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Axes:
-    """Draw the training loss, and the loss on held-out pairs.
+    """Draw the training loss of each head, and the loss on held-out pairs.
+
+    With several heads (velocity, score, growth) the total and the loss of each are drawn. The loss
+    on held-out pairs is the total.
 
     A flow matching loss does not go to zero: several cells pass through the same place with
     different velocities, and their variance remains. Training is long enough where the end of the
@@ -52,16 +62,26 @@ def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Ax
 
     Examples
     --------
-    >>> cf.pl.loss(adata)  # doctest: +SKIP
+    >>> ax = cf.pl.loss(adata)
     """
     check_arguments(loss, locals())
     history = PlottedFit(adata, key).record["history"]
-    with canvas(ax, width=6.0, height=3.6) as ax:
+    heads = [name for name in sorted(history) if name.startswith(_HEAD)]
+    with canvas(ax, width=6.4, height=3.6) as ax:
         step = np.asarray(history["step"])
-        ax.plot(step, history["loss"], color=OBSERVED, lw=1.2, label="training pairs")
+        every = "training pairs, all heads" if len(heads) > 1 else "training pairs"
+        ax.plot(step, history["loss"], color=OBSERVED, lw=1.4, label=every)
+        for k, name in enumerate(heads if len(heads) > 1 else ()):
+            style: dict[str, Any] = {
+                "color": _SHADES[k % len(_SHADES)],
+                "ls": _LINES[k % len(_LINES)],
+                "lw": 1.1,
+            }
+            ax.plot(step, history[name], label=drawable(name.removeprefix(_HEAD)), **style)
         if "val_step" in history:
             step = np.asarray(history["val_step"])
-            ax.plot(step, history["val_loss"], color=PREDICTED, lw=1.6, label="held-out pairs")
+            total = f"held-out pairs{', all heads' if len(heads) > 1 else ''}"
+            ax.plot(step, history["val_loss"], color=PREDICTED, lw=1.6, label=total)
         ax.set_xlabel("training step", color=INK)
         ax.set_ylabel("loss (mean squared error, model units)", color=INK)
         ax.spines[["top", "right"]].set_visible(False)

@@ -1,29 +1,25 @@
-"""A predicted population over the real one."""
+"""Predicted populations over the real ones, or beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from cellflow.adapter.components import Components
+from cellflow.adapter.bases import spelled
+from cellflow.adapter.components import Components, Plane
+from cellflow.adapter.predicted_times import as_times, predicted_times
 from cellflow.adapter.units import Time
 from cellflow.core._arguments import check_arguments
+from cellflow.core._numbers import shown
 from cellflow.core._settings import guarded
-from cellflow.core._text import drawable
 from cellflow.core._typing import FloatArray
-from cellflow.pl._axes import (
-    FAINT,
-    OBSERVED,
-    PREDICTED,
-    canvas,
-    embedding_axes,
-    legend,
-    legend_width,
-    map_size,
-    scatter,
-)
+from cellflow.errors import InputError, closest
+from cellflow.pl._axes import OBSERVED, PREDICTED
+from cellflow.pl._clouds import Cloud, as_shares
+from cellflow.pl._grid import require_one
+from cellflow.pl._overlay import Scene, draw_overlay, draw_side_by_side
 from cellflow.pl._read import PlottedFit
 
 if TYPE_CHECKING:
@@ -34,6 +30,7 @@ __all__ = ["population"]
 
 _BEFORE = "#b8a9c9"
 _AFTER = "#a9c3a0"
+_KINDS = ("overlay", "side by side")
 
 
 @guarded
@@ -41,92 +38,124 @@ def population(
     adata: AnnData,
     predicted: AnnData,
     *,
-    time: Time,
+    time: Time | Sequence[Time] | None = None,
+    kind: Literal["overlay", "side by side"] = "overlay",
+    contours: Sequence[float] | None = (0.5, 0.9),
     basis: str | None = None,
     components: Components = None,
+    title: str | None = None,
     key: str = "cellflow",
     ax: Axes | None = None,
-) -> Axes:
-    """Draw a predicted population over the real one, between the snapshots before and after it.
+) -> Axes | list[Axes]:
+    """Draw predicted populations over the real ones, or beside them.
 
-    The densities along both axes are drawn above and right of it, each with area one.
+    Over each other, a prediction of one time is drawn with the snapshots before and after it, and
+    the densities along both axes stand above and right of it, each with area one. Of several times
+    there is a panel for each.
 
     Parameters
     ----------
     adata
         The measured cells, with a fit.
     predicted
-        The result of `cf.tl.predict`.
+        The result of `cf.tl.predict`, of one or several times.
     time
-        The time of the prediction. Cells measured at that time are drawn as the truth; where there
-        are none, only the snapshots before and after it.
+        Times of the prediction that are drawn; all that it has by default. Needed where the
+        prediction does not say its time. Cells measured at that time are the truth; where there are
+        none, the snapshots before and after it are drawn.
+    kind
+        `"overlay"`: both in one panel. `"side by side"`: observed cells above, predicted ones
+        below.
+    contours
+        Lines around the densest places that hold these shares of the cells, by weight; None for
+        none. Solid ones are of observed cells, dashed ones of predicted cells.
     basis
-        The representation of the model by default (its first two dimensions), or an embedding,
-        where each predicted cell is drawn at the mean of the real cells nearest to it.
+        The representation of the model by default (its first two dimensions), or an embedding. The
+        coordinates in it are those of the prediction, where it has some; else each predicted cell
+        is drawn at the mean of the real cells nearest to it.
     components
         Which two of its components, as `"1,2"` or `(1, 2)`; see `cf.pl.stream`.
+    title
+        Text above the figure.
     key, ax
-        See `cf.pl.stream`.
+        See `cf.pl.stream`. `ax` is for one panel.
 
     Returns
     -------
-    The Axes.
+    The Axes; several in a list, by row.
 
     Raises
     ------
     InputError
-        No fit, no such embedding or components, a prediction from another representation, a time
-        that is no number, or no cell whose time was measured. No figure is made then.
+        No fit, no such embedding or components, a prediction from another representation, times
+        that it does not have, another `kind`, shares that are none, one Axes for several panels, or
+        no cell whose time was measured. No figure is made then.
 
     Examples
     --------
-    >>> later = cf.tl.predict(adata, time=36)  # doctest: +SKIP
-    >>> cf.pl.population(adata, later, time=36)  # doctest: +SKIP
+    >>> later = cf.tl.predict(adata, time=36)
+    >>> ax = cf.pl.population(adata, later, basis="umap")
     """
     check_arguments(population, locals())
-    from cellflow.analysis.embedding import place
-
+    if kind not in _KINDS:
+        msg = f"kind={shown(kind)}; expected one of {list(_KINDS)}{closest(kind, _KINDS)}."
+        raise InputError(msg)
+    shares = as_shares(contours)
     fitted = PlottedFit(adata, key)
-    at = fitted.time_unit.number("time", time)
+    asked = as_times(fitted.time_unit, time)
     name, positions, plane = fitted.coordinates(basis, components)
     real = plane.of(positions)
+    cloud = _placed(fitted, predicted, name, positions, plane)
+    times = predicted_times(predicted, fitted.keys, fitted.time_key, fitted.time_unit, asked)
+    weight = _weights(predicted)
+    wanted = np.unique(times[np.isfinite(times)]) if asked is None else np.array(asked)
+    clouds: dict[float, list[Cloud]] = {}
+    for at in wanted.tolist():
+        rows = np.flatnonzero(np.isclose(times, at, rtol=1e-9, atol=1e-12))
+        share = None if weight is None else weight[rows]
+        own = Cloud("predicted", at, cloud[rows], share, PREDICTED)
+        clouds[at] = [own, *_measured(fitted, real, at)]
+    scene = Scene(fitted, plane, real, clouds, shares, title)
+    require_one(ax, len(wanted) * (1 if kind == "overlay" else 2), "populations")
+    return draw_overlay(scene, ax) if kind == "overlay" else draw_side_by_side(scene)
+
+
+def _placed(
+    fitted: PlottedFit, predicted: AnnData, name: str, positions: FloatArray, plane: Plane
+) -> FloatArray:
+    """Predicted cells in the plane of the figure, `(m, 2)`."""
+    from cellflow.analysis.embedding import place
+
     y = fitted.positions(predicted).astype(np.float64)
-    cloud = plane.of(y) if name == fitted.basis else place(y, fitted.x, real)
+    if name == fitted.basis:
+        return plane.of(y)
+    key = spelled(predicted, name)
+    if key is not None:
+        own = np.asarray(predicted.obsm[key], dtype=np.float64)
+        if own.shape[1:] == positions.shape[1:] and np.isfinite(own).all():
+            return plane.of(own)
+    return place(y, fitted.x, plane.of(positions))
+
+
+def _weights(predicted: AnnData) -> FloatArray | None:
+    """Weights that `cf.tl.predict` gave the cells, `(m,)`."""
+    if "weight" not in predicted.obs:
+        return None
+    weight = predicted.obs["weight"].to_numpy(dtype=np.float64)
+    usable = np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0
+    return np.asarray(weight) if usable else None
+
+
+def _measured(fitted: PlottedFit, real: FloatArray, at: float) -> list[Cloud]:
+    """Cells that were measured at a time, before and after it."""
     known = fitted.snapshots
-
-    measured = [("observed", t, OBSERVED) for t in known[known == at]]
-    measured += [("before", t, _BEFORE) for t in known[known < at][-1:]]
-    measured += [("after", t, _AFTER) for t in known[known > at][:1]]
-    clouds = [(f"predicted, {fitted.at(at)}", cloud, PREDICTED)]
-    clouds += [
-        (f"{what}, {fitted.at(t)}", real[fitted.times == t], shade) for what, t, shade in measured
-    ]
-
-    names = [drawable(f"{label} (n = {len(points):,})", longest=80) for label, points, _ in clouds]
-    with canvas(ax, **map_size(real, beside=1.0 + legend_width(names), above=0.6)) as ax:
-        scatter(ax, real, color=FAINT, alpha=0.35, zorder=0)
-        for depth, (name, (_, points, shade)) in enumerate(zip(names, clouds, strict=True)):
-            scatter(ax, points, color=shade, label=name, zorder=1 - depth / 10)
-        legend(ax, x=1.17)
-        embedding_axes(ax, plane)
-        _margins(ax, clouds)
-    return ax
-
-
-def _margins(ax: Axes, clouds: Sequence[tuple[str, FloatArray, str]]) -> None:
-    """Draw the density of each cloud along both axes, above and right of the Axes."""
-    from scipy.stats import gaussian_kde
-
-    ax.autoscale_view()
-    for axis, place in enumerate(((0.0, 1.01, 1.0, 0.14), (1.01, 0.0, 0.14, 1.0))):
-        shared = (ax, None) if axis == 0 else (None, ax)
-        margin = ax.inset_axes(place, sharex=shared[0], sharey=shared[1])
-        margin.set_axis_off()
-        low, high = (ax.get_xlim, ax.get_ylim)[axis]()
-        grid = np.linspace(low, high, 200)
-        for _, points, shade in clouds:
-            if len(points) > 2 and np.ptp(points[:, axis]) > 0:
-                height = gaussian_kde(points[:, axis])(grid)
-                fill = margin.fill_between if axis == 0 else margin.fill_betweenx
-                fill(grid, height, color=shade, alpha=0.25, lw=0)
-                margin.plot(*((grid, height) if axis == 0 else (height, grid)), color=shade, lw=1.2)
+    found = [("observed", t, OBSERVED) for t in known[known == at]]
+    found += [("before", t, _BEFORE) for t in known[known < at][-1:]]
+    found += [("after", t, _AFTER) for t in known[known > at][:1]]
+    weight = fitted.cells.weight
+    clouds = []
+    for what, t, shade in found:
+        rows = np.flatnonzero(fitted.times == t)
+        share = None if weight is None else np.nan_to_num(weight[rows])
+        clouds.append(Cloud(what, float(t), real[rows], share, shade))
+    return clouds

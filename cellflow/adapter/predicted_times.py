@@ -1,0 +1,104 @@
+"""Times of the cells of a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow.adapter.keys import Keys
+from cellflow.adapter.read import require_anndata
+from cellflow.adapter.units import Time, TimeUnit
+from cellflow.core._numbers import is_number, shown
+from cellflow.core._typing import FloatArray
+from cellflow.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = ["as_times", "predicted_times"]
+
+
+def predicted_times(
+    predicted: AnnData,
+    keys: Keys,
+    time_key: str,
+    unit: TimeUnit,
+    asked: Sequence[float] | None,
+) -> FloatArray:
+    """Return the time of each cell of a prediction, shape `(m,)`.
+
+    It is in the column of times, as `cf.tl.predict` writes it; else in the record of the
+    prediction; else the one that is asked for.
+
+    Parameters
+    ----------
+    predicted
+        Computed cells.
+    keys
+        Of the fit that computed them.
+    time_key
+        The column of times.
+    unit
+        In which the times are.
+    asked
+        What the caller says: the times that are wanted, one at least.
+
+    Raises
+    ------
+    InputError
+        The prediction has no time and `asked` not one; or it has other times than those asked for.
+    """
+    require_anndata(predicted)
+    times = _carried(predicted, keys, time_key, unit)
+    if times is None and (asked is None or len(asked) != 1):
+        msg = (
+            f"time={shown(asked)}, but predicted has no time in obs[{time_key!r}]. Expected the"
+            " time that its cells are of: pass time=, one number or label."
+        )
+        raise InputError(msg)
+    if times is None:
+        return np.full(predicted.n_obs, float(asked[0]))  # type: ignore[index] # not None here
+    known = np.unique(times[np.isfinite(times)])
+    missing = [t for t in asked or () if not np.isclose(known, t, rtol=1e-9, atol=1e-12).any()]
+    if missing or not len(known):
+        msg = (
+            f"time={shown(asked)}, but the cells of predicted are of the times {known.tolist()}."
+            " Expected some of these: leave time= out for all of them."
+        )
+        raise InputError(msg)
+    return times
+
+
+def as_times(unit: TimeUnit, time: Time | Sequence[Time] | None) -> list[float] | None:
+    """Times in the unit of the fit, increasing; None for None.
+
+    Raises
+    ------
+    InputError
+        An empty list, or what is no time.
+    """
+    if time is None:
+        return None
+    several = isinstance(time, Sequence | np.ndarray) and not isinstance(time, str)
+    found = sorted({unit.number("time", t) for t in (time if several else [time])})  # type: ignore[union-attr]
+    if not found:
+        msg = f"time={shown(time)}; expected one time at least, or None for all of the prediction."
+        raise InputError(msg)
+    return found
+
+
+def _carried(predicted: AnnData, keys: Keys, time_key: str, unit: TimeUnit) -> FloatArray | None:
+    """Times that the prediction says itself."""
+    if keys.time in predicted.obs:
+        return np.asarray(predicted.obs[keys.time].to_numpy(dtype=np.float64))
+    if time_key in predicted.obs:
+        import pandas as pd
+
+        codes, distinct = pd.factorize(predicted.obs[time_key])
+        numbers = np.array([*(unit.number(time_key, value) for value in distinct), np.nan])
+        return np.asarray(numbers[codes])  # code -1 is of no time
+    about: Any = predicted.uns.get(keys.own("prediction"), {})
+    time = about.get("time") if hasattr(about, "get") else None
+    return np.full(predicted.n_obs, float(time)) if is_number(time) else None

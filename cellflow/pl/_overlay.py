@@ -1,0 +1,180 @@
+"""Panels of predicted and real populations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellflow.adapter.components import Plane
+from cellflow.core._text import drawable
+from cellflow.core._typing import FloatArray
+from cellflow.pl._axes import (
+    FAINT,
+    INK,
+    canvas,
+    embedding_axes,
+    legend,
+    legend_width,
+    map_size,
+    scatter,
+)
+from cellflow.pl._clouds import Cloud, draw_contours, draw_margins
+from cellflow.pl._grid import panels
+from cellflow.pl._read import PlottedFit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Scene", "draw_overlay", "draw_side_by_side"]
+
+#: Clouds that have contours, and the styles of their lines, which differ in grey as well.
+_LINES = {"observed": "solid", "predicted": "dashed"}
+#: Inches of one of several panels.
+_WIDTH = 3.2
+#: Panels in a row.
+_ABREAST = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is drawn.
+
+    Parameters
+    ----------
+    fitted
+        The fit.
+    plane, real
+        The columns of the embedding, and all measured cells in it, shape `(n, 2)`.
+    clouds
+        Of each time: predicted, and observed or before and after.
+    shares
+        Of the cells inside contours.
+    title
+        Text above the figure.
+    """
+
+    fitted: PlottedFit
+    plane: Plane
+    real: FloatArray
+    clouds: Mapping[float, Sequence[Cloud]]
+    shares: Sequence[float]
+    title: str | None
+
+    @property
+    def limits(self) -> FloatArray:
+        """Low and high of both axes, shape `(2, 2)`, the same for all panels."""
+        every = [self.real, *(c.xy for clouds in self.clouds.values() for c in clouds)]
+        points = np.concatenate(every)
+        low = points.min(axis=0)
+        high = points.max(axis=0)
+        margin = 0.07 * np.maximum(high - low, 1e-12)
+        return np.array([low - margin, high + margin])
+
+    def name(self, cloud: Cloud) -> str:
+        """What a legend calls a cloud."""
+        n = f"n = {len(cloud.xy):,}"
+        return drawable(f"{cloud.what}, {self.fitted.at(cloud.time)} ({n})", longest=80)
+
+    @property
+    def lines(self) -> str:
+        """What the contours hold, in words."""
+        said = ", ".join(f"{100 * share:g}" for share in self.shares[::-1])
+        return f"lines: {said} % of cells"
+
+
+def draw_overlay(scene: Scene, ax: Axes | None) -> Axes | list[Axes]:
+    """Draw predicted cells over the real ones, each time in a panel."""
+    if len(scene.clouds) == 1:
+        return _draw_one(scene, ax)
+    size: dict[str, Any] = map_size(scene.real, width=_WIDTH, beside=0.0, above=0.3)
+    with panels(ax, len(scene.clouds), columns=_ABREAST, **size) as every:
+        for k, (time, clouds) in enumerate(scene.clouds.items()):
+            true = [c for c in clouds if c.what == "observed"] or clouds[1:]
+            _draw_panel(every[k], scene, [clouds[0], *true])
+            _name(every[k], scene.fitted.at(time))
+        _finish(every, scene)
+    return every
+
+
+def draw_side_by_side(scene: Scene) -> list[Axes]:
+    """Draw real cells above predicted ones, each time in a column; one time beside each other."""
+    n = len(scene.clouds)
+    size: dict[str, Any] = map_size(scene.real, width=_WIDTH, beside=0.0, above=0.3)
+    with panels(None, 2 * n, columns=max(n, 2), **size) as every:
+        for k, clouds in enumerate(scene.clouds.values()):
+            true = [c for c in clouds if c.what == "observed"] or list(clouds[1:])
+            _draw_panel(every[k], scene, true)
+            _name(every[k], "\n".join(map(scene.name, true)))
+            _draw_panel(every[n + k], scene, clouds[:1])
+            _name(every[n + k], scene.name(clouds[0]))
+        _finish(every, scene, named=True)
+    return every
+
+
+def _draw_one(scene: Scene, ax: Axes | None) -> Axes:
+    """One time with its neighbours, and the densities along both axes."""
+    clouds = next(iter(scene.clouds.values()))
+    names = list(map(scene.name, clouds))
+    above = 0.6 + (0.3 if scene.title else 0.0)
+    size: dict[str, Any] = map_size(scene.real, beside=1.0 + legend_width(names), above=above)
+    with canvas(ax, **size) as ax:
+        _draw_panel(ax, scene, clouds, names)
+        legend(ax, x=1.17, title=scene.lines if scene.shares else None)
+        draw_margins(ax, clouds)
+        if scene.title:
+            # Above the densities, which stand outside of the Axes.
+            ax.set_title(scene.title, fontsize=10, color=INK, y=1.16)
+    return ax
+
+
+def _draw_panel(
+    ax: Axes, scene: Scene, clouds: Sequence[Cloud], names: Sequence[str] | None = None
+) -> None:
+    """Cells and contours of one panel, over all other cells."""
+    low, high = scene.limits
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    scatter(ax, scene.real, color=FAINT, alpha=0.35, zorder=0)
+    for depth, cloud in enumerate(clouds):
+        label = cloud.what if names is None else names[depth]
+        alpha = 0.35 if cloud.what in _LINES and scene.shares else 0.7
+        scatter(ax, cloud.xy, color=cloud.shade, alpha=alpha, label=label, zorder=1 - depth / 10)
+    for cloud in clouds:
+        if cloud.what in _LINES:
+            draw_contours(ax, cloud, scene.shares, _LINES[cloud.what])
+    embedding_axes(ax, scene.plane)
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+
+
+def _name(ax: Axes, text: str) -> None:
+    ax.set_title(text, fontsize=9, color=INK, loc="left")
+
+
+def _finish(every: Sequence[Axes], scene: Scene, *, named: bool = False) -> None:
+    """Write the title of the figure, and what the colours and lines are."""
+    figure = every[0].figure
+    if not named:
+        found: dict[str, Any] = {}
+        for ax in every:
+            found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+        box = figure.legend(
+            list(found.values()),
+            list(found),
+            loc="outside lower left",
+            ncols=len(found),
+            frameon=False,
+            fontsize=9,
+            title=scene.lines if scene.shares else None,
+            title_fontsize=9,
+            alignment="left",
+        )
+        handles: Any = box.legend_handles
+        for handle in handles:
+            handle.set_sizes([28.0])
+            handle.set_alpha(1.0)
+    elif scene.shares:
+        figure.supxlabel(scene.lines, fontsize=9, color=INK, x=0.01, ha="left")
+    if scene.title:
+        figure.suptitle(scene.title, fontsize=10, color=INK)
