@@ -1,10 +1,10 @@
 """cellflow: from time-labelled single-cell snapshots to a continuous dynamics on AnnData.
 
 `cf.pp` prepare, `cf.tl` compute and write, `cf.pl` draw, `cf.datasets` load, `cf.get` read out,
-`cf.bench` compare with cells that were held out. For people who write methods: `cf.fit` with
-`cf.recipes`, `cf.fit_score`, `cf.simulation`, and the families `couplings`, `paths`, `fields`,
-`objectives`, `densities`, `metrics`. `cf.selftest()` compares the installed package with closed
-forms.
+`cf.bench` compare with cells that were held out, `cf.interop` hand over to other tools. For people
+who write methods: `cf.fit` with `cf.recipes`, `cf.fit_score`, `cf.simulation`, and the families
+`couplings`, `paths`, `fields`, `objectives`, `densities`, `metrics`. `cf.selftest()` compares the
+installed package with closed forms.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         evaluation,
         fields,
         get,
+        interop,
         metrics,
         objectives,
         paths,
@@ -62,6 +63,7 @@ __all__ = [
     "fit",
     "fit_score",
     "get",
+    "interop",
     "metrics",
     "objectives",
     "paths",

@@ -12,7 +12,8 @@ from cellflow import couplings, densities, fields, metrics, paths, synthetic
 
 #: What a family exports beside its members and its Protocols: values, wrappers, and functions.
 OTHERS = {
-    "couplings": set(),
+    # It couples as its matrices say, whatever the populations are.
+    "couplings": {"Given"},
     "paths": {"PathSample", "sample"},
     "fields": {"AtNoise", "Builder", "Conditioned", "NoiseConditional"},
     "densities": {

@@ -398,6 +398,7 @@ HEAVY = ["anndata", "matplotlib", "numba", "ot", "pandas", "scanpy", "scipy", "s
         ("cellflow.adapter", ["matplotlib", "scanpy", "torch"]),
         ("cellflow.bench", ["matplotlib", "scanpy", "torch"]),
         ("cellflow.datasets", ["matplotlib", "scanpy", "torch"]),
+        ("cellflow.interop", ["matplotlib", "scanpy", "torch"]),
         ("cellflow.pl", ["matplotlib", "scanpy", "torch"]),
         ("cellflow.tl", ["matplotlib", "scanpy", "torch"]),
         ("cellflow.cli", [*HEAVY, "numpy"]),
@@ -408,7 +409,7 @@ def test_laziness(module: str, unwanted: list[str]) -> None:
     assert not loaded, f"import {module} loads {loaded}"
 
 
-@pytest.mark.parametrize("module", ["adapter", "datasets", "get", "pl", "pp"])
+@pytest.mark.parametrize("module", ["adapter", "datasets", "get", "interop", "pl", "pp"])
 def test_the_door_and_the_pictures_work_without_torch(module: str) -> None:
     run(
         "import sys; sys.modules['torch'] = None\n"
@@ -447,7 +448,7 @@ AXES = {"Axes", "list[Axes]", "Axes | list[Axes]"}
 AXES |= {"tuple[Axes, pd.DataFrame]", "FuncAnimation | Path"}
 ON_ANNDATA = [
     (family, name, definition)
-    for family in ("bench", "get", "pl", "pp", "tl")
+    for family in ("bench", "get", "interop", "pl", "pp", "tl")
     for name, definition in functions(family).items()
     if (family, name) not in ON_NO_ANNDATA
 ]

@@ -211,11 +211,19 @@ CALLS = {
     "get.trajectories": cf.get.trajectories,
     "get.trajectory_samples": cf.get.trajectory_samples,
     "get.velocity": cf.get.velocity,
+    "interop.from_moscot": lambda a, **kw: cf.interop.from_moscot(a, object(), **kw),
+    "interop.from_scvi": lambda a, **kw: cf.interop.from_scvi(a, object(), **kw),
+    "interop.from_wot": lambda a, **kw: cf.interop.from_wot(a, "no/such_file", **kw),
+    "interop.to_cellrank": lambda a, **kw: cf.interop.to_cellrank(a, "precomputed", **kw),
+    "interop.to_moscot": lambda a, **kw: cf.interop.to_moscot(a, object(), **kw),
+    "interop.to_palantir": cf.interop.to_palantir,
+    "interop.to_scvelo": lambda a, **kw: cf.interop.to_scvelo(a, genes="all", **kw),
+    "interop.to_wot": lambda a, **kw: cf.interop.to_wot(a, "no_such_folder/map", **kw),
 }
 
 
 def test_every_public_call_is_covered():
-    families = {"bench": cf.bench, "pp": cf.pp, "tl": cf.tl, "get": cf.get}
+    families = {"bench": cf.bench, "pp": cf.pp, "tl": cf.tl, "get": cf.get, "interop": cf.interop}
     assert set(CALLS) == {
         f"{family}.{name}" for family, module in families.items() for name in module.__all__
     }
@@ -285,6 +293,11 @@ AFTER_A_FIT = [
     "tl.trends",
     "get.transition_matrix",
     "get.velocity",
+    "interop.to_cellrank",
+    "interop.to_moscot",
+    "interop.to_palantir",
+    "interop.to_scvelo",
+    "interop.to_wot",
 ]
 #: What is spoilt; the calls it spoils; their arguments; and what their messages name: key, finding,
 #: remedy.

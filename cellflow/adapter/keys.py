@@ -216,6 +216,11 @@ class Keys:
         return self.shared("T_fwd")
 
     @property
+    def timepoint(self) -> str:
+        """`obs`: the time of each cell as a categorical, which CellRank wants."""
+        return self.own("timepoint")
+
+    @property
     def densities(self) -> str:
         """`uns`: densities of the snapshots, without a dynamics."""
         return self.own("densities")
@@ -237,7 +242,7 @@ class Keys:
         if (slot, key) in {(where, self.own(name)) for where, name in _SURE | _FIELD}:
             return True
         return (slot, key) in {
-            *(("obs", name) for name in (self.time, self.time_inferred)),
+            *(("obs", name) for name in (self.time, self.time_inferred, self.timepoint)),
             ("obs", self.log_density),
             ("obs", self.out_of_distribution),
             ("obs", self.out_of_distribution_p),

@@ -4,6 +4,7 @@ from cellflow.couplings.auto import Auto
 from cellflow.couplings.base import Coupling
 from cellflow.couplings.entropic import Entropic
 from cellflow.couplings.exact import Exact
+from cellflow.couplings.given import Given
 from cellflow.couplings.independent import Independent
 from cellflow.couplings.lineage import Lineage
 from cellflow.couplings.minibatch import Minibatch
@@ -15,6 +16,7 @@ __all__ = [
     "Coupling",
     "Entropic",
     "Exact",
+    "Given",
     "Independent",
     "Lineage",
     "Minibatch",

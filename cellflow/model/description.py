@@ -54,7 +54,7 @@ def describe(part: object) -> Any:
     if is_dataclass(part):
         return {
             "type": type(part).__name__,
-            **{f.name: describe(getattr(part, f.name)) for f in dataclasses.fields(part)},
+            **{f.name: describe(getattr(part, f.name)) for f in _settings(part)},
         }
     if isinstance(part, Mapping):
         return {str(key): describe(value) for key, value in part.items()}
@@ -65,6 +65,11 @@ def describe(part: object) -> Any:
     if isinstance(part, tuple | list):
         return [describe(item) for item in part]
     return {"type": type(part).__name__}
+
+
+def _settings(part: Any) -> list[dataclasses.Field]:
+    """Fields of a dataclass or its class, without those that hold data."""
+    return [field for field in dataclasses.fields(part) if field.repr]
 
 
 def from_description(described: Mapping[str, Any]) -> Recipe:
@@ -190,5 +195,11 @@ def _made(described: Any) -> Any:
         )
         raise InputError(msg)
     if isinstance(kind, type) and is_dataclass(kind):
+        if len(_settings(kind)) < len(dataclasses.fields(kind)):
+            msg = (
+                f"The recipe has a {name} ({parts}) of data that a fit does not keep. Expected the"
+                f" same {name} again, where a call has an argument for it."
+            )
+            raise InputError(msg)
         return kind(**parts)
     return partial(kind, **parts) if parts else kind

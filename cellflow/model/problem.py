@@ -16,6 +16,7 @@ from cellflow.core._random import stream
 from cellflow.core.frame import Frame
 from cellflow.core.plans import Plan
 from cellflow.core.population import Snapshots
+from cellflow.couplings import Given
 from cellflow.errors import InputError
 from cellflow.fields.dynamics import Dynamics, joined
 from cellflow.fields.ladder import Ladder, Moments
@@ -57,6 +58,12 @@ def problems_of(
     frame = Frame.fitted(snapshots, recipe.scale)
     if n_members == 1:
         return [_problem(snapshots, frame, recipe, plans, progress=progress)]
+    if isinstance(getattr(recipe.coupling, "coupling", recipe.coupling), Given):
+        msg = (
+            f"n_members={n_members} with given plans: members are fitted on halves of the cells,"
+            " each with plans of its own. Pass n_members=1."
+        )
+        raise InputError(msg)
     batch = 2 * round(0.5 * _MEMBER_BATCH * recipe.training.batch_size) or 2
     # The gradients of all members are clipped as one vector, of the mean of their losses.
     clip = recipe.training.clip / math.sqrt(n_members)

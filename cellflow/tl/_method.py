@@ -64,6 +64,7 @@ def recipes_of(
         raise InputError(msg)
     for recipe in recipes:
         _require_use_of_mass(mass_key, growth, recipe)
+        _require_use_of_plans(growth, recipe)
         if score and recipe.generates:
             msg = (
                 f"score=True with method={recipe.name!r}, which makes cells from noise; no call"
@@ -103,6 +104,20 @@ def _require_use_of_mass(mass_key: str | None, growth: str, recipe: Recipe) -> N
         " it: sizes of whole populations show how much cells grow between snapshots. Pass"
         " growth='auto' or 'learn', or omit mass_key=. Weights of cells within a snapshot are"
         " weight_key=."
+    )
+    raise InputError(msg)
+
+
+def _require_use_of_plans(growth: str, recipe: Recipe) -> None:
+    """Make sure that given plans are not replaced by others."""
+    from cellflow.couplings import Given
+
+    if growth == "none" or not isinstance(recipe.coupling, Given):
+        return
+    msg = (
+        f"growth={growth!r} with the given plans of method={recipe.name!r}: it solves plans of its"
+        " own in their place. Pass growth='none'; method=recipe.with_growth() learns growth from"
+        " the given plans."
     )
     raise InputError(msg)
 

@@ -190,7 +190,10 @@ def test_a_fit_made_in_a_mode_can_be_asked_outside():
     )
 
 
-FAMILIES = ("bench", "datasets", "densities", "get", "metrics", "pl", "pp", "simulation", "tl")
+FAMILIES = (
+    *("bench", "datasets", "densities", "get", "interop"),
+    *("metrics", "pl", "pp", "simulation", "tl"),
+)
 
 
 def test_every_public_function_is_guarded():

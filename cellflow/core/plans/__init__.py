@@ -4,6 +4,7 @@ from cellflow.core.plans.base import Plan, Side
 from cellflow.core.plans.blocks import BlockPlan
 from cellflow.core.plans.edges import EdgePlan
 from cellflow.core.plans.growing import GrowingPairs, growing_pairs, log_factors, mass_at
+from cellflow.core.plans.matrix import plan_matrix, without_small
 from cellflow.core.plans.mixed import MixedPlan, mixed
 from cellflow.core.plans.potentials import PotentialPlan
 from cellflow.core.plans.product import ProductPlan
@@ -21,4 +22,6 @@ __all__ = [
     "log_factors",
     "mass_at",
     "mixed",
+    "plan_matrix",
+    "without_small",
 ]
