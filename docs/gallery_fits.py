@@ -7,11 +7,13 @@ progenitors come with the package; the worm and the embryoid bodies are read fro
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import scanpy as sc
+from umap import UMAP
 
 import cellflow as cf
 
@@ -81,8 +83,7 @@ def eb(folder: Path) -> ad.AnnData:
     adata = ad.read_h5ad(folder / "eb" / "eb_pca100.h5ad")
     adata.obsm["X_pca"] = np.asarray(adata.obsm["X_pca"])[:, :10]
     slim = ad.AnnData(obs=adata.obs, obsm={"X_pca": adata.obsm["X_pca"]})
-    sc.pp.neighbors(slim, use_rep="X_pca", n_neighbors=15)
-    sc.tl.umap(slim)
+    slim.obsm["X_umap"] = UMAP(random_state=0).fit_transform(slim.obsm["X_pca"])
     cf.tl.flow(slim, "time", method="ot-cfm")
     _moved(slim)
     cf.tl.log_density(slim)
@@ -105,9 +106,13 @@ def progenitors(folder: Path) -> ad.AnnData:
 
 def experiment(folder: Path) -> ad.AnnData:
     """A simulated experiment: a population that forks, with and without a drug, in samples."""
-    adata = cf.datasets.simulate(cf.synthetic.Experiment(), n_obs=150)
+    control = cf.synthetic.GrowingFork()
+    treated = replace(control, speed_factors=(1.3, 1.0), growth_factors=(1.0, 1.5))
+    systems = {"control": control, "treated": treated}
+    made = cf.synthetic.Experiment(systems, n_samples=4, shift=0.1, composition=0.2)
+    adata = cf.datasets.simulate(made, n_obs=60)
     cf.tl.flow(adata, "time", use_rep="X_state", condition_key="condition", sample_key="sample")
-    cf.tl.compare(adata, "condition", n_perm=499)
+    cf.tl.compare(adata, "condition", groupby="cell_type", n_perm=499)
     return adata
 
 
