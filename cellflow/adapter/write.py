@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from cellflow.adapter.commit import commit
+from cellflow.core._notes import note
+from cellflow.core._settings import running
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Staged", "target_of", "write"]
 
 logger = logging.getLogger("cellflow")
+
+#: Entries of the record of a fit that only the package reads.
+_BOOKKEEPING = {"made_for", "written"}
 
 Slot: TypeAlias = Literal["obs", "var", "obsm", "obsp", "layers", "uns"]
 #: Values by slot and key.
@@ -44,6 +49,7 @@ def write(adata: AnnData, staged: Staged, *, remove: Iterable[tuple[str, str]] =
     for slot, values in staged.items():
         for key, value in values.items():
             _check(adata, slot, key, value)
+    said = _said(adata, staged)
     fresh = {(slot, key) for slot, values in staged.items() for key in values}
     if adata.is_view:
         logger.info(
@@ -51,6 +57,29 @@ def write(adata: AnnData, staged: Staged, *, remove: Iterable[tuple[str, str]] =
             " results."
         )
     commit(adata, staged, set(remove) - fresh)
+    note(f"{running() or 'cellflow'} wrote {said}.")
+
+
+def _said(adata: AnnData, staged: Staged) -> str:
+    """Names of what is written, by slot; of the record of a fit, the entries that change."""
+    parts = []
+    for slot, values in staged.items():
+        names = [f"[{key!r}]" for key in values]
+        if slot == "uns":
+            found = [_entries(key, value, adata.uns.get(key)) for key, value in values.items()]
+            names = [name for entries in found for name in entries]
+        parts += [f"{slot}{name}" for name in names]
+    return ", ".join(parts)
+
+
+def _entries(key: str, value: Any, before: Any) -> list[str]:
+    """The name of a record, or of the entries that a call changes in it."""
+    if not (isinstance(value, Mapping) and isinstance(before, Mapping)):
+        return [f"[{key!r}]"]
+    if not set(before) <= set(value):  # another record
+        return [f"[{key!r}]"]
+    new = [name for name in value if name not in before or value[name] is not before[name]]
+    return [f"[{key!r}][{name!r}]" for name in new if name not in _BOOKKEEPING]
 
 
 def target_of(adata: AnnData, *, copy: bool) -> AnnData:

@@ -120,8 +120,9 @@ class _Lines(logging.Handler):
     """Log records as lines on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the message of a record."""
-        say(self.format(record))
+        """Print the message of a record; what was added to an AnnData is in the result."""
+        if record.name != "cellflow.added":
+            say(self.format(record))
 
 
 @contextmanager

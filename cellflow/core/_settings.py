@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-__all__ = ["guarded", "offers"]
+__all__ = ["guarded", "offers", "running"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,6 +67,14 @@ def offers(*names: str) -> bool:
     """
     call = _CALL.get()
     return call is None or set(names) <= _arguments(call)
+
+
+def running() -> str:
+    """Name of the public call that runs, such as `"cf.tl.flow"`; empty outside of one."""
+    call = _CALL.get()
+    if call is None:
+        return ""
+    return ".".join(["cf", *call.__module__.split(".")[1:2], call.__name__])
 
 
 @cache

@@ -19,6 +19,7 @@ from cellflow.core._deprecated import accepts
 from cellflow.core._random import as_seed
 from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
+from cellflow.tl._flow_words import say
 from cellflow.tl._method import chosen, informed, prior_key, recipes_of, scale_of_recipe
 from cellflow.tl._stored import places_of, record_of, staged_of
 
@@ -67,7 +68,9 @@ def flow(
 
     Consecutive snapshots are coupled once, by optimal transport of the whole populations. A
     velocity field is then regressed on paths between paired cells. A new fit under the same key
-    replaces the old one and removes what was computed from it.
+    replaces the old one and removes what was computed from it. On a terminal and in a notebook,
+    three lines say what was added; `logging.getLogger("cellflow").setLevel("WARNING")` turns them
+    off.
 
     Parameters
     ----------
@@ -272,4 +275,5 @@ def flow(
     record |= problem.entries | samples | {"written": listed(keys, places)}
     staged = staged_of(keys, record, times, cells, decoder)
     write(target, staged, remove=written(target, keys))
+    say(target, fitted, cells, keys, problem.entries)
     return target if copy else None
