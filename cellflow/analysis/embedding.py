@@ -62,7 +62,9 @@ def on_grid(
     smoothing
         Standard deviation of the Gaussian kernel, in fortieths of the longer side.
     min_cells
-        Grid points with less than this many cells under their kernel are empty.
+        Grid points with less than this many cells under their kernel are empty, and so are those
+        that are farther from every cell than the kernel's standard deviation, or where cells are
+        sparse, than the usual distance between fifth neighbours.
 
     Returns
     -------
@@ -86,8 +88,9 @@ def on_grid(
     pairs = trees[0].sparse_distance_matrix(trees[1], 3.0 * width, output_type="coo_matrix").tocsr()
     pairs.data = np.exp(-0.5 * (pairs.data / width) ** 2)
     mass = np.asarray(pairs.sum(axis=1))
+    usual = np.median(trees[1].query(embedding, k=[min(6, len(embedding))])[0])
+    there = mass >= min_cells
+    there &= trees[1].query(points)[0][:, None] <= max(width, float(usual))
     with np.errstate(invalid="ignore", divide="ignore"):
-        field = np.where(
-            mass >= min_cells, (pairs @ np.asarray(velocity, dtype=np.float64)) / mass, np.nan
-        )
+        field = np.where(there, (pairs @ np.asarray(velocity, dtype=np.float64)) / mass, np.nan)
     return gx, gy, field.reshape(len(gy), len(gx), 2)

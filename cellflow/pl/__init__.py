@@ -1,6 +1,7 @@
 """Figures: functions that draw on an Axes and return it."""
 
 from cellflow.pl._animation import animation
+from cellflow.pl._arrow_grid import grid, quiver
 from cellflow.pl._calibration import calibration
 from cellflow.pl._comparison import comparison
 from cellflow.pl._fates import fates
@@ -17,11 +18,13 @@ __all__ = [
     "calibration",
     "comparison",
     "fates",
+    "grid",
     "growth",
     "holdout",
     "loss",
     "plan",
     "population",
+    "quiver",
     "stream",
     "trajectories",
 ]

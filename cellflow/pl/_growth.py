@@ -74,8 +74,8 @@ def growth(
 
     Examples
     --------
-    >>> cf.tl.growth(adata)  # doctest: +SKIP
-    >>> cf.pl.growth(adata, basis="umap")  # doctest: +SKIP
+    >>> cf.tl.growth(adata)
+    >>> ax = cf.pl.growth(adata, basis="umap")
     """
     check_arguments(growth, locals())
     fitted = PlottedFit(adata, key)

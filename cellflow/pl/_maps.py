@@ -16,7 +16,7 @@ from cellflow.pl._axes import INK, canvas, colour_bar, embedding_axes, largest, 
 from cellflow.pl._colours import Groups, Values
 from cellflow.pl._labels import medians, write_labels
 from cellflow.pl._layout import arrange, new_maps
-from cellflow.pl._points import Cells, draw_groups, draw_values
+from cellflow.pl._points import Cells, draw_groups, draw_plain, draw_values
 from cellflow.pl._read import PlottedFit
 from cellflow.pl._style import LegendLoc, Style
 
@@ -126,12 +126,15 @@ def map_panels(ax: Axes | None, xy: FloatArray, n: int = 1) -> Iterator[list[Axe
 def paint(
     ax: Axes,
     cells: Cells,
-    colours: Values | Groups,
+    colours: Values | Groups | None,
     *,
     fitted: PlottedFit,
     legend_loc: LegendLoc = "right margin",
 ) -> None:
     """Draw cells in their colours, with a colour bar or a legend beside them."""
+    if colours is None:
+        draw_plain(ax, cells)
+        return
     if isinstance(colours, Groups):
         named = largest(ax, colours)
         draw_groups(ax, cells, colours, named)
@@ -148,14 +151,14 @@ def paint(
         colour_bar(ax, drawn, colours.name)
 
 
-def remember_colours(adata: AnnData, colours: Sequence[Values | Groups]) -> None:
+def remember_colours(adata: AnnData, colours: Sequence[Values | Groups | None]) -> None:
     """Write colours of groups to `uns["{name}_colors"]`, as scanpy does; not into a view."""
     for each in colours:
         if isinstance(each, Groups) and each.to_store is not None and not adata.is_view:
             adata.uns[f"{each.name}_colors"] = list(each.to_store)
 
 
-def _label(axes: Sequence[Axes], cells: Cells, colours: Sequence[Values | Groups]) -> None:
+def _label(axes: Sequence[Axes], cells: Cells, colours: Sequence[Values | Groups | None]) -> None:
     """Write names of groups on the maps, after the layout of a given figure is known."""
     figure: Any = axes[0].figure
     if figure.get_layout_engine() is not None:

@@ -112,8 +112,7 @@ def stream(
 
     Examples
     --------
-    >>> cf.tl.velocity(adata, basis="umap")  # doctest: +SKIP
-    >>> cf.pl.stream(adata, basis="umap", color="hours")  # doctest: +SKIP
+    >>> ax = cf.pl.stream(adata, basis="umap", color="cell_type")
     """
     check_arguments(stream, locals())
     fitted = PlottedFit(adata, key)

@@ -34,7 +34,7 @@ class Style:
     Parameters
     ----------
     colours
-        Of each panel.
+        Of each panel; None where all cells are grey.
     titles
         Of each panel; empty for none.
     size
@@ -43,7 +43,7 @@ class Style:
         Place of the names of groups; `"none"` leaves out colour bars too.
     """
 
-    colours: tuple[Values | Groups, ...]
+    colours: tuple[Values | Groups | None, ...]
     titles: tuple[str, ...]
     size: float
     legend_loc: LegendLoc
@@ -57,8 +57,11 @@ def read_style(
     size: float | None = None,
     title: str | Sequence[str] | None = None,
     legend_loc: LegendLoc = "right margin",
+    plain: bool = False,
 ) -> Style:
     """Read and check the arguments of a map that is coloured by columns or genes.
+
+    Without a colour cells are coloured by their time, or with `plain` drawn in grey.
 
     Raises
     ------
@@ -72,13 +75,15 @@ def read_style(
     if not names:
         msg = "color=[] names no panel; expected a column of adata.obs or a gene, or several."
         raise InputError(msg)
+    if plain and color is None:
+        return style_of(fitted, [None], size=size, title=title, legend_loc=legend_loc)
     colours = [read_colours(fitted.adata, name, fitted, palette) for name in names]
     return style_of(fitted, colours, size=size, title=title, legend_loc=legend_loc)
 
 
 def style_of(
     fitted: PlottedFit,
-    colours: Sequence[Values | Groups],
+    colours: Sequence[Values | Groups | None],
     *,
     size: float | None = None,
     title: str | Sequence[str] | None = None,
@@ -96,11 +101,13 @@ def style_of(
 
 
 def _titles(
-    title: str | Sequence[str] | None, colours: Sequence[Values | Groups], legend_loc: LegendLoc
+    title: str | Sequence[str] | None,
+    colours: Sequence[Values | Groups | None],
+    legend_loc: LegendLoc,
 ) -> tuple[str, ...]:
     """Titles of the panels; by default the names of the colours that nothing else names."""
     if title is None:
-        return tuple(colour.name if _is_unnamed(colour, legend_loc) else "" for colour in colours)
+        return tuple(_own_title(colour, legend_loc) for colour in colours)
     if isinstance(title, str) and len(colours) == 1:
         return (title,)
     if isinstance(title, str) or not all(isinstance(text, str) for text in title):
@@ -112,6 +119,9 @@ def _titles(
     return tuple(title)
 
 
-def _is_unnamed(colour: Values | Groups, legend_loc: LegendLoc) -> bool:
-    """Whether there is no legend and no colour bar that says what the colours are."""
-    return legend_loc == "none" or (legend_loc == "on data" and isinstance(colour, Groups))
+def _own_title(colour: Values | Groups | None, legend_loc: LegendLoc) -> str:
+    """Name of colours of which no legend and no colour bar says what they are; else empty."""
+    if colour is None:
+        return ""
+    unnamed = legend_loc == "none" or (legend_loc == "on data" and isinstance(colour, Groups))
+    return colour.name if unnamed else ""

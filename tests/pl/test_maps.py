@@ -307,3 +307,68 @@ def test_two_hundred_thousand_cells_are_an_image_with_the_same_colours() -> None
     shown = np.asarray(ax.images[0].get_array())
     pure = {to_hex(c) for c in shown[shown[..., 3] > 0][:, :3]}
     assert pure >= set(shades_of(ax).values())
+
+
+# Arrows and paths ---------------------------------------------------------------------------------
+
+
+def arrows_of(ax: mpl.axes.Axes) -> mpl.quiver.Quiver:
+    return next(c for c in ax.collections if isinstance(c, mpl.quiver.Quiver))
+
+
+def test_arrows_of_cells_start_at_the_cells_and_have_their_velocity() -> None:
+    adata = fitted()
+    adata.obsm["velocity_umap"] = np.random.default_rng(0).normal(size=(120, 2))
+    drawn = arrows_of(cf.pl.quiver(adata, n_cells=None))
+    apart = np.linalg.norm(drawn.XY[:, None] - adata.obsm["X_umap"], axis=2)
+    rows = apart.argmin(axis=1)
+    assert sorted(rows) == list(range(120))
+    np.testing.assert_allclose(apart.min(axis=1), 0.0, atol=1e-6)
+    np.testing.assert_allclose(np.c_[drawn.U, drawn.V], adata.obsm["velocity_umap"][rows])
+    long = np.percentile(np.hypot(drawn.U, drawn.V), 95) / drawn.scale
+    assert long == pytest.approx(0.05 * np.ptp(adata.obsm["X_umap"], axis=0).max(), rel=1e-5)
+
+
+def test_arrows_of_a_sample_come_from_every_snapshot_whatever_the_order() -> None:
+    adata = fitted()
+    turned = adata[np.random.default_rng(0).permutation(adata.n_obs)].copy()
+    one, other = (arrows_of(cf.pl.quiver(a, n_cells=9)).XY for a in (adata, turned))
+    np.testing.assert_array_equal(one, other)
+    rows = np.linalg.norm(one[:, None] - adata.obsm["X_umap"], axis=2).argmin(axis=1)
+    hours = adata.obs["hours"].to_numpy()[rows]
+    assert np.unique(hours, return_counts=True)[1].tolist() == [3, 3, 3]
+
+
+def test_arrows_of_a_grid_are_means_where_there_are_cells() -> None:
+    adata = fitted()
+    adata.obsm["velocity_umap"] = np.tile([3.0, -1.0], (120, 1))
+    drawn = arrows_of(cf.pl.grid(adata, n_grid=20))
+    np.testing.assert_allclose(np.c_[drawn.U, drawn.V], np.tile([3.0, -1.0], (drawn.N, 1)))
+    apart = np.linalg.norm(drawn.XY[:, None] - adata.obsm["X_umap"], axis=2).min(axis=1)
+    assert apart.max() < 0.06 * np.ptp(adata.obsm["X_umap"], axis=0).max()
+
+
+def test_arrows_of_no_motion_are_drawn_without_a_length() -> None:
+    adata = fitted()
+    adata.obsm["velocity_umap"] = np.zeros((120, 2))
+    for call in (cf.pl.grid, cf.pl.quiver, cf.pl.stream):
+        call(adata).figure.draw_without_rendering()
+
+
+def test_paths_fade_where_there_are_few_cells() -> None:
+    adata = fitted()
+    paths = adata.obsm["cf_trajectory"].reshape(120, 7, 3)
+    paths[:, 3:, 1] += 50.0
+    ax = cf.pl.trajectories(adata, n_cells=20)
+    lines = next(c for c in ax.collections if isinstance(c, mpl.collections.LineCollection))
+    y = np.array(lines.get_segments())[:, :, 1].mean(axis=1)
+    alpha = np.asarray(lines.get_alpha())
+    assert alpha[y > 10.0].max() == pytest.approx(0.12)
+    assert np.median(alpha[y < 1.0]) > 0.5
+
+
+def test_paths_over_coloured_cells_are_black() -> None:
+    ax = cf.pl.trajectories(fitted(), basis="umap", color="kind")
+    lines = next(c for c in ax.collections if isinstance(c, mpl.collections.LineCollection))
+    assert {to_hex(c) for c in lines.get_colors()} == {"#262626"}
+    assert {t.get_text() for t in ax.get_legend().get_texts()} == {"up", "down"}

@@ -29,12 +29,14 @@ def predicted(adata: ad.AnnData, n: int = 30) -> ad.AnnData:
 
 PICTURES: dict[str, Callable[[ad.AnnData, Axes | None], Axes]] = {
     "fates": lambda adata, ax: cf.pl.fates(adata, "left", ax=ax),
+    "grid": lambda adata, ax: cf.pl.grid(adata, ax=ax),
     "growth": lambda adata, ax: cf.pl.growth(adata, ax=ax),
     "loss": lambda adata, ax: cf.pl.loss(adata, ax=ax),
     "population": lambda adata, ax: cf.pl.population(adata, predicted(adata), time=24.0, ax=ax),
     "population_umap": lambda adata, ax: cf.pl.population(
         adata, predicted(adata), time=36.0, basis="umap", ax=ax
     ),
+    "quiver": lambda adata, ax: cf.pl.quiver(adata, ax=ax),
     "stream": lambda adata, ax: cf.pl.stream(adata, ax=ax),
     "stream_groups": lambda adata, ax: cf.pl.stream(adata, basis="X_pca", color="kind", ax=ax),
     "trajectories": lambda adata, ax: cf.pl.trajectories(adata, n_cells=9, ax=ax),
