@@ -59,9 +59,9 @@ def trajectories(
     In the representation of the model the lines show two of its dimensions. In another embedding
     a line is drawn through the cells nearest to its states, of the snapshots before and after each
     time: it follows the cells by construction, and is no evidence of a path between them. It is
-    broken where two consecutive places are farther apart than cells of a neighbourhood (the
-    distance to the 15th neighbour, which 95 % of the cells do not exceed): the embedding has torn
-    neighbours apart there, and no cell moves through the gap.
+    broken at gaps that are wider than a neighbourhood (the distance to the 15th neighbour, which
+    95 % of the cells do not exceed; to nearer ones in less than 1,500 cells): the embedding has
+    torn neighbours apart there, and no cell moves through the gap.
 
     Parameters
     ----------
