@@ -126,6 +126,7 @@ def _by_group(
             "group": group,
             "fate": pd.Categorical(about["names"], names),
             "n_cells": len(here),
+            "n_effective": 1.0 / (weight @ weight),
             "probability": mean,
             "sd": np.sqrt(weight @ (p - mean) ** 2),
         }

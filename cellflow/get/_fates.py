@@ -48,11 +48,12 @@ def fates(
     Returns
     -------
     One row for each cell and fate: `cell`, `fate`, `probability`, `sd`, `entropy`, and
-    `commitment_time` (of fates). By groups: `group`, `fate`, `n_cells`, `probability`, `sd` (of the
-    probabilities of single cells in the group), and `commitment_time`, the mean of the cells that
-    have one. Where `cf.tl.calibrate` was called, `calibrated` is the calibrated probability or its
-    mean. With `interval`, `se` (standard error of the probability, or of its mean), `low` and
-    `high` in addition. `attrs` has what `uns["cellflow"]["fates"]` says.
+    `commitment_time` (of fates). By groups: `group`, `fate`, `n_cells`, `n_effective` (how many
+    cells of equal mass the mean is worth; near 1, a single cell decides it), `probability`, `sd`
+    (of the probabilities of single cells in the group), and `commitment_time`, the mean of the
+    cells that have one. Where `cf.tl.calibrate` was called, `calibrated` is the calibrated
+    probability or its mean. With `interval`, `se` (standard error of the probability, or of its
+    mean), `low` and `high` in addition. `attrs` has what `uns["cellflow"]["fates"]` says.
 
     Raises
     ------
@@ -71,9 +72,10 @@ def fates(
     >>> cf.tl.flow(adata, "hours", n_members=2)
     >>> cf.tl.fates(adata, "cell_type")
     >>> cf.get.fates(adata, groupby="cell_type").columns.tolist()
-    ['group', 'fate', 'n_cells', 'probability', 'sd', 'commitment_time']
-    >>> cf.get.fates(adata, groupby="cell_type", interval=0.9).columns.tolist()
-    ['group', 'fate', 'n_cells', 'probability', 'sd', 'se', 'low', 'high', 'commitment_time']
+    ['group', 'fate', 'n_cells', 'n_effective', 'probability', 'sd', 'commitment_time']
+    >>> sure = cf.get.fates(adata, groupby="cell_type", interval=0.9)
+    >>> sure.columns.tolist()[4:]
+    ['probability', 'sd', 'se', 'low', 'high', 'commitment_time']
     """
     check_arguments(fates, locals())
     return fate_table(adata, key, groupby=groupby, backward=backward, interval=interval)

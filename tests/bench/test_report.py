@@ -355,14 +355,14 @@ def test_answers_of_the_fit_have_sections_where_they_are_stored(adata):
     assert said(fates) == said(growth) == said(comparison) == ""
     of_fates = pd.DataFrame(
         {"group": ["a", "a", "b", "b"], "fate": ["x", "<y>"] * 2, "n_cells": [3, 3, 4, 4]}
-    ).assign(probability=[0.25, 0.75, 1.0, 0.0], low=0.0, high=1.0)
+    ).assign(n_effective=2.5, probability=[0.25, 0.75, 1.0, 0.0], low=0.0, high=1.0)
     page = said(fates, fates=of_fates)
     assert cells_of(page, "What the cells become") == [
         ["fate", "probability"],
-        ["a (3 cells)"],
+        ["a (3 cells, worth 2.5 of equal mass)"],
         ["<y>", "0.75 (0.00 to 1.00)"],
         ["x", "0.25 (0.00 to 1.00)"],
-        ["b (4 cells)"],
+        ["b (4 cells, worth 2.5 of equal mass)"],
         ["x", "1.00 (0.00 to 1.00)"],
     ]
     of_growth = pd.DataFrame(

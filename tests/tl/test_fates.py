@@ -53,7 +53,12 @@ def test_means_of_groups_are_weighted_by_mass(labelled):
     cf.tl.fates(labelled)
     labelled.obs["cf_fate_mass"] = np.arange(1.0, 91.0)
     labelled.obs["all"] = "x"
-    mean = cf.get.fates(labelled, groupby="all")["probability"]
+    table = cf.get.fates(labelled, groupby="all")
+    mean = table["probability"]
+    np.testing.assert_allclose(table["n_effective"], 4095**2 / (np.arange(1.0, 91.0) ** 2).sum())
+    labelled.obs["cf_fate_mass"] = np.where(np.arange(90) == 7, 1e9, 1.0)
+    alone = cf.get.fates(labelled, groupby="all")["n_effective"]
+    np.testing.assert_allclose(alone, 1.0, atol=1e-6)
     expected = np.average(labelled.obsm["lineages_fwd"], axis=0, weights=np.arange(1.0, 91.0))
     np.testing.assert_allclose(mean, expected)
 

@@ -28,7 +28,8 @@ _WRITTEN = 0.05
 _ABOUT = (
     "The probability that the descendants of a cell end in each group of the last snapshot, by the"
     " fit to all snapshots: means over the cells of a group, weighted by the mass of their"
-    " descendants. “undecided” are descendants that end far from all measured cells."
+    " descendants; where they are worth few cells of equal mass, few cells decide the mean."
+    " “undecided” are descendants that end far from all measured cells."
 )
 _INTERVAL = " In brackets the 90 % interval between the members of the ensemble."
 
@@ -53,7 +54,8 @@ def _rows(found: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
     shown = found.rename(columns={"low": "probability_low", "high": "probability_high"})
     for group, part in shown.groupby("group", sort=False):
         kept = part[part["probability"] >= _WRITTEN].sort_values("probability", ascending=False)
-        yield "group", [f"{group} ({part['n_cells'].iloc[0]:,} cells)"]
+        n, worth = part[["n_cells", "n_effective"]].iloc[0]
+        yield "group", [f"{group} ({n:,.0f} cells, worth {worth:,.1f} of equal mass)"]
         for _, row in kept.iterrows():
             yield "", [str(row["fate"]), with_interval(row, "probability", 2)]
 
