@@ -291,6 +291,7 @@ AFTER_A_FIT = [
     "tl.sample",
     "tl.terminal_states",
     "tl.trends",
+    "get.plan",
     "get.transition_matrix",
     "get.velocity",
     "interop.to_cellrank",

@@ -21,6 +21,7 @@ from cellflow.pl._axes import beside, canvas, embedding_axes, map_size
 from cellflow.pl._chosen import spread_rows
 from cellflow.pl._colours import read_colours
 from cellflow.pl._film import animate, film_of
+from cellflow.pl._maps import remember_colours
 from cellflow.pl._read import PlottedFit
 
 if TYPE_CHECKING:
@@ -136,8 +137,10 @@ def animation(
         embedding_axes(drawn_on, plane)
         made = animate(drawn_on, film, rows, colours, fitted, xy, trail=trail, fps=fps, title=title)
         if target is None:
+            remember_colours(adata, [colours])
             return made
         _save(made, target, fps=fps, dpi=dpi)
+    remember_colours(adata, [colours])
     if ax is None:
         from matplotlib import pyplot as plt
 

@@ -15,12 +15,22 @@ from cellflow.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Cloud", "as_shares", "contour_lines", "draw_contours", "draw_margins", "level_of"]
+__all__ = [
+    "Cloud",
+    "as_shares",
+    "contour_lines",
+    "draw_contours",
+    "draw_margins",
+    "extent",
+    "level_of",
+]
 
 #: Grid points along each side.
 _GRID = 120
 #: Width of the kernel relative to Scott's rule, which is too wide for clouds of several lobes.
 _NARROWER = 0.6
+#: The grid reaches so many widths of the kernel beyond the cells.
+_BEYOND = 3.5
 #: Fewest cells that have contours.
 _FEW = 10
 
@@ -72,7 +82,7 @@ def as_shares(contours: object) -> tuple[float, ...]:
 
 def draw_contours(ax: Axes, cloud: Cloud, shares: Sequence[float], style: str) -> None:
     """Draw lines around the densest places that hold each share of a cloud's cells."""
-    found = contour_lines(cloud, (ax.get_xlim(), ax.get_ylim()))
+    found = contour_lines(cloud)
     if found is None or not shares:
         return
     gx, gy, density = found
@@ -84,12 +94,22 @@ def draw_contours(ax: Axes, cloud: Cloud, shares: Sequence[float], style: str) -
     drawn.set_gid(f"contours {cloud.what}")
 
 
-def contour_lines(
-    cloud: Cloud, limits: tuple[tuple[float, float], ...]
-) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+def extent(cloud: Cloud, shares: Sequence[float]) -> FloatArray:
+    """Low and high ends along both axes of the widest contour, shape `(2, 2)`; none: no rows."""
+    found = contour_lines(cloud)
+    if found is None or not shares:
+        return np.zeros((0, 2))
+    gx, gy, density = found
+    rows, columns = np.nonzero(density >= level_of(density, max(shares)))
+    ends = ((gx[columns].min(), gy[rows].min()), (gx[columns].max(), gy[rows].max()))
+    return np.array(ends)
+
+
+def contour_lines(cloud: Cloud) -> tuple[FloatArray, FloatArray, FloatArray] | None:
     """Density of a cloud on a grid: coordinates `(g,)` of both axes, and values `(g, g)`.
 
-    A Gaussian kernel of 0.6 times the width of Scott's rule. None for few cells, or all on a line.
+    A Gaussian kernel of 0.6 times the width of Scott's rule; the grid reaches so far beyond the
+    cells that contours are closed. None for few cells, or all on a line.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -97,12 +117,14 @@ def contour_lines(
     spread = cloud.xy.std(axis=0) if n else np.zeros(2)
     if n < _FEW or not (spread > 0).all():
         return None
-    edges = [np.linspace(low, high, _GRID + 1) for low, high in limits]
+    width = _NARROWER * spread * n ** (-1.0 / 6.0)
+    low = cloud.xy.min(axis=0) - _BEYOND * width
+    high = cloud.xy.max(axis=0) + _BEYOND * width
+    edges = [np.linspace(a, b, _GRID + 1) for a, b in zip(low, high, strict=True)]
     x, y = cloud.xy.T
     count: FloatArray = np.histogram2d(x, y, bins=edges, weights=cloud.weight)[0].T
     step = np.array([edge[1] - edge[0] for edge in edges])
-    width = _NARROWER * spread * n ** (-1.0 / 6.0) / step
-    density = gaussian_filter(count, sigma=width[::-1], mode="constant")
+    density = gaussian_filter(count, sigma=(width / step)[::-1], mode="constant")
     gx, gy = ((edge[1:] + edge[:-1]) / 2.0 for edge in edges)
     return gx, gy, density
 

@@ -21,7 +21,7 @@ from cellflow.pl._axes import (
     map_size,
     scatter,
 )
-from cellflow.pl._clouds import Cloud, draw_contours, draw_margins
+from cellflow.pl._clouds import Cloud, draw_contours, draw_margins, extent
 from cellflow.pl._grid import panels
 from cellflow.pl._read import PlottedFit
 
@@ -66,11 +66,13 @@ class Scene:
     @property
     def limits(self) -> FloatArray:
         """Low and high of both axes, shape `(2, 2)`, the same for all panels."""
-        every = [self.real, *(c.xy for clouds in self.clouds.values() for c in clouds)]
+        clouds = [c for at in self.clouds.values() for c in at]
+        lined = [extent(c, self.shares) for c in clouds if c.what in _LINES]
+        every = [self.real, *(c.xy for c in clouds), *lined]
         points = np.concatenate(every)
         low = points.min(axis=0)
         high = points.max(axis=0)
-        margin = 0.07 * np.maximum(high - low, 1e-12)
+        margin = 0.04 * np.maximum(high - low, 1e-12)
         return np.array([low - margin, high + margin])
 
     def name(self, cloud: Cloud) -> str:

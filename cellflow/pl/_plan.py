@@ -13,8 +13,9 @@ from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_number
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
-from cellflow.pl._axes import FAINT, INK, MAP, canvas
-from cellflow.pl._colours import Values, read_colours
+from cellflow.pl._axes import FAINT, INK, canvas
+from cellflow.pl._colours import groups_of
+from cellflow.pl._maps import remember_colours
 from cellflow.pl._read import PlottedFit
 from cellflow.pl._sankey import Sankey, draw_sankey
 from cellflow.pl._words import headline
@@ -28,8 +29,13 @@ __all__ = ["plan"]
 
 #: Inches of a name on either side, at most.
 _NAMES = 1.6
-#: Inches of the row of a name.
-_ROW = 0.16
+#: Inches of the row of a name, and of the lowest figure.
+_ROW = 0.12
+_LOWEST = 4.0
+#: Names beside one time at most.
+_MOST = 60
+#: A smaller share that is left out is rounding.
+_ALL = 0.0005
 
 
 @guarded
@@ -95,22 +101,21 @@ def plan(
     fitted = PlottedFit(adata, key)
     table = plan_table(adata, groupby, times, key)
     names = _names(table)
-    shades = _shades(adata, groupby, names, fitted)
+    groups = groups_of(adata, groupby)
+    shades = {**dict(zip(groups.names, groups.shades, strict=True)), NOT_GIVEN: FAINT}
     what, left_out = _sankey(table, names, threshold, shades)
     ends = np.unique(table[["from_time", "time"]].to_numpy())
-    longest = max(int(what.named[[0, -1]].sum(axis=1).max()), 8)
-    size: dict[str, Any] = {
-        "width": 2 * _NAMES + 2.0 * (len(ends) - 1),
-        "height": 0.9 + 1.4 * _ROW * longest,
-    }
     own = ax is None
-    with canvas(ax, **{**size, "height": float(np.clip(size["height"], 4.0, 10.0))}) as ax:
+    height = 0.9 + 1.4 * _ROW * int(what.named.sum(axis=1).max())
+    size = {"width": 2 * _NAMES + 2.0 * (len(ends) - 1), "height": max(height, _LOWEST)}
+    with canvas(ax, **size) as ax:
         draw_sankey(ax, what)
         ax.set_xticks(range(len(ends)), [f"{t:g}" for t in ends])
         unit = f" ({fitted.unit})" if fitted.unit else ""
         ax.set_xlabel(f"{fitted.time_key}{unit}", color=INK, fontsize=9)
-        said = _left_out_words(threshold, left_out, ends)
+        said = _left_out_words(threshold, left_out, ends, what.n_unnamed)
         headline([ax], "\n".join(filter(None, [title, said])), own=own)
+    remember_colours(adata, [groups])
     return ax, table
 
 
@@ -119,21 +124,6 @@ def _names(table: pd.DataFrame) -> list[str]:
     order = [*table["source"].cat.categories, *table["target"].cat.categories]
     first = [str(name) for name in dict.fromkeys(order) if name not in (NOT_GIVEN, UNPAIRED)]
     return first + ([NOT_GIVEN] if NOT_GIVEN in order else [])
-
-
-def _shades(
-    adata: AnnData, groupby: str, names: Sequence[str], fitted: PlottedFit
-) -> Mapping[str, Any]:
-    """A colour for each label: of categories those of all figures, of numbers by their order."""
-    found = read_colours(adata, groupby, fitted)
-    if isinstance(found, Values):
-        from matplotlib import colormaps
-
-        order = np.linspace(0.05, 0.95, max(len(names), 1))
-        shades = dict(zip(names, colormaps[MAP](order).tolist(), strict=True))
-    else:
-        shades = dict(zip(found.names, found.shades, strict=True))
-    return {**shades, NOT_GIVEN: FAINT}
 
 
 def _sankey(
@@ -164,20 +154,20 @@ def _sankey(
     share = [
         1.0 - (m * kept).sum(axis=(1, 2)) / t.ravel() for m, t in ((before, start), (after, end))
     ]
-    least = threshold * totals.max()
-    drawn = Sankey(names, mass, before * kept, after * kept, shades, least)
+    drawn = Sankey(names, mass, before * kept, after * kept, shades, _MOST)
     return drawn, np.maximum(*share)
 
 
-def _left_out_words(threshold: float, left_out: FloatArray, ends: FloatArray) -> str:
-    """How much of the mass is not drawn."""
+def _left_out_words(
+    threshold: float, left_out: FloatArray, ends: FloatArray, n_unnamed: int
+) -> str:
+    """How much of the mass is not drawn, and how many labels have no name."""
     most = int(np.argmax(left_out))
-    if left_out[most] < 0.0005:
-        return "all of the mass is drawn"
+    unnamed = f"; the {n_unnamed} smallest labels have no name" if n_unnamed else ""
+    if left_out[most] < _ALL:
+        return f"all of the mass is drawn{unnamed}"
     where = f"{ends[most]:g} to {ends[most + 1]:g}"
-    every = (
-        f"{left_out[most]:.1%} of the mass"
-        if len(left_out) == 1
-        else (f"at most {left_out[most]:.1%} of the mass of an interval ({where})")
-    )
-    return f"bands below {threshold:.3g} of the mass are left out: {every}"
+    every = f"at most {left_out[most]:.1%} of the mass of an interval ({where})"
+    if len(left_out) == 1:
+        every = f"{left_out[most]:.1%} of the mass"
+    return f"bands below {100 * threshold:.3g} % of the mass are left out: {every}{unnamed}"

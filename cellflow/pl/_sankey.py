@@ -42,8 +42,8 @@ class Sankey:
         interval, shape `(T - 1, k, k)`; zero for a flow that is not drawn.
     shades
         Colour of each label.
-    least
-        Nodes with less mass have no name, unless a flow reaches them.
+    most
+        Names beside one time at most; of more labels, the largest have one.
     """
 
     names: Sequence[str]
@@ -51,7 +51,7 @@ class Sankey:
     before: FloatArray
     after: FloatArray
     shades: Mapping[str, Any]
-    least: float
+    most: int
 
     @property
     def drawn(self) -> np.ndarray:
@@ -60,12 +60,21 @@ class Sankey:
 
     @property
     def named(self) -> np.ndarray:
-        """Which nodes are worth a name, shape `(T, k)`."""
-        flows = self.before + self.after
-        ends = np.zeros(self.mass.shape)
-        ends[:-1] += flows.sum(axis=2)
-        ends[1:] += flows.sum(axis=1)
-        return self.drawn & ((self.mass >= self.least) | (ends > 0))
+        """Which nodes have a name beside them, shape `(T, k)`.
+
+        Those of the first and of the last time; of a label that is at neither, its largest one.
+        """
+        wanted = np.zeros(self.mass.shape, dtype=bool)
+        wanted[[0, -1]] = self.drawn[[0, -1]]
+        inner = np.flatnonzero(~wanted.any(axis=0) & self.drawn.any(axis=0))
+        wanted[np.argmax(self.mass[:, inner], axis=0), inner] = True
+        rank = np.argsort(np.argsort(-np.where(wanted, self.mass, -1.0), axis=1), axis=1)
+        return np.asarray(wanted & (rank < self.most))
+
+    @property
+    def n_unnamed(self) -> int:
+        """Number of labels with mass that have a name nowhere."""
+        return int((self.drawn.any(axis=0) & ~self.named.any(axis=0)).sum())
 
     @property
     def tops(self) -> FloatArray:
@@ -139,15 +148,11 @@ def _ribbon(x0: float, x1: float, left: tuple[float, float], right: tuple[float,
 
 
 def _draw_names(ax: Axes, what: Sankey, tops: FloatArray) -> None:
-    """Names left of the first time, right of the last one, and where others appear first."""
+    """Names left of the first time, right of the others."""
     centre = tops - what.mass / 2.0
-    last = len(what.mass) - 1
-    _column(ax, what, centre[0], np.flatnonzero(what.named[0]), 0, -1)
-    _column(ax, what, centre[last], np.flatnonzero(what.named[last]), last, 1)
-    outside = what.named[0] | what.named[last]
-    for i in np.flatnonzero(~outside & what.named.any(axis=0)):
-        k = int(np.argmax(what.mass[:, i]))
-        _column(ax, what, centre[k], np.array([i]), k, 1)
+    named = what.named
+    for k in range(len(named)):
+        _column(ax, what, centre[k], np.flatnonzero(named[k]), k, -1 if k == 0 else 1)
 
 
 def _column(

@@ -11,7 +11,7 @@ from matplotlib.patches import PathPatch, Rectangle
 
 import cellflow as cf
 from cellflow.errors import InputError, MissingKeyError
-from cellflow.pl._sankey import spread_out
+from cellflow.pl._sankey import Sankey, spread_out
 from conftest import quick_recipe
 
 N = 30
@@ -199,6 +199,27 @@ def test_names_stand_beside_the_figure_and_apart_from_each_other(adata):
     assert frame.x0 <= box.x0 < box.x1 <= frame.x1
     assert box.y0 >= max(b.y1 for b in boxes.values())
     plt.close(ax.figure)
+
+
+def test_labels_that_appear_in_between_have_a_name_there_and_rare_ones_are_counted(adata):
+    hours = adata.obs["hours"].to_numpy()
+    adata.obs["side"] = np.where(hours == 12, np.resize(["x", "y"], len(hours)), "z")
+    ax, _ = cf.pl.plan(adata, "side", threshold=0.0, ax=Figure().add_subplot())
+    assert {t.get_gid() for t in ax.texts if t.get_gid()} == {
+        "name 0 z",
+        "name 1 x",
+        "name 1 y",
+        "name 2 z",
+    }
+
+
+def test_of_more_labels_than_names_fit_the_largest_have_one():
+    mass = np.array([[4.0, 3.0, 2.0, 1.0], [1.0, 0.0, 2.0, 3.0]])
+    flows = np.zeros((1, 4, 4))
+    what = Sankey(list("abcd"), mass, flows, flows, {}, most=2)
+    np.testing.assert_array_equal(what.named, [[1, 1, 0, 0], [0, 0, 1, 1]])
+    assert what.n_unnamed == 0
+    assert Sankey(list("abcd"), mass[:, :3], flows, flows, {}, most=1).n_unnamed == 1
 
 
 def test_places_are_the_nearest_that_are_apart():

@@ -118,7 +118,7 @@ def test_contours_hold_their_share_of_the_cells(share):
     """Of a Gaussian, the region of share p is the disc of radius sqrt(-2 log(1 - p))."""
     rng = np.random.default_rng(0)
     cloud = Cloud("predicted", 0.0, rng.normal(size=(20_000, 2)), None, "#000000")
-    gx, gy, density = contour_lines(cloud, ((-5.0, 5.0), (-5.0, 5.0)))
+    gx, gy, density = contour_lines(cloud)
     inside = density >= level_of(density, share)
     assert density[inside].sum() / density.sum() == pytest.approx(share, abs=0.01)
     radius = np.sqrt(inside.sum() * (gx[1] - gx[0]) * (gy[1] - gy[0]) / np.pi)
@@ -131,9 +131,22 @@ def test_contours_are_by_weight():
     lobes = np.concatenate([rng.normal(-3, 0.3, (500, 2)), rng.normal(3, 0.3, (500, 2))])
     weight = np.repeat([1.0, 0.0], 500)
     cloud = Cloud("predicted", 0.0, lobes, weight, "#000000")
-    gx, gy, density = contour_lines(cloud, ((-5.0, 5.0), (-5.0, 5.0)))
+    gx, gy, density = contour_lines(cloud)
     rows, columns = np.nonzero(density >= level_of(density, 0.9))
     assert gx[columns].max() < 0 > gy[rows].max()
+
+
+def test_contours_are_closed_and_inside_the_map(adata, several):
+    """Every line ends where it begins, and none reaches the edge."""
+    ax = cf.pl.population(adata, several, time=30, contours=(0.3, 0.99), ax=Figure().add_subplot())
+    (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
+    lines = [p for c in ax.collections if c.get_gid() for p in c.get_paths()]
+    polygons = [q for path in lines for q in path.to_polygons(closed_only=False)]
+    assert len(polygons) >= 2
+    for polygon in polygons:
+        np.testing.assert_allclose(polygon[0], polygon[-1])
+        assert (polygon > [x0, y0]).all()
+        assert (polygon < [x1, y1]).all()
 
 
 def test_styles_of_lines_differ_without_colour(adata, several):
