@@ -95,7 +95,7 @@ CALLS = {
     "fates": [lambda a: cf.tl.fates(a, "side")],
     "flow": [lambda a: cf.tl.flow(a, "hours", method=quick_recipe())],
     "generate": [
-        lambda a: cf.tl.generate(a, time=12.0, n_obs=5),
+        lambda a: cf.tl.generate(a, time=12.0, n_obs=5, cluster_key="arm"),
         lambda a: cf.tl.generate(a, time=12.0, n_obs=5, return_log_prob=True),
     ],
     "growth": [lambda a: cf.tl.growth(a)],
@@ -105,14 +105,14 @@ CALLS = {
     "potential": [lambda a: cf.tl.potential(a)],
     "perturb": [lambda a: cf.tl.perturb(a, {"gene1": "-1sd"}, n_null=2)],
     "predict": [
-        lambda a: cf.tl.predict(a, time=30.0),
+        lambda a: cf.tl.predict(a, time=30.0, cluster_key="arm"),
         lambda a: cf.tl.predict(a, time=30.0, n_obs=7, stochastic=True),
     ],
     "pseudotime": [lambda a: cf.tl.pseudotime(a, n_times=3)],
-    "pull": [lambda a: cf.tl.pull(a, [80], time=12.0)],
-    "push": [lambda a: cf.tl.push(a, [3], time=12.0)],
-    "refine": [lambda a: cf.tl.refine(a, a[:30].copy(), time=0.0, check=False)],
-    "sample": [lambda a: cf.tl.sample(a, time=12.0, n_obs=5, n_steps=1)],
+    "pull": [lambda a: cf.tl.pull(a, [80], time=12.0, cluster_key="arm")],
+    "push": [lambda a: cf.tl.push(a, [3], time=12.0, cluster_key="arm")],
+    "refine": [lambda a: cf.tl.refine(a, a[:30].copy(), time=0.0, check=False, cluster_key="arm")],
+    "sample": [lambda a: cf.tl.sample(a, time=12.0, n_obs=5, n_steps=1, cluster_key="arm")],
     "screen": [lambda a: cf.tl.screen(a, to="-1sd", n_simulated=2)],
     "simulate": [
         lambda a: cf.tl.simulate(a, [3, 4], n_times=3),
@@ -124,7 +124,9 @@ CALLS = {
         lambda a: cf.tl.trajectories(a, n_times=3, stochastic=True, n_rep=2),
     ],
     "translate": [
-        lambda a: cf.tl.translate(a, "arm", source="a", target="b", method=quick_recipe())
+        lambda a: cf.tl.translate(
+            a, "arm", source="a", target="b", method=quick_recipe(), cluster_key="side"
+        )
     ],
     "trends": [lambda a: cf.tl.trends(a, ["gene3"], n_times=3)],
     "velocity": [
@@ -135,13 +137,12 @@ CALLS = {
 #: Symbols in shapes that are not sizes of the AnnData.
 SIZES = {"n_fates": 2, "n_labels": 2, "d": 4, "n_pcs": 4, "n_umap": 2, "n_times": 3, "n_rep": 2}
 SIZES |= {"n_compared": 1, "n_members": 2}
-#: Columns of `obs` that a result keeps.
-KEPT = {
-    "refine": {
-        ("obs", (name,)) for name in ("hours", "arm", "side", "cf_time", "cf_time_inferred")
-    },
-    "translate": {("obs", ("arm",))},
-}
+#: Fields that a result keeps, or that are named by the call.
+KEPT = {name: {("obs", ("arm",))} for name in ("generate", "predict", "pull", "push", "sample")}
+KEPT["refine"] = {("obs", ("arm",)), ("obs", ("side",))}
+KEPT["translate"] = {("obs", ("arm",)), ("obs", ("side",)), ("uns", ("side_colors",))}
+#: Of genes a result keeps what the cells have.
+VAR = {("var", ("cf_gene_r2",))}
 #: Entries of a fit's record that only the package reads.
 INTERNAL = {("uns", ("cellflow", "made_for"))}
 
@@ -164,7 +165,7 @@ def test_listed_fields_are_those_that_are_added(name, fits):
             new = set(after) - set(before) - INTERNAL | rewritten
         else:
             after = contents(result)
-            new = set(after) - KEPT.get(name, set())
+            new = set(after) - KEPT.get(name, set()) - VAR
         if name == "flow":  # the record is listed as a whole
             new = {key for key in new if key[1][:1] != ("cellflow",) or key in listed}
         assert new <= set(listed), "fields that are not listed"

@@ -11,7 +11,7 @@ import numpy as np
 
 from cellflow.adapter.expression import expression, expression_at
 from cellflow.adapter.findings import Examination, Finding, settle
-from cellflow.adapter.keys import DEFAULT, Keys
+from cellflow.adapter.keys import DEFAULT
 from cellflow.adapter.scale import examine_scale, stored_axes
 from cellflow.adapter.selection import Selection, gene_columns, shared_genes
 from cellflow.core._numbers import shown
@@ -30,7 +30,6 @@ __all__ = [
     "examine_decoder",
     "fitted_decoder",
     "has_expression",
-    "marked",
     "means_all",
 ]
 
@@ -200,15 +199,6 @@ def _is_empty(genes: object) -> bool:
     if isinstance(size, int):
         return size == 0
     return isinstance(genes, Sized) and not isinstance(genes, str) and len(genes) == 0
-
-
-def marked(frame: pd.DataFrame, genes: Genes, keys: Keys) -> pd.DataFrame:
-    """Return a table of genes with their held-out R2, or NaN, and whether they can be decoded."""
-    decoder = genes.decoder
-    if decoder is None:
-        return frame
-    r2 = np.full(len(frame), np.nan) if decoder.gene_r2 is None else decoder.gene_r2
-    return frame.assign(**{keys.gene_r2: r2, keys.velocity_genes: decoder.decodable})
 
 
 def _renamed(adata: AnnData, decoder: Decoder, key: str) -> str:

@@ -8,12 +8,14 @@ from typing import Literal, TypeAlias
 from cellflow.core._numbers import shown
 from cellflow.errors import InputError
 
-__all__ = ["DEFAULT", "PRIOR", "Keys", "Kind"]
+__all__ = ["DEFAULT", "PREDICTED", "PRIOR", "Keys", "Kind"]
 
 #: The `uns` key of the model, and with it the default of every `key_added`.
 DEFAULT = "cellflow"
 #: The column of growth rates that `cf.pp.growth_scores` writes by default.
 PRIOR = "cf_growth_prior"
+#: The column of `obs` that says which cells are computed, whatever the key of the fit.
+PREDICTED = "cf_predicted"
 _MAX_LENGTH = 100
 #: What a record in `uns` may be.
 Kind: TypeAlias = Literal["fit", "densities", "benchmark", "choice", "clones"]

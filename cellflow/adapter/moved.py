@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cellflow.adapter.decoding import Genes, marked
+from cellflow.adapter.computed import Measured, colors_of, labels, places
+from cellflow.adapter.decoding import Genes
 from cellflow.adapter.fitted import Fitted
-from cellflow.adapter.keys import Keys
+from cellflow.adapter.fitted_columns import columns_of
+from cellflow.adapter.keys import PREDICTED, Keys
 from cellflow.analysis.observed import Observed, growth
 from cellflow.core._spread import Spread
 from cellflow.core._typing import FloatArray, IntArray
@@ -21,27 +24,60 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = [
+    "Part",
     "about_condition",
     "about_extrapolation",
     "cell_bytes",
     "cells_of_fit",
+    "grown",
     "made_cells",
     "moved_cells",
 ]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Computed cells of one time, or of one time each.
+
+    Parameters
+    ----------
+    time
+        Time of each, shape `(m,)`.
+    x
+        States, shape `(m, d)`.
+    obs
+        Columns of `(m,)`.
+    about
+        Plain values for `uns` that belong to this part; those of several parts become arrays.
+    rows
+        The row of the AnnData that each state came from, shape `(m,)`; None for new cells.
+    features
+        Of the condition of each, shape `(m, c)`; None without conditions.
+    sure
+        Of an ensemble: how its members' states and weights spread, side by side, `(m, d + 1)`.
+    """
+
+    time: FloatArray
+    x: FloatArray
+    obs: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    rows: IntArray | None = None
+    features: FloatArray | None = None
+    sure: Spread | None = None
 
 
 def moved_cells(
     adata: AnnData,
     fitted: Fitted,
     genes: Genes,
-    x: FloatArray,
-    rows: IntArray,
-    obs: Mapping[str, Any],
+    parts: Sequence[Part],
     provenance: Mapping[str, Any],
     *,
-    sure: Spread | None = None,
+    several: bool = False,
+    cluster_key: str | None = None,
+    place: bool = True,
 ) -> AnnData:
-    """Return states as an AnnData, decoded to genes where the fit has a decoder.
+    """Return moved cells as an AnnData, decoded to genes where the fit has a decoder.
 
     Parameters
     ----------
@@ -51,42 +87,39 @@ def moved_cells(
         The fit that moved them.
     genes
         Those to decode.
-    x
-        States, shape `(m, d)`.
-    rows
-        The row of `adata` that each state came from, shape `(m,)`.
-    obs
-        Columns of `(m,)` beside `source_cell` and `source_time`.
+    parts
+        States with the rows that they came from; their `obs` beside `source_cell` and
+        `source_time`.
     provenance
-        Plain values for `uns`.
-    sure
-        Of an ensemble: how its members' states and weights spread, side by side, `(m, d + 1)`.
+        Plain values for `uns` that all parts share.
+    several
+        Whether several times were asked for, so that entries of the parts become arrays.
+    cluster_key
+        Column of `adata.obs` with labels that the cells get by their neighbours.
+    place
+        Whether they are placed in every embedding.
 
     Returns
     -------
-    `X` holds the decoded expression, `var` the R2 of every gene and whether it can be decoded,
-    `obsm[use_rep]` the states, `uns[prediction]` the provenance.
+    See `cells_of_fit`; `uns[prediction]` has the provenance.
 
     Raises
     ------
     InputError
         The decoded expression would take more than 2 GB.
     """
-    import pandas as pd
-
-    columns = {
-        "source_cell": adata.obs_names.to_numpy()[rows],
-        "source_time": fitted.times[rows],
-        **obs,
-    }
-    index = [f"{name}-{i}" for i, name in enumerate(columns["source_cell"])]
-    if sure is not None:
-        columns["weight_se"] = sure.se[:, -1]
-    frame = pd.DataFrame(columns, index=index)
-    about = {fitted.keys.own("prediction"): provenance}
-    moved = cells_of_fit(adata, fitted, genes, x, frame, about)
-    if sure is not None:
-        moved.obsm[fitted.keys.se("state")] = sure.se[:, :-1].astype(np.float32)
+    rows = np.concatenate([part.rows for part in parts if part.rows is not None])
+    names = adata.obs_names.to_numpy()[rows]
+    columns = {"source_cell": names, "source_time": fitted.times[rows]}
+    moved = cells_of_fit(
+        adata, fitted, genes, parts, names, (fitted.keys.own("prediction"), provenance),
+        several=several, cluster_key=cluster_key, columns=columns, place=place,
+    )  # fmt: skip
+    spreads = [part.sure.se for part in parts if part.sure is not None]
+    if spreads:
+        se = np.concatenate(spreads)
+        moved.obs["weight_se"] = se[:, -1]
+        moved.obsm[fitted.keys.se("state")] = se[:, :-1].astype(np.float32)
     return moved
 
 
@@ -94,19 +127,65 @@ def cells_of_fit(
     adata: AnnData,
     fitted: Fitted,
     genes: Genes,
-    x: FloatArray,
-    obs: pd.DataFrame,
-    uns: Mapping[str, Mapping[str, Any]],
+    parts: Sequence[Part],
+    names: np.ndarray | str,
+    record: tuple[str, Mapping[str, Any]],
+    *,
+    several: bool = False,
+    cluster_key: str | None = None,
+    columns: Mapping[str, Any] | None = None,
+    place: bool = True,
 ) -> AnnData:
     """Return states that come from a fit; see `made_cells`.
 
-    Every entry of `uns` also holds the key of the fit and its unit of time.
+    Beside the columns of the parts, `obs` holds their time and condition in the form of the columns
+    that the fit read, and the time as a number in its unit.
+
+    Parameters
+    ----------
+    names
+        Of the cells that they came from, shape `(m,)`, or one word for all; time and number follow.
+    record
+        Key in `uns`, and its values, to which the key of the fit and its unit of time are added.
+    columns
+        Of `obs`, for all parts together.
     """
-    about = {"key": fitted.keys.uns, "time_unit": fitted.cells.unit}
-    described = {name: about | dict(values) for name, values in uns.items()}
+    import pandas as pd
+
+    time = np.concatenate([part.time for part in parts])
+    own = dict(columns or {}) | _stacked([part.obs for part in parts])
+    taken = columns_of(adata, fitted, parts, time, weight=own.get("weight"))
+    every = own | {fitted.keys.own("predicted_time"): time} | taken
+    shown = np.broadcast_to(names, len(time))
+    index = [f"{name}-{at:g}-{i}" for i, (name, at) in enumerate(zip(shown, time, strict=True))]
+    key, about = record
+    about = {"key": fitted.keys.uns, "time_unit": fitted.cells.unit} | dict(about)
+    about |= _merged([part.about for part in parts], several=several)
+    cells = fitted.cells
+    measured = Measured(adata, cells.use_rep, cells.x, cells.as_read, cells.time)
     return made_cells(
-        adata, x, obs, use_rep=fitted.cells.use_rep, genes=genes, keys=fitted.keys, uns=described
-    )
+        measured, np.concatenate([part.x for part in parts]), pd.DataFrame(every, index=index),
+        genes=genes, keys=fitted.keys, uns={key: about}, time=time, cluster_key=cluster_key,
+        place=place,
+    )  # fmt: skip
+
+
+def _stacked(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Columns of several parts, one after another."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def _merged(about: Sequence[Mapping[str, Any]], *, several: bool) -> dict[str, Any]:
+    """Entries of the parts: those of one as they are, those of several as arrays."""
+    if not several:
+        return dict(about[0])
+    names = dict.fromkeys(name for entries in about for name in entries)
+    merged = {}
+    for name in names:
+        values = [entries.get(name, np.nan) for entries in about]
+        has_text = any(isinstance(value, str) for value in values)
+        merged[name] = np.array(values, dtype=object if has_text else None)
+    return merged
 
 
 def about_condition(fitted: Fitted, features: FloatArray | None) -> dict[str, Any]:
@@ -125,39 +204,51 @@ def about_extrapolation(
     return {"extrapolated": extrapolated} | ({} if grown is None else {"growth": grown})
 
 
+def grown(parts: Sequence[Part]) -> float | None:
+    """The largest growth of the states of parts that are extrapolated; None where none is."""
+    return max((part.about["growth"] for part in parts if "growth" in part.about), default=None)
+
+
 def cell_bytes(fitted: Fitted) -> int:
     """Bytes of the state and the row of `obs` of one computed cell, without its expression."""
     return 8 * fitted.flow.n_dims + 100
 
 
 def made_cells(
-    adata: AnnData,
+    measured: Measured,
     x: FloatArray,
     obs: pd.DataFrame,
     *,
-    use_rep: str,
     genes: Genes,
     keys: Keys,
     uns: Mapping[str, Mapping[str, Any]],
+    time: FloatArray | None = None,
+    cluster_key: str | None = None,
+    place: bool = True,
 ) -> AnnData:
-    """Return computed states as an AnnData with the genes of `adata`.
+    """Return computed states as an AnnData with the genes of the measured cells.
 
     Parameters
     ----------
-    adata
+    measured
         The measured cells.
     x
         States, shape `(m, d)`.
     obs
         One row for each.
-    use_rep
-        Name of the representation, for `obsm`.
     genes
         Those to decode.
     keys
-        Names of the marks in `var`.
+        Names of what is added to `obs`.
     uns
-        Provenance by key; the representation and the version are added.
+        Provenance by key. To each are added the representation, the version, the names of the
+        embeddings that neighbours gave, and the held-out R2 of each gene.
+    time
+        Of each state, shape `(m,)`, for the choice of the cells that vote on its label.
+    cluster_key
+        Column of labels, or None.
+    place
+        Whether states are placed in every embedding, or in the representation only.
 
     Raises
     ------
@@ -166,15 +257,29 @@ def made_cells(
     """
     import anndata as ad
 
+    about: dict[str, Any] = {"use_rep": measured.use_rep, "cellflow_version": __version__}
     expression = var = None
     if genes.decoder is not None:
         expression = genes.decoder.positions(x)
-        var = marked(adata.var.iloc[genes.columns], genes, keys)
-    about = {"use_rep": use_rep, "cellflow_version": __version__}
+        var = measured.adata.var.iloc[genes.columns]
+        if genes.decoder.gene_r2 is not None:
+            about["gene_r2"] = genes.decoder.gene_r2.astype(np.float32)
+    more: dict[str, Any] = {PREDICTED: np.ones(len(x), dtype=bool)}
+    if cluster_key is not None:
+        about["cluster_key"] = cluster_key
+        more[cluster_key], more[keys.own("label_confidence")] = labels(
+            measured, cluster_key, x, time
+        )
+    obs = obs.assign(**more)
+    obsm = {} if measured.use_rep == "X" else {measured.use_rep: x.astype(np.float32)}
+    if place:
+        obsm, by_neighbors = places(measured, x)
+        about["placed"] = np.array(by_neighbors, dtype=object)
+    records = {key: about | dict(value) for key, value in uns.items()}
     return ad.AnnData(
         expression,
         obs=obs,
         var=var,
-        obsm={} if use_rep == "X" else {use_rep: x.astype(np.float32)},
-        uns={key: about | dict(value) for key, value in uns.items()},
+        obsm=obsm,
+        uns=records | colors_of(measured.adata, obs),
     )

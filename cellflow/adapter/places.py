@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellflow.adapter.keys import Keys, Kind
+from cellflow.adapter.keys import DEFAULT, PREDICTED, Keys, Kind
 from cellflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,13 +60,31 @@ def written(adata: AnnData, keys: Keys, *, kind: Kind = "fit") -> set[tuple[str,
 
     A record may come from a file of unknown origin. So names on its list count only if this package
     can make them; anything else on it is left alone.
+
+    A record is lost where cells are joined (`anndata.concat`) or `uns` is cleared. Then names that
+    begin with `cf_` count in an AnnData of cells that were fitted before.
     """
     name = keys.record(kind)
+    if kind == "fit" and name == DEFAULT and name not in adata.uns:
+        return _left_behind(adata, keys)
     if not is_ours(adata, name) or kind_of(adata, name) != kind:
         return set()
     entries = np.ravel(np.asarray(adata.uns[name].get("written", ()), dtype=object))
     places = [entry.partition("/") for entry in entries if isinstance(entry, str)]
     return {(slot, key) for slot, _, key in places if keys.makes(slot, key)} | {("uns", name)}
+
+
+def _left_behind(adata: AnnData, keys: Keys) -> set[tuple[str, str]]:
+    """Results of a fit whose record is lost."""
+    if PREDICTED not in adata.obs:
+        return set()
+    found = {
+        (slot, str(name))
+        for slot in ("obs", "var", "obsm")
+        for name in getattr(adata, slot)
+        if str(name).startswith("cf_") and keys.makes(slot, str(name))
+    }
+    return found - written(adata, keys, kind="densities")
 
 
 def listed(keys: Keys, places: Iterable[tuple[str, str]]) -> np.ndarray:

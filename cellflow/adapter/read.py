@@ -25,6 +25,7 @@ from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.adapter.lineage import clones_of
 from cellflow.adapter.outliers import examine_distances
 from cellflow.adapter.positions import examine_positions
+from cellflow.adapter.predicted import examine_predicted
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.replicates import examine_samples
 from cellflow.adapter.samples import samples_of
@@ -90,6 +91,7 @@ def examine(
         where = f"sample_key={reading.sample_key!r}"
         yield Finding(where, found, "the column of the samples", remedy, argument="sample_key")
         return None
+    yield from examine_predicted(adata, None if parsed is None else parsed.values)
     cells = yield from examine_cells(adata, parsed, reading)
     if cells is not None and apart is not None:
         yield from examine_samples(adata, cells, apart)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
 
-__all__ = ["DURATIONS", "WORDS", "Time", "TimeUnit", "Unit", "is_label", "label_of"]
+__all__ = ["DURATIONS", "WORDS", "Time", "TimeUnit", "Unit", "is_label", "label_of", "with_number"]
 
 #: A time as an argument: a number in the unit of the fit, or a label with a unit (`"day 3"`,
 #: `"48h"`).
@@ -76,6 +76,20 @@ def label_of(text: str) -> tuple[float, Unit | None] | None:
     number = float(match["number"])
     unit = WORDS.get(word.casefold()) if word else None
     return None if not np.isfinite(number) or (word and unit is None) else (number, unit)
+
+
+def with_number(text: str, number: float) -> str:
+    """A label with another number in it: `"E8.75"` from `"E8.5"` and 8.75; empty for no label."""
+    text = text.strip()
+    match = next((m for form in _FORMS if (m := form.fullmatch(text))), None)
+    if match is None:
+        return ""
+    start, end = match.span("number")
+    if number < 0 and text[:start].isalpha():  # a sign beside a word could be a hyphen
+        text = f"{text[:start]} {text[start:]}"
+        start += 1
+        end += 1
+    return text[:start] + np.format_float_positional(number, trim="-") + text[end:]
 
 
 def is_label(value: object) -> bool:
@@ -175,6 +189,20 @@ class TimeUnit:
             unit for unit in WORDS.values() if unit.family in families and unit.name == self.name
         }
         return next(iter(units), None) if self.name else WORDS["t"]
+
+    def seconds(self, number: float) -> float:
+        """A number in a unit of durations as seconds.
+
+        Raises
+        ------
+        InputError
+            This is no unit of durations.
+        """
+        own = self._own()
+        if own is None or own.family != "duration":
+            msg = f"Times in {self.words} are no durations; expected days, hours or the like."
+            raise InputError(msg)
+        return number * own.length
 
     def _duration(self, argument: str, value: object) -> float:
         """A length of time in this unit, where this is one."""

@@ -45,6 +45,8 @@ class Prediction:
     sides
         Where the cells come from: `"both"`, `"earlier"` or `"later"` snapshots, or `"same"`, the
         snapshot at that very time.
+    context
+        Features of the condition of each predicted cell, shape `(n, c)`; None without conditions.
     """
 
     x: FloatArray
@@ -53,6 +55,7 @@ class Prediction:
     origin_time: FloatArray
     extrapolated: bool
     sides: str = "both"
+    context: FloatArray | None = None
 
     @property
     def side_by_side(self) -> FloatArray:
@@ -218,7 +221,8 @@ def predict(
         x[group] = moved.x[0]
         weight[group] = _grown(weight[group], moved.log_weight[0])
     outside = not snapshots.times[0] <= time <= snapshots.times[-1]
-    return Prediction(x, weight / weight.sum(), origin, origin_time, outside, _sides(cells, time))
+    about = (outside, _sides(cells, time), context)
+    return Prediction(x, weight / weight.sum(), origin, origin_time, *about)
 
 
 def _drawn(

@@ -11,6 +11,7 @@ from cellflow.adapter.decoding import fitted_decoder
 from cellflow.adapter.fit_times import inferred_times
 from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.places import listed, require_free, written
+from cellflow.adapter.predicted import predicted_cells
 from cellflow.adapter.reading import Reading
 from cellflow.adapter.units import Time
 from cellflow.adapter.write import target_of, write
@@ -202,6 +203,9 @@ def flow(
     - `obs["cf_time"]`: float64, shape (n_obs,). Time of every cell.
     - `obs["cf_time_inferred"]`: bool, shape (n_obs,). Whether it is the mean of the times of the
       cell's neighbours, because the cell has none.
+    - `obs["cf_predicted"]`: bool, shape (n_obs,). False for measured cells. Cells that an earlier
+      fit has predicted keep their True; a warning says how many there are, because a fit of its own
+      predictions confirms itself.
     - `var["cf_gene_r2"]`: float64, shape (n_vars,). Share of each gene's variance that is decoded
       from the representation, on held-out cells. Each gene is decoded by its loadings, by ridge
       regression or by its mean, whichever predicts held-out cells best. Left out where there is no
@@ -273,7 +277,7 @@ def flow(
     times = inferred_times(cells)
     record = record_of(fitted, cells, adata.obs_names.to_numpy(), times, scale=problem.recipe.scale)
     record |= problem.entries | samples | {"written": listed(keys, places)}
-    staged = staged_of(keys, record, times, cells, decoder)
+    staged = staged_of(keys, record, times, cells, predicted_cells(adata), decoder)
     write(target, staged, remove=written(target, keys))
     say(target, fitted, cells, keys, problem.entries)
     return target if copy else None

@@ -9,10 +9,17 @@ import numpy as np
 
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import Fitted, read_fitted
+from cellflow.adapter.fitted_columns import require_labels
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import about_condition, about_extrapolation, cell_bytes, cells_of_fit
+from cellflow.adapter.moved import (
+    Part,
+    about_condition,
+    about_extrapolation,
+    cell_bytes,
+    cells_of_fit,
+    grown,
+)
 from cellflow.adapter.selection import Selection
-from cellflow.adapter.units import Time
 from cellflow.analysis.generated import Generated, generate_cells
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import as_count
@@ -21,9 +28,9 @@ from cellflow.core._settings import guarded
 from cellflow.core._typing import RandomState
 from cellflow.core._warn import warn
 from cellflow.errors import InputWarning
+from cellflow.tl._times import Times, asked_times
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
 
     from cellflow.core.conditions import Condition
@@ -35,12 +42,13 @@ __all__ = ["generate"]
 def generate(
     adata: AnnData,
     *,
-    time: Time,
+    time: Times,
     n_obs: int,
     condition: Condition | None = None,
     return_log_prob: bool = False,
     extrapolate: bool = False,
     genes: Selection | None = None,
+    cluster_key: str | None = None,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -55,10 +63,10 @@ def generate(
     adata
         Cells with a fit of `method="fm"`; it is not changed.
     time
-        A number in the unit of the fit, or a label such as `"day 3"`. Between snapshots the
-        generator interpolates; outside them it extrapolates, see `extrapolate`.
+        A number in the unit of the fit, or a label such as `"day 3"`; or a list of them. Between
+        snapshots the generator interpolates; outside them it extrapolates, see `extrapolate`.
     n_obs
-        Number of cells.
+        Number of cells of each time.
     condition
         For a fit with conditions: a value for each column of `condition_key`, as a mapping, or the
         value alone where there is one column. A combination that no cell has is allowed. By default
@@ -71,7 +79,7 @@ def generate(
         Allow any time; see `cf.tl.push`.
     random_state
         Seed; with one seed, fewer cells are the first of more.
-    genes, key
+    genes, cluster_key, key
         See `cf.tl.push`.
 
     Returns
@@ -79,24 +87,32 @@ def generate(
     A new AnnData, one row per cell. Its fields are
 
     - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
-    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene; see `cf.tl.flow`.
-    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
     - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
-    - `obs["time"]`: float64, shape (n_rows,).
+    - `obsm["X_umap"]`: float64, shape (n_rows, n_umap). Places in this and in every other embedding
+      `X_...` of `adata`, in its type: exact where it is an affine function of the representation,
+      else around the nearest cells.
+    - `obs["cf_predicted"]`: bool, shape (n_rows,). True; `cf.tl.flow` writes False for its cells.
+    - `obs["hours"]`: float64, shape (n_rows,). The time, under the name and in the form of the
+      column that the fit read (numbers, labels such as `"E8.75"`, durations, dates).
+    - `obs["cf_predicted_time"]`: float64, shape (n_rows,). The time as a number in the unit of the
+      fit.
+    - `obs["cf_label_confidence"]`: float64, shape (n_rows,). With `cluster_key`: the share of the
+      votes for the label in the column of that name.
     - `obs["log_density"]`: float64, shape (n_rows,). With `return_log_prob`: log-density in nats
       under the generator at the cell's time and condition, in the coordinates of the
       representation.
     - `uns["cf_generation"]`: dict. `time`, `random_state` and `extrapolated`; with a condition
-      `condition` and `condition_measured`, whether the fit has cells of it; the fit's `key`,
-      `time_unit` and `use_rep`, and `cellflow_version`.
+      `condition` and `condition_measured`, whether the fit has cells of it; `placed` and `gene_r2`
+      as of `cf.tl.predict`; the fit's `key`, `time_unit` and `use_rep`, and `cellflow_version`.
 
-    With conditions, `obs` also has their columns, under their names. Where the fit has at least 20
-    cells of that time and condition, `uns["cf_generation"]` also compares the generated cells with
-    these: `n_real`; `c2st` and `c2st_standard_error`, the accuracy of a classifier between the two,
-    0.5 where it cannot distinguish them (less where few cells were learned too closely); `copies`
-    and `real_copies`, the share of near copies of a real cell among the generated and among the
-    real cells; `nearer`, which is 0.5 where generated cells are as far from real ones as these from
-    each other, and 1 where all are copies.
+    With conditions, `obs` also has their columns, under their names. With a list of times, entries
+    that belong to one time are arrays. Where the fit has at least 20 cells of that time and
+    condition, `uns["cf_generation"]` also compares the generated cells with these: `n_real`; `c2st`
+    and `c2st_standard_error`, the accuracy of a classifier between the two, 0.5 where it cannot
+    distinguish them (less where few cells were learned too closely); `copies` and `real_copies`,
+    the share of near copies of a real cell among the generated and among the real cells; `nearer`,
+    which is 0.5 where generated cells are as far from real ones as these from each other, and 1
+    where all are copies.
 
     Raises
     ------
@@ -127,47 +143,39 @@ def generate(
     check_arguments(generate, locals())
     fitted = read_fitted(adata, key, generating=True)
     seed = as_seed(random_state)
-    at = fitted.time(time)
+    times, several = asked_times(fitted, time)
     n = as_count("n_obs", n_obs, each=cell_bytes(fitted))
-    fitted.observed.require_reached(at, extrapolate=extrapolate)
+    fitted.observed.require_reached(times, extrapolate=extrapolate)
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
-    asked.require_room(n)
+    asked.require_room(n * len(times))
+    require_labels(adata, fitted, cluster_key)
     features = None if condition is None else fitted.asked(condition)
-    made = generate_cells(
-        fitted.flow,
-        fitted.cells.snapshots(),
-        at,
-        n_obs=n,
-        condition=features,
-        with_log_prob=return_log_prob,
-        random_state=seed,
-    )
-    outside = about_extrapolation(fitted.observed, at, made.x, fitted.x)
-    about: dict[str, Any] = {
-        "time": at,
+    how: dict[str, Any] = {
+        "condition": features,
+        "with_log_prob": return_log_prob,
         "random_state": seed,
-        **about_condition(fitted, features),
-        **({} if made.resemblance is None else asdict(made.resemblance)),
-        "extrapolated": outside["extrapolated"],
     }
-    obs = _table(fitted, at, made)
-    cells = cells_of_fit(adata, fitted, asked, made.x, obs, {fitted.keys.own("generation"): about})
-    fitted.observed.warn(at, outside.get("growth"))
-    _warn_of_copies(made)
+    snapshots = fitted.cells.snapshots()
+    made = [generate_cells(fitted.flow, snapshots, at, n_obs=n, **how) for at in times.tolist()]
+    parts = [_part(fitted, at, cells) for at, cells in zip(times.tolist(), made, strict=True)]
+    about = {"random_state": seed, **about_condition(fitted, features)}
+    record = (fitted.keys.own("generation"), about)
+    cells = cells_of_fit(
+        adata, fitted, asked, parts, "generated", record, several=several, cluster_key=cluster_key
+    )
+    fitted.observed.warn(times, grown(parts))
+    for found in made:
+        _warn_of_copies(found)
     return cells
 
 
-def _table(fitted: Fitted, time: float, made: Generated) -> pd.DataFrame:
-    """Columns of `obs`."""
-    import pandas as pd
-
-    n = len(made.x)
-    columns: dict[str, Any] = {"time": np.full(n, time)}
-    if fitted.cells.conditions is not None and made.context is not None:
-        columns |= fitted.cells.conditions.decode(made.context)
-    if made.log_density is not None:
-        columns["log_density"] = made.log_density
-    return pd.DataFrame(columns, index=[f"generated-{i}" for i in range(n)])
+def _part(fitted: Fitted, time: float, made: Generated) -> Part:
+    """The generated cells of one time."""
+    resemblance = {} if made.resemblance is None else asdict(made.resemblance)
+    about = {"time": time, **resemblance}
+    about |= about_extrapolation(fitted.observed, time, made.x, fitted.x)
+    obs = {} if made.log_density is None else {"log_density": made.log_density}
+    return Part(np.full(len(made.x), time), made.x, obs, about, features=made.context)
 
 
 def _warn_of_copies(made: Generated) -> None:

@@ -8,16 +8,23 @@ import numpy as np
 
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import Fitted, read_fitted
+from cellflow.adapter.fitted_columns import require_labels
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import about_condition, about_extrapolation, moved_cells
+from cellflow.adapter.moved import (
+    Part,
+    about_condition,
+    about_extrapolation,
+    grown,
+    moved_cells,
+)
 from cellflow.adapter.selection import Selection, cell_rows
-from cellflow.adapter.units import Time
 from cellflow.analysis.following import follow
 from cellflow.analysis.members import spread_of
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, naming_cells
+from cellflow.tl._times import Times, asked_times
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -33,10 +40,11 @@ def push(
     adata: AnnData,
     cells: Selection | None = None,
     *,
-    time: Time,
+    time: Times,
     condition: Condition | None = None,
     extrapolate: bool = False,
     genes: Selection | None = None,
+    cluster_key: str | None = None,
     key: str = DEFAULT,
 ) -> AnnData:
     """Move cells forward to a time: their descendants.
@@ -49,7 +57,7 @@ def push(
         A mask, positions or names; by default all cells that were measured before `time`, or at it.
     time
         Target time: a number in the unit of the fit, or a label such as `"day 3"`; not before the
-        cells' own times.
+        cells' own times. Or a list of times, whose cells come one time after another.
     condition
         For a fit with conditions: move the cells as if they were of this one, a value for each
         column of `condition_key`. By default each cell keeps its own.
@@ -60,6 +68,10 @@ def push(
     genes
         Genes to decode: names, positions or a mask; the result has them in this order. All by
         default or with `"all"`, none with `[]`.
+    cluster_key
+        Column of `adata.obs` with labels, such as cell types: computed cells get one in the column
+        of that name, by a vote of the 30 nearest labelled cells of the snapshots around their time,
+        weighted by distance.
     key
         `key_added` of the fit.
 
@@ -68,9 +80,17 @@ def push(
     A new AnnData, one row per chosen cell, in their order. Its fields are
 
     - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
-    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene; see `cf.tl.flow`.
-    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
     - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `obsm["X_umap"]`: float64, shape (n_rows, n_umap). Places in this and in every other embedding
+      `X_...` of `adata`, in its type: exact where it is an affine function of the representation,
+      else around the nearest cells.
+    - `obs["cf_predicted"]`: bool, shape (n_rows,). True; `cf.tl.flow` writes False for its cells.
+    - `obs["hours"]`: float64, shape (n_rows,). The time, under the name and in the form of the
+      column that the fit read (numbers, labels such as `"E8.75"`, durations, dates).
+    - `obs["cf_predicted_time"]`: float64, shape (n_rows,). The time as a number in the unit of the
+      fit.
+    - `obs["cf_label_confidence"]`: float64, shape (n_rows,). With `cluster_key`: the share of the
+      votes for the label in the column of that name.
     - `obs["source_cell"]`: object, shape (n_rows,). Name of the measured cell.
     - `obs["source_time"]`: float64, shape (n_rows,). Its time.
     - `obs["weight"]`: float64, shape (n_rows,). `1 / n_rows`, times the growth
@@ -80,8 +100,8 @@ def push(
     - `obs["weight_se"]`: float64, shape (n_rows,). The same of each weight.
     - `uns["cf_prediction"]`: dict. `time`; `direction`, `"push"` or `"pull"`; `extrapolated`,
       whether the time or that of a cell is outside those of the fit, and then `growth`; with a
-      condition `condition` and `condition_measured`; see `cf.tl.predict`. The fit's `key`,
-      `time_unit` and `use_rep`, and `cellflow_version`.
+      condition `condition` and `condition_measured`; `placed`, `gene_r2` and the rest as of
+      `cf.tl.predict`, where conditions and lists of times are described, too.
 
     Raises
     ------
@@ -112,7 +132,8 @@ def push(
     40
     """
     check_arguments(push, locals())
-    return _moved(adata, cells, time, condition, genes, key, "push", extrapolate=extrapolate)
+    asked = (cells, time, condition, genes, cluster_key, key)
+    return _moved(adata, "push", *asked, extrapolate=extrapolate)
 
 
 @guarded
@@ -120,31 +141,40 @@ def pull(
     adata: AnnData,
     cells: Selection | None = None,
     *,
-    time: Time,
+    time: Times,
     condition: Condition | None = None,
     extrapolate: bool = False,
     genes: Selection | None = None,
+    cluster_key: str | None = None,
     key: str = DEFAULT,
 ) -> AnnData:
     """Move cells backward to a time: their ancestors.
 
     Parameters
     ----------
-    adata, condition, extrapolate, genes, key
+    adata, condition, extrapolate, genes, cluster_key, key
         See `cf.tl.push`.
     cells
         A mask, positions or names; by default all cells that were measured after `time`, or at it.
     time
-        Target time, not after the cells' own times.
+        Target time, or several; not after the cells' own times.
 
     Returns
     -------
     A new AnnData as that of `cf.tl.push`. Its fields are
 
     - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
-    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene.
-    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
     - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `obsm["X_umap"]`: float64, shape (n_rows, n_umap). Places in this and in every other embedding
+      `X_...` of `adata`, in its type: exact where it is an affine function of the representation,
+      else around the nearest cells.
+    - `obs["cf_predicted"]`: bool, shape (n_rows,). True; `cf.tl.flow` writes False for its cells.
+    - `obs["hours"]`: float64, shape (n_rows,). The time, under the name and in the form of the
+      column that the fit read (numbers, labels such as `"E8.75"`, durations, dates).
+    - `obs["cf_predicted_time"]`: float64, shape (n_rows,). The time as a number in the unit of the
+      fit.
+    - `obs["cf_label_confidence"]`: float64, shape (n_rows,). With `cluster_key`: the share of the
+      votes for the label in the column of that name.
     - `obs["source_cell"]`: object, shape (n_rows,). Name of the measured cell.
     - `obs["source_time"]`: float64, shape (n_rows,). Its time.
     - `obs["weight"]`: float64, shape (n_rows,). `1 / n_rows`, times the growth
@@ -177,29 +207,46 @@ def pull(
     1
     """
     check_arguments(pull, locals())
-    return _moved(adata, cells, time, condition, genes, key, "pull", extrapolate=extrapolate)
+    asked = (cells, time, condition, genes, cluster_key, key)
+    return _moved(adata, "pull", *asked, extrapolate=extrapolate)
 
 
 def _moved(
     adata: AnnData,
+    direction: Literal["push", "pull"],
     cells: Selection | None,
-    time: Time,
+    time: Times,
     condition: Condition | None,
     genes: Selection | None,
+    cluster_key: str | None,
     key: str,
-    direction: Literal["push", "pull"],
     *,
     extrapolate: bool,
 ) -> AnnData:
     fitted = read_fitted(adata, key)
-    at = fitted.time(time)
+    asked_at, several = asked_times(fitted, time)
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
-    rows = _rows(adata, fitted, cells, at, direction)
-    starts = fitted.starts[rows]
-    times = np.append(starts, at)
+    require_labels(adata, fitted, cluster_key)
+    chosen = [_rows(adata, fitted, cells, float(at), direction) for at in asked_at]
+    times = np.append(fitted.starts[np.concatenate(chosen)], asked_at)
     fitted.observed.require_reached(times, extrapolate=extrapolate)
-    asked.require_room(len(rows))
-    context = fitted.features(condition, rows)
+    asked.require_room(sum(map(len, chosen)))
+    features = None if condition is None else fitted.asked(condition)
+    about: dict[str, Any] = {"direction": direction} | about_condition(fitted, features)
+    parts = [
+        _part(fitted, float(at), rows, fitted.features(condition, rows))
+        for at, rows in zip(asked_at, chosen, strict=True)
+    ]
+    moved = moved_cells(
+        adata, fitted, asked, parts, about, several=several, cluster_key=cluster_key
+    )
+    fitted.observed.warn(times, grown(parts))
+    return moved
+
+
+def _part(fitted: Fitted, at: float, rows: IntArray, context: FloatArray | None) -> Part:
+    """Some cells, moved to a time."""
+    starts = fitted.starts[rows]
 
     def reached(flow: FittedDynamics) -> FloatArray:
         """States and weights at the target time, side by side."""
@@ -207,18 +254,13 @@ def _moved(
         weight = moved.weights(np.full(len(rows), 1.0 / len(rows)))[0]
         return np.column_stack([moved.x[0], weight])
 
-    with naming_cells(adata.obs_names[rows]):
+    with naming_cells(fitted.names[rows]):
         found = reached(fitted.flow)
         sure = spread_of(fitted.flow, reached)
     x = found[:, :-1]
-    about: dict[str, Any] = {"time": at, "direction": direction}
-    about |= about_extrapolation(fitted.observed, times, x, fitted.x)
-    if condition is not None and context is not None:
-        about |= about_condition(fitted, context[0])
+    about = {"time": at} | about_extrapolation(fitted.observed, np.append(starts, at), x, fitted.x)
     obs = {"weight": found[:, -1]}
-    moved = moved_cells(adata, fitted, asked, x, rows, obs, about, sure=sure)
-    fitted.observed.warn(times, about.get("growth"))
-    return moved
+    return Part(np.full(len(x), at), x, obs, about, rows, context, sure)
 
 
 def _rows(

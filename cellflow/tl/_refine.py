@@ -11,8 +11,9 @@ import numpy as np
 
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import Fitted, read_fitted
+from cellflow.adapter.fitted_columns import require_labels
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import cells_of_fit
+from cellflow.adapter.moved import Part, cells_of_fit
 from cellflow.adapter.positions import read_positions
 from cellflow.adapter.read import require_anndata
 from cellflow.adapter.selection import Selection
@@ -45,6 +46,7 @@ def refine(
     against: AnnData | None = None,
     check: bool = True,
     genes: Selection | None = None,
+    cluster_key: str | None = None,
     random_state: RandomState = 0,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -74,7 +76,7 @@ def refine(
         nearer. Takes as long as a fit. With False, or with two snapshots, nothing is measured.
     random_state
         Seed of the second fit and of the classifier.
-    genes, key
+    genes, cluster_key, key
         See `cf.tl.push`.
 
     Returns
@@ -82,15 +84,25 @@ def refine(
     A new AnnData with the cells of `predicted` in their order, and with their `obs`. Its fields are
 
     - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
-    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene; see `cf.tl.flow`.
-    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
     - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `obsm["X_umap"]`: float64, shape (n_rows, n_umap). Places in this and in every other embedding
+      `X_...` of `adata`, in its type: exact where it is an affine function of the representation,
+      else around the nearest cells.
+    - `obs["cf_predicted"]`: bool, shape (n_rows,). True; `cf.tl.flow` writes False for its cells.
+    - `obs["hours"]`: float64, shape (n_rows,). The time, under the name and in the form of the
+      column that the fit read (numbers, labels such as `"E8.75"`, durations, dates).
+    - `obs["cf_predicted_time"]`: float64, shape (n_rows,). The time as a number in the unit of the
+      fit.
+    - `obs["cf_label_confidence"]`: float64, shape (n_rows,). With `cluster_key`: the share of the
+      votes for the label in the column of that name.
     - `uns["cf_refinement"]`: dict. `time`, `random_state`; `noise`, the estimated standard
       deviation in model coordinates; `refined`, whether the states were moved; and where it was
       measured `judged_at`, `judged_noise`, `w1_before`, `w1_after`, `c2st_before`, `c2st_after`;
-      the fit's `key`, `time_unit` and `use_rep`, and `cellflow_version`.
+      `placed` and `gene_r2` as of `cf.tl.predict`; the fit's `key`, `time_unit` and `use_rep`, and
+      `cellflow_version`.
 
-    `uns["cf_prediction"]` of `predicted` is kept.
+    `uns["cf_prediction"]` of `predicted` is kept. Columns that a fit wrote about measured cells,
+    such as `cf_time`, are not.
 
     Raises
     ------
@@ -119,6 +131,7 @@ def refine(
     seed = as_seed(random_state)
     _require_one_condition(fitted)
     asked = asked_genes(adata, fitted.flow.decoder, genes, key)
+    require_labels(adata, fitted, cluster_key)
     x = _states(fitted, predicted, "predicted")
     at = _time(fitted, predicted, time)
     asked.require_room(len(x))
@@ -142,8 +155,24 @@ def refine(
     prediction = fitted.keys.own("prediction")
     before = {prediction: dict(predicted.uns[prediction])} if prediction in predicted.uns else {}
     states = moved if helps else x
-    records = before | {fitted.keys.own("refinement"): about}
-    return cells_of_fit(adata, fitted, asked, states, predicted.obs.copy(), records)
+    part = Part(np.full(len(x), at), states)
+    record = (fitted.keys.own("refinement"), about)
+    refined = cells_of_fit(adata, fitted, asked, [part], "", record, cluster_key=cluster_key)
+    return _beside(predicted, refined, fitted, before)
+
+
+def _beside(
+    predicted: AnnData, refined: AnnData, fitted: Fitted, before: Mapping[str, Any]
+) -> AnnData:
+    """Refined cells with the names, columns and record of those that they were before.
+
+    Columns that a fit has written about measured cells are left out.
+    """
+    kept = [name for name in predicted.obs if not fitted.keys.makes("obs", name)]
+    fresh = refined.obs.set_axis(predicted.obs_names)
+    refined.obs = predicted.obs[kept].assign(**dict(fresh.items()))
+    refined.uns |= before
+    return refined
 
 
 def _require_one_condition(fitted: Fitted) -> None:

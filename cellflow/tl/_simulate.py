@@ -10,7 +10,7 @@ import numpy as np
 from cellflow.adapter.decoding import asked_genes
 from cellflow.adapter.fitted import Fitted, read_fitted
 from cellflow.adapter.keys import DEFAULT
-from cellflow.adapter.moved import moved_cells
+from cellflow.adapter.moved import Part, moved_cells
 from cellflow.adapter.selection import Selection, cell_rows
 from cellflow.adapter.units import Time
 from cellflow.analysis.trajectories import CellTrajectories, Noise
@@ -67,9 +67,12 @@ def simulate(
     A new AnnData, whose rows are ordered by cell, replicate and time. Its fields are
 
     - `X`: float32, shape (n_rows, n_genes). Expression decoded from the states.
-    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene; see `cf.tl.flow`.
-    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
     - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `obs["cf_predicted"]`: bool, shape (n_rows,). True; `cf.tl.flow` writes False for its cells.
+    - `obs["hours"]`: float64, shape (n_rows,). The time, under the name and in the form of the
+      column that the fit read (numbers, labels such as `"E8.75"`, durations, dates).
+    - `obs["cf_predicted_time"]`: float64, shape (n_rows,). The time as a number in the unit of the
+      fit.
     - `obs["source_cell"]`: object, shape (n_rows,). Name of the measured cell.
     - `obs["source_time"]`: float64, shape (n_rows,). Its time.
     - `obs["path"]`: int64, shape (n_rows,). Number of the trajectory, from 0.
@@ -80,7 +83,7 @@ def simulate(
       since the cell's own time where the fit has it.
     - `obs["extrapolated"]`: bool, shape (n_rows,). Whether the time is outside those of the fit.
     - `uns["cf_prediction"]`: dict. The `times`, the fit's `key`, `time_unit` and `use_rep`, and
-      `cellflow_version`.
+      `cellflow_version`; `gene_r2` as of `cf.tl.predict`.
 
     Raises
     ------
@@ -133,7 +136,8 @@ def simulate(
     }
     states = found.states.reshape(n * len(grid), -1)
     origin = np.repeat(rows, n_rep * len(grid))
-    paths = moved_cells(adata, fitted, asked, states, origin, obs, {"times": grid})
+    part = Part(obs["t"], states, obs, rows=origin, features=fitted.features(None, origin))
+    paths = moved_cells(adata, fitted, asked, [part], {"times": grid}, place=False)
     found.warn()
     return paths
 

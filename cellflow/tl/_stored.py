@@ -11,7 +11,7 @@ from cellflow.adapter.cells import Cells
 from cellflow.adapter.conditioned import named_plans
 from cellflow.adapter.decoding import has_expression
 from cellflow.adapter.fingerprint import fingerprint
-from cellflow.adapter.keys import Keys
+from cellflow.adapter.keys import PREDICTED, Keys
 from cellflow.adapter.reference import kept_cells
 from cellflow.adapter.store import pack, plain
 from cellflow.adapter.write import Staged
@@ -74,12 +74,13 @@ def staged_of(
     record: dict[str, Any],
     times: FloatArray,
     cells: Cells,
+    predicted: np.ndarray,
     decoder: Decoder | None,
 ) -> Staged:
-    """Everything that is written, by slot and key."""
+    """Everything that is written, by slot and key; which cells are predictions, `(n_obs,)`."""
     staged: Staged = {
         "uns": {keys.uns: record},
-        "obs": {keys.time: times, keys.time_inferred: ~cells.timed},
+        "obs": {keys.time: times, keys.time_inferred: ~cells.timed, PREDICTED: predicted},
     }
     if decoder is not None and decoder.gene_r2 is not None:
         staged["var"] = {keys.gene_r2: decoder.gene_r2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,7 +13,27 @@ from cellflow.core._numbers import as_count, shown
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, InputTypeError
 
-__all__ = ["require_inside", "time_grid"]
+__all__ = ["Times", "asked_times", "require_inside", "time_grid"]
+
+#: One time, or several.
+Times: TypeAlias = "Time | Sequence[Time] | FloatArray"
+
+
+def asked_times(fitted: Fitted, time: Times) -> tuple[FloatArray, bool]:
+    """Return the times that are asked for, each once, in their order, and whether it is a list.
+
+    Raises
+    ------
+    InputError
+        None, or one that is no time.
+    """
+    if isinstance(time, str | Mapping) or not isinstance(time, Iterable) or np.ndim(time) == 0:  # type: ignore[arg-type] # of labels, too
+        return np.array([fitted.time(time)]), False
+    listed = [fitted.time(value) for value in time]
+    if not listed:
+        msg = f"time={shown(time)} holds no time; expected one, or a list of some."
+        raise InputError(msg)
+    return np.array(list(dict.fromkeys(listed))), True
 
 
 def require_inside(fitted: Fitted, time: object) -> float:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from cellflow.adapter.computed import Measured, require_cluster_key
 from cellflow.adapter.decoding import asked_genes, fitted_decoder
 from cellflow.adapter.findings import settle
+from cellflow.adapter.fitted_columns import time_key_of
 from cellflow.adapter.keys import DEFAULT, Keys
 from cellflow.adapter.moved import made_cells
 from cellflow.adapter.positions import examine_positions
@@ -59,6 +61,7 @@ def translate(
     force_rep: bool = False,
     layer: str | None = None,
     genes: Selection | None = None,
+    cluster_key: str | None = None,
     key_added: str = DEFAULT,
     random_state: RandomState = 0,
     threads: int | Literal["auto"] = 1,
@@ -93,8 +96,8 @@ def translate(
         Name of a recipe that moves cells, or a `cellflow.recipes.Recipe`.
     layer
         Expression that positions are decoded to; `adata.X` by default.
-    genes
-        See `cf.tl.push`.
+    genes, cluster_key
+        See `cf.tl.push`; all cells vote on a label, whatever their time.
     key_added
         Prefix of the names in `uns` and `var`; `"cellflow"` stands for `cf`.
     random_state
@@ -107,16 +110,22 @@ def translate(
     A new AnnData, one row per cell, in the order of `adata` or of `cells`. Its fields are
 
     - `X`: float32, shape (n_rows, n_genes). Expression decoded from the translated states.
-    - `var["cf_gene_r2"]`: float64, shape (n_genes,). Held-out R2 of each gene; see `cf.tl.flow`.
-    - `var["velocity_genes"]`: bool, shape (n_genes,). Whether that is at least 0.1.
     - `obsm["X_pca"]`: float32, shape (n_rows, d). States, under the name of the representation.
+    - `obsm["X_umap"]`: float64, shape (n_rows, n_umap). Places in this and in every other embedding
+      `X_...` of `adata`, in its type: exact where it is an affine function of the representation,
+      else around the nearest cells.
+    - `obs["cf_predicted"]`: bool, shape (n_rows,). True; `cf.tl.flow` writes False for its cells.
+    - `obs["cf_label_confidence"]`: float64, shape (n_rows,). With `cluster_key`: the share of the
+      votes for the label in the column of that name.
     - `obs["source_cell"]`: object, shape (n_rows,). Name of the measured cell.
     - `obs["translated_to"]`: object, shape (n_rows,). The target.
     - `obs["displacement"]`: float64, shape (n_rows,). Distance between the cell and its
       translation, in the representation.
-    - `uns["cf_translation"]`: dict. The parameters, and the checks listed below.
+    - `uns["cf_translation"]`: dict. The parameters, `placed` and `gene_r2` as of `cf.tl.predict`,
+      and the checks listed below.
 
-    `obs` also has the cell's own group, under the name of the column. The checks are
+    `obs` also has the cell's own group, under the name of the column, and, where `adata` has a fit,
+    the cell's own time. The checks are
 
     - `w1_before`, `w1_after`, `w1_floor`: Wasserstein distance of held-out source cells to held-out
       target cells, before and after translation, and between two halves of the target;
@@ -148,8 +157,9 @@ def translate(
     >>> treated = cf.tl.translate(adata, "drug", source="dmso", target="inhibitor")
     >>> sorted(treated.uns["cf_translation"])
     ['c2st', 'c2st_standard_error', 'cellflow_version', 'displacement', 'displacement_null',
-     'displacement_others', 'key', 'method', 'n_source', 'n_target', 'others', 'random_state',
-     'round_trip', 'source', 'target', 'use_rep', 'w1_after', 'w1_before', 'w1_floor']
+     'displacement_others', 'gene_r2', 'key', 'method', 'n_source', 'n_target', 'others',
+     'placed', 'random_state', 'round_trip', 'source', 'target', 'use_rep', 'w1_after',
+     'w1_before', 'w1_floor']
     """
     check_arguments(translate, locals())
     from cellflow.model.fitting import fit
@@ -164,6 +174,7 @@ def translate(
     name, x = settle(examine_positions(adata, use_rep=use_rep, n_dims=n_dims, force_rep=force_rep))
     here, there = (Population(x[r], 0.0, index=r) for r in rows.values())
     require_enough(here, there)
+    require_cluster_key(adata, cluster_key, groupby)
     asked = asked_genes(adata, fitted_decoder(adata, x, name, layer), genes, key_added)
     asked.require_room(len(chosen))
     fitting = partial(
@@ -174,7 +185,8 @@ def translate(
         moved = moved_over(flow, x[chosen])
     others = groups.others(x, source, target)
     checks = check_translation(flow, here, there, fitting, others=others, random_state=seed)
-    obs = _table(adata, groups, chosen, target, np.linalg.norm(moved - x[chosen], axis=1))
+    apart = np.linalg.norm(moved - x[chosen], axis=1)
+    obs = _table(adata, keys, groups, chosen, target, apart)
     about = {
         "key": groupby,
         "source": source,
@@ -184,7 +196,10 @@ def translate(
         **_about_checks(here, there, checks),
     }
     records = {keys.own("translation"): about}
-    return made_cells(adata, moved, obs, use_rep=name, genes=asked, keys=keys, uns=records)
+    return made_cells(
+        Measured(adata, name, x, x), moved, obs, genes=asked, keys=keys, uns=records,
+        cluster_key=cluster_key,
+    )  # fmt: skip
 
 
 def _recipe(method: str | Recipe) -> Recipe:
@@ -223,7 +238,12 @@ def _groups(
 
 
 def _table(
-    adata: AnnData, groups: Groups, rows: IntArray, target: str, displacement: FloatArray
+    adata: AnnData,
+    keys: Keys,
+    groups: Groups,
+    rows: IntArray,
+    target: str,
+    displacement: FloatArray,
 ) -> pd.DataFrame:
     """Columns of `obs`."""
     import pandas as pd
@@ -234,6 +254,9 @@ def _table(
         "translated_to": target,
         "displacement": displacement,
     }
+    time_key = time_key_of(adata, keys)
+    if time_key is not None and time_key not in columns:
+        columns[time_key] = adata.obs[time_key].iloc[rows].array
     return pd.DataFrame(columns, index=[f"{c}-{i}" for i, c in enumerate(adata.obs_names[rows])])
 
 

@@ -37,7 +37,7 @@ def test_the_default_method_is_the_recipes_default():
 
 def test_what_is_written(fitted):
     record = fitted.uns["cellflow"]
-    assert set(fitted.obs) == {"hours", "cf_time", "cf_time_inferred"}
+    assert set(fitted.obs) == {"hours", "cf_time", "cf_time_inferred", "cf_predicted"}
     assert record["params"]["time_key"] == "hours"
     assert (
         record["params"]["use_rep"],
@@ -135,7 +135,11 @@ def test_few_dimensions_and_few_genes(cells):
     assert (flow.n_dims, flow.decoder.kind) == (12, "loadings")
     later = cf.tl.predict(cells, time=30.0, key="genes")
     assert later.shape == (60, 12)
-    assert not later.obsm
+    # X_pca is an affine function of the genes here.
+    assert later.uns["genes_prediction"]["placed"].tolist() == ["X_umap"]
+    expected = later.X @ cells.varm["PCs"]
+    centred = [x - x.mean(axis=0) for x in (later.obsm["X_pca"], expected)]
+    np.testing.assert_allclose(*centred, atol=0.02)
     cells.obsm["X_pca"] = cells.obsm["X_pca"][:, :1]
     cf.tl.flow(cells, "hours", key_added="one", **QUICK)
     assert cf.tl.predict(cells, time=30.0, key="one").obsm["X_pca"].shape == (60, 1)

@@ -44,7 +44,7 @@ def test_generated_cells_look_like_the_measured_ones(generator, time, drug, froz
     with frozen(generator):
         made = cf.tl.generate(generator, time=time, condition=drug, n_obs=200)
     assert made.shape == (200, generator.n_vars)
-    assert (made.obs["time"] == time).all()
+    assert (made.obs["hours"] == time).all()
     assert (made.obs["drug"] == drug).all()
     real = generator[(generator.obs["hours"] == time) & (generator.obs["drug"] == drug)]
     np.testing.assert_allclose(
@@ -141,7 +141,7 @@ def test_without_conditions_and_with_a_combination_that_nobody_measured():
     adata = treated(120)
     cf.tl.flow(adata, "hours", method=QUICK)
     made = cf.tl.generate(adata, time=0.0, n_obs=30)
-    assert list(made.obs) == ["time"]
+    assert list(made.obs) == ["cf_predicted_time", "hours", "cf_predicted"]
     adata.obs["line"] = np.where(adata.obs["drug"] == "drug", "a", np.tile(["a", "b"], 60))
     cf.tl.flow(adata, "hours", method=QUICK, condition_key=["drug", "line"])
     unseen = cf.tl.generate(adata, time=0.0, n_obs=30, condition={"drug": "drug", "line": "b"})

@@ -132,7 +132,9 @@ def test_numbers_name_groups_too_and_genes_are_optional():
         key_added="mine",
         method=ot_cfm(training=Training(steps=20)),
     )
-    assert made.obsm["X_pca"].shape == (161, 2)
+    width = adata.obsm["X_pca"].shape[1]
+    assert made.obsm["X_pca"].shape == (161, width)
+    assert made.uns["mine_translation"]["placed"].tolist() == ["X_pca[:, 2:]"]
     assert made.X is None
     assert made.uns["mine_translation"]["others"].tolist() == []
 
