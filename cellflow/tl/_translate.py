@@ -121,11 +121,12 @@ def translate(
     - `obs["translated_to"]`: object, shape (n_rows,). The target.
     - `obs["displacement"]`: float64, shape (n_rows,). Distance between the cell and its
       translation, in the representation.
+    - `obs["hours"]`: float64, shape (n_rows,). The cell's own time, as `adata.obs` has it, where
+      there is a fit under `key_added`, under the name of its column.
     - `uns["cf_translation"]`: dict. The parameters, `placed` and `gene_r2` as of `cf.tl.predict`,
       and the checks listed below.
 
-    `obs` also has the cell's own group, under the name of the column, and, where `adata` has a fit,
-    the cell's own time. The checks are
+    `obs` also has the cell's own group, under the name of the column. The checks are
 
     - `w1_before`, `w1_after`, `w1_floor`: Wasserstein distance of held-out source cells to held-out
       target cells, before and after translation, and between two halves of the target;
