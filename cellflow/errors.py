@@ -39,6 +39,12 @@ __all__ = [
     "nearest_name",
 ]
 
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__
+
+
 #: Folder of the package, as in the file names of stack frames.
 _PACKAGE = str(Path(__file__).parent) + os.sep
 

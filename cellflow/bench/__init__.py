@@ -7,3 +7,8 @@ from cellflow.bench._report import report
 from cellflow.bench._tune import tune
 
 __all__ = ["holdout", "lineage", "literature", "report", "tune"]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

@@ -23,3 +23,8 @@ __all__ = [
     "Sparse",
     "Unbalanced",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

@@ -13,3 +13,8 @@ __all__ = [
     "simulate",
     "simulated_progenitors",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

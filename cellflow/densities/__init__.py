@@ -52,6 +52,12 @@ __all__ = [
     "require_learnable",
 ]
 
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__
+
+
 logger = logging.getLogger("cellflow")
 
 Method = Literal["nsf", "maf", "realnvp", "glow", "gmm", "kde"]

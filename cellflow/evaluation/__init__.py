@@ -47,6 +47,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__
+
+
 #: New names by the old ones.
 _RENAMED = {"Method": "Predictor", "Problem": "Fold"}
 

@@ -17,3 +17,8 @@ __all__ = [
     "Potential",
     "Residual",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

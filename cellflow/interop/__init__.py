@@ -21,3 +21,8 @@ __all__ = [
     "to_scvelo",
     "to_wot",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

@@ -42,3 +42,8 @@ __all__ = [
     "variance_ratio",
     "wasserstein",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

@@ -45,6 +45,12 @@ __all__ = [
     "vp_cfm",
 ]
 
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__
+
+
 _TRAINING = Training()
 
 

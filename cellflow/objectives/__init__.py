@@ -17,3 +17,8 @@ __all__ = [
     "sliced_score_matching",
     "velocity_matching",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

@@ -30,6 +30,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Return `Path` for `Surveyed`, its name where it had to be prepared in 0.1."""
     if name != "Surveyed":

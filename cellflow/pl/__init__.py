@@ -28,3 +28,8 @@ __all__ = [
     "stream",
     "trajectories",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

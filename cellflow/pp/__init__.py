@@ -4,3 +4,8 @@ from cellflow.pp._check import check
 from cellflow.pp._growth_scores import growth_scores
 
 __all__ = ["check", "growth_scores"]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

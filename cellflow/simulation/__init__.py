@@ -31,3 +31,8 @@ __all__ = [
     "require_few_steps",
     "sensitivity",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

@@ -54,6 +54,12 @@ __all__ = [
     "truth",
 ]
 
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__
+
+
 #: What a system may know, in the order in which it is reported.
 _TRUTHS = ("velocity", "drift", "growth", "fates", "log_density")
 

@@ -63,3 +63,8 @@ __all__ = [
     "trends",
     "velocity",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__
