@@ -1,7 +1,5 @@
 """What is public: names that `dir` shows, and examples in every docstring."""
 
-import doctest
-import inspect
 from types import ModuleType
 
 import pytest

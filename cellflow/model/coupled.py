@@ -23,6 +23,7 @@ from cellflow.model.recipe import Recipe
 from cellflow.model.recipes import DEFAULT, by_name
 from cellflow.model.solving import solve_plans
 from cellflow.paths import Path
+from cellflow.paths._layers import prepare
 from cellflow.paths.chain import Chains
 
 __all__ = [
@@ -67,25 +68,28 @@ class Coupled(Compact):
         return solving + (0.0 if known is None else known.seconds)
 
     @guarded
-    def prepared(self, snapshots: Snapshots, recipe: Recipe) -> Coupled:
+    def prepared(
+        self, snapshots: Snapshots, recipe: Recipe, *, progress: bool | None = False
+    ) -> Coupled:
         """Return the same plans with a recipe's path prepared on snapshots in data coordinates."""
         recipe = recipe.resolved(self.clock)
         if self._known(recipe) is not None or not recipe.path.tabled:
             return self
         start = time.perf_counter()
-        path = self.path(self.frame.snapshots_to_model(snapshots), recipe)
+        path = self.path(self.frame.snapshots_to_model(snapshots), recipe, progress=progress)
         made = PreparedPath(recipe.path, recipe.grows, path, time.perf_counter() - start)
         return replace(self, paths=(*self.paths, made))
 
     @guarded
-    def path(self, inside: Snapshots, recipe: Recipe) -> Path:
+    def path(self, inside: Snapshots, recipe: Recipe, *, progress: bool | None = False) -> Path:
         """Return the prepared path of a recipe on snapshots in model coordinates."""
         recipe = recipe.resolved(self.clock)
         known = self._known(recipe)
         if known is not None:
             return known.prepared
         with torch_threads(1):
-            return recipe.path.prepared(Chains(inside, self.plans, growing=recipe.grows))
+            chains = Chains(inside, self.plans, growing=recipe.grows)
+            return prepare(recipe.path, chains, progress=progress)
 
     def _known(self, resolved: Recipe) -> PreparedPath | None:
         wanted = (resolved.path, resolved.grows)
@@ -135,8 +139,8 @@ def couple(
     scale
         Replaces the recipe's.
     progress
-        A progress bar over the plans, which names the solver of each before it starts; None shows
-        it only in a terminal or a notebook.
+        Progress bars over the plans and over the parts of the path, which name the solver of each
+        plan before it starts; None shows them only in a terminal or a notebook.
 
     Raises
     ------
@@ -163,7 +167,7 @@ def couple_in(
     inside = frame.snapshots_to_model(snapshots)
     plans, summaries = solve_plans(inside, recipe.coupling, progress=progress)
     solved = Coupled(plans, summaries, describe(recipe.coupling), frame, snapshots.clock)
-    return solved.prepared(snapshots, recipe)
+    return solved.prepared(snapshots, recipe, progress=progress)
 
 
 @guarded

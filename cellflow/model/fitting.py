@@ -72,7 +72,8 @@ def fit(
     device
         `"cpu"`, `"cuda"`, `"cuda:0"`, ..., or `"auto"`.
     progress
-        A progress bar; None shows it only in a terminal or a notebook.
+        Progress bars over plans, paths and training; None shows them only in a terminal or a
+        notebook.
     callback
         Called as `callback(step, loss)` at every record.
 

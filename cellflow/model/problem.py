@@ -102,7 +102,7 @@ def _problem(
         plans = couple_in(frame, snapshots, recipe, progress=progress)
     else:
         plans.require_for(inside, recipe, frame)
-    path = plans.path(inside, recipe)
+    path = plans.path(inside, recipe, progress=progress)
     pairs: Sequence[Plan] | Sequence[Table] = plans.plans
     if recipe.path.tabled or recipe.grows:
         pairs = Chains(inside, plans.plans, growing=recipe.grows).tables

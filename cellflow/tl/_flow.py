@@ -184,7 +184,8 @@ def flow(
         `"cpu"`, `"cuda"`, `"cuda:0"`, ..., or `"auto"`. It is stored with the fit: later calls
         compute there too, or on the CPU on a machine without it.
     progress
-        Show a progress bar. None: only in a terminal or a notebook.
+        Show progress bars over the choice of growth and of a method, plans, paths and training.
+        None: only in a terminal or a notebook.
     callback
         Called as `callback(step, loss)` at every record of the training.
     copy
