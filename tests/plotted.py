@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from cellflow.adapter.fingerprint import fingerprint
+from gene_records import gene_records
 
 N, TIMES = 40, np.array([0.0, 24.0, 48.0])
 
@@ -57,7 +58,8 @@ def fitted(d: int = 3, n: int = N) -> ad.AnnData:
             "val_step": [20.0],
             "val_loss": [1.0],
         },
-        "fates": {"names": np.array(["left", "undecided"], dtype=object)},
+        "fates": {"names": np.array(["left", "undecided"], dtype=object), "groupby": "kind"},
+        **gene_records(),
     }
     share = np.linspace(0.0, 1.0, len(x))
     adata.obsm["lineages_fwd"] = np.stack([share, 1.0 - share], axis=1)

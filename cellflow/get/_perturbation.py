@@ -52,6 +52,8 @@ def perturbation(
     - `p`: that it is zero, by Student's t; NaN of a single flow;
     - `p_matched`: share of random genes alike in expression, R2 and leverage, whose edit by as many
       standard deviations changes it at least as much; NaN without any;
+    - `null_low`, `null_high`: between which the effects of these genes lie, as large a share of
+      them as the level of the intervals, in the unit of the effect; by few cells and one member;
     - `log_odds`, `log_odds_low`, `log_odds_high`: difference of the logarithms of the odds of a
       fate. Infinite where its share is 0 or 1 with or without the edit, NaN where both are.
 

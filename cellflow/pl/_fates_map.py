@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellflow.adapter.components import Components
-from cellflow.core._typing import FloatArray
 from cellflow.pl._colours import MAP, Values
 from cellflow.pl._maps import draw_maps
 from cellflow.pl._palettes import Palette, colormap_of
@@ -18,16 +17,15 @@ from cellflow.pl._style import LegendLoc, style_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["fates_map"]
+__all__ = ["on_map"]
 
 
-def fates_map(
+def on_map(
     fitted: PlottedFit,
-    probability: FloatArray,
     names: Sequence[str],
     *,
-    basis: str,
-    components: Components,
+    basis: str = "umap",
+    components: Components = None,
     backward: bool,
     palette: Palette = None,
     size: float | None = None,
@@ -35,13 +33,16 @@ def fates_map(
     legend_loc: LegendLoc = "right margin",
     ax: Axes | None,
 ) -> Axes | list[Axes]:
-    """Draw the probability of each fate in `names`, `(n, n_names)`, from 0 to 1."""
+    """Draw the probability of each fate in `names` on an embedding, from 0 to 1."""
+    known = [str(name) for name in fitted.record["ancestors" if backward else "fates"]["names"]]
+    values = np.asarray(fitted.adata.obsm[fitted.keys.lineages(backward=backward)])
     _, positions, plane = fitted.coordinates(basis, components)
     what = "origin" if backward else "fate"
     cmap = colormap_of(palette, MAP)
     colours = [
-        Values(f"probability of the {what} {name}", values, cmap=cmap, limits=(0.0, 1.0))
-        for name, values in zip(names, np.asarray(probability, dtype=np.float64).T, strict=True)
+        Values(f"probability of the {what} {name}", each, cmap=cmap, limits=(0.0, 1.0))
+        for name in names
+        for each in [values[:, known.index(name)].astype(np.float64)]
     ]
     style = style_of(fitted, colours, size=size, title=title, legend_loc=legend_loc)
     return draw_maps(fitted, plane.of(positions), plane, style, ax=ax)

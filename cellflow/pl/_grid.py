@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from cellflow.errors import InputError
 from cellflow.pl._axes import canvas
+from cellflow.pl._layout import arrange, new_maps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["panels", "require_one"]
+__all__ = ["panels", "require_one", "sized_panels"]
 
 
 def require_one(ax: Axes | None, n: int, what: str) -> None:
@@ -79,6 +80,42 @@ def panels(
         for unused in every[n:]:
             unused.remove()
         yield every[:n]
+    except BaseException:
+        plt.close(figure)
+        raise
+
+
+@contextmanager
+def sized_panels(
+    ax: Axes | None, n: int, *, width: float, height: float, columns: int = 4
+) -> Iterator[list[Axes]]:
+    """Give `ax`, or `n` Axes of a new figure, each `width` times `height` inches without labels.
+
+    The figure becomes as large as labels and legends need. It is closed if drawing fails.
+
+    Parameters
+    ----------
+    ax
+        For one panel; see `require_one`.
+    n
+        Number of panels, at least one.
+    width, height
+        Of each of them, in inches.
+    columns
+        In a row, at most.
+    """
+    if ax is not None:
+        with canvas(ax) as given:
+            yield [given]
+        return
+    from matplotlib import pyplot as plt
+
+    figure = plt.figure(layout="none")
+    try:
+        across = min(n, columns)
+        made = new_maps(n, across, width, height, figure=figure)
+        yield made
+        arrange(made, across, width, height)
     except BaseException:
         plt.close(figure)
         raise

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow.analysis.genes.effects import Effects
+from cellflow.analysis.genes.effects import Effects, Estimate
 from cellflow.analysis.genes.perturbation import Null, Support
 from cellflow.analysis.genes.seen import Seen
 from cellflow.core._typing import FloatArray
@@ -27,44 +27,45 @@ def effects_table(found: Effects, null: Null, names: Sequence[str], level: float
     """One row for each fate, one for undecided mass, and one for the mass."""
     import pandas as pd
 
-    share = found.share
-    low, high = share.interval(level)
+    null_low, null_high = null.interval(level)
     odds_low, odds_high = found.log_odds.interval(level)
-    fates = pd.DataFrame(
-        {
-            "quantity": ["fate"] * len(names) + [UNDECIDED],
-            "fate": [*names, UNDECIDED],
-            "unperturbed": found.before,
-            "perturbed": found.after,
-            "effect": 100.0 * share.value,
-            "unit": "pp",
-            "se": 100.0 * share.se,
-            "low": 100.0 * low,
-            "high": 100.0 * high,
-            "p": share.p,
-            "p_matched": null.share,
-            "log_odds": found.log_odds.value,
-            "log_odds_low": odds_low,
-            "log_odds_high": odds_high,
-        }
-    )
-    mass = found.log_mass
-    low, high = mass.interval(level)
-    row = {
-        "quantity": "mass",
-        "fate": "",
-        "unperturbed": found.mass[0],
-        "perturbed": found.mass[1],
-        "effect": mass.value[0],
-        "unit": "log",
-        "se": mass.se[0],
-        "low": low[0],
-        "high": high[0],
-        "p": mass.p[0],
-        "p_matched": null.mass,
+    labels: dict[str, Any] = {
+        "quantity": ["fate"] * len(names) + [UNDECIDED],
+        "fate": [*names, UNDECIDED],
     }
-    nothing = dict.fromkeys(("log_odds", "log_odds_low", "log_odds_high"), np.nan)
-    return pd.concat([fates, pd.DataFrame([row | nothing])], ignore_index=True)
+    labels |= {"unperturbed": found.before, "perturbed": found.after}
+    odds = {"log_odds": found.log_odds.value, "log_odds_low": odds_low, "log_odds_high": odds_high}
+    ends = (null_low[:-1], null_high[:-1])
+    fates = _values(found.share, level, 100.0, "pp", null.share, ends)
+    mass = {"quantity": "mass", "fate": "", "unperturbed": found.mass[0]}
+    mass |= {"perturbed": found.mass[1]}
+    ends = (null_low[-1:], null_high[-1:])
+    mass |= _values(found.log_mass, level, 1.0, "log", np.array([null.mass]), ends)
+    rows = [pd.DataFrame(labels | fates | odds), pd.DataFrame(mass | dict.fromkeys(odds, np.nan))]
+    return pd.concat(rows, ignore_index=True)
+
+
+def _values(
+    found: Estimate,
+    level: float,
+    factor: float,
+    unit: str,
+    p_matched: FloatArray,
+    null: tuple[FloatArray, FloatArray],
+) -> dict[str, Any]:
+    """Columns of an effect, in a unit; `null` are the ends of the effects of random genes."""
+    low, high = found.interval(level)
+    return {
+        "effect": factor * found.value,
+        "unit": unit,
+        "se": factor * found.se,
+        "low": factor * low,
+        "high": factor * high,
+        "p": found.p,
+        "p_matched": p_matched,
+        "null_low": factor * null[0],
+        "null_high": factor * null[1],
+    }
 
 
 def genes_table(

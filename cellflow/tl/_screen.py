@@ -250,6 +250,7 @@ def _result(
     # that of the largest change that they do show.
     sizes *= FAR / np.maximum(found.size, FAR)
     largest = np.argsort(-np.nan_to_num(sizes), kind="stable")[: given["n_simulated"]]
+    largest = largest[np.isfinite(sizes[largest])]  # a gene that does not vary cannot be edited
     x = asked.question.x
     edits = []
     for gene in largest:

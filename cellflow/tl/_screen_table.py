@@ -109,10 +109,7 @@ def words_of(table: pd.DataFrame, given: Mapping[str, Any], *, sure: bool) -> st
         f"{n:,} genes edited to {given['to']} one by one, {kept}, in {given['n_cells']:,} cells of"
         f" time {given['time']:g}, followed until time {given['until']:g}."
     ]
-    if n < given["n_simulated"] or given["n_simulated"] == 0:
-        simulated = n if given["n_simulated"] else 0
-    else:
-        simulated = given["n_simulated"]
+    simulated = table[table["simulated"]]["gene"].nunique()
     words.append(f"{simulated} were simulated; of the others, effects are those of first order.")
     if sure:
         found = table[table["q"] <= _ALPHA]

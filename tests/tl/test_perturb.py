@@ -16,7 +16,8 @@ pytestmark = [
 
 COLUMNS = [
     *("perturbation", "quantity", "fate", "unperturbed", "perturbed", "effect", "unit"),
-    *("se", "low", "high", "p", "p_matched", "log_odds", "log_odds_low", "log_odds_high"),
+    *("se", "low", "high", "p", "p_matched", "null_low", "null_high"),
+    *("log_odds", "log_odds_low", "log_odds_high"),
 ]
 
 
@@ -71,7 +72,7 @@ def test_unperturbed_cells_have_the_fates_that_were_written(fated):
         table.loc[["lower", "upper"], "unperturbed"], p[:2] / p[:2].sum(), atol=1e-3
     )
     assert (table["effect"] == 0.0).all()
-    assert table["p_matched"].isna().all()
+    assert table[["p_matched", "null_low", "null_high"]].isna().all(axis=None)
 
 
 def test_an_ensemble_gives_intervals_of_fates_and_mass(sure):
@@ -79,6 +80,7 @@ def test_an_ensemble_gives_intervals_of_fates_and_mass(sure):
     table = cf.get.perturbation(sure)
     assert table[["se", "low", "high", "p"]].notna().all(axis=None)
     assert (table["low"] <= table["effect"]).all()
+    assert (table["null_low"] <= table["null_high"]).all()
     mass = table[table["quantity"] == "mass"].iloc[0]
     np.testing.assert_allclose(mass["effect"], np.log(mass["perturbed"] / mass["unperturbed"]))
 
@@ -216,3 +218,12 @@ def test_absence_in_centred_expression_is_doubted(fitted_as):
     cf.tl.fates(adata, "kind")
     with pytest.warns(InputWarning, match="not absence"):
         cf.tl.perturb(adata, {"gene1": 0.0}, n_null=0)
+
+
+def test_a_mass_that_no_edit_changes_is_no_effect(fated):
+    """Without growth, differences of masses are rounding."""
+    cf.tl.perturb(fated, {"gene1": "+1sd"}, n_null=5)
+    table = cf.get.perturbation(fated).set_index("quantity")
+    assert table.loc["mass", "p_matched"] == 1.0
+    fates = table.loc["fate"]
+    assert ((fates["null_low"] < 0) | (fates["null_high"] > 0)).all()

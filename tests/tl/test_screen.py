@@ -7,6 +7,7 @@ import pytest
 
 import cellflow as cf
 from cellflow.errors import InputError, MissingKeyError
+from conftest import make_cells, quick_recipe
 
 pytestmark = [
     pytest.mark.usefixtures("long_steps"),
@@ -190,3 +191,25 @@ def test_changes_that_few_cells_show_count_as_those_of_three_deviations(fated):
     cf.tl.screen(fated, to=30.0, n_simulated=3, fate="upper")
     table = cf.get.screen(fated)
     assert set(table["gene"][table["simulated"]]) == expected
+
+
+def test_a_gene_that_does_not_vary_has_no_effect_in_a_standard_deviation():
+    """Neither a warning nor a division by the rounding of zero."""
+    adata = make_cells()
+    adata.obsm["X_pca"][adata.obs["hours"].to_numpy() == 0, 3] = 0.5
+    loadings = np.eye(12, 4)
+    loadings[4:8, :3] = np.eye(4, 3)
+    adata.varm["PCs"] = loadings
+    adata.X = (adata.obsm["X_pca"] @ loadings.T).astype(np.float32)
+    cf.tl.flow(adata, "hours", method=quick_recipe())
+    adata.obs["kind"] = np.where(adata.obsm["X_pca"][:, 2] > 0, "upper", "lower")
+    cf.tl.fates(adata, "kind")
+    cf.tl.screen(adata, to="+1sd", n_simulated=20, response="covariance")
+    table = cf.get.screen(adata).set_index("gene")
+    values = ["effect_pp", "log_odds", "p_matched", "change_sd"]
+    assert table.loc["gene3", values].isna().all(axis=None)
+    assert not table.loc["gene3", "simulated"].any()
+    others = table.drop(index="gene3")
+    assert others[values].notna().all(axis=None)
+    assert others["simulated"].all()
+    assert "6 were simulated" in table.attrs["words"]

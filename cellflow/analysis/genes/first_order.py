@@ -235,4 +235,5 @@ def _size(
     wanted = value(seen.decoded(along.x[0]))
     times = along.x if hold else along.x[:1]
     squares = [((wanted - seen.decoded(x)) ** 2).mean(axis=0) for x in times]
-    return np.asarray(np.sqrt(np.mean(squares, axis=0)) / seen.sd)
+    size = np.sqrt(np.mean(squares, axis=0))
+    return np.divide(size, seen.sd, out=np.full(size.shape, np.nan), where=seen.varies)

@@ -12,6 +12,8 @@ __all__ = ["Alike", "rank_p"]
 
 #: Relative rounding of values that simulations in single precision give.
 _EQUAL = 1e-4
+#: Size below which a value is the rounding of zero.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,6 @@ def rank_p(value: FloatArray, random: FloatArray) -> FloatArray:
     ----------
     Phipson and Smyth, Permutation p-values should never be zero, 2010.
     """
-    smaller = np.abs(random) < np.abs(value) * (1.0 - _EQUAL)
+    smaller = np.abs(random) < np.abs(value) * (1.0 - _EQUAL) - _ROUNDING
     p = (1 + (~smaller).sum(axis=0)) / (1 + len(random))
     return np.where(np.isnan(value), np.nan, p)

@@ -186,13 +186,26 @@ class Null:
     share, mass
         p-values of the change of each fate, `(l + 1,)`, and of the mass: the shares of genes whose
         edit changes it at least as much. NaN without genes.
-    n
-        Genes, or sets of as many genes as are edited.
+    random
+        Their changes of each fate, and of the logarithm of the mass, shape `(n, l + 2)`.
     """
 
     share: FloatArray
     mass: float
-    n: int
+    random: FloatArray
+
+    @property
+    def n(self) -> int:
+        """Genes, or sets of as many genes as are edited."""
+        return len(self.random)
+
+    def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
+        """Quantiles of the changes by random genes, `(l + 2,)`; NaN without genes."""
+        if self.n == 0:
+            unknown = np.full(self.random.shape[1], np.nan)
+            return unknown, unknown
+        low, high = np.quantile(self.random, [0.5 - level / 2.0, 0.5 + level / 2.0], axis=0)
+        return low, high
 
 
 def _alike(seen: Seen, genes: IntArray, edit: Edit, x: FloatArray, n: int) -> list[Edit]:
@@ -255,6 +268,8 @@ def null_of(
             found = effects([before], [question.arrived(moved, known)])
             changes.append(np.append(found.share.value, found.log_mass.value))
     if len(edits) == 1:
-        return Null(np.full(len(asked.targets.names) + 1, np.nan), np.nan, 0)
-    p = rank_p(changes[0], np.stack(changes[1:]))
-    return Null(p[:-1], float(p[-1]), len(edits) - 1)
+        nothing = np.full(len(asked.targets.names) + 2, np.nan)
+        return Null(nothing[:-1], np.nan, np.zeros((0, len(nothing))))
+    random = np.stack(changes[1:])
+    p = rank_p(changes[0], random)
+    return Null(p[:-1], float(p[-1]), random)
