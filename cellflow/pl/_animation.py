@@ -56,9 +56,8 @@ def animation(
     """Animate cells that move along their trajectories from the first time to the last.
 
     All cells that are followed are shown at every time, wherever they were measured: those of late
-    snapshots are pulled back to where they came from. In an embedding each state is drawn at the
-    mean of the cells nearest to it; where that is a place without cells, as between two lobes of a
-    UMAP, at the nearest cell.
+    snapshots are pulled back to where they came from. In an embedding a path leads through the
+    cells nearest to it, as in `cf.pl.trajectories`; over a gap a cell jumps, without a line.
 
     Parameters
     ----------
@@ -111,6 +110,8 @@ def animation(
     >>> _ = cf.pl.animation(adata, "cells.gif", basis="umap", n_cells=20, n_frames=3)
     """
     check_arguments(animation, locals())
+    from cellflow.analysis.drawn_paths import DrawnPaths, Surroundings, drawn_paths, reach_of
+
     n_frames = as_count("n_frames", n_frames, least=2)
     fps = as_count("fps", fps)
     trail = as_count("trail", trail, least=0)
@@ -123,16 +124,16 @@ def animation(
     colours = read_colours(adata, color, fitted)
     rows = spread_rows(fitted.times, fitted.snapshots, n_cells, random_state)
     times = np.asarray(fitted.record["trajectory_times"], dtype=np.float64)
-    at = np.linspace(times[0], times[-1], n_frames)
     xy = plane.of(positions)
-    own = name == fitted.basis
-    film = film_of(
-        np.asarray(states[rows], dtype=np.float64),
-        times,
-        at,
-        None if own else (fitted.x, xy),
-        plane,
-    )
+    paths = np.asarray(states[rows], dtype=np.float64)
+    if name == fitted.basis:
+        joined = np.ones((len(rows), len(times) - 1), dtype=bool)
+        lines = DrawnPaths(plane.of(paths), times, joined)
+    else:
+        lines = drawn_paths(
+            paths, times, rows, Surroundings(fitted.x, xy, fitted.times), reach_of(xy)
+        )
+    film = film_of(lines, np.linspace(times[0], times[-1], n_frames))
     with canvas(ax, **map_size(xy, **beside(colours), above=0.3)) as drawn_on:
         embedding_axes(drawn_on, plane)
         made = animate(drawn_on, film, rows, colours, fitted, xy, trail=trail, fps=fps, title=title)

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow.adapter.components import Plane
-from cellflow.analysis.embedding import place
-from cellflow.core._neighbors import nearest
+from cellflow.analysis.drawn_paths import DrawnPaths
 from cellflow.core._typing import FloatArray, IntArray
 from cellflow.pl._axes import FAINT, INK, MAP, colour_bar, legend, scatter, time_bar
 from cellflow.pl._colours import Groups, Values
@@ -20,12 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
 
-__all__ = ["Film", "animate", "film_of"]
-
-#: A place is without cells where the nearest one is farther than this share of the map's diagonal.
-_EMPTY = 0.02
-#: A step that is longer than this share of the diagonal is a jump, and has no line.
-_JUMP = 0.06
+__all__ = ["Film", "animate", "film_of", "trails"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,53 +31,31 @@ class Film:
         Of the pictures, shape `(F,)`.
     xy
         Coordinates in the plane, shape `(F, n, 2)`.
+    joined
+        Whether a line is drawn from each picture to the next, shape `(F - 1, n)`.
     """
 
     times: FloatArray
     xy: FloatArray
+    joined: np.ndarray
 
 
-def film_of(
-    states: FloatArray,
-    times: FloatArray,
-    at: FloatArray,
-    embedding: tuple[FloatArray, FloatArray] | None,
-    plane: Plane,
-) -> Film:
-    """Interpolate paths in time, and place them in the plane of a figure.
+def film_of(lines: DrawnPaths, at: FloatArray) -> Film:
+    """Places of drawn paths at the times `(F,)` of pictures.
 
-    Parameters
-    ----------
-    states
-        Paths, shape `(n, T, d)`.
-    times
-        Of their states, shape `(T,)`, increasing.
-    at
-        Times of the pictures, shape `(F,)`.
-    embedding
-        Positions of the measured cells in the representation, `(m, d)`, and in the plane, `(m, 2)`;
-        None where the plane shows columns of the representation.
-    plane
-        These columns.
+    Between two places that are joined it moves on a line; over a gap it jumps in the middle.
     """
-    after = np.clip(np.searchsorted(times, at), 1, len(times) - 1)
-    share = (at - times[after - 1]) / (times[after] - times[after - 1])
-    moved = states[:, after - 1] + share[:, None] * (states[:, after] - states[:, after - 1])
-    moved = moved.swapaxes(0, 1)
-    if embedding is None:
-        return Film(at, plane.of(moved))
-    flat = moved.reshape(-1, moved.shape[-1])
-    return Film(at, _on_cells(flat, *embedding).reshape(*moved.shape[:2], 2))
-
-
-def _on_cells(states: FloatArray, x: FloatArray, xy: FloatArray) -> FloatArray:
-    """Places of states `(k, d)`: the mean of the nearest cells, or the nearest one beside a gap."""
-    placed = place(states, x, xy)
-    diagonal = float(np.linalg.norm(np.ptp(xy, axis=0)))
-    empty = np.flatnonzero(nearest(xy, placed, 1)[0][:, 0] > _EMPTY * diagonal)
-    if len(empty):
-        placed[empty] = xy[nearest(x, states[empty], 1)[1][:, 0]]
-    return placed
+    after = np.clip(np.searchsorted(lines.times, at), 1, len(lines.times) - 1)
+    share = (at - lines.times[after - 1]) / (lines.times[after] - lines.times[after - 1])
+    share = np.where(lines.joined[:, after - 1], share, np.round(share))[:, :, None]
+    before = lines.places[:, after - 1]
+    xy = before + share * (lines.places[:, after] - before)
+    # Gaps up to each picture; a line needs that there is none on its way.
+    gaps = np.cumsum(~lines.joined, axis=1)
+    first = np.where(after > 1, gaps[:, np.maximum(after - 2, 0)], 0)
+    last = gaps[:, after - 1]
+    joined = last[:, 1:] == first[:, :-1]
+    return Film(at, xy.swapaxes(0, 1), joined.T)
 
 
 def animate(
@@ -116,11 +87,10 @@ def animate(
     lines = LineCollection([], colors=dots.get_facecolor(), linewidths=0.9, alpha=0.6, zorder=2)
     ax.add_collection(lines)
     words = ax.set_title("", fontsize=10, color=INK, loc="left")
-    longest = _JUMP * float(np.linalg.norm(high - low))
 
     def show(frame: int) -> Sequence[Any]:
         dots.set_offsets(film.xy[frame])
-        lines.set_segments(list(_trails(film.xy[max(0, frame - trail) : frame + 1], longest)))
+        lines.set_segments(list(trails(film, frame, trail)))
         words.set_text("\n".join(filter(None, [title, _said(fitted, film.times, frame)])))
         return dots, lines, words
 
@@ -156,12 +126,12 @@ def _dots(
     return dots
 
 
-def _trails(past: FloatArray, longest: float) -> FloatArray:
-    """Lines behind the cells, `(n, F, 2)`, NaN where a cell jumps: lines break there."""
-    lines = past.swapaxes(0, 1).copy()
-    jumps = np.linalg.norm(np.diff(lines, axis=1), axis=2) > longest
-    # What lies before the last jump is not drawn.
-    before = np.flip(np.cumsum(np.flip(jumps, axis=1), axis=1), axis=1) > 0
+def trails(film: Film, frame: int, n: int) -> FloatArray:
+    """Lines behind the cells over the last `n` pictures, `(m, n + 1, 2)`, NaN before a gap."""
+    start = max(0, frame - n)
+    lines = film.xy[start : frame + 1].swapaxes(0, 1).copy()
+    broken = ~film.joined[start:frame].T
+    before = np.flip(np.cumsum(np.flip(broken, axis=1), axis=1), axis=1) > 0
     lines[:, :-1][before] = np.nan
     return lines
 

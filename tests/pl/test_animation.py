@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import cellflow as cf
-from cellflow.adapter.components import Plane
+from cellflow.analysis.drawn_paths import DrawnPaths
 from cellflow.errors import InputError, InputTypeError, MissingKeyError, OutputError, SetupError
-from cellflow.pl._film import _trails, film_of
+from cellflow.pl._film import film_of, trails
 
 
 @pytest.fixture
@@ -42,28 +42,29 @@ def test_cells_are_on_their_trajectories(adata):
     assert "48" in made._fig.axes[0].get_title(loc="left")
 
 
-def test_pictures_between_two_states_are_between_them():
-    states = np.array([[[0.0, 0.0], [2.0, 4.0], [2.0, 0.0]]])
-    found = film_of(
-        states, np.array([0.0, 1.0, 3.0]), np.array([0.0, 0.5, 2.0, 3.0]), None,
-        Plane((0, 1), ("a", "b")),
-    )  # fmt: skip
-    np.testing.assert_allclose(found.xy[:, 0], [[0, 0], [1, 2], [2, 2], [2, 0]])
+def test_pictures_between_two_places_are_between_them_and_over_a_gap_at_one_of_them():
+    places = np.array([[[0.0, 0.0], [2.0, 4.0], [10.0, 0.0]]])
+    lines = DrawnPaths(places, np.array([0.0, 1.0, 3.0]), np.array([[True, False]]))
+    at = np.array([0.0, 0.5, 1.0, 1.5, 2.5, 3.0])
+    found = film_of(lines, at)
+    expected = [[0, 0], [1, 2], [2, 4], [2, 4], [10, 0], [10, 0]]
+    np.testing.assert_allclose(found.xy[:, 0], expected)
+    # The line behind a cell never crosses the gap.
+    line = trails(found, 5, 5)[0]
+    steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
+    assert np.nanmax(steps, initial=0.0) < 3
+    assert np.isnan(line[:4]).all()
+    np.testing.assert_allclose(trails(found, 2, 5)[0], expected[:3])
+    np.testing.assert_allclose(trails(found, 1, 0)[0], expected[1:2])
 
 
-def test_a_state_between_two_lobes_is_drawn_at_a_cell():
-    rng = np.random.default_rng(0)
-    x = np.linspace(0.0, 1.0, 200)[:, None]
-    lobes = np.where(x < 0.5, 0.0, 10.0) * [1.0, 0.0] + 0.02 * rng.normal(size=(200, 2))
-    states = np.linspace(0.0, 1.0, 50)[None, :, None]
-    times = np.arange(50.0)
-    found = film_of(states, times, times, (x, lobes), Plane((0, 1), ("a", "b"))).xy[:, 0]
-    nearest = np.linalg.norm(found[:, None] - lobes[None], axis=2).min(axis=1)
-    assert nearest.max() < 0.25
-    # The line behind a cell breaks where it jumps from one lobe to the other.
-    line = _trails(found[:, None], 1.0)[0]
-    assert np.isfinite(line[-1]).all()
-    assert np.nanmax(np.linalg.norm(np.diff(line, axis=0), axis=1)) < 1.0
+def test_on_an_embedding_cells_are_on_the_drawn_paths(adata):
+    made = cf.pl.animation(adata, basis="umap", n_cells=9, n_frames=9, ax=Figure().add_subplot())
+    umap = adata.obsm["X_umap"]
+    for frame in range(9):
+        found = dots(made, frame)
+        assert (found >= umap.min(axis=0) - 0.5).all()
+        assert (found <= umap.max(axis=0) + 0.5).all()
 
 
 def test_colours_are_those_of_the_groups(adata):
