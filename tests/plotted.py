@@ -61,6 +61,18 @@ def fitted(d: int = 3, n: int = N) -> ad.AnnData:
         "fates": {"names": np.array(["left", "undecided"], dtype=object), "groupby": "kind"},
         **gene_records(),
     }
+    adata.obs["cf_log_density"] = -0.5 * (x**2).sum(axis=1)
+    adata.obs["cf_potential"] = -x[:, 0]
+    adata.uns["cellflow"]["potential"] = {
+        "by_snapshot": True,
+        "words": "Potential of 3 populations by themselves.",
+        "unexplained": 0.09,
+        "kind": "flow",
+        "n_neighbors": 15,
+        "table": pd.DataFrame(
+            {"time": TIMES, "condition": "", "n_cells": n, "unexplained": [0.05, 0.123, np.nan]}
+        ),
+    }
     share = np.linspace(0.0, 1.0, len(x))
     adata.obsm["lineages_fwd"] = np.stack([share, 1.0 - share], axis=1)
     return adata

@@ -9,7 +9,7 @@ import numpy as np
 from cellflow.core._neighbors import nearest
 from cellflow.core._typing import FloatArray, IntArray
 
-__all__ = ["DrawnPaths", "Surroundings", "crowding", "drawn_paths", "reach_of"]
+__all__ = ["DrawnPaths", "Surroundings", "crowding", "drawn_paths", "places_among", "reach_of"]
 
 #: Cells of a neighbourhood.
 _NEIGHBOURS = 15
@@ -117,20 +117,32 @@ def drawn_paths(
     share = fine - low
     at = times[low] * (1.0 - share) + times[low + 1] * share
     between = states[:, low] * (1.0 - share)[:, None] + states[:, low + 1] * share[:, None]
-    places = np.zeros((*between.shape[:2], 2))
-    known = np.unique(cells.times[np.isfinite(cells.times)])
-    snapshot = np.clip(np.searchsorted(known, at, side="right") - 1, 0, max(len(known) - 2, 0))
-    for k in np.unique(snapshot):
-        here = snapshot == k
-        flat = between[:, here].reshape(-1, states.shape[2])
-        when = np.tile(at[here], len(states))
-        places[:, here] = _among(flat, when, known[k : k + 2], cells, reach).reshape(
-            len(states), -1, 2
-        )
+    flat = between.reshape(-1, states.shape[2])
+    places = places_among(flat, np.tile(at, len(states)), cells, reach)
+    places = places.reshape(*between.shape[:2], 2)
     smooth = np.linalg.norm(np.diff(places, axis=1), axis=2) <= 2.0 * reach
     places = np.stack([_smoothed(*path) for path in zip(places, smooth, strict=True)])
     places += _bend(places, at, cells.xy[rows], cells.times[rows], reach)
     return DrawnPaths(places, at, _are_near(places, cells.xy, reach))
+
+
+def places_among(
+    states: FloatArray, at: FloatArray, cells: Surroundings, reach: float
+) -> FloatArray:
+    """Places of states `(m, d)` at times `(m,)` among the cells; see `drawn_paths`.
+
+    Returns
+    -------
+    Shape `(m, 2)`, each within `reach` of a cell.
+    """
+    places = np.zeros((len(states), 2))
+    known = np.unique(cells.times[np.isfinite(cells.times)])
+    before = np.searchsorted(known, at, side="right") - 1
+    before = np.clip(before, 0, max(len(known) - 2, 0))
+    for k in np.unique(before):
+        here = before == k
+        places[here] = _among(states[here], at[here], known[k : k + 2], cells, reach)
+    return places
 
 
 def _are_near(places: FloatArray, xy: FloatArray, reach: float) -> np.ndarray:

@@ -7,7 +7,12 @@ import numpy as np
 from cellflow.core._neighbors import nearest
 from cellflow.core._typing import FloatArray
 
-__all__ = ["on_grid", "place"]
+__all__ = ["density_on_grid", "on_grid", "place"]
+
+#: Above this number, cells are gathered in small squares before they are smoothed.
+_MANY = 20_000
+#: Side of these squares, in standard deviations of the kernel.
+_FINE = 0.2
 
 
 def place(
@@ -82,15 +87,70 @@ def on_grid(
     gx, gy = (np.linspace(a, b, n) for a, b, n in zip(low, high, counts, strict=True))
     points = np.stack(np.meshgrid(gx, gy), axis=-1).reshape(-1, 2)
     width = smoothing * side / 40.0
+    cells, velocity, count = _gathered(embedding, velocity, width * _FINE)
     # Beyond three standard deviations a cell weighs nothing, so that only close pairs are ever
     # formed.
-    trees = (cKDTree(points), cKDTree(embedding))
+    trees = (cKDTree(points), cKDTree(cells))
     pairs = trees[0].sparse_distance_matrix(trees[1], 3.0 * width, output_type="coo_matrix").tocsr()
     pairs.data = np.exp(-0.5 * (pairs.data / width) ** 2)
-    mass = np.asarray(pairs.sum(axis=1))
-    usual = np.median(trees[1].query(embedding, k=[min(6, len(embedding))])[0])
+    mass = (pairs @ count)[:, None]
+    usual = np.median(trees[1].query(cells, k=[min(6, len(cells))])[0])
     there = mass >= min_cells
     there &= trees[1].query(points)[0][:, None] <= max(width, float(usual))
     with np.errstate(invalid="ignore", divide="ignore"):
-        field = np.where(there, (pairs @ np.asarray(velocity, dtype=np.float64)) / mass, np.nan)
+        field = np.where(there, (pairs @ (velocity * count[:, None])) / mass, np.nan)
     return gx, gy, field.reshape(len(gy), len(gx), 2)
+
+
+def _gathered(
+    xy: FloatArray, velocity: FloatArray, step: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Means of very many cells in squares of a side `step`, and the number of cells in each.
+
+    Few cells are returned as they are, with ones.
+    """
+    velocity = np.asarray(velocity, dtype=np.float64)
+    if len(xy) <= _MANY:
+        return xy, velocity, np.ones(len(xy))
+    square = np.floor((xy - xy.min(axis=0)) / step).astype(np.int64)
+    code = square[:, 0] * (square[:, 1].max() + 1) + square[:, 1]
+    found, where = np.unique(code, return_inverse=True)
+    count = np.bincount(where, minlength=len(found)).astype(np.float64)
+    columns = [*xy.T, *velocity.T]
+    means = [np.bincount(where, each, minlength=len(found)) / count for each in columns]
+    return np.stack(means[:2], axis=1), np.stack(means[2:], axis=1), count
+
+
+def density_on_grid(
+    xy: FloatArray, weight: FloatArray, box: FloatArray, *, width: float, n_grid: int = 200
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Density of weighted points in a picture, smoothed by a Gaussian kernel, on a regular grid.
+
+    Parameters
+    ----------
+    xy
+        Coordinates, shape `(n, 2)`.
+    weight
+        Shape `(n,)`, not negative.
+    box
+        Corners of the grid, `[[left, bottom], [right, top]]`.
+    width
+        Standard deviation of the kernel.
+    n_grid
+        Grid cells along the longer side.
+
+    Returns
+    -------
+    Centres of the grid's cells along both axes, `(a,)` and `(b,)`, and the density `(b, a)`, whose
+    integral is the weight inside of the box.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    side = box[1] - box[0]
+    step = float(side.max()) / n_grid
+    counts = np.maximum(np.ceil(side / step - 1e-9).astype(int), 1)
+    edges = [low + step * np.arange(n + 1) for low, n in zip(box[0], counts, strict=True)]
+    mass = np.histogram2d(xy[:, 0], xy[:, 1], bins=edges, weights=weight)[0].T
+    density = gaussian_filter(mass, sigma=width / step, mode="constant") / step**2
+    gx, gy = ((edge[1:] + edge[:-1]) / 2.0 for edge in edges)
+    return gx, gy, density

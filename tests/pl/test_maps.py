@@ -18,7 +18,7 @@ from cellflow.errors import InputWarning
 from cellflow.pl._image import binned
 from cellflow.pl._labels import medians, separated
 from cellflow.pl._points import drawing_order
-from plotted import fitted
+from plotted import fitted as plotted_cells
 
 #: What scanpy's own plots warn of with this matplotlib.
 SCANPYS = pytest.mark.filterwarnings("ignore:The set_bad function:PendingDeprecationWarning")
@@ -32,7 +32,7 @@ def closed():
 
 def many(n: int, *, name: str = "g{:03}", cells: int = 600) -> ad.AnnData:
     """Cells of `n` categories, each in a place of its own."""
-    adata = fitted(n=cells // 3)
+    adata = plotted_cells(n=cells // 3)
     rng = np.random.default_rng(1)
     codes = np.arange(adata.n_obs) % n
     places = rng.uniform(-5, 5, size=(n, 2))
@@ -82,7 +82,7 @@ def test_default_colours_are_those_that_scanpy_draws_and_stores(n: int) -> None:
     "palette", ["tab20", "viridis", ["#123456", "#abcdef"], {"up": "#abcdef", "down": "#123456"}]
 )
 def test_a_palette_gives_the_colours_that_scanpy_gives(palette: object) -> None:
-    ours, theirs = fitted(), fitted()
+    ours, theirs = plotted_cells(), plotted_cells()
     ours.uns["kind_colors"] = ["red", "blue"]
     ax = cf.pl.stream(ours, color="kind", palette=palette)
     sc.pl.umap(theirs, color="kind", palette=palette, show=False)
@@ -93,11 +93,11 @@ def test_a_palette_gives_the_colours_that_scanpy_gives(palette: object) -> None:
 
 @SCANPYS
 def test_colours_in_uns_are_kept_and_drawn_by_scanpy_too() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     adata.uns["kind_colors"] = ["#123456", "#abcdef"]
     cf.pl.stream(adata, color="kind")
     assert adata.uns["kind_colors"] == ["#123456", "#abcdef"]
-    later = fitted()
+    later = plotted_cells()
     ax = cf.pl.stream(later, color="kind")
     drawn = sc.pl.umap(later, color="kind", show=False)
     theirs = {to_hex(c) for c in drawn.collections[0].get_facecolors()}
@@ -105,7 +105,7 @@ def test_colours_in_uns_are_kept_and_drawn_by_scanpy_too() -> None:
 
 
 def test_too_few_colours_in_uns_are_replaced_with_a_warning() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     adata.uns["kind_colors"] = ["red"]
     with pytest.warns(InputWarning, match=r"kind_colors.*has 1 colours.*has 2 categories"):
         cf.pl.stream(adata, color="kind")
@@ -113,7 +113,7 @@ def test_too_few_colours_in_uns_are_replaced_with_a_warning() -> None:
 
 
 def test_colours_are_not_written_into_a_view_and_not_after_a_failure() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     view = adata[:100]
     cf.pl.stream(view, color="kind")
     assert view.is_view
@@ -123,7 +123,7 @@ def test_colours_are_not_written_into_a_view_and_not_after_a_failure() -> None:
 
 
 def test_eight_colours_for_all_readers() -> None:
-    ax = cf.pl.stream(fitted(), color="kind", palette="okabe_ito")
+    ax = cf.pl.stream(plotted_cells(), color="kind", palette="okabe_ito")
     assert shades_of(ax) == {"down": "#0072b2", "up": "#e69f00"}
     with pytest.raises(cf.errors.InputError, match="has 8 colours for 9 categories"):
         cf.pl.stream(many(9), color="type", palette="okabe_ito")
@@ -133,7 +133,7 @@ def test_eight_colours_for_all_readers() -> None:
 
 
 def test_what_covers_what_does_not_depend_on_the_order_of_the_file() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     turned = adata[np.random.default_rng(0).permutation(adata.n_obs)].copy()
     dots = [
         cf.pl.stream(a, color=color).collections[0]
@@ -148,7 +148,7 @@ def test_what_covers_what_does_not_depend_on_the_order_of_the_file() -> None:
 
 
 def test_no_category_covers_another_one_as_a_whole() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     order = drawing_order(adata.obs_names.to_numpy(), adata.obsm["X_umap"])
     rank = np.argsort(order)
     up = (adata.obs["kind"] == "up").to_numpy()
@@ -157,7 +157,7 @@ def test_no_category_covers_another_one_as_a_whole() -> None:
 
 
 def test_cells_without_a_value_lie_below_the_others() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     adata.obs.loc[adata.obs_names[:5], ["kind", "score"]] = None
     for color in ("kind", "score"):
         ax = cf.pl.stream(adata, color=color)
@@ -206,7 +206,7 @@ def test_panels_have_one_size_and_do_not_touch() -> None:
 
 
 def test_titles_are_the_users_or_name_what_nothing_else_names() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     assert cf.pl.stream(adata, color="kind").get_title() == ""
     assert cf.pl.stream(adata, color="kind", legend_loc="on data").get_title() == "kind"
     assert cf.pl.stream(adata, color="score", legend_loc="none").get_title() == "score"
@@ -317,7 +317,7 @@ def arrows_of(ax: mpl.axes.Axes) -> mpl.quiver.Quiver:
 
 
 def test_arrows_of_cells_start_at_the_cells_and_have_their_velocity() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     adata.obsm["velocity_umap"] = np.random.default_rng(0).normal(size=(120, 2))
     drawn = arrows_of(cf.pl.quiver(adata, n_cells=None))
     apart = np.linalg.norm(drawn.XY[:, None] - adata.obsm["X_umap"], axis=2)
@@ -330,7 +330,7 @@ def test_arrows_of_cells_start_at_the_cells_and_have_their_velocity() -> None:
 
 
 def test_arrows_of_a_sample_come_from_every_snapshot_whatever_the_order() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     turned = adata[np.random.default_rng(0).permutation(adata.n_obs)].copy()
     one, other = (arrows_of(cf.pl.quiver(a, n_cells=9)).XY for a in (adata, turned))
     np.testing.assert_array_equal(one, other)
@@ -340,7 +340,7 @@ def test_arrows_of_a_sample_come_from_every_snapshot_whatever_the_order() -> Non
 
 
 def test_arrows_of_a_grid_are_means_where_there_are_cells() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     adata.obsm["velocity_umap"] = np.tile([3.0, -1.0], (120, 1))
     drawn = arrows_of(cf.pl.grid(adata, n_grid=20))
     np.testing.assert_allclose(np.c_[drawn.U, drawn.V], np.tile([3.0, -1.0], (drawn.N, 1)))
@@ -349,14 +349,14 @@ def test_arrows_of_a_grid_are_means_where_there_are_cells() -> None:
 
 
 def test_arrows_of_no_motion_are_drawn_without_a_length() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     adata.obsm["velocity_umap"] = np.zeros((120, 2))
     for call in (cf.pl.grid, cf.pl.quiver, cf.pl.stream):
         call(adata).figure.draw_without_rendering()
 
 
 def test_paths_fade_where_there_are_few_cells() -> None:
-    adata = fitted()
+    adata = plotted_cells()
     paths = adata.obsm["cf_trajectory"].reshape(120, 7, 3)
     paths[:, 3:, 1] += 50.0
     ax = cf.pl.trajectories(adata, n_cells=20)
@@ -368,7 +368,84 @@ def test_paths_fade_where_there_are_few_cells() -> None:
 
 
 def test_paths_over_coloured_cells_are_black() -> None:
-    ax = cf.pl.trajectories(fitted(), basis="umap", color="kind")
+    ax = cf.pl.trajectories(plotted_cells(), basis="umap", color="kind")
     lines = next(c for c in ax.collections if isinstance(c, mpl.collections.LineCollection))
     assert {to_hex(c) for c in lines.get_colors()} == {"#262626"}
     assert {t.get_text() for t in ax.get_legend().get_texts()} == {"up", "down"}
+
+
+# Heights and densities ----------------------------------------------------------------------------
+
+
+def written(ax: mpl.axes.Axes) -> list[str]:
+    return [t.get_text() for t in ax.texts]
+
+
+def test_a_landscape_says_what_it_does_not_explain() -> None:
+    axes = cf.pl.landscape(plotted_cells())
+    assert [ax.get_title() for ax in axes] == ["0 h", "24 h", "48 h"]
+    assert "5 % of the motion not explained" in written(axes[0])
+    assert "12 % of the motion not explained" in written(axes[1])
+    assert "share of the motion not explained: not known" in written(axes[2])
+    assert inside(axes[0].figure)
+
+
+def test_a_landscape_has_the_heights_of_its_own_cells() -> None:
+    adata = plotted_cells()
+    adata.obs.loc[adata.obs["hours"] != 24, "cf_potential"] += 1000.0
+    ax = cf.pl.landscape(adata, time=24)
+    heights = adata.obs["cf_potential"][adata.obs["hours"] == 24]
+    filled = next(c for c in ax.collections if isinstance(c, mpl.contour.QuadContourSet))
+    assert filled.levels[0] == pytest.approx(np.percentile(heights, 1), rel=1e-6)
+    assert filled.levels[-1] == pytest.approx(np.percentile(heights, 99), rel=1e-6)
+    assert len(filled.levels) == 13
+
+
+def test_a_potential_of_one_time_for_all_cells_is_one_landscape() -> None:
+    adata = plotted_cells()
+    adata.uns["cellflow"]["potential"] |= {
+        "by_snapshot": False,
+        "table": pd.DataFrame(
+            {"time": [24.0], "condition": [""], "n_cells": [120], "unexplained": [0.5]}
+        ),
+    }
+    ax = cf.pl.landscape(adata)
+    assert "50 % of the motion not explained" in written(ax)
+    assert sum(len(c.get_offsets()) == 120 for c in ax.collections) == 2
+
+
+def test_log_densities_are_coloured_between_their_percentiles() -> None:
+    adata = plotted_cells()
+    ax = cf.pl.density(adata)
+    assert ax.collections[0].get_clim() == pytest.approx(
+        tuple(np.percentile(adata.obs["cf_log_density"], [1, 99])), rel=1e-6
+    )
+    adata.obs["cf_log_density"] = np.nan
+    with pytest.raises(cf.errors.InputError, match="holds no finite number"):
+        cf.pl.density(adata)
+
+
+def test_contours_hold_their_shares_of_the_predicted_population(fitted: ad.AnnData) -> None:
+    """Of the density in the picture, on the representation and on another embedding."""
+    for basis in ("pca", "umap"):
+        axes = cf.pl.density(fitted, time=[12, 30.0], basis=basis, contours=(0.5, 0.9))
+        assert [ax.get_title()[-8:] for ax in axes] == ["hours 12", "hours 30"]
+        later = cf.tl.predict(fitted, time=30)
+        lines = [c for c in axes[1].collections if isinstance(c, mpl.contour.QuadContourSet)]
+        assert len(lines) == 4
+        if basis == "umap":
+            continue
+        for drawn, share in zip(lines[1::2], (0.9, 0.5), strict=True):
+            inner = sum(
+                path.contains_points(later.obsm["X_pca"][:, :2]) for path in drawn.get_paths()
+            )
+            mass = later.obs["weight"].to_numpy()[inner.astype(bool)].sum()
+            assert mass == pytest.approx(share, abs=0.13)
+        assert inside(axes[0].figure)
+
+
+def test_a_density_outside_of_the_fit_is_refused(fitted: ad.AnnData) -> None:
+    figures = plt.get_fignums()
+    with pytest.raises(cf.errors.InputError, match=r"Time 99 .* the density is not known"):
+        cf.pl.density(fitted, time=99)
+    assert plt.get_fignums() == figures

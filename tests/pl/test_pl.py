@@ -30,9 +30,11 @@ def predicted(adata: ad.AnnData, n: int = 30) -> ad.AnnData:
 PICTURES: dict[str, Callable[[ad.AnnData, Axes | None], Axes]] = {
     "drivers": lambda adata, ax: cf.pl.drivers(adata, "left", show="score", n_genes=5, ax=ax),
     "fates": lambda adata, ax: cf.pl.fates(adata, "left", ax=ax),
+    "density": lambda adata, ax: cf.pl.density(adata, ax=ax),
     "grid": lambda adata, ax: cf.pl.grid(adata, ax=ax),
     "growth": lambda adata, ax: cf.pl.growth(adata, ax=ax),
     "jacobian": lambda adata, ax: cf.pl.jacobian(adata, ax=ax),
+    "landscape": lambda adata, ax: cf.pl.landscape(adata, time=24, ax=ax),
     "loss": lambda adata, ax: cf.pl.loss(adata, ax=ax),
     "perturbation": lambda adata, ax: cf.pl.perturbation(adata, "MYH3=0", ax=ax),
     "population": lambda adata, ax: cf.pl.population(adata, predicted(adata), time=24.0, ax=ax),
@@ -400,6 +402,8 @@ def test_columns_and_genes_can_be_asked_for(color: str, axes: Axes) -> None:
         ("obsm", "X_umap", "stream", r"umap.*X_pca"),
         ("obsm", "cf_trajectory", "trajectories", r"cf\.tl\.trajectories"),
         ("obsm", "X_umap", "trajectories_umap", "umap"),
+        ("obs", "cf_log_density", "density", r"cf\.tl\.log_density"),
+        ("obs", "cf_potential", "landscape", r"cf\.tl\.potential"),
     ],
 )
 def test_a_missing_key_names_what_writes_it(
@@ -500,6 +504,20 @@ BAD = {
         lambda a: cf.pl.stream(a, density=0),
         "density=0; expected a finite number above 0",
     ),
+    "a landscape of every snapshot on one Axes": (
+        lambda a: cf.pl.landscape(a, ax=Figure().add_subplot()),
+        "ax= is one Axes, but there are 3 panels",
+    ),
+    "no landscape of that time": (
+        lambda a: cf.pl.landscape(a, time=25),
+        r"time=25: no cell of adata has a potential.*\[0.0, 24.0, 48.0\]",
+    ),
+    "no lines": (lambda a: cf.pl.landscape(a, contours=0), "contours=0"),
+    "no density at any time": (lambda a: cf.pl.density(a, time=[]), r"time=\[\] names no panel"),
+    "a share above one": (lambda a: cf.pl.density(a, time=24, contours=[1.5]), "contours=1.5"),
+    "no arrows": (lambda a: cf.pl.quiver(a, n_cells=0), "n_cells=0"),
+    "no grid": (lambda a: cf.pl.grid(a, n_grid=0), "n_grid=0"),
+    "no length": (lambda a: cf.pl.grid(a, length=0), "length=0"),
     "no kernel": (lambda a: cf.pl.stream(a, smoothing="a"), "smoothing='a'"),
 }
 
