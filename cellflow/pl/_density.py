@@ -15,7 +15,7 @@ from cellflow.core._settings import guarded
 from cellflow.core._typing import FloatArray
 from cellflow.errors import InputError, MissingKeyError
 from cellflow.pl._axes import legend
-from cellflow.pl._clouds import as_shares, level_of
+from cellflow.pl._clouds import as_shares
 from cellflow.pl._colours import MAP, Values, numbers_of
 from cellflow.pl._image import box_of
 from cellflow.pl._maps import draw_maps
@@ -40,11 +40,12 @@ _GRID = 200
 
 
 class _OnGrid(NamedTuple):
-    """A density `(b, a)` and the coordinates of its grid, `(a,)` and `(b,)`."""
+    """A density `(b, a)`, the coordinates of its grid, `(a,)` and `(b,)`, and levels of lines."""
 
     x: FloatArray
     y: FloatArray
     density: FloatArray
+    levels: list[float]
 
 
 @guarded
@@ -68,7 +69,7 @@ def density(
     `cf.tl.log_density` wrote; the colours end at the first and last percentile.
 
     With `time`, the population that the fit predicts at it (see `cf.tl.predict`) is drawn by lines
-    around the densest places that hold given shares of it. In an embedding that is not the
+    around the densest places that hold given shares of its cells. In an embedding that is not the
     representation of the model each predicted cell is drawn among the measured cells nearest to it;
     the densities are those of the picture, smoothed over a neighbourhood, and not of the
     representation.
@@ -129,7 +130,7 @@ def density(
     if title is None:
         look["title"] = [f"modelled density, {fitted.at(at)}" for at in times]
     style = style_of(fitted, [None] * len(times), **look)
-    drawn = _predicted(fitted, times, xy, plane, name)
+    drawn = _predicted(fitted, times, shares, xy, plane, name)
 
     def over(ax: Axes, panel: int) -> None:
         _draw(ax, drawn[panel], shares, cmap)
@@ -167,7 +168,12 @@ def _times(fitted: PlottedFit, asked: Sequence[object]) -> list[float]:
 
 
 def _predicted(
-    fitted: PlottedFit, times: Sequence[float], xy: FloatArray, plane: Plane, basis: str
+    fitted: PlottedFit,
+    times: Sequence[float],
+    shares: Sequence[float],
+    xy: FloatArray,
+    plane: Plane,
+    basis: str,
 ) -> list[_OnGrid]:
     """Density of the population at each time on a grid over the cells `xy` `(n, 2)`."""
     from cellflow.analysis.drawn_paths import Surroundings, places_among, reach_of
@@ -189,15 +195,35 @@ def _predicted(
         width = _WIDTH * reach
         box = box_of(np.concatenate([xy, places])) + np.array([[-3.0], [3.0]]) * width
         grid = density_on_grid(places, found.weight, box, width=width, n_grid=_GRID)
-        made.append(_OnGrid(*grid))
+        made.append(_OnGrid(*grid, _levels(*grid, places, found.weight, shares)))
     return made
+
+
+def _levels(
+    x: FloatArray,
+    y: FloatArray,
+    density: FloatArray,
+    places: FloatArray,
+    weight: FloatArray,
+    shares: Sequence[float],
+) -> list[float]:
+    """Densities that given shares of the cells at `places` `(n, 2)` exceed."""
+    from scipy.interpolate import RegularGridInterpolator
+
+    at_cells = RegularGridInterpolator((y, x), density, bounds_error=False, fill_value=0.0)(
+        places[:, ::-1]
+    )
+    order = np.argsort(-at_cells, kind="stable")
+    mass = np.cumsum(weight[order])
+    last = np.searchsorted(mass, np.asarray(shares) * mass[-1])
+    return [float(level) for level in at_cells[order][np.minimum(last, len(order) - 1)]]
 
 
 def _fit(ax: Axes, drawn: Sequence[_OnGrid], shares: Sequence[float], xy: FloatArray) -> None:
     """Show the cells `(n, 2)` and all that the lines enclose, the same in every panel."""
     box = box_of(xy)
     for grid in drawn if shares else ():
-        inside = grid.density >= level_of(grid.density, shares[0])
+        inside = grid.density >= grid.levels[0]
         x = grid.x[inside.any(axis=0)]
         y = grid.y[inside.any(axis=1)]
         margin = 0.02 * np.ptp(box, axis=0)
@@ -210,9 +236,9 @@ def _draw(ax: Axes, grid: _OnGrid, shares: Sequence[float], cmap: str) -> None:
     """Fill the places that hold each share, decreasing, with handles for a legend."""
     from matplotlib import colormaps
 
-    levels = [level_of(grid.density, share) for share in shares]
+    values = grid[:3]
     shades = colormaps[cmap](np.linspace(0.25, 0.95, len(shares)))
-    for level, share, shade in zip(levels, shares, shades, strict=True):
-        ax.contourf(*grid, levels=[level, np.inf], colors=[shade], alpha=0.55, zorder=2)
-        ax.contour(*grid, levels=[level], colors=[shade], linewidths=1.2, zorder=3)
+    for level, share, shade in zip(grid.levels, shares, shades, strict=True):
+        ax.contourf(*values, levels=[level, np.inf], colors=[shade], alpha=0.55, zorder=2)
+        ax.contour(*values, levels=[level], colors=[shade], linewidths=1.2, zorder=3)
         ax.scatter([], [], color=shade, marker="s", label=f"{100 * share:g} %")

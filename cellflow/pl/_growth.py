@@ -74,8 +74,9 @@ def growth(
 
     Examples
     --------
-    >>> cf.tl.growth(adata)
-    >>> ax = cf.pl.growth(adata, basis="umap")
+    >>> cf.tl.flow(adata, "hours", growth="learn", key_added="growing")
+    >>> cf.tl.growth(adata, key="growing")
+    >>> ax = cf.pl.growth(adata, basis="umap", key="growing")
     """
     check_arguments(growth, locals())
     fitted = PlottedFit(adata, key)
