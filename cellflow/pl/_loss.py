@@ -81,7 +81,8 @@ def loss(adata: AnnData, *, key: str = "cellflow", ax: Axes | None = None) -> Ax
         if "val_step" in history:
             step = np.asarray(history["val_step"])
             total = f"held-out pairs{', all heads' if len(heads) > 1 else ''}"
-            ax.plot(step, history["val_loss"], color=PREDICTED, lw=1.6, label=total)
+            dots: dict[str, Any] = {"color": PREDICTED, "lw": 1.4, "marker": "o", "ms": 3.5}
+            ax.plot(step, history["val_loss"], label=total, **dots)
         ax.set_xlabel("training step", color=INK)
         ax.set_ylabel("loss (mean squared error, model units)", color=INK)
         ax.spines[["top", "right"]].set_visible(False)

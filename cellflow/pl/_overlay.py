@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellflow.adapter.components import Plane
-from cellflow.core._text import drawable
+from cellflow.core._text import drawable, font_families
 from cellflow.core._typing import FloatArray
 from cellflow.pl._axes import (
     FAINT,
     INK,
     canvas,
     embedding_axes,
-    legend,
     legend_width,
     map_size,
     scatter,
@@ -124,7 +123,7 @@ def _draw_one(scene: Scene, ax: Axes | None) -> Axes:
     size: dict[str, Any] = map_size(scene.real, beside=1.0 + legend_width(names), above=above)
     with canvas(ax, **size) as ax:
         _draw_panel(ax, scene, clouds, names)
-        legend(ax, x=1.17, title=scene.lines if scene.shares else None)
+        _legend(ax, [ax], scene, loc="upper left", bbox_to_anchor=(1.17, 1.0), size=8)
         draw_margins(ax, clouds)
         if scene.title:
             # Above the densities, which stand outside of the Axes.
@@ -154,28 +153,39 @@ def _name(ax: Axes, text: str) -> None:
     ax.set_title(text, fontsize=9, color=INK, loc="left")
 
 
+def _legend(on: Any, every: Sequence[Axes], scene: Scene, *, size: float, **place: Any) -> None:
+    """Draw a legend of all clouds on an Axes or a figure: a dot, over a line where it has one."""
+    from matplotlib.lines import Line2D
+
+    shades: dict[str, Any] = {}
+    for ax in every:
+        found: Any = zip(*ax.get_legend_handles_labels(), strict=True)
+        shades |= {name: handle.get_facecolor()[0][:3] for handle, name in found}
+    handles = []
+    for name, shade in shades.items():
+        style = _LINES.get(name.partition(",")[0]) if scene.shares else None
+        handles.append(Line2D([], [], color=shade, ls=style or "none", lw=1.4, marker="o", ms=5))
+    title = scene.lines if scene.shares else None
+    families = font_families([*shades, title or ""])[0]
+    on.legend(
+        handles,
+        list(shades),
+        borderaxespad=0.0,
+        frameon=False,
+        handlelength=2.6,
+        prop={"size": size, "family": families},
+        title=title,
+        title_fontproperties={"size": 9, "family": families},
+        alignment="left",
+        **place,
+    )
+
+
 def _finish(every: Sequence[Axes], scene: Scene, *, named: bool = False) -> None:
     """Write the title of the figure, and what the colours and lines are."""
     figure = every[0].figure
     if not named:
-        found: dict[str, Any] = {}
-        for ax in every:
-            found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-        box = figure.legend(
-            list(found.values()),
-            list(found),
-            loc="outside lower left",
-            ncols=len(found),
-            frameon=False,
-            fontsize=9,
-            title=scene.lines if scene.shares else None,
-            title_fontsize=9,
-            alignment="left",
-        )
-        handles: Any = box.legend_handles
-        for handle in handles:
-            handle.set_sizes([28.0])
-            handle.set_alpha(1.0)
+        _legend(figure, every, scene, loc="outside lower left", ncols=4, size=9)
     elif scene.shares:
         figure.supxlabel(scene.lines, fontsize=9, color=INK, x=0.01, ha="left")
     if scene.title:
