@@ -28,9 +28,10 @@ lint: $(VENV)/.installed-dev
 dev: $(VENV)/.installed-dev
 	$(BIN)/pre-commit install
 
-# scVelo and CellRank need older versions of the common stack, so they live in an environment of their own.
+# Tests with the real scVelo, CellRank, moscot, Palantir, scvi-tools, Waddington-OT and scTimeBench. CellRank on
+# Python 3.11 needs an older numpy, so they live in an environment of their own (2.8 GB).
 interop: .venv-interop/.installed
-	.venv-interop/bin/python -m pytest tests/interop
+	.venv-interop/bin/python -m pytest --durations 10 tests/interop tests/evaluation/test_sctimebench_runner.py
 
 notebook: $(VENV)/.installed-test
 	$(BIN)/jupyter execute --inplace tutorials/*.ipynb
@@ -65,7 +66,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 .venv-interop/.installed: $(SOURCES)
 	$(PYTHON) -m venv .venv-interop
 	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'numpy<2.3' --editable '.[test,interop]' && touch $@
+	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'numpy<2.3' --editable '.[test,peers]' && touch $@
 
 clean:
 	rm -rf demo dist docs/_build docs/api docs/tutorials .venv .venv-interop

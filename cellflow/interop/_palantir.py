@@ -72,8 +72,10 @@ def to_palantir(adata: AnnData, *, pseudotime: str | None = None, key: str = DEF
 
     Examples
     --------
-    >>> cf.tl.fates(adata, "cell_type")  # doctest: +SKIP
-    >>> handed = cf.interop.to_palantir(adata)  # doctest: +SKIP
+    >>> cf.tl.fates(adata, "cell_type")
+    >>> handed = cf.interop.to_palantir(adata)
+    >>> handed.obsm["palantir_fate_probabilities"].sum(axis=1).round(6).unique().tolist()
+    [1.0]
     >>> palantir.presults.select_branch_cells(handed)  # doctest: +SKIP
     """
     check_arguments(to_palantir, locals())

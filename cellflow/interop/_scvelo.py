@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,7 +31,7 @@ _NAMES = Keys(DEFAULT)
 def to_scvelo(
     adata: AnnData,
     *,
-    genes: Selection | Literal["all"] | None = None,
+    genes: Selection | None = None,
     extrapolate: bool = False,
     key: str = DEFAULT,
 ) -> AnnData:
@@ -87,8 +87,10 @@ def to_scvelo(
 
     Examples
     --------
-    >>> cf.tl.velocity(adata, basis="umap")  # doctest: +SKIP
-    >>> handed = cf.interop.to_scvelo(adata)  # doctest: +SKIP
+    >>> cf.tl.velocity(adata, basis="umap")
+    >>> handed = cf.interop.to_scvelo(adata, genes=["TNNT2", "MYH3"])
+    >>> handed.layers["velocity"].shape == adata.shape
+    True
     >>> scv.pl.velocity_embedding_stream(handed, basis="umap")  # doctest: +SKIP
     """
     check_arguments(to_scvelo, locals())
@@ -135,9 +137,8 @@ def _bases(adata: AnnData, keys: Keys, fitted: Fitted) -> dict[str, str]:
 
 def _chosen(adata: AnnData, fitted: Fitted, genes: Selection, *, extrapolate: bool) -> Genes | None:
     """Genes to hand over, each once, in the order of `adata`."""
-    every = isinstance(genes, str) and genes == "all" and "all" not in adata.var_names
     fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
-    asked = asked_genes(adata, fitted.flow.decoder, None if every else genes, fitted.keys.uns)
+    asked = asked_genes(adata, fitted.flow.decoder, genes, fitted.keys.uns)
     if asked.decoder is None:
         return None
     remedy = "scVelo reads dense layers: pass adata[:, genes].copy() with fewer genes."

@@ -70,9 +70,10 @@ def from_wot(adata: AnnData, path: str | os.PathLike[str], *, least: float = LEA
 
     Examples
     --------
-    >>> plans = cf.interop.from_wot(adata, "tmaps/serum")  # doctest: +SKIP
-    >>> method = cf.recipes.curved_cfm(coupling=plans)  # doctest: +SKIP
-    >>> cf.tl.flow(adata, "day", method=method)  # doctest: +SKIP
+    >>> files = cf.interop.to_wot(adata, "tmaps/dmso")  # or compute_all_transport_maps of wot
+    >>> plans = cf.interop.from_wot(adata, "tmaps/dmso")
+    >>> method = cf.recipes.curved_cfm(coupling=plans)
+    >>> cf.tl.flow(adata, "hours", method=method)
     """
     check_arguments(from_wot, locals())
     require_anndata(adata)
@@ -160,7 +161,8 @@ def to_wot(
 
     Examples
     --------
-    >>> cf.interop.to_wot(adata, "tmaps/serum")  # doctest: +SKIP
+    >>> [file.name for file in cf.interop.to_wot(adata, "tmaps/dmso")]
+    ['dmso_0.0_24.0.h5ad', 'dmso_24.0_48.0.h5ad', 'dmso_48.0_72.0.h5ad']
     """
     check_arguments(to_wot, locals())
     fitted = read_fitted(adata, key)

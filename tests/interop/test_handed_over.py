@@ -3,6 +3,7 @@ run without these tools. `test_real_packages.py` runs them.
 """
 
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import anndata as ad
@@ -22,6 +23,7 @@ from cellflow.errors import (
     OutputError,
     SetupError,
 )
+from cellflow.metrics import plan_transitions
 from conftest import make_cells, quick_recipe
 
 TIMES = (0.0, 12.0, 48.0)
@@ -376,6 +378,30 @@ def test_a_flow_is_fitted_to_plans_of_moscot(cells):
         cf.interop.to_moscot(cells, Problem(cells))
     problem = cf.interop.to_moscot(cells, Problem(cells), coupling=given, least=0.0)
     np.testing.assert_allclose(problem.solutions[0.0, 12.0].transport_matrix, mass)
+
+
+REFERENCE = Path(__file__).parents[3] / "shared/data/peer_fixtures/moscot_temporal_tests.h5ad"
+
+
+@pytest.mark.skipif(not REFERENCE.is_file(), reason="moscot's reference results are not there")
+def test_types_move_by_a_reference_plan_of_moscot_as_its_own_table_says():
+    """Cells of a reprogramming experiment, with a plan and a `cell_transition` of moscot's."""
+    adata = ad.read_h5ad(REFERENCE)
+    day = adata.obs["day"].astype(float)
+    part = SimpleNamespace(adata_src=adata[day == 10.0], adata_tgt=adata[day == 10.5])
+    plan = SimpleNamespace(transport_matrix=adata.uns["tmap_10_105"])
+    solved = type("Solved", (dict,), {"solutions": {(10.0, 10.5): plan}})
+    problem = solved({(10.0, 10.5): part})
+    given = cf.interop.from_moscot(adata[::-1].copy(), problem, least=0.0)
+    x = np.zeros((adata.n_obs, 1))
+    rows = [given.rows[time] for time in (10.0, 10.5)]
+    ends = [cf.Population(x[r], t, index=r) for r, t in zip(rows, (10.0, 10.5), strict=True)]
+    labels = [adata.obs["cell_type"].astype(str).to_numpy()[::-1][r] for r in rows]
+    found = plan_transitions(given(*ends), *labels)
+    mass = pd.DataFrame(found.mass, found.labels, found.labels)
+    reference = adata.uns["cell_transition_10_105_forward"]
+    ours = mass.loc[list(reference.index), list(reference.columns)]
+    np.testing.assert_allclose(ours.div(ours.sum(axis=1), axis=0), reference, rtol=1e-4)
 
 
 def test_small_entries_of_dense_plans_are_left_out(cells):
