@@ -97,3 +97,91 @@ def stream_myoblasts(adata: Any) -> object:
 def stream_eb(adata: Any) -> object:
     """16,819 cells over 27 days."""
     return cf.pl.stream(adata, basis="umap", color="day")
+
+
+@of("myoblasts", "trajectories")
+def trajectories_myoblasts(adata: Any) -> object:
+    """Paths of sixty cells from the first time to the last."""
+    return cf.pl.trajectories(adata, basis="umap")
+
+
+@of("worm", "trajectories")
+def trajectories_worm(adata: Any) -> object:
+    """Paths of neurons; they fade where there are no cells."""
+    return cf.pl.trajectories(adata, basis="umap")
+
+
+@of("myoblasts", "animation")
+def animation_myoblasts(adata: Any) -> object:
+    """Cells that move along their trajectories, as a gif."""
+    return cf.pl.animation(
+        adata, "animation_myoblasts.gif", basis="umap", n_cells=150, n_frames=24, dpi=80
+    )
+
+
+@of("myoblasts", "population")
+def population_myoblasts(adata: Any) -> object:
+    """Cells predicted at 48 hours over the measured ones, with contours of both."""
+    predicted = cf.tl.predict(adata, time=48)
+    return cf.pl.population(adata, predicted, basis="umap")
+
+
+@of("worm", "population")
+def population_worm(adata: Any) -> object:
+    """Measured and predicted neurons at 400 minutes, side by side."""
+    predicted = cf.tl.predict(adata, time=400)
+    return cf.pl.population(adata, predicted, basis="umap", kind="side by side")
+
+
+@of("myoblasts", "holdout")
+def holdout_myoblasts(adata: Any) -> object:
+    """Distance of predictions to hidden snapshots, beside baselines and the noise floor."""
+    return cf.pl.holdout(adata)
+
+
+@of("progenitors", "calibration")
+def calibration_progenitors(adata: Any) -> object:
+    """Fate probabilities beside what became of clones."""
+    return cf.pl.calibration(adata)
+
+
+@of("myoblasts", "loss")
+def loss_myoblasts(adata: Any) -> object:
+    """The loss of training, and that on pairs that were kept out."""
+    return cf.pl.loss(adata)
+
+
+@of("worm", "plan")
+def plan_worm(adata: Any) -> object:
+    """Which types the mass of each type goes to, over three times."""
+    return cf.pl.plan(adata, "cell_type")
+
+
+@of("progenitors", "plan")
+def plan_progenitors(adata: Any) -> object:
+    """Mass of cell types that grow at different rates."""
+    return cf.pl.plan(adata, "cell_type")
+
+
+@of("worm", "growth")
+def growth_worm(adata: Any) -> object:
+    """Rate of growth of every neuron, relative to the whole."""
+    return cf.pl.growth(adata)
+
+
+@of("progenitors", "growth")
+def growth_progenitors(adata: Any) -> object:
+    """Rate of growth where sizes of the cultures are known."""
+    return cf.pl.growth(adata)
+
+
+@of("progenitors", "fates")
+def fates_progenitors(adata: Any) -> object:
+    """Fate probabilities on the map, one panel for each fate."""
+    return cf.pl.fates(adata)
+
+
+@of("experiment", "comparison")
+def comparison_experiment(adata: Any) -> object:
+    """Effects of a drug with intervals; samples are the replicates."""
+    return cf.pl.comparison(adata)
