@@ -185,3 +185,16 @@ def fates_progenitors(adata: Any) -> object:
 def comparison_experiment(adata: Any) -> object:
     """Effects of a drug with intervals; samples are the replicates."""
     return cf.pl.comparison(adata)
+
+
+@of("myoblasts", "grid")
+def grid_myoblasts(adata: Any) -> object:
+    """Mean velocities on a grid, in the plane of two principal components."""
+    cf.tl.velocity(adata, basis="pca")
+    return cf.pl.grid(adata, basis="pca", color="State", palette="okabe_ito")
+
+
+@of("worm", "quiver")
+def quiver_worm(adata: Any) -> object:
+    """One arrow a cell, by type and by time."""
+    return cf.pl.quiver(adata, basis="umap", color=["cell_type", "time"])
