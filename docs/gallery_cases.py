@@ -181,6 +181,66 @@ def fates_progenitors(adata: Any) -> object:
     return cf.pl.fates(adata)
 
 
+@of("progenitors", "fates")
+def fates_progenitors_circular(adata: Any) -> object:
+    """The same on a circle: a cell is near to the fates that it may have."""
+    return cf.pl.fates(adata, kind="circular", color="day")
+
+
+@of("worm", "fates")
+def fates_worm_heatmap(adata: Any) -> object:
+    """Mean probabilities of each type."""
+    return cf.pl.fates(adata, kind="heatmap", groupby="cell_type")
+
+
+@of("myoblasts", "fates")
+def fates_myoblasts_violin(adata: Any) -> object:
+    """Probabilities of single cells, by time."""
+    return cf.pl.fates(adata, kind="violin", groupby="hours")
+
+
+@of("myoblasts", "trends")
+def trends_myoblasts(adata: Any) -> object:
+    """Expression over hours along the paths to two fates, with intervals of an ensemble."""
+    return cf.pl.trends(adata)
+
+
+@of("worm", "trends")
+def trends_worm(adata: Any) -> object:
+    """Eight genes on the way to two fates, ordered by time."""
+    return cf.pl.trends(adata, kind="cascade")
+
+
+@of("myoblasts", "drivers")
+def drivers_myoblasts(adata: Any) -> object:
+    """Genes that go with a fate before cells are committed to it, by three measures."""
+    return cf.pl.drivers(adata, "state 2", n_genes=15)
+
+
+@of("worm", "drivers")
+def drivers_worm(adata: Any) -> object:
+    """The same for a neuron of the worm."""
+    return cf.pl.drivers(adata, "ADL", n_genes=15)
+
+
+@of("worm", "jacobian")
+def jacobian_worm(adata: Any) -> object:
+    """How the velocity of each gene depends on each."""
+    return cf.pl.jacobian(adata)
+
+
+@of("myoblasts", "perturbation")
+def perturbation_myoblasts(adata: Any) -> object:
+    """What would become of the same cells without a gene, beside random genes like it."""
+    return cf.pl.perturbation(adata)
+
+
+@of("myoblasts", "screen")
+def screen_myoblasts(adata: Any) -> object:
+    """Effect of every gene on a fate: sensitivity first, simulation of the strongest."""
+    return cf.pl.screen(adata, n_genes=15)
+
+
 @of("experiment", "comparison")
 def comparison_experiment(adata: Any) -> object:
     """Effects of a drug with intervals; samples are the replicates."""
