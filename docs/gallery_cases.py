@@ -182,9 +182,9 @@ def fates_progenitors(adata: Any) -> object:
 
 
 @of("progenitors", "fates")
-def fates_progenitors_circular(adata: Any) -> object:
-    """The same on a circle: a cell is near to the fates that it may have."""
-    return cf.pl.fates(adata, kind="circular", color="day")
+def fates_circle_progenitors(adata: Any) -> object:
+    """Each cell between the fates, by its probabilities."""
+    return cf.pl.fates(adata, kind="circular", color=["day", "cell_type"])
 
 
 @of("worm", "fates")
@@ -199,15 +199,21 @@ def fates_myoblasts_violin(adata: Any) -> object:
     return cf.pl.fates(adata, kind="violin", groupby="hours")
 
 
+@of("worm", "fates")
+def fates_violin_worm(adata: Any) -> object:
+    """Four fates over the cell types; dots are means."""
+    return cf.pl.fates(adata, ["ADL", "ASG", "AWA", "AWC"], kind="violin", groupby="cell_type")
+
+
 @of("myoblasts", "trends")
 def trends_myoblasts(adata: Any) -> object:
-    """Expression over hours along the paths to two fates, with intervals of an ensemble."""
+    """Mean expression along the paths to two fates, with 90 % intervals and measured means."""
     return cf.pl.trends(adata)
 
 
 @of("worm", "trends")
 def trends_worm(adata: Any) -> object:
-    """Eight genes on the way to two fates, ordered by time."""
+    """Genes in the order of the times at which they are highest on the way to the first fate."""
     return cf.pl.trends(adata, kind="cascade")
 
 
@@ -223,22 +229,64 @@ def drivers_worm(adata: Any) -> object:
     return cf.pl.drivers(adata, "ADL", n_genes=15)
 
 
+@of("myoblasts", "jacobian")
+def jacobian_myoblasts(adata: Any) -> object:
+    """How the drift of genes depends on genes, by cell state."""
+    return cf.pl.jacobian(adata)
+
+
+@of("myoblasts", "jacobian")
+def network_myoblasts(adata: Any) -> object:
+    """The twelve largest slopes in one state, as arrows."""
+    return cf.pl.jacobian(adata, kind="network", group="state 1", n_edges=12)
+
+
 @of("worm", "jacobian")
 def jacobian_worm(adata: Any) -> object:
-    """How the velocity of each gene depends on each."""
+    """The same for eight genes of the worm, by cell type."""
     return cf.pl.jacobian(adata)
 
 
 @of("myoblasts", "perturbation")
 def perturbation_myoblasts(adata: Any) -> object:
-    """What would become of the same cells without a gene, beside random genes like it."""
+    """A gene set to zero: shares of fates, and what random genes alike do."""
     return cf.pl.perturbation(adata)
+
+
+@of("myoblasts", "perturbation")
+def support_myoblasts(adata: Any) -> object:
+    """Whether edited cells stay near measured ones."""
+    return cf.pl.perturbation(adata, kind="support")
 
 
 @of("myoblasts", "screen")
 def screen_myoblasts(adata: Any) -> object:
-    """Effect of every gene on a fate: sensitivity first, simulation of the strongest."""
-    return cf.pl.screen(adata, n_genes=15)
+    """Each gene lowered by one standard deviation: first order, and the strongest simulated."""
+    return cf.pl.screen(adata, n_genes=12)
+
+
+@of("myoblasts", "density")
+def density_myoblasts(adata: Any) -> object:
+    """Log-density of every cell at its own time."""
+    return cf.pl.density(adata)
+
+
+@of("eb", "density")
+def density_eb(adata: Any) -> object:
+    """The modelled density at three times, in the plane of two components."""
+    return cf.pl.density(adata, time=[0, 2, 4], basis="pca")
+
+
+@of("myoblasts", "landscape")
+def landscape_myoblasts(adata: Any) -> object:
+    """The potential at each time, with the share of the motion that it does not explain."""
+    return cf.pl.landscape(adata)
+
+
+@of("eb", "landscape")
+def landscape_eb(adata: Any) -> object:
+    """The same for one time of the embryoid bodies."""
+    return cf.pl.landscape(adata, time=2)
 
 
 @of("experiment", "comparison")
