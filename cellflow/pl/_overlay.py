@@ -132,7 +132,7 @@ def _draw_one(scene: Scene, ax: Axes | None) -> Axes:
     size: dict[str, Any] = map_size(scene.real, beside=1.0 + legend_width(names), above=above)
     with canvas(ax, **size) as ax:
         _draw_panel(ax, scene, clouds, names)
-        _legend(ax, [ax], scene, loc="upper left", bbox_to_anchor=(1.17, 1.0), size=8)
+        _legend(ax, [ax], scene, 8.0, {"loc": "upper left", "bbox_to_anchor": (1.17, 1.0)})
         draw_margins(ax, clouds)
         if scene.title:
             # Above the densities, which stand outside of the Axes.
@@ -163,7 +163,9 @@ def _name(ax: Axes, text: str) -> None:
     ax.set_title(text, fontsize=9, color=INK, loc="left")
 
 
-def _legend(on: Any, every: Sequence[Axes], scene: Scene, *, size: float, **place: Any) -> None:
+def _legend(
+    on: Any, every: Sequence[Axes], scene: Scene, size: float, place: Mapping[str, Any]
+) -> None:
     """Draw a legend of all clouds on an Axes or a figure: a dot, over a line where it has one."""
     from matplotlib.lines import Line2D
 
@@ -195,7 +197,7 @@ def _finish(every: Sequence[Axes], scene: Scene, *, named: bool = False) -> None
     """Write the title of the figure, and what the colours and lines are."""
     figure = every[0].figure
     if not named:
-        _legend(figure, every, scene, loc="outside lower left", ncols=4, size=9)
+        _legend(figure, every, scene, 9.0, {"loc": "outside lower left", "ncols": 4})
     elif scene.shares:
         figure.supxlabel(scene.lines, fontsize=9, color=INK, x=0.01, ha="left")
     if scene.title:
