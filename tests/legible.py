@@ -15,7 +15,7 @@ def texts(figure):
             low, high = sorted(axis.get_view_interval())
             for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
                 if not low - 1e-9 <= tick.get_loc() <= high + 1e-9:
-                    hidden.add(tick.label1)
+                    hidden |= {tick.label1, tick.label2}
     every = [t for t in figure.findobj(mpl.text.Text) if t.get_text() and t.get_visible()]
     return [text for text in every if text not in hidden]
 

@@ -23,6 +23,10 @@ _SMOOTH = 4.0
 _CHECKED = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Weights below this count as none.
 _LIGHT = 1e-6
+#: Cells that stand for all where a usual distance is looked for.
+_ASKED = 5_000
+#: Cells of a snapshot among which neighbours are looked for.
+_ENOUGH = 20_000
 #: Places of one block, which bounds the memory.
 _BLOCK = 8192
 
@@ -74,8 +78,20 @@ def reach_of(xy: FloatArray) -> float:
     from scipy.spatial import cKDTree
 
     k = int(np.clip(len(xy) // 100, min(4, len(xy) - 1), _NEIGHBOURS))
-    distance = cKDTree(xy).query(xy, k=[k + 1])[0][:, 0]
+    distance = cKDTree(xy).query(_some(xy, _ASKED), k=[k + 1])[0][:, 0]
     return float(np.quantile(distance, _USUAL)) or 1.0
+
+
+def _some(points: FloatArray, n: int) -> FloatArray:
+    """About `n` of very many points `(m, d)`, evenly along the first axis, whatever their order."""
+    return points[_some_rows(points, n)]
+
+
+def _some_rows(points: FloatArray, n: int) -> IntArray:
+    if len(points) <= n:
+        return np.arange(len(points))
+    order = np.lexsort(points[:, :2].T[::-1])
+    return order[np.linspace(0, len(points) - 1, n).astype(np.int64)]
 
 
 def crowding(places: FloatArray, xy: FloatArray, reach: float) -> FloatArray:
@@ -83,7 +99,8 @@ def crowding(places: FloatArray, xy: FloatArray, reach: float) -> FloatArray:
     from scipy.spatial import cKDTree
 
     tree = cKDTree(xy)
-    usual = float(np.median(tree.query_ball_point(xy, reach, return_length=True)))
+    some = _some(xy, _ASKED)
+    usual = float(np.median(tree.query_ball_point(some, reach, return_length=True)))
     found = tree.query_ball_point(places.reshape(-1, 2), reach, return_length=True)
     return np.asarray(found, dtype=np.float64).reshape(places.shape[:-1]) / usual
 
@@ -170,6 +187,7 @@ def _among(
         pools.append(untimed)
         parts.append(np.ones(len(at)))
     members = [np.flatnonzero(pool) for pool in pools]
+    members = [own[_some_rows(cells.x[own], _ENOUGH)] for own in members]
     found = [nearest(cells.x[own], states, _NEIGHBOURS) for own in members]
     closest = np.min([distance[:, 0] for distance, _ in found], axis=0)
     near = [own[rows] for own, (_, rows) in zip(members, found, strict=True)]

@@ -63,11 +63,6 @@ class MaximumLikelihood:
     ------
     InputError
         For values that cannot train anything.
-
-    Examples
-    --------
-    >>> cf.densities.MaximumLikelihood(steps=500).steps
-    500
     """
 
     steps: int = 2000

@@ -42,8 +42,3 @@ __all__ = [
     "trajectories",
     "trends",
 ]
-
-
-def __dir__() -> list[str]:
-    """Public names only."""
-    return __all__

@@ -33,8 +33,9 @@ __all__ = ["density"]
 _SHADES = "Blues"
 #: The colours of cells end at these percentiles, so that no cell decides them alone.
 _ENDS = (1.0, 99.0)
-#: Width of the kernel, in widths of a neighbourhood.
+#: Width of the kernel, in widths of a neighbourhood, and its least share of the map.
 _WIDTH = 0.6
+_LEAST = 0.02
 #: Grid points along the longer side of a map.
 _GRID = 200
 
@@ -184,6 +185,7 @@ def _predicted(
     whole.observed.require(times, "the density")
     snapshots = whole.cells.snapshots()
     reach = reach_of(xy)
+    width = max(_WIDTH * reach, _LEAST * float(np.ptp(xy, axis=0).max()))
     cells = Surroundings(fitted.x, xy, fitted.times)
     made = []
     for at in times:
@@ -192,7 +194,6 @@ def _predicted(
             places = plane.of(found.x)
         else:
             places = places_among(found.x, np.full(len(found.x), at), cells, reach)
-        width = _WIDTH * reach
         box = box_of(np.concatenate([xy, places])) + np.array([[-3.0], [3.0]]) * width
         grid = density_on_grid(places, found.weight, box, width=width, n_grid=_GRID)
         made.append(_OnGrid(*grid, _levels(*grid, places, found.weight, shares)))

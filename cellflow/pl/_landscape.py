@@ -207,5 +207,9 @@ def _say(ax: Axes, unexplained: float) -> None:
     """Write under a landscape what it does not explain."""
     words = "share of the motion not explained: not known"
     if np.isfinite(unexplained):
-        words = f"{100 * unexplained:.0f} % of the motion not explained"
+        share = 100.0 * unexplained
+        number = (
+            "less than 0.1" if share < 0.1 else f"{share:.1f}" if share < 1.0 else f"{share:.0f}"
+        )
+        words = f"{number} % of the motion not explained"
     ax.text(1.0, -0.015, words, ha="right", va="top", fontsize=8, color=INK, transform=ax.transAxes)

@@ -59,8 +59,8 @@ class Cells:
 
     @classmethod
     def of(cls, names: np.ndarray, xy: FloatArray, *, size: float, alpha: float) -> Cells:
-        """Sort cells by `drawing_order`."""
-        order = drawing_order(names, xy)
+        """Sort cells by `drawing_order`; the pixels of an image do not depend on the order."""
+        order = np.arange(len(xy)) if len(xy) >= MANY else drawing_order(names, xy)
         return cls(xy[order], order, size, alpha)
 
     @property

@@ -124,17 +124,18 @@ def trajectories(
     rows = rows[spread_rows(fitted.times[rows], fitted.snapshots, n_cells, random_state)]
     times = np.asarray(fitted.record["trajectory_times"], dtype=np.float64)
     paths = np.asarray(states[rows], dtype=np.float64)
+    reach = reach_of(xy)
     if name == fitted.basis:
         joined = np.ones((len(rows), len(times) - 1), dtype=bool)
         lines = DrawnPaths(plane.of(paths), times, joined)
     else:
         cells = Surroundings(fitted.x, xy, fitted.times)
-        lines = drawn_paths(paths, times, rows, cells, reach_of(xy))
+        lines = drawn_paths(paths, times, rows, cells, reach)
     dots = _Dots(xy[rows], fitted.times[rows])
 
     def over(ax: Axes, panel: int) -> None:
         by_time = style.colours[panel] is None
-        drawn = _draw(ax, lines, xy, by_time=by_time)
+        drawn = _draw(ax, lines, xy, reach, by_time=by_time)
         _draw_dots(ax, dots, times, by_time=by_time)
         if by_time and legend_loc != "none":
             time_bar(ax, drawn, fitted)
@@ -149,15 +150,17 @@ class _Dots(NamedTuple):
     times: FloatArray
 
 
-def _draw(ax: Axes, lines: DrawnPaths, xy: FloatArray, *, by_time: bool) -> LineCollection:
+def _draw(
+    ax: Axes, lines: DrawnPaths, xy: FloatArray, reach: float, *, by_time: bool
+) -> LineCollection:
     """Draw paths over the cells `(n, 2)`, faint where there are few of them."""
     from matplotlib.collections import LineCollection
 
-    from cellflow.analysis.drawn_paths import crowding, reach_of
+    from cellflow.analysis.drawn_paths import crowding
 
     pieces = np.stack([lines.places[:, :-1], lines.places[:, 1:]], axis=2)[lines.joined]
     middles = np.broadcast_to((lines.times[:-1] + lines.times[1:]) / 2.0, lines.joined.shape)
-    usual = crowding(pieces.mean(axis=1), xy, reach_of(xy))
+    usual = crowding(pieces.mean(axis=1), xy, reach)
     look: dict[str, Any] = {"color": INK}
     if by_time:
         look = {"array": middles[lines.joined], "cmap": MAP}

@@ -18,6 +18,7 @@ from cellflow.errors import InputWarning
 from cellflow.pl._image import binned
 from cellflow.pl._labels import medians, separated
 from cellflow.pl._points import drawing_order
+from legible import require_legible
 from plotted import fitted as plotted_cells
 
 #: What scanpy's own plots warn of with this matplotlib.
@@ -307,6 +308,29 @@ def test_two_hundred_thousand_cells_are_an_image_with_the_same_colours() -> None
     shown = np.asarray(ax.images[0].get_array())
     pure = {to_hex(c) for c in shown[shown[..., 3] > 0][:, :3]}
     assert pure >= set(shades_of(ax).values())
+
+
+MAPS = {
+    "stream": lambda a: cf.pl.stream(a, color=["kind", "score", "hours"]),
+    "stream on data": lambda a: cf.pl.stream(a, color=["kind", "score"], legend_loc="on data"),
+    "grid": lambda a: cf.pl.grid(a, color="kind", title="a title of some length"),
+    "quiver": lambda a: cf.pl.quiver(a, color="MYH3"),
+    "trajectories": lambda a: cf.pl.trajectories(a, basis="umap"),
+    "trajectories, coloured": lambda a: cf.pl.trajectories(a, color=["kind", "score"]),
+    "growth": cf.pl.growth,
+    "density": cf.pl.density,
+    "landscape": cf.pl.landscape,
+    "landscape, one": lambda a: cf.pl.landscape(a, time=24),
+    "fates": cf.pl.fates,
+    "forty-five": lambda a: cf.pl.stream(many(45), color=["type", "kind"]),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_nothing_is_cut_off_and_no_text_covers_another(name: str) -> None:
+    drawn = MAPS[name](plotted_cells())
+    first = drawn[0] if isinstance(drawn, list) else drawn
+    require_legible(first.figure)
 
 
 # Arrows and paths ---------------------------------------------------------------------------------
