@@ -124,8 +124,9 @@ def _example_names(
     monkeypatch.setenv("MPLBACKEND", "agg")
     doctest_namespace.clear()
     doctest_namespace.update(cf=cf, np=np)
-    if re.search(r"\badata\b", text):
+    if re.search(r"\badata\b|\bcf\.fit", text):
         _shorten(monkeypatch)
+    if re.search(r"\badata\b", text):
         doctest_namespace["adata"] = _example_cells()
     yield
     if "cf.pl." in text:

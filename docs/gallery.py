@@ -9,6 +9,7 @@ without the data. What is drawn is in `gallery_cases.py`, of which fits in `gall
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
 import matplotlib as mpl
@@ -32,7 +33,8 @@ def _compact(path: Path) -> None:
 def make(picture: Picture, adata: object) -> None:
     """Draw and store one picture."""
     path = PICTURES / f"{picture.name}{picture.suffix}"
-    picture.draw(adata)
+    with contextlib.chdir(PICTURES):  # an animation writes its file
+        picture.draw(adata)
     if picture.suffix == ".gif":
         return
     plt.gcf().savefig(path, dpi=_DPI, bbox_inches="tight")

@@ -60,6 +60,7 @@ def _genes(adata: ad.AnnData, genes: list[str], groupby: str) -> None:
     cf.tl.trends(adata, genes, fate=fates)
     cf.tl.jacobian(adata, genes, groupby=groupby)
     cf.tl.perturb(adata, {genes[0]: 0.0}, n_null=50)
+    cf.tl.screen(adata, fate=fates[0], to="-1sd", n_simulated=10)
 
 
 def worm(folder: Path) -> ad.AnnData:

@@ -11,11 +11,11 @@ import numpy as np
 from cellflow.core._display import Compact
 from cellflow.core._numbers import as_array, as_number, as_weights
 from cellflow.core._typing import FloatArray, IntArray
+from cellflow.core.pairs import Pairs
 from cellflow.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-    from torch import Tensor
 
 __all__ = ["Clock", "Pairs", "Population", "Snapshots"]
 
@@ -55,6 +55,12 @@ class Population(Compact):
         A column is the same clone in all snapshots.
     removed
         Offset of its sample that was subtracted from each position, shape `(n, d)`, or None.
+
+    Examples
+    --------
+    >>> population = cf.Population(adata.obsm["X_pca"][:40], time=0.0)
+    >>> len(population)
+    40
     """
 
     x: FloatArray
@@ -162,6 +168,12 @@ class Snapshots(Compact):
     ------
     InputError
         No population, times that do not increase, or dimensions that differ.
+
+    Examples
+    --------
+    >>> snapshots = cf.Snapshots.from_arrays(adata.obsm["X_pca"], adata.obs["hours"].to_numpy())
+    >>> len(snapshots), snapshots.n_dims
+    (4, 5)
     """
 
     populations: tuple[Population, ...]
@@ -281,20 +293,3 @@ class Snapshots(Compact):
 
 def _rows(values: Any, rows: IntArray) -> Any:
     return None if values is None else values[rows]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Pairs(Compact):
-    """Ends of paths, row by row; each row has its own interval."""
-
-    x0: Tensor  # starts, `(n, d)`
-    x1: Tensor  # ends, `(n, d)`
-    t0: Tensor  # their times, `(n,)`
-    t1: Tensor
-    context: Tensor | None = None  # features of the pairs' condition, `(n, c)`
-    #: Row of each pair in the table of a prepared path's constants, `(n,)`; None where pairs are
-    #: drawn from plans directly.
-    row: Tensor | None = None
-    #: Random numbers for paths that are warped in time (`paths.TimeWarped`), uniform on [-1, 1],
-    #: `(n,)`; None for no warp.
-    warp: Tensor | None = None

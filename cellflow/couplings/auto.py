@@ -32,6 +32,14 @@ class Auto:
     ----------
     tol
         Certified relative gap that the sparse solver stops at.
+
+    Examples
+    --------
+    >>> system = cf.synthetic.Rotation()
+    >>> source, target = system.sample(100, [0.0, 1.0], np.random.default_rng(0)).populations
+    >>> plan = cf.couplings.Auto()(source, target)
+    >>> plan.shape, plan.gap
+    ((100, 100), 0.0)
     """
 
     tol: float = 1e-3

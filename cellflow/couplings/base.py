@@ -20,6 +20,15 @@ class Coupling(Protocol):
 
     The plan's mass is in units of the populations' mass; it need not be balanced. Costs are squared
     Euclidean distances between positions: scale the coordinates before, not the cost after.
+
+    Examples
+    --------
+    >>> from cellflow.core.plans import EdgePlan
+    >>> class InOrder:
+    ...     def __call__(self, source, target):
+    ...         rows = np.arange(len(source))
+    ...         return EdgePlan((len(rows), len(rows)), rows, rows, source.weight, cost=0.0)
+    >>> recipe = cf.recipes.ot_cfm(coupling=InOrder())
     """
 
     def __call__(self, source: Population, target: Population) -> Plan:

@@ -48,6 +48,14 @@ class Minibatch:
     optimal transport. TMLR.
     Fatras, K. et al. (2021). Minibatch optimal transport distances; analysis and applications.
     arXiv:2101.01792.
+
+    Examples
+    --------
+    >>> system = cf.synthetic.Rotation()
+    >>> source, target = system.sample(100, [0.0, 1.0], np.random.default_rng(0)).populations
+    >>> minibatch = cf.couplings.Minibatch(batch_size=50, n_batches=20)
+    >>> minibatch(source, target).cost > cf.couplings.Exact()(source, target).cost
+    True
     """
 
     inner: Coupling = field(default_factory=Exact)

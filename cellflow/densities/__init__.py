@@ -114,6 +114,13 @@ def fit_density(
         that the method has not.
     TrainingError
         A likelihood that is not finite.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> density = cf.densities.fit_density(x, method="gmm")
+    >>> density.sample(5, np.random.default_rng(1)).shape
+    (5, 2)
     """
     check_arguments(fit_density, locals())
     seed = as_seed(random_state)
@@ -175,6 +182,11 @@ def require_learnable(x: FloatArray, *, weight: FloatArray | None = None) -> Non
     ------
     InputError
         As `fit_density` would.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> cf.densities.require_learnable(x)
     """
     standardisation(*_checked(x, weight, None)[:2])
 
@@ -211,6 +223,14 @@ def from_state(config: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> D
     ------
     ModelFileError
         A type that this version does not know, or arrays that do not fit.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> density = cf.densities.fit_density(x, method="gmm")
+    >>> again = cf.densities.from_state(*density.state())
+    >>> bool(np.allclose(again.log_prob(x), density.log_prob(x)))
+    True
     """
     kinds = {
         kind.__name__: kind for kind in (NSF, MAF, RealNVP, Glow, GaussianMixture, KernelDensity)

@@ -75,6 +75,14 @@ class NormalizingFlow(nn.Module):
         Invertible layers from data to noise.
     options
         Arguments of the family's constructor other than the two sizes, as plain values.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> training = cf.densities.MaximumLikelihood(steps=20)
+    >>> flow = cf.densities.fit_density(x, method="nsf", training=training)
+    >>> isinstance(flow, cf.densities.NormalizingFlow)
+    True
     """
 
     shift: Tensor

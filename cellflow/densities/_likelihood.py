@@ -63,6 +63,11 @@ class MaximumLikelihood:
     ------
     InputError
         For values that cannot train anything.
+
+    Examples
+    --------
+    >>> cf.densities.MaximumLikelihood(steps=500).steps
+    500
     """
 
     steps: int = 2000

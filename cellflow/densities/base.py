@@ -21,7 +21,20 @@ State: TypeAlias = "tuple[dict[str, Any], dict[str, FloatArray]]"
 
 @runtime_checkable
 class Density(Protocol):
-    """The log-density of one population, in the coordinates of the cells it was fitted to."""
+    """The log-density of one population, in the coordinates of the cells it was fitted to.
+
+    Examples
+    --------
+    >>> class Uniform:
+    ...     def log_prob(self, x, context=None):
+    ...         return np.where(((0 <= x) & (x <= 1)).all(axis=1), 0.0, -np.inf)
+    ...     def sample(self, n, rng, context=None):
+    ...         return rng.random((n, 2))
+    ...     def state(self):
+    ...         return {"type": "Uniform"}, {}
+    >>> isinstance(Uniform(), cf.densities.Density)
+    True
+    """
 
     def log_prob(self, x: FloatArray, context: FloatArray | None = None) -> FloatArray:
         """Log-density in nats of positions `x (n, d)`, shape `(n,)`, float64."""

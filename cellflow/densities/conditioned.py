@@ -24,6 +24,16 @@ class Conditioned(Compact):
         Conditional on `c` features.
     context
         Their values, shape `(c,)`.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> training = cf.densities.MaximumLikelihood(steps=20)
+    >>> drug = (np.arange(200) % 2)[:, None].astype(float)
+    >>> both = cf.densities.fit_density(x, context=drug, training=training)
+    >>> treated = cf.densities.Conditioned(both, np.array([1.0]))
+    >>> treated.log_prob(x).shape
+    (200,)
     """
 
     density: Density

@@ -63,6 +63,14 @@ class Glow(NormalizingFlow):
     ----------
     Kingma, Dhariwal. Glow: generative flow with invertible 1x1 convolutions. NeurIPS 2018.
     https://arxiv.org/abs/1807.03039
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> training = cf.densities.MaximumLikelihood(steps=20)
+    >>> density = cf.densities.fit_density(x, method="glow", training=training)
+    >>> density.log_prob(x).shape
+    (200,)
     """
 
     def __init__(

@@ -37,6 +37,14 @@ class MAF(NormalizingFlow):
     ----------
     Papamakarios, Pavlakou, Murray. Masked autoregressive flow for density estimation. NeurIPS 2017.
     https://arxiv.org/abs/1705.07057
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> training = cf.densities.MaximumLikelihood(steps=20)
+    >>> density = cf.densities.fit_density(x, method="maf", training=training)
+    >>> density.log_prob(x).shape
+    (200,)
     """
 
     def __init__(

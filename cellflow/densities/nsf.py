@@ -39,6 +39,14 @@ class NSF(NormalizingFlow):
     ----------
     Durkan, Bekasov, Murray, Papamakarios. Neural spline flows. NeurIPS 2019.
     https://arxiv.org/abs/1906.04032
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> training = cf.densities.MaximumLikelihood(steps=20)
+    >>> density = cf.densities.fit_density(x, method="nsf", training=training)
+    >>> density.log_prob(x).shape
+    (200,)
     """
 
     def __init__(

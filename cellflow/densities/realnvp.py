@@ -37,6 +37,14 @@ class RealNVP(NormalizingFlow):
     ----------
     Dinh, Sohl-Dickstein, Bengio. Density estimation using Real NVP. ICLR 2017.
     https://arxiv.org/abs/1605.08803
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> training = cf.densities.MaximumLikelihood(steps=20)
+    >>> density = cf.densities.fit_density(x, method="realnvp", training=training)
+    >>> density.log_prob(x).shape
+    (200,)
     """
 
     def __init__(

@@ -44,19 +44,40 @@ def around(snapshots: Snapshots, time: float) -> tuple[Population, Population]:
 
 @guarded
 def previous_snapshot(snapshots: Snapshots, time: float) -> Population:
-    """Predict the cells of the last snapshot before `time`, unmoved."""
+    """Predict the cells of the last snapshot before `time`, unmoved.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> cf.evaluation.previous_snapshot(snapshots, 1.0).x.shape
+    (60, 2)
+    """
     return around(snapshots, time)[0]
 
 
 @guarded
 def next_snapshot(snapshots: Snapshots, time: float) -> Population:
-    """Predict the cells of the first snapshot after `time`, unmoved."""
+    """Predict the cells of the first snapshot after `time`, unmoved.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> cf.evaluation.next_snapshot(snapshots, 1.0).x.shape
+    (60, 2)
+    """
     return around(snapshots, time)[1]
 
 
 @guarded
 def mixture(snapshots: Snapshots, time: float) -> Population:
-    """Predict the cells of both neighbours, unmoved, weighted by closeness in time."""
+    """Predict the cells of both neighbours, unmoved, weighted by closeness in time.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> cf.evaluation.mixture(snapshots, 1.0).x.shape
+    (120, 2)
+    """
     source, target = around(snapshots, time)
     share = (time - source.time) / (target.time - source.time)
     weight = np.concatenate([(1.0 - share) * source.weight, share * target.weight])
@@ -68,6 +89,13 @@ def random_interpolation(snapshots: Snapshots, time: float, rng: np.random.Gener
     """Interpolate between random pairs of cells of both neighbours.
 
     As many pairs are drawn as the larger cloud has cells; each cell in proportion to its weight.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> guess = cf.evaluation.random_interpolation(snapshots, 1.0, np.random.default_rng(0))
+    >>> guess.time
+    1.0
     """
     source, target = around(snapshots, time)
     n = max(len(source), len(target))
@@ -91,6 +119,13 @@ def ot_interpolation(snapshots: Snapshots, time: float, rng: np.random.Generator
         Strictly inside the observed times.
     rng
         For the pairs of a plan that has no edges: as many are drawn as the larger cloud has cells.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> guess = cf.evaluation.ot_interpolation(snapshots, 1.0, np.random.default_rng(0))
+    >>> guess.time
+    1.0
     """
     source, target = around(snapshots, time)
     plan = Auto()(source, target)
@@ -125,6 +160,13 @@ def noise_floor(population: Population, rng: np.random.Generator, *, n_repeats: 
     ------
     InputError
         A population of one cell.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> floor = cf.evaluation.noise_floor(snapshots[1], np.random.default_rng(0))
+    >>> floor > 0
+    True
     """
     half = len(population) // 2
     if half == 0:

@@ -38,6 +38,13 @@ class Fold(Compact):
     ------
     InputError
         No snapshot at this time, or none on one of its sides.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> fold = cf.evaluation.Fold(snapshots, 1.0)
+    >>> fold.time
+    1.0
     """
 
     snapshots: Snapshots

@@ -55,6 +55,12 @@ def path_interpolation(
     InputError
         A time that has no snapshot on both sides, or one itself; plans of another coupling or of
         other snapshots.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> cf.evaluation.path_interpolation(snapshots.without(1.0), 1.0, "ot-cfm").time
+    1.0
     """
     source, target = around(snapshots, time)
     if time in snapshots.times:

@@ -44,6 +44,15 @@ class Likelihood:
         Of the mean, over cells.
     n
         Number of held-out cells.
+
+    Examples
+    --------
+    >>> from cellflow.training import Training
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> quick = cf.recipes.ot_cfm(training=Training(steps=20))
+    >>> found = cf.evaluation.held_out_nll(snapshots, recipe=quick, density="gmm")
+    >>> found[0].n
+    12
     """
 
     time: float
@@ -91,6 +100,15 @@ def held_out_nll(
     ------
     InputError
         A share that leaves a snapshot with nothing on one side.
+
+    Examples
+    --------
+    >>> from cellflow.training import Training
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> quick = cf.recipes.ot_cfm(training=Training(steps=20))
+    >>> found = cf.evaluation.held_out_nll(snapshots, recipe=quick, density="gmm")
+    >>> found[0].method
+    'ot-cfm'
     """
     seed = as_seed(random_state)
     recipe = ot_cfm() if recipe is None else recipe

@@ -30,7 +30,18 @@ __all__ = [
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Anything with a name that predicts a population from the others."""
+    """Anything with a name that predicts a population from the others.
+
+    Examples
+    --------
+    >>> class Last:
+    ...     name = "last snapshot"
+    ...     def __call__(self, rest, time, *, random_state):
+    ...         before = [p for p in rest.populations if p.time < time][-1]
+    ...         return {"P1": before}
+    >>> isinstance(Last(), cf.evaluation.Predictor)
+    True
+    """
 
     @property
     def name(self) -> str:

@@ -51,6 +51,11 @@ class Metric:
         compares these values. None for metrics that the verdict does not use.
     listed
         Whether short tables (report, command line) have the column.
+
+    Examples
+    --------
+    >>> cf.evaluation.METRICS["w1"].direction
+    'smaller'
     """
 
     name: str

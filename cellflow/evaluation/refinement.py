@@ -37,6 +37,14 @@ class RefinementScore:
     c2st_before, c2st_after
         Accuracy of a classifier between predicted and real cells; 0.5 is chance. NaN where there
         are too few cells.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> before = snapshots[0].x + 0.1
+    >>> found = cf.evaluation.score_refinement(snapshots[0], before, snapshots[0].x, noise=0.0)
+    >>> found.noise
+    0.0
     """
 
     time: float
@@ -77,6 +85,14 @@ def score_refinement(
         Of the cells before and after, shape `(n,)`.
     random_state
         Seed of the classifier.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> before = snapshots[0].x + 0.1
+    >>> found = cf.evaluation.score_refinement(snapshots[0], before, snapshots[0].x, noise=0.0)
+    >>> found.w1_after < found.w1_before
+    True
     """
     seed = as_seed(random_state)
     distances = [
@@ -126,6 +142,15 @@ def held_out_refinement(
     ------
     InputError
         No snapshot at this time, or none on one of its sides.
+
+    Examples
+    --------
+    >>> from cellflow.training import Training
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> quick = cf.recipes.sf2m(training=Training(steps=20))
+    >>> found = cf.evaluation.held_out_refinement(snapshots, 1.0, recipe=quick)
+    >>> found.time
+    1.0
     """
     held_out = snapshots.at(time)
     rest = snapshots.without(time)

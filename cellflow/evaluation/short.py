@@ -49,6 +49,15 @@ class Score:
         Sizes of the two clouds. Distances are larger for small clouds; compare equal sizes only.
     seconds
         To predict, training and plans included; not to score.
+
+    Examples
+    --------
+    >>> from cellflow.training import Training
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> quick = cf.recipes.ot_cfm(training=Training(steps=20))
+    >>> scores = cf.evaluation.leave_one_out(snapshots, 1.0, recipe=quick)
+    >>> [score.n_observed for score in scores][:2]
+    [60, 60]
     """
 
     time: float
@@ -102,6 +111,15 @@ def leave_one_out(
     ------
     InputError
         No snapshot at this time, or none on one of its sides.
+
+    Examples
+    --------
+    >>> from cellflow.training import Training
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> quick = cf.recipes.ot_cfm(training=Training(steps=20))
+    >>> scores = cf.evaluation.leave_one_out(snapshots, 1.0, recipe=quick)
+    >>> scores[0].method
+    'previous snapshot'
     """
     fold = Fold(snapshots, time)  # before any work
     recipe = by_name(DEFAULT) if recipe is None else recipe
@@ -141,6 +159,14 @@ def score_held_out(flow: Flow, snapshots: Snapshots, time: float) -> list[Score]
         No snapshot at this time, none on one of its sides, or a fit that has seen it.
     CellFlowError
         A prediction that fails.
+
+    Examples
+    --------
+    >>> from cellflow.training import Training
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> quick = cf.recipes.ot_cfm(training=Training(steps=20))
+    >>> flow = cf.fit(snapshots.without(1.0), quick)
+    >>> scores = cf.evaluation.score_held_out(flow, snapshots, 1.0)
     """
     fold = Fold(snapshots, time)  # before any work
     if time in flow.times:
@@ -185,6 +211,14 @@ def judge_held_out(flows: Mapping[float, Flow], snapshots: Snapshots) -> str:
     ------
     InputError
         No snapshot at a time, or none on one of its sides.
+
+    Examples
+    --------
+    >>> from cellflow.training import Training
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> quick = cf.recipes.ot_cfm(training=Training(steps=20))
+    >>> flow = cf.fit(snapshots.without(1.0), quick)
+    >>> words = cf.evaluation.judge_held_out({1.0: flow}, snapshots)
     """
     rows: list[Row] = []
     for time, flow in flows.items():

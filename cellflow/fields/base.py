@@ -26,7 +26,19 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 @runtime_checkable
 class Field(Protocol):
-    """`(t, x) -> (n, k)`: `t` a scalar or `(n,)`, `x (n, d)`; time first, as torchdiffeq has it."""
+    """`(t, x) -> (n, k)`: `t` a scalar or `(n,)`, `x (n, d)`; time first, as torchdiffeq has it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class Linear(torch.nn.Module):
+    ...     def __init__(self, dim, clock):
+    ...         super().__init__()
+    ...         self.map = torch.nn.Linear(dim, dim)
+    ...     def forward(self, t, x):
+    ...         return self.map(x)
+    >>> recipe = cf.recipes.ot_cfm(field=Linear)
+    """
 
     def __call__(self, t: Tensor, x: Tensor) -> Tensor:
         """Evaluate the field; a row of the result depends on its own row only."""

@@ -16,6 +16,15 @@ class Conditioned(nn.Module):
         `(t, x, context) -> (n, k)`, with features `context (n, c)`.
     context
         The features of every row, shape `(c,)`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cellflow.core.population import Clock
+    >>> field = cf.fields.MLP(2, Clock(0.0, 72.0, 24.0, 24.0), n_context=2)
+    >>> treated = cf.fields.Conditioned(field, torch.tensor([0.0, 1.0]))
+    >>> treated(torch.tensor(24.0), torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
     """
 
     context: Tensor
@@ -40,6 +49,12 @@ class AtNoise(nn.Module):
         `(t, x, noise, context) -> (n, d)`, where the context may be None.
     noise
         Level of every row; 0 for the score of the data themselves.
+
+    Examples
+    --------
+    >>> cf.tl.flow(adata, "hours", score=True)
+    >>> network = cf.get.flow(adata).score_network
+    >>> score = cf.fields.AtNoise(network, 0.5)
     """
 
     def __init__(self, field: nn.Module, noise: float) -> None:

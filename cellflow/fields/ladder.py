@@ -49,6 +49,12 @@ class Ladder:
     Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS
     2019; Song and Ermon, Improved techniques for training score-based generative models, NeurIPS
     2020 (techniques 1 and 2).
+
+    Examples
+    --------
+    >>> ladder = cf.Ladder.between(0.1, 10.0, n_dims=2)
+    >>> round(ladder.largest, 6), round(ladder.smallest, 6)
+    (10.0, 0.1)
     """
 
     levels: tuple[float, ...]

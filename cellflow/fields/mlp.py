@@ -33,6 +33,14 @@ class MLP(nn.Module):
         Number of context features beside time (indicators of a condition, a dose).
     out_dim
         Dimension of the output; `dim` by default.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cellflow.core.population import Clock
+    >>> field = cf.fields.MLP(2, Clock(0.0, 72.0, 24.0, 24.0), width=32)
+    >>> field(torch.tensor(24.0), torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
     """
 
     def __init__(

@@ -50,6 +50,12 @@ class NoiseConditional(nn.Module):
     Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS
     2019; the scaling of inputs and outputs follows Karras et al., Elucidating the design space of
     diffusion-based generative models, NeurIPS 2022.
+
+    Examples
+    --------
+    >>> recipe = cf.recipes.ot_cfm().with_score(cf.fields.MLP)
+    >>> list(recipe.heads)
+    ['velocity', 'score']
     """
 
     knots: Tensor

@@ -30,6 +30,14 @@ class Potential(nn.Module):
     References
     ----------
     Neklyudov et al., Action matching, ICML 2023.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cellflow.core.population import Clock
+    >>> field = cf.fields.Potential(2, Clock(0.0, 72.0, 24.0, 24.0), field=cf.fields.MLP)
+    >>> field(torch.tensor(24.0), torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
     """
 
     def __init__(self, dim: int, clock: Clock, *, field: Builder, n_context: int = 0) -> None:

@@ -37,6 +37,14 @@ class Residual(nn.Module):
     References
     ----------
     He et al., Identity mappings in deep residual networks, ECCV 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cellflow.core.population import Clock
+    >>> field = cf.fields.Residual(2, Clock(0.0, 72.0, 24.0, 24.0), width=32)
+    >>> field(torch.tensor(24.0), torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
     """
 
     def __init__(

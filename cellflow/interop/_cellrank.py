@@ -105,6 +105,7 @@ def to_cellrank(
 
     Examples
     --------
+    >>> # Needs CellRank, which lives in an environment of its own.
     >>> kernel = cf.interop.to_cellrank(adata)  # doctest: +SKIP
     >>> estimator = cr.estimators.GPCCA(kernel)  # doctest: +SKIP
     """

@@ -56,11 +56,12 @@ def from_moscot(adata: AnnData, problem: Any, *, least: float = LEAST) -> Given:
 
     Examples
     --------
+    >>> # Needs moscot, which lives in an environment of its own.
     >>> problem = moscot.problems.time.TemporalProblem(adata)  # doctest: +SKIP
-    >>> problem = problem.prepare(time_key="day").solve()  # doctest: +SKIP
+    >>> problem = problem.prepare(time_key="hours").solve()  # doctest: +SKIP
     >>> plans = cf.interop.from_moscot(adata, problem)  # doctest: +SKIP
     >>> method = cf.recipes.curved_cfm(coupling=plans)  # doctest: +SKIP
-    >>> cf.tl.flow(adata, "day", method=method)  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", method=method)  # doctest: +SKIP
     """
     check_arguments(from_moscot, locals())
     least = as_number("least", least, least=0.0)
@@ -139,8 +140,9 @@ def to_moscot(
 
     Examples
     --------
+    >>> # Needs moscot, which lives in an environment of its own.
     >>> problem = moscot.problems.time.TemporalProblem(adata)  # doctest: +SKIP
-    >>> problem = cf.interop.to_moscot(adata, problem.prepare(time_key="day"))  # doctest: +SKIP
+    >>> problem = cf.interop.to_moscot(adata, problem.prepare(time_key="hours"))  # doctest: +SKIP
     >>> problem.cell_transition(0.0, 1.0, "cell_type", "cell_type")  # doctest: +SKIP
     """
     check_arguments(to_moscot, locals())

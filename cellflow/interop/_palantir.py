@@ -76,6 +76,7 @@ def to_palantir(adata: AnnData, *, pseudotime: str | None = None, key: str = DEF
     >>> handed = cf.interop.to_palantir(adata)
     >>> handed.obsm["palantir_fate_probabilities"].sum(axis=1).round(6).unique().tolist()
     [1.0]
+    >>> # Palantir lives in an environment of its own.
     >>> palantir.presults.select_branch_cells(handed)  # doctest: +SKIP
     """
     check_arguments(to_palantir, locals())

@@ -91,6 +91,7 @@ def to_scvelo(
     >>> handed = cf.interop.to_scvelo(adata, genes=["TNNT2", "MYH3"])
     >>> handed.layers["velocity"].shape == adata.shape
     True
+    >>> # scVelo lives in an environment of its own.
     >>> scv.pl.velocity_embedding_stream(handed, basis="umap")  # doctest: +SKIP
     """
     check_arguments(to_scvelo, locals())

@@ -92,8 +92,9 @@ def from_scvi(
 
     Examples
     --------
+    >>> # Needs a trained model of scvi-tools.
     >>> decode = cf.interop.from_scvi(adata, model)  # doctest: +SKIP
-    >>> cf.tl.flow(adata, "day", use_rep="X_scVI", layer="scvi")  # doctest: +SKIP
+    >>> cf.tl.flow(adata, "hours", use_rep="X_scVI", layer="scvi")  # doctest: +SKIP
     >>> later = cf.tl.predict(adata, time=3.0)  # doctest: +SKIP
     >>> decode(later.obsm["X_scVI"])  # doctest: +SKIP
     """

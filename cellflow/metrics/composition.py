@@ -29,6 +29,12 @@ class Composition(Compact):
         Every label of either population, sorted.
     x, y
         Their shares, shape `(labels,)`, each of sum one.
+
+    Examples
+    --------
+    >>> found = cf.metrics.composition_error(["a", "a", "b"], ["a", "b", "b"])
+    >>> found.labels
+    ('a', 'b')
     """
 
     error: float

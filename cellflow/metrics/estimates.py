@@ -49,6 +49,15 @@ class Estimate(Compact):
         Of the interval.
     n_boot
         Replicates.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 2))
+    >>> y = rng.normal(size=(200, 2)) + 1.0
+    >>> found = cf.metrics.estimate("energy", x, y, n_boot=100)
+    >>> found.low < found.value < found.high
+    True
     """
 
     value: float

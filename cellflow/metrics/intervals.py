@@ -26,6 +26,15 @@ class Calibration:
     coverage
         Share of observed cells inside it, by dimension, shape `(k, d)`: above the level where the
         prediction is too wide, below where it is too narrow or lies elsewhere.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 2))
+    >>> y = rng.normal(size=(200, 2)) + 1.0
+    >>> found = cf.metrics.calibration(x, y, level=[0.5, 0.9])
+    >>> found.coverage.shape
+    (2, 2)
     """
 
     level: FloatArray

@@ -25,6 +25,12 @@ class NLL(NamedTuple):
         The same over the number of dimensions.
     standard_error
         Of the mean, over cells.
+
+    Examples
+    --------
+    >>> nll = cf.metrics.negative_log_likelihood(np.array([-1.0, -3.0]), n_dims=2)
+    >>> nll.mean, nll.per_dim
+    (2.0, 1.0)
     """
 
     mean: float

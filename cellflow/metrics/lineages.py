@@ -41,6 +41,15 @@ class Transitions(Compact):
         The types, sorted.
     mass
         From type `i` (row) to type `j` (column), shape `(k, k)`, of sum one.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 2))
+    >>> y = rng.normal(size=(200, 2)) + 1.0
+    >>> label = np.repeat(["a", "b"], 100)
+    >>> cf.metrics.nearest_transitions(x, label, y, label).labels
+    ('a', 'b')
     """
 
     labels: tuple[str, ...]
@@ -175,6 +184,16 @@ def nearest_transitions(
     ------
     InputError
         Shapes that do not fit, or no cells with types.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 2))
+    >>> y = rng.normal(size=(200, 2)) + 1.0
+    >>> label = np.repeat(["a", "b"], 100)
+    >>> found = cf.metrics.nearest_transitions(x, label, y, label)
+    >>> round(float(found.mass.sum()), 6)
+    1.0
     """
     own = _text("label", label)
     their = _text("later_label", later_label)

@@ -94,6 +94,15 @@ class MomentErrors(Compact):
         Root of the mean square over genes.
     mean_correlation, variance_correlation
         Pearson's, over genes, between predicted and observed; NaN where either does not vary.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 2))
+    >>> y = rng.normal(size=(200, 2)) + 1.0
+    >>> found = cf.metrics.moment_errors(x, y)
+    >>> found.mean.shape
+    (2,)
     """
 
     mean: FloatArray

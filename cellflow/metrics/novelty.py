@@ -42,6 +42,15 @@ class Novelty:
     typical
         Median distance between a training cell and its nearest other one, in the units of the
         positions.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 2))
+    >>> y = rng.normal(size=(200, 2)) + 1.0
+    >>> found = cf.metrics.nearest_neighbour_novelty(x, y)
+    >>> found.copies
+    0.08
     """
 
     ratio: FloatArray

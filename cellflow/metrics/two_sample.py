@@ -45,6 +45,15 @@ class TwoSample:
         Points that were drawn from either population.
     n_folds
         Of the cross-validation.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(200, 2))
+    >>> y = rng.normal(size=(200, 2)) + 1.0
+    >>> found = cf.metrics.c2st(x, y)
+    >>> found.n_folds
+    5
     """
 
     accuracy: float

@@ -90,6 +90,13 @@ def fit(
         A plan could not be computed.
     TrainingError
         A loss that is not finite.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> flow = cf.fit(snapshots, "ot-cfm")
+    >>> flow.velocity(snapshots[0].x, 0.0).shape
+    (60, 2)
     """
     check_arguments(fit, locals())
     start = time.perf_counter()

@@ -49,6 +49,12 @@ class Flow(Derivatives):
         Version of cellflow that fitted it.
     frame, clock, times, recipe, plans, decoder, n_context, generates, threads
         See `cellflow.model.base.FittedDynamics`.
+
+    Examples
+    --------
+    >>> flow = cf.get.flow(adata)
+    >>> flow.heads, flow.n_dims
+    (('velocity', 'score'), 5)
     """
 
     dynamics: Dynamics
@@ -73,17 +79,35 @@ class Flow(Derivatives):
         return summary(self).html()
 
     def with_decoder(self, decoder: Decoder | None) -> Flow:
-        """Return the same flow with another decoder."""
+        """Return the same flow with another decoder.
+
+        Examples
+        --------
+        >>> flow = cf.get.flow(adata)
+        >>> flow.with_decoder(None).decoder is None
+        True
+        """
         return replace(self, decoder=decoder)
 
     @guarded
     def to(self, device: torch.device | str) -> Flow:
-        """Return the same flow on another device; `self` stays where it is."""
+        """Return the same flow on another device; `self` stays where it is.
+
+        Examples
+        --------
+        >>> flow = cf.get.flow(adata).to("cpu")
+        """
         return replace(self, dynamics=copy.deepcopy(self.dynamics).to(choose_device(device)))
 
     @guarded
     def state(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-        """Return configuration (JSON-able values) and arrays by name, for `from_state`."""
+        """Return configuration (JSON-able values) and arrays by name, for `from_state`.
+
+        Examples
+        --------
+        >>> config, arrays = cf.get.flow(adata).state()
+        >>> again = cf.Flow.from_state(config, arrays)
+        """
         return state.state(self)
 
     @classmethod
@@ -105,6 +129,12 @@ class Flow(Derivatives):
         ModelFileError
             A newer format, a network that is not known, arrays that do not fit, or a flow where
             an ensemble is asked for.
+
+        Examples
+        --------
+        >>> flow = cf.get.flow(adata)
+        >>> cf.Flow.from_state(*flow.state()).heads == flow.heads
+        True
         """
         values = state.arguments(config, arrays, fields or {})
         kind = Ensemble if values.get("n_members", 1) > 1 else Flow
@@ -127,6 +157,11 @@ class Flow(Derivatives):
         OutputError
             The folder cannot be made or written to, or the disk is full; an older flow is as it
             was.
+
+        Examples
+        --------
+        >>> flow = cf.get.flow(adata)
+        >>> flow.save("model")
         """
         storage.save(*self.state(), folder)
 
@@ -139,6 +174,11 @@ class Flow(Derivatives):
         ------
         ModelFileError
             A missing or damaged file, a newer format, or a network that is not known.
+
+        Examples
+        --------
+        >>> cf.get.flow(adata).save("model")
+        >>> flow = cf.Flow.load("model")
         """
         return cls.from_state(*storage.load(folder), fields=fields)
 
@@ -174,6 +214,13 @@ class Ensemble(Flow):
     ----------
     Lakshminarayanan et al., Simple and scalable predictive uncertainty estimation using deep
     ensembles, NeurIPS 2017; Shao and Tu, The Jackknife and Bootstrap, 1995 (half samples).
+
+    Examples
+    --------
+    >>> cf.tl.flow(adata, "hours", n_members=2)
+    >>> flow = cf.get.flow(adata)
+    >>> len(flow.members)
+    2
     """
 
     n_members: int = 2

@@ -90,6 +90,10 @@ class Recipe(Compact):
     ------
     InputError
         Heads without a velocity, or something that is no head.
+
+    Examples
+    --------
+    >>> recipe = cf.recipes.Recipe("mine", cf.couplings.Exact(), cf.paths.Linear())
     """
 
     name: str
@@ -200,10 +204,8 @@ class Recipe(Compact):
         Parameters
         ----------
         coupling
-            Replaces that of the method, or what `couplings.Lineage` wraps in it.
-            `couplings.Unbalanced` lets cells have more or fewer
-            descendants than others; the growth of a balanced plan is equal for all cells, except
-            where `Population.growth` says otherwise.
+            Replaces that of the method, or what `couplings.Lineage` wraps in it. With a balanced
+            plan, growth is equal for all cells, except where `Population.growth` says otherwise.
         growth
             Network of the rate, with one output.
         """

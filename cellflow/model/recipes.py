@@ -90,6 +90,11 @@ def ot_cfm(
     ----------
     Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
     transport, TMLR 2024, section 3.2.3 (arXiv 2302.00482).
+
+    Examples
+    --------
+    >>> cf.recipes.ot_cfm().name
+    'ot-cfm'
     """
     return _cfm("ot-cfm", coupling or Auto(), Linear(smoothing), field, training)
 
@@ -118,6 +123,11 @@ def curved_cfm(
     References
     ----------
     The parts' own (see `cellflow.paths`). The combination is ours.
+
+    Examples
+    --------
+    >>> cf.recipes.curved_cfm().name
+    'curved-cfm'
     """
     path = TimeWarped(
         ResidualRotated(OverlapAttracted(DensityCorrected(LimitedHermite(smoothing))))
@@ -154,6 +164,11 @@ def uot_cfm(
     2024 (flow matching on unbalanced plans); Sha et al., Reconstructing growth and dynamic
     trajectories from single-cell transcriptomics data, Nat. Mach. Intell. 2024 (velocity and growth
     by simulation). Growth by regression on the masses of pairs is ours.
+
+    Examples
+    --------
+    >>> cf.recipes.uot_cfm().name
+    'uot-cfm'
     """
     plain = _cfm("uot-cfm", coupling or Unbalanced(tau), Linear(smoothing), field, training)
     return plain.with_growth()
@@ -193,6 +208,11 @@ def sf2m(
     ----------
     Tong, Malkin, Fatras, Atanackovic, Zhang, Huguet, Wolf, Bengio, Simulation-free Schrödinger
     bridges via score and flow matching, AISTATS 2024 (arXiv 2307.03672).
+
+    Examples
+    --------
+    >>> cf.recipes.sf2m().name
+    'sf2m'
     """
     plain = _cfm("sf2m", coupling or Entropic(sigma=sigma), BrownianBridge(sigma), field, _TRAINING)
     return plain.with_score(score, training=training)
@@ -222,6 +242,11 @@ def fm(*, smallest: float = 0.01, field: Builder = MLP, training: Training = _TR
     ----------
     Lipman et al., Flow matching for generative modeling, ICLR 2023 (arXiv 2210.02747), the
     conditional paths that it calls optimal transport.
+
+    Examples
+    --------
+    >>> cf.recipes.fm().name
+    'fm'
     """
     return _cfm("fm", Independent(), FromNoise(smallest), field, training)
 
@@ -244,6 +269,11 @@ def by_name(method: str | Recipe, *, scale: Scale | None = None) -> Recipe:
     ------
     InputError
         A name that is no method's.
+
+    Examples
+    --------
+    >>> cf.recipes.by_name("ot-cfm").coupling
+    Auto(tol=0.001)
     """
     if not isinstance(method, Recipe):
         name = method.replace("_", "-") if isinstance(method, str) else ""

@@ -155,6 +155,13 @@ def fit_score(
     References
     ----------
     Song and Ermon, Generative modeling by estimating gradients of the data distribution, 2019.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(60, [0.0, 1.0, 2.0], np.random.default_rng(0))
+    >>> score = cf.fit_score(snapshots[0])
+    >>> score.sample(10).shape
+    (10, 2)
     """
     check_arguments(fit_score, locals())
     _require_population(population)

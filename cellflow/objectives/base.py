@@ -15,7 +15,14 @@ __all__ = ["Objective", "weighted_mean"]
 
 @runtime_checkable
 class Objective(Protocol):
-    """`(dynamics, sample) -> scalar`, the loss of a head; its name is that of the head."""
+    """`(dynamics, sample) -> scalar`, the loss of a head; its name is that of the head.
+
+    Examples
+    --------
+    >>> def speed_penalty(dynamics, sample):
+    ...     return 0.01 * dynamics.velocity(sample.t, sample.x).square().mean()
+    >>> recipe = cf.recipes.ot_cfm().with_head("penalty", cf.recipes.Head(None, speed_penalty))
+    """
 
     def __call__(self, dynamics: Dynamics, sample: PathSample) -> Tensor:
         """Evaluate on one batch."""

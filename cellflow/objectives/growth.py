@@ -39,6 +39,12 @@ def growth_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     The continuity equation with a source, :math:`\partial_t \rho + \nabla (\rho v) = \rho g`:
     Chizat et al., Unbalanced optimal transport: dynamic and Kantorovich formulations, J. Funct.
     Anal. 2018; Liero, Mielke and Savare, Optimal entropy-transport problems, Invent. Math. 2018.
+
+    Examples
+    --------
+    >>> recipe = cf.recipes.ot_cfm().with_growth()
+    >>> recipe.heads["growth"].objective is cf.objectives.growth_matching
+    True
     """
     if sample.growth is None:
         msg = (

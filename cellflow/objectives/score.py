@@ -103,6 +103,12 @@ def denoising_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     ----------
     Vincent, A connection between score matching and denoising autoencoders, 2011; Song and Ermon,
     Generative modeling by estimating gradients of the data distribution, NeurIPS 2019, (5), (6).
+
+    Examples
+    --------
+    >>> recipe = cf.recipes.ot_cfm().with_score()
+    >>> score = cf.recipes.Head(cf.fields.MLP, cf.objectives.denoising_score_matching)
+    >>> recipe = recipe.with_head("score", score)
     """
     x, noise, tau = _perturbed(dynamics, sample)
     if sample.z is None or not bool((tau > 0).all()):
@@ -136,6 +142,12 @@ def sliced_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     References
     ----------
     Song, Garg, Shi and Ermon, Sliced score matching, UAI 2019, eq. (8).
+
+    Examples
+    --------
+    >>> recipe = cf.recipes.ot_cfm().with_score()
+    >>> score = cf.recipes.Head(cf.fields.MLP, cf.objectives.sliced_score_matching)
+    >>> recipe = recipe.with_head("score", score)
     """
     if sample.probe is None:
         msg = "Sliced score matching needs random directions; give the sample a `probe`."
@@ -167,6 +179,12 @@ def implicit_score_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     References
     ----------
     Hyvärinen, Estimation of non-normalized statistical models by score matching, 2005, eq. (4).
+
+    Examples
+    --------
+    >>> recipe = cf.recipes.ot_cfm().with_score()
+    >>> score = cf.recipes.Head(cf.fields.MLP, cf.objectives.implicit_score_matching)
+    >>> recipe = recipe.with_head("score", score)
     """
     x, noise, tau = _perturbed(dynamics, sample)
     training = torch.is_grad_enabled()

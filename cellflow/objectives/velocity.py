@@ -31,6 +31,16 @@ def velocity_matching(dynamics: Dynamics, sample: PathSample) -> Tensor:
     Lipman et al., Flow matching for generative modeling, ICLR 2023; Tong et al., Improving and
     generalizing flow-based generative models with minibatch optimal transport, TMLR 2024, theorem
     3.2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cellflow.core.population import Clock
+    >>> from cellflow.fields.dynamics import Dynamics
+    >>> dynamics = Dynamics(cf.fields.MLP(2, Clock(0.0, 1.0, 1.0, 1.0)))
+    >>> points = cf.paths.PathSample(torch.rand(8), torch.zeros(8, 2), torch.ones(8, 2))
+    >>> bool(cf.objectives.velocity_matching(dynamics, points) > 0)
+    True
     """
     velocity = dynamics(sample.t, sample.x, sample.context)
     return weighted_mean(

@@ -31,6 +31,16 @@ class Path(Protocol):
     r"""A Gaussian path between two given cells: :math:`x_t \sim \mathcal N(\mu_t, \sigma_t^2 I)`.
 
     A path of your own inherits the rest, or has the two formulas alone (see `as_path`).
+
+    Examples
+    --------
+    >>> class Straight(cf.paths.Path):
+    ...     def mean(self, t, pairs):
+    ...         share = (t - pairs.t0) / (pairs.t1 - pairs.t0)
+    ...         return pairs.x0 + share[:, None] * (pairs.x1 - pairs.x0)
+    ...     def std(self, t, pairs):
+    ...         return 0.1 + 0 * t
+    >>> recipe = cf.recipes.Recipe("mine", cf.couplings.Auto(), Straight())
     """
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:
@@ -266,6 +276,15 @@ def sample(path: Path, t: Tensor, pairs: Pairs, z: Tensor) -> PathSample:
         Ends of the paths, `n` rows.
     z
         Standard Gaussian noise, shape `(n, d)`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cellflow.core.population import Pairs
+    >>> ends = Pairs(torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1), torch.full((1,), 2.0))
+    >>> point = cf.paths.sample(cf.paths.Linear(), torch.ones(1), ends, torch.zeros(1, 2))
+    >>> point.x, point.velocity
+    (tensor([[0.5000, 0.5000]]), tensor([[0.5000, 0.5000]]))
     """
     (mean, std), (mean_rate, std_rate) = torch.autograd.functional.jvp(
         lambda s: (path.mean(s, pairs), path.std(s, pairs)), (t,), (torch.ones_like(t),)

@@ -35,6 +35,14 @@ class BrownianBridge(Path):
     ----------
     Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
     transport, TMLR 2024, section 3.3; Föllmer, Random fields and diffusion processes, 1988.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cellflow.core.population import Pairs
+    >>> ends = Pairs(torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1), torch.full((1,), 2.0))
+    >>> cf.paths.BrownianBridge(sigma=1.0).std(torch.tensor([0.0, 1.0, 2.0]), ends).square()
+    tensor([0.0000, 0.5000, 0.0000])
     """
 
     sigma: float | Literal["auto"] = "auto"

@@ -56,6 +56,12 @@ class DensityCorrected(Wrapper):
     ----------
     Mean shift: Fukunaga and Hostetler, IEEE Trans. Inf. Theory 1975. Paths that follow the data's
     density: Kapusniak et al., Metric flow matching, NeurIPS 2024.
+
+    Examples
+    --------
+    >>> path = cf.paths.DensityCorrected(cf.paths.LimitedHermite())
+    >>> path.path
+    LimitedHermite(smoothing=0.1, limit=4.0, n_neighbors=100)
     """
 
     strength: float = 1.0

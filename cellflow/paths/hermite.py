@@ -46,6 +46,11 @@ class LimitedHermite(Smoothed):
     across time and conditions, ICLR 2025; Chewi et al., Fast and smooth interpolation on
     Wasserstein space, AISTATS 2021. The limiter is ours, after those of monotone interpolation
     (Fritsch and Carlson 1980).
+
+    Examples
+    --------
+    >>> path = cf.paths.LimitedHermite(limit=2.0)
+    >>> recipe = cf.recipes.Recipe("bent", cf.couplings.Auto(), path)
     """
 
     limit: float = 4.0

@@ -28,6 +28,14 @@ class Linear(Smoothed):
     ----------
     Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
     transport, TMLR 2024, eq. (14).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cellflow.core.population import Pairs
+    >>> ends = Pairs(torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1), torch.full((1,), 2.0))
+    >>> cf.paths.Linear().mean(torch.ones(1), ends)
+    tensor([[0.5000, 0.5000]])
     """
 
     def mean(self, t: Tensor, pairs: Pairs) -> Tensor:

@@ -28,6 +28,12 @@ class FromNoise(Path):
     References
     ----------
     Lipman et al., Flow matching for generative modeling, ICLR 2023, section 4.1, example II.
+
+    Examples
+    --------
+    >>> recipe = cf.recipes.fm(smallest=0.05)
+    >>> recipe.path, recipe.generates
+    (FromNoise(smallest=0.05), True)
     """
 
     smallest: float = 0.01

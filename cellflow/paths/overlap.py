@@ -74,6 +74,12 @@ class OverlapAttracted(Wrapper):
     ----------
     Semi-relaxed transport: Chizat et al., Scaling algorithms for unbalanced optimal transport
     problems, Math. Comp. 2018.
+
+    Examples
+    --------
+    >>> path = cf.paths.OverlapAttracted(cf.paths.LimitedHermite())
+    >>> path.path
+    LimitedHermite(smoothing=0.1, limit=4.0, n_neighbors=100)
     """
 
     strength: float = 0.5

@@ -41,6 +41,12 @@ class ResidualRotated(Wrapper):
     ----------
     The rotation is that of variance-preserving paths: Albergo and Vanden-Eijnden, Building
     normalizing flows with stochastic interpolants, ICLR 2023.
+
+    Examples
+    --------
+    >>> path = cf.paths.ResidualRotated(cf.paths.LimitedHermite())
+    >>> path.path
+    LimitedHermite(smoothing=0.1, limit=4.0, n_neighbors=100)
     """
 
     n_neighbors: int = 10

@@ -36,6 +36,14 @@ class Trigonometric(Smoothed):
     References
     ----------
     Albergo and Vanden-Eijnden, Building normalizing flows with stochastic interpolants, ICLR 2023.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cellflow.core.population import Pairs
+    >>> ends = Pairs(torch.zeros(1, 2), torch.ones(1, 2), torch.zeros(1), torch.full((1,), 2.0))
+    >>> cf.paths.Trigonometric().mean(torch.tensor([2.0]), ends)
+    tensor([[1., 1.]])
     """
 
     def prepared(self, chains: Chains) -> Path:

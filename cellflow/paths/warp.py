@@ -28,6 +28,12 @@ class TimeWarped(Wrapper):
         The path that is warped.
     width
         Largest :math:`|\xi|`, below 0.5, so that time never runs backward.
+
+    Examples
+    --------
+    >>> path = cf.paths.TimeWarped(cf.paths.LimitedHermite())
+    >>> path.path
+    LimitedHermite(smoothing=0.1, limit=4.0, n_neighbors=100)
     """
 
     width: float = 0.4

@@ -42,3 +42,8 @@ __all__ = [
     "trajectories",
     "trends",
 ]
+
+
+def __dir__() -> list[str]:
+    """Public names only."""
+    return __all__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -38,6 +38,10 @@ _LEAST = 1.5
 _LARGEST = 9.0
 #: Rows and columns above which dots and names are not readable.
 _MANY = 70
+#: Share of the largest value below which a sign says nothing.
+_SMALL = 0.05
+#: Place of the dot in its cell, from the middle.
+_CORNER = 0.28
 
 
 @guarded
@@ -61,9 +65,10 @@ def jacobian(
         Cells with such a result.
     kind
         `"heatmap"`: regulators by targets, with a panel for each group of cells, in diverging
-        colours around zero, of one scale in all panels; orange is activation. A dot says that the
-        value is significant at the false discovery rate, of an ensemble. `"network"`: genes on a
-        circle, with an arrow for each of the largest values of different genes, as wide as it is
+        colours around zero, of one scale in all panels; orange is activation, and a dash marks
+        values below zero (of more than a twentieth of the largest). A dot in the corner says that
+        the value is significant at the false discovery rate, of an ensemble. `"network"`: genes on
+        a circle, with an arrow for each of the largest values of different genes, as wide as it is
         large; of at most 16 genes.
     group
         Groups of cells; all by default.
@@ -245,8 +250,7 @@ def _heatmaps(
                 italic=True,
             )
             if not many:
-                up, across = np.nonzero(significant[number])
-                one.scatter(across, up, s=11, color=INK, edgecolors="white", linewidths=0.6)
+                _marks(one, values[number], significant[number], end)
             one.set_title(drawable(title), fontsize=9, color=INK)
             one.set_xlabel("target", fontsize=9, color=INK)
             if number % 3 == 0:
@@ -258,10 +262,23 @@ def _heatmaps(
     return axes
 
 
+def _marks(ax: Axes, values: FloatArray, significant: np.ndarray, end: float) -> None:
+    """Mark values below zero, which readers without colours would not know, and what is certain."""
+    up, across = np.nonzero(values < -_SMALL * end)
+    dark = np.where(values[up, across] < -end / 2.0, "white", INK)
+    ax.scatter(across, up, s=22, c=list(dark), marker="_", linewidths=1.0)
+    up, across = np.nonzero(significant)
+    look: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.6}
+    ax.scatter(across + _CORNER, up - _CORNER, s=13, color=INK, **look)
+
+
 def _note(table: pd.DataFrame, level: float, *, drawn: bool) -> str:
-    """What dots mean, of an ensemble."""
-    if table["q"].isna().all() or not drawn:
+    """What dashes and dots mean."""
+    if not drawn:
         return ""
+    words = ["dash: below zero"]
     if (table["q"] <= level).any():
-        return f"dot: q at most {level:g}"
-    return f"no q at most {level:g}"
+        words.append(f"dot: q at most {level:g}")
+    elif table["q"].notna().any():
+        words.append(f"no q at most {level:g}")
+    return "\n".join(words)

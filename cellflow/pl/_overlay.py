@@ -31,6 +31,10 @@ __all__ = ["Scene", "draw_overlay", "draw_side_by_side"]
 
 #: Clouds that have contours, and the styles of their lines, which differ in grey as well.
 _LINES = {"observed": "solid", "predicted": "dashed"}
+#: Area of all dots together in square points, and of the smallest and the largest dot.
+_DOTS = 40_000.0
+_SMALLEST = 4.0
+_LARGEST = 32.0
 #: Inches of one of several panels.
 _WIDTH = 3.2
 #: Panels in a row.
@@ -73,6 +77,11 @@ class Scene:
         high = points.max(axis=0)
         margin = 0.04 * np.maximum(high - low, 1e-12)
         return np.array([low - margin, high + margin])
+
+    @property
+    def size(self) -> float:
+        """Area of a dot in square points, by the number of all cells."""
+        return float(np.clip(_DOTS / max(len(self.real), 1), _SMALLEST, _LARGEST))
 
     def name(self, cloud: Cloud) -> str:
         """What a legend calls a cloud."""
@@ -141,7 +150,8 @@ def _draw_panel(
     for depth, cloud in enumerate(clouds):
         label = cloud.what if names is None else names[depth]
         alpha = 0.35 if cloud.what in _LINES and scene.shares else 0.7
-        scatter(ax, cloud.xy, color=cloud.shade, alpha=alpha, label=label, zorder=1 - depth / 10)
+        style: dict[str, Any] = {"alpha": alpha, "label": label, "zorder": 1 - depth / 10}
+        scatter(ax, cloud.xy, color=cloud.shade, **style).set_sizes([scene.size])
     for cloud in clouds:
         if cloud.what in _LINES:
             draw_contours(ax, cloud, scene.shares, _LINES[cloud.what])

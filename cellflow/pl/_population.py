@@ -72,7 +72,7 @@ def population(
     basis
         The representation of the model by default (its first two dimensions), or an embedding. The
         coordinates in it are those of the prediction, where it has some; else each predicted cell
-        is drawn at the mean of the real cells nearest to it.
+        is drawn among the real cells nearest to it, of the snapshots before and after its time.
     components
         Which two of its components, as `"1,2"` or `(1, 2)`; see `cf.pl.stream`.
     title
@@ -105,8 +105,8 @@ def population(
     asked = as_times(fitted.time_unit, time)
     name, positions, plane = fitted.coordinates(basis, components)
     real = plane.of(positions)
-    cloud = _placed(fitted, predicted, name, positions, plane)
     times = predicted_times(predicted, fitted.keys, fitted.time_key, fitted.time_unit, asked)
+    cloud = _placed(fitted, predicted, times, name, positions, plane)
     weight = _weights(predicted)
     wanted = np.unique(times[np.isfinite(times)]) if asked is None else np.array(asked)
     clouds: dict[float, list[Cloud]] = {}
@@ -121,10 +121,15 @@ def population(
 
 
 def _placed(
-    fitted: PlottedFit, predicted: AnnData, name: str, positions: FloatArray, plane: Plane
+    fitted: PlottedFit,
+    predicted: AnnData,
+    times: FloatArray,
+    name: str,
+    positions: FloatArray,
+    plane: Plane,
 ) -> FloatArray:
-    """Predicted cells in the plane of the figure, `(m, 2)`."""
-    from cellflow.analysis.embedding import place
+    """Predicted cells at their times `(m,)` in the plane of the figure, `(m, 2)`."""
+    from cellflow.analysis.drawn_paths import Surroundings, places_among, reach_of
 
     y = fitted.positions(predicted).astype(np.float64)
     if name == fitted.basis:
@@ -134,7 +139,9 @@ def _placed(
         own = np.asarray(predicted.obsm[key], dtype=np.float64)
         if own.shape[1:] == positions.shape[1:] and np.isfinite(own).all():
             return plane.of(own)
-    return place(y, fitted.x, plane.of(positions))
+    xy = plane.of(positions)
+    cells = Surroundings(fitted.x, xy, fitted.times)
+    return places_among(y, np.nan_to_num(times), cells, reach_of(xy))
 
 
 def _weights(predicted: AnnData) -> FloatArray | None:

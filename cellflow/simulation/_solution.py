@@ -149,6 +149,10 @@ def require_few_steps(first: float, last: float, step: float) -> None:
     ------
     InputError
         More steps.
+
+    Examples
+    --------
+    >>> cf.simulation.require_few_steps(0.0, 72.0, 0.5)
     """
     if (last - first) / step > MAX_STEPS:
         remedy = ", or pass a larger `step`" if offers("step") else ""

@@ -37,6 +37,15 @@ class ActionPath(Compact):
         From the start up to each time, shape `(m + 1,)`.
     converged
         Whether the optimiser ended at a minimum.
+
+    Examples
+    --------
+    >>> import torch
+    >>> times = torch.linspace(0.0, 1.0, 11, dtype=torch.float64)
+    >>> line = times[:, None].repeat(1, 2)
+    >>> found = cf.simulation.least_action(lambda t, x: 0 * x, times, [line], sigma=1.0)
+    >>> found.converged
+    True
     """
 
     times: Tensor
@@ -73,6 +82,15 @@ def action_along(drift: Drift, times: Tensor, x: Tensor, sigma: float) -> Tensor
     Returns
     -------
     Shape `(m + 1,)`, zero at the start.
+
+    Examples
+    --------
+    >>> import torch
+    >>> times = torch.linspace(0.0, 1.0, 11, dtype=torch.float64)
+    >>> x = times[:, None].repeat(1, 2)
+    >>> action = cf.simulation.action_along(lambda t, x: 0 * x, times, x, 1.0)
+    >>> round(float(action.sum()), 6)
+    5.5
     """
     steps = times.diff()
     middle = 0.5 * (x[1:] + x[:-1])

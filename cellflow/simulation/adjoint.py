@@ -71,6 +71,15 @@ def sensitivity(
     References
     ----------
     Griewank and Walther, Evaluating Derivatives, 2008, chapter 12 (recomputing the steps).
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(5, 2))
+    >>> end, gradient = cf.simulation.sensitivity(
+    ...     lambda t, x: -x, x, 0.0, 1.0, lambda x, along: x, step=0.1
+    ... )
+    >>> bool(np.allclose(gradient[0], np.exp(-1.0) * np.eye(2), atol=1e-4))
+    True
     """
     x = as_array("x", x, shape="(n, d)", least=1)
     t0 = as_number("t0", t0)

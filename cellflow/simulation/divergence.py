@@ -23,7 +23,18 @@ _EXACT_DIMS = 100
 
 
 class Divergence(Protocol):
-    """A rule for the trace of a Jacobian `J`: the sum of `e J e` over probe vectors `e`."""
+    """A rule for the trace of a Jacobian `J`: the sum of `e J e` over probe vectors `e`.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(5, 2))
+    >>> zero = np.zeros(5)
+    >>> moved, log_p = cf.simulation.push_with_log_prob(
+    ...     lambda t, x: -x, x, zero, 0.0, [1.0], step=0.1, divergence=cf.simulation.Exact()
+    ... )
+    >>> log_p.shape
+    (1, 5)
+    """
 
     def probes(self, x: Tensor) -> Tensor:
         """Vectors for each row of `x (n, d)`, shape `(k, n, d)`; they depend on that row only."""
@@ -31,7 +42,19 @@ class Divergence(Protocol):
 
 @dataclass(frozen=True)
 class Exact:
-    """The exact divergence, by one backward pass through the field for each dimension."""
+    """The exact divergence, by one backward pass through the field for each dimension.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(5, 2))
+    >>> def normal(x):
+    ...     return -0.5 * (x**2).sum(axis=1) - np.log(2 * np.pi)
+    >>> log_p = cf.simulation.log_likelihood(
+    ...     lambda t, x: -x, x, 1.0, 0.0, normal, step=0.1, divergence=cf.simulation.Exact()
+    ... )
+    >>> log_p.shape
+    (5,)
+    """
 
     def probes(self, x: Tensor) -> Tensor:
         """Unit vectors, shape `(d, n, d)`."""
@@ -57,6 +80,18 @@ class Hutchinson:
     ----------
     Grathwohl et al. FFJORD: free-form continuous dynamics for scalable reversible generative
     models. ICLR 2019. https://arxiv.org/abs/1810.01367
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(5, 2))
+    >>> def normal(x):
+    ...     return -0.5 * (x**2).sum(axis=1) - np.log(2 * np.pi)
+    >>> probes = cf.simulation.Hutchinson(n_probes=5)
+    >>> log_p = cf.simulation.log_likelihood(
+    ...     lambda t, x: -x, x, 1.0, 0.0, normal, step=0.1, divergence=probes
+    ... )
+    >>> log_p.shape
+    (5,)
     """
 
     n_probes: int = 10

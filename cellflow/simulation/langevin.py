@@ -73,6 +73,11 @@ def langevin(
     ----------
     Roberts and Tweedie, Exponential convergence of Langevin distributions and their discrete
     approximations, 1996.
+
+    Examples
+    --------
+    >>> x = 5.0 * np.random.default_rng(0).normal(size=(50, 2))
+    >>> drawn = cf.simulation.langevin(lambda x, noise: -x, x, noise=0.0, step=0.05, n_steps=20)
     """
     as_number("step", step, above=0.0, remedy=", in squared units of the states")
     return _by_chunks(
@@ -135,6 +140,12 @@ def annealed_langevin(
     Song and Ermon, Generative modeling by estimating gradients of the data distribution, NeurIPS
     2019, algorithm 1; Song et al., Score-based generative modeling through stochastic differential
     equations, ICLR 2021, algorithm 1 (the predictor).
+
+    Examples
+    --------
+    >>> ladder = cf.Ladder.between(0.1, 5.0, n_dims=2)
+    >>> x = 5.0 * np.random.default_rng(0).normal(size=(50, 2))
+    >>> drawn = cf.simulation.annealed_langevin(lambda x, noise: -x / (1 + noise**2), ladder, x)
     """
     levels = _from(ladder, first)
     ratio = ladder.levels[0] / ladder.levels[1]
@@ -187,6 +198,12 @@ def denoise(
     Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole, Score-based generative modeling through
     stochastic differential equations, ICLR 2021, section 4.3; Karras et al., Elucidating the design
     space of diffusion-based generative models, NeurIPS 2022.
+
+    Examples
+    --------
+    >>> ladder = cf.Ladder.between(0.1, 5.0, n_dims=2)
+    >>> x = 5.0 * np.random.default_rng(0).normal(size=(50, 2))
+    >>> clean = cf.simulation.denoise(lambda x, noise: -x / (1 + noise**2), ladder, x, noise=1.0)
     """
     as_number("noise", noise, above=0.0, most=ladder.largest, remedy=", the largest level")
     levels = [noise, *(level for level in ladder.levels if level < noise)]

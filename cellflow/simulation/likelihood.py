@@ -95,6 +95,15 @@ def log_likelihood(
     ----------
     Chen et al. Neural ordinary differential equations. NeurIPS 2018.
     https://arxiv.org/abs/1806.07366
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(5, 2))
+    >>> def normal(x):
+    ...     return -0.5 * (x**2).sum(axis=1) - np.log(2 * np.pi)
+    >>> log_p = cf.simulation.log_likelihood(lambda t, x: -x, x, 1.0, 0.0, normal, step=0.1)
+    >>> bool(np.allclose(log_p, normal(x * np.e) + 2.0, atol=1e-4))
+    True
     """
     t = as_number("t", t)
     solved = _solved(
@@ -146,6 +155,16 @@ def push_with_log_prob(
     ------
     InputError, IntegrationError
         See `log_likelihood`.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(5, 2))
+    >>> log_p0 = -0.5 * (x**2).sum(axis=1) - np.log(2 * np.pi)
+    >>> moved, log_p = cf.simulation.push_with_log_prob(
+    ...     lambda t, x: -x, x, log_p0, 0.0, [1.0], step=0.1
+    ... )
+    >>> bool(np.allclose(log_p[0], log_p0 + 2.0, atol=1e-5))
+    True
     """
     known = _known("log_p0", log_p0, len(x0))
     moved = _solved(field, x0, t0, times, step, divergence, context, device, dtype, spread)

@@ -99,6 +99,13 @@ def integrate(
     IntegrationWarning
         When halving the step moves a cell by more than a hundredth of the spread, a quantity whose
         name starts with `log_` by 0.05, or another by a hundredth of its largest value.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(5, 2))
+    >>> moved = cf.simulation.integrate(lambda t, x: -x, x, 0.0, [1.0], step=0.1)
+    >>> bool(np.allclose(moved.x[0], x * np.exp(-1.0), atol=1e-5))
+    True
     """
     if not (isinstance(method, str) and method in get_args(Method)):
         known = list(get_args(Method))

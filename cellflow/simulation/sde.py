@@ -100,6 +100,13 @@ def integrate_sde(
     ----------
     Kloeden and Platen, Numerical solution of stochastic differential equations, 1992, sections 10.2
     and 15.1.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(5, 2))
+    >>> moved = cf.simulation.integrate_sde(lambda t, x: -x, x, 0.0, [1.0], sigma=0.5, step=0.1)
+    >>> moved.x.shape
+    (1, 5, 2)
     """
     if not (isinstance(scheme, str) and scheme in get_args(Scheme)):
         known = list(get_args(Scheme))

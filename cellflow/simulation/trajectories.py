@@ -30,6 +30,13 @@ class Trajectories(Compact):
     error
         Largest distance between a step and two half steps over the cells that were checked,
         relative to the spread of the cells; None for solvers that do not estimate it.
+
+    Examples
+    --------
+    >>> flow = cf.get.flow(adata)
+    >>> moved = flow.simulate(adata.obsm["X_pca"][:10], 0.0, [24.0, 48.0])
+    >>> moved.x.shape
+    (2, 10, 5)
     """
 
     times: FloatArray

@@ -18,7 +18,13 @@ __all__ = ["System", "diffused", "n_steps", "normal_log_density", "rk4", "snapsh
 
 @runtime_checkable
 class System(Protocol):
-    """A population whose dynamics are known."""
+    """A population whose dynamics are known.
+
+    Examples
+    --------
+    >>> isinstance(cf.synthetic.Rotation(), cf.synthetic.System)
+    True
+    """
 
     #: Times of the snapshots in examples and benchmarks.
     times: ClassVar[tuple[float, ...]]

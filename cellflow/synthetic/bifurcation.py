@@ -33,6 +33,12 @@ class Bifurcation:
         Rate :math:`r` at which cells leave the unstable state `y = 0`, positive.
     sd
         Standard deviation of both coordinates at time 0, about the origin.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Bifurcation().sample(50, [0.0, 1.0], np.random.default_rng(0))
+    >>> snapshots.times, snapshots.n_dims
+    (array([0., 1.]), 2)
     """
 
     speed: float = 1.0

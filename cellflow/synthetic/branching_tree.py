@@ -40,6 +40,12 @@ class BranchingTree:
         Standard deviation of the offsets.
     seed
         Of the edges' directions.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.BranchingTree().sample(50, [0.0, 1.0], np.random.default_rng(0))
+    >>> snapshots.times, snapshots.n_dims
+    (array([0., 1.]), 10)
     """
 
     n_dims: int = 10

@@ -31,6 +31,13 @@ class GaussianToGaussian:
         Mean of the second Gaussian, length `d`; the first is at the origin with unit covariance.
     stretch
         Standard deviations of the second Gaussian, length `d`, positive.
+
+    Examples
+    --------
+    >>> system = cf.synthetic.GaussianToGaussian()
+    >>> snapshots = system.sample(50, [0.0, 1.0], np.random.default_rng(0))
+    >>> snapshots.times, snapshots.n_dims
+    (array([0., 1.]), 2)
     """
 
     shift: tuple[float, ...] = (4.0, 2.0)

@@ -38,6 +38,12 @@ class GeneCircuit:
         Diffusion per square root of time.
     start, start_sd
         Mean of each gene at time 0, length `d`, and the standard deviation of all.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.GeneCircuit().sample(50, [0.0, 1.0], np.random.default_rng(0))
+    >>> snapshots.times, snapshots.n_dims
+    (array([0., 1.]), 4)
     """
 
     regulation: tuple[tuple[float, ...], ...] = (

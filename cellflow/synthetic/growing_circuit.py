@@ -53,6 +53,13 @@ class GrowingCircuit:
     ----------
     Sha et al., Reconstructing growth and dynamic trajectories from single-cell transcriptomics
     data, Nature Machine Intelligence 2024 (TIGON).
+
+    Examples
+    --------
+    >>> system = cf.synthetic.GrowingCircuit()
+    >>> snapshots = system.sample(50, [0.0, 1.0], np.random.default_rng(0))
+    >>> snapshots.times, snapshots.n_dims
+    (array([0., 1.]), 2)
     """
 
     activation: float = 1.0

@@ -46,6 +46,13 @@ class GrowingGaussian:
         :math:`s`, its change with each coordinate, length `d`.
     start, sd
         :math:`m_0`, length `d`, and :math:`\varsigma`.
+
+    Examples
+    --------
+    >>> system = cf.synthetic.GrowingGaussian()
+    >>> snapshots = system.sample(50, [0.0, 1.0], np.random.default_rng(0))
+    >>> snapshots.times, snapshots.n_dims
+    (array([0., 1.]), 2)
     """
 
     speed: tuple[float, ...] = (0.0, 1.0)

@@ -39,6 +39,13 @@ class OrnsteinUhlenbeck:
         Rate of relaxation.
     sigma
         Diffusion per square root of time.
+
+    Examples
+    --------
+    >>> system = cf.synthetic.OrnsteinUhlenbeck()
+    >>> snapshots = system.sample(50, [0.0, 1.0], np.random.default_rng(0))
+    >>> snapshots.times, snapshots.n_dims
+    (array([0., 1.]), 2)
     """
 
     start: tuple[float, ...] = (3.0, -1.0)

@@ -30,6 +30,12 @@ class Rotation:
         Distance of the cloud's mean from the origin.
     sd
         Standard deviations of the cloud at time 0, along and across the radius.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.Rotation().sample(50, [0.0, 1.0], np.random.default_rng(0))
+    >>> snapshots.times, snapshots.n_dims
+    (array([0., 1.]), 2)
     """
 
     omega: float = math.pi / 4

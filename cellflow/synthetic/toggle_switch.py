@@ -38,6 +38,12 @@ class ToggleSwitch:
         :math:`\gamma`, divisions per unit of time of a cell whose first gene is fully on.
     start, start_sd
         Mean and standard deviation of both genes at time 0.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.ToggleSwitch().sample(50, [0.0, 1.0], np.random.default_rng(0))
+    >>> snapshots.times, snapshots.n_dims
+    (array([0., 1.]), 2)
     """
 
     production: float = 2.0

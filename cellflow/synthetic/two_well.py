@@ -37,6 +37,12 @@ class TwoWell:
         Diffusion per square root of time.
     start, start_sd
         Mean and standard deviation of `y` at time 0.
+
+    Examples
+    --------
+    >>> snapshots = cf.synthetic.TwoWell().sample(50, [0.0, 1.0], np.random.default_rng(0))
+    >>> snapshots.times, snapshots.n_dims
+    (array([0., 1.]), 2)
     """
 
     height: float = 1.0

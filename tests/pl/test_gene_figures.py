@@ -238,9 +238,11 @@ def test_a_jacobian_is_drawn_around_zero_with_the_significant_marked(adata):
     np.testing.assert_allclose(image.get_array().filled(np.nan), want)
     assert image.get_clim() == (-1.0, 1.0)
     assert image.get_array().mask.sum() == 1
-    places, _ = dots_of(ax)
-    np.testing.assert_allclose(places, [[2.0, 0.0]])
-    assert "dot: q at most 0.1" in words(ax.figure)
+    dashes, dots = ax.collections
+    np.testing.assert_allclose(dots.get_offsets(), [[2.28, -0.28]])
+    below = {(int(y), int(x)) for x, y in dashes.get_offsets()}
+    assert below == set(zip(*map(np.ndarray.tolist, np.nonzero(want < 0)), strict=True))
+    assert "dash: below zero\ndot: q at most 0.1" in words(ax.figure)
 
 
 def test_clustering_puts_similar_genes_together_and_keeps_one_order(adata):

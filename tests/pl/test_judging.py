@@ -1,6 +1,5 @@
 """Figures of hold-outs, calibration, comparisons and training: marks are the stored tables."""
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -10,6 +9,7 @@ from cellflow.errors import InputError, MissingKeyError
 from cellflow.evaluation.comparison import quantile
 from cellflow.synthetic import Experiment, GrowingFork
 from conftest import make_cells, quick_recipe
+from legible import require_legible
 
 
 @pytest.fixture(autouse=True)
@@ -18,26 +18,6 @@ def closed():
     from matplotlib import pyplot as plt
 
     plt.close("all")
-
-
-def inside(figure):
-    """Make sure that all text is in the figure, and that no two texts of an Axes overlap."""
-    figure.draw_without_rendering()
-    hidden = {
-        text
-        for ax in figure.axes
-        for axis, (low, high) in ((ax.xaxis, ax.get_xbound()), (ax.yaxis, ax.get_ybound()))
-        for tick in axis.get_major_ticks()
-        if not low <= tick.get_loc() <= high
-        for text in (tick.label1, tick.label2)
-    }
-    for text in figure.findobj(mpl.text.Text):
-        box = text.get_window_extent()
-        if text.get_text() and text.get_visible() and box.width > 0 and text not in hidden:
-            assert figure.bbox.x0 - 1 <= box.x0, text
-            assert box.x1 <= figure.bbox.x1 + 1, text
-            assert figure.bbox.y0 - 1 <= box.y0, text
-            assert box.y1 <= figure.bbox.y1 + 1, text
 
 
 def marks(ax, label):
@@ -72,7 +52,7 @@ def test_a_hold_out_is_its_table(judged):
             round(float(y[0]), 6) for y in lines if len(y)
         }
         assert [t.get_text() for t in ax.get_xticklabels()] == ["12", "30"]
-    inside(left.figure)
+    require_legible(left.figure)
 
 
 def test_the_interval_of_a_hold_out_is_that_of_the_verdict(judged):
@@ -118,7 +98,7 @@ def test_all_protocols_can_be_drawn_and_differ_by_shape(judged):
         [line.get_xdata() for line in ax.lines if line.get_marker() not in {"None", "|"}]
     )
     assert len(np.unique(np.round(places, 9))) == len(places)
-    inside(ax.figure)
+    require_legible(ax.figure)
 
 
 def test_a_time_without_a_value_says_so(judged):
@@ -180,7 +160,7 @@ def test_a_reliability_diagram_is_its_table_with_the_numbers_of_cells(calibrated
         assert heights == {round(scale * n, 9) for n in rows["n_cells"]}
         errors = [e for e in table.attrs["errors"] if e["fate"] == name]
         assert all(f"{e['ece']:.3f} {e['stage']}" in ax.get_title(loc="left") for e in errors)
-    inside(every[0].figure)
+    require_legible(every[0].figure)
 
 
 def test_stages_differ_without_colour(calibrated):
@@ -205,7 +185,7 @@ def test_composition_has_a_panel_for_each_earlier_snapshot(calibrated):
         np.testing.assert_allclose(marks(ax, "measured at the end")[:, 0], rows["observed"])
         np.testing.assert_allclose(marks(ax, "before calibration")[:, 0], rows["predicted"])
         assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
-    inside(every[0].figure)
+    require_legible(every[0].figure)
     one = cf.pl.calibration(adata, fate="b")
     assert [t.get_text() for t in one[0].get_yticklabels()] == ["b"]
 
@@ -252,7 +232,7 @@ def test_effects_by_group_are_the_table_with_p_values(compared):
     assert len([t for t in ax.texts if t.get_text().startswith("p ")]) == len(rows)
     assert "treated less control" in ax.get_xlabel()
     assert "12 against 12 samples" in ax.get_title(loc="left")
-    inside(ax.figure)
+    require_legible(ax.figure)
 
 
 def test_filled_effects_are_those_that_are_significant(compared):
@@ -273,7 +253,7 @@ def test_effects_over_time_and_distances(compared):
     when = table[table["quantity"] == "divergence"].iloc[0]
     ends = [tuple(x.get_xdata()) for x in distance.lines if x.get_linewidth() == 3.0]
     assert (when["low"], when["high"]) in ends
-    inside(speed.figure)
+    require_legible(speed.figure)
 
 
 def test_all_quantities_are_drawn_below_the_words(compared):
@@ -281,7 +261,7 @@ def test_all_quantities_are_drawn_below_the_words(compared):
     assert [ax.get_title(loc="left").split()[0] for ax in every] == ["speed", "fate", "distance"]
     said = " ".join(every[0].figure.get_suptitle().split())
     assert said == cf.get.comparison(compared).attrs["words"]
-    inside(every[0].figure)
+    require_legible(every[0].figure)
 
 
 @pytest.mark.parametrize(
@@ -316,4 +296,4 @@ def test_every_head_has_a_curve(fitted_as):
     assert len(styles) == 3
     parts = sum(np.asarray(history[f"loss_{n}"]) for n in ("velocity", "score", "growth"))
     np.testing.assert_allclose(parts, history["loss"], rtol=1e-5)
-    inside(ax.figure)
+    require_legible(ax.figure)

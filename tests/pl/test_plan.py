@@ -13,6 +13,7 @@ import cellflow as cf
 from cellflow.errors import InputError, MissingKeyError
 from cellflow.pl._sankey import Sankey, spread_out
 from conftest import quick_recipe
+from legible import require_legible
 
 N = 30
 
@@ -183,21 +184,10 @@ def test_names_stand_beside_the_figure_and_apart_from_each_other(adata):
     names = [f"a type with number {k:02}" for k in range(24)]
     adata.obs["many"] = pd.Categorical(np.resize(names, adata.n_obs))
     ax, _ = cf.pl.plan(adata, "many", threshold=0.0)
-    ax.figure.draw_without_rendering()
-    frame = ax.figure.bbox
-    boxes = {t.get_gid(): t.get_window_extent() for t in ax.texts if t.get_gid()}
-    assert len(boxes) == 48
-    for name, box in boxes.items():
-        assert frame.x0 <= box.x0 < box.x1 <= frame.x1, name
-        assert frame.y0 <= box.y0 < box.y1 <= frame.y1, name
-    for k in (0, 2):
-        column = sorted((b for n, b in boxes.items() if n[5] == str(k)), key=lambda b: b.y0)
-        assert all(a.y1 <= b.y0 + 1.5 for a, b in pairwise(column))
-    title = ax.figure.get_suptitle()
-    assert "of the mass" in title
-    box = ax.figure._suptitle.get_window_extent()
-    assert frame.x0 <= box.x0 < box.x1 <= frame.x1
-    assert box.y0 >= max(b.y1 for b in boxes.values())
+    require_legible(ax.figure)
+    names = [t.get_gid() for t in ax.texts if t.get_gid()]
+    assert len(names) == 48
+    assert "of the mass" in ax.figure.get_suptitle()
     plt.close(ax.figure)
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 import cellflow as cf
 from cellflow.errors import InputError
 from cellflow.pl._clouds import Cloud, contour_lines, level_of
+from legible import require_legible
 
 
 @pytest.fixture
@@ -90,14 +91,7 @@ def test_text_of_several_panels_is_inside_the_figure_and_apart(adata, several):
     for kind in ("overlay", "side by side"):
         every = cf.pl.population(adata, several, kind=kind, title="A title", basis="umap")
         figure = every[0].figure
-        figure.draw_without_rendering()
-        boxes = [ax._left_title.get_window_extent() for ax in every]
-        boxes.append(figure._suptitle.get_window_extent())
-        boxes += [box.get_window_extent() for box in figure.legends]
-        for k, box in enumerate(boxes):
-            assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
-            assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
-            assert not any(box.overlaps(other) for other in boxes[:k])
+        require_legible(figure)
 
 
 def test_an_embedding_of_the_prediction_is_used_and_else_the_neighbours(adata, several):

@@ -200,12 +200,12 @@ class Null:
         return len(self.random)
 
     def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
-        """Quantiles of the changes by random genes, `(l + 2,)`; NaN without genes."""
-        if self.n == 0:
-            unknown = np.full(self.random.shape[1], np.nan)
-            return unknown, unknown
-        low, high = np.quantile(self.random, [0.5 - level / 2.0, 0.5 + level / 2.0], axis=0)
-        return low, high
+        """Quantiles of the changes by random genes, of those that are known, `(l + 2,)`, or NaN."""
+        found = np.full((2, self.random.shape[1]), np.nan)
+        known = np.isfinite(self.random).any(axis=0)
+        ends = [0.5 - level / 2.0, 0.5 + level / 2.0]
+        found[:, known] = np.nanquantile(self.random[:, known], ends, axis=0)
+        return found[0], found[1]
 
 
 def _alike(seen: Seen, genes: IntArray, edit: Edit, x: FloatArray, n: int) -> list[Edit]:
