@@ -67,7 +67,9 @@ def fates(
         fates that share cells are neighbours. Two fates are the ends of a line, across which cells
         are spread by how many there are. `"heatmap"`: mean probabilities of groups of cells, with
         numbers where they fit. `"violin"`: a panel for each fate, with the distribution over the
-        cells of each group, and their mean as a dot.
+        cells of each group, and the mean as a dot. The distribution counts cells by their own
+        weights, the mean by the mass of their descendants: where they differ, few cells have most
+        of the descendants.
     groupby
         Column of `obs` with the groups of `"heatmap"` and `"violin"`, by default the times. Means
         over cells are weighted by the mass of their descendants; see `cf.get.fates`. On a circle,

@@ -97,7 +97,7 @@ def violins(
     require_one(ax, len(names), "fates")
     table = _table(fitted, groupby, interval, backward=backward)
     probability = _probability(fitted, names, backward=backward)
-    weight = _weight(fitted, mass=not backward)
+    weight = _weight(fitted)
     groups = list(dict.fromkeys(table["group"]))
     labels = fitted.adata.obs[groupby or fitted.time_key].to_numpy()
     rows = [np.flatnonzero((labels == group) & (weight > 0)) for group in groups]
@@ -147,13 +147,10 @@ def _probability(fitted: PlottedFit, names: Sequence[str], *, backward: bool) ->
     return found.probability[:, [found.names.index(name) for name in names]]
 
 
-def _weight(fitted: PlottedFit, *, mass: bool = False) -> FloatArray:
-    """Weight of each cell, by the mass of its descendants where `mass`, shape `(n,)`."""
+def _weight(fitted: PlottedFit) -> FloatArray:
+    """Weight of each cell, shape `(n,)`."""
     own = fitted.cells.weight
-    weight = np.ones(fitted.adata.n_obs) if own is None else np.nan_to_num(own)
-    if mass and fitted.keys.fate_mass in fitted.adata.obs:
-        weight = weight * fitted.adata.obs[fitted.keys.fate_mass].to_numpy(dtype=np.float64)
-    return np.asarray(weight)
+    return np.ones(fitted.adata.n_obs) if own is None else np.nan_to_num(own)
 
 
 def _require_few(groups: Sequence[Any], groupby: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = ["Violins", "density_between", "draw_violins"]
 #: Width of a panel and height of a violin, in inches.
 _WIDTH = 1.7
 _HEIGHT = 0.34
+#: Panels in a row, at most.
+_MOST_PANELS = 6
 #: Half of the height of a violin, in rows.
 _HALF = 0.42
 #: Cells of a group below which each is drawn.
@@ -114,9 +117,10 @@ def draw_violins(
     """
     height = max(_HEIGHT * len(found.names), 0.6)
     what = "origin" if backward else "fate"
-    with sized_panels(ax, len(fates), width=_WIDTH, height=height, columns=6) as axes:
+    across = ceil(len(fates) / ceil(len(fates) / _MOST_PANELS))  # rows of about equal length
+    with sized_panels(ax, len(fates), width=_WIDTH, height=height, columns=across) as axes:
         for number, one in enumerate(axes):
-            first = number % 6 == 0
+            first = number % across == 0
             for row, cells in enumerate(found.rows):
                 _violin(
                     one, row, probability[cells, number], found.weight[cells], found.shades[row]

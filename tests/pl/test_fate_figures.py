@@ -214,6 +214,20 @@ def test_violins_have_the_means_the_intervals_and_the_colours_of_the_groups(adat
     require_legible(axes[0].figure)
 
 
+def test_a_violin_counts_cells_and_its_dot_counts_descendants(adata):
+    """One cell with nearly all of the descendants moves the mean, not the distribution."""
+    adata.obsm["lineages_fwd"][:] = np.eye(len(adata.obsm["lineages_fwd"].T))[0]
+    adata.obsm["lineages_fwd"][0] = np.roll(adata.obsm["lineages_fwd"][1], 1)
+    adata.obs["cf_fate_mass"] = np.where(np.arange(adata.n_obs) == 0, 1e9, 1.0)
+    adata.obs["all"] = pd.Categorical(["all"] * adata.n_obs)
+    first = cf.get.fates(adata).attrs["names"][0]
+    ax = cf.pl.fates(adata, first, kind="violin", groupby="all")
+    body = next(c for c in ax.collections if isinstance(c, mpl.collections.PolyCollection))
+    places = body.get_paths()[0].vertices
+    assert places[np.argmax(places[:, 1]), 0] > 0.95
+    assert ax.collections[-1].get_offsets()[0, 0] < 0.05
+
+
 def test_many_groups_and_fates_stay_inside_the_figure(adata):
     adata.obs["cluster"] = pd.Categorical([f"cluster {k % 45}" for k in range(adata.n_obs)])
     cf.pl.fates(many(adata, 30), kind="heatmap", groupby="cluster")
