@@ -20,6 +20,7 @@ from cellflow.pl._read import PlottedFit
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from matplotlib.colors import Colormap
 
 __all__ = ["MAP", "Groups", "Values", "groups_of", "numbers_of", "read_colours"]
 
@@ -39,7 +40,7 @@ class Values:
     name: str
     values: FloatArray
     is_time: bool = False
-    cmap: str = MAP
+    cmap: str | Colormap = MAP
     limits: tuple[float, float] | None = None
 
 

@@ -10,9 +10,9 @@ from cellflow.adapter.components import Components
 from cellflow.core._arguments import check_arguments
 from cellflow.core._settings import guarded
 from cellflow.errors import InputError, MissingKeyError
-from cellflow.pl._colours import Values
+from cellflow.pl._colours import MAP, Values
 from cellflow.pl._maps import draw_maps
-from cellflow.pl._palettes import Palette, colormap_of
+from cellflow.pl._palettes import Palette, colormap_of, diverging
 from cellflow.pl._read import PlottedFit
 from cellflow.pl._style import LegendLoc, style_of
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["growth"]
 
-#: Diverging, and readable without colour vision (of matplotlib): orange grows, purple shrinks.
-_MAP = "PuOr_r"
 #: The colours end at this percentile of the absolute rates, so that no cell decides them alone.
 _END = 99.0
 
@@ -56,7 +54,8 @@ def growth(
         The rate of the fit, or the smallest or largest under the assumptions that were tried. The
         colours of all three have the same scale, so that figures can be compared.
     palette
-        A diverging colormap of matplotlib.
+        A diverging colormap of matplotlib. By default orange cells grow, purple ones shrink; they
+        are light and dark without colour.
     size, title, legend_loc, key, ax
         See `cf.pl.stream`.
 
@@ -106,7 +105,7 @@ def growth(
     _, positions, plane = fitted.coordinates(basis, components)
     what = {"rate": "growth rate", "low": "smallest growth rate", "high": "largest growth rate"}
     per = f" per {fitted.unit.removesuffix('s')}" if fitted.unit else " per unit of time"
-    cmap = colormap_of(palette, _MAP)
+    cmap = diverging() if palette is None else colormap_of(palette, MAP)
     colours = [Values(what[show] + per, values, cmap=cmap, limits=(-end, end))]
     style = style_of(fitted, colours, size=size, title=title, legend_loc=legend_loc)
     return draw_maps(fitted, plane.of(positions), plane, style, ax=ax)

@@ -10,7 +10,7 @@ from cellflow.core._typing import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import Colormap, Normalize
     from matplotlib.image import AxesImage
 
 __all__ = ["binned", "box_of", "draw_image"]
@@ -78,7 +78,7 @@ def draw_image(
     alpha: float,
     zorder: float,
     norm: Normalize | None = None,
-    cmap: str | None = None,
+    cmap: str | Colormap | None = None,
 ) -> AxesImage:
     """Draw cells as an image inside of the box, and return it.
 

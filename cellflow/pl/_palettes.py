@@ -12,8 +12,18 @@ from cellflow.errors import InputError, InputWarning, closest
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from matplotlib.colors import Colormap
 
-__all__ = ["OKABE_ITO", "Palette", "Shades", "chosen", "colormap_of", "hexes", "stored"]
+__all__ = [
+    "OKABE_ITO",
+    "Palette",
+    "Shades",
+    "chosen",
+    "colormap_of",
+    "diverging",
+    "hexes",
+    "stored",
+]
 
 #: What `palette=` accepts: a name, colours in the order of the categories, colours by category.
 Palette: TypeAlias = "str | Sequence[str] | Mapping[str, str] | None"
@@ -32,8 +42,20 @@ OKABE_ITO = (
     "#f0e442",
     "#262626",
 )
+#: The ends and the middle of colours around zero.
+_DIVERGING = ("#2d0f5a", "#6f5ba7", "#909090", "#e0a04a", "#ffe08a")
 #: Spellings of its name.
 _OKABE_ITO = {"okabe_ito", "okabe-ito", "colorblind"}
+
+
+def diverging() -> Colormap:
+    """Colours around zero: purple below, grey at it, orange above.
+
+    The lightness increases from one end to the other, so that the sign is seen in grey too.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("cellflow_diverging", _DIVERGING)
 
 
 def stored(

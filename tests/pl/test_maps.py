@@ -17,6 +17,7 @@ import cellflow as cf
 from cellflow.errors import InputWarning
 from cellflow.pl._image import binned
 from cellflow.pl._labels import medians, separated
+from cellflow.pl._palettes import diverging
 from cellflow.pl._points import drawing_order
 from legible import require_legible
 from plotted import fitted as plotted_cells
@@ -128,6 +129,16 @@ def test_eight_colours_for_all_readers() -> None:
     assert shades_of(ax) == {"down": "#0072b2", "up": "#e69f00"}
     with pytest.raises(cf.errors.InputError, match="has 8 colours for 9 categories"):
         cf.pl.stream(many(9), color="type", palette="okabe_ito")
+
+
+def test_colours_around_zero_are_seen_in_grey_too() -> None:
+    rgb = diverging()(np.linspace(0.0, 1.0, 41))[:, :3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    lightness = 116.0 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16.0
+    assert (np.diff(lightness) > 0.4).all()
+    assert lightness[20] - lightness[10] > 15
+    assert lightness[30] - lightness[20] > 10
+    assert np.ptp(rgb[20]) < 0.02
 
 
 # What covers what ---------------------------------------------------------------------------------
