@@ -33,14 +33,19 @@ def on_map(
     legend_loc: LegendLoc = "right margin",
     ax: Axes | None,
 ) -> Axes | list[Axes]:
-    """Draw the probability of each fate in `names` on an embedding, from 0 to 1."""
+    """Draw the probability of each fate in `names` on an embedding, from 0 to 1.
+
+    Several panels have the names as their titles.
+    """
     known = [str(name) for name in fitted.record["ancestors" if backward else "fates"]["names"]]
     values = np.asarray(fitted.adata.obsm[fitted.keys.lineages(backward=backward)])
     _, positions, plane = fitted.coordinates(basis, components)
-    what = "origin" if backward else "fate"
+    several = len(names) > 1
+    title = list(names) if several and title is None else title
+    what = "probability of the origin" if backward else "probability of the fate"
     cmap = colormap_of(palette, MAP)
     colours = [
-        Values(f"probability of the {what} {name}", each, cmap=cmap, limits=(0.0, 1.0))
+        Values(what if several else f"{what} {name}", each, cmap=cmap, limits=(0.0, 1.0))
         for name in names
         for each in [values[:, known.index(name)].astype(np.float64)]
     ]

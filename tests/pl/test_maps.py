@@ -344,6 +344,15 @@ def test_nothing_is_cut_off_and_no_text_covers_another(name: str) -> None:
     require_legible(first.figure)
 
 
+def test_maps_of_several_fates_have_their_names_as_titles() -> None:
+    axes = cf.pl.fates(plotted_cells())
+    assert [ax.get_title() for ax in axes] == ["left", "undecided"]
+    for ax in axes:
+        drawn = ax.collections[-1]
+        assert drawn.get_clim() == (0.0, 1.0)
+        assert [bar.get_ylabel() for bar in ax.child_axes] == ["probability of the fate"]
+
+
 # Arrows and paths ---------------------------------------------------------------------------------
 
 
