@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sphinx.application import Sphinx
+from sphinx.util.inspect import TypeAliasForwardRef
 
 #: Defaults that Python shows as where they are stored, or in full, and what a reader needs of them.
 _SHORTER = {
@@ -56,4 +57,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)
     app.connect("autodoc-process-docstring", _split_errors, priority=400)
     app.connect("autodoc-process-signature", _say_defaults)
+    # Sphinx shows the name of an alias that is part of a union as a piece of Python.
+    TypeAliasForwardRef.__repr__ = lambda alias: alias.name  # type: ignore[method-assign]
     return {"parallel_read_safe": True, "parallel_write_safe": True}
