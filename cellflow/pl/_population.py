@@ -9,7 +9,7 @@ import numpy as np
 
 from cellflow.adapter.bases import spelled
 from cellflow.adapter.components import Components, Plane
-from cellflow.adapter.predicted_times import as_times, predicted_times
+from cellflow.adapter.predicted_times import Source, as_times, predicted_times
 from cellflow.adapter.units import Time
 from cellflow.core._arguments import check_arguments
 from cellflow.core._numbers import shown
@@ -105,7 +105,8 @@ def population(
     asked = as_times(fitted.time_unit, time)
     name, positions, plane = fitted.coordinates(basis, components)
     real = plane.of(positions)
-    times = predicted_times(predicted, fitted.keys, fitted.time_key, fitted.time_unit, asked)
+    source = Source(adata, fitted.keys, fitted.time_key, fitted.time_unit, fitted.times)
+    times = predicted_times(predicted, source, asked)
     cloud = _placed(fitted, predicted, times, name, positions, plane)
     weight = _weights(predicted)
     wanted = np.unique(times[np.isfinite(times)]) if asked is None else np.array(asked)

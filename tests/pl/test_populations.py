@@ -2,12 +2,14 @@
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 import cellflow as cf
 from cellflow.errors import InputError
 from cellflow.pl._clouds import Cloud, contour_lines, level_of
+from conftest import quick_recipe
 from legible import require_legible
 
 
@@ -57,6 +59,31 @@ def test_a_prediction_without_a_time_needs_one(adata):
         "before": 30,
         "after": 30,
     }
+
+
+COLUMNS = {
+    "labels": lambda t: f"{t:g}h",
+    "stages": lambda t: f"E{t / 24 + 6:g}",
+    "durations": lambda t: pd.Timedelta(hours=t),
+    "dates": lambda t: pd.Timestamp("2026-03-01") + pd.Timedelta(hours=t),
+    "periods": lambda t: pd.Period(pd.Timestamp("2026-03-01") + pd.Timedelta(hours=t), freq="h"),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+@pytest.mark.filterwarnings("ignore::cellflow.errors.InputWarning")  # a file cannot hold dates
+def test_times_of_a_prediction_are_read_as_those_of_the_cells(cells, kind):
+    """The column of a prediction is of the kind of the column that the fit read."""
+    labels = [COLUMNS[kind](t) for t in cells.obs["hours"]]
+    cells.obs["hours"] = pd.Series(labels, index=cells.obs_names)
+    cf.tl.flow(cells, "hours", method=quick_recipe())
+    made = ad.AnnData(obsm={"X_pca": cells.obsm["X_pca"][:40]})
+    made.obs["hours"] = [COLUMNS[kind](30.0)] * 25 + [COLUMNS[kind](12.0)] * 15
+    every = cf.pl.population(cells, made)
+    assert [clouds(ax) for ax in every] == [
+        {"predicted": 15, "observed": 30},
+        {"predicted": 25, "before": 30, "after": 30},
+    ]
 
 
 def test_each_of_several_times_has_a_panel(adata, several):
