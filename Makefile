@@ -31,7 +31,7 @@ dev: $(VENV)/.installed-dev
 # Tests with the real scVelo, CellRank, moscot, Palantir, scvi-tools, Waddington-OT and scTimeBench. CellRank on
 # Python 3.11 needs an older numpy, so they live in an environment of their own (2.8 GB).
 interop: .venv-interop/.installed
-	.venv-interop/bin/python -m pytest --durations 10 tests/interop tests/evaluation/test_sctimebench_runner.py
+	.venv-interop/bin/python -m pytest --durations 10 tests/interop/test_real_packages.py tests/evaluation/test_sctimebench_runner.py
 
 notebook: $(VENV)/.installed-test
 	$(BIN)/jupyter execute --inplace tutorials/*.ipynb

@@ -173,9 +173,10 @@ def to_wot(
     if present and not overwrite:
         msg = f"{folder / present[0]} exists. Pass overwrite=True to replace it, or another path=."
         raise OutputError(msg)
+    plans = plans_of(fitted, coupling, least)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for plan in plans_of(fitted, coupling, least):
+    for plan in plans:
         file = check_writable(folder / f"{prefix}_{plan.start}_{plan.stop}.h5ad")
         write_h5ad(_transport_map(adata, plan), file, compression="gzip")
         written.append(file)

@@ -534,6 +534,15 @@ def test_files_are_replaced_on_request_only(fitted_as, tmp_path):
     assert cf.interop.to_wot(adata, tmp_path / "a", overwrite=True) == files
 
 
+def test_a_fit_without_its_plans_writes_no_folder(cells, tmp_path):
+    method = cf.recipes.ot_cfm(coupling=in_order(cells), training=quick_recipe().training)
+    cf.tl.flow(cells, "hours", method=method)
+    with pytest.raises(InputError, match=r"Pass it as coupling="):
+        cf.interop.to_wot(cells, tmp_path / "maps" / "a")
+    assert not (tmp_path / "maps").exists()
+    assert len(cf.interop.to_wot(cells, tmp_path / "maps" / "a", coupling=in_order(cells))) == 2
+
+
 def test_maps_that_are_not_there_are_named(cells, tmp_path):
     (tmp_path / "tmaps_0.h5ad").touch()
     with pytest.raises(MissingDataError, match=r"tmaps_T0_T1.h5ad; found \['tmaps_0.h5ad'\]"):
