@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from io import FileIO
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,8 @@ __all__ = ["check_storable", "write_h5ad"]
 #: Bytes kept in memory of what the system has refused to write; HDF5's own cache of metadata holds
 #: 32 MB.
 _KEPT = 64 * 1024**2
+#: Arrays of fewer bytes are not compressed: their index in the file would take what that saves.
+_SMALL = 2048
 #: Slots of arrays by cell or by gene.
 _ARRAYS = ("layers", "obsm", "varm", "obsp", "varp")
 
@@ -54,12 +57,15 @@ def write_h5ad(
     adata: AnnData,
     path: str | os.PathLike[str],
     *,
-    compression: Literal["gzip", "lzf"] | None = None,
+    compression: Literal["gzip", "lzf"] | None = "gzip",
 ) -> None:
     """Write an h5ad; at any moment the file at `path` is the old one or the complete new one.
 
     Written beside it under a temporary name, forced to the disk, then moved into its place; a
     symbolic link stays one.
+
+    Arrays are compressed with their bytes in the order of significance (HDF5's shuffle filter),
+    which any reader of HDF5 undoes.
 
     Raises
     ------
@@ -107,9 +113,8 @@ def _first(value: Any) -> Any:
 def _write(stream: IO[bytes] | _Refused, parts: Mapping[str, Any], compression: str | None) -> None:
     """Write the parts of an AnnData into an open file as an h5ad."""
     import h5py
-    from anndata.io import write_elem
+    from anndata.experimental import write_dispatched
 
-    options = {} if compression is None else {"compression": compression}
     with _permissive(), h5py.File(stream, "w") as file:
         file.attrs["encoding-type"] = "anndata"
         file.attrs["encoding-version"] = "0.1.0"
@@ -117,7 +122,7 @@ def _write(stream: IO[bytes] | _Refused, parts: Mapping[str, Any], compression: 
             try:
                 if name not in {"obs", "var"}:
                     _require_keys(part)
-                write_elem(file, name, part, dataset_kwargs=options)
+                write_dispatched(file, name, part, partial(_element, compression))
             except Exception as cause:
                 named = " ".join([str(cause), *getattr(cause, "__notes__", ())])
                 msg = (
@@ -125,6 +130,27 @@ def _write(stream: IO[bytes] | _Refused, parts: Mapping[str, Any], compression: 
                     " remove it."
                 )
                 raise InputError(msg) from cause
+
+
+def _element(
+    compression: str | None,
+    write: Callable[..., None],
+    store: Any,
+    key: str,
+    element: Any,
+    *,
+    dataset_kwargs: Mapping[str, Any],
+    **_: Any,
+) -> None:
+    """Write one element; arrays are compressed if they are large, dense or sparse.
+
+    The signature is that of a callback of `anndata.experimental.write_dispatched`.
+    """
+    values: Any = element.data if hasattr(element, "nnz") else element
+    if compression is not None and isinstance(values, np.ndarray) and values.nbytes >= _SMALL:
+        by_bytes = values.dtype.kind in "biufc"  # text has no bytes of its own in the array
+        dataset_kwargs = {**dataset_kwargs, "compression": compression, "shuffle": by_bytes}
+    write(store, key, element, dataset_kwargs=dataset_kwargs)
 
 
 @contextmanager

@@ -95,8 +95,9 @@ def as_times(unit: TimeUnit, time: Time | Sequence[Time] | None) -> list[float] 
 
 def _carried(predicted: AnnData, source: Source) -> FloatArray | None:
     """Times that the prediction says itself."""
-    if source.keys.time in predicted.obs:
-        return np.asarray(predicted.obs[source.keys.time].to_numpy(dtype=np.float64))
+    for name in (source.keys.own("predicted_time"), source.keys.time):
+        if name in predicted.obs:
+            return np.asarray(predicted.obs[name].to_numpy(dtype=np.float64))
     if source.time_key in predicted.obs:
         return _of_column(predicted.obs[source.time_key], source)
     about: Any = predicted.uns.get(source.keys.own("prediction"), {})

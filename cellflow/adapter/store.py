@@ -26,11 +26,19 @@ __all__ = ["amended", "load_flow", "opened", "pack", "plain", "sealed", "unpack"
 
 #: Number of the layout of `uns[key]["model"]`.
 FORMAT = 1
+#: Arrays that are stored as float32.
+_SHORT = ("decoder.mean", "decoder.loadings")
 
 
 def pack(flow: Flow) -> dict[str, Any]:
-    """Return a flow as text and plain arrays, with a checksum; see `sealed`."""
-    return sealed(*flow.state())
+    """Return a flow as text and plain arrays, with a checksum; see `sealed`.
+
+    The map to genes is stored as float32, in which expression is decoded: of ten thousand genes it
+    would be most of the model.
+    """
+    config, arrays = flow.state()
+    short = {name: arrays[name].astype(np.float32) for name in _SHORT if name in arrays}
+    return sealed(config, arrays | short)
 
 
 def unpack(model: Mapping[str, Any], where: str, fields: Networks | None = None) -> Flow:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from cellflow.core._numbers import as_number, shown
-from cellflow.errors import InputError
+from cellflow.core._warn import warn
+from cellflow.errors import InputError, InputWarning
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -107,6 +108,8 @@ class TimeUnit:
         `"hours"`, `"days"`, ...; empty where the column of times does not say.
     zero
         See `ParsedTimes`.
+    bare
+        Whether the times are bare numbers, whose column says no zero, and no unit but by its name.
 
     Examples
     --------
@@ -118,16 +121,16 @@ class TimeUnit:
 
     name: str = ""
     zero: str = ""
+    bare: bool = False
 
     @classmethod
     def of(cls, name: str, zero: str, time_key: str) -> TimeUnit:
         """Unit of a fit; of bare numbers, by the name of their column (`"day"`, `"hours"`)."""
+        if name:
+            return cls(name, zero)
         word = WORDS.get(time_key.casefold())
-        return (
-            cls(word.name, "")
-            if not name and word is not None and word.family in DURATIONS
-            else cls(name, zero)
-        )
+        known = word is not None and word.family in DURATIONS
+        return cls(word.name if known and word is not None else "", zero, bare=True)
 
     def number(self, argument: str, value: object) -> float:
         """Return a time as a number in this unit.
@@ -143,8 +146,12 @@ class TimeUnit:
         Raises
         ------
         InputError
-            No time, or one that this unit cannot express: of another zero, or with a unit where the
-            fit has none.
+            No time, or one that this unit cannot express: of another zero.
+
+        Warns
+        -----
+        InputWarning
+            A label with a unit or a zero where the fit has bare numbers: its number is taken.
         """
         import datetime as dt
 
@@ -167,14 +174,22 @@ class TimeUnit:
         if unit is None:
             return number
         own = self._own()
-        if own is None or own.family != unit.family:
-            counted = f"times in {self.words}" if self.name else "times without a unit"
+        if own is not None and own.family == unit.family:
+            return number * unit.length / own.length
+        if self.bare and self.name in {"", unit.name}:
             msg = (
-                f"{argument}={shown(value)}, but the fit has {counted}; the two cannot be compared."
-                " Pass a number."
+                f"{argument}={shown(value)} was taken as {number:g}: the fit has bare numbers,"
+                f" which do not say their {'zero' if self.name else 'unit'}. Expected a number in"
+                f" {self.words}."
             )
-            raise InputError(msg)
-        return number * unit.length / own.length
+            warn(msg, InputWarning)
+            return number
+        counted = f"times in {self.words}" if self.name else "times without a unit"
+        msg = (
+            f"{argument}={shown(value)}, but the fit has {counted}; the two cannot be compared."
+            " Pass a number."
+        )
+        raise InputError(msg)
 
     @property
     def words(self) -> str:

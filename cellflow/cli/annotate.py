@@ -35,7 +35,7 @@ annotate = Command(
     [
         shared.FILE,
         option("--basis", "Embedding for the velocities; umap by default, if present.", "NAME"),
-        option("--n-times", "Points of each trajectory.", "N", type=int, default=50),
+        option("--n-times", "Points of each trajectory; 16 or more by default.", "N", type=int),
         option(
             "--genes",
             "Genes to write layers of: names, `decodable` for those that the representation can"

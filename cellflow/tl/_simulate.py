@@ -58,7 +58,7 @@ def simulate(
     cells
         A mask, positions or names; all cells by default.
     times, n_times, stochastic, n_rep, extrapolate, random_state
-        See `cf.tl.trajectories`.
+        See `cf.tl.trajectories`; here the grid has 50 times by default.
     genes, key
         See `cf.tl.push`.
 

@@ -35,7 +35,7 @@ def trajectories(
     adata: AnnData,
     *,
     times: Sequence[Time] | FloatArray | None = None,
-    n_times: int = 50,
+    n_times: int | None = None,
     stochastic: bool = False,
     n_rep: int = 1,
     extrapolate: bool = False,
@@ -61,7 +61,9 @@ def trajectories(
         Times of the grid: numbers in the unit of the fit, or labels such as `"day 3"`. By default
         `n_times` equal steps from the first to the last snapshot.
     n_times
-        Number of times of the default grid.
+        Number of times of that grid: by default four steps to an interval between snapshots, and 16
+        times at least. Lines between so many states leave the paths by half a percent of their
+        length; a file holds a state of every cell at every time.
     stochastic
         Follow the diffusion with the same marginals instead of the flow; needs a fit with a score
         (`score=True`, or `method="sf2m"`).

@@ -1,6 +1,7 @@
 """What an h5ad can hold is known before any work."""
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -144,3 +145,34 @@ def test_the_check_takes_no_memory_for_arrays(monkeypatch):
         )
     )
     assert 0 < seen[0] < 1_000_000
+
+
+def test_arrays_are_compressed_and_read_back_bit_for_bit(tmp_path):
+    """Dense, sparse and text; small arrays are not chunked."""
+    rng = np.random.default_rng(0)
+    counts = sp.random(900, 300, 0.1, format="csr", dtype=np.float32, random_state=0)
+    steps = rng.normal(size=(900, 12, 6)).cumsum(axis=1).reshape(900, -1).astype(np.float32)
+    adata = ad.AnnData(
+        counts,
+        obsm={"cf_trajectory": steps},
+        uns={"few": np.arange(3.0), "word": "a", "number": 2.5, "words": np.array(["a", "b"])},
+    )
+    adata.obs["kind"] = pd.Categorical(["a", "b", "c"] * 300)
+    adata.obs["maybe"] = pd.array([True, None, False] * 300, dtype="boolean")
+    write_h5ad(adata, tmp_path / "small.h5ad")
+    write_h5ad(adata, tmp_path / "large.h5ad", compression=None)
+    again = ad.read_h5ad(tmp_path / "small.h5ad")
+    whole = ad.read_h5ad(tmp_path / "large.h5ad")
+    pd.testing.assert_frame_equal(again.obs, whole.obs)
+    np.testing.assert_array_equal(again.X.toarray(), counts.toarray())
+    assert again.uns["words"].tolist() == ["a", "b"]
+    assert (again.uns["word"], again.uns["number"]) == ("a", 2.5)
+    np.testing.assert_array_equal(again.obsm["cf_trajectory"], steps)
+    sizes = [(tmp_path / f"{name}.h5ad").stat().st_size for name in ("small", "large")]
+    assert sizes[0] < 0.8 * sizes[1]
+    with h5py.File(tmp_path / "small.h5ad") as file:
+        filters = [
+            (file[name].compression, file[name].shuffle)
+            for name in ("obsm/cf_trajectory", "X/indices", "obs/_index", "uns/few")
+        ]
+    assert filters == [("gzip", True), ("gzip", True), ("gzip", False), (None, False)]

@@ -115,10 +115,20 @@ def test_a_time_that_is_asked_for_is_read_in_the_unit_of_the_fit(unit, zero, ask
 def test_a_column_of_bare_numbers_may_say_its_unit_by_its_name(column, number):
     unit = TimeUnit.of("", "", column)
     if number is None:
-        with pytest.raises(InputError, match="times without a unit"):
-            unit.number("time", "48h")
+        with pytest.warns(InputWarning, match=r"'48h' was taken as 48.* do not say their unit"):
+            assert unit.number("time", "48h") == 48.0
     else:
         assert unit.number("time", "48h") == number
+
+
+def test_a_column_of_bare_numbers_takes_stages_and_says_so():
+    unit = TimeUnit.of("", "", "day")
+    with pytest.warns(InputWarning, match=r"'E8.75' was taken as 8.75.* do not say their zero"):
+        assert unit.number("time", "E8.75") == 8.75
+    with pytest.raises(InputError, match="cannot be compared"):
+        unit.number("time", "30hpf")
+    with pytest.raises(InputError, match="cannot be compared"):
+        TimeUnit.of("days", "", "when").number("time", "E8.75")
 
 
 @pytest.mark.parametrize(

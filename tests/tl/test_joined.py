@@ -423,3 +423,13 @@ def test_predictions_among_the_cells_are_reported(plain):
     row = table[table["key"] == "adata.obs['cf_predicted']"].iloc[0]
     assert "14 of 104 cells, at times 20 (7), 30 (7)" in row["found"]
     assert (cf.pp.check(plain, "hours")["key"] != "adata.obs['cf_predicted']").all()
+
+
+@pytest.mark.parametrize(("column", "asked"), [("day", "E8.75"), ("when", "day 8.75")])
+def test_bare_numbers_take_labels_with_a_warning(column, asked):
+    adata = make_cells()
+    adata.obs[column] = 8.0 + adata.obs["hours"] / 24.0
+    cf.tl.flow(adata, column, method=i_cfm(training=BRIEF))
+    with pytest.warns(InputWarning, match=r"was taken as 8\.75"):
+        later = cf.tl.predict(adata, time=asked, n_obs=5)
+    assert later.obs[column].tolist() == [8.75] * 5

@@ -11,7 +11,7 @@ import cellflow as cf
 from cellflow.analysis import trajectories as trajectories_module
 from cellflow.core import decoder as decoder_module
 from cellflow.errors import InputError, InputTypeError, MissingKeyError
-from conftest import quick_recipe
+from conftest import make_cells, quick_recipe
 
 pytestmark = pytest.mark.usefixtures("long_steps")
 
@@ -252,12 +252,43 @@ def test_bad_cells(fitted, cells, message):
         cf.tl.simulate(fitted, cells)
 
 
+@pytest.mark.parametrize(("n_snapshots", "n_times"), [(2, 16), (3, 16), (5, 17), (9, 33)])
+def test_paths_have_four_steps_to_an_interval_and_sixteen_times_at_least(n_snapshots, n_times):
+    rng = np.random.default_rng(0)
+    time = np.repeat(np.arange(float(n_snapshots)), 20)
+    adata = ad.AnnData(obs=pd.DataFrame({"day": time}, index=[f"c{i}" for i in range(len(time))]))
+    adata.obsm["X_pca"] = (rng.normal(size=(len(time), 2)) + time[:, None]).astype(np.float32)
+    cf.tl.flow(adata, "day", method=quick_recipe())
+    cf.tl.trajectories(adata)
+    grid = adata.uns["cellflow"]["trajectory_times"]
+    np.testing.assert_allclose(grid, np.linspace(0, n_snapshots - 1, n_times))
+    assert adata.obsm["cf_trajectory"].shape == (len(time), n_times * 2)
+
+
+def test_what_a_fit_adds_to_a_file_is_small(tmp_path):
+    """Velocities, paths and the model of 2,000 genes: float32, and no matrix of cells by genes."""
+    adata = make_cells(3000, genes=2000, d=10)
+    adata.write_h5ad(tmp_path / "before.h5ad", compression="gzip")
+    cf.tl.flow(adata, "hours", method=quick_recipe())
+    cf.tl.velocity(adata, basis="umap")
+    cf.tl.trajectories(adata)
+    assert adata.obsm["cf_trajectory"].dtype == np.float32
+    arrays = adata.uns["cellflow"]["model"]["arrays"]
+    assert arrays["decoder.loadings"].dtype == arrays["decoder.mean"].dtype == np.float32
+    adata.write_h5ad(tmp_path / "after.h5ad", compression="gzip")
+    added = (tmp_path / "after.h5ad").stat().st_size - (tmp_path / "before.h5ad").stat().st_size
+    # Per cell: paths, velocities, kept positions, hashes; per gene: its map, R2 and name.
+    per_cell = 4 * (10 * 16 + 2 * 10 + 10 + 4) + 8 * 2
+    per_gene = 4 * 10 + 4 + 8 + 8 + 40
+    assert added < 1.1 * (3000 * per_cell + 2000 * per_gene) + 400_000
+
+
 def test_trajectories_that_are_too_large(fitted, monkeypatch, frozen):
     monkeypatch.setattr(trajectories_module, "_LIMIT", 10_000)
     with (
         frozen(fitted),
         pytest.raises(
-            InputError, match=r"90 cells at 50 times in 4 dimensions take .* cf\.tl\.simulate"
+            InputError, match=r"90 cells at 16 times in 4 dimensions take .* cf\.tl\.simulate"
         ),
     ):
         cf.tl.trajectories(fitted)
