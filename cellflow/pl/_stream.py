@@ -26,6 +26,8 @@ __all__ = ["stream"]
 
 #: Streamlines closer than this run into each other; their grid grows with the square.
 _DENSEST = 30.0
+#: Least closeness of streamlines across a flat map, relative to that along it.
+_FLAT = 0.15
 
 
 @guarded
@@ -135,13 +137,16 @@ def _streamlines(ax: Axes, arrows: Arrows, density: float, smoothing: float) -> 
     gx, gy, field = on_grid(arrows.xy, arrows.velocity, smoothing=smoothing)
     speed = np.linalg.norm(field, axis=2)
     fast = np.nanpercentile(speed, 95) if np.isfinite(speed).any() else 0.0
+    # Lines are as close across as along a map that is longer than wide.
+    side = np.array([np.ptp(gx), np.ptp(gy)])
+    ratio = side / side.max()
     if fast > 0:
         ax.streamplot(
             gx,
             gy,
             np.ma.masked_invalid(field[..., 0]),
             np.ma.masked_invalid(field[..., 1]),
-            density=density,
+            density=(density * max(float(ratio[0]), _FLAT), density * max(float(ratio[1]), _FLAT)),
             color=INK,
             linewidth=0.4 + 1.0 * np.nan_to_num(np.minimum(speed / fast, 1.0)),
             arrowsize=0.9,
