@@ -69,6 +69,7 @@ def of_a_time(options: Mapping[str, Any], call: Call, *, generating: bool = Fals
         condition=_as_condition(options["condition"], fitted),
         extrapolate=options["extrapolate"],
         genes=as_genes(options["genes"], adata, options["key"]),
+        cluster_key=options["cluster_key"],
         random_state=options["seed"],
         key=options["key"],
     )

@@ -114,4 +114,4 @@ EXTRAPOLATE = switch(
 CLUSTER_KEY = option("--cluster-key", "Column of obs with cell types.", "COLUMN")
 
 #: What `predict` and `generate` share.
-OF_A_TIME = [CONDITION, EXTRAPOLATE, GENES, KEY, OUT]
+OF_A_TIME = [CONDITION, EXTRAPOLATE, GENES, CLUSTER_KEY, KEY, OUT]

@@ -22,6 +22,7 @@ _TRANSLATE = [
     option("--method", "Recipe.", "NAME", default="ot-cfm"),
     shared.LAYER,
     shared.FORCE_REP,
+    shared.CLUSTER_KEY,
     shared.DEVICE,
     shared.KEY_ADDED,
 ]

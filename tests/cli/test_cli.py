@@ -79,6 +79,17 @@ def test_annotate_adds_velocities_and_trajectories(
     assert adata.obsm["cf_trajectory"].shape == (90, 20)
 
 
+def test_predicted_cells_get_labels(fitted: Path, tmp_path: Path) -> None:
+    adata = ad.read_h5ad(fitted)
+    adata.obs["kind"] = np.where(adata.obsm["X_pca"][:, 1] > 0, "a", "b")
+    adata.write_h5ad(tmp_path / "in.h5ad")
+    words = ["--time", 36, "--n-obs", 20, "--cluster-key", "kind", "--out", tmp_path / "out.h5ad"]
+    assert run("predict", tmp_path / "in.h5ad", *words) == 0
+    later = ad.read_h5ad(tmp_path / "out.h5ad")
+    assert set(later.obs["kind"]) <= {"a", "b"}
+    assert later.obs["cf_label_confidence"].between(0.5, 1.0).all()
+
+
 def test_predict_writes_a_population_that_the_seed_decides(
     fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
