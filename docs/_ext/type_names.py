@@ -22,6 +22,9 @@ ALIASES = {
     "Condition": "The value of a condition, or a dictionary with one value for each column of "
     "conditions.",
     "Labels": "One label for each cell.",
+    "LegendLoc": '`"right margin"`, `"on data"` or `"none"`.',
+    "Palette": "The name of a colormap or palette, a list of colours, a dictionary from category "
+    "to colour, or None.",
 }
 
 
