@@ -90,7 +90,11 @@ def _parts(adata: AnnData) -> dict[str, Any]:
     """What is written, in the order of anndata's own writer."""
     whole = {"X": adata.X, "raw": adata.raw}
     present = {name: part for name, part in whole.items() if part is not None}
-    mappings = {name: dict(getattr(adata, name)) for name in (*_ARRAYS, "uns")}
+    mappings = {
+        # anndata 0.13 has `X` among the layers too, under None.
+        name: {key: value for key, value in getattr(adata, name).items() if key is not None}
+        for name in (*_ARRAYS, "uns")
+    }
     return present | {"obs": adata.obs, "var": adata.var} | mappings
 
 

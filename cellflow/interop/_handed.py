@@ -47,7 +47,8 @@ def handed_over(adata: AnnData, call: str) -> AnnData:
         uns=_copied(adata.uns),
         obsm=dict(adata.obsm),
         varm=dict(adata.varm),
-        layers=dict(adata.layers),
+        # anndata 0.13 has `X` among them, under None.
+        layers={name: layer for name, layer in adata.layers.items() if name is not None},
         obsp=dict(adata.obsp),
         varp=dict(adata.varp),
         raw=None if raw is None else {"X": raw.X, "var": raw.var, "varm": dict(raw.varm)},
