@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Steps of every training.
 _STEPS = 30
 #: Steps of a solver per mean interval; 20 without the tests.
-_STEPS_PER_UNIT = 4
+_STEPS_PER_UNIT = 3
 #: Cells of each snapshot, and genes beside those of proliferation and apoptosis.
 _CELLS = 40
 _GENES = 100

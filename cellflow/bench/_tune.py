@@ -111,7 +111,7 @@ def tune(
 
     Examples
     --------
-    >>> table = cf.bench.tune(adata, "hours", n_dims=[3, 5], budget="5min")
+    >>> table = cf.bench.tune(adata, "hours", methods="ot-cfm", n_dims=[3, 5])
     >>> recipe = cf.recipes.from_description(table.attrs["recipe"])
     """
     check_arguments(tune, locals())

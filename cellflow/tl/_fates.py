@@ -153,7 +153,7 @@ def fates(
     (160, 4)
     >>> table = cf.get.fates(adata, groupby="cell_type")
     >>> table.columns.tolist()
-    ['group', 'fate', 'n_cells', 'probability', 'sd', 'commitment_time']
+    ['group', 'fate', 'n_cells', 'n_effective', 'probability', 'sd', 'commitment_time']
     """
     check_arguments(fates, locals())
     as_count("n_rep", n_rep)
