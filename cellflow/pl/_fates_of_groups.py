@@ -10,7 +10,7 @@ import numpy as np
 from cellflow.adapter.fate_tables import fate_table
 from cellflow.adapter.stored_fates import read_fates
 from cellflow.core._text import drawable
-from cellflow.core._typing import FloatArray
+from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError
 from cellflow.pl._colours import MAP, groups_of
 from cellflow.pl._fate_colours import UNDECIDED
@@ -99,11 +99,11 @@ def violins(
     probability = _probability(fitted, names, backward=backward)
     weight = _weight(fitted)
     groups = list(dict.fromkeys(table["group"]))
-    labels = fitted.adata.obs[groupby or fitted.time_key].to_numpy()
-    rows = [np.flatnonzero((labels == group) & (weight > 0)) for group in groups]
+    codes = _codes(fitted, groupby or fitted.time_key, groups)
+    rows = [np.flatnonzero((codes == k) & (weight > 0)) for k in range(len(groups))]
     wide = {
         what: table.pivot_table(what, "group", "fate", observed=True, dropna=False)
-        .loc[groups, list(names)]
+        .reindex(index=groups, columns=list(names))  # `loc` takes False and True as a mask
         .to_numpy()
         for what in ("probability", *({"low", "high"} & set(table)))
     }
@@ -135,8 +135,9 @@ def _table(
     groups = list(dict.fromkeys(table["group"]))
     _require_few(groups, groupby)
     if column == fitted.time_key:  # labels such as "E8.5" and "E10.5", by the times they stand for
-        labels = fitted.adata.obs[column].to_numpy()
-        groups.sort(key=lambda group: float(np.nanmin(fitted.times[labels == group])))
+        codes = _codes(fitted, column, groups)
+        first = [float(np.nanmin(fitted.times[codes == k])) for k in range(len(groups))]
+        groups = [groups[k] for k in np.argsort(first, kind="stable")]
     place = table["group"].map({group: k for k, group in enumerate(groups)}).astype(int)
     order = np.argsort(place.to_numpy(), kind="stable")
     return table.iloc[order].reset_index(drop=True)
@@ -153,6 +154,14 @@ def _weight(fitted: PlottedFit) -> FloatArray:
     return np.ones(fitted.adata.n_obs) if own is None else np.nan_to_num(own)
 
 
+def _codes(fitted: PlottedFit, column: str, groups: Sequence[Any]) -> IntArray:
+    """Place of the group of each cell in `groups`, shape `(n,)`; -1 for none."""
+    import pandas as pd
+
+    labels = pd.Categorical(fitted.adata.obs[column].astype("category"), categories=groups)
+    return np.asarray(labels.codes, dtype=np.int64)
+
+
 def _require_few(groups: Sequence[Any], groupby: str | None) -> None:
     if len(groups) > _MOST:
         msg = (
@@ -165,8 +174,9 @@ def _require_few(groups: Sequence[Any], groupby: str | None) -> None:
 def _shades(fitted: PlottedFit, groupby: str | None, groups: Sequence[Any]) -> list[Any]:
     """A colour for each group; times follow a colormap."""
     if groupby is None or groupby == fitted.time_key:
-        labels = fitted.adata.obs[fitted.time_key].to_numpy()
-        return _along(np.array([np.nanmin(fitted.times[labels == group]) for group in groups]))
+        codes = _codes(fitted, fitted.time_key, groups)
+        first = [np.nanmin(fitted.times[codes == k]) for k in range(len(groups))]
+        return _along(np.array(first))
     colours = groups_of(fitted.adata, groupby)
     remember_colours(fitted.adata, [colours])
     by_name = dict(zip(colours.names, colours.shades, strict=True))

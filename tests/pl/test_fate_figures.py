@@ -214,6 +214,38 @@ def test_violins_have_the_means_the_intervals_and_the_colours_of_the_groups(adat
     require_legible(axes[0].figure)
 
 
+@pytest.mark.parametrize(
+    "kind", ["bool", "boolean", "int64", "Int64", "float64", "string", "category of bool", "gaps"]
+)
+@pytest.mark.parametrize("figure", ["violin", "heatmap"])
+def test_groups_are_the_same_whatever_the_kind_of_their_column(adata, kind, figure):
+    """Two groups as text, and the same two as any other kind of column."""
+    late = np.arange(adata.n_obs) % 2 == 0
+    adata.obs["text"] = np.where(late, "b", "a")
+    column = pd.Series(late, index=adata.obs_names)
+    if kind == "category of bool":
+        column = column.astype("category")
+    elif kind == "gaps":
+        column = column.astype("boolean").mask(np.arange(len(late)) < 10)
+        adata.obs.loc[column.isna(), "text"] = np.nan
+    else:
+        column = column.astype(int).astype(kind)
+    adata.obs["other"] = column
+
+    def drawn(groupby):
+        axes = np.atleast_1d(cf.pl.fates(adata, kind=figure, groupby=groupby))
+        if figure == "heatmap":
+            values = [c.get_array() for c in [*axes[0].collections, *axes[0].images]]
+        else:
+            values = [p.vertices for ax in axes for c in ax.collections for p in c.get_paths()]
+            values += [c.get_offsets() for ax in axes for c in ax.collections]
+        numbers = np.concatenate([np.ravel(v) for v in values if v is not None])
+        return len(axes[0].get_yticklabels()), numbers
+
+    for found, expected in zip(drawn("other"), drawn("text"), strict=True):
+        np.testing.assert_allclose(found, expected)
+
+
 def test_a_violin_counts_cells_and_its_dot_counts_descendants(adata):
     """One cell with nearly all of the descendants moves the mean, not the distribution."""
     adata.obsm["lineages_fwd"][:] = np.eye(len(adata.obsm["lineages_fwd"].T))[0]
