@@ -25,7 +25,9 @@ _INNER = 24
 _VALUES = 12
 _ITEMS = 12
 _WRAPPING: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-#: Colours of the surroundings are kept, so that it is readable in dark and in light.
+#: Text has the colour of the surroundings, so that it is readable in dark and in light; a page
+#: without a doctype would draw tables in black.
+_TABLE = "color: inherit; font-size: inherit; border-spacing: 0"
 _CELL = "text-align: left; vertical-align: top; white-space: normal; padding: .25em .8em .25em 0"
 _RULE = "border-bottom: 1px solid rgba(128, 128, 128, .4)"
 
@@ -178,13 +180,14 @@ class Card:
 
     def html(self) -> str:
         """A table without scripts and colours."""
+        left = f"{_CELL}; {_RULE}; opacity: .75; font-weight: normal; white-space: nowrap"
         rows = "".join(
-            f'<tr><th style="{_CELL}; {_RULE}; opacity: .75; font-weight: normal">{_escaped(name)}'
-            f'</th><td style="{_CELL}; {_RULE}">{_escaped(said)}</td></tr>'
+            f'<tr><th style="{left}">{_escaped(name)}</th>'
+            f'<td style="{_CELL}; {_RULE}">{_escaped(said)}</td></tr>'
             for name, said in self.rows
         )
         foot = f'<div style="opacity: .75">{_escaped(self.foot)}</div>' if self.foot else ""
-        table = f'<table style="border-spacing: 0; margin: .3em 0">{rows}</table>'
+        table = f'<table style="{_TABLE}; margin: .3em 0">{rows}</table>'
         return f'<div style="max-width: 60em"><b>{_escaped(self.title)}</b>{table}{foot}</div>'
 
 
@@ -247,7 +250,7 @@ def html_table(
         inner = "".join(f'<td style="{_CELL}; {_RULE}">{cell}</td>' for cell in cells)
         body.append(f"<tr>{inner}</tr>")
     return (
-        '<div style="overflow-x: auto"><table style="border-spacing: 0"><thead><tr>'
+        f'<div style="overflow-x: auto"><table style="{_TABLE}"><thead><tr>'
         f"{heads}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 
