@@ -14,6 +14,7 @@ from cellflow.core._typing import FloatArray, IntArray
 from cellflow.errors import InputError, InputTypeError
 from cellflow.pl._colours import MAP, Groups, Values
 from cellflow.pl._layout import bar_beside, is_fixed
+from cellflow.pl._place import inside_place
 from cellflow.pl._points import FAINT
 from cellflow.pl._read import PlottedFit
 
@@ -60,11 +61,13 @@ _MAX_TICKS = 10
 def canvas(ax: Axes | None, *, width: float = 6.4, height: float = 4.8) -> Iterator[Axes]:
     """Give `ax`, or the Axes of a new figure with space beside the data.
 
-    A new figure is closed if drawing fails.
+    A given Axes keeps its place in its figure: it shrinks as legends, bars and titles
+    need. A new figure is closed if drawing fails.
     """
     if ax is not None:
         _require_axes(ax)
-        yield ax
+        with inside_place(ax):
+            yield ax
         return
     from matplotlib import pyplot as plt
     from matplotlib.layout_engine import ConstrainedLayoutEngine

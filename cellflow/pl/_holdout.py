@@ -46,7 +46,7 @@ def holdout(
 
     Each held-out time has the model, the baselines without a model, and the noise floor: one half
     of the hidden cells against the other half, which no prediction can be expected to fall below.
-    The title is the verdict.
+    The title is the verdict, on a given Axes its first sentence.
 
     Parameters
     ----------
@@ -95,7 +95,8 @@ def holdout(
     unit = str(held.params.get("time_unit", "") or "")
     time_key = str(held.params["time_key"])
     width = _BESIDE + max(_TIME * len(times), 3.6 if len(names) == 1 else 2.4)
-    text = held.verdict if title is None else title
+    said = held.verdict if ax is None else _first_sentence(held.verdict)
+    text = said if title is None else title
     lines = 1 + wrapped(text, 0.96 * width * min(len(names), 4), _SIZE).count("\n")
     with panels(ax, len(names), width=width, height=_HEIGHT + _LINE * lines) as every:
         for k, name in enumerate(names):
@@ -105,6 +106,12 @@ def holdout(
         if text:
             headline(every, text, own=ax is None, size=_SIZE)
     return every[0] if len(every) == 1 else every
+
+
+def _first_sentence(text: str) -> str:
+    """For an Axes among others, where there is no place for more."""
+    first, *others = text.split(". ")
+    return f"{first}." if others else first
 
 
 def _metrics(table: pd.DataFrame, asked: str | Sequence[str]) -> list[str]:

@@ -90,7 +90,8 @@ def stream(
         `key_added` of the fit.
     ax
         Axes to draw on, for one panel. By default those of a new figure, which is as large as the
-        legends need; the map keeps its size.
+        legends need; the map keeps its size. A given Axes stays in its place among others: it
+        shrinks as its legend needs, unless the figure has a layout such as `"constrained"`.
 
     Returns
     -------

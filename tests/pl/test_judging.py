@@ -55,6 +55,19 @@ def test_a_hold_out_is_its_table(judged):
     require_legible(left.figure)
 
 
+def test_a_verdict_on_a_given_axes_is_its_first_sentence_inside_the_figure(judged):
+    from matplotlib import pyplot as plt
+
+    _, grid = plt.subplots(2, 2, figsize=(14, 10))
+    ax = cf.pl.holdout(judged, metrics="w1_half", ax=grid[0, 1])
+    said = " ".join(ax.get_title(loc="left").split())
+    whole = " ".join(judged.uns["cf_holdout"]["verdict"].split())
+    assert whole.startswith(said)
+    assert said.endswith(".")
+    require_legible(ax.figure)
+    assert ax.get_tightbbox().y0 > grid[1, 1].get_position().transformed(ax.figure.transFigure).y1
+
+
 def test_the_interval_of_a_hold_out_is_that_of_the_verdict(judged):
     """The bar of the model excludes OT interpolation where its gain is beyond chance."""
     ax = cf.pl.holdout(judged, metrics="w1_half")
@@ -80,7 +93,7 @@ def test_the_verdict_is_the_title_and_can_be_replaced(judged):
     said = " ".join(left.figure.get_suptitle().split())
     assert said == " ".join(str(judged.uns["cf_holdout"]["verdict"]).split())
     ax = cf.pl.holdout(judged, metrics="w1", ax=Figure(layout="constrained").add_subplot())
-    assert " ".join(ax.get_title(loc="left").split()) == said
+    assert said.startswith(" ".join(ax.get_title(loc="left").split()))
     ax = cf.pl.holdout(judged, metrics="w1", title="Mine", ax=Figure().add_subplot())
     assert ax.get_title(loc="left") == "Mine"
     assert cf.pl.holdout(judged, metrics="w1", title="").figure.get_suptitle() == ""
