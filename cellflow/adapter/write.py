@@ -22,6 +22,8 @@ logger = logging.getLogger("cellflow")
 
 #: Entries of the record of a fit that only the package reads.
 _BOOKKEEPING = {"made_for", "written"}
+#: Names in the line that says what was removed.
+_SHOWN = 8
 
 Slot: TypeAlias = Literal["obs", "var", "obsm", "obsp", "layers", "uns"]
 #: Values by slot and key.
@@ -50,14 +52,19 @@ def write(adata: AnnData, staged: Staged, *, remove: Iterable[tuple[str, str]] =
         for key, value in values.items():
             _check(adata, slot, key, value)
     said = _said(adata, staged)
+    call = running() or "cellflow"
     fresh = {(slot, key) for slot, values in staged.items() for key in values}
     if adata.is_view:
         logger.info(
             "The AnnData was a view of another one; it is now a copy of its own, which holds the"
             " results."
         )
-    commit(adata, staged, set(remove) - fresh)
-    note(f"{running() or 'cellflow'} wrote {said}.")
+    removed = set(remove) - fresh
+    gone = _gone(adata, staged, removed)
+    commit(adata, staged, removed)
+    if gone:
+        note(f"{call} removed {gone}.")
+    note(f"{call} wrote {said}.")
 
 
 def _said(adata: AnnData, staged: Staged) -> str:
@@ -80,6 +87,26 @@ def _entries(key: str, value: Any, before: Any) -> list[str]:
         return [f"[{key!r}]"]
     new = [name for name in value if name not in before or value[name] is not before[name]]
     return [f"[{key!r}][{name!r}]" for name in new if name not in _BOOKKEEPING]
+
+
+def _gone(adata: AnnData, staged: Staged, removed: set[tuple[str, str]]) -> str:
+    """Names of what is removed, and of the entries of a record that another one replaces."""
+    names = []
+    is_refit = False
+    for key, value in staged.get("uns", {}).items():
+        before = adata.uns.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            lost = [name for name in before if name not in value and name not in _BOOKKEEPING]
+            is_refit |= "model" in before and value.get("model") is not before["model"]
+            names += [f"uns[{key!r}][{name!r}]" for name in lost]
+    for slot in ("obsm", "obs", "layers", "var", "obsp", "uns"):
+        keys = map(str, getattr(adata, slot))
+        names += [f"{slot}[{key!r}]" for key in keys if (slot, key) in removed]
+    if not names:
+        return ""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    what = "results of the former fit" if is_refit else "what is out of date"
+    return f"{what}: {', '.join(names[:_SHOWN])}{more}"
 
 
 def target_of(adata: AnnData, *, copy: bool) -> AnnData:

@@ -227,7 +227,9 @@ class _Solved:
         for ends in rest.intervals:
             key = (ends[0].time, ends[1].time)
             if key not in self.plans:
-                self.plans[key] = solve_plans(Snapshots(ends), recipe.coupling)[0][0]
+                # Of candidates: the log at INFO has the plans of the fit only.
+                solved = solve_plans(Snapshots(ends), recipe.coupling, level=logging.DEBUG)
+                self.plans[key] = solved[0][0]
             plans.append(self.plans[key])
         frame = Frame.fitted(rest, "none")
         coupled = Coupled(plans, {}, describe(recipe.coupling), frame, rest.clock)

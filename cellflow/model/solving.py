@@ -26,11 +26,12 @@ def solve_plans(
     coupling: Coupling,
     *,
     progress: bool | None = False,
+    level: int = logging.INFO,
 ) -> tuple[list[Plan], dict[str, dict[str, Any]]]:
     """Solve the plan of every interval on the whole populations, or on those of each condition.
 
     Returns the plans, and a summary of each by `"0.0_to_24.0"`. A progress bar and a line of the
-    log name the solver before it starts.
+    log, at the given level, name the solver before it starts.
     """
     plans = []
     summaries = {}
@@ -42,7 +43,7 @@ def solve_plans(
             key = f"{source.time}_to_{target.time}"
             start = time.perf_counter()
             inside = _solved if snapshots.n_context == 0 else _solved_inside
-            plan, choice = inside(source, target, coupling, key, bar)
+            plan, choice = inside(source, target, coupling, key, bar, level)
             plans.append(plan)
             summaries[key] = choice | _facts(plan) | {"seconds": time.perf_counter() - start}
             bar.update()
@@ -56,7 +57,12 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
 
 def _solved(
-    source: Population, target: Population, coupling: Coupling, key: str, bar: tqdm[None]
+    source: Population,
+    target: Population,
+    coupling: Coupling,
+    key: str,
+    bar: tqdm[None],
+    level: int,
 ) -> tuple[Plan, dict[str, Any]]:
     """One plan, with the coupling that solved it and why it was chosen."""
     reason = "as the recipe says"
@@ -66,14 +72,14 @@ def _solved(
     name = _name(coupling)
     sizes = f"{len(source):,} x {len(target):,} cells"
     bar.set_postfix_str(f"{key}: {sizes}, {name}")
-    logger.info("plan %s: %s, by %s (%s)", key, sizes, name, reason)
+    logger.log(level, "plan %s: %s, by %s (%s)", key, sizes, name, reason)
     expected = source.expected(target.time)
     if isinstance(coupling, Lineage):
         plan, clonal = coupling.explained(expected, target)
         about = {"clonal": clonal._asdict()}
     else:
         plan = coupling(expected, target)
-    logger.info("plan %s: cost %.4g, gap %s", key, plan.cost, plan.gap)
+    logger.log(level, "plan %s: cost %.4g, gap %s", key, plan.cost, plan.gap)
     return plan, {"coupling": describe(coupling), "reason": reason} | about
 
 
@@ -83,7 +89,12 @@ def _name(coupling: Coupling) -> str:
 
 
 def _solved_inside(
-    source: Population, target: Population, coupling: Coupling, key: str, bar: tqdm[None]
+    source: Population,
+    target: Population,
+    coupling: Coupling,
+    key: str,
+    bar: tqdm[None],
+    level: int,
 ) -> tuple[Plan, dict[str, Any]]:
     """A plan inside each condition, weighted by its share of the source cells."""
     plans = []
@@ -93,7 +104,7 @@ def _solved_inside(
     for k, (_, here, there) in enumerate(shared_conditions(source, target)):
         name = str(k)  # in the order of `shared_conditions`; features may be too many for a name
         plan, choice = _solved(
-            source.part(here), target.part(there), coupling, f"{key}, condition {name}", bar
+            source.part(here), target.part(there), coupling, f"{key}, condition {name}", bar, level
         )
         plans.append(plan)
         rows.append(here)

@@ -95,6 +95,43 @@ def test_one_line_names_what_a_call_wrote(fitted_as, name):
     assert set(adata.uns["cellflow"]) - entries - {"made_for", "written"} <= inner
 
 
+def test_a_second_fit_says_what_it_removed(fitted_as):
+    adata = fitted_as("default")
+    adata.obs["half"] = np.where(adata.obsm["X_pca"][:, 2] > 0, "a", "b")
+    cf.tl.velocity(adata)
+    cf.tl.fates(adata, "half")
+    before = contents(adata)
+    lines = said(cf.tl.flow, adata, "hours", method=quick_recipe())
+    (line,) = [line for line in lines if "removed" in line]
+    assert line.startswith("cf.tl.flow removed results of the former fit: uns['cellflow']['fates']")
+    assert {"lineages_fwd", "velocity_pca"} <= {key for _, key in before - contents(adata)}
+    named_here = set(named(line)) - {("uns", "cellflow")}
+    assert named_here < before - contents(adata)
+    n_more = int(re.search(r" and (\d+) more\.$", line).group(1))
+    n_entries = line.count("uns['cellflow']")
+    assert n_entries + len(named_here) == 8
+    assert n_more + len(named_here) == len(before - contents(adata))
+    assert not [line for line in said(cf.tl.flow, adata, "hours") if "removed" in line]
+
+
+def test_new_fates_say_that_what_was_made_of_the_old_ones_is_removed(fitted_as):
+    adata = fitted_as("default")
+    adata.obs["half"] = np.where(adata.obsm["X_pca"][:, 2] > 0, "a", "b")
+    cf.tl.fates(adata, "half")
+    cf.tl.drivers(adata, "a")
+    removed, _ = said(cf.tl.fates, adata, "half")
+    assert removed == "cf.tl.fates removed what is out of date: uns['cellflow']['drivers']."
+
+
+def test_the_log_names_the_plans_of_the_fit_and_not_those_of_candidates(caplog):
+    with caplog.at_level(logging.DEBUG, logger="cellflow"):
+        cf.tl.flow(make_cells(), "hours", method=quick_recipe(), growth="auto")
+    plans = [r for r in caplog.records if r.getMessage().startswith("plan ") and " by " in r.msg]
+    levels = [r.levelname for r in plans]
+    assert levels.count("INFO") == 2
+    assert levels.count("DEBUG") > 2
+
+
 def test_logging_gets_the_same_lines_and_then_nothing_is_printed(fitted_as, caplog):
     adata = fitted_as("default")
     with caplog.at_level(logging.INFO, logger="cellflow"):
