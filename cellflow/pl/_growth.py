@@ -24,6 +24,13 @@ __all__ = ["growth"]
 
 #: The colours end at this percentile of the absolute rates, so that no cell decides them alone.
 _END = 99.0
+#: What is on the colour bar, which has place for 40 letters.
+_ABSOLUTE = {"rate": "growth rate", "low": "smallest growth rate", "high": "largest growth rate"}
+_RELATIVE = {
+    "rate": "relative growth rate",
+    "low": "least relative growth",
+    "high": "largest relative growth",
+}
 
 
 @guarded
@@ -41,6 +48,10 @@ def growth(
     ax: Axes | None = None,
 ) -> Axes | list[Axes]:
     """Draw the growth rate of each cell on an embedding, in diverging colours around zero.
+
+    The colour bar says "relative" where the fit had no sizes of populations (`mass_key`), or where
+    conditions are taken to grow alike: zero is then the growth of the whole, and the rates of cells
+    of different snapshots are not to be compared. `cf.get.growth(by_time=True)` keeps them apart.
 
     Parameters
     ----------
@@ -103,9 +114,20 @@ def growth(
     every = np.abs(np.concatenate(list(rates.values())))
     end = float(np.percentile(every[np.isfinite(every)], _END)) or 1.0
     _, positions, plane = fitted.coordinates(basis, components)
-    what = {"rate": "growth rate", "low": "smallest growth rate", "high": "largest growth rate"}
-    per = f" per {fitted.unit.removesuffix('s')}" if fitted.unit else " per unit of time"
+    label = f"{(_RELATIVE if _is_relative(fitted) else _ABSOLUTE)[show]} {_per(fitted)}"
     cmap = diverging() if palette is None else colormap_of(palette, MAP)
-    colours = [Values(what[show] + per, values, cmap=cmap, limits=(-end, end))]
+    colours = [Values(label, values, cmap=cmap, limits=(-end, end))]
     style = style_of(fitted, colours, size=size, title=title, legend_loc=legend_loc)
     return draw_maps(fitted, plane.of(positions), plane, style, ax=ax)
+
+
+def _is_relative(fitted: PlottedFit) -> bool:
+    """Whether zero is the growth of the whole, and not that of a cell that stays alone."""
+    sized = fitted.params.get("mass_key") is not None
+    return not sized or fitted.params.get("condition_key") is not None
+
+
+def _per(fitted: PlottedFit) -> str:
+    """What the rates are per."""
+    unit = fitted.unit or "unit of time"
+    return f"per {unit.removesuffix('s') or unit}"

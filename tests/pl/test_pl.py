@@ -118,6 +118,22 @@ def test_a_new_figure_works_without_a_display() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "Axes"), done.stderr
 
 
+def test_rates_are_called_relative_unless_the_sizes_are_known() -> None:
+    adata = fitted()
+    params = adata.uns["cellflow"]["params"]
+    split = {"mass_key": "size", "condition_key": ["drug"], "time_unit": "s"}
+    for show, more, name in (
+        ("rate", {}, "relative growth rate per h"),
+        ("rate", {"mass_key": "size"}, "growth rate per h"),
+        ("low", {"time_unit": "minutes"}, "least relative growth per minute"),
+        ("high", {"time_unit": ""}, "largest relative growth per unit of time"),
+        ("rate", split, "relative growth rate per s"),
+    ):
+        adata.uns["cellflow"]["params"] = params | more
+        ax = cf.pl.growth(adata, show=show, ax=Figure().add_subplot())
+        assert name in words(ax).split("\n")
+
+
 def test_growth_has_colours_around_zero_and_names_its_unit(axes: Axes) -> None:
     adata = fitted()
     adata.obs.loc["cell3", "cf_growth"] = np.nan
