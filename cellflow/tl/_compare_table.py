@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["of_cells", "table_of", "words_of"]
 
+#: Words for powers of a thousand.
+_LARGE = {2: "million", 3: "billion", 4: "trillion"}
+
 
 def table_of(found: Sequence[tuple[CourseOf, Compared]], units: Units) -> pd.DataFrame:
     """One row for each effect."""
@@ -121,12 +124,23 @@ def words_of(
                 " fewer than two samples"
             )
         how = "all" if result.exhaustive else "a random part of"
-        words.append(f"{line}; {how} {result.n_labellings:.4g} labellings of the samples.")
+        words.append(f"{line}; {how} {_count(result.n_labellings)} labellings of the samples.")
         words.append(_said(result, name))
     if not grows:
         words.append("Growth is not compared: no cell grows in this fit.")
     words.append(f"Reference: {kinds.names[0]}.")
     return " ".join(words)
+
+
+def _count(number: float) -> str:
+    """A whole number of any size as people write it: all digits, or three and a word."""
+    if number < 1e6:
+        return f"{number:,.0f}"
+    number = float(f"{number:.3g}")
+    if number >= 1e15:
+        return "more than 1,000 trillion"
+    thousands = int(np.log10(number)) // 3
+    return f"{number / 1000.0**thousands:.3g} {_LARGE[thousands]}"
 
 
 def _said(result: Compared, name: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 import cellflow as cf
 from cellflow.errors import InputError, InputTypeError, MissingKeyError
 from cellflow.synthetic import Experiment, GrowingFork
+from cellflow.tl._compare_table import _count
 from cellflow.training import Training
 from conftest import quick_recipe
 
@@ -185,6 +186,21 @@ def test_donors_that_are_sampled_at_every_time_are_exchanged_as_a_whole(adata):
     speed = table.query("quantity == 'speed'")
     assert (speed["p"] >= 0.1 - 1e-9).all()
     assert speed["p_smallest"].to_numpy() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (20.0, "20"),
+        (184756.0, "184,756"),
+        (999_999_999.0, "1 billion"),
+        (1_681_000_000.0, "1.68 billion"),
+        (2.7e12, "2.7 trillion"),
+        (1e30, "more than 1,000 trillion"),
+    ],
+)
+def test_numbers_of_labellings_are_words_that_people_read(number, words):
+    assert _count(number) == words
 
 
 # Refused ------------------------------------------------------------------------------------------
