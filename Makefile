@@ -11,7 +11,7 @@ SOURCES := pyproject.toml constraints.txt
 # Workers take tests from each other at the end, so that both finish together.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 25
 
-.PHONY: demo test test-all lint dev interop notebook docs docs-check wheel clean
+.PHONY: demo test test-all lint dev interop tutorials docs docs-check wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/cellflow demo --out demo
@@ -33,7 +33,8 @@ dev: $(VENV)/.installed-dev
 interop: .venv-interop/.installed
 	.venv-interop/bin/python -m pytest --durations 10 tests/interop/test_real_packages.py tests/evaluation/test_sctimebench_runner.py
 
-notebook: $(VENV)/.installed-test
+# All in place, one after the other: about a quarter of an hour.
+tutorials: $(VENV)/.installed-test
 	$(BIN)/jupyter execute --inplace tutorials/*.ipynb
 
 # Into docs/_build/html. Tutorials are shown as they were executed, pictures as they are stored: no data is needed.

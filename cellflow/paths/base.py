@@ -291,6 +291,7 @@ def sample(path: Path, t: Tensor, pairs: Pairs, z: Tensor) -> PathSample:
     )
     # Times may be float64 beside float32 states; what depends on them is brought back to the
     # states' precision.
+    mean = mean.to(z.dtype)
     std = std.to(z.dtype)
     std_rate = std_rate.to(z.dtype)
     mean_rate = mean_rate.to(z.dtype)

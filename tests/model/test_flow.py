@@ -359,7 +359,9 @@ def test_old_spellings_of_a_recipe_mean_the_same():
 def test_a_path_of_ones_own_needs_the_two_formulas_only():
     class Straight:
         def mean(self, t, pairs):
-            return Linear().mean(t, pairs)
+            # In the precision of the times, which is higher than that of the states.
+            u = (t - pairs.t0) / (pairs.t1 - pairs.t0)
+            return pairs.x0 + u[:, None] * (pairs.x1 - pairs.x0)
 
         def std(self, t, pairs):
             return Linear().std(t, pairs)
@@ -367,7 +369,8 @@ def test_a_path_of_ones_own_needs_the_two_formulas_only():
     recipe = recipes.ot_cfm(training=QUICK)
     own = fit(gaussians(), replace(recipe, path=Straight()))
     x = np.ones((2, 2))
-    np.testing.assert_array_equal(own.velocity(x, 0.5), fit(gaussians(), recipe).velocity(x, 0.5))
+    found = fit(gaussians(), recipe).velocity(x, 0.5)
+    np.testing.assert_allclose(own.velocity(x, 0.5), found, rtol=1e-3)
     with pytest.raises(InputError, match="object with mean"):
         replace(recipe, path=Exact())
 
