@@ -289,8 +289,7 @@ def sample(path: Path, t: Tensor, pairs: Pairs, z: Tensor) -> PathSample:
     (mean, std), (mean_rate, std_rate) = torch.autograd.functional.jvp(
         lambda s: (path.mean(s, pairs), path.std(s, pairs)), (t,), (torch.ones_like(t),)
     )
-    # Times may be float64 beside float32 states; what depends on them is brought back to the
-    # states' precision.
+    # Times may be float64 beside float32 states, whose precision all results have.
     mean = mean.to(z.dtype)
     std = std.to(z.dtype)
     std_rate = std_rate.to(z.dtype)
