@@ -71,26 +71,3 @@ def test_the_example_for_methods_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     space = {"cf": cf, "x": rng.normal(size=(120, 2)) + time[:, None] / 12, "time": time}
     exec(next(block for block in blocks("python") if "cf.fit(" in block), space)
     assert (tmp_path / "model").is_dir()
-
-
-def test_every_key_in_the_table_is_the_one_that_is_written() -> None:
-    from cellflow.adapter.keys import Keys
-
-    keys = Keys()
-    written = [
-        keys.uns,
-        keys.time,
-        keys.time_inferred,
-        keys.velocity("pca"),
-        keys.velocity("umap"),
-        keys.velocity(),
-    ]
-    written += [
-        keys.expression,
-        keys.velocity_genes,
-        keys.trajectory,
-        keys.trajectory_samples,
-        keys.velocity_params,
-    ]
-    written += [keys.log_density, keys.out_of_distribution, keys.age, keys.snapshot_log_density]
-    assert not [key for key in written if f"`{key}`" not in README]
