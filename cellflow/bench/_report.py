@@ -101,14 +101,14 @@ def _answers(adata: AnnData, key: str, cluster_key: str | None) -> dict[str, pd.
     if not isinstance(key, str) or kind_of(adata, key) != "fit":
         return {}
     record = record_of(adata, Keys(key))
+    fates = record.get("fates", {})
+    groupby = cluster_key or str(fates.get("groupby", record["params"]["time_key"]))
     found = {}
-    if "fates" in record:
-        about = record["fates"]
-        level = _LEVEL if int(about.get("n_members", 1)) > 1 else None
-        groupby = cluster_key or str(about["groupby"])
+    if fates:
+        level = _LEVEL if int(fates.get("n_members", 1)) > 1 else None
         found["fates"] = get.fates(adata, groupby=groupby, interval=level, key=key)
-    if "growth_assumptions" in record and cluster_key is not None:
-        found["growth"] = get.growth(adata, cluster_key, key=key)
+    if "growth_assumptions" in record:
+        found["growth"] = get.growth(adata, groupby, key=key)
     if "comparison" in record:
         found["comparison"] = get.comparison(adata, key=key)
     return found

@@ -18,6 +18,7 @@ from cellflow.core._warn import ignored
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from matplotlib.axes import Axes
 
 __all__ = ["Demo", "demo"]
 
@@ -241,14 +242,18 @@ def draw(adata: AnnData, rest: AnnData, folder: Path, *, seed: int) -> dict[str,
         ),
     }
     try:
-        for name, (title, ax) in pictures.items():
-            plt.sca(ax)
-            plt.suptitle(title, x=0.02, ha="left", fontsize=11)
+        for name, (title, drawn) in pictures.items():
+            figure = _figure_of(drawn)
+            figure.suptitle(title, x=0.02, ha="left", fontsize=11)
             with io.BytesIO() as image:
-                plt.savefig(image, dpi=150)
+                figure.savefig(image, dpi=150)
                 write_bytes(check_writable(folder / name, suffix=".png"), image.getvalue())
     finally:
-        for _, ax in pictures.values():
-            plt.sca(ax)
-            plt.close()
+        for _, drawn in pictures.values():
+            plt.close(_figure_of(drawn))
     return {name: title for name, (title, _) in pictures.items()}
+
+
+def _figure_of(drawn: Axes | list[Axes]) -> Any:
+    """The figure of one Axes or of several."""
+    return (drawn[0] if isinstance(drawn, list) else drawn).figure
