@@ -20,9 +20,6 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import settings
 
-# Executed in the kernel of a tutorial; imported for its docstrings, it would shorten all trainings.
-collect_ignore = ["shortening.py"]
-
 # A failure is the change's, not the day's: the same examples at every run, and no deadline on a
 # machine that may be busy.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
