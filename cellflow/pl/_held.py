@@ -46,6 +46,8 @@ _BASELINES = ("<", ">", "X", "s", "d", "p", "*", "h")
 _GREY = "#6f6f6f"
 #: Width of a time, in units of the distance between two.
 _SLOT = 0.76
+#: Opacity of the bands behind the marks of models.
+_PALE = 0.25
 
 
 class HeldRow(NamedTuple):
@@ -92,7 +94,9 @@ def draw_measure(
         if row.kind == "floor":
             _draw_floor(ax, row.method, values[k])
         else:
-            _draw_row(ax, row, np.arange(len(times)) + places[k], values[k])
+            x = np.arange(len(times)) + places[k]
+            _draw_row(ax, row, x, values[k])
+            _draw_chance(ax, row, x, [_chance(held, row, name, time) for time in times])
     if name in _RIGHT:
         ax.axhline(_RIGHT[name], color=INK, lw=0.8, ls=":", zorder=0)
     for k in range(1, len(times)):
@@ -105,9 +109,7 @@ def draw_measure(
     ax.spines[["top", "right"]].set_visible(False)
     _say_missing(ax, rows, values)
     if with_legend:
-        about = _about_bars(name)
-        if about is not None:
-            ax.plot([], [], ls="", marker="|", ms=12, mew=1.6, color=PREDICTED, label=about)
+        _name_bars(ax, name)
         legend(ax)
 
 
@@ -144,6 +146,17 @@ def _draw_row(ax: Axes, row: HeldRow, x: FloatArray, found: FloatArray) -> None:
     )
 
 
+def _draw_chance(
+    ax: Axes, row: HeldRow, x: FloatArray, bands: Sequence[tuple[float, float]]
+) -> None:
+    """Draw behind the marks of a model which values chance explains."""
+    low, high = np.array(bands).T
+    known = np.isfinite(low + high)
+    if known.any():
+        style: dict[str, Any] = {"color": row.shade, "alpha": _PALE, "lw": 9.0, "zorder": 1.5}
+        ax.vlines(x[known], low[known], high[known], **style)
+
+
 def _say_missing(ax: Axes, rows: Sequence[HeldRow], values: FloatArray) -> None:
     """Say where no model has a value, shape `(n_rows, n_times, 3)`."""
     models = [k for k, row in enumerate(rows) if row.kind == "model"]
@@ -168,29 +181,35 @@ def _value(held: Benchmark, row: HeldRow, name: str, time: float) -> tuple[float
     value = float(here[name].mean())
     if f"{name}_low" in here:
         return value, float(here[f"{name}_low"].mean()), float(here[f"{name}_high"].mean())
-    if row.kind != "model" or name not in _COMPARED or held.comparisons is None:
-        return (value, *nothing)
-    return (value, *_of_difference(held.comparisons, row, _COMPARED[name], time, value))
+    return (value, *nothing)
 
 
-def _of_difference(
-    comparisons: pd.DataFrame, row: HeldRow, measure: str, time: float, value: float
-) -> tuple[float, float]:
-    """Interval of the difference from OT interpolation, around the value of the model."""
+def _chance(held: Benchmark, row: HeldRow, name: str, time: float) -> tuple[float, float]:
+    """Values that do not differ from OT interpolation, by the interval of the difference.
+
+    That interval excludes zero exactly where the value of the model is outside; NaN for none.
+    """
     from cellflow.evaluation.comparison import quantile
 
-    same = (comparisons["method"].astype(str) == row.method) & (comparisons["time"] == time)
-    same &= comparisons["protocol"].astype(str) == row.protocol
-    found = comparisons[same & (comparisons["measure"].astype(str) == measure)]
+    if row.kind != "model" or name not in _COMPARED or held.comparisons is None:
+        return np.nan, np.nan
+    found = held.comparisons
+    same = (found["method"].astype(str) == row.method) & (found["time"] == time)
+    same &= found["protocol"].astype(str) == row.protocol
+    found = found[same & (found["measure"].astype(str) == _COMPARED[name])]
     if not len(found):
         return np.nan, np.nan
-    error = float(found["error"].iloc[0])
-    half = quantile(float(found["freedom"].iloc[0])) * error
-    return value - half, value + half
+    base = float(found["base"].iloc[0])
+    half = quantile(float(found["freedom"].iloc[0])) * float(found["error"].iloc[0])
+    return max(base - half, 0.0), base + half
 
 
-def _about_bars(name: str) -> str | None:
-    """What the bars of a measure are, in the legend."""
+def _name_bars(ax: Axes, name: str) -> None:
+    """Say in the legend what the bars or bands of a measure are."""
+    style: dict[str, Any] = {"ls": "", "marker": "|", "ms": 12, "mew": 1.6, "color": PREDICTED}
     if name in _COMPARED:
-        return "95 % interval of the\ndifference from OT interpolation"
-    return "95 % interval" if name in ("w1", "skill") else None
+        style |= {"marker": "s", "ms": 9, "mew": 0, "alpha": _PALE}
+        about = "around OT interpolation: a model\noutside differs from it (95 %)"
+        ax.plot([], [], label=about, **style)
+    elif name in ("w1", "skill"):
+        ax.plot([], [], label="95 % interval", **style)

@@ -54,10 +54,11 @@ def holdout(
         With what `cf.bench.holdout` wrote.
     metrics
         One or several, a panel each. At equal numbers of cells, as the verdict compares them:
-        `"w1_half"`, `"energy_half"`; bars of the model are 95 % intervals of its difference from
-        OT interpolation on the same halves. `"skill"` with its interval: 0 is OT interpolation, 1
-        the noise floor. At full size: `"w1"` with its interval, and all other metrics of the table.
-        `"composition_error"` where cells have types.
+        `"w1_half"`, `"energy_half"`; the pale band behind a model is the 95 % interval of its
+        difference from OT interpolation on the same halves, drawn around OT interpolation and cut
+        at zero: a model outside of it differs from OT interpolation. `"skill"` with its interval: 0
+        is OT interpolation, 1 the noise floor. At full size: `"w1"` with its interval, and all
+        other metrics of the table. `"composition_error"` where cells have types.
     protocols
         Which predictions of the model; by default the two-sided one, which `cf.tl.predict` makes,
         or the first that there is.

@@ -69,16 +69,27 @@ def test_a_verdict_on_a_given_axes_is_its_first_sentence_inside_the_figure(judge
 
 
 def test_the_interval_of_a_hold_out_is_that_of_the_verdict(judged):
-    """The bar of the model excludes OT interpolation where its gain is beyond chance."""
-    ax = cf.pl.holdout(judged, metrics="w1_half")
-    found = judged.uns["cf_holdout"]["comparisons"]
-    found = found[(found["protocol"] == "two-sided") & (found["measure"] == "w1")]
-    bars = next(c for c in ax.collections if len(c.get_segments()) == 2)
-    for segment, row in zip(
-        bars.get_segments(), found.sort_values("time").itertuples(), strict=True
-    ):
-        half = quantile(row.freedom) * row.error
-        np.testing.assert_allclose(segment[:, 1], [row.own - half, row.own + half])
+    """A model is outside of its band exactly where its gain is beyond chance."""
+    adata = judged.copy()
+    adata.uns["cf_holdout"] = dict(judged.uns["cf_holdout"])
+    for scale in (0.01, 1.0, 100.0):
+        found = judged.uns["cf_holdout"]["comparisons"].copy()
+        found["error"] *= scale
+        adata.uns["cf_holdout"]["comparisons"] = found
+        ax = cf.pl.holdout(adata, metrics="w1_half")
+        found = found[(found["protocol"] == "two-sided") & (found["measure"] == "w1")]
+        label = next(x.get_label() for x in ax.lines if "two-sided" in str(x.get_label()))
+        bands = next(c for c in ax.collections if c.get_alpha() == 0.25 and len(c.get_paths()) == 2)
+        segments = [x[:, 1] for x in bands.get_segments()]
+        rows = found.sort_values("time").itertuples()
+        for (low, high), row, dot in zip(segments, rows, marks(ax, label)[:, 1], strict=True):
+            half = quantile(row.freedom) * row.error
+            assert (low, high) == pytest.approx((max(row.base - half, 0.0), row.base + half))
+            assert (low <= dot <= high) == (abs(row.gain) <= half)
+        # No bar around a model reaches values that a distance cannot have.
+        assert min(low for low, _ in segments) >= 0.0
+        assert (min(low for low, _ in segments) == 0.0) == (scale == 100.0)
+        require_legible(ax.figure)
     ax = cf.pl.holdout(judged, metrics="w1")
     table = judged.uns["cf_holdout"]["table"]
     rows = table[(table["kind"] == "model") & (table["protocol"] == "two-sided")]
