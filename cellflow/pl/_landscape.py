@@ -69,7 +69,8 @@ def landscape(
 
     Heights are in squared units of the representation per unit of time. Where every snapshot has a
     potential of its own (the default of `cf.tl.potential`), each has a panel: they are not parts of
-    one landscape. Cells of other times are drawn in grey.
+    one landscape. All panels have the same colours and lines for the same heights. Cells of other
+    times are drawn in grey.
 
     Parameters
     ----------
@@ -122,12 +123,13 @@ def landscape(
     _, positions, plane = fitted.coordinates(basis, components)
     xy = plane.of(positions)
     cmap = colormap_of(palette, MAP)
+    levels = _levels([heights[part.cells] for part in parts], contours)
     titles = [part.name for part in parts] if title is None else title
     style = style_of(fitted, [None] * len(parts), size=size, title=titles, legend_loc=legend_loc)
 
     def over(ax: Axes, panel: int) -> None:
         part = parts[panel]
-        drawn = _draw(ax, xy[part.cells], heights[part.cells], smoothing, contours, cmap)
+        drawn = _draw(ax, xy[part.cells], heights[part.cells], smoothing, levels, cmap)
         if legend_loc != "none":
             colour_bar(ax, drawn, "potential (cells move downhill)")
         _say(ax, part.unexplained)
@@ -180,17 +182,23 @@ def _parts(fitted: PlottedFit, known: np.ndarray, time: Time | None) -> list[_Pa
     return parts
 
 
+def _levels(heights: Sequence[FloatArray], lines: int) -> FloatArray:
+    """Levels of all panels, from the lowest to the highest of their cells but one in a hundred."""
+    ends = np.array([np.percentile(each, [1.0, 99.0]) for each in heights])
+    low = float(ends[:, 0].min())
+    high = float(ends[:, 1].max())
+    return np.linspace(low, high if high > low else low + 1.0, lines + 1)
+
+
 def _draw(
-    ax: Axes, xy: FloatArray, heights: FloatArray, smoothing: float, lines: int, cmap: str
+    ax: Axes, xy: FloatArray, heights: FloatArray, smoothing: float, levels: FloatArray, cmap: str
 ) -> QuadContourSet:
-    """Draw heights of cells `(n,)` as colours and lines."""
+    """Draw heights of cells `(n,)` as colours and lines at levels `(k,)`."""
     from cellflow.analysis.embedding import on_grid
 
     both = np.column_stack([heights, heights])
     gx, gy, field = on_grid(xy, both, n_grid=_GRID, smoothing=smoothing)
     ground = np.ma.masked_invalid(field[..., 0])
-    low, high = np.percentile(heights, [1.0, 99.0])
-    levels = np.linspace(low, high if high > low else low + 1.0, lines + 1)
     drawn = ax.contourf(
         gx, gy, ground, levels=levels, cmap=cmap, extend="both", alpha=0.85, zorder=2
     )

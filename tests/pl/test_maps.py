@@ -445,6 +445,18 @@ def test_a_landscape_has_the_heights_of_its_own_cells() -> None:
     assert len(filled.levels) == 13
 
 
+def test_landscapes_of_one_figure_have_the_same_colours_for_the_same_heights() -> None:
+    adata = plotted_cells()
+    adata.obs.loc[adata.obs["hours"] == 48, "cf_potential"] *= 5.0
+    heights = adata.obs["cf_potential"]
+    ends = np.array([np.percentile(h, [1, 99]) for _, h in heights.groupby(adata.obs["hours"])])
+    for ax in cf.pl.landscape(adata):
+        filled = next(c for c in ax.collections if isinstance(c, mpl.contour.QuadContourSet))
+        assert filled.levels[0] == pytest.approx(ends[:, 0].min(), rel=1e-6)
+        assert filled.levels[-1] == pytest.approx(ends[:, 1].max(), rel=1e-6)
+        assert filled.get_clim() == (filled.levels[0], filled.levels[-1])
+
+
 def test_a_potential_of_one_time_for_all_cells_is_one_landscape() -> None:
     adata = plotted_cells()
     adata.uns["cellflow"]["potential"] |= {
