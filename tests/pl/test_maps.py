@@ -1,6 +1,7 @@
 """Maps: colours as scanpy's, panels of one size, legends and names that cover nothing."""
 
 from itertools import combinations
+from typing import Any
 
 import anndata as ad
 import matplotlib as mpl
@@ -14,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 import cellflow as cf
+from cellflow.analysis import prediction
 from cellflow.errors import InputWarning
 from cellflow.pl._image import binned
 from cellflow.pl._labels import medians, separated
@@ -498,6 +500,39 @@ def test_contours_hold_their_shares_of_the_predicted_population(fitted: ad.AnnDa
             mass = later.obs["weight"].to_numpy()[inner.astype(bool)].sum()
             assert mass == pytest.approx(share, abs=0.03)
         assert inside(axes[0].figure)
+
+
+def test_a_density_of_very_many_cells_moves_some_of_them_and_holds_its_shares(
+    fitted: ad.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = ad.AnnData(
+        obs=pd.concat([fitted.obs] * 120, ignore_index=True).rename(index=str),
+        obsm={name: np.tile(fitted.obsm[name], (120, 1)) for name in ("X_pca", "X_umap")},
+        uns={"cellflow": fitted.uns["cellflow"]},
+    )
+    moved = []
+    predict = prediction.predict
+
+    def counted(*args: Any, **how: Any) -> prediction.Prediction:
+        found = predict(*args, **how)
+        moved.append(len(found.x))
+        return found
+
+    monkeypatch.setattr(prediction, "predict", counted)
+    ax = cf.pl.density(large, time=30, basis="pca", contours=(0.5, 0.9))
+    again = cf.pl.density(large, time=30, basis="pca", contours=(0.5, 0.9))
+    assert moved == [5000, 5000]
+    whole = cf.tl.predict(large, time=30, genes=[])
+    assert whole.n_obs > 5000
+    pictures = [
+        [c for c in one.collections if isinstance(c, mpl.contour.QuadContourSet)]
+        for one in (ax, again)
+    ]
+    for drawn, same, share in zip(pictures[0][1::2], pictures[1][1::2], (0.9, 0.5), strict=True):
+        assert drawn.levels[0] == same.levels[0]
+        inner = sum(path.contains_points(whole.obsm["X_pca"][:, :2]) for path in drawn.get_paths())
+        mass = whole.obs["weight"].to_numpy()[inner.astype(bool)].sum()
+        assert mass == pytest.approx(share, abs=0.05)
 
 
 def test_a_density_outside_of_the_fit_is_refused(fitted: ad.AnnData) -> None:
