@@ -11,7 +11,8 @@ import numpy as np
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.findings import Examination, Finding, settle
 from cellflow.adapter.fingerprint import require_same_times
-from cellflow.adapter.keys import Keys
+from cellflow.adapter.keys import PREDICTED, Keys
+from cellflow.adapter.predicted import predicted_cells
 from cellflow.adapter.read import examine_column
 from cellflow.core._typing import FloatArray
 
@@ -116,12 +117,37 @@ def _written_column(
     column = adata.obs[name]
     if column.ndim == 1 and column.dtype == wanted:
         return np.asarray(column.to_numpy())
+    # Where cells joined and were left out again, pandas keeps a type for missing values.
+    if column.ndim == 1 and wanted is np.bool_ and column.dtype == "boolean":
+        return np.asarray(column.to_numpy(dtype=bool))
     found = f"has dtype {column.dtype}"
     if column.ndim != 1:
         found = f"names {column.shape[1]} columns"
     expected = f"one column of {np.dtype(wanted).name}, which the fit wrote"
     yield Finding(f"adata.obs[{name!r}]", found, expected, "Fit again with cf.tl.flow.")
     return None
+
+
+def _without_times(adata: AnnData, keys: Keys) -> Finding | None:
+    """Cells that joined an AnnData after the fit, to which it gave no time; None where none did."""
+    column = adata.obs[keys.time_inferred]
+    if column.ndim != 1 or not column.isna().any():
+        return None
+    joined = column.isna().to_numpy()
+    n_predicted = int((predicted_cells(adata) & joined).sum())
+    n_joined = int(joined.sum())
+    kinds = [f"{n_predicted:,} of them predicted cells (adata.obs[{PREDICTED!r}])"]
+    kinds = kinds * (n_predicted > 0) + ["cells of another AnnData"] * (n_predicted < n_joined)
+    found = (
+        f"has no value for {n_joined:,} of {len(joined):,} cells (first:"
+        f" {str(adata.obs_names[joined][0])!r}), {' and '.join(kinds)}"
+    )
+    remedy = (
+        "Leave the others out, with"
+        f" adata[~adata.obs[{keys.time!r}].isna()].copy(), or fit all with cf.tl.flow."
+    )
+    where = f"adata.obs[{keys.time_inferred!r}]"
+    return Finding(where, found, "cells of the fit", remedy)
 
 
 def examine_fit_times(
@@ -142,6 +168,10 @@ def examine_fit_times(
             return None
         known = (parsed.values, untimed, parsed.unit, parsed.labels)
         return Times(time_key, *known, are_written=False, zero=parsed.zero)
+    missing = _without_times(adata, keys)
+    if missing is not None:
+        yield missing
+        return None
     values = yield from _written_column(adata, keys.time, np.float64)
     inferred = yield from _written_column(adata, keys.time_inferred, np.bool_)
     if values is None or inferred is None:

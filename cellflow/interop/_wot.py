@@ -115,7 +115,7 @@ def to_wot(
 
     They are solved again. `wot.tmap.TransportMapModel.from_directory` reads them, and
     `RealTimeKernel.from_wot` of CellRank. Rows sum to the number of descendants of a cell, as
-    Waddington-OT has it: to one where the plan keeps the weights of cells.
+    Waddington-OT has it: with growth to any positive number, without it to one.
 
     Parameters
     ----------

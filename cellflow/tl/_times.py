@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -23,12 +24,12 @@ Times: TypeAlias = "Time | Sequence[Time] | FloatArray"
 
 
 def asked_times(fitted: Fitted, time: Times) -> tuple[FloatArray, bool]:
-    """Return the times that are asked for, each once, in their order, and whether it is a list.
+    """Return the times that are asked for, in their order, and whether it is a list.
 
     Raises
     ------
     InputError
-        None, or one that is no time.
+        None, one that is no time, or one twice.
     """
     if isinstance(time, str | Mapping) or not isinstance(time, Iterable) or np.ndim(time) == 0:  # type: ignore[arg-type] # of labels, too
         return np.array([fitted.time(time)]), False
@@ -36,7 +37,14 @@ def asked_times(fitted: Fitted, time: Times) -> tuple[FloatArray, bool]:
     if not listed:
         msg = f"time={shown(time)} holds no time; expected one, or a list of some."
         raise InputError(msg)
-    return np.array(list(dict.fromkeys(listed))), True
+    again = [at for at, n in Counter(listed).items() if n > 1]
+    if again:
+        msg = (
+            f"time={shown(time)} names the time {again[0]:g} more than once. Expected each once:"
+            " for several draws, call it with another random_state= each."
+        )
+        raise InputError(msg)
+    return np.array(listed), True
 
 
 def require_inside(fitted: Fitted, time: object) -> float:

@@ -198,15 +198,46 @@ def test_several_times_are_the_calls_of_each(plain, call):
     assert both.obs_names.is_unique
 
 
-def test_a_list_of_times_has_a_time_and_holds_each_once(plain, frozen):
+def test_a_list_of_times_has_a_time_and_names_each_once(plain, frozen):
     with frozen(plain), pytest.raises(InputError, match=r"time=\[\] holds no time"):
         cf.tl.predict(plain, time=[])
     one = cf.tl.predict(plain, time=[30.0])
-    twice = cf.tl.predict(plain, time=[30.0, "30"])
-    assert one.n_obs == twice.n_obs == cf.tl.predict(plain, time=30.0).n_obs
+    assert one.n_obs == cf.tl.predict(plain, time=30.0).n_obs
+    with frozen(plain), pytest.raises(InputError, match="names the time 30 more than once"):
+        cf.tl.predict(plain, time=[30.0, 20.0, "30"])
     assert one.uns["cf_prediction"]["time"].tolist() == [30.0]
     with frozen(plain), pytest.raises(InputError, match="Time 300 lies outside"):
         cf.tl.predict(plain, time=[30.0, 300.0])
+
+
+def test_a_question_to_predicted_cells_says_that_they_are_predicted(fitted_as, tmp_path):
+    """Without `cf_time_inferred` they were never cells of the fit; without them it is answered."""
+    adata = fitted_as("default")
+    later = cf.tl.predict(adata, time=30.0)
+    joined = ad.concat([adata, later], join="outer", uns_merge="first")
+    expected = (
+        rf"no value for {later.n_obs} of {joined.n_obs} cells \(first: '{later.obs_names[0]}'\),"
+        rf" {later.n_obs} of them predicted cells \(adata.obs\['cf_predicted'\]\)"
+    )
+    with pytest.raises(InputError, match=expected) as raised:
+        cf.tl.velocity(joined)
+    assert "adata[~adata.obs['cf_time'].isna()].copy()" in str(raised.value)
+    joined.write_h5ad(tmp_path / "joined.h5ad")
+    with pytest.raises(InputError, match=expected):
+        cf.tl.velocity(ad.read_h5ad(tmp_path / "joined.h5ad"))
+    cf.tl.velocity(joined[~joined.obs["cf_time"].isna()].copy())
+
+
+def test_a_question_to_cells_of_another_file_says_so(fitted_as):
+    adata = fitted_as("default")
+    other = adata[:5].copy()
+    other.obs_names = [f"other{k}" for k in range(5)]
+    for name in ("cf_time", "cf_time_inferred", "cf_predicted"):
+        del other.obs[name]
+    joined = ad.concat([adata, other], join="outer", uns_merge="first")
+    expected = "no value for 5 of 95 cells .first: 'other0'., cells of another AnnData"
+    with pytest.raises(InputError, match=expected):
+        cf.tl.velocity(joined)
 
 
 # Conditions --------------------------------------------------------------------------------------
