@@ -217,7 +217,7 @@ CALLS = {
     "interop.to_cellrank": lambda a, **kw: cf.interop.to_cellrank(a, "precomputed", **kw),
     "interop.to_moscot": lambda a, **kw: cf.interop.to_moscot(a, object(), **kw),
     "interop.to_palantir": cf.interop.to_palantir,
-    "interop.to_scvelo": lambda a, **kw: cf.interop.to_scvelo(a, genes="all", **kw),
+    "interop.to_scvelo": lambda a, **kw: cf.interop.to_scvelo(a, **kw),
     "interop.to_wot": lambda a, **kw: cf.interop.to_wot(a, "no_such_folder/map", **kw),
 }
 

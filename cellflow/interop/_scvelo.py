@@ -37,8 +37,9 @@ def to_scvelo(
 ) -> AnnData:
     """Return an AnnData that scVelo draws and computes with, of velocities in `adata`.
 
-    `adata` is unchanged. Tables of the new AnnData are copies, and matrices are shared where scVelo
-    reads them as they are.
+    It has the velocities of all genes that can be decoded, which `scv.tl.velocity_graph` reads, and
+    arrows in embeddings, which the plots read. `adata` is unchanged. Tables of the new AnnData are
+    copies, and matrices are shared where scVelo reads them as they are.
 
     Parameters
     ----------
@@ -47,10 +48,11 @@ def to_scvelo(
         basis="umap")`).
     genes
         Genes to hand over velocities of, for `scv.tl.velocity_graph`, `velocity_confidence` and
-        `rank_velocity_genes`: names, positions, a mask, or `"all"` that the fit has. None: arrows
-        in embeddings only, which is all that the plots need.
+        `rank_velocity_genes`: names, positions, a mask, or `"all"` that the fit has. None: those
+        that can be decoded; a fit without expression has none. `[]`: arrows in embeddings only,
+        which is all that the plots need.
     extrapolate
-        With `genes`, allow cells of any time; see `cf.tl.push`.
+        Allow velocities of genes in cells of any time; see `cf.tl.push`.
     key
         `key_added` of the fit. Names of the results are those of the default key, which scVelo
         reads.
@@ -62,9 +64,9 @@ def to_scvelo(
     - `obsm["velocity_umap"]` and `obsm["X_umap"]`: float64, shape (n_obs, 2); of other types,
       scVelo's stream plots fail now and then.
     - `uns["velocity_params"]`: dict. Its `embeddings` name these.
-    - `layers["velocity"]`, `layers["Ms"]`: float32, shape (n_obs, n_vars), with `genes`. Velocity
-      and decoded expression of these genes, zero for others.
-    - `var["velocity_genes"]`: bool, shape (n_vars,), with `genes`. Which of them can be decoded.
+    - `layers["velocity"]`, `layers["Ms"]`: float32, shape (n_obs, n_vars). Velocity and decoded
+      expression of the genes, zero for others; not with `genes=[]`.
+    - `var["velocity_genes"]`: bool, shape (n_vars,). Which of them can be decoded.
     - `obsp["connectivities"]`, `obsp["distances"]`: `csr_matrix`, where there are any.
 
     Raises
@@ -72,8 +74,8 @@ def to_scvelo(
     MissingKeyError
         No fit, or no velocities in an embedding and no `genes`.
     InputError
-        Unknown genes, layers above 2 GB, or cells more than one mean interval outside the times of
-        the fit without `extrapolate`.
+        Unknown genes; or, unless `genes=[]`, layers above 2 GB, or cells more than one mean
+        interval outside the times of the fit without `extrapolate`.
 
     Warns
     -----
@@ -88,10 +90,11 @@ def to_scvelo(
     Examples
     --------
     >>> cf.tl.velocity(adata, basis="umap")
-    >>> handed = cf.interop.to_scvelo(adata, genes=["TNNT2", "MYH3"])
+    >>> handed = cf.interop.to_scvelo(adata)
     >>> handed.layers["velocity"].shape == adata.shape
     True
     >>> # scVelo lives in an environment of its own.
+    >>> scv.tl.velocity_graph(handed)  # doctest: +SKIP
     >>> scv.pl.velocity_embedding_stream(handed, basis="umap")  # doctest: +SKIP
     """
     check_arguments(to_scvelo, locals())
@@ -104,7 +107,7 @@ def to_scvelo(
             f" cf.tl.velocity(adata, basis='umap'{keys.argument}) before."
         )
         raise MissingKeyError(msg)
-    chosen = None if genes is None else _chosen(adata, fitted, genes, extrapolate=extrapolate)
+    chosen = _chosen(adata, fitted, genes, extrapolate=extrapolate)
     target = handed_over(adata, "to_scvelo")
     for basis, position in bases.items():
         target.obsm[f"X_{basis}"] = np.array(adata.obsm[position], dtype=np.float64)
@@ -136,17 +139,26 @@ def _bases(adata: AnnData, keys: Keys, fitted: Fitted) -> dict[str, str]:
     }
 
 
-def _chosen(adata: AnnData, fitted: Fitted, genes: Selection, *, extrapolate: bool) -> Genes | None:
-    """Genes to hand over, each once, in the order of `adata`."""
-    fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
+def _chosen(
+    adata: AnnData, fitted: Fitted, genes: Selection | None, *, extrapolate: bool
+) -> Genes | None:
+    """Genes to hand over, each once, in the order of `adata`; None where there are none."""
     asked = asked_genes(adata, fitted.flow.decoder, genes, fitted.keys.uns)
     if asked.decoder is None:
         return None
-    remedy = "scVelo reads dense layers: pass adata[:, genes].copy() with fewer genes."
+    fitted.observed.require_reached(fitted.times, extrapolate=extrapolate)
+    remedy = (
+        "scVelo reads dense layers: pass adata[:, genes].copy() with fewer genes, or genes=[] for"
+        " arrows in embeddings only."
+    )
     require_room(adata.n_obs, adata.n_vars, remedy)
     fitted.observed.warn(fitted.times)
     columns, first = np.unique(asked.columns, return_index=True)
-    return Genes(columns, asked.decoder.only(first))
+    if genes is None:
+        kept = asked.decoder.decodable[first]
+        columns = columns[kept]
+        first = first[kept]
+    return Genes(columns, asked.decoder.only(first)) if len(columns) else None
 
 
 def _add_genes(target: AnnData, fitted: Fitted, chosen: Genes) -> None:

@@ -64,7 +64,25 @@ def test_to_scvelo_has_what_its_plots_read(drawn, frozen):
     assert params["embeddings"].tolist() == ["umap"]
     assert params["mode"] == "deterministic"
     assert sp.isspmatrix_csr(handed.obsp["connectivities"])
-    assert "velocity" not in handed.layers
+    arrows = cf.interop.to_scvelo(drawn, genes=[])
+    assert "velocity" not in arrows.layers
+    assert "Ms" not in arrows.layers
+
+
+def test_to_scvelo_has_the_genes_that_can_be_decoded(drawn):
+    drawn.X = drawn.X.toarray()
+    drawn.X[:, [3, 5]] = np.random.default_rng(0).normal(size=(90, 2))  # of no representation
+    cf.tl.flow(drawn, "hours", method=quick_recipe(), overwrite=True)
+    cf.tl.velocity(drawn, basis="umap")
+    decodable = drawn.var["cf_gene_r2"].to_numpy() >= 0.1
+    assert not decodable[[3, 5]].any()
+    assert decodable.any()
+    handed = cf.interop.to_scvelo(drawn)
+    everything = cf.interop.to_scvelo(drawn, genes="all")
+    assert (handed.var["velocity_genes"] == decodable).all()
+    for layer in ("velocity", "Ms"):
+        expected = np.where(decodable, everything.layers[layer], 0.0)
+        np.testing.assert_allclose(handed.layers[layer], expected, rtol=1e-6)
 
 
 def test_to_scvelo_gives_chosen_genes_and_zeros(drawn):

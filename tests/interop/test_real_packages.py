@@ -64,7 +64,7 @@ def test_scvelo_draws_the_adata_itself(forked):
 def test_scvelo_computes_with_the_genes(forked):
     """The graph of gene velocities points along the arrows of the representation."""
     scv = import_module("scvelo")
-    handed = cf.interop.to_scvelo(forked, genes="all")
+    handed = cf.interop.to_scvelo(forked)
     scv.tl.velocity_graph(handed, vkey="velocity", xkey="Ms", n_jobs=1, show_progress_bar=False)
     scv.tl.velocity_confidence(handed, vkey="velocity")
     assert handed.obs["velocity_confidence"].median() > 0.7
