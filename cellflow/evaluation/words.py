@@ -24,12 +24,23 @@ _HEADLINES = {
     "undecided": "{} is not better than interpolation without a model beyond what chance explains.",
     "contradictory": "Some measures say that {} is better, others that it is worse.",
 }
+#: Measures by which a method is worse.
+_MEASURES = {
+    "w1": "W1",
+    "energy": "the energy distance",
+    "composition": "the shares of cell types",
+    "variance_ratio": "the variance of the cloud",
+}
 _DISTANCES = {"w1": "W1", "energy": "the energy distance"}
 
 
 def headline(verdict: Verdict) -> str:
-    """Say the outcome of a verdict in one short sentence; nothing of one that is not judged."""
-    return _HEADLINES.get(verdict.outcome, "").format(verdict.method)
+    """Say the outcome in one short sentence, with what decided it; nothing where none is judged."""
+    said = _HEADLINES.get(verdict.outcome, "").format(verdict.method)
+    if verdict.outcome != "worse":
+        return said
+    worse = [_MEASURES[change.measure] for change in verdict.changes if change.sign < 0]
+    return f"{said.removesuffix('.')} in {' and '.join(worse)}, and better in nothing beyond chance."
 
 
 def sentence(verdict: Verdict) -> str:

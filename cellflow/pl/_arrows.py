@@ -23,7 +23,7 @@ class Arrows:
     plane: Plane
 
 
-def read_arrows(fitted: PlottedFit, basis: str, components: Components) -> Arrows:
+def read_arrows(fitted: PlottedFit, basis: str | None, components: Components) -> Arrows:
     """Read the velocities that `cf.tl.velocity` wrote for an embedding.
 
     Raises
@@ -31,13 +31,10 @@ def read_arrows(fitted: PlottedFit, basis: str, components: Components) -> Arrow
     MissingKeyError
         No such embedding, or no velocities for it.
     InputError
-        No basis, velocities that are no finite numbers or belong to other coordinates, or
+        Velocities that are no finite numbers or belong to other coordinates, or
         components that do not exist.
     """
-    if basis is None:
-        msg = "basis=None; expected the name of an embedding, such as 'umap'."
-        raise InputError(msg)
-    name, positions, plane = fitted.coordinates(basis, components)
+    name, positions, plane = fitted.coordinates(fitted.map_basis(basis), components)
     velocity = _velocity(fitted, name, positions)
     return Arrows(plane.of(positions), plane.of(velocity), plane)
 

@@ -233,11 +233,22 @@ def _apart(times: Sequence[float]) -> list[float]:
     return kept[::-1]
 
 
-def legend(ax: Axes, *, title: str | None = None, x: float = 1.02, more: int = 0) -> None:
-    """Draw the legend right of the data; its last row is the number `more` of unnamed groups."""
+def legend(
+    ax: Axes,
+    *,
+    title: str | None = None,
+    x: float = 1.02,
+    more: int = 0,
+    inside: str | None = None,
+) -> None:
+    """Draw the legend right of the data, or at a place `inside` the Axes, as matplotlib names it.
+
+    Its last row is the number `more` of unnamed groups.
+    """
     from matplotlib.lines import Line2D
 
     handles, labels = ax.get_legend_handles_labels()
+    loc: Any = inside or "upper left"
     if more:
         handles.append(Line2D([], [], ls=""))
         labels.append(f"and {more:,} more")
@@ -245,9 +256,9 @@ def legend(ax: Axes, *, title: str | None = None, x: float = 1.02, more: int = 0
     box = ax.legend(
         handles,
         labels,
-        loc="upper left",
-        bbox_to_anchor=(x, 1.0),
-        borderaxespad=0.0,
+        loc=loc,
+        bbox_to_anchor=None if inside else (x, 1.0),
+        borderaxespad=0.2 if inside else 0.0,
         frameon=False,
         handletextpad=0.4,
         prop={"size": 8, "family": families},

@@ -56,13 +56,13 @@ def density(
     adata: AnnData,
     *,
     time: Time | Sequence[Time] | None = None,
-    basis: str = "umap",
+    basis: str | None = None,
     components: Components = None,
     contours: Sequence[float] = (0.25, 0.5, 0.75, 0.95),
     palette: Palette = None,
     size: float | None = None,
     title: str | Sequence[str] | None = None,
-    legend_loc: LegendLoc = "right margin",
+    legend_loc: LegendLoc | None = "right margin",
     key: str = "cellflow",
     ax: Axes | None = None,
 ) -> Axes | list[Axes]:
@@ -121,7 +121,7 @@ def density(
     check_arguments(density, locals())
     fitted = PlottedFit(adata, key)
     fitted.record  # noqa: B018 (raises where there is no fit)
-    name, positions, plane = fitted.coordinates(basis, components)
+    name, positions, plane = fitted.coordinates(fitted.map_basis(basis), components)
     xy = plane.of(positions)
     look: dict[str, Any] = {"size": size, "title": title, "legend_loc": legend_loc}
     if time is None:
@@ -139,7 +139,7 @@ def density(
     def over(ax: Axes, panel: int) -> None:
         _draw(ax, drawn[panel], shares, cmap)
         _fit(ax, drawn, shares, xy)
-        if shares and legend_loc != "none":
+        if shares and style.legend_loc != "none":
             legend(ax, title="share inside")
 
     return draw_maps(fitted, xy, plane, style, ax=ax, over=over)

@@ -24,13 +24,13 @@ def on_map(
     fitted: PlottedFit,
     names: Sequence[str],
     *,
-    basis: str = "umap",
+    basis: str | None = None,
     components: Components = None,
     backward: bool,
     palette: Palette = None,
     size: float | None = None,
     title: str | Sequence[str] | None = None,
-    legend_loc: LegendLoc = "right margin",
+    legend_loc: LegendLoc | None = "right margin",
     ax: Axes | None,
 ) -> Axes | list[Axes]:
     """Draw the probability of each fate in `names` on an embedding, from 0 to 1.
@@ -39,7 +39,7 @@ def on_map(
     """
     known = [str(name) for name in fitted.record["ancestors" if backward else "fates"]["names"]]
     values = np.asarray(fitted.adata.obsm[fitted.keys.lineages(backward=backward)])
-    _, positions, plane = fitted.coordinates(basis, components)
+    _, positions, plane = fitted.coordinates(fitted.map_basis(basis), components)
     several = len(names) > 1
     title = list(names) if several and title is None else title
     what = "probability of the origin" if backward else "probability of the fate"

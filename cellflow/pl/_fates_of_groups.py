@@ -44,7 +44,7 @@ def circle(
     palette: Palette = None,
     size: float | None = None,
     title: str | Sequence[str] | None = None,
-    legend_loc: LegendLoc = "right margin",
+    legend_loc: LegendLoc | None = "right margin",
     backward: bool,
     ax: Axes | None,
 ) -> Axes | list[Axes]:

@@ -37,13 +37,13 @@ _RELATIVE = {
 def growth(
     adata: AnnData,
     *,
-    basis: str = "umap",
+    basis: str | None = None,
     components: Components = None,
     show: Literal["rate", "low", "high"] = "rate",
     palette: Palette = None,
     size: float | None = None,
     title: str | None = None,
-    legend_loc: LegendLoc = "right margin",
+    legend_loc: LegendLoc | None = "right margin",
     key: str = "cellflow",
     ax: Axes | None = None,
 ) -> Axes | list[Axes]:
@@ -113,7 +113,7 @@ def growth(
         raise InputError(msg)
     every = np.abs(np.concatenate(list(rates.values())))
     end = float(np.percentile(every[np.isfinite(every)], _END)) or 1.0
-    _, positions, plane = fitted.coordinates(basis, components)
+    _, positions, plane = fitted.coordinates(fitted.map_basis(basis), components)
     label = f"{(_RELATIVE if _is_relative(fitted) else _ABSOLUTE)[show]} {_per(fitted)}"
     cmap = diverging() if palette is None else colormap_of(palette, MAP)
     colours = [Values(label, values, cmap=cmap, limits=(-end, end))]

@@ -50,14 +50,14 @@ def landscape(
     adata: AnnData,
     *,
     time: Time | None = None,
-    basis: str = "umap",
+    basis: str | None = None,
     components: Components = None,
     contours: int = 12,
     smoothing: float = 1.5,
     palette: Palette = None,
     size: float | None = None,
     title: str | Sequence[str] | None = None,
-    legend_loc: LegendLoc = "right margin",
+    legend_loc: LegendLoc | None = "right margin",
     key: str = "cellflow",
     ax: Axes | None = None,
 ) -> Axes | list[Axes]:
@@ -120,7 +120,7 @@ def landscape(
     smoothing = as_number("smoothing", smoothing, above=0.0)
     heights = _heights(fitted)
     parts = _parts(fitted, np.isfinite(heights), time)
-    _, positions, plane = fitted.coordinates(basis, components)
+    _, positions, plane = fitted.coordinates(fitted.map_basis(basis), components)
     xy = plane.of(positions)
     cmap = colormap_of(palette, MAP)
     levels = _levels([heights[part.cells] for part in parts], contours)
@@ -130,7 +130,7 @@ def landscape(
     def over(ax: Axes, panel: int) -> None:
         part = parts[panel]
         drawn = _draw(ax, xy[part.cells], heights[part.cells], smoothing, levels, cmap)
-        if legend_loc != "none":
+        if style.legend_loc != "none":
             colour_bar(ax, drawn, "potential (cells move downhill)")
         _say(ax, part.unexplained)
 

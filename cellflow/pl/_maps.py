@@ -138,9 +138,10 @@ def paint(
     if isinstance(colours, Groups):
         named = largest(ax, colours)
         draw_groups(ax, cells, colours, named)
-        if legend_loc == "right margin":
+        if legend_loc not in ("on data", "none"):
             hidden = int((colours.sizes > 0).sum()) - len(named)
-            legend(ax, title=colours.name, more=hidden)
+            inside = None if legend_loc == "right margin" else legend_loc
+            legend(ax, title=colours.name, more=hidden, inside=inside)
         return
     drawn = draw_values(ax, cells, colours)
     if legend_loc == "none":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellflow.adapter.bases import basis_of, find_basis, where_of
+from cellflow.adapter.bases import basis_of, find_basis, spelled, where_of
 from cellflow.adapter.cells import Cells
 from cellflow.adapter.components import Components, Plane, plane_of
 from cellflow.adapter.fit_times import read_times
@@ -133,6 +133,10 @@ class PlottedFit:
     def at(self, time: float) -> str:
         """A time as text, with its unit, or after the name of its column."""
         return f"{time:g} {self.unit}" if self.unit else f"{self.time_key} {time:g}"
+
+    def map_basis(self, basis: str | None) -> str | None:
+        """The embedding of a map: by default the UMAP, or None (the representation) without one."""
+        return "umap" if basis is None and spelled(self.adata, "umap") is not None else basis
 
     def coordinates(
         self, basis: object, components: Components = None

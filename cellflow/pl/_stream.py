@@ -34,13 +34,13 @@ _FLAT = 0.15
 def stream(
     adata: AnnData,
     *,
-    basis: str = "umap",
+    basis: str | None = None,
     components: Components = None,
     color: str | Sequence[str] | None = None,
     palette: Palette = None,
     size: float | None = None,
     title: str | Sequence[str] | None = None,
-    legend_loc: LegendLoc = "right margin",
+    legend_loc: LegendLoc | None = "right margin",
     density: float = 1.2,
     smoothing: float = 1.0,
     key: str = "cellflow",
@@ -58,7 +58,8 @@ def stream(
         With `obsm["X_{basis}"]` and the velocities that `cf.tl.velocity` wrote to
         `obsm["velocity_{basis}"]`.
     basis
-        The embedding to draw on.
+        The embedding to draw on; the UMAP by default, or the representation of the model where
+        there is no UMAP.
     components
         Which two of its components, as `"1,2"` or `(1, 2)`, counted from 1 as scanpy does; the
         first two by default. Component 1 of a diffusion map is column 1 of `obsm["X_diffmap"]`:
@@ -80,8 +81,9 @@ def stream(
     title
         Of the panel, or a list with one text for each.
     legend_loc
-        `"right margin"`, `"on data"` (names of categories at the medians of their cells), or
-        `"none"`. A legend in the margin names the largest categories, at least 36.
+        `"right margin"`, `"on data"` (names of categories at the medians of their cells), a place
+        inside the map as matplotlib names it, such as `"lower left"`, or `"none"` (also None). A
+        legend names the largest categories, at least 36.
     density
         Closeness of streamlines.
     smoothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -17,8 +17,23 @@ from cellflow.pl._read import PlottedFit
 __all__ = ["LegendLoc", "Style", "read_style", "style_of"]
 
 #: Where the names of the groups are written.
-LegendLoc: TypeAlias = Literal["right margin", "on data", "none"]
-_LEGENDS = ("right margin", "on data", "none")
+LegendLoc: TypeAlias = Literal[
+    "right margin",
+    "on data",
+    "none",
+    "best",
+    "upper right",
+    "upper left",
+    "lower left",
+    "lower right",
+    "right",
+    "center left",
+    "center right",
+    "lower center",
+    "upper center",
+    "center",
+]
+_LEGENDS = get_args(LegendLoc)
 
 #: Area of all dots together, in square points, as in scanpy.
 _AREA = 120_000.0
@@ -56,7 +71,7 @@ def read_style(
     palette: Palette = None,
     size: float | None = None,
     title: str | Sequence[str] | None = None,
-    legend_loc: LegendLoc = "right margin",
+    legend_loc: LegendLoc | None = "right margin",
     plain: bool = False,
 ) -> Style:
     """Read and check the arguments of a map that is coloured by columns or genes.
@@ -87,9 +102,10 @@ def style_of(
     *,
     size: float | None = None,
     title: str | Sequence[str] | None = None,
-    legend_loc: LegendLoc = "right margin",
+    legend_loc: LegendLoc | None = "right margin",
 ) -> Style:
     """Check the arguments of a map whose colours are known; see `read_style`."""
+    legend_loc = "none" if legend_loc is None else legend_loc  # as scanpy
     if legend_loc not in _LEGENDS:
         msg = f"legend_loc={legend_loc!r}; expected one of {list(_LEGENDS)}."
         raise InputError(msg)

@@ -45,7 +45,7 @@ def trajectories(
     palette: Palette = None,
     size: float | None = None,
     title: str | Sequence[str] | None = None,
-    legend_loc: LegendLoc = "right margin",
+    legend_loc: LegendLoc | None = "right margin",
     n_cells: int = 60,
     random_state: RandomState = 0,
     key: str = "cellflow",
@@ -137,7 +137,7 @@ def trajectories(
         by_time = style.colours[panel] is None
         drawn = _draw(ax, lines, xy, reach, by_time=by_time)
         _draw_dots(ax, dots, times, by_time=by_time)
-        if by_time and legend_loc != "none":
+        if by_time and style.legend_loc != "none":
             time_bar(ax, drawn, fitted)
 
     return draw_maps(fitted, xy, plane, style, ax=ax, alpha=0.7, over=over)

@@ -111,3 +111,46 @@ def test_a_place_that_is_too_small_is_said():
     _, grid = plt.subplots(1, 4, figsize=(4, 4))
     with pytest.warns(InputWarning, match="too little for the legend"):
         cf.pl.stream(fitted(), color="kind", ax=grid[0])
+
+
+# Habits of scanpy ---------------------------------------------------------------------------------
+
+MAPS = ("stream", "grid", "quiver", "growth", "density", "landscape", "fates", "trajectories")
+
+
+@pytest.mark.parametrize("loc", ["upper right", "lower left", "center", "best", "right"])
+def test_a_legend_at_a_place_of_matplotlib_lies_inside_the_map(loc):
+    ax = cf.pl.stream(fitted(), color="kind", legend_loc=loc)
+    ax.figure.canvas.draw()
+    box = ax.get_legend().get_window_extent()
+    edge = ax.get_window_extent()
+    assert edge.x0 <= box.x0
+    assert box.x1 <= edge.x1
+    assert edge.y0 <= box.y0
+    assert box.y1 <= edge.y1
+
+
+@pytest.mark.parametrize("name", [name for name in MAPS if name != "fates"])
+def test_no_place_of_a_legend_is_none(name):
+    more = {"time": 24.0} if name == "landscape" else {}
+    ax = getattr(cf.pl, name)(fitted(), legend_loc=None, **more)
+    assert ax.get_legend() is None
+    assert len(ax.figure.axes) == 1
+    assert not ax.child_axes
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_without_an_embedding_is_the_umap_or_the_representation(name):
+    more = {"time": 24.0} if name == "landscape" else {}
+    more = {"fate": "left"} if name == "fates" else more
+    adata = fitted()
+
+    def axes_of(cells, **basis):
+        ax = getattr(cf.pl, name)(cells, **basis, **more)
+        return {text.get_text() for text in ax.texts}
+
+    if name != "trajectories":
+        assert {"UMAP1", "UMAP2"} <= axes_of(adata)
+    del adata.obsm["X_umap"]
+    assert {"PC1", "PC2"} <= axes_of(adata)
+    assert {"PC1", "PC2"} <= axes_of(adata, basis="pca")
