@@ -40,7 +40,8 @@ def headline(verdict: Verdict) -> str:
     if verdict.outcome != "worse":
         return said
     worse = [_MEASURES[change.measure] for change in verdict.changes if change.sign < 0]
-    return f"{said.removesuffix('.')} in {' and '.join(worse)}, and better in nothing beyond chance."
+    where = " and ".join(worse)
+    return f"{said.removesuffix('.')} in {where}, and better in nothing beyond chance."
 
 
 def sentence(verdict: Verdict) -> str:

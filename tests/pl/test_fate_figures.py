@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import cellflow as cf
-from cellflow.errors import InputError, MissingKeyError
+from cellflow.errors import InputError, InputWarning, MissingKeyError
 from cellflow.pl._circle import circle_order, corners_of, shared
 from cellflow.pl._fates_circular import project
 from cellflow.pl._fates_violin import density_between
@@ -173,7 +173,9 @@ def test_a_heat_map_has_the_means_and_writes_them(adata, groupby):
 
 def test_numbers_that_do_not_fit_are_not_written(adata):
     small = Figure(figsize=(2.2, 1.4)).add_subplot()
-    assert not cf.pl.fates(many(adata, 20), kind="heatmap", ax=small).texts
+    with pytest.warns(InputWarning, match="too little for the legend"):
+        drawn = cf.pl.fates(many(adata, 20), kind="heatmap", ax=small)
+    assert not drawn.texts
     assert cf.pl.fates(many(adata, 4), kind="heatmap").texts
 
 

@@ -255,7 +255,7 @@ def test_results_survive_files_and_go_with_the_fit(sure, tmp_path, write):
             cf.get.trends(again, table=table), cf.get.trends(sure, table=table)
         )
     cf.tl.flow(again, "hours", method=quick_recipe())
-    with pytest.raises(MissingKeyError, match=r"no trends .*cf\.tl\.trends"):
+    with pytest.raises(MissingKeyError, match=r"no trends.*cf\.tl\.trends"):
         cf.get.trends(again)
 
 
