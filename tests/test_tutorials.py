@@ -180,7 +180,7 @@ def execute(notebook: nbformat.NotebookNode, folder: Path, timeout: int) -> None
 
 @pytest.fixture
 def _pictures_in_the_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for a reader: whoever runs the tests may have asked for pictures in files."""
+    """Pictures are shown in the page, also where MPLBACKEND asks for files."""
     monkeypatch.delenv("MPLBACKEND", raising=False)
 
 

@@ -128,8 +128,8 @@ def test_other_genes_and_unknown_settings_are_refused(trained, runner):
 
 def test_the_suite_itself_runs_it(tmp_path, runner):
     """The suite's own entrance: configuration, training, generation, and its metric."""
-    pytest.importorskip("scTimeBench", reason="the suite is in no extra: pip install sctimebench")
-    yaml = pytest.importorskip("yaml")
+    pytest.importorskip("scTimeBench", reason="the suite is in the extra peers: make interop")
+    yaml = pytest.importorskip("yaml", reason="the suite brings it: make interop")
     train, test = split()
     train.write_h5ad(tmp_path / "train.h5ad")
     test.write_h5ad(tmp_path / "test.h5ad")

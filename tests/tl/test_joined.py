@@ -294,7 +294,7 @@ def test_samples_and_weights_of_a_fit_are_carried(plain):
 
 
 def test_labels_are_those_of_the_nearest_cells_near_in_time(plain):
-    """At a snapshot that nobody left, each cell has a cell of its own as nearest neighbour."""
+    """Cells that have not moved are their own nearest neighbours."""
     here = cf.tl.predict(plain, time=12.0, source=12.0, cluster_key="kind")
     own = plain.obs.loc[here.obs["source_cell"], "kind"]
     assert here.obs["kind"].dtype == plain.obs["kind"].dtype
